@@ -1,0 +1,169 @@
+//! The whole server against empty hyper servers, under the same sender, in turn.
+//!
+//! What counts is the processor time of the server's process for each callback; the answers' times are shown beside it.
+
+#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark that goes wrong may stop")]
+
+#[path = "support/empty.rs"]
+mod empty;
+
+mod support;
+
+use std::future::pending;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use empty::Layout;
+use openim_exporter::config::simulate::{Simulate, Target, Until};
+use openim_exporter::simulate::{self, Report};
+use support::{cpu_time, median, ratio, verdict};
+
+type Failure = Box<dyn std::error::Error>;
+
+const SERVE_EMPTY: &str = "--serve-empty";
+const ROUNDS: usize = 9;
+const CALLBACKS: u64 = 40_000;
+const CONNECTIONS: [usize; 2] = [2, 16];
+
+/// A server process; killed when dropped.
+struct Server {
+    name: &'static str,
+    process: Child,
+    port: u16,
+}
+
+impl Server {
+    fn exporter() -> Result<Self, Failure> {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_openim-exporter"))
+            .args(["--web.listen-address", "127.0.0.1:0"])
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut log = BufReader::new(process.stderr.take().ok_or("no log")?);
+        let mut line = String::new();
+        log.read_line(&mut line)?;
+        // The log goes on; somebody has to read it.
+        std::thread::spawn(move || log.read_to_end(&mut Vec::new()));
+        let address = line.split("127.0.0.1:").nth(1).ok_or("the exporter does not say where it listens")?;
+        let port = address.split_whitespace().next().unwrap_or_default().parse()?;
+        Ok(Self { name: "openim-exporter", process, port })
+    }
+
+    fn empty(layout: Layout) -> Result<Self, Failure> {
+        let mut process =
+            Command::new(std::env::current_exe()?).args([SERVE_EMPTY, layout.name()]).stdout(Stdio::piped()).spawn()?;
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().ok_or("no output")?).read_line(&mut line)?;
+        let name = if layout == Layout::Default { "empty, tokio's default" } else { "empty, our layout" };
+        Ok(Self { name, process, port: line.trim().parse()? })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// One server's numbers, a round each.
+#[derive(Default)]
+struct Rounds {
+    cpu_us: Vec<f64>,
+    p50_us: Vec<f64>,
+    p99_us: Vec<f64>,
+}
+
+fn main() -> Result<(), Failure> {
+    let args: Vec<_> = std::env::args().collect();
+    if let [_, mode, layout] = args.as_slice()
+        && mode == SERVE_EMPTY
+    {
+        return Ok(empty::serve(layout)?);
+    }
+    let servers = [Server::exporter()?, Server::empty(Layout::Default)?, Server::empty(Layout::Ours)?];
+    let mut out = std::io::stdout();
+    writeln!(out, "\n## Whole server: {ROUNDS} rounds of {CALLBACKS} callbacks, medians\n")?;
+    for connections in CONNECTIONS {
+        compare(&servers, connections, &mut out)?;
+    }
+    Ok(())
+}
+
+fn compare(servers: &[Server; 3], connections: usize, out: &mut impl Write) -> Result<(), Failure> {
+    let mut rounds: [Rounds; 3] = Default::default();
+    // A round before the first warms the servers' tables and allocators up.
+    for round in 0..=ROUNDS {
+        // Nobody is always the first.
+        for turn in 0..servers.len() {
+            let position = (round + turn) % servers.len();
+            let (server, taken) = (&servers[position], &mut rounds[position]);
+            let before = cpu_time(server.process.id());
+            let report = send(server.port, connections, round as u64)?;
+            let spent = cpu_time(server.process.id()) - before;
+            if round > 0 {
+                taken.cpu_us.push(micros(spent) / report.answered as f64);
+                taken.p50_us.push(report.answer_seconds.p50 * 1e6);
+                taken.p99_us.push(report.answer_seconds.p99 * 1e6);
+            }
+        }
+    }
+    print(servers, &rounds, connections, out)
+}
+
+fn print(servers: &[Server; 3], rounds: &[Rounds; 3], connections: usize, out: &mut impl Write) -> Result<(), Failure> {
+    writeln!(out, "| {connections} connections | CPU per callback, µs | answer p50, µs | answer p99, µs |")?;
+    writeln!(out, "|---|---|---|---|")?;
+    for (server, taken) in servers.iter().zip(rounds) {
+        let [cpu, p50, p99] =
+            [&taken.cpu_us, &taken.p50_us, &taken.p99_us].map(|rounds| median(rounds.iter().copied()));
+        writeln!(out, "| {} | {cpu:.2} | {p50:.0} | {p99:.0} |", server.name)?;
+    }
+    let [exporter, default, ours] = rounds;
+    writeln!(
+        out,
+        "\n- CPU against the empty server on tokio's default: {}",
+        verdict(ratio(&exporter.cpu_us, &default.cpu_us), 0.95)
+    )?;
+    writeln!(
+        out,
+        "- CPU against the empty server on our layout: {}",
+        verdict(ratio(&exporter.cpu_us, &ours.cpu_us), 1.15)
+    )?;
+    writeln!(
+        out,
+        "- answer p99 against the empty server on tokio's default: {}",
+        verdict(ratio(&exporter.p99_us, &default.p99_us), 1.3)
+    )?;
+    writeln!(
+        out,
+        "- answer p99 against the empty server on our layout: {}\n",
+        verdict(ratio(&exporter.p99_us, &ours.p99_us), 1.3)
+    )?;
+    Ok(())
+}
+
+fn send(port: u16, connections: usize, seed: u64) -> Result<Report, Failure> {
+    let options = Simulate {
+        target: Target {
+            host: "127.0.0.1".to_owned(),
+            port,
+            authority: format!("127.0.0.1:{port}"),
+            prefix: String::new(),
+        },
+        rate: None,
+        groups: 1000,
+        senders: 10_000,
+        connections,
+        until: Until::Sent(CALLBACKS),
+        seed,
+        report: None,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let report = runtime.block_on(simulate::run(&options, pending(), |_| {}))?;
+    if report.is_success() { Ok(report) } else { Err(format!("callbacks failed: {:?}", report.first_failure).into()) }
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}

@@ -1,0 +1,176 @@
+//! The composition root: puts the rooms together, runs them, and takes them down in order.
+
+use std::io::{self, Write};
+use std::net::TcpListener;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::config::simulate::Simulate;
+use crate::config::{Command, Config, Rejected};
+use crate::domain::{Clock, SystemClock};
+use crate::exposition::catalog;
+use crate::http::{Limits, Outcome, Site, Stage, Worker, listen};
+use crate::stats::{Capacities, Stats};
+use crate::telemetry::{Telemetry, init_log};
+use crate::{simulate, wire};
+
+/// Time between two ticks of the periodic work.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Time between two sweeps over the connections.
+const SWEEP: Duration = Duration::from_millis(250);
+
+/// The same while draining, when there is less time.
+const SWEEP_DRAINING: Duration = Duration::from_millis(20);
+
+/// The exit status of a command line that cannot be used.
+const USAGE: u8 = 2;
+
+/// What the process cannot begin or go on without.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("the metrics cannot be registered: {0}")]
+    Metrics(#[from] prometheus::Error),
+    #[error("a serving thread panicked")]
+    Panicked,
+    #[error("every serving thread has ended")]
+    NobodyServes,
+}
+
+/// Does what the command line says.
+#[must_use]
+pub fn run(command: Result<Command, Rejected>) -> ExitCode {
+    match command {
+        Ok(Command::Serve(config)) => serve(&config),
+        Ok(Command::CheckConfig(config)) => print(&format!("the configuration is valid\n{}", config.describe())),
+        Ok(Command::Simulate(options)) => simulate(&options),
+        Err(Rejected::Value(error)) => complain(&error, USAGE),
+        // Prints help and the version too, to where each belongs.
+        Err(Rejected::Usage(error)) => {
+            let _ = error.print();
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE))
+        }
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn complain(error: &dyn std::fmt::Display, status: u8) -> ExitCode {
+    // Where standard error is closed there is nobody to tell.
+    let _ = writeln!(io::stderr(), "openim-exporter: {error}");
+    ExitCode::from(status)
+}
+
+fn simulate(options: &Simulate) -> ExitCode {
+    let ran = runtime::Builder::new_current_thread().enable_all().build().map_err(simulate::Error::Print);
+    match ran.and_then(|runtime| runtime.block_on(simulate::command(options))) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => complain(&error, 1),
+    }
+}
+
+fn serve(config: &Config) -> ExitCode {
+    if let Err(error) = init_log(config.log.level, config.log.format) {
+        return complain(&error, 1);
+    }
+    let telemetry = match Telemetry::new(catalog::describe, wire::COMMANDS) {
+        Ok(telemetry) => Arc::new(telemetry),
+        Err(error) => return complain(&Error::from(error), 1),
+    };
+    match serve_until_told(config, &telemetry) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            telemetry.failed(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Opens the state, builds the site, serves and ticks until a signal, drains, closes.
+fn serve_until_told(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), Error> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let stats = Arc::new(Stats::in_memory(Capacities { groups: config.max_tracked_groups.get() })?);
+    stats.tick(clock.now());
+
+    let threads = thread::available_parallelism()?.get();
+    let parts = (Arc::clone(&stats), Arc::clone(telemetry), Arc::clone(&clock));
+    let limits = Limits::default();
+    let site = Arc::new(Site::new(parts.0, parts.1, parts.2, config.http.clone(), limits, threads));
+    let (stage, stages) = watch::channel(Stage::Serve);
+    let workers = {
+        let listeners = config.listen.iter().map(|address| listen(*address)).collect::<io::Result<Vec<_>>>()?;
+        let workers = Worker::all(&site, &listeners, &stages)?;
+        announce(&listeners, telemetry, threads)?;
+        spawn(workers)?
+    };
+
+    let all_ended = || workers.iter().all(JoinHandle::is_finished);
+    let signal = until_signal(&site, || stats.tick(clock.now()), all_ended)?;
+
+    telemetry.draining(signal);
+    site.drain();
+    stage.send_replace(Stage::Drain);
+    let deadline = Instant::now() + limits.drain;
+    while !all_ended() && Instant::now() < deadline {
+        site.sweep();
+        thread::sleep(SWEEP_DRAINING);
+    }
+    stage.send_replace(Stage::End);
+    telemetry.drained(join(workers)?);
+    telemetry.stopped(stats.messages());
+    Ok(())
+}
+
+fn announce(listeners: &[TcpListener], telemetry: &Telemetry, threads: usize) -> io::Result<()> {
+    for listener in listeners {
+        telemetry.serving(listener.local_addr()?, threads);
+    }
+    Ok(())
+}
+
+fn spawn(workers: Vec<Worker>) -> io::Result<Vec<JoinHandle<io::Result<Outcome>>>> {
+    let spawn = |(number, worker): (usize, Worker)| {
+        thread::Builder::new().name(format!("serve-{number}")).spawn(move || worker.run())
+    };
+    workers.into_iter().enumerate().map(spawn).collect()
+}
+
+fn join(workers: Vec<JoinHandle<io::Result<Outcome>>>) -> Result<usize, Error> {
+    let outcomes = workers.into_iter().map(|worker| worker.join().map_err(|_| Error::Panicked));
+    outcomes.map(|outcome| Ok(outcome??.cut_off)).sum()
+}
+
+/// Sweeps and ticks until a signal asks for the end, and returns its name.
+fn until_signal(site: &Site, tick: impl Fn(), all_ended: impl Fn() -> bool) -> Result<&'static str, Error> {
+    let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let (mut sweeps, mut ticks) = (tokio::time::interval(SWEEP), tokio::time::interval(TICK));
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok("SIGTERM"),
+                _ = interrupt.recv() => return Ok("SIGINT"),
+                _ = sweeps.tick() => site.sweep(),
+                _ = ticks.tick() => tick(),
+            }
+            if all_ended() {
+                return Err(Error::NobodyServes);
+            }
+        }
+    })
+}

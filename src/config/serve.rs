@@ -1,0 +1,315 @@
+//! The exporter's flags.
+
+use std::fmt::Write as _;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroUsize;
+
+use clap::{Args, ValueEnum};
+use tracing::level_filters::LevelFilter;
+
+use super::{Config, Error, Http, Log};
+use crate::telemetry::LogFormat;
+
+/// The most groups that a table can hold: their slots are numbered in 32 bits, and each takes about 200 bytes.
+const MOST_GROUPS: usize = 100_000_000;
+
+/// The largest limit of a callback's body: it is held in memory whole.
+const MOST_BODY_BYTES: u64 = 1 << 30;
+
+/// The flags of `serve`.
+#[derive(Clone, Debug, Args)]
+pub struct ServeFlags {
+    /// Address to take callbacks and scrapes at: host:port, or :port for every address of the machine
+    ///
+    /// May be given more than once, or as a list with commas.
+    #[arg(
+        long = "web.listen-address",
+        value_name = "HOST:PORT",
+        env = "OPENIM_EXPORTER_WEB_LISTEN_ADDRESS",
+        default_value = "0.0.0.0:10006",
+        value_delimiter = ','
+    )]
+    listen: Vec<String>,
+
+    /// Path of the metrics
+    #[arg(
+        long = "web.telemetry-path",
+        value_name = "PATH",
+        env = "OPENIM_EXPORTER_WEB_TELEMETRY_PATH",
+        default_value = "/metrics"
+    )]
+    telemetry_path: String,
+
+    /// Scrapes that are answered at once; more get 503
+    #[arg(long = "web.max-requests", value_name = "N", env = "OPENIM_EXPORTER_WEB_MAX_REQUESTS", default_value = "40")]
+    max_requests: usize,
+
+    /// Largest body of a callback in bytes, or with a unit: 64KiB, 1MiB; a larger one is refused with 413
+    #[arg(
+        long = "callback.max-body-bytes",
+        value_name = "BYTES",
+        env = "OPENIM_EXPORTER_CALLBACK_MAX_BODY_BYTES",
+        default_value = "1MiB"
+    )]
+    max_body_bytes: String,
+
+    /// Directory of the state; this version keeps it in memory only, so it must be empty
+    ///
+    /// The counters start from 0 at every start, which Prometheus takes for what it is: a counter reset.
+    #[arg(long = "storage.path", value_name = "DIR", env = "OPENIM_EXPORTER_STORAGE_PATH", default_value = "")]
+    storage_path: String,
+
+    /// Groups that are counted one by one; the messages of further groups are counted as folded
+    #[arg(
+        long = "groups.max-tracked",
+        value_name = "N",
+        env = "OPENIM_EXPORTER_GROUPS_MAX_TRACKED",
+        default_value = "100000"
+    )]
+    max_tracked: NonZeroUsize,
+
+    /// Groups that get a series of their own at the metrics' path: the first that came
+    #[arg(
+        long = "groups.max-exported",
+        value_name = "N",
+        env = "OPENIM_EXPORTER_GROUPS_MAX_EXPORTED",
+        default_value = "1000"
+    )]
+    max_exported: usize,
+
+    /// Least important messages that are logged
+    #[arg(long = "log.level", value_name = "LEVEL", env = "OPENIM_EXPORTER_LOG_LEVEL", default_value = "info")]
+    log_level: Level,
+
+    /// Form of the log's lines
+    #[arg(long = "log.format", value_name = "FORMAT", env = "OPENIM_EXPORTER_LOG_FORMAT", default_value = "logfmt")]
+    log_format: Format,
+
+    /// Checks the flags, prints the settings and ends: with status 0 if they can be used
+    #[arg(long = "check-config", env = "OPENIM_EXPORTER_CHECK_CONFIG")]
+    pub(super) check_config: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Logfmt,
+    Json,
+}
+
+impl ServeFlags {
+    /// Checks every flag.
+    pub(super) fn check(self) -> Result<Config, Error> {
+        let listen = self.listen.iter().map(|address| addresses(address)).collect::<Result<Vec<_>, _>>()?.concat();
+        check_path(&self.telemetry_path)?;
+        check_storage(&self.storage_path)?;
+        check_groups(self.max_tracked, self.max_exported)?;
+        if self.max_requests == 0 {
+            return Err(refused("web.max-requests", "0", "no scrape would be answered; give at least 1"));
+        }
+        Ok(Config {
+            listen,
+            http: Http {
+                telemetry_path: self.telemetry_path,
+                max_scrapes: self.max_requests,
+                max_body_bytes: bytes(&self.max_body_bytes)?,
+                max_exported_groups: self.max_exported,
+            },
+            max_tracked_groups: self.max_tracked,
+            log: Log {
+                level: match self.log_level {
+                    Level::Debug => LevelFilter::DEBUG,
+                    Level::Info => LevelFilter::INFO,
+                    Level::Warn => LevelFilter::WARN,
+                    Level::Error => LevelFilter::ERROR,
+                },
+                format: match self.log_format {
+                    Format::Logfmt => LogFormat::Logfmt,
+                    Format::Json => LogFormat::Json,
+                },
+            },
+        })
+    }
+}
+
+impl Config {
+    /// The settings as a person reads them, one on a line.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let mut text = String::new();
+        let mut line = |flag: &str, value: &dyn std::fmt::Display| {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{flag} = {value}");
+        };
+        self.listen.iter().for_each(|address| line("web.listen-address", address));
+        line("web.telemetry-path", &self.http.telemetry_path);
+        line("web.max-requests", &self.http.max_scrapes);
+        line("callback.max-body-bytes", &self.http.max_body_bytes);
+        line("storage.path", &"(in memory)");
+        line("groups.max-tracked", &self.max_tracked_groups);
+        line("groups.max-exported", &self.http.max_exported_groups);
+        line("log.level", &self.log.level);
+        line("log.format", &format!("{:?}", self.log.format).to_lowercase());
+        text
+    }
+}
+
+fn refused(flag: &'static str, given: &str, problem: impl Into<String>) -> Error {
+    Error::Serve { flag, given: format!("{given:?}"), problem: problem.into() }
+}
+
+/// The addresses that a host and port stand for. A name may stand for several.
+fn addresses(given: &str) -> Result<Vec<SocketAddr>, Error> {
+    const FLAG: &str = "web.listen-address";
+    let whole = if given.starts_with(':') { format!("0.0.0.0{given}") } else { given.to_owned() };
+    let found: Vec<_> = whole
+        .to_socket_addrs()
+        .map_err(|error| refused(FLAG, given, format!("{error}; give host:port, as in 127.0.0.1:10006")))?
+        .collect();
+    if found.is_empty() {
+        return Err(refused(FLAG, given, "the name has no address; give host:port, as in 127.0.0.1:10006"));
+    }
+    Ok(found)
+}
+
+fn check_path(path: &str) -> Result<(), Error> {
+    let flag = "web.telemetry-path";
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    if !path.starts_with('/') || !path.bytes().all(plain) {
+        let problem = "give a path that starts with / and holds letters, digits and - . _ ~ / only, as in /metrics";
+        return Err(refused(flag, path, problem));
+    }
+    if path == "/" || path.starts_with("/-/") {
+        return Err(refused(
+            flag,
+            path,
+            "that path is taken by the landing page or by health; give another, as in /metrics",
+        ));
+    }
+    Ok(())
+}
+
+fn check_storage(path: &str) -> Result<(), Error> {
+    if path.is_empty() {
+        return Ok(());
+    }
+    let problem = "this version keeps the state in memory only and would lose what you expect it to keep; \
+        leave the flag out until a version that has the state's file";
+    Err(refused("storage.path", path, problem))
+}
+
+fn check_groups(max_tracked: NonZeroUsize, max_exported: usize) -> Result<(), Error> {
+    if max_tracked.get() > MOST_GROUPS {
+        let problem = format!("the most is {MOST_GROUPS}");
+        return Err(refused("groups.max-tracked", &max_tracked.to_string(), problem));
+    }
+    if max_exported > max_tracked.get() {
+        let problem =
+            format!("only {max_tracked} groups are tracked; give at most as many, or raise --groups.max-tracked");
+        return Err(refused("groups.max-exported", &max_exported.to_string(), problem));
+    }
+    Ok(())
+}
+
+/// A number of bytes, with or without a unit.
+fn bytes(given: &str) -> Result<usize, Error> {
+    let problem = "give a number of bytes from 1 to 1GiB, as in 1048576, 64KiB or 1MiB";
+    let digits = given.trim_end_matches(|character: char| !character.is_ascii_digit());
+    let unit = match given.get(digits.len()..) {
+        Some("" | "B") => 1,
+        Some("KiB" | "K" | "k") => 1 << 10,
+        Some("MiB" | "M") => 1 << 20,
+        Some("GiB" | "G") => 1 << 30,
+        _ => 0,
+    };
+    let bytes = digits.parse().ok().and_then(|number: u64| number.checked_mul(unit));
+    bytes
+        .filter(|bytes| (1..=MOST_BODY_BYTES).contains(bytes))
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .ok_or_else(|| refused("callback.max-body-bytes", given, problem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Command, Rejected, from_args};
+    use super::*;
+
+    fn config(flags: &[&str]) -> Result<Config, String> {
+        match from_args(std::iter::once(&"openim-exporter").chain(flags)) {
+            Ok(Command::Serve(config) | Command::CheckConfig(config)) => Ok(config),
+            Ok(Command::Simulate(_)) => Err("simulate".to_owned()),
+            Err(Rejected::Usage(error)) => Err(error.to_string()),
+            Err(Rejected::Value(error)) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_the_contract_s() {
+        let config = config(&[]).unwrap();
+        assert_eq!(config.listen, ["0.0.0.0:10006".parse().unwrap()]);
+        assert_eq!(config.http.telemetry_path, "/metrics");
+        assert_eq!((config.http.max_scrapes, config.http.max_body_bytes), (40, 1 << 20));
+        assert_eq!((config.max_tracked_groups.get(), config.http.max_exported_groups), (100_000, 1000));
+        assert_eq!(config.log, Log { level: LevelFilter::INFO, format: LogFormat::Logfmt });
+    }
+
+    #[test]
+    fn serve_is_the_same_as_no_subcommand() {
+        assert_eq!(config(&["serve", "--log.level", "warn"]), config(&["--log.level", "warn"]));
+    }
+
+    #[test]
+    fn an_address_may_be_a_port_a_name_or_a_list() {
+        let listen = |flags: &[&str]| config(flags).unwrap().listen;
+        assert_eq!(listen(&["--web.listen-address", ":9"]), ["0.0.0.0:9".parse().unwrap()]);
+        assert_eq!(listen(&["--web.listen-address", "[::1]:9"]), ["[::1]:9".parse().unwrap()]);
+        let both = ["--web.listen-address", "127.0.0.1:8", "--web.listen-address", "127.0.0.1:9"];
+        assert_eq!(listen(&both), listen(&["--web.listen-address", "127.0.0.1:8,127.0.0.1:9"]));
+        assert_eq!(listen(&both).len(), 2);
+    }
+
+    #[test]
+    fn a_refused_value_names_its_flag_and_the_way_out() {
+        let cases = [
+            (["--web.listen-address", "10006"], "host:port"),
+            (["--web.telemetry-path", "metrics"], "starts with /"),
+            (["--web.telemetry-path", "/"], "taken"),
+            (["--web.max-requests", "0"], "at least 1"),
+            (["--callback.max-body-bytes", "0"], "1MiB"),
+            (["--callback.max-body-bytes", "lots"], "1MiB"),
+            (["--callback.max-body-bytes", "99999999999999999999GiB"], "1MiB"),
+            (["--storage.path", "data/"], "in memory only"),
+            (["--groups.max-tracked", "0"], "groups.max-tracked"),
+            (["--groups.max-tracked", "100000001"], "100000000"),
+            (["--groups.max-exported", "100001"], "--groups.max-tracked"),
+            (["--log.level", "loud"], "warn"),
+        ];
+        for (flags, way_out) in cases {
+            let error = config(&flags).unwrap_err();
+            assert!(error.contains(flags[0]), "{flags:?}: {error}");
+            assert!(error.contains(way_out), "{flags:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn sizes_take_units() {
+        for (given, bytes) in [("1", 1), ("64KiB", 65_536), ("2M", 2 << 20), ("1GiB", 1 << 30)] {
+            assert_eq!(config(&["--callback.max-body-bytes", given]).unwrap().http.max_body_bytes, bytes);
+        }
+    }
+
+    #[test]
+    fn each_flag_s_variable_is_its_name_in_capitals() {
+        for [flag, variable, _] in super::super::serve_flags() {
+            let expected = flag.trim_start_matches('-').replace(['.', '-'], "_").to_uppercase();
+            assert_eq!(variable, format!("OPENIM_EXPORTER_{expected}"), "{flag}");
+        }
+    }
+}

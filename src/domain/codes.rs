@@ -1,0 +1,148 @@
+//! OpenIM's codes and the names they are shown by.
+
+/// OpenIM's content types, ascending by code. Source: the sender's constants (`constant.go`).
+pub const CONTENT_TYPES: &[(i32, &str)] = &[
+    (101, "text"),
+    (102, "picture"),
+    (103, "voice"),
+    (104, "video"),
+    (105, "file"),
+    (106, "at_text"),
+    (107, "merger"),
+    (108, "card"),
+    (109, "location"),
+    (110, "custom"),
+    (111, "revoke"),
+    (113, "typing"),
+    (114, "quote"),
+    (115, "face"),
+    (117, "advanced_text"),
+    (118, "markdown_text"),
+    (119, "custom_not_trigger_conversation"),
+    (120, "custom_online_only"),
+    (121, "reaction_message_modifier"),
+    (122, "reaction_message_deleter"),
+    (200, "common"),
+    (201, "group_msg"),
+    (202, "signal_msg"),
+    (203, "custom_notification"),
+    (1400, "oa_notification"),
+    (1501, "group_created"),
+    (1502, "group_info_set"),
+    (1503, "join_group_application"),
+    (1504, "member_quit"),
+    (1505, "group_application_accepted"),
+    (1506, "group_application_rejected"),
+    (1507, "group_owner_transferred"),
+    (1508, "member_kicked"),
+    (1509, "member_invited"),
+    (1510, "member_enter"),
+    (1511, "group_dismissed"),
+    (1512, "group_member_muted"),
+    (1513, "group_member_cancel_muted"),
+    (1514, "group_muted"),
+    (1515, "group_cancel_muted"),
+    (1516, "group_member_info_set"),
+    (1517, "group_member_set_to_admin"),
+    (1518, "group_member_set_to_ordinary_user"),
+    (1519, "group_info_set_announcement"),
+    (1520, "group_info_set_name"),
+    (2001, "business_notification"),
+    (2101, "msg_revoke_notification"),
+    (2102, "delete_msgs_notification"),
+    (2200, "has_read_receipt"),
+];
+
+/// The names of OpenIM's platforms; the platform ID is the position plus one.
+pub const PLATFORMS: [&str; 11] =
+    ["ios", "android", "windows", "osx", "web", "miniweb", "linux", "apad", "ipad", "admin", "harmonyos"];
+
+/// The label value of a platform ID that is not in [`PLATFORMS`], or absent.
+pub const UNKNOWN_PLATFORM: &str = "unknown";
+
+/// The message statuses that are told apart, by their number: the documentation and the sender disagree on what they mean.
+pub const STATUSES: [&str; 4] = ["1", "2", "3", "4"];
+
+/// The label value that gathers what is not listed.
+pub const OTHER: &str = "other";
+
+const HIGHEST: usize = 2200;
+const UNLISTED: u8 = u8::MAX;
+
+/// Code -> position in [`CONTENT_TYPES`]; built by the compiler, so that a look-up is one load.
+static POSITIONS: [u8; HIGHEST + 1] = positions();
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_sign_loss,
+    reason = "run by the compiler, which refuses what is out of bounds"
+)]
+#[expect(clippy::cast_possible_truncation, reason = "fewer than 255 codes")]
+const fn positions() -> [u8; HIGHEST + 1] {
+    let mut table = [UNLISTED; HIGHEST + 1];
+    let mut position = 0;
+    while position < CONTENT_TYPES.len() {
+        table[CONTENT_TYPES[position].0 as usize] = position as u8;
+        position += 1;
+    }
+    table
+}
+
+/// The position of a content type in [`CONTENT_TYPES`], or `None` for a code that is not listed there.
+#[must_use]
+pub fn content_type_position(code: i32) -> Option<usize> {
+    let position = *POSITIONS.get(usize::try_from(code).ok()?)?;
+    (position != UNLISTED).then_some(usize::from(position))
+}
+
+/// The position of a platform ID in [`PLATFORMS`], or `None` for an ID that is not listed there.
+#[must_use]
+pub fn platform_position(id: i32) -> Option<usize> {
+    position_from_one(id, PLATFORMS.len())
+}
+
+/// The position of a message status in [`STATUSES`], or `None` for one that is not listed there.
+#[must_use]
+pub fn status_position(status: i32) -> Option<usize> {
+    position_from_one(status, STATUSES.len())
+}
+
+fn position_from_one(code: i32, count: usize) -> Option<usize> {
+    let position = usize::try_from(code).ok()?.checked_sub(1)?;
+    (position < count).then_some(position)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_listed_content_type_is_found_and_nothing_else_is() {
+        for (position, (code, _)) in CONTENT_TYPES.iter().enumerate() {
+            assert_eq!(content_type_position(*code), Some(position));
+        }
+        let listed = |code| CONTENT_TYPES.iter().any(|(listed, _)| *listed == code);
+        for code in (-300..3000).filter(|code| !listed(*code)).chain([i32::MIN, i32::MAX]) {
+            assert_eq!(content_type_position(code), None, "{code}");
+        }
+    }
+
+    #[test]
+    fn names_are_told_apart() {
+        let mut names: Vec<_> = CONTENT_TYPES.iter().map(|(_, name)| *name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), CONTENT_TYPES.len());
+    }
+
+    #[test]
+    fn platforms_and_statuses_count_from_one() {
+        assert_eq!(platform_position(1), Some(0));
+        assert_eq!(platform_position(11), Some(10));
+        for id in [0, 12, -1, i32::MIN, i32::MAX] {
+            assert_eq!(platform_position(id), None);
+        }
+        assert_eq!(status_position(4), Some(3));
+        assert_eq!(status_position(5), None);
+    }
+}

@@ -1,0 +1,141 @@
+//! Every metric's name, once, with its kind, unit, help and labels. The README's table is checked against it.
+
+use crate::telemetry::{Description, Own};
+
+/// Prometheus' kinds of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises, but for a restart.
+    Counter,
+    /// Rises and falls.
+    Gauge,
+    /// Observations in buckets, with their sum and number.
+    Histogram,
+}
+
+impl Kind {
+    /// The word of a `# TYPE` line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// A family of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Family {
+    /// The name, `_total` included.
+    pub name: &'static str,
+    /// The kind.
+    pub kind: Kind,
+    /// The unit, or empty.
+    pub unit: &'static str,
+    /// The help, on one line.
+    pub help: &'static str,
+    /// The names of its labels, in the order in which they are written.
+    pub labels: &'static [&'static str],
+}
+
+macro_rules! catalog {
+    ($($(#[doc = $help:literal])+ $constant:ident = $kind:ident $name:literal $unit:literal [$($label:literal),*];)+) => {
+        $(
+            $(#[doc = $help])+
+            pub const $constant: Family = Family {
+                name: $name,
+                kind: Kind::$kind,
+                unit: $unit,
+                help: concat!($($help),+).trim_ascii_start(),
+                labels: &[$($label),*],
+            };
+        )+
+
+        /// Every family, in the order in which a scrape has them.
+        pub const CATALOG: &[Family] = &[$($constant),+];
+    };
+}
+
+// The doc comment is the help text.
+catalog! {
+    /// Group messages that OpenIM reported.
+    MESSAGES = Counter "openim_group_messages_total" "" ["content_type", "platform", "source"];
+    /// Group messages by OpenIM's message status, as a number.
+    BY_STATUS = Counter "openim_group_messages_by_status_total" "" ["status"];
+    /// Group messages of the exported groups.
+    BY_GROUP = Counter "openim_group_messages_by_group_total" "" ["group_id"];
+    /// Group messages that no tracked group carries.
+    FOLDED = Counter "openim_group_messages_folded_total" "" ["reason"];
+    /// Mentions in group messages: entries that name a user, and messages that mention everyone.
+    MENTIONS = Counter "openim_group_mentions_total" "" ["kind"];
+    /// Length of group messages' content in UTF-8 bytes.
+    CONTENT_BYTES = Histogram "openim_group_message_content_bytes" "bytes" [];
+    /// Time from sendTime to the receipt of the callback.
+    DELIVERY_DELAY = Histogram "openim_group_message_delivery_delay_seconds" "seconds" [];
+    /// Time from createTime to sendTime.
+    SUBMIT_DELAY = Histogram "openim_group_message_submit_delay_seconds" "seconds" [];
+    /// Delays that were left out of the histograms because a clock must be wrong.
+    CLOCK_ERRORS = Counter "openim_group_message_clock_errors_total" "" ["kind"];
+    /// Distinct senders of group messages in the window, estimated (standard error 0.8 percent).
+    ACTIVE_SENDERS = Gauge "openim_active_senders" "" ["window"];
+    /// Distinct groups with messages in the window, estimated (standard error 0.8 percent).
+    ACTIVE_GROUPS = Gauge "openim_active_groups" "" ["window"];
+    /// Groups that are counted one by one.
+    GROUPS_TRACKED = Gauge "openim_exporter_groups_tracked" "" [];
+    /// Groups that can be counted one by one.
+    GROUPS_CAPACITY = Gauge "openim_exporter_groups_capacity" "" [];
+    /// Groups that have a series of their own.
+    GROUPS_EXPORTED = Gauge "openim_exporter_groups_exported" "" [];
+    /// Build information; always 1.
+    BUILD_INFO = Gauge "openim_exporter_build_info" "" ["version"];
+    /// Time from a callback's head being read to its answer being written.
+    CALLBACK_DURATION = Histogram "openim_exporter_callback_duration_seconds" "seconds" [];
+    /// Callbacks being read or answered.
+    CALLBACKS_IN_FLIGHT = Gauge "openim_exporter_callbacks_in_flight" "" [];
+    /// Requests that were refused.
+    REJECTED = Counter "openim_exporter_callbacks_rejected_total" "" ["reason"];
+    /// Callbacks that were taken, of all commands.
+    CALLBACKS = Counter "openim_exporter_callbacks_total" "" ["command"];
+    /// Open connections.
+    CONNECTIONS = Gauge "openim_exporter_connections" "" [];
+    /// When the last callback was taken, in seconds since the epoch; 0 before the first.
+    LAST_CALLBACK = Gauge "openim_exporter_last_callback_timestamp_seconds" "seconds" [];
+    /// Time that writing a scrape took.
+    SCRAPE_DURATION = Histogram "openim_exporter_scrape_duration_seconds" "seconds" [];
+    /// Series in the scrape before this one.
+    SCRAPE_SERIES = Gauge "openim_exporter_scrape_series" "" [];
+}
+
+/// What `telemetry` is to call its metrics.
+#[must_use]
+pub const fn describe(own: Own) -> Description {
+    let family = match own {
+        Own::Callbacks => CALLBACKS,
+        Own::Rejected => REJECTED,
+        Own::Duration => CALLBACK_DURATION,
+        Own::InFlight => CALLBACKS_IN_FLIGHT,
+        Own::Connections => CONNECTIONS,
+        Own::LastCallback => LAST_CALLBACK,
+        Own::ScrapeDuration => SCRAPE_DURATION,
+        Own::ScrapeSeries => SCRAPE_SERIES,
+        Own::BuildInfo => BUILD_INFO,
+    };
+    (family.name, family.help, family.labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stand_once_and_follow_prometheus_rules() {
+        for (position, family) in CATALOG.iter().enumerate() {
+            assert!(CATALOG[..position].iter().all(|other| other.name != family.name), "{}", family.name);
+            assert_eq!(family.name.ends_with("_total"), family.kind == Kind::Counter, "{}", family.name);
+            assert!(family.name.trim_end_matches("_total").ends_with(family.unit), "{}", family.name);
+            assert!(!family.help.is_empty() && !family.help.contains('\n'), "{}", family.name);
+        }
+    }
+}

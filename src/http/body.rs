@@ -1,0 +1,114 @@
+//! Reading a request's body, within limits.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Bytes, BytesMut};
+use hyper::body::{Body, Frame, Incoming};
+use hyper::header::{self, HeaderMap};
+
+use super::progress::Progress;
+
+/// What is read and dropped of a body that is over the limit, in multiples of the limit, so that its sender gets to
+/// read the refusal instead of a reset. One that goes on after that is cut off.
+const DROPPED_BEYOND: usize = 4;
+
+/// Why a body could not be read.
+#[derive(Debug)]
+pub(super) enum BodyError {
+    /// It is over the limit.
+    TooLarge,
+    /// It did not arrive in time.
+    Overdue,
+    /// It ended early, or is wrongly framed.
+    Broken(hyper::Error),
+}
+
+/// A request's body, begun to be read.
+pub(super) struct RequestBody {
+    incoming: Incoming,
+    /// What beginning has brought already, if anything: a piece, or the end.
+    early: Option<Option<hyper::Result<Frame<Bytes>>>>,
+    /// The client sends the body only when told to go ahead (`Expect: 100-continue`), which reading it does.
+    on_demand: bool,
+}
+
+impl RequestBody {
+    /// Tells hyper that the body is wanted, if it is not announced to be over the limit.
+    ///
+    /// hyper asks the service for a future, and takes the body out of its buffer only once somebody wants it. Were that
+    /// the future, in its first poll, the connection would have to be scheduled and polled a second time, at every
+    /// callback; told at once, hyper does it all in one.
+    pub(super) fn begin(mut incoming: Incoming, headers: &HeaderMap, limit: usize) -> Self {
+        let mut nobody = Context::from_waker(Waker::noop());
+        let early = match announced(&incoming) {
+            len if len <= limit => Pin::new(&mut incoming).poll_frame(&mut nobody),
+            _ => Poll::Pending,
+        };
+        let early = if let Poll::Ready(early) = early { Some(early) } else { None };
+        Self { incoming, early, on_demand: headers.contains_key(header::EXPECT) }
+    }
+
+    /// The next piece of data, or `None` at the end.
+    async fn next(&mut self, progress: &Progress) -> Result<Option<Bytes>, BodyError> {
+        loop {
+            let frame = poll_fn(|cx| {
+                if let Some(early) = self.early.take() {
+                    return Poll::Ready(Ok(early));
+                }
+                if progress.body_is_overdue() {
+                    return Poll::Ready(Err(BodyError::Overdue));
+                }
+                Pin::new(&mut self.incoming).poll_frame(cx).map(Ok)
+            });
+            match frame.await?.transpose().map_err(BodyError::Broken)?.map(Frame::into_data) {
+                None => return Ok(None),
+                Some(Ok(data)) => return Ok(Some(data)),
+                // Trailers: nothing that is looked at.
+                Some(Err(_)) => {}
+            }
+        }
+    }
+
+    async fn drop_rest(mut self, limit: usize, progress: &Progress) {
+        let mut dropped = 0;
+        while let Ok(Some(bytes)) = self.next(progress).await {
+            dropped += bytes.len();
+            if dropped > limit.saturating_mul(DROPPED_BEYOND) {
+                return;
+            }
+        }
+    }
+}
+
+/// The length that a body is announced to have; 0 where it is not.
+fn announced(incoming: &Incoming) -> usize {
+    usize::try_from(incoming.size_hint().lower()).unwrap_or(usize::MAX)
+}
+
+/// Reads a whole body. One that comes in a single piece, as a callback's nearly always does, is not copied.
+pub(super) async fn read(mut body: RequestBody, limit: usize, progress: &Progress) -> Result<Bytes, BodyError> {
+    let announced = announced(&body.incoming);
+    if announced > limit {
+        if !body.on_demand {
+            body.drop_rest(limit, progress).await;
+        }
+        return Err(BodyError::TooLarge);
+    }
+    let first = body.next(progress).await?.unwrap_or_default();
+    if body.incoming.is_end_stream() && first.len() <= limit {
+        return Ok(first);
+    }
+    let mut whole = BytesMut::with_capacity(announced.max(first.len()));
+    let mut piece = Some(first);
+    while let Some(bytes) = piece {
+        if whole.len() + bytes.len() > limit {
+            body.drop_rest(limit, progress).await;
+            return Err(BodyError::TooLarge);
+        }
+        whole.extend_from_slice(&bytes);
+        piece = body.next(progress).await?;
+    }
+    Ok(whole.freeze())
+}

@@ -1,0 +1,142 @@
+//! Taking a callback.
+
+use hyper::header::{self, HeaderMap};
+
+use super::body::{self, BodyError, RequestBody};
+use super::progress::Progress;
+use super::reply::{Reply, closing, refusal, success};
+use super::site::Site;
+use crate::telemetry::Reason;
+use crate::wire::{self, Command, Fault, Problem};
+
+/// Why a callback is refused.
+struct Refused {
+    reason: Reason,
+    detail: String,
+    /// What is left of the request cannot be told from the next one.
+    close: bool,
+}
+
+impl Refused {
+    fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into(), close: false }
+    }
+
+    fn and_close(self) -> Self {
+        Self { close: true, ..self }
+    }
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        let reason = match problem.fault {
+            Fault::EmptyBody => Reason::EmptyBody,
+            Fault::MalformedJson => Reason::MalformedJson,
+            Fault::WrongType => Reason::WrongType,
+            Fault::OutOfRange => Reason::OutOfRange,
+            Fault::MissingSender => Reason::MissingSender,
+            Fault::MissingGroup => Reason::MissingGroup,
+        };
+        Self::new(reason, problem.detail)
+    }
+}
+
+/// Reads a callback, counts it and answers it. The URL may have told its command.
+pub(super) async fn take(
+    site: &Site,
+    progress: &Progress,
+    command: Option<Command>,
+    headers: HeaderMap,
+    body: RequestBody,
+) -> Reply {
+    progress.callback_begins();
+    match taken(site, progress, command, &headers, body).await {
+        Ok(()) => success(headers),
+        Err(refused) => {
+            site.telemetry().request_rejected(refused.reason, &refused.detail, site.now().0);
+            let reply = refusal(refused.reason, &refused.detail);
+            if refused.close { closing(reply) } else { reply }
+        }
+    }
+}
+
+async fn taken(
+    site: &Site,
+    progress: &Progress,
+    command: Option<Command>,
+    headers: &HeaderMap,
+    body: RequestBody,
+) -> Result<(), Refused> {
+    let body = body::read(body, site.config.max_body_bytes, progress).await.map_err(|error| unread(site, &error))?;
+    check_media_type(headers)?;
+    let command = match command {
+        Some(command) => command,
+        None => command_in(&body)?,
+    };
+    let now = site.now();
+    if command == Command::GroupMessage {
+        wire::group_message(&body, |message| site.stats.record(message, now))?;
+    }
+    site.telemetry().callback_taken(command.position(), now.0);
+    Ok(())
+}
+
+fn unread(site: &Site, error: &BodyError) -> Refused {
+    match error {
+        BodyError::TooLarge => {
+            let limit = site.config.max_body_bytes;
+            let detail = format!("the body is over {limit} bytes; --callback.max-body-bytes sets the limit");
+            Refused::new(Reason::BodyTooLarge, detail).and_close()
+        }
+        BodyError::Overdue => {
+            let seconds = site.limits.body.as_secs();
+            Refused::new(Reason::BodyTimeout, format!("the body did not arrive within {seconds} s")).and_close()
+        }
+        BodyError::Broken(error) => Refused::new(Reason::BrokenBody, format!("the body: {error}")).and_close(),
+    }
+}
+
+/// OpenIM says that its body is JSON. A body that says it is something else comes from elsewhere: a web page, say, can
+/// make a browser post a form or plain text to any address, but not JSON.
+fn check_media_type(headers: &HeaderMap) -> Result<(), Refused> {
+    let refused = |detail: String| Err(Refused::new(Reason::UnsupportedMediaType, detail));
+    if let Some(encoding) = headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
+        return refused(format!("Content-Encoding is {encoding:?}; send the body as it is"));
+    }
+    match headers.get(header::CONTENT_TYPE) {
+        Some(media_type) if !is_json(media_type.as_bytes()) => {
+            refused(format!("Content-Type is {media_type:?}; send application/json"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_json(media_type: &[u8]) -> bool {
+    const JSON: &[u8] = b"application/json";
+    let (essence, rest) = media_type.split_at_checked(JSON.len()).unwrap_or((media_type, &[]));
+    essence.eq_ignore_ascii_case(JSON) && matches!(rest.first(), None | Some(b';' | b' ' | b'\t'))
+}
+
+fn command_in(body: &[u8]) -> Result<Command, Refused> {
+    let name = wire::command_of(body)?;
+    Command::from_name(&name).ok_or_else(|| {
+        let found = if name.is_empty() { "is absent" } else { "names no callback" };
+        let ways = "end the path with, or set ?command= or the body's callbackCommand to";
+        Refused::new(Reason::UnknownCommand, format!("callbackCommand {found}; {ways} {}", wire::GROUP_MESSAGE))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_json_is_taken_for_json() {
+        for json in ["application/json", "application/json; charset=utf-8", "Application/JSON;charset=utf-8"] {
+            assert!(is_json(json.as_bytes()), "{json}");
+        }
+        for other in ["", "application/jsonp", "text/plain", "application/x-www-form-urlencoded", "application"] {
+            assert!(!is_json(other.as_bytes()), "{other}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! One connection, from its acceptance to its end.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::progress::{Open, Phase, Verdict};
+use super::service::answer;
+use super::site::Site;
+use super::stream::Watched;
+use crate::telemetry::Reason;
+use crate::wire;
+
+/// Largest request head in bytes. It is also hyper's buffer for reading and writing.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+
+/// After a refusal that ends the connection, the most that is read and dropped of what the peer still sends.
+const MAX_LINGER_BYTES: usize = 256 * 1024;
+
+enum End {
+    /// hyper is done with it.
+    Done(hyper::Result<()>),
+    /// The sweep ended it.
+    Condemned(Verdict),
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn converse(mut stream: TcpStream, open: Open, site: &Arc<Site>) {
+    // A small answer must not wait for the acknowledgement of the one before it. Where it cannot be set, it may.
+    let _ = stream.set_nodelay(true);
+    let end = exchange(&mut stream, &open, site).await;
+    if let Some((reason, detail)) = refusal_of(&end, &open) {
+        refuse(&mut stream, &open, site, reason, &detail).await;
+    }
+}
+
+async fn exchange(stream: &mut TcpStream, open: &Open, site: &Arc<Site>) -> End {
+    let watched = Watched { stream, open, telemetry: site.telemetry() };
+    let service = service_fn(|request| answer(site, open, request));
+    let mut connection = pin!(
+        http1::Builder::new()
+            .max_buf_size(MAX_HEAD_BYTES)
+            // One small answer: copying its body behind its head is cheaper than a vectored write.
+            .writev(false)
+            // A peer that is done with sending still gets its answer.
+            .half_close(true)
+            .serve_connection(TokioIo::new(watched), service)
+    );
+    loop {
+        let verdict = poll_fn(|cx| {
+            open.progress().belongs_to(cx.waker());
+            match connection.as_mut().poll(cx) {
+                Poll::Ready(end) => Poll::Ready(Err(End::Done(end))),
+                Poll::Pending => open.progress().verdict().map_or(Poll::Pending, |verdict| Poll::Ready(Ok(verdict))),
+            }
+        })
+        .await;
+        let verdict = match verdict {
+            Ok(verdict) => verdict,
+            Err(end) => return end,
+        };
+        // The kernel may hold a request that the runtime has not seen yet; ending here would lose it. Let it look.
+        tokio::task::yield_now().await;
+        let end = poll_fn(|cx| Poll::Ready(connection.as_mut().poll(cx))).await;
+        match end {
+            Poll::Ready(end) => return End::Done(end),
+            Poll::Pending if open.progress().confirm(verdict) => return End::Condemned(verdict),
+            Poll::Pending => {}
+        }
+    }
+}
+
+/// What is still to be answered when hyper or the sweep has ended the connection.
+fn refusal_of(end: &End, open: &Open) -> Option<(Reason, String)> {
+    match end {
+        End::Condemned(Verdict::SlowHead) => {
+            Some((Reason::HeaderTimeout, "the request's head did not arrive in time".to_owned()))
+        }
+        End::Condemned(Verdict::Silent | Verdict::SlowReader | Verdict::Lingered) | End::Done(Ok(())) => None,
+        End::Done(Err(error)) if error.is_parse_too_large() => Some((
+            Reason::HeaderTooLarge,
+            format!("the request's head is too large; {MAX_HEAD_BYTES} bytes and 100 headers are always taken"),
+        )),
+        End::Done(Err(error)) if error.is_parse() || open.progress().has_swallowed() => {
+            Some((Reason::MalformedRequest, format!("the request's head is not HTTP/1.1: {error}")))
+        }
+        End::Done(Err(_)) => None,
+    }
+}
+
+async fn refuse(stream: &mut TcpStream, open: &Open, site: &Site, reason: Reason, detail: &str) {
+    site.telemetry().request_rejected(reason, detail, site.now().0);
+    open.enter(Phase::Linger);
+    open.progress().withdraw();
+    let mut farewell = pin!(say_and_linger(stream, raw_answer(reason, detail)));
+    poll_fn(|cx| match farewell.as_mut().poll(cx) {
+        // Whether it was read or not, there is nothing more to say.
+        Poll::Ready(_) => Poll::Ready(()),
+        Poll::Pending if open.progress().verdict().is_some() => Poll::Ready(()),
+        Poll::Pending => Poll::Pending,
+    })
+    .await;
+}
+
+async fn say_and_linger(stream: &mut TcpStream, answer: Vec<u8>) -> std::io::Result<()> {
+    stream.write_all(&answer).await?;
+    stream.shutdown().await?;
+    let mut dropped = 0;
+    let mut buffer = [0; 4096];
+    while dropped < MAX_LINGER_BYTES {
+        match stream.read(&mut buffer).await? {
+            0 => break,
+            len => dropped += len,
+        }
+    }
+    Ok(())
+}
+
+/// A whole answer, for where hyper does not write one.
+pub(super) fn raw_answer(reason: Reason, detail: &str) -> Vec<u8> {
+    let status = hyper::StatusCode::from_u16(reason.status()).unwrap_or_default();
+    let body = wire::refusal(reason.status(), reason.message(), detail);
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body.as_bytes()].concat()
+}

@@ -1,0 +1,55 @@
+//! One request, one answer.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header;
+use hyper::{Request, StatusCode};
+
+use super::body::RequestBody;
+use super::progress::{Open, Phase};
+use super::reply::{Reply, closing, refusal, with_header};
+use super::router::{Route, route};
+use super::site::Site;
+use super::{callback, pages};
+use crate::telemetry::Reason;
+
+/// Answers a request: begins at once, and ends in the future.
+pub(super) fn answer<'a>(
+    site: &'a Arc<Site>,
+    open: &'a Open,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Reply, Infallible>> + 'a {
+    open.enter(Phase::Service);
+    let (head, body) = request.into_parts();
+    let body = RequestBody::begin(body, &head.headers, site.config.max_body_bytes);
+    async move {
+        let reply = match route(&head.method, head.uri.path(), head.uri.query(), &site.config.telemetry_path) {
+            Route::Callback(command) => callback::take(site, open.progress(), command, head.headers, body).await,
+            Route::Metrics => pages::metrics(site).await,
+            Route::Healthy => pages::healthy(),
+            Route::Ready => pages::ready(site),
+            Route::Landing => pages::landing(site),
+            Route::WrongMethod(allowed) => with_header(wrong_method(site, allowed), header::ALLOW, allowed),
+            Route::NotFound => refused(site, Reason::NotFound, "nothing is served at this path; see /"),
+        };
+        open.enter(Phase::Answer);
+        Ok(if site.is_draining() { closing(reply) } else { reply })
+    }
+}
+
+fn wrong_method(site: &Site, allowed: &str) -> Reply {
+    refused(site, Reason::MethodNotAllowed, &format!("this path takes {allowed}"))
+}
+
+pub(super) fn refused(site: &Site, reason: Reason, detail: &str) -> Reply {
+    site.telemetry().request_rejected(reason, detail, site.now().0);
+    refusal(reason, detail)
+}
+
+/// Marks a page as not available now.
+pub(super) fn unavailable(mut reply: Reply) -> Reply {
+    *reply.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    reply
+}

@@ -1,0 +1,157 @@
+//! What all connections share.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, Semaphore};
+
+use super::progress::{Connections, Phase, Progress, Verdict};
+use crate::config;
+use crate::domain::{Clock, UnixMillis};
+use crate::stats::Stats;
+use crate::telemetry::Telemetry;
+
+/// Times and counts at which a connection or a request is ended or refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From a request's first byte to the end of its head. OpenIM gives up after 5 s.
+    pub head: Duration,
+    /// From the end of a request's head to the end of its body.
+    pub body: Duration,
+    /// For an answer to be read.
+    pub answer: Duration,
+    /// Between an answer and the next request. Long, because a connection that is closed just as OpenIM uses it again
+    /// loses a callback; Go's client closes its idle connections itself after 90 s by default.
+    pub idle: Duration,
+    /// After a refusal that ends the connection, for the peer to read it: closing while it still sends would reset the
+    /// connection, and it might never see why.
+    pub linger: Duration,
+    /// What [`Limits::idle`] is while draining.
+    pub idle_draining: Duration,
+    /// From the begin of the drain to the end of the process. OpenIM gives up after 5 s.
+    pub drain: Duration,
+    /// Open connections, in all.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(5),
+            body: Duration::from_secs(5),
+            answer: Duration::from_secs(30),
+            idle: Duration::from_secs(600),
+            linger: Duration::from_secs(1),
+            idle_draining: Duration::from_secs(1),
+            drain: Duration::from_secs(4),
+            connections: 10_000,
+        }
+    }
+}
+
+/// What all connections share.
+pub struct Site {
+    pub(super) stats: Arc<Stats>,
+    pub(super) config: config::Http,
+    pub(super) limits: Limits,
+    pub(super) scrapes: Semaphore,
+    telemetry: Arc<Telemetry>,
+    clock: Arc<dyn Clock>,
+    draining: AtomicBool,
+    /// When the site came up, and after how many milliseconds the drain began.
+    begin: Instant,
+    draining_since_ms: OnceLock<u64>,
+    /// Told at each sweep.
+    pub(super) swept: Notify,
+    workers: Vec<Arc<Connections>>,
+}
+
+impl Site {
+    /// A site that is served by `workers` threads.
+    #[must_use]
+    pub fn new(
+        stats: Arc<Stats>,
+        telemetry: Arc<Telemetry>,
+        clock: Arc<dyn Clock>,
+        config: config::Http,
+        limits: Limits,
+        workers: usize,
+    ) -> Self {
+        Self {
+            stats,
+            scrapes: Semaphore::new(config.max_scrapes),
+            config,
+            limits,
+            telemetry,
+            clock,
+            draining: AtomicBool::new(false),
+            begin: Instant::now(),
+            draining_since_ms: OnceLock::new(),
+            swept: Notify::new(),
+            workers: (0..workers).map(|_| Arc::default()).collect(),
+        }
+    }
+
+    /// From here on, every answer tells its connection to close, and the site is not ready.
+    pub fn drain(&self) {
+        self.draining_since_ms.get_or_init(|| self.up_ms());
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    pub(super) fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
+    /// The connections of each worker, in the workers' order.
+    pub(super) fn workers(&self) -> &[Arc<Connections>] {
+        &self.workers
+    }
+
+    pub(super) fn open_connections(&self) -> usize {
+        self.workers.iter().map(|worker| worker.count()).sum()
+    }
+
+    /// Ends what takes too long. Off the serving threads, a few times a second: limits are kept to within the time
+    /// between two calls, and no request needs a timer.
+    pub fn sweep(&self) {
+        let now_ms = self.up_ms();
+        for worker in &self.workers {
+            worker.sweep(now_ms, |progress| self.judge(progress, now_ms));
+        }
+        self.swept.notify_waiters();
+    }
+
+    fn judge(&self, progress: &Progress, now_ms: u64) {
+        let limits = &self.limits;
+        let age = |since: u64| Duration::from_millis(now_ms.saturating_sub(since));
+        let since = progress.since_ms();
+        match progress.phase() {
+            Phase::Idle => {
+                let drain = self.draining_since_ms.get();
+                let drained = drain.is_some_and(|drain| age(since.max(*drain)) >= limits.idle_draining);
+                if drained || age(since) >= limits.idle {
+                    progress.condemn(Verdict::Silent);
+                }
+            }
+            Phase::Head if age(since) >= limits.head => progress.condemn(Verdict::SlowHead),
+            Phase::Service if age(since) >= limits.body => progress.set_body_overdue(),
+            Phase::Answer if age(since) >= limits.answer => progress.condemn(Verdict::SlowReader),
+            Phase::Linger if age(since) >= limits.linger => progress.condemn(Verdict::Lingered),
+            Phase::Head | Phase::Service | Phase::Answer | Phase::Linger => {}
+        }
+    }
+
+    fn up_ms(&self) -> u64 {
+        u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}

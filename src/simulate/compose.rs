@@ -1,0 +1,152 @@
+//! From what was drawn to the callback's bytes.
+
+use std::fmt::Write;
+use std::hash::{BuildHasher, RandomState};
+
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+
+use super::generator::{AT_TEXT, Drawn, OA_NOTIFICATION};
+use super::population::{group_id, nickname, sender_id};
+use crate::domain::UnixMillis;
+use crate::wire::{Callback, Content, GROUP_MESSAGE, Media, encode, write_content};
+
+const ADMINISTRATOR: &str = "imAdmin";
+
+/// A callback ready to be sent; used again for the next.
+#[derive(Debug, Default)]
+pub struct Letter {
+    /// The body.
+    pub body: Vec<u8>,
+    /// The operation ID, which is also a header.
+    pub operation_id: String,
+}
+
+/// What is drawn for a message beyond what it counts as. One value lasts for a run: its buffers are used again.
+#[derive(Default)]
+pub(super) struct Details {
+    pub(super) text: String,
+    pub(super) mentions: Vec<String>,
+    pub(super) send_time: i64,
+    pub(super) create_time: i64,
+    pub(super) bytes: u64,
+    pub(super) seconds: u64,
+}
+
+/// Writes callbacks, in buffers that each message overwrites.
+pub(super) struct Composer {
+    /// For IDs alone, seeded anew in each run: a server that drops repeats must not take a second run for one.
+    ids: Pcg64Mcg,
+    senders: u32,
+    server_message_id: String,
+    client_message_id: String,
+    face_url: String,
+    object_url: String,
+    content: Vec<u8>,
+}
+
+impl Composer {
+    pub(super) fn new(senders: u32) -> Self {
+        Self {
+            ids: Pcg64Mcg::seed_from_u64(RandomState::new().hash_one(senders)),
+            senders,
+            server_message_id: String::new(),
+            client_message_id: String::new(),
+            face_url: String::new(),
+            object_url: String::new(),
+            content: Vec::new(),
+        }
+    }
+
+    pub(super) fn compose(
+        &mut self,
+        now: UnixMillis,
+        drawn: &Drawn,
+        details: &Details,
+        letter: &mut Letter,
+    ) -> serde_json::Result<()> {
+        self.name(now, drawn, &mut letter.operation_id);
+        let (mut group, mut person) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let group_id = group.format(group_id(drawn.group));
+        let (sender_id, nickname) = if drawn.sender == self.senders {
+            (ADMINISTRATOR, "")
+        } else {
+            (person.format(sender_id(drawn.sender)), nickname(drawn.sender))
+        };
+        let at_user_list: Vec<&str> = details.mentions.iter().map(String::as_str).collect();
+        let media = Media {
+            uuid: &self.client_message_id,
+            url: &self.object_url,
+            name: "report <final> & 会议纪要.dat",
+            bytes: details.bytes,
+            seconds: details.seconds,
+        };
+        let content = content(drawn, (&details.text, &at_user_list), media, (sender_id, group_id));
+        let callback = Callback {
+            sender_id,
+            command: GROUP_MESSAGE,
+            server_message_id: &self.server_message_id,
+            client_message_id: &self.client_message_id,
+            operation_id: &letter.operation_id,
+            platform_id: drawn.platform,
+            nickname,
+            session_type: 3,
+            message_from: if drawn.from_user { 100 } else { 200 },
+            content_type: drawn.content_type,
+            status: drawn.status,
+            send_time: details.send_time,
+            create_time: details.create_time,
+            content: write_content(&content, &mut self.content)?,
+            seq: 0,
+            at_user_list: &at_user_list,
+            face_url: &self.face_url,
+            ex: "",
+            group_id,
+        };
+        encode(&callback, &mut letter.body)
+    }
+
+    fn name(&mut self, now: UnixMillis, drawn: &Drawn, operation_id: &mut String) {
+        let sender = sender_id(drawn.sender);
+        let in_this_millisecond = self.ids.random_range(0..1_000_000_u32);
+        rewrite(operation_id, format_args!("{}{in_this_millisecond:06}", now.0));
+        let (server, client) = (self.ids.random::<u128>(), self.ids.random::<u128>());
+        rewrite(&mut self.server_message_id, format_args!("{server:032x}"));
+        rewrite(&mut self.client_message_id, format_args!("{client:032x}"));
+        rewrite(&mut self.object_url, format_args!("https://objects.example.com/openim/{sender}/"));
+        self.object_url.push_str(&self.client_message_id);
+        self.face_url.clear();
+        // Not everyone has a picture, and the system has none.
+        if drawn.from_user && !drawn.sender.is_multiple_of(3) {
+            rewrite(&mut self.face_url, format_args!("https://cdn.example.com/faces/{sender}.jpg?size=80&v=2"));
+        }
+    }
+}
+
+fn rewrite(text: &mut String, to: std::fmt::Arguments<'_>) {
+    text.clear();
+    // Writing to a string cannot fail.
+    let _ = text.write_fmt(to);
+}
+
+fn content<'a>(
+    drawn: &Drawn,
+    (text, mentions): (&'a str, &'a [&'a str]),
+    media: Media<'a>,
+    (person, group): (&'a str, &'a str),
+) -> Content<'a> {
+    match drawn.content_type {
+        102 => Content::Picture(media),
+        103 => Content::Voice(media),
+        104 => Content::Video(media),
+        105 => Content::File(media),
+        AT_TEXT => Content::AtText(text, mentions),
+        108 => Content::Card(person, nickname(drawn.sender)),
+        109 => Content::Location(text, 121.473_7, 31.230_4),
+        110 | 9001 => Content::Custom(r#"{"kind":"poll","choices":["周四","Friday","<none>"]}"#),
+        114 => Content::Quote(text, [media.uuid, person, "see you at 8 <3"]),
+        OA_NOTIFICATION => Content::Announcement(text),
+        1501..=1520 => Content::Notification(person, group),
+        _ => Content::Text(text),
+    }
+}

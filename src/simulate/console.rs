@@ -1,0 +1,230 @@
+//! `simulate` for a person: a line of progress, and the report as text or JSON.
+
+use std::fs::File;
+use std::future::pending;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::time::Duration;
+
+use super::report::per_second;
+use super::{Error, Failures, Progress, Report, Tally, run};
+use crate::config::simulate::{ReportTo, Simulate};
+use crate::wire::GROUP_MESSAGE;
+
+/// A start this late is a rate that was not kept, rather than a timer's grain.
+const LATE: Duration = Duration::from_millis(100);
+/// A log is not a terminal: a line there every so many seconds.
+const LOGGED_EVERY: u64 = 10;
+const GROUPS_SHOWN: usize = 10;
+
+/// Runs a simulation: progress on the standard error, at the end a summary on the standard output and the full report
+/// where it was wished for. Ctrl-C ends it early. True if every callback was taken.
+///
+/// # Errors
+/// When the run could not begin, or its report could not be written.
+pub async fn command(options: &Simulate) -> Result<bool, Error> {
+    // Opened first: a wrong path should be known before the run, not after it.
+    let full: Option<Box<dyn Write>> = match &options.report {
+        None => None,
+        Some(ReportTo::Stdout) => Some(Box::new(io::stdout())),
+        Some(ReportTo::File(path)) => {
+            Some(Box::new(File::create(path).map_err(|error| Error::Report(path.clone(), error))?))
+        }
+    };
+    let mut line = ProgressLine::new(io::stderr(), io::stderr().is_terminal());
+    // A line of progress that cannot be shown is no reason to end the run.
+    let ran = run(options, interrupted(), |progress| drop(line.show(progress))).await;
+    let _ = line.finish();
+    let report = ran?;
+    // The standard output is either text or JSON, never both.
+    if options.report == Some(ReportTo::Stdout) {
+        summarise(&report, options, &mut io::stderr())
+    } else {
+        summarise(&report, options, &mut io::stdout())
+    }
+    .map_err(Error::Print)?;
+    if let Some(full) = full {
+        write_full(&report, full).map_err(|error| match &options.report {
+            Some(ReportTo::File(path)) => Error::Report(path.clone(), error),
+            _ => Error::Print(error),
+        })?;
+    }
+    Ok(report.is_success())
+}
+
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        pending::<()>().await;
+    }
+}
+
+fn write_full(report: &Report, into: impl Write) -> io::Result<()> {
+    let mut into = BufWriter::new(into);
+    serde_json::to_writer_pretty(&mut into, report)?;
+    into.write_all(b"\n")?;
+    into.flush()
+}
+
+/// On a terminal one line that is written over, elsewhere a line now and then.
+struct ProgressLine<W: Write> {
+    into: W,
+    terminal: bool,
+    shown: bool,
+    sent_before: u64,
+}
+
+impl<W: Write> ProgressLine<W> {
+    const fn new(into: W, terminal: bool) -> Self {
+        Self { into, terminal, shown: false, sent_before: 0 }
+    }
+
+    fn show(&mut self, progress: &Progress) -> io::Result<()> {
+        let seconds = progress.elapsed.as_secs();
+        let every = if self.terminal { 1 } else { LOGGED_EVERY };
+        if !seconds.is_multiple_of(every) {
+            return Ok(());
+        }
+        let lately = per_second(progress.sent - self.sent_before, Duration::from_secs(every));
+        self.sent_before = progress.sent;
+        self.shown = true;
+        let (start, end) = if self.terminal { ("\r", "\x1b[K") } else { ("", "\n") };
+        let (sent, failed) = (grouped(progress.sent), grouped(progress.sent - progress.answered));
+        write!(self.into, "{start}{seconds} s · {sent} sent · {lately:.0}/s · {failed} failed")?;
+        if progress.behind > LATE {
+            write!(self.into, " · {:.1} s behind the rate", progress.behind.as_secs_f64())?;
+        }
+        write!(self.into, "{end}")?;
+        self.into.flush()
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        if self.terminal && self.shown { writeln!(self.into) } else { Ok(()) }
+    }
+}
+
+fn summarise(report: &Report, options: &Simulate, into: &mut dyn Write) -> io::Result<()> {
+    let target = &options.target;
+    writeln!(into, "http://{}{}/{GROUP_MESSAGE}", target.authority, target.prefix)?;
+    writeln!(
+        into,
+        "  {} connections, {} groups, {} senders, seed {}",
+        report.connections,
+        grouped(report.groups.into()),
+        grouped(report.senders.into()),
+        report.seed
+    )?;
+    writeln!(into, "  sent      {}", grouped(report.sent))?;
+    writeln!(into, "  answered  {}", grouped(report.answered))?;
+    writeln!(into, "  failed    {}", failures(&report.failed))?;
+    if let Some(text) = &report.first_failure {
+        // An answer's text is not ours: no control character of it reaches the terminal.
+        let text = text.replace(char::is_control, " ");
+        writeln!(into, "            first: {text}")?;
+    }
+    writeln!(into, "  rate      {:.0}/s over {:.1} s", report.answered_per_second, report.elapsed_seconds)?;
+    let answers = [report.answer_seconds.p50, report.answer_seconds.p99, report.answer_seconds.max].map(|s| s * 1e3);
+    let [p50, p99, max] = answers;
+    writeln!(into, "  answers   p50 {p50:.3} ms, p99 {p99:.3} ms, max {max:.3} ms")?;
+    pace(report, into)?;
+    writeln!(into, "  people    {} sent something", grouped(report.distinct_senders.sent))?;
+    table("content type", &by_size(report.by_content_type.iter()), usize::MAX, into)?;
+    table("platform", &by_size(report.by_platform.iter()), usize::MAX, into)?;
+    table("group", &by_size(report.by_group.iter()), GROUPS_SHOWN, into)?;
+    into.flush()
+}
+
+fn pace(report: &Report, into: &mut dyn Write) -> io::Result<()> {
+    let Some(pace) = report.pace.filter(|pace| pace.latest_start_seconds > LATE.as_secs_f64() || pace.never_sent > 0)
+    else {
+        return Ok(());
+    };
+    writeln!(
+        into,
+        "  behind    --rate {} was not kept: up to {:.1} s late, {} never sent; try more --connections or a lower --rate",
+        pace.wanted_per_second,
+        pace.latest_start_seconds,
+        grouped(pace.never_sent)
+    )
+}
+
+fn failures(failed: &Failures) -> String {
+    let kinds = [
+        (failed.not_connected, "not connected"),
+        (failed.closed, "closed without an answer"),
+        (failed.timeout, "no answer in 5 s"),
+        (failed.status, "status not 200"),
+        (failed.refused, "not answered with a success"),
+    ];
+    let happened = kinds.iter().filter(|(count, _)| *count > 0);
+    let listed: Vec<_> = happened.map(|(count, kind)| format!("{kind}: {}", grouped(*count))).collect();
+    if listed.is_empty() { "0".to_owned() } else { format!("{} ({})", grouped(failed.total), listed.join(", ")) }
+}
+
+fn by_size<'a>(entries: impl Iterator<Item = (&'a String, &'a Tally)>) -> Vec<(&'a str, Tally)> {
+    let mut entries: Vec<_> = entries.map(|(name, tally)| (name.as_str(), *tally)).collect();
+    // The name decides between equals, so that two runs print the same.
+    entries.sort_unstable_by(|(one, few), (other, many)| many.sent.cmp(&few.sent).then(one.cmp(other)));
+    entries
+}
+
+fn table(title: &str, entries: &[(&str, Tally)], shown: usize, into: &mut dyn Write) -> io::Result<()> {
+    writeln!(into, "\n{title:<32} {:>14} {:>14}", "sent", "answered")?;
+    for (name, Tally { sent, answered }) in entries.iter().take(shown) {
+        writeln!(into, "{name:<32} {:>14} {:>14}", grouped(*sent), grouped(*answered))?;
+    }
+    match entries.len().saturating_sub(shown) {
+        0 => Ok(()),
+        more => writeln!(into, "and {} more", grouped(u64::try_from(more).unwrap_or(u64::MAX))),
+    }
+}
+
+/// 1234567 -> 1,234,567
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_stand_in_threes() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+
+    fn progress(seconds: u64, sent: u64) -> Progress {
+        Progress { elapsed: Duration::from_secs(seconds), sent, answered: sent, behind: Duration::from_millis(1500) }
+    }
+
+    #[test]
+    fn a_terminal_has_one_line_and_a_log_a_line_every_ten_seconds() {
+        let mut terminal = ProgressLine::new(Vec::new(), true);
+        let mut log = ProgressLine::new(Vec::new(), false);
+        for second in 1..=20 {
+            terminal.show(&progress(second, second * 1000)).unwrap();
+            log.show(&progress(second, second * 1000)).unwrap();
+        }
+        terminal.finish().unwrap();
+        log.finish().unwrap();
+        let (terminal, log) = (String::from_utf8(terminal.into).unwrap(), String::from_utf8(log.into).unwrap());
+        assert_eq!((terminal.matches('\r').count(), terminal.matches('\n').count()), (20, 1));
+        let expected = "10 s · 10,000 sent · 1000/s · 0 failed · 1.5 s behind the rate\n";
+        assert_eq!(log, format!("{expected}{}", expected.replace("10 s", "20 s").replace("10,000", "20,000")));
+    }
+
+    #[test]
+    fn failures_are_listed_by_kind() {
+        assert_eq!(failures(&Failures::default()), "0");
+        let some = Failures { total: 1003, closed: 1000, status: 3, ..Failures::default() };
+        assert_eq!(failures(&some), "1,003 (closed without an answer: 1,000, status not 200: 3)");
+    }
+}

@@ -1,0 +1,239 @@
+//! One message after another, the same for the same seed.
+
+use rand::{Rng, SeedableRng};
+use rand_distr::{Distribution, LogNormal, Zipf};
+use rand_pcg::Pcg64Mcg;
+
+use super::Error;
+use super::compose::{Composer, Details, Letter};
+use super::population::{MIX, PLATFORMS, sender_id, talk, weighted};
+use crate::domain::{Source, UnixMillis};
+use crate::wire::MENTION_OF_ALL;
+
+/// How steeply messages gather in few groups, and with few people.
+const GROUP_EXPONENT: f64 = 1.1;
+const SENDER_EXPONENT: f64 = 0.8;
+/// From the sending to the callback, as its median and its spread.
+const DELIVERY_MS: (f64, f64) = (6.0, 0.7);
+/// From a message's making on a phone to its sending.
+const SUBMISSION_MS: (f64, f64) = (40.0, 0.9);
+const TEXT_BYTES: (f64, f64) = (30.0, 1.0);
+const LONGEST_TEXT: u64 = 4096;
+const ADMIN_PLATFORM: i32 = 10;
+pub(super) const OA_NOTIFICATION: i32 = 1400;
+pub(super) const AT_TEXT: i32 = 106;
+
+/// Draws messages and writes their callbacks. Two with the same numbers draw the same messages in the same order; only
+/// message IDs, which are new for each send, and times, which follow the clock, differ.
+pub struct Generator {
+    random: Pcg64Mcg,
+    group: Zipf<f64>,
+    sender: Zipf<f64>,
+    delivery: LogNormal<f64>,
+    submission: LogNormal<f64>,
+    length: LogNormal<f64>,
+    senders: u32,
+    details: Details,
+    composer: Composer,
+}
+
+/// What a message counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Drawn {
+    /// Its content type.
+    pub content_type: i32,
+    /// Its platform ID.
+    pub platform: i32,
+    /// Its message status.
+    pub status: i32,
+    /// Whether a person sent it, not an administrator or the system.
+    pub from_user: bool,
+    /// Its group's rank, 0 for the busiest.
+    pub group: u32,
+    /// Its sender's rank, 0 for the most talkative; one more than all people for the administrator.
+    pub sender: u32,
+    /// How many people it mentions by ID.
+    pub mentioned: u32,
+    /// Whether it mentions everyone.
+    pub mentions_all: bool,
+}
+
+impl Drawn {
+    /// Who it came from.
+    #[must_use]
+    pub const fn source(&self) -> Source {
+        if self.from_user { Source::User } else { Source::Admin }
+    }
+}
+
+impl Generator {
+    /// A generator of messages in `groups` groups by `senders` people.
+    ///
+    /// # Errors
+    /// When there is no group or no sender.
+    pub fn new(groups: u32, senders: u32, seed: u64) -> Result<Self, Error> {
+        let zipf =
+            |n: u32, exponent| Zipf::new(f64::from(n), exponent).map_err(|error| Error::Numbers(error.to_string()));
+        let log_normal = |(median, spread): (f64, f64)| {
+            LogNormal::new(median.ln(), spread).map_err(|error| Error::Numbers(error.to_string()))
+        };
+        Ok(Self {
+            random: Pcg64Mcg::seed_from_u64(seed),
+            group: zipf(groups, GROUP_EXPONENT)?,
+            sender: zipf(senders, SENDER_EXPONENT)?,
+            delivery: log_normal(DELIVERY_MS)?,
+            submission: log_normal(SUBMISSION_MS)?,
+            length: log_normal(TEXT_BYTES)?,
+            senders,
+            details: Details::default(),
+            composer: Composer::new(senders),
+        })
+    }
+
+    /// Draws the next message, as delivered at `now`, and writes its callback.
+    ///
+    /// # Errors
+    /// None in practice; see [`encode`](crate::wire::encode()).
+    pub fn draw(&mut self, now: UnixMillis, letter: &mut Letter) -> serde_json::Result<Drawn> {
+        let drawn = self.draw_facts();
+        self.draw_details(&drawn, now);
+        self.composer.compose(now, &drawn, &self.details, letter)?;
+        Ok(drawn)
+    }
+
+    /// Draws the same number of times for each kind of message, so that a change of the mix changes little else.
+    fn draw_facts(&mut self) -> Drawn {
+        let content_type = weighted(&mut self.random, MIX);
+        let device = weighted(&mut self.random, PLATFORMS);
+        let group = rank(self.group.sample(&mut self.random));
+        let person = rank(self.sender.sample(&mut self.random));
+        let mentioned = self.random.random_range(1..=4);
+        let mentions_all = self.random.random_range(0..10_u32) == 0;
+        let (platform, status, from_user, sender) = match content_type {
+            OA_NOTIFICATION => (ADMIN_PLATFORM, 2, false, self.senders),
+            // The server tells it, in the name of who caused it, and from no platform.
+            1501..=1520 => (0, 1, false, person),
+            _ => (device, 1, true, person),
+        };
+        let (mentioned, mentions_all) = match (content_type, mentions_all) {
+            (AT_TEXT, true) => (0, true),
+            (AT_TEXT, false) => (mentioned, false),
+            _ => (0, false),
+        };
+        Drawn { content_type, platform, status, from_user, group, sender, mentioned, mentions_all }
+    }
+
+    fn draw_details(&mut self, drawn: &Drawn, now: UnixMillis) {
+        let Self { random, details, .. } = self;
+        details.mentions.clear();
+        if drawn.mentions_all {
+            details.mentions.push(MENTION_OF_ALL.to_owned());
+        }
+        for _ in 0..drawn.mentioned {
+            details.mentions.push(sender_id(random.random_range(0..self.senders)).to_string());
+        }
+        let length = whole(self.length.sample(random)).min(LONGEST_TEXT);
+        talk(random, usize::try_from(length).unwrap_or_default(), &mut details.text);
+        details.send_time = now.0.saturating_sub(milliseconds(self.delivery.sample(random)));
+        let submission = milliseconds(self.submission.sample(random));
+        // What the server sends itself, it makes as it sends it.
+        details.create_time = details.send_time.saturating_sub(if drawn.from_user { submission } else { 0 });
+        details.bytes = random.random_range(10_000..4_000_000);
+        details.seconds = random.random_range(1..=60);
+    }
+}
+
+/// Zipf's ranks count from 1.
+fn rank(drawn: f64) -> u32 {
+    u32::try_from(whole(drawn)).unwrap_or(u32::MAX).saturating_sub(1)
+}
+
+/// A minute at most: what takes longer is not a delay but a phone that was off.
+fn milliseconds(drawn: f64) -> i64 {
+    i64::try_from(whole(drawn).clamp(1, 60_000)).unwrap_or(1)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "drawn positive, and the cast saturates")]
+fn whole(drawn: f64) -> u64 {
+    drawn as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::population::group_id;
+    use super::*;
+    use serde_json::Value;
+    use std::collections::{HashMap, HashSet};
+
+    const NOW: UnixMillis = UnixMillis(1_732_345_678_901);
+
+    fn drawn(count: usize, seed: u64) -> Vec<(Drawn, Value)> {
+        let mut generator = Generator::new(1000, 10_000, seed).unwrap();
+        let mut letter = Letter::default();
+        let mut one = || {
+            let drawn = generator.draw(NOW, &mut letter).unwrap();
+            (drawn, serde_json::from_slice(&letter.body).unwrap())
+        };
+        (0..count).map(|_| one()).collect()
+    }
+
+    #[test]
+    fn the_same_seed_draws_the_same_messages_under_new_ids() {
+        let (first, second) = (drawn(2000, 7), drawn(2000, 7));
+        let facts = |list: &[(Drawn, Value)]| list.iter().map(|(drawn, _)| *drawn).collect::<Vec<_>>();
+        assert_eq!(facts(&first), facts(&second));
+        assert_ne!(facts(&first), facts(&drawn(2000, 8)));
+        for ((_, one), (_, other)) in first.iter().zip(&second) {
+            for field in ["sendID", "groupID", "sendTime", "createTime", "atUserList", "senderNickname"] {
+                assert_eq!(one[field], other[field]);
+            }
+        }
+        let ids: HashSet<_> = first.iter().chain(&second).map(|(_, body)| body["serverMsgID"].to_string()).collect();
+        assert_eq!(ids.len(), 4000);
+    }
+
+    #[test]
+    fn a_few_groups_get_most_messages() {
+        let mut groups = HashMap::<u32, u32>::new();
+        for (drawn, _) in drawn(20_000, 1) {
+            *groups.entry(drawn.group).or_default() += 1;
+        }
+        let mut counts: Vec<_> = groups.into_values().collect();
+        counts.sort_unstable_by(|one, other| other.cmp(one));
+        assert!(counts.len() > 500 && counts.len() <= 1000, "{}", counts.len());
+        assert!(counts[0] > 3000 && counts[..10].iter().sum::<u32>() > 9000, "{:?}", &counts[..10]);
+    }
+
+    #[test]
+    fn the_body_says_what_was_drawn() {
+        for (drawn, body) in drawn(5000, 3) {
+            assert_eq!(body["contentType"], drawn.content_type);
+            assert_eq!(body["senderPlatformID"], drawn.platform);
+            assert_eq!(body["status"], drawn.status);
+            assert_eq!(Source::from_code(body["msgFrom"].as_i64().unwrap().try_into().unwrap()), drawn.source());
+            assert_eq!(body["groupID"], group_id(drawn.group).to_string());
+            let sender =
+                if drawn.sender == 10_000 { "imAdmin".to_owned() } else { sender_id(drawn.sender).to_string() };
+            assert_eq!(body["sendID"], sender);
+            let mentions = body["atUserList"].as_array().cloned();
+            let expected = drawn.mentioned as usize + usize::from(drawn.mentions_all);
+            assert_eq!(mentions.as_ref().map_or(0, Vec::len), expected);
+            assert_eq!(mentions.is_none(), expected == 0);
+            assert_eq!(drawn.mentions_all, mentions.is_some_and(|list| list.contains(&"AtAllTag".into())));
+            assert!(body["sendTime"].as_i64().unwrap() < NOW.0);
+            assert!(body["createTime"].as_i64() <= body["sendTime"].as_i64());
+            assert_eq!(body["serverMsgID"].as_str().unwrap().len(), 32);
+            assert!(serde_json::from_str::<Value>(body["content"].as_str().unwrap()).unwrap().is_object());
+        }
+    }
+
+    #[test]
+    fn the_smallest_world_has_one_group_and_one_sender() {
+        let mut generator = Generator::new(1, 1, 1).unwrap();
+        for _ in 0..100 {
+            let drawn = generator.draw(NOW, &mut Letter::default()).unwrap();
+            assert!(drawn.group == 0 && drawn.sender <= 1);
+        }
+        assert!(Generator::new(0, 1, 1).is_err());
+    }
+}

@@ -1,0 +1,167 @@
+//! What a chat looks like: which messages are common, who sends them from what, and what they say.
+
+use rand::Rng;
+
+/// Content types and how many of a thousand messages have them, roughly.
+pub(super) const MIX: &[(i32, u32)] = &[
+    (101, 610),
+    (102, 120),
+    (103, 60),
+    (104, 25),
+    (105, 20),
+    (106, 40),
+    (114, 50),
+    (110, 22),
+    (109, 6),
+    (108, 5),
+    (1400, 6),
+    (1510, 8),
+    (1509, 6),
+    (1504, 5),
+    (1501, 3),
+    (1502, 3),
+    (1508, 2),
+    (1520, 2),
+    (1519, 1),
+    // A type that OpenIM does not know: apps define their own.
+    (9001, 2),
+];
+
+/// Platform IDs and how many of a hundred people send from them. Never 0 and never 10: nobody has those on a desk.
+pub(super) const PLATFORMS: &[(i32, u32)] =
+    &[(1, 29), (2, 42), (3, 10), (4, 4), (5, 8), (6, 1), (7, 1), (8, 1), (9, 2), (11, 2)];
+
+/// A code, drawn by its weight.
+pub(super) fn weighted(random: &mut impl Rng, table: &[(i32, u32)]) -> i32 {
+    let total = table.iter().map(|(_, weight)| weight).sum();
+    let mut rest: u32 = random.random_range(0..total);
+    for (code, weight) in table {
+        match rest.checked_sub(*weight) {
+            Some(less) => rest = less,
+            None => return *code,
+        }
+    }
+    0
+}
+
+/// IDs are ten digits, none of them a leading zero.
+const FIRST_ID: u64 = 1_000_000_000;
+const IDS: u64 = 9_000_000_000;
+
+/// The ID of the group with this rank, 0 for the busiest. It is the same with every seed.
+#[must_use]
+pub fn group_id(rank: u32) -> u64 {
+    scattered(rank, 3_141_592_653, 1_478_291_056)
+}
+
+/// The ID of the person with this rank, 0 for the most talkative.
+#[must_use]
+pub fn sender_id(rank: u32) -> u64 {
+    scattered(rank, 2_718_281_827, 4_318_432_619)
+}
+
+/// Spreads ranks over all IDs without a clash: `factor` shares no divisor with [`IDS`], which has only 2, 3 and 5.
+const fn scattered(rank: u32, factor: u64, offset: u64) -> u64 {
+    FIRST_ID + (rank as u64 * factor + offset) % IDS
+}
+
+const NAMES: [&str; 16] = [
+    "Mei",
+    "李雷 👋",
+    "Zoë",
+    "O'Brien & Sons",
+    "محمد",
+    "Аня",
+    "韩梅梅",
+    "Jürgen",
+    "さくら",
+    "João",
+    "<admin>",
+    "김민준",
+    "Priya",
+    "Nguyễn",
+    "\"Ace\"",
+    "🦊",
+];
+
+/// The name that a person goes by. Few names for many people: what shows up twice is not a mistake.
+pub(super) fn nickname(rank: u32) -> &'static str {
+    let position = usize::try_from(rank).unwrap_or_default() % NAMES.len();
+    NAMES.get(position).copied().unwrap_or_default()
+}
+
+const PHRASES: [&str; 24] = [
+    "see you at 8 <3",
+    "ok",
+    "好的，收到",
+    "lol 😂",
+    "who is coming tonight?",
+    "明天下午三点开会，请大家准时参加。",
+    "a < b && b > c, so it never runs",
+    "👍👍",
+    "I'll be 10 min late, sorry",
+    "哈哈哈哈",
+    "thanks!",
+    "\"quoted\" and a back\\slash",
+    "https://example.com/doc?id=7&view=all",
+    "да, конечно",
+    "الاجتماع غدا",
+    "can you check the build?\nit fails on my side",
+    "生日快乐 🎂🎉",
+    "おつかれさまです",
+    "it works now, no idea why",
+    "the train is late again",
+    "两杯咖啡，谢谢",
+    "¿Qué tal?",
+    "let's move this to Thursday, 14:30",
+    "+1",
+];
+
+/// Writes at least `length` bytes of talk, in place of what `text` held.
+pub(super) fn talk(random: &mut impl Rng, length: usize, text: &mut String) {
+    text.clear();
+    while text.len() < length.max(1) {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        let position = random.random_range(0..24_u8);
+        text.push_str(PHRASES.get(usize::from(position)).copied().unwrap_or("ok"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand_pcg::Pcg64Mcg;
+    use std::collections::{BTreeMap, HashSet};
+
+    #[test]
+    fn ids_are_ten_digits_and_distinct() {
+        let mut groups = HashSet::new();
+        let mut senders = HashSet::new();
+        for rank in (0..200_000).chain(99_900_000..100_000_000) {
+            assert!(groups.insert(group_id(rank)) && senders.insert(sender_id(rank)), "{rank}");
+        }
+        assert!(groups.iter().chain(&senders).all(|id| (FIRST_ID..10_000_000_000).contains(id)));
+    }
+
+    #[test]
+    fn a_weighted_draw_keeps_to_the_weights() {
+        let mut random = Pcg64Mcg::seed_from_u64(1);
+        let mut counts: BTreeMap<i32, u32> = MIX.iter().map(|(code, _)| (*code, 0)).collect();
+        for _ in 0..100_000 {
+            *counts.get_mut(&weighted(&mut random, MIX)).unwrap() += 1;
+        }
+        assert!((59_000..63_000).contains(&counts[&101]), "{counts:?}");
+        assert!(counts.values().all(|count| *count > 0), "{counts:?}");
+    }
+
+    #[test]
+    fn talk_has_what_must_be_escaped_and_what_is_not_ascii() {
+        let mut text = String::new();
+        talk(&mut Pcg64Mcg::seed_from_u64(1), 4000, &mut text);
+        assert!((4000..4200).contains(&text.len()));
+        assert!(text.contains('<') && text.contains('"') && text.contains('\n') && !text.is_ascii());
+    }
+}

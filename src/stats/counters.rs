@@ -1,0 +1,86 @@
+//! Counters that many threads add to without waiting for each other.
+//!
+//! A cache line that two cores write in turn costs each of them a transfer at every write, so a counter is a lane of
+//! words, one for each thread that counts (up to [`LANES`]), and its value is their sum.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::arena::{Place, Plan, Section};
+
+/// Threads that count without sharing a cache line; the next ones share. A power of two.
+pub(crate) const LANES: usize = 16;
+
+/// Words in two cache lines: lanes start on a multiple, so that no two lanes share a line or a prefetched pair.
+const LINE_PAIR: usize = 16;
+
+/// A row of counters, each the sum of its lanes.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    words: Section,
+    stride: usize,
+}
+
+impl Counters {
+    /// Reserves a row of `count` counters.
+    pub(crate) fn reserve(plan: &mut Plan, name: &str, count: usize) -> Place {
+        plan.reserve(name, LANES * Self::stride(count))
+    }
+
+    /// The row of `count` counters in a section that was reserved for as many.
+    pub(crate) const fn over(words: Section, count: usize) -> Self {
+        Self { words, stride: Self::stride(count) }
+    }
+
+    const fn stride(count: usize) -> usize {
+        count.next_multiple_of(LINE_PAIR)
+    }
+
+    /// Adds to one counter, in this thread's lane.
+    #[inline]
+    pub(crate) fn add(&self, index: usize, amount: u64) {
+        if let Some(word) = self.words.get(lane() * self.stride + index) {
+            word.fetch_add(amount, Ordering::Relaxed);
+        }
+    }
+
+    /// One counter's value.
+    pub(crate) fn sum(&self, index: usize) -> u64 {
+        self.words.iter().skip(index).step_by(self.stride).map(|word| word.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// This thread's lane: the first threads that ask get one each.
+#[inline]
+fn lane() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static LANE: Cell<Option<usize>> = const { Cell::new(None) });
+    LANE.with(|lane| {
+        lane.get().unwrap_or_else(|| {
+            let mine = NEXT.fetch_add(1, Ordering::Relaxed) % LANES;
+            lane.set(Some(mine));
+            mine
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arena::Arena;
+    use std::thread;
+
+    #[test]
+    fn a_counter_is_the_sum_over_more_threads_than_lanes() {
+        let mut plan = Plan::new();
+        let place = Counters::reserve(&mut plan, "row", 3);
+        let row = Counters::over(Arena::anonymous(&plan).unwrap().section(place).unwrap(), 3);
+        thread::scope(|scope| {
+            for _ in 0..LANES * 2 {
+                scope.spawn(|| (0..1000).for_each(|round| row.add(round % 3, 2)));
+            }
+        });
+        let sums = [row.sum(0), row.sum(1), row.sum(2)];
+        assert_eq!(sums, [334, 333, 333].map(|adds| adds * 2 * LANES as u64 * 2));
+    }
+}

@@ -1,0 +1,102 @@
+//! How long messages take: from the app to the server, and from there to us.
+
+use super::counters::Counters;
+use super::histogram::{Histogram, HistogramReading};
+use crate::arena::{Place, Plan, Section};
+use crate::domain::{Message, UnixMillis};
+
+/// Upper bounds of both delays' buckets in milliseconds: 5 ms to an hour, closer where chat is usable.
+const BOUNDS_MS: &[u64] =
+    &[5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 900_000, 3_600_000];
+
+/// A longer delay tells of a wrong clock or of a replayed message rather than of a delay.
+const STALE_MS: u64 = 3_600_000;
+
+/// Why a delay was not observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockError {
+    /// `sendTime` lies after the receipt.
+    Future,
+    /// The delay is over an hour.
+    Stale,
+    /// `sendTime` lies before `createTime`.
+    NegativeSubmit,
+}
+
+impl ClockError {
+    /// Every kind, in the order of the counters.
+    pub const ALL: [Self; 3] = [Self::Future, Self::Stale, Self::NegativeSubmit];
+
+    /// The label value.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Future => "future",
+            Self::Stale => "stale",
+            Self::NegativeSubmit => "negative_submit",
+        }
+    }
+}
+
+/// The two delays, and the clock errors that kept a delay out of them.
+#[derive(Debug)]
+pub(super) struct Delays {
+    delivery: Histogram,
+    submit: Histogram,
+    errors: Counters,
+}
+
+/// Where [`Delays`] lies in the block.
+#[derive(Clone, Copy)]
+pub(super) struct Places {
+    delivery: Place,
+    submit: Place,
+    errors: Place,
+}
+
+impl Delays {
+    pub(super) fn reserve(plan: &mut Plan) -> Places {
+        Places {
+            delivery: Histogram::reserve(plan, "delivery delay", BOUNDS_MS),
+            submit: Histogram::reserve(plan, "submit delay", BOUNDS_MS),
+            errors: Counters::reserve(plan, "clock errors", ClockError::ALL.len()),
+        }
+    }
+
+    pub(super) fn over(places: Places, section: impl Fn(Place) -> std::io::Result<Section>) -> std::io::Result<Self> {
+        Ok(Self {
+            delivery: Histogram::over(section(places.delivery)?, BOUNDS_MS),
+            submit: Histogram::over(section(places.submit)?, BOUNDS_MS),
+            errors: Counters::over(section(places.errors)?, ClockError::ALL.len()),
+        })
+    }
+
+    /// Observes what the message's times tell. A time that the sender left out tells nothing.
+    pub(super) fn record(&self, message: &Message<'_>, received: UnixMillis) {
+        let Some(sent) = message.send_time else { return };
+        self.observe(&self.delivery, received.since(sent), ClockError::Future);
+        if let Some(created) = message.create_time {
+            self.observe(&self.submit, sent.since(created), ClockError::NegativeSubmit);
+        }
+    }
+
+    fn observe(&self, histogram: &Histogram, delay_ms: i64, if_negative: ClockError) {
+        match u64::try_from(delay_ms) {
+            Err(_) => self.errors.add(if_negative as usize, 1),
+            Ok(delay) if delay > STALE_MS => self.errors.add(ClockError::Stale as usize, 1),
+            Ok(delay) => histogram.observe(delay),
+        }
+    }
+
+    pub(super) fn delivery(&self) -> HistogramReading {
+        self.delivery.read()
+    }
+
+    pub(super) fn submit(&self) -> HistogramReading {
+        self.submit.read()
+    }
+
+    pub(super) fn errors(&self, kind: ClockError) -> u64 {
+        self.errors.sum(kind as usize)
+    }
+}

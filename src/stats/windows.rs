@@ -1,0 +1,237 @@
+//! How many distinct senders and groups there were lately.
+//!
+//! Three rings of HyperLogLog sets: by the minute, the hour and the day. A window is the union of as many whole
+//! stretches as it is long, and of the current one; so it covers its length, and up to one stretch more.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::hyperloglog::{Element, Union, WORDS};
+use crate::arena::{Place, Plan, Section};
+use crate::domain::UnixMillis;
+
+const MINUTE_MS: u64 = 60_000;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// A window that is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The label value.
+    pub name: &'static str,
+    ring: usize,
+    stretches: u64,
+}
+
+/// Every window, each ring's from the shortest to the longest.
+pub const WINDOWS: [Window; 5] = [
+    Window { name: "5m", ring: 0, stretches: 5 },
+    Window { name: "1h", ring: 0, stretches: 60 },
+    Window { name: "24h", ring: 1, stretches: 24 },
+    Window { name: "7d", ring: 2, stretches: 7 },
+    Window { name: "30d", ring: 2, stretches: 30 },
+];
+
+/// Length of a stretch and number of buckets of each ring: the longest window's, the current one, and the next one,
+/// which is made ready while it is not yet needed.
+const RINGS: [(u64, usize); 3] = [(MINUTE_MS, 62), (HOUR_MS, 26), (DAY_MS, 32)];
+
+/// Distinct elements by window.
+#[derive(Debug)]
+pub(super) struct Windows {
+    rings: [Ring; RINGS.len()],
+}
+
+/// Where [`Windows`] lies in the block.
+#[derive(Clone, Copy)]
+pub(super) struct Places([(Place, Place); RINGS.len()]);
+
+impl Windows {
+    pub(super) fn reserve(plan: &mut Plan, name: &str) -> Places {
+        Places(RINGS.map(|(_, buckets)| {
+            (plan.reserve(&format!("{name} stretches"), buckets), plan.reserve(name, buckets * WORDS))
+        }))
+    }
+
+    pub(super) fn over(places: Places, section: impl Fn(Place) -> std::io::Result<Section>) -> std::io::Result<Self> {
+        let [minutes, hours, days] = places.0;
+        let ring = |(stretches, registers), (stretch_ms, _)| {
+            std::io::Result::Ok(Ring {
+                stretches: section(stretches)?,
+                registers: section(registers)?,
+                stretch_ms,
+                turning: Mutex::new(()),
+            })
+        };
+        let [minute, hour, day] = RINGS;
+        Ok(Self { rings: [ring(minutes, minute)?, ring(hours, hour)?, ring(days, day)?] })
+    }
+
+    /// Adds an element at a time to the current stretch of each ring.
+    #[inline]
+    pub(super) fn add(&self, element: Element, now: UnixMillis) {
+        for ring in &self.rings {
+            element.add_to(ring.current(now));
+        }
+    }
+
+    /// Makes the current and the next stretch of each ring ready, off the serving threads.
+    pub(super) fn prepare(&self, now: UnixMillis) {
+        for ring in &self.rings {
+            let stretch = now.stretch(ring.stretch_ms);
+            ring.turn_to(stretch);
+            ring.turn_to(stretch + 1);
+        }
+    }
+
+    /// How many distinct elements each of [`WINDOWS`] holds.
+    pub(super) fn counts(&self, now: UnixMillis) -> [u64; WINDOWS.len()] {
+        WINDOWS.map(|window| {
+            let mut union = Union::new();
+            if let Some(ring) = self.rings.get(window.ring) {
+                ring.sets_since(now, window.stretches).for_each(|set| union.unite(set));
+            }
+            union.estimate()
+        })
+    }
+}
+
+/// A ring of sets, one for each stretch of time, the oldest of which gives way to the newest.
+#[derive(Debug)]
+struct Ring {
+    /// For each bucket, which stretch it holds, plus one; 0 for none.
+    stretches: Section,
+    registers: Section,
+    stretch_ms: u64,
+    /// Held while a bucket is emptied: by the tick, or by a callback only if the tick is over a stretch late or the
+    /// machine's clock was set.
+    turning: Mutex<()>,
+}
+
+impl Ring {
+    fn current(&self, now: UnixMillis) -> &[AtomicU64] {
+        let stretch = now.stretch(self.stretch_ms);
+        let bucket = self.bucket(stretch);
+        let holds = self.stretches.get(bucket).map(|holds| holds.load(Ordering::Acquire));
+        if holds != Some(stretch + 1) {
+            self.turn_to(stretch);
+        }
+        self.set(bucket)
+    }
+
+    /// Empties the stretch's bucket if it holds another stretch.
+    #[cold]
+    fn turn_to(&self, stretch: u64) {
+        let bucket = self.bucket(stretch);
+        let Some(holds) = self.stretches.get(bucket) else {
+            return;
+        };
+        if holds.load(Ordering::Acquire) == stretch + 1 {
+            return;
+        }
+        let _turning = self.turning.lock();
+        if holds.load(Ordering::Acquire) != stretch + 1 {
+            self.set(bucket).iter().for_each(|word| word.store(0, Ordering::Relaxed));
+            // Published after it is empty: who sees the new stretch adds to an empty set.
+            holds.store(stretch + 1, Ordering::Release);
+        }
+    }
+
+    /// The sets of the current stretch and of the `back` ones before it.
+    fn sets_since(&self, now: UnixMillis, back: u64) -> impl Iterator<Item = &[AtomicU64]> {
+        let current = now.stretch(self.stretch_ms);
+        let wanted = current.saturating_sub(back) + 1..=current + 1;
+        let held = self.stretches.iter().map(|holds| holds.load(Ordering::Acquire)).enumerate();
+        held.filter(move |(_, stretch)| wanted.contains(stretch)).map(|(bucket, _)| self.set(bucket))
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "a remainder of the number of buckets")]
+    fn bucket(&self, stretch: u64) -> usize {
+        (stretch % self.stretches.len() as u64) as usize
+    }
+
+    fn set(&self, bucket: usize) -> &[AtomicU64] {
+        self.registers.get(bucket * WORDS..(bucket + 1) * WORDS).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arena::Arena;
+
+    fn windows() -> Windows {
+        let mut plan = Plan::new();
+        let places = Windows::reserve(&mut plan, "people");
+        let arena = Arena::anonymous(&plan).unwrap();
+        Windows::over(places, |place| arena.section(place)).unwrap()
+    }
+
+    const START: UnixMillis = UnixMillis(1_732_345_678_901);
+
+    fn later(ms: u64) -> UnixMillis {
+        UnixMillis(START.0 + i64::try_from(ms).unwrap())
+    }
+
+    #[test]
+    fn an_element_is_counted_for_the_window_and_then_no_more() {
+        let windows = windows();
+        windows.add(Element::of(b"someone"), START);
+        assert_eq!(windows.counts(START), [1; 5]);
+        assert_eq!(windows.counts(later(5 * MINUTE_MS)), [1; 5]);
+        assert_eq!(windows.counts(later(6 * MINUTE_MS)), [0, 1, 1, 1, 1]);
+        assert_eq!(windows.counts(later(HOUR_MS + MINUTE_MS)), [0, 0, 1, 1, 1]);
+        assert_eq!(windows.counts(later(DAY_MS + HOUR_MS)), [0, 0, 0, 1, 1]);
+        assert_eq!(windows.counts(later(8 * DAY_MS)), [0, 0, 0, 0, 1]);
+        assert_eq!(windows.counts(later(31 * DAY_MS)), [0; 5]);
+    }
+
+    #[test]
+    fn a_month_of_traffic_forgets_what_is_older_and_nothing_else() {
+        let windows = windows();
+        for hour in 0..40 * 24_u64 {
+            let now = later(hour * HOUR_MS);
+            windows.prepare(now);
+            windows.add(Element::of(&hour.to_le_bytes()), now);
+            let counts = windows.counts(now);
+            let expected = [1, 2, 25, 7 * 24, 30 * 24].map(|most: u64| most.min(hour + 1));
+            // The day windows hold the hours of the current day too, and an estimate may be off by some hundredths.
+            for (count, expected) in counts.into_iter().zip(expected) {
+                let slack = 2 + expected / 50;
+                assert!(count + slack >= expected && count <= expected + 25 + slack, "hour {hour}: {counts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn preparing_the_next_stretch_takes_nothing_away() {
+        let windows = windows();
+        let last_moment = UnixMillis(START.0 - START.0.rem_euclid(MINUTE_MS.cast_signed()) + 59_999);
+        windows.add(Element::of(b"someone"), last_moment);
+        windows.prepare(last_moment);
+        assert_eq!(windows.counts(last_moment), [1; 5]);
+        windows.add(Element::of(b"another"), UnixMillis(last_moment.0 + 1));
+        assert_eq!(windows.counts(UnixMillis(last_moment.0 + 1)), [2; 5]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_and_forth_counts_on() {
+        let windows = windows();
+        windows.add(Element::of(b"a"), later(90 * DAY_MS));
+        windows.add(Element::of(b"b"), START);
+        assert_eq!(windows.counts(START), [1; 5]);
+        windows.add(Element::of(b"c"), UnixMillis(i64::MIN));
+        windows.add(Element::of(b"d"), UnixMillis(i64::MAX));
+        assert_eq!(windows.counts(START), [1; 5]);
+    }
+
+    #[test]
+    fn both_windows_fit_into_four_mebibytes() {
+        let mut plan = Plan::new();
+        let before = plan.words();
+        Windows::reserve(&mut plan, "senders");
+        Windows::reserve(&mut plan, "groups");
+        assert!((plan.words() - before) * size_of::<AtomicU64>() <= 4 << 20);
+    }
+}

@@ -1,0 +1,190 @@
+//! What is counted at every callback.
+//!
+//! The crate's own counters are shared by all threads: at every callback each of them would take the counter's cache
+//! line from the others. So each thread has a share of its own here, and the shares are added when the metrics are read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto;
+use thread_local::ThreadLocal;
+
+use super::{Description, Own};
+
+/// Upper bounds of an answer's time: 50 µs to 5 s, after which OpenIM gives up.
+const BOUNDS: [Duration; 16] = [
+    Duration::from_micros(50),
+    Duration::from_micros(100),
+    Duration::from_micros(200),
+    Duration::from_micros(500),
+    Duration::from_millis(1),
+    Duration::from_millis(2),
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(20),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+];
+
+/// The label value that gathers the commands that are not known.
+const OTHER: &str = "other";
+
+/// Callbacks by command, the time of their answers, and the time of the last one.
+#[derive(Clone, Debug)]
+pub(super) struct Callbacks {
+    commands: &'static [&'static str],
+    shares: Arc<ThreadLocal<Share>>,
+    by_command: Desc,
+    duration: Desc,
+    last: Desc,
+}
+
+/// What one thread counted. Aligned so that no two of them share a cache line or a prefetched pair of them.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Share {
+    by_command: Box<[AtomicU64]>,
+    durations: [AtomicU64; BOUNDS.len() + 1],
+    nanoseconds: AtomicU64,
+    last_ms: AtomicI64,
+}
+
+impl Share {
+    fn new(commands: usize) -> Self {
+        Self {
+            // The commands, and `other`.
+            by_command: (0..=commands).map(|_| AtomicU64::new(0)).collect(),
+            durations: Default::default(),
+            nanoseconds: AtomicU64::new(0),
+            last_ms: AtomicI64::new(0),
+        }
+    }
+}
+
+impl Callbacks {
+    pub(super) fn new(
+        describe: &impl Fn(Own) -> Description,
+        commands: &'static [&'static str],
+    ) -> prometheus::Result<Self> {
+        let desc = |own| {
+            let (name, help, labels) = describe(own);
+            let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+            Desc::new(name.to_owned(), help.to_owned(), labels, std::collections::HashMap::new())
+        };
+        Ok(Self {
+            commands,
+            shares: Arc::default(),
+            by_command: desc(Own::Callbacks)?,
+            duration: desc(Own::Duration)?,
+            last: desc(Own::LastCallback)?,
+        })
+    }
+
+    #[inline]
+    fn share(&self) -> &Share {
+        self.shares.get_or(|| Share::new(self.commands.len()))
+    }
+
+    #[inline]
+    pub(super) fn taken(&self, command: Option<usize>, at_ms: i64) {
+        let share = self.share();
+        if let Some(counter) = share.by_command.get(command.unwrap_or(self.commands.len())) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        share.last_ms.store(at_ms, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn answered(&self, after: Duration) {
+        let share = self.share();
+        let bucket: usize = BOUNDS.iter().map(|bound| usize::from(*bound < after)).sum();
+        if let Some(counter) = share.durations.get(bucket) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        let nanoseconds = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
+        share.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// Callbacks taken, of all commands.
+    pub(super) fn total(&self) -> u64 {
+        (0..=self.commands.len()).map(|command| self.taken_of(command)).sum()
+    }
+
+    fn taken_of(&self, command: usize) -> u64 {
+        self.sum(|share| share.by_command.get(command))
+    }
+
+    fn sum(&self, counter: impl Fn(&Share) -> Option<&AtomicU64>) -> u64 {
+        self.shares.iter().filter_map(counter).map(|counter| counter.load(Ordering::Relaxed)).sum()
+    }
+
+    fn collect_by_command(&self) -> proto::MetricFamily {
+        let names = self.commands.iter().copied().chain([OTHER]);
+        let metrics = names.enumerate().map(|(command, name)| {
+            let mut label = proto::LabelPair::default();
+            label.set_name(self.by_command.variable_labels.first().cloned().unwrap_or_default());
+            label.set_value(name.to_owned());
+            let mut counter = proto::Counter::default();
+            counter.set_value(self.taken_of(command) as f64);
+            let mut metric = proto::Metric::default();
+            metric.set_label(vec![label]);
+            metric.set_counter(counter);
+            metric
+        });
+        family(&self.by_command, proto::MetricType::COUNTER, metrics.collect())
+    }
+
+    fn collect_duration(&self) -> proto::MetricFamily {
+        let mut count = 0;
+        let mut histogram = proto::Histogram::default();
+        let buckets = BOUNDS.iter().enumerate().map(|(position, bound)| {
+            count += self.sum(|share| share.durations.get(position));
+            let mut bucket = proto::Bucket::default();
+            bucket.set_upper_bound(bound.as_secs_f64());
+            bucket.set_cumulative_count(count);
+            bucket
+        });
+        histogram.set_bucket(buckets.collect());
+        count += self.sum(|share| share.durations.get(BOUNDS.len()));
+        histogram.set_sample_count(count);
+        histogram.set_sample_sum(Duration::from_nanos(self.sum(|share| Some(&share.nanoseconds))).as_secs_f64());
+        let mut metric = proto::Metric::default();
+        metric.set_histogram(histogram);
+        family(&self.duration, proto::MetricType::HISTOGRAM, vec![metric])
+    }
+
+    fn collect_last(&self) -> proto::MetricFamily {
+        let last_ms = self.shares.iter().map(|share| share.last_ms.load(Ordering::Relaxed)).max().unwrap_or_default();
+        let mut gauge = proto::Gauge::default();
+        gauge.set_value(last_ms as f64 / 1000.0);
+        let mut metric = proto::Metric::default();
+        metric.set_gauge(gauge);
+        family(&self.last, proto::MetricType::GAUGE, vec![metric])
+    }
+}
+
+impl Collector for Callbacks {
+    fn desc(&self) -> Vec<&Desc> {
+        vec![&self.by_command, &self.duration, &self.last]
+    }
+
+    fn collect(&self) -> Vec<proto::MetricFamily> {
+        vec![self.collect_by_command(), self.collect_duration(), self.collect_last()]
+    }
+}
+
+fn family(desc: &Desc, kind: proto::MetricType, metrics: Vec<proto::Metric>) -> proto::MetricFamily {
+    let mut family = proto::MetricFamily::default();
+    family.set_name(desc.fq_name.clone());
+    family.set_help(desc.help.clone());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}

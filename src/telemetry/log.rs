@@ -1,0 +1,32 @@
+//! Where log lines go, and in which form.
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `level=info msg=... key=value`.
+    Logfmt,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Sends the process's log to standard error from here on.
+///
+/// # Errors
+/// When the process has a log already.
+pub fn init_log(level: LevelFilter, format: LogFormat) -> Result<(), TryInitError> {
+    let registry = tracing_subscriber::registry().with(level);
+    match format {
+        LogFormat::Logfmt => {
+            let lines = tracing_logfmt::builder().with_target(false).layer();
+            registry.with(lines.with_writer(std::io::stderr)).try_init()
+        }
+        LogFormat::Json => {
+            let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false);
+            registry.with(lines.with_writer(std::io::stderr)).try_init()
+        }
+    }
+}

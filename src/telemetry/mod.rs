@@ -1,0 +1,218 @@
+//! The exporter about itself: its own metrics, kept by the `prometheus` crate, and its log.
+//!
+//! One function for each thing that can happen; it moves the metric and writes the event, so that the two agree. The
+//! metrics' names are not here: whoever makes a [`Telemetry`] says what each is called.
+
+mod callbacks;
+mod log;
+mod reason;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, proto};
+use tracing::{debug, error, info, warn};
+
+use callbacks::Callbacks;
+
+pub use log::{LogFormat, init_log};
+pub use reason::Reason;
+
+/// The exporter's own metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// Callbacks taken, by command.
+    Callbacks,
+    /// Requests refused, by reason.
+    Rejected,
+    /// How long callbacks took to answer.
+    Duration,
+    /// Callbacks being answered.
+    InFlight,
+    /// Open connections.
+    Connections,
+    /// When the last callback was taken.
+    LastCallback,
+    /// How long scrapes took to write.
+    ScrapeDuration,
+    /// Series in the last scrape.
+    ScrapeSeries,
+    /// What this program is.
+    BuildInfo,
+}
+
+/// A metric's name, its help, and the names of its labels.
+pub type Description = (&'static str, &'static str, &'static [&'static str]);
+
+/// Upper bounds in seconds of a scrape's duration: a few series to a million.
+const SCRAPE_BOUNDS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+
+/// The same kind of refusal is logged once in this time; the counter has them all.
+const REPEAT_LOG_AFTER_MS: u64 = 60_000;
+
+/// The exporter's own metrics and log events.
+#[derive(Debug)]
+pub struct Telemetry {
+    registry: Registry,
+    callbacks: Callbacks,
+    rejected: Vec<Rejections>,
+    in_flight: IntGauge,
+    connections: IntGauge,
+    scrape_duration: Histogram,
+    scrape_series: IntGauge,
+}
+
+/// Refusals for one reason.
+#[derive(Debug)]
+struct Rejections {
+    counter: IntCounter,
+    /// When one was logged last, in milliseconds since the epoch.
+    logged_at: AtomicU64,
+}
+
+impl Telemetry {
+    /// Makes and registers the metrics. `describe` names them, `commands` are the values that are known in advance of
+    /// the label of [`Own::Callbacks`].
+    ///
+    /// # Errors
+    /// When a name or label is not valid, or is used twice.
+    pub fn new(describe: impl Fn(Own) -> Description, commands: &'static [&'static str]) -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let opts = |own| {
+            let (name, help, _) = describe(own);
+            Opts::new(name, help)
+        };
+        let callbacks = Callbacks::new(&describe, commands)?;
+        let rejections = IntCounterVec::new(opts(Own::Rejected), describe(Own::Rejected).2)?;
+        let rejected = Reason::ALL
+            .iter()
+            .map(|reason| {
+                let counter = rejections.get_metric_with_label_values(&[reason.name()])?;
+                Ok(Rejections { counter, logged_at: AtomicU64::new(0) })
+            })
+            .collect::<prometheus::Result<_>>()?;
+        let scrape_duration = HistogramOpts::from(opts(Own::ScrapeDuration)).buckets(SCRAPE_BOUNDS.to_vec());
+        let telemetry = Self {
+            callbacks,
+            rejected,
+            in_flight: IntGauge::with_opts(opts(Own::InFlight))?,
+            connections: IntGauge::with_opts(opts(Own::Connections))?,
+            scrape_duration: Histogram::with_opts(scrape_duration)?,
+            scrape_series: IntGauge::with_opts(opts(Own::ScrapeSeries))?,
+            registry,
+        };
+        telemetry.register(Box::new(rejections))?;
+        telemetry.register(Box::new(build_info(&describe)?))?;
+        telemetry.register_own()?;
+        Ok(telemetry)
+    }
+
+    fn register_own(&self) -> prometheus::Result<()> {
+        self.register(Box::new(self.callbacks.clone()))?;
+        self.register(Box::new(self.in_flight.clone()))?;
+        self.register(Box::new(self.connections.clone()))?;
+        self.register(Box::new(self.scrape_duration.clone()))?;
+        self.register(Box::new(self.scrape_series.clone()))?;
+        self.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
+    }
+
+    fn register(&self, collector: Box<dyn Collector>) -> prometheus::Result<()> {
+        self.registry.register(collector)
+    }
+
+    /// The metrics at this moment.
+    #[must_use]
+    pub fn gather(&self) -> Vec<proto::MetricFamily> {
+        self.registry.gather()
+    }
+
+    /// A callback was taken at a time in milliseconds since the epoch. `command` is the position of a known one.
+    #[inline]
+    pub fn callback_taken(&self, command: Option<usize>, at_ms: i64) {
+        self.callbacks.taken(command, at_ms);
+    }
+
+    /// A callback's answer was written, this long after its head was read.
+    #[inline]
+    pub fn callback_answered(&self, after: Duration) {
+        self.callbacks.answered(after);
+    }
+
+    /// A request was refused at a time in milliseconds since the epoch.
+    pub fn request_rejected(&self, reason: Reason, detail: &str, at_ms: i64) {
+        debug!(reason = reason.name(), detail, "request refused");
+        let Some(rejections) = self.rejected.get(reason as usize) else {
+            return;
+        };
+        rejections.counter.inc();
+        let now = at_ms.unsigned_abs();
+        let logged_at = rejections.logged_at.load(Ordering::Relaxed);
+        let due = logged_at == 0 || now.abs_diff(logged_at) >= REPEAT_LOG_AFTER_MS;
+        let mine =
+            || rejections.logged_at.compare_exchange(logged_at, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if due && mine() {
+            let total = rejections.counter.get();
+            warn!(
+                reason = reason.name(),
+                detail, total, "request refused; the next for this reason is logged in a minute"
+            );
+        }
+    }
+
+    /// What the connections are doing, just before the metrics are read.
+    pub fn connections_are(&self, open: usize, in_flight: usize) {
+        self.connections.set(i64::try_from(open).unwrap_or(i64::MAX));
+        self.in_flight.set(i64::try_from(in_flight).unwrap_or(i64::MAX));
+    }
+
+    /// A scrape was written.
+    pub fn scraped(&self, series: usize, took: Duration) {
+        self.scrape_series.set(i64::try_from(series).unwrap_or(i64::MAX));
+        self.scrape_duration.observe(took.as_secs_f64());
+        debug!(series, seconds = took.as_secs_f64(), "scrape written");
+    }
+
+    /// The process serves now.
+    pub fn serving(&self, address: std::net::SocketAddr, threads: usize) {
+        info!(version = env!("CARGO_PKG_VERSION"), %address, threads, "serving");
+    }
+
+    /// A connection could not be accepted.
+    pub fn accept_failed(&self, failure: &std::io::Error) {
+        warn!(%failure, "a connection could not be accepted; trying again (is the limit of open files too low?)");
+    }
+
+    /// A signal asked for the end; connections are told to close.
+    pub fn draining(&self, signal: &str) {
+        info!(signal, "draining: no new connections; open ones are answered and told to close");
+    }
+
+    /// The end of a thread that served, with the connections that had to be cut off.
+    pub fn drained(&self, cut_off: usize) {
+        if cut_off > 0 {
+            warn!(connections = cut_off, "connections were still open at the end of the drain and are cut off");
+        }
+    }
+
+    /// The process is about to end; `messages` is the total that it counted.
+    pub fn stopped(&self, messages: u64) {
+        info!(messages, callbacks = self.callbacks.total(), "stopped");
+    }
+
+    /// Something that the process cannot go on after.
+    pub fn failed(&self, failure: &dyn std::fmt::Display) {
+        error!(%failure, "failed");
+    }
+}
+
+/// A constant 1 whose label says the version.
+fn build_info(describe: &impl Fn(Own) -> Description) -> prometheus::Result<IntGauge> {
+    let (name, help, labels) = describe(Own::BuildInfo);
+    let values = [env!("CARGO_PKG_VERSION")];
+    let opts =
+        labels.iter().zip(values).fold(Opts::new(name, help), |opts, (label, value)| opts.const_label(*label, value));
+    let gauge = IntGauge::with_opts(opts)?;
+    gauge.set(1);
+    Ok(gauge)
+}

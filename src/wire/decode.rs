@@ -1,0 +1,245 @@
+//! A callback's body -> a checked [`Message`], or what was wrong with it.
+
+use std::borrow::Cow;
+
+use super::field::{Measured, MentionList, Number, Skipped, Text};
+use super::object::{Fill, Filled, fields};
+use crate::domain::{Message, Source, UnixMillis};
+
+fields! {
+    /// Every field of the callback's documentation, by type. All may be absent; unknown ones are passed over.
+    struct Fields {
+        "sendID" => send_id: Text<'a>,
+        "callbackCommand" => _callback_command: Skipped,
+        "serverMsgID" => _server_msg_id: Skipped,
+        "clientMsgID" => _client_msg_id: Skipped,
+        "operationID" => _operation_id: Skipped,
+        "senderPlatformID" => sender_platform_id: Number<i32>,
+        "senderNickname" => _sender_nickname: Skipped,
+        "sessionType" => _session_type: Number<i32>,
+        "msgFrom" => msg_from: Number<i32>,
+        "contentType" => content_type: Number<i32>,
+        "status" => status: Number<i32>,
+        "sendTime" => send_time: Number<i64>,
+        "createTime" => create_time: Number<i64>,
+        "content" => content: Measured,
+        "seq" => _seq: Number<u32>,
+        "atUserList" => at_user_list: MentionList,
+        "faceURL" => _face_url: Skipped,
+        "ex" => _ex: Skipped,
+        "groupID" => group_id: Text<'a>,
+        "recvID" => recv_id: Text<'a>,
+    }
+}
+
+fields! {
+    /// The one field that is wanted where the URL does not tell what a callback reports.
+    struct CommandOnly {
+        "callbackCommand" => callback_command: Text<'a>,
+    }
+}
+
+/// What is wrong with a body, in kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing was sent.
+    EmptyBody,
+    /// It is not JSON: a syntax error, a cut-off body, bytes that are not UTF-8.
+    MalformedJson,
+    /// A field, or the body itself, has another type than the documentation says; or a field stands twice.
+    WrongType,
+    /// A number does not fit its type, or a string is not Unicode.
+    OutOfRange,
+    /// There is no `sendID`.
+    MissingSender,
+    /// There is neither a `groupID` nor a `recvID`.
+    MissingGroup,
+}
+
+/// What is wrong with a body, in kind and in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The kind.
+    pub fault: Fault,
+    /// What was wrong, and where.
+    pub detail: String,
+}
+
+impl Problem {
+    fn new(fault: Fault, detail: impl Into<String>) -> Self {
+        Self { fault, detail: detail.into() }
+    }
+}
+
+/// Decodes a group message and hands it to `count`.
+///
+/// # Errors
+/// When the body is not a group message; `count` has then not been called.
+pub fn group_message<R>(body: &[u8], count: impl FnOnce(&Message<'_>) -> R) -> Result<R, Problem> {
+    let fields: Fields<'_> = parse(body)?;
+    let time = |Number(millis): Number<i64>| (millis != 0).then_some(UnixMillis(millis));
+    let message = Message {
+        group_id: if fields.group_id.0.is_empty() { &fields.recv_id.0 } else { &fields.group_id.0 },
+        sender_id: &fields.send_id.0,
+        content_type: fields.content_type.0,
+        platform_id: fields.sender_platform_id.0,
+        source: Source::from_code(fields.msg_from.0),
+        status: fields.status.0,
+        content_bytes: fields.content.0,
+        mentions: fields.at_user_list.0,
+        send_time: time(fields.send_time),
+        create_time: time(fields.create_time),
+    };
+    if message.sender_id.is_empty() {
+        return Err(Problem::new(Fault::MissingSender, "sendID is absent or empty; a message needs its sender"));
+    }
+    if message.group_id.is_empty() {
+        let detail = "groupID and recvID are absent or empty; a message needs its group in one of them";
+        return Err(Problem::new(Fault::MissingGroup, detail));
+    }
+    Ok(count(&message))
+}
+
+/// The name of the command that a body says it is; empty where it does not say.
+///
+/// # Errors
+/// When the body is not a JSON object, or its `callbackCommand` not a string.
+pub fn command_of(body: &[u8]) -> Result<Cow<'_, str>, Problem> {
+    parse::<CommandOnly<'_>>(body).map(|found| found.callback_command.0)
+}
+
+fn parse<'a, T: Fill<'a>>(body: &'a [u8]) -> Result<T, Problem> {
+    if body.is_empty() {
+        return Err(Problem::new(Fault::EmptyBody, "the body is empty; a JSON object is expected"));
+    }
+    // Once for the whole body: it is quicker than string by string, and covers what is passed over too.
+    let text = simdutf8::basic::from_utf8(body).map_err(|_| not_utf8(body))?;
+    let mut value = T::default();
+    let mut json = serde_json::Deserializer::from_str(text);
+    match value.fill_from(&mut json).and_then(|()| json.end()) {
+        Ok(()) => Ok(value),
+        Err(error) => Err(explain::<T>(text, &error)),
+    }
+}
+
+#[cold]
+fn not_utf8(body: &[u8]) -> Problem {
+    let at = std::str::from_utf8(body).map_or_else(|error| error.valid_up_to(), str::len);
+    Problem::new(Fault::MalformedJson, format!("the body is not UTF-8 at byte {at}"))
+}
+
+/// Says which field an error lies in, by decoding once more with the path kept. Only for bodies that are refused.
+#[cold]
+fn explain<'a, T: Fill<'a>>(text: &'a str, error: &serde_json::Error) -> Problem {
+    let fault = match error.classify() {
+        serde_json::error::Category::Data if is_out_of_range(error) => Fault::OutOfRange,
+        serde_json::error::Category::Data => Fault::WrongType,
+        _ => return Problem::new(Fault::MalformedJson, error.to_string()),
+    };
+    let mut json = serde_json::Deserializer::from_str(text);
+    let path = serde_path_to_error::deserialize::<_, Filled<T>>(&mut json).err().map(|error| error.path().to_string());
+    match path.as_deref() {
+        None | Some("." | "?") => Problem::new(fault, error.to_string()),
+        Some(field) => Problem::new(fault, format!("{field}: {error}")),
+    }
+}
+
+/// serde words an error of a value, unlike one of a type, this way (`serde::de::Error::invalid_value`).
+fn is_out_of_range(error: &serde_json::Error) -> bool {
+    error.to_string().starts_with("invalid value")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Mentions;
+
+    fn problem(body: &[u8]) -> Problem {
+        group_message(body, |_| ()).unwrap_err()
+    }
+
+    #[test]
+    fn every_field_that_counts_is_taken() {
+        let body = br#"{"sendID":"u1","callbackCommand":"callbackAfterSendGroupMsgCommand","senderPlatformID":2,
+            "sessionType":3,"msgFrom":100,"contentType":101,"status":2,"sendTime":1732345678901,"createTime":1732345678700,
+            "content":"{\"content\":\"hi\"}","seq":0,"atUserList":["AtAllTag","u2"],"groupID":"g1","recvID":"u9"}"#;
+        let expected = Message {
+            group_id: "g1",
+            sender_id: "u1",
+            content_type: 101,
+            platform_id: 2,
+            source: Source::User,
+            status: 2,
+            content_bytes: 16,
+            mentions: Mentions { users: 1, all: true },
+            send_time: Some(UnixMillis(1_732_345_678_901)),
+            create_time: Some(UnixMillis(1_732_345_678_700)),
+        };
+        group_message(body, |message| assert_eq!(*message, expected)).unwrap();
+    }
+
+    #[test]
+    fn absent_null_and_empty_are_the_same() {
+        for rest in
+            ["", r#","content":null,"atUserList":null,"sendTime":null,"recvID":null"#, r#","sendTime":0,"content":"""#]
+        {
+            let body = format!(r#"{{"sendID":"u1","groupID":"g1"{rest}}}"#);
+            group_message(body.as_bytes(), |message| {
+                assert_eq!((message.content_bytes, message.send_time), (0, None));
+                assert_eq!(message.mentions, Mentions::default());
+            })
+            .unwrap();
+        }
+    }
+
+    #[test]
+    fn the_group_is_the_receiver_where_there_is_no_group() {
+        for group in [r#""recvID":"r1""#, r#""groupID":"","recvID":"r1""#, r#""groupID":null,"recvID":"r1""#] {
+            let body = format!(r#"{{"sendID":"u1",{group}}}"#);
+            group_message(body.as_bytes(), |message| assert_eq!(message.group_id, "r1")).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_field_and_the_place() {
+        let wrong_type = problem(br#"{"sendID":"u1","groupID":"g1","contentType":"text"}"#);
+        assert_eq!(wrong_type.fault, Fault::WrongType);
+        assert!(wrong_type.detail.starts_with("contentType: invalid type: string \"text\""), "{}", wrong_type.detail);
+        assert!(wrong_type.detail.ends_with("at line 1 column 50"), "{}", wrong_type.detail);
+        let too_large = problem(br#"{"sendID":"u1","groupID":"g1","sendTime":99999999999999999999}"#);
+        assert_eq!(too_large.fault, Fault::OutOfRange);
+        assert!(too_large.detail.starts_with("sendTime: invalid value"), "{}", too_large.detail);
+    }
+
+    #[test]
+    fn each_fault_is_told_apart() {
+        let cases: [(&[u8], Fault); 14] = [
+            (b"", Fault::EmptyBody),
+            (b" ", Fault::MalformedJson),
+            (b"{", Fault::MalformedJson),
+            (br#"{"sendID":"u1"}x"#, Fault::MalformedJson),
+            (b"{\"sendID\":\"u\xff\"}", Fault::MalformedJson),
+            (b"{\"new\":\"\xff\"}", Fault::MalformedJson),
+            (br#"{"sendID":"\ud800"}"#, Fault::MalformedJson),
+            (br#"["sendID"]"#, Fault::WrongType),
+            (b"null", Fault::WrongType),
+            (br#"{"sendID":"u1","sendID":"u2","groupID":"g"}"#, Fault::WrongType),
+            (br#"{"sendID":"u1","groupID":"g","content":1}"#, Fault::WrongType),
+            (br#"{"sendID":"u1","groupID":"g","seq":-1}"#, Fault::OutOfRange),
+            (br#"{"sendID":"","groupID":"g"}"#, Fault::MissingSender),
+            (br#"{"sendID":"u1","recvID":""}"#, Fault::MissingGroup),
+        ];
+        for (body, fault) in cases {
+            assert_eq!(problem(body).fault, fault, "{}", String::from_utf8_lossy(body));
+        }
+    }
+
+    #[test]
+    fn the_command_is_found_among_other_fields() {
+        let command = |body: &'static str| command_of(body.as_bytes()).map(Cow::into_owned);
+        assert_eq!(command(r#"{"a":[1],"callbackCommand":"x"}"#), Ok("x".to_owned()));
+        assert_eq!(command("{}"), Ok(String::new()));
+        assert!(command("[]").is_err());
+        assert!(command(r#"{"callbackCommand":5}"#).is_err());
+    }
+}

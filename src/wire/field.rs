@@ -1,0 +1,254 @@
+//! The kinds of values in a callback, each with the errors that an operator can act on. `null` counts as absent:
+//! Go writes it for an empty list.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Unexpected, Visitor};
+use serde_json::value::RawValue;
+
+use super::encode::MENTION_OF_ALL;
+use crate::domain::Mentions;
+
+/// A string that is looked at: borrowed from the body unless it holds escapes.
+#[derive(Debug, Default)]
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a string")
+            }
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+                Ok(Text::default())
+            }
+        }
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+/// A string of which only the length in UTF-8 bytes is kept. It is measured where it stands in the body: a message's
+/// content is nearly always full of escapes, and undoing them would copy it.
+#[derive(Debug, Default)]
+pub(super) struct Measured(pub(super) u64);
+
+impl<'de> Deserialize<'de> for Measured {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        unescaped_len(string_inside(deserializer)?).map(Self).ok_or_else(|| {
+            D::Error::invalid_value(Unexpected::Other("a lone surrogate in an escape"), &"a Unicode string")
+        })
+    }
+}
+
+/// A string of which nothing is kept, but that it is one.
+#[derive(Debug, Default)]
+pub(super) struct Skipped;
+
+impl<'de> Deserialize<'de> for Skipped {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        string_inside(deserializer).map(|_| Self)
+    }
+}
+
+/// What stands between the quotes of a string, escapes and all; nothing for `null`.
+fn string_inside<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'de [u8], D::Error> {
+    let raw = <&RawValue>::deserialize(deserializer)?.get();
+    match raw.as_bytes() {
+        [b'"', inside @ .., b'"'] => Ok(inside),
+        b"null" => Ok(&[]),
+        other => Err(D::Error::invalid_type(kind_of(other), &"a string")),
+    }
+}
+
+fn kind_of(raw: &[u8]) -> Unexpected<'static> {
+    match raw.first() {
+        Some(b'{') => Unexpected::Map,
+        Some(b'[') => Unexpected::Seq,
+        Some(b't' | b'f') => Unexpected::Other("boolean"),
+        _ => Unexpected::Other("number"),
+    }
+}
+
+/// Length in UTF-8 of a JSON string's inside, once its escapes are undone; `None` where it holds a lone surrogate,
+/// which is no character. The JSON parser has checked that the escapes are well-formed.
+fn unescaped_len(inside: &[u8]) -> Option<u64> {
+    let mut len = inside.len() as u64;
+    let mut rest = inside;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        let escape = rest.get(at..)?;
+        let (source, target) = match escape {
+            [_, b'u', ..] => unicode_escape_len(escape)?,
+            _ => (2, 1),
+        };
+        len = len + target - source as u64;
+        rest = escape.get(source..)?;
+    }
+    Some(len)
+}
+
+/// Bytes of a `\u....` escape, or of the two of a surrogate pair, and of its character in UTF-8.
+fn unicode_escape_len(escape: &[u8]) -> Option<(usize, u64)> {
+    let first = code_unit(escape)?;
+    let second = || code_unit(escape.get(6..)?);
+    let units = [first, if matches!(first, 0xd800..0xdc00) { second()? } else { 0 }];
+    let used = if units[1] == 0 { 1 } else { 2 };
+    let character = char::decode_utf16(units.into_iter().take(used)).next()?.ok()?;
+    Some((6 * used, character.len_utf8() as u64))
+}
+
+fn code_unit(escape: &[u8]) -> Option<u16> {
+    let [b'\\', b'u', digits @ ..] = escape.get(..6)? else {
+        return None;
+    };
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// A whole number in the range of `T`.
+#[derive(Debug, Default)]
+pub(super) struct Number<T>(pub(super) T);
+
+/// The number types of OpenIM's fields, with the name by which an error calls them.
+pub(super) trait Whole: TryFrom<i64> + TryFrom<u64> + Default {
+    const NAME: &'static str;
+}
+
+impl Whole for i32 {
+    const NAME: &'static str = "a whole number of 32 bits (int32)";
+}
+
+impl Whole for i64 {
+    const NAME: &'static str = "a whole number of 64 bits (int64)";
+}
+
+impl Whole for u32 {
+    const NAME: &'static str = "a whole number of 32 bits, not negative (uint32)";
+}
+
+impl<'de, T: Whole> Deserialize<'de> for Number<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NumberVisitor<T>(PhantomData<T>);
+        impl<T: Whole> Visitor<'_> for NumberVisitor<T> {
+            type Value = Number<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(T::NAME)
+            }
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+                T::try_from(number).map(Number).map_err(|_| E::invalid_value(Unexpected::Signed(number), &self))
+            }
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+                T::try_from(number).map(Number).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
+            }
+            fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
+                // The JSON parser turns a whole number of more than 64 bits into this too.
+                let unexpected = Unexpected::Float(number);
+                if number.fract() == 0.0 && number.abs() >= i64::MAX as f64 {
+                    return Err(E::invalid_value(unexpected, &self));
+                }
+                Err(E::invalid_type(unexpected, &self))
+            }
+            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+                Ok(Number::default())
+            }
+        }
+        deserializer.deserialize_any(NumberVisitor(PhantomData))
+    }
+}
+
+/// A mention list, of which only the number of entries is kept.
+#[derive(Debug, Default)]
+pub(super) struct MentionList(pub(super) Mentions);
+
+impl<'de> Deserialize<'de> for MentionList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ListVisitor;
+        impl<'de> Visitor<'de> for ListVisitor {
+            type Value = MentionList;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a list of strings")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut mentions = Mentions::default();
+                while let Some(Text(entry)) = list.next_element()? {
+                    if entry == MENTION_OF_ALL {
+                        mentions.all = true;
+                    } else {
+                        mentions.users = mentions.users.saturating_add(1);
+                    }
+                }
+                Ok(MentionList(mentions))
+            }
+            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+                Ok(MentionList::default())
+            }
+        }
+        deserializer.deserialize_any(ListVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(json: &str) -> Result<u64, String> {
+        serde_json::from_str::<Measured>(json).map(|measured| measured.0).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_string_is_measured_as_if_its_escapes_were_undone() {
+        let texts =
+            ["", "plain", "{\"content\":\"hi\"}", "\n\t\u{8}\u{c}\r/\\\"", "\u{e9}\u{7fa4}\u{1f44b}", "<&>\u{2028}"];
+        for text in texts {
+            let plain = serde_json::to_string(text).unwrap();
+            let units: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+            assert_eq!(measured(&plain), Ok(text.len() as u64), "{plain}");
+            assert_eq!(measured(&format!("\"{units}\"")), Ok(text.len() as u64), "{units}");
+        }
+        assert_eq!(measured(r#""\/""#), Ok(1));
+        assert_eq!(measured("null"), Ok(0));
+    }
+
+    #[test]
+    fn what_is_no_string_has_no_length() {
+        for json in [r#""\ud800""#, r#""\udc00""#, r#""\ud800\u0041""#, r#""\ud83dx""#, "1", "true", "{}", "[]"] {
+            assert!(measured(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_whole_and_in_range() {
+        let number = |json| serde_json::from_str::<Number<i32>>(json).map(|number| number.0).map_err(|e| e.to_string());
+        assert_eq!(number("2147483647"), Ok(i32::MAX));
+        assert_eq!(number("-2147483648"), Ok(i32::MIN));
+        assert_eq!(number("null"), Ok(0));
+        for out_of_range in ["2147483648", "-2147483649", "18446744073709551616", "-9223372036854775809", "1e300"] {
+            assert!(number(out_of_range).unwrap_err().starts_with("invalid value"), "{out_of_range}");
+        }
+        for wrong_type in ["1.5", "101.0", "\"1\"", "true", "{}", "[1]"] {
+            assert!(number(wrong_type).unwrap_err().starts_with("invalid type"), "{wrong_type}");
+        }
+    }
+
+    #[test]
+    fn mentions_are_counted_and_everyone_counts_apart() {
+        let mentions = |json| serde_json::from_str::<MentionList>(json).map(|list| (list.0.users, list.0.all)).ok();
+        assert_eq!(mentions(r#"["AtAllTag","1002"]"#), Some((1, true)));
+        assert_eq!(mentions(r#"["a","b","a"]"#), Some((3, false)));
+        assert_eq!(mentions("null"), Some((0, false)));
+        assert_eq!(mentions("[]"), Some((0, false)));
+        assert_eq!(mentions("[1]"), None);
+        assert_eq!(mentions("\"AtAllTag\""), None);
+    }
+}

@@ -1,0 +1,244 @@
+//! The command line, the environment, the log and the exit codes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use std::process::{Command, Output};
+
+use support::{Exporter, GROUP_MESSAGE_PATH, command, logfmt_value, message};
+
+fn output(command: &mut Command) -> Output {
+    command.output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn the_version_is_the_crate_s() {
+    let version = output(&mut command(&["--version"]));
+    assert!(version.status.success());
+    assert_eq!(stdout(&version), format!("openim-exporter {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn help_mentions_every_flag_its_variable_and_its_default() {
+    for arguments in [&["--help"][..], &["serve", "--help"]] {
+        let help = output(&mut command(arguments));
+        assert!(help.status.success(), "{arguments:?}");
+        let text = stdout(&help);
+        let flags = openim_exporter::config::serve_flags();
+        assert!(flags.len() >= 9, "{flags:?}");
+        for [flag, variable, default] in flags {
+            for part in [flag, variable, default] {
+                assert!(text.contains(&part), "{arguments:?}: {part} is not in {text}");
+            }
+        }
+    }
+    let simulate = stdout(&output(&mut command(&["simulate", "--help"])));
+    for flag in
+        ["--target", "--rate", "--groups", "--senders", "--connections", "--duration", "--count", "--seed", "--report"]
+    {
+        assert!(simulate.contains(flag), "{flag}: {simulate}");
+    }
+    assert!(stdout(&output(&mut command(&["--help"]))).contains("simulate"));
+}
+
+#[test]
+fn a_value_that_cannot_be_used_ends_with_2_and_names_the_flag_and_the_way_out() {
+    for (flag, value, way_out) in [
+        ("--web.listen-address", "nonsense", "127.0.0.1:10006"),
+        ("--web.listen-address", "127.0.0.1:99999", "127.0.0.1:10006"),
+        ("--web.telemetry-path", "metrics", "/metrics"),
+        ("--web.telemetry-path", "/", "/metrics"),
+        ("--web.max-requests", "0", "at least 1"),
+        ("--callback.max-body-bytes", "1XB", "1MiB"),
+        ("--callback.max-body-bytes", "0", "from 1"),
+        ("--storage.path", "data/", "leave the flag out"),
+        ("--groups.max-tracked", "0", "N"),
+        ("--groups.max-tracked", "999999999", "100000000"),
+        ("--groups.max-exported", "100001", "--groups.max-tracked"),
+        ("--log.level", "loud", "warn"),
+        ("--log.format", "xml", "logfmt"),
+    ] {
+        let refused = output(&mut command(&[flag, value]));
+        assert_eq!(refused.status.code(), Some(2), "{flag} {value}");
+        let said = stderr(&refused);
+        assert!(said.contains(flag) && said.contains(value) && said.contains(way_out), "{flag} {value}: {said}");
+        assert_eq!(stdout(&refused), "", "{flag} {value}");
+    }
+}
+
+#[test]
+fn a_flag_that_does_not_exist_and_a_word_too_many_end_with_2() {
+    for argument in ["--web.listen-adress=:1", "server", "--web.listen-address"] {
+        let refused = output(&mut command(&[argument]));
+        assert_eq!(refused.status.code(), Some(2), "{argument}");
+        assert!(stderr(&refused).contains(argument.split('=').next().unwrap()), "{argument}: {}", stderr(&refused));
+    }
+}
+
+#[test]
+fn check_config_says_what_would_be_used_and_serves_nothing() {
+    let checked = output(&mut command(&[
+        "--check-config",
+        "--web.listen-address",
+        "127.0.0.1:1234",
+        "--callback.max-body-bytes",
+        "64KiB",
+    ]));
+    assert!(checked.status.success(), "{}", stderr(&checked));
+    let text = stdout(&checked);
+    for line in [
+        "web.listen-address = 127.0.0.1:1234",
+        "callback.max-body-bytes = 65536",
+        "groups.max-tracked = 100000",
+        "web.max-requests = 40",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+    // Every flag is said, except the one that asks.
+    for [flag, ..] in openim_exporter::config::serve_flags() {
+        let name = flag.trim_start_matches('-');
+        let is_said = text.lines().any(|line| line.starts_with(&format!("{name} = ")));
+        assert_eq!(is_said, name != "check-config", "{flag}: {text}");
+    }
+    let refused = output(&mut command(&["--check-config", "--groups.max-exported", "100001"]));
+    assert_eq!(refused.status.code(), Some(2));
+}
+
+#[test]
+fn a_variable_sets_what_its_flag_sets_and_the_flag_wins() {
+    let from = |arguments: &[&str]| {
+        let mut command = command(arguments);
+        command.env("OPENIM_EXPORTER_WEB_LISTEN_ADDRESS", "127.0.0.1:1111,127.0.0.1:2222");
+        command.env("OPENIM_EXPORTER_GROUPS_MAX_TRACKED", "77").env("OPENIM_EXPORTER_GROUPS_MAX_EXPORTED", "7");
+        stdout(&output(&mut command))
+    };
+    let text = from(&["--check-config"]);
+    for line in [
+        "web.listen-address = 127.0.0.1:1111",
+        "web.listen-address = 127.0.0.1:2222",
+        "groups.max-tracked = 77",
+        "groups.max-exported = 7",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+    let text = from(&["--check-config", "--groups.max-tracked", "88", "--web.listen-address", "127.0.0.1:3333"]);
+    assert!(text.contains("groups.max-tracked = 88\n") && text.contains("groups.max-exported = 7\n"), "{text}");
+    let listeners: Vec<_> = text.lines().filter(|line| line.starts_with("web.listen-address")).collect();
+    assert_eq!(listeners, ["web.listen-address = 127.0.0.1:3333"]);
+    // With the subcommand spelled out too.
+    assert!(from(&["serve", "--check-config"]).contains("groups.max-tracked = 77\n"));
+}
+
+#[test]
+fn a_variable_that_cannot_be_used_is_refused_like_its_flag() {
+    let refused = output(command::<&str>(&[]).env("OPENIM_EXPORTER_WEB_MAX_REQUESTS", "0"));
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("web.max-requests"), "{}", stderr(&refused));
+}
+
+#[test]
+fn simulate_works_while_the_exporter_s_variables_are_set() {
+    let exporter = Exporter::start(&[]);
+    let mut simulate = command(&["simulate", "--count", "20", "--target", &format!("http://{}", exporter.address())]);
+    // One shell, both programs: nothing that is set for the one may stand in the other's way.
+    for [_, variable, default] in openim_exporter::config::serve_flags() {
+        simulate.env(variable, if default.is_empty() { "false" } else { &default });
+    }
+    let ran = output(&mut simulate);
+    assert!(ran.status.success(), "{}{}", stdout(&ran), stderr(&ran));
+    assert_eq!(exporter.scrape().sum("openim_group_messages_total"), 20.0);
+}
+
+#[test]
+fn serve_is_what_happens_without_a_subcommand() {
+    let exporter = Exporter::run(&mut command(&[
+        "serve",
+        "--web.listen-address",
+        "127.0.0.1:0",
+        "--groups.max-tracked",
+        "5",
+        "--groups.max-exported",
+        "5",
+    ]));
+    assert_eq!(exporter.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);
+    let samples = exporter.scrape();
+    assert_eq!(samples.value("openim_exporter_groups_capacity"), 5.0);
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(samples.value(&format!(r#"openim_exporter_build_info{{version="{version}"}}"#)), 1.0);
+}
+
+/// Runs an exporter through a message, a refusal and its end, and returns its log.
+fn whole_log(flags: &[&str]) -> Vec<String> {
+    let exporter = Exporter::start(flags);
+    exporter.post(GROUP_MESSAGE_PATH, message("g", "u"));
+    for _ in 0..3 {
+        exporter.post(GROUP_MESSAGE_PATH, "{\"a\":\"\\\"quoted\\\" \n");
+    }
+    exporter.signal("TERM");
+    let (status, log) = exporter.wait();
+    assert!(status.success(), "{status}");
+    log
+}
+
+#[test]
+fn the_log_is_logfmt_and_tells_of_the_start_the_first_refusal_and_the_end() {
+    let log = whole_log(&[]);
+    for line in &log {
+        // Every line begins with its time and level, and holds pairs only.
+        assert!(line.starts_with("ts=20"), "{line}");
+        assert!(["info", "warn"].contains(&logfmt_value(line, "level").unwrap()), "{line}");
+        assert_eq!(line.matches('"').count() % 2, 0, "{line}");
+        assert!(logfmt_value(line, "message").is_some(), "{line}");
+    }
+    let messages: Vec<_> = log.iter().map(|line| logfmt_value(line, "message").unwrap()).collect();
+    assert_eq!(messages.len(), 4, "{log:#?}");
+    assert_eq!((messages[0], messages[3]), ("serving", "stopped"));
+    assert_eq!(logfmt_value(&log[0], "version"), Some(env!("CARGO_PKG_VERSION")));
+    // Three refusals for one reason are one line.
+    assert_eq!(logfmt_value(&log[1], "reason"), Some("malformed_json"));
+    assert!(messages[1].starts_with("request refused") && messages[2].starts_with("draining"), "{log:#?}");
+    assert_eq!((logfmt_value(&log[3], "messages"), logfmt_value(&log[3], "callbacks")), (Some("1"), Some("1")));
+}
+
+#[test]
+fn the_log_as_json_is_one_object_a_line() {
+    let log = whole_log(&["--log.format", "json"]);
+    let objects: Vec<serde_json::Value> = log.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(objects.len(), 4, "{log:#?}");
+    for object in &objects {
+        assert!(
+            object["timestamp"].is_string() && object["level"].is_string() && object["message"].is_string(),
+            "{object}"
+        );
+    }
+    assert_eq!((&objects[0]["message"], &objects[3]["message"]), (&"serving".into(), &"stopped".into()));
+    assert_eq!((&objects[3]["messages"], &objects[1]["reason"]), (&1.into(), &"malformed_json".into()));
+}
+
+#[test]
+fn the_level_says_what_is_logged() {
+    let debug = whole_log(&["--log.level", "debug"]);
+    assert_eq!(debug.iter().filter(|line| line.contains("level=debug") && line.contains("malformed_json")).count(), 3);
+    let quiet = output(&mut command(&["--log.level", "error", "--web.listen-address", "192.0.2.1:1"]));
+    assert_eq!(stderr(&quiet).lines().count(), 1, "{}", stderr(&quiet));
+}
+
+#[test]
+fn an_address_that_is_in_use_is_a_clear_error_and_ends_with_1() {
+    let exporter = Exporter::start(&[]);
+    let address = exporter.address().to_string();
+    let second = output(&mut command(&["--web.listen-address", &address]));
+    assert_eq!(second.status.code(), Some(1));
+    let said = stderr(&second);
+    assert!(said.contains("level=error") && said.contains(&address) && said.contains("in use"), "{said}");
+    assert_eq!(exporter.get("/-/healthy").status, 200);
+}

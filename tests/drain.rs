@@ -1,0 +1,262 @@
+//! The end: OpenIM never sends a callback twice, so one that was sent on an open connection must be answered.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use support::{Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, logfmt_value, message, post_bytes};
+
+/// Connections that send at once.
+const CONNECTIONS: usize = 16;
+
+/// The most that a load loop runs, should the exporter never end it.
+const LONGEST_LOAD: Duration = Duration::from_secs(10);
+
+/// From the signal to the end of the process, with some time for a busy machine.
+const LONGEST_END: Duration = Duration::from_millis(4800);
+
+/// What one connection saw.
+#[derive(Debug, Default)]
+struct Seen {
+    answered: u64,
+    /// Requests that were written whole, on a connection that the exporter had accepted, and got no whole answer.
+    lost: Vec<String>,
+    told_to_close: bool,
+}
+
+fn request() -> Vec<u8> {
+    post_bytes(GROUP_MESSAGE_PATH, "", message("g", "u").as_bytes())
+}
+
+/// Posts without pause until told to close. The first answer tells that the connection is accepted.
+fn post_until_told_to_close(mut client: Client, all_accepted: &Barrier) -> Seen {
+    let mut seen = Seen::default();
+    let begin = Instant::now();
+    while begin.elapsed() < LONGEST_LOAD {
+        if let Err(error) = client.send(request()) {
+            // Nobody closes a connection without having said so in an answer.
+            seen.lost.push(format!("could not be sent: {error}"));
+            break;
+        }
+        match client.try_answer() {
+            Ok(answer) => {
+                assert_eq!((answer.status, answer.text().as_str()), (200, SUCCESS));
+                seen.answered += 1;
+                seen.told_to_close = answer.closes();
+            }
+            Err(error) => seen.lost.push(error.to_string()),
+        }
+        if seen.told_to_close || !seen.lost.is_empty() {
+            break;
+        }
+        if seen.answered == 1 {
+            all_accepted.wait();
+        }
+    }
+    seen
+}
+
+/// The total in the last line of the log.
+fn stopped_messages(log: &[String]) -> u64 {
+    let last = log.last().unwrap();
+    assert!(last.contains("message=stopped "), "{log:#?}");
+    logfmt_value(last, "messages").unwrap().parse().unwrap()
+}
+
+fn drain_under_load(signal: &str, after: Duration) {
+    let exporter = Exporter::start(&[]);
+    let all_accepted = Barrier::new(CONNECTIONS + 1);
+    let (seen, signalled) = thread::scope(|scope| {
+        let load = |_| {
+            let client = exporter.connect();
+            let all_accepted = &all_accepted;
+            scope.spawn(move || post_until_told_to_close(client, all_accepted))
+        };
+        let loads: Vec<_> = (0..CONNECTIONS).map(load).collect();
+        all_accepted.wait();
+        thread::sleep(after);
+        exporter.signal(signal);
+        let signalled = Instant::now();
+        (loads.into_iter().map(|load| load.join().unwrap()).collect::<Vec<_>>(), signalled)
+    });
+    let (status, log) = exporter.wait();
+    let lost: Vec<_> = seen.iter().flat_map(|seen| &seen.lost).collect();
+    assert!(lost.is_empty(), "{signal} after {after:?}: {} lost: {lost:?}", lost.len());
+    assert!(seen.iter().all(|seen| seen.told_to_close), "{seen:?}");
+    assert!(status.success(), "{status}");
+    assert!(signalled.elapsed() < LONGEST_END, "{:?}", signalled.elapsed());
+    assert_eq!(stopped_messages(&log), seen.iter().map(|seen| seen.answered).sum::<u64>());
+    assert!(log.iter().any(|line| logfmt_value(line, "signal") == Some(&format!("SIG{signal}"))), "{log:#?}");
+}
+
+#[test]
+fn no_request_on_an_open_connection_is_lost_when_the_exporter_is_told_to_end() {
+    for round in 0..20 {
+        drain_under_load(if round % 4 == 0 { "INT" } else { "TERM" }, Duration::from_millis(round * 3));
+    }
+}
+
+/// Opens a connection for each request, until none can be opened. The kernel may have taken a connection that the
+/// exporter never saw, so an end without an answer proves nothing; a message that was counted must have been answered.
+fn post_one_by_one(exporter: &Exporter) -> u64 {
+    let begin = Instant::now();
+    let mut answered = 0;
+    while begin.elapsed() < LONGEST_LOAD {
+        let Ok(mut client) = Client::connect(exporter.address()) else {
+            break;
+        };
+        let request = post_bytes(GROUP_MESSAGE_PATH, "Connection: close\r\n", message("g", "u").as_bytes());
+        if client.send(request).is_ok() && client.try_answer().is_ok_and(|answer| answer.status == 200) {
+            answered += 1;
+        }
+    }
+    answered
+}
+
+#[test]
+fn with_a_new_connection_each_what_is_counted_is_what_was_answered() {
+    for round in 0..5 {
+        let exporter = Exporter::start(&[]);
+        let answered: u64 = thread::scope(|scope| {
+            let exporter = &exporter;
+            let loads: Vec<_> = (0..4).map(|_| scope.spawn(move || post_one_by_one(exporter))).collect();
+            thread::sleep(Duration::from_millis(30 + round * 7));
+            exporter.signal("TERM");
+            loads.into_iter().map(|load| load.join().unwrap()).sum()
+        });
+        let (status, log) = exporter.wait();
+        assert!(status.success(), "{status}");
+        assert!(answered > 0);
+        assert_eq!(stopped_messages(&log), answered, "round {round}");
+    }
+}
+
+/// Tells an exporter to end, and waits until it has begun to.
+fn begin_to_drain(exporter: &Exporter) -> Instant {
+    exporter.signal("TERM");
+    let begin = Instant::now();
+    exporter.wait_for_log("that it drains", |lines| lines.iter().any(|line| line.contains("SIGTERM")));
+    // The log says so just before it is so.
+    thread::sleep(Duration::from_millis(100));
+    begin
+}
+
+#[test]
+fn an_idle_connection_is_closed_a_second_later_and_new_ones_are_refused_at_once() {
+    let exporter = Exporter::start(&[]);
+    let mut used = exporter.connect();
+    assert_eq!(used.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);
+    let mut fresh = exporter.connect();
+    let begin = begin_to_drain(&exporter);
+    assert!(Client::connect(exporter.address()).is_err(), "a new connection was taken");
+    for client in [&mut used, &mut fresh] {
+        assert!(!client.is_closed(), "closed after {:?}", begin.elapsed());
+    }
+    assert_eq!((used.rest().as_str(), fresh.rest().as_str()), ("", ""));
+    let waited = begin.elapsed();
+    assert!((Duration::from_millis(900)..Duration::from_millis(2000)).contains(&waited), "{waited:?}");
+    let (status, log) = exporter.wait();
+    assert!(status.success() && begin.elapsed() < Duration::from_millis(2500), "{status} {:?}", begin.elapsed());
+    assert_eq!(stopped_messages(&log), 1);
+}
+
+#[test]
+fn a_callback_that_comes_on_an_idle_connection_while_draining_is_answered_and_told_to_close() {
+    let exporter = Exporter::start(&[]);
+    let mut client = exporter.connect();
+    assert!(!client.post(GROUP_MESSAGE_PATH, message("g", "u")).closes());
+    begin_to_drain(&exporter);
+    thread::sleep(Duration::from_millis(500));
+    let response = client.post(GROUP_MESSAGE_PATH, message("g", "u"));
+    assert_eq!((response.status, response.text().as_str()), (200, SUCCESS));
+    assert!(response.closes());
+    assert_eq!(client.rest(), "");
+    let (status, log) = exporter.wait();
+    assert!(status.success(), "{status}");
+    assert_eq!(stopped_messages(&log), 2);
+}
+
+#[test]
+fn a_body_that_was_half_sent_at_the_signal_is_waited_for_and_answered() {
+    let request = request();
+    for cut in [20, request.len() - 10] {
+        let exporter = Exporter::start(&[]);
+        let mut client = exporter.connect();
+        client.send(&request[..cut]).unwrap();
+        thread::sleep(Duration::from_millis(50));
+        begin_to_drain(&exporter);
+        thread::sleep(Duration::from_millis(500));
+        client.send(&request[cut..]).unwrap();
+        let response = client.answer();
+        assert_eq!((response.status, response.text().as_str()), (200, SUCCESS), "cut at {cut}");
+        assert!(response.closes(), "cut at {cut}");
+        let (status, log) = exporter.wait();
+        assert!(status.success(), "{status}");
+        assert_eq!(stopped_messages(&log), 1);
+    }
+}
+
+#[test]
+fn a_client_that_never_finishes_does_not_hold_the_end_up() {
+    let exporter = Exporter::start(&[]);
+    let mut client = exporter.connect();
+    client.send(format!("POST {GROUP_MESSAGE_PATH} HTTP/1.1\r\ncontent-length: 50\r\n\r\n{{")).unwrap();
+    thread::sleep(Duration::from_millis(50));
+    let begin = begin_to_drain(&exporter);
+    let (status, log) = exporter.wait();
+    assert!(status.success(), "{status}");
+    assert!(begin.elapsed() < LONGEST_END, "{:?}", begin.elapsed());
+    assert_eq!(stopped_messages(&log), 0);
+    let cut_off = log.iter().find(|line| line.contains("level=warn")).unwrap();
+    assert_eq!(logfmt_value(cut_off, "connections"), Some("1"), "{cut_off}");
+}
+
+#[test]
+fn while_draining_it_is_not_ready_but_healthy() {
+    let exporter = Exporter::start(&[]);
+    let ask = |client: &mut Client, path: &str| {
+        client.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")).unwrap();
+        client.answer()
+    };
+    let mut clients = [exporter.connect(), exporter.connect(), exporter.connect()];
+    for client in &mut clients {
+        assert_eq!(ask(client, "/-/ready").status, 200);
+    }
+    begin_to_drain(&exporter);
+    let [ready, healthy, metrics] = &mut clients;
+    let answer = ask(ready, "/-/ready");
+    assert_eq!(answer.status, 503);
+    assert!(answer.closes());
+    assert_eq!(ask(healthy, "/-/healthy").status, 200);
+    // The last scrape of a process has its last counts.
+    assert_eq!(ask(metrics, "/metrics").status, 200);
+    assert!(exporter.wait().0.success());
+}
+
+#[test]
+fn every_listen_address_serves_and_drains() {
+    // The flag that every test gives, and one more.
+    let exporter = Exporter::start(&["--web.listen-address", "127.0.0.1:0"]);
+    let [first, second] = exporter.addresses() else {
+        panic!("{:?}", exporter.addresses());
+    };
+    assert_ne!(first, second);
+    let mut clients = [first, second].map(|address| Client::connect(*address).unwrap());
+    for client in &mut clients {
+        assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);
+    }
+    begin_to_drain(&exporter);
+    for address in [first, second] {
+        assert!(Client::connect(*address).is_err(), "{address} still takes connections");
+    }
+    for client in &mut clients {
+        assert!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).closes());
+    }
+    let (status, log) = exporter.wait();
+    assert!(status.success(), "{status}");
+    assert_eq!(stopped_messages(&log), 4);
+}

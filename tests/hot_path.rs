@@ -1,0 +1,73 @@
+//! The hot path makes no allocation: a callback for a group that is tracked is decoded and counted where it stands.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use openim_exporter::domain::UnixMillis;
+use openim_exporter::stats::{Capacities, Recorded, Stats};
+use openim_exporter::wire;
+use support::{callbacks, message};
+
+const NOW: UnixMillis = UnixMillis(1_732_345_679_000);
+
+fn stats() -> Stats {
+    let stats = Stats::in_memory(Capacities { groups: 100 }).unwrap();
+    stats.tick(NOW);
+    stats
+}
+
+fn count(stats: &Stats, body: &[u8]) -> Recorded {
+    wire::group_message(body, |message| stats.record(message, NOW)).unwrap()
+}
+
+/// Allocations and reallocations of decoding and counting a body.
+fn allocations(stats: &Stats, body: &[u8]) -> u64 {
+    allocation_counter::measure(|| assert_eq!(count(stats, body), Recorded::Known)).count_total
+}
+
+#[test]
+fn a_callback_as_openim_sends_it_allocates_nothing_once_its_group_is_known() {
+    let stats = stats();
+    for (name, body) in callbacks(".good.json") {
+        // The one whose group's name holds escapes, which must be undone to find it.
+        if name == "hostile-group-name.good.json" {
+            continue;
+        }
+        count(&stats, &body);
+        assert_eq!(allocations(&stats, &body), 0, "{name}");
+    }
+}
+
+#[test]
+fn content_full_of_escapes_and_a_long_list_of_mentions_allocate_nothing() {
+    let stats = stats();
+    let content = r#"{\"text\":\"\u003c\u7fa4\ud83d\udc4b\\n\u003e\"}"#.repeat(1000);
+    let mentions = vec![r#""5318432619""#; 500].join(",");
+    let body = format!(
+        r#"{{"sendID":"5318432619","senderNickname":"\u674e \"x\"","contentType":106,"senderPlatformID":2,"msgFrom":100,
+        "status":1,"sendTime":1732345678901,"createTime":1732345678700,"content":"{content}","seq":0,
+        "atUserList":[{mentions},"AtAllTag"],"groupID":"2478291056","ex":"{{\"a\":1}}","new":"\n"}}"#
+    );
+    count(&stats, body.as_bytes());
+    assert_eq!(allocations(&stats, body.as_bytes()), 0);
+    assert_eq!((stats.messages(), stats.mentioned_users(), stats.mentioned_all()), (2, 1000, 2));
+}
+
+#[test]
+fn a_message_that_is_folded_because_the_table_is_full_allocates_nothing() {
+    let stats = Stats::in_memory(Capacities { groups: 1 }).unwrap();
+    stats.tick(NOW);
+    count(&stats, message("first", "u").as_bytes());
+    let body = message("one-too-many", "u");
+    let folding = allocation_counter::measure(|| assert_eq!(count(&stats, body.as_bytes()), Recorded::Folded));
+    assert_eq!(folding.count_total, 0);
+}
+
+#[test]
+fn the_counter_of_allocations_does_count() {
+    let stats = stats();
+    let body = message("not-known-yet-and-longer-than-a-map-s-entry-holds", "u");
+    let adding = allocation_counter::measure(|| assert_eq!(count(&stats, body.as_bytes()), Recorded::Added));
+    assert!(adding.count_total > 0);
+}

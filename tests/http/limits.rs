@@ -1,0 +1,189 @@
+//! Limits of time and number, on a site that is built like the exporter's but with limits that a test can reach.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use openim_exporter::config::Http;
+use openim_exporter::domain::SystemClock;
+use openim_exporter::exposition::catalog;
+use openim_exporter::http::{Limits, Site, Stage, Worker, listen};
+use openim_exporter::stats::{Capacities, Stats};
+use openim_exporter::telemetry::Telemetry;
+use openim_exporter::wire;
+use tokio::sync::watch;
+
+use crate::support::{Client, GROUP_MESSAGE_PATH, SUCCESS, Samples, eventually, message};
+
+/// A site that serves on one thread of this process, and is swept on another.
+struct Served {
+    telemetry: Arc<Telemetry>,
+    stage: watch::Sender<Stage>,
+    address: SocketAddr,
+}
+
+impl Served {
+    fn new(limits: Limits, max_scrapes: usize) -> Self {
+        let telemetry = Arc::new(Telemetry::new(catalog::describe, wire::COMMANDS).unwrap());
+        let stats = Arc::new(Stats::in_memory(Capacities { groups: 10 }).unwrap());
+        let config =
+            Http { telemetry_path: "/metrics".into(), max_scrapes, max_body_bytes: 1024, max_exported_groups: 10 };
+        let site = Arc::new(Site::new(stats, Arc::clone(&telemetry), Arc::new(SystemClock), config, limits, 1));
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stage, stages) = watch::channel(Stage::Serve);
+        let worker = Worker::all(&site, &[listener], &stages).unwrap().remove(0);
+        thread::spawn(move || worker.run());
+        thread::spawn(move || {
+            while *stages.borrow() != Stage::End {
+                site.sweep();
+                thread::sleep(Duration::from_millis(50));
+            }
+        });
+        Self { telemetry, stage, address }
+    }
+
+    fn connect(&self) -> Client {
+        Client::connect(self.address).unwrap()
+    }
+
+    /// Refusals for a reason, straight from the counter: a scrape may be what is refused.
+    fn refused(&self, reason: &str) -> f64 {
+        let families = self.telemetry.gather();
+        let family = families.iter().find(|family| family.name() == catalog::REJECTED.name).unwrap();
+        let is_it = |metric: &&prometheus::proto::Metric| metric.get_label()[0].value() == reason;
+        family.get_metric().iter().find(is_it).unwrap().get_counter().get_value()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.stage.send_replace(Stage::End);
+    }
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")
+}
+
+#[test]
+fn a_scrape_beyond_those_allowed_at_once_gets_503_and_callbacks_go_on() {
+    // None is allowed, so the first is one too many: no luck is needed.
+    let served = Served::new(Limits::default(), 0);
+    let mut client = served.connect();
+    client.send(get("/metrics")).unwrap();
+    let (_, detail) = client.answer().refusal(503);
+    assert!(detail.contains("--web.max-requests"), "{detail}");
+    assert_eq!(served.refused("too_many_scrapes"), 1.0);
+    assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
+}
+
+#[test]
+fn a_permit_to_scrape_is_given_back() {
+    let served = Served::new(Limits::default(), 1);
+    let mut client = served.connect();
+    for _ in 0..5 {
+        client.send(get("/metrics")).unwrap();
+        let answer = client.answer();
+        assert_eq!(answer.status, 200);
+        assert_eq!(Samples::parse(&answer.text()).sum("openim_exporter_callbacks_rejected_total"), 0.0);
+    }
+}
+
+#[test]
+fn a_connection_beyond_the_limit_is_told_so_and_room_is_made_when_one_closes() {
+    let served = Served::new(Limits { connections: 2, ..Limits::default() }, 1);
+    let mut open = [served.connect(), served.connect()];
+    for client in &mut open {
+        assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);
+    }
+    let mut third = served.connect();
+    third.answer().refusal(503);
+    assert_eq!(third.rest(), "");
+    assert_eq!(served.refused("too_many_connections"), 1.0);
+    let [first, mut second] = open;
+    drop(first);
+    eventually("room for another connection", || {
+        let mut another = served.connect();
+        another.send(get("/-/healthy")).is_ok() && another.try_answer().is_ok_and(|answer| answer.status == 200)
+    });
+    assert_eq!(second.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);
+}
+
+#[test]
+fn a_body_that_does_not_arrive_in_time_gets_408() {
+    let served = Served::new(Limits { body: Duration::from_secs(1), ..Limits::default() }, 1);
+    for rest in
+        ["content-length: 100\r\n\r\n{", "content-length: 5000\r\n\r\n", "transfer-encoding: chunked\r\n\r\n5\r\n{"]
+    {
+        let before = (served.refused("body_timeout"), served.refused("body_too_large"));
+        let begin = Instant::now();
+        let mut client = served.connect();
+        client.send(format!("POST {GROUP_MESSAGE_PATH} HTTP/1.1\r\nhost: x\r\n{rest}")).unwrap();
+        let answer = client.answer();
+        // Too long and too late: either is a fair answer.
+        let is_too_large = rest.contains("5000");
+        answer.refusal(if is_too_large { 413 } else { 408 });
+        assert!(answer.closes(), "{rest}");
+        assert!(is_too_large || begin.elapsed() >= Duration::from_millis(700), "{rest}: {:?}", begin.elapsed());
+        assert!(begin.elapsed() < Duration::from_secs(4), "{rest}: {:?}", begin.elapsed());
+        let after = (served.refused("body_timeout"), served.refused("body_too_large"));
+        let rise = f64::from(u8::from(is_too_large));
+        assert_eq!((after.0 - before.0, after.1 - before.1), (1.0 - rise, rise), "{rest}");
+    }
+}
+
+#[test]
+fn a_head_that_does_not_arrive_in_time_gets_408_however_it_trickles() {
+    let served = Served::new(Limits { head: Duration::from_secs(1), ..Limits::default() }, 1);
+    let mut client = served.connect();
+    let begin = Instant::now();
+    // One byte at a time: a limit that starts anew with each of them would never be reached.
+    for byte in get("/metrics").bytes().cycle().take(100) {
+        if begin.elapsed() > Duration::from_secs(3) || client.send([if byte == b'\r' { b'x' } else { byte }]).is_err() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    let answer = client.answer();
+    answer.refusal(408);
+    assert!(answer.closes());
+    assert_eq!(served.refused("header_timeout"), 1.0);
+}
+
+#[test]
+fn a_silent_connection_is_closed_without_a_word_after_its_time_and_not_before() {
+    let served = Served::new(Limits { idle: Duration::from_secs(1), ..Limits::default() }, 1);
+    let mut client = served.connect();
+    for _ in 0..4 {
+        thread::sleep(Duration::from_millis(400));
+        assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);
+    }
+    let begin = Instant::now();
+    assert_eq!(client.rest(), "");
+    let waited = begin.elapsed();
+    assert!((Duration::from_millis(500)..Duration::from_secs(4)).contains(&waited), "{waited:?}");
+}
+
+#[test]
+fn a_client_that_does_not_read_its_answers_is_cut_off() {
+    let served = Served::new(Limits { answer: Duration::from_secs(1), ..Limits::default() }, 1);
+    let connections = || {
+        let mut other = served.connect();
+        other.send(get("/metrics")).unwrap();
+        match other.answer() {
+            // The one that does not read may be having its scrape written.
+            busy if busy.status == 503 => f64::NAN,
+            answer => Samples::parse(&answer.text()).value("openim_exporter_connections"),
+        }
+    };
+    let mut deaf = served.connect();
+    deaf.send(get("/-/healthy")).unwrap();
+    assert_eq!(deaf.answer().status, 200);
+    // Far more answers than the kernel keeps for a client.
+    deaf.send(get("/metrics").repeat(500)).unwrap();
+    eventually("its connection to be cut off", || connections() == 1.0);
+    let answers = deaf.rest().matches("HTTP/1.1 ").count();
+    assert!((1..500).contains(&answers), "{answers}");
+}

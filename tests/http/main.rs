@@ -1,0 +1,10 @@
+//! What a running exporter answers to whom, and what that does to the metrics.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod limits;
+mod refusals;
+mod routes;
+mod statistics;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,128 @@
+//! Which URL serves what.
+
+use crate::support::{Exporter, GROUP_MESSAGE_PATH, SUCCESS, Samples};
+
+const MESSAGE: &str = r#"{"sendID":"u1","callbackCommand":"callbackAfterSendGroupMsgCommand","groupID":"g1"}"#;
+
+fn commands_taken(samples: &Samples, command: &str) -> f64 {
+    samples.value(&format!(r#"openim_exporter_callbacks_total{{command="{command}"}}"#))
+}
+
+#[test]
+fn every_shape_of_the_url_that_openim_makes_counts_one_message() {
+    let exporter = Exporter::start(&[]);
+    let urls = [
+        "/callbackAfterSendGroupMsgCommand",
+        "/callbackAfterSendGroupMsgCommand?contenttype=json",
+        "/callbackAfterSendGroupMsgCommand?key=eyJzZW5kSUQiOiJ1MSIsInJlY3ZJRCI6IiIsImdyb3VwSUQiOiJnMSJ9",
+        "/callbackExample/callbackAfterSendGroupMsgCommand",
+        "/any//prefix/at.all~/%E7%BE%A4/callbackAfterSendGroupMsgCommand?contenttype=json",
+        "/callback?command=callbackAfterSendGroupMsgCommand",
+        "/?command=callbackAfterSendGroupMsgCommand",
+        "/callback?contenttype=json&command=callbackAfterSendGroupMsgCommand",
+        // Only the body says what these are.
+        "/callback",
+        "/callbackExample?contenttype=json",
+        "/a/path/that/serves/nothing/else",
+        // The absolute form, which a proxy sends.
+        "http://exporter:10006/callbackAfterSendGroupMsgCommand",
+    ];
+    for (before, url) in urls.into_iter().enumerate() {
+        let response = exporter.post(url, MESSAGE);
+        assert_eq!((response.status, response.text().as_str()), (200, SUCCESS), "{url}");
+        let samples = exporter.scrape();
+        assert_eq!(samples.sum("openim_group_messages_total"), before as f64 + 1.0, "{url}");
+    }
+    let samples = exporter.scrape();
+    assert_eq!(commands_taken(&samples, "callbackAfterSendGroupMsgCommand"), urls.len() as f64);
+    assert_eq!(samples.value(r#"openim_group_messages_by_group_total{group_id="g1"}"#), urls.len() as f64);
+}
+
+#[test]
+fn other_commands_are_answered_alike_and_counted_by_command_only() {
+    let exporter = Exporter::start(&[]);
+    exporter.post(GROUP_MESSAGE_PATH, MESSAGE);
+    let before = exporter.scrape();
+    // This one repeats a message that was counted already, and looks just like it.
+    let saved = MESSAGE.replace("callbackAfterSendGroupMsgCommand", "callbackAfterMsgSaveDBCommand");
+    for (url, body, command) in [
+        ("/callbackAfterMsgSaveDBCommand", saved.as_str(), "callbackAfterMsgSaveDBCommand"),
+        ("/callback?command=callbackAfterMsgSaveDBCommand", &saved, "callbackAfterMsgSaveDBCommand"),
+        ("/callback", &saved, "callbackAfterMsgSaveDBCommand"),
+        (
+            "/callback",
+            r#"{"callbackCommand":"callbackBeforeSendSingleMsgCommand"}"#,
+            "callbackBeforeSendSingleMsgCommand",
+        ),
+        ("/p/callbackUserOnlineCommand?contenttype=json", r#"{"userID":"u"}"#, "callbackUserOnlineCommand"),
+        ("/callbackAfterTheFutureCommand", "{}", "other"),
+        ("/callback?command=callbackAfterTheFutureCommand", "{}", "other"),
+        ("/callback", r#"{"callbackCommand":"callbackAfterTheFutureCommand"}"#, "other"),
+    ] {
+        let earlier = exporter.scrape();
+        let response = exporter.post(url, body);
+        assert_eq!((response.status, response.text().as_str()), (200, SUCCESS), "{url} {body}");
+        let later = exporter.scrape();
+        assert_eq!(commands_taken(&later, command) - commands_taken(&earlier, command), 1.0, "{url} {body}");
+    }
+    let after = exporter.scrape();
+    assert_eq!(after.statistics(), before.statistics());
+    assert_eq!(commands_taken(&after, "callbackAfterSendGroupMsgCommand"), 1.0);
+    assert_eq!(after.sum("openim_exporter_callbacks_total"), 9.0);
+    assert_eq!(after.sum("openim_exporter_callbacks_rejected_total"), 0.0);
+}
+
+#[test]
+fn the_health_pages_answer_and_count_nothing() {
+    let exporter = Exporter::start(&[]);
+    for path in ["/-/healthy", "/-/ready"] {
+        let response = exporter.get(path);
+        assert_eq!(response.status, 200, "{path}");
+        assert_eq!(response.header("content-type"), Some("text/plain; charset=utf-8"), "{path}");
+        assert!(!response.body.is_empty(), "{path}");
+    }
+    let samples = exporter.scrape();
+    assert_eq!(samples.sum("openim_exporter_callbacks_total"), 0.0);
+    assert_eq!(samples.sum("openim_exporter_callbacks_rejected_total"), 0.0);
+    assert_eq!(samples.value("openim_exporter_callback_duration_seconds_count"), 0.0);
+}
+
+#[test]
+fn the_landing_page_names_the_version_and_links_to_everything() {
+    let exporter = Exporter::start(&["--web.telemetry-path", "/own/metrics"]);
+    let page = exporter.get("/");
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    let html = page.text();
+    assert!(html.contains(env!("CARGO_PKG_VERSION")), "{html}");
+    let links: Vec<_> = html.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert_eq!(links, ["/own/metrics", "/-/healthy", "/-/ready"]);
+    for link in links {
+        assert_eq!(exporter.get(link).status, 200, "{link}");
+    }
+    assert!(!html.contains("{{") && !html.contains("}}"), "{html}");
+}
+
+#[test]
+fn the_metrics_are_where_the_flag_says_and_nowhere_else() {
+    let exporter = Exporter::start(&["--web.telemetry-path", "/own/metrics"]);
+    let metrics = exporter.get("/own/metrics");
+    assert_eq!(metrics.status, 200);
+    assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    assert!(metrics.text().contains("# TYPE openim_group_messages_total counter\n"));
+    exporter.get("/metrics").refusal(404);
+    assert_eq!(exporter.get("/own/metrics?name[]=x").status, 200);
+}
+
+#[test]
+fn a_head_request_gets_the_head_of_the_page_and_no_body() {
+    let exporter = Exporter::start(&[]);
+    let mut client = exporter.connect();
+    for path in ["/", "/metrics", "/-/healthy", "/-/ready"] {
+        client.send(format!("HEAD {path} HTTP/1.1\r\nhost: x\r\n\r\n")).unwrap();
+        let head = client.answer_to_head();
+        assert_eq!(head.status, 200, "{path}");
+        assert_ne!(head.header("content-length"), Some("0"), "{path}");
+    }
+    // If a body had come, it would stand in front of this.
+    assert_eq!(client.post(GROUP_MESSAGE_PATH, MESSAGE).text(), SUCCESS);
+}

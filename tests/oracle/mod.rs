@@ -1,0 +1,163 @@
+//! The programs that read the exporter in earnest: a Prometheus of the test's own, and promtool.
+
+#![allow(dead_code, reason = "each file of tests is a program of its own and uses a part of this")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A Prometheus takes a second to begin, and scrapes each second; a busy machine may need many.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The configuration that operators are given.
+pub(crate) const CONFIG: &str = include_str!("../../prometheus.yml");
+
+/// The same for an exporter that is elsewhere, scraped each second. Whatever else it says stays as it is.
+pub(crate) fn config_for(exporter: SocketAddr) -> String {
+    let replaced = |text: &str, old: &str, new: &str| {
+        assert_eq!(text.matches(old).count(), 1, "{old} must stand once in prometheus.yml");
+        text.replace(old, new)
+    };
+    replaced(&replaced(CONFIG, "localhost:10006", &exporter.to_string()), "scrape_interval: 15s", "scrape_interval: 1s")
+}
+
+/// A running Prometheus with an empty database. It is killed when dropped.
+pub(crate) struct Prometheus {
+    process: Child,
+    address: SocketAddr,
+    _directory: TempDir,
+}
+
+/// One series of an answer: its labels, and its value now.
+pub(crate) type Series = (BTreeMap<String, String>, f64);
+
+impl Prometheus {
+    pub(crate) fn start(config: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        let file = directory.path().join("prometheus.yml");
+        std::fs::write(&file, config).unwrap();
+        let mut process = Command::new("prometheus")
+            .arg("--web.listen-address=127.0.0.1:0")
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("prometheus must be installed");
+        let address = listening_at(process.stderr.take().unwrap());
+        let prometheus = Self { process, address, _directory: directory };
+        // It listens before it can answer.
+        wait_until("Prometheus is ready", || prometheus.get("/-/ready").0.contains(" 200 "));
+        prometheus
+    }
+
+    /// Asks for the value of an expression now.
+    pub(crate) fn query(&self, expression: &str) -> Vec<Series> {
+        let (head, body) = self.get(&format!("/api/v1/query?query={}", percent_encoded(expression)));
+        let answer: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {head}\n{body}"));
+        assert_eq!(answer["status"], "success", "{expression}: {answer}");
+        answer["data"]["result"].as_array().unwrap().iter().map(series).collect()
+    }
+
+    /// The value of an expression that has exactly one.
+    pub(crate) fn value(&self, expression: &str) -> f64 {
+        match self.query(expression).as_slice() {
+            [(_, value)] => *value,
+            other => panic!("{expression}: {other:?}"),
+        }
+    }
+
+    /// The values of an expression by one of its labels, without those that are 0.
+    pub(crate) fn by(&self, label: &str, expression: &str) -> BTreeMap<String, f64> {
+        let moved = self.query(expression).into_iter().filter(|(_, value)| *value != 0.0);
+        moved.map(|(mut labels, value)| (labels.remove(label).unwrap_or_default(), value)).collect()
+    }
+
+    /// Waits until the exporter has been scraped by a scrape that began after this call.
+    pub(crate) fn wait_for_a_scrape(&self) {
+        let begin = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+        wait_until("Prometheus scrapes the exporter", || {
+            self.query("timestamp(up) and up == 1").iter().any(|(_, scraped)| *scraped > begin)
+        });
+    }
+
+    /// An answer's head and body. HTTP/1.0: it ends with the connection.
+    fn get(&self, path: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer}"));
+        (head.to_owned(), body.to_owned())
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let give_up = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < give_up, "waited in vain until {what}");
+        sleep(Duration::from_millis(100));
+    }
+}
+
+/// Finds the port that Prometheus chose in its log, and reads the log on, for it stops when nobody does.
+fn listening_at(log: ChildStderr) -> SocketAddr {
+    let mut seen = String::new();
+    let mut lines = BufReader::new(log).lines().map_while(Result::ok);
+    let address = lines.find_map(|line| {
+        let found = line.split_once(r#"msg="Listening on" address="#).and_then(|(_, address)| address.parse().ok());
+        let _ = writeln!(seen, "{line}");
+        found
+    });
+    thread::spawn(move || lines.for_each(drop));
+    address.unwrap_or_else(|| panic!("Prometheus does not begin:\n{seen}"))
+}
+
+fn series(found: &Value) -> Series {
+    let labels = serde_json::from_value(found["metric"].clone()).unwrap();
+    (labels, found["value"][1].as_str().unwrap().parse().unwrap())
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        let _ = write!(encoded, "%{byte:02x}");
+        encoded
+    })
+}
+
+/// Runs promtool with this on its standard input.
+pub(crate) fn promtool(arguments: &[&str], input: &[u8]) -> Output {
+    let mut process = Command::new("promtool")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool must be installed");
+    // Dropped at the end of the statement, which ends the input. promtool says nothing before it has read all.
+    process.stdin.take().unwrap().write_all(input).unwrap();
+    process.wait_with_output().unwrap()
+}
+
+/// promtool parses the metrics and has no complaint about them.
+pub(crate) fn assert_clean(metrics: &[u8]) {
+    let said = promtool(&["check", "metrics"], metrics);
+    let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    assert!(said.status.success() && out.is_empty() && err.is_empty(), "promtool: {}\n{out}{err}", said.status);
+}

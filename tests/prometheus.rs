@@ -1,0 +1,135 @@
+//! A real Prometheus scrapes the exporter while callbacks come in, and must end up with the sender's own counts.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+
+mod oracle;
+mod support;
+
+use std::collections::BTreeMap;
+
+use oracle::{CONFIG, Prometheus, assert_clean, config_for, promtool};
+use serde_json::Value;
+use support::{Exporter, GROUP_MESSAGE_PATH, callbacks};
+use tempfile::TempDir;
+
+/// Callbacks, and how many a second: the run takes five scrapes.
+const COUNT: &str = "20000";
+const RATE: &str = "4000";
+
+/// Sends callbacks, all of which must be taken; returns the sender's report.
+fn simulate(exporter: &Exporter) -> Value {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("report.json");
+    let target = format!("http://{}", exporter.address());
+    let flags = ["simulate", "--count", COUNT, "--rate", RATE, "--seed", "7", "--target", &target, "--report"];
+    let ran = support::command(&flags).arg(&file).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let report: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    assert_eq!(report["answered"].to_string(), COUNT);
+    report
+}
+
+/// What a part of the report says was answered, by its keys.
+fn answered(part: &Value) -> BTreeMap<String, f64> {
+    let counts =
+        part.as_object().unwrap().iter().map(|(key, tally)| (key.clone(), tally["answered"].as_f64().unwrap()));
+    let counts: BTreeMap<_, _> = counts.filter(|(_, answered)| *answered > 0.0).collect();
+    assert!(!counts.is_empty(), "nothing to compare");
+    counts
+}
+
+#[test]
+#[ignore = "needs prometheus"]
+fn prometheus_has_exactly_the_counts_that_the_sender_was_answered() {
+    let exporter = Exporter::start(&[]);
+    let prometheus = Prometheus::start(&config_for(exporter.address()));
+    prometheus.wait_for_a_scrape();
+    let report = simulate(&exporter);
+    prometheus.wait_for_a_scrape();
+
+    for (label, expression, part) in [
+        ("content_type", "sum by (content_type) (openim_group_messages_total)", "by_content_type"),
+        ("platform", "sum by (platform) (openim_group_messages_total)", "by_platform"),
+        ("source", "sum by (source) (openim_group_messages_total)", "by_source"),
+        ("status", "openim_group_messages_by_status_total", "by_status"),
+        ("kind", "openim_group_mentions_total", "mentions"),
+        ("group_id", "openim_group_messages_by_group_total", "by_group"),
+    ] {
+        assert_eq!(prometheus.by(label, expression), answered(&report[part]), "{expression}");
+    }
+    let total = report["answered"].as_f64().unwrap();
+    for expression in [
+        "sum(openim_group_messages_total)",
+        "openim_group_message_content_bytes_count",
+        "sum(openim_exporter_callbacks_total)",
+        "openim_exporter_callback_duration_seconds_count",
+        // What no series of a group has is here.
+        "sum(openim_group_messages_by_group_total) + sum(openim_group_messages_folded_total)",
+    ] {
+        assert_eq!(prometheus.value(expression), total, "{expression}");
+    }
+    assert_eq!(prometheus.value("sum(openim_exporter_callbacks_rejected_total)"), 0.0);
+    let senders = report["distinct_senders"]["answered"].as_f64().unwrap();
+    let error = prometheus.value(r#"openim_active_senders{window="1h"}"#) / senders - 1.0;
+    assert!(error.abs() <= 0.02, "{senders} senders: {error}");
+    assert_scraped_without_a_gap(&prometheus);
+    assert_the_readme_s_questions_have_answers(&prometheus);
+}
+
+/// Every scrape went well, some of them in the middle of the run, and no counter ever fell.
+fn assert_scraped_without_a_gap(prometheus: &Prometheus) {
+    assert_eq!(prometheus.value("min_over_time(up[10m])"), 1.0);
+    assert!(prometheus.value("min_over_time(scrape_samples_scraped[10m])") > 1000.0);
+    assert!(prometheus.value("max(changes(openim_group_messages_by_status_total[10m]))") >= 3.0);
+    for counter in
+        ["openim_group_messages_total", "openim_group_messages_by_group_total", "openim_exporter_callbacks_total"]
+    {
+        assert_eq!(prometheus.value(&format!("sum(resets({counter}[10m]))")), 0.0, "{counter}");
+    }
+}
+
+/// Each has a value: a name that is wrong would be no error, only an empty answer.
+fn assert_the_readme_s_questions_have_answers(prometheus: &Prometheus) {
+    let (_, block) = include_str!("../README.md").split_once("```promql\n").unwrap();
+    let (questions, _) = block.split_once("```").unwrap();
+    let questions: Vec<_> = questions.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(questions.len() >= 5);
+    for question in questions {
+        assert!(!prometheus.query(question).is_empty(), "{question}");
+    }
+    assert!(prometheus.query("openim_messages_total").is_empty());
+}
+
+#[test]
+#[ignore = "needs prometheus"]
+fn promtool_has_no_complaint_about_a_fresh_exporter_nor_about_one_that_has_counted_every_kind_of_callback() {
+    let exporter = Exporter::start(&[]);
+    assert_clean(&exporter.get("/metrics").body);
+    for (name, body) in callbacks(".good.json") {
+        assert_eq!(exporter.post(GROUP_MESSAGE_PATH, body).status, 200, "{name}");
+    }
+    for (name, body) in callbacks(".bad.json") {
+        assert_ne!(exporter.post(GROUP_MESSAGE_PATH, body).status, 200, "{name}");
+    }
+    assert_clean(&exporter.get("/metrics").body);
+}
+
+#[test]
+#[ignore = "needs prometheus"]
+#[should_panic(expected = "counter metrics should have \"_total\" suffix")]
+fn promtool_would_complain_about_a_counter_that_is_not_called_one() {
+    assert_clean(b"# HELP openim_messages Messages.\n# TYPE openim_messages counter\nopenim_messages 1\n");
+}
+
+#[test]
+#[ignore = "needs prometheus"]
+fn promtool_accepts_the_configuration_as_it_is_and_as_the_tests_use_it() {
+    let directory = TempDir::new().unwrap();
+    for (name, config) in [("original.yml", CONFIG.to_owned()), ("tested.yml", config_for(([127, 0, 0, 1], 1).into()))]
+    {
+        let file = directory.path().join(name);
+        std::fs::write(&file, config).unwrap();
+        let said = promtool(&["check", "config", file.to_str().unwrap()], b"");
+        assert!(said.status.success(), "{name}: {}", String::from_utf8_lossy(&said.stderr));
+    }
+}

@@ -1,0 +1,200 @@
+//! The README says what is so. Each test also shows that it would notice a README that does not.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use openim_exporter::config::serve_flags;
+use openim_exporter::exposition::catalog::CATALOG;
+use openim_exporter::http::Limits;
+use openim_exporter::telemetry::Reason;
+use support::Exporter;
+
+const README: &str = include_str!("../README.md");
+const CI: &str = include_str!("../.ci/run");
+
+/// The rows of the table whose first heading is this: as many cells of each as wanted, without the marks of code.
+fn table<const COLUMNS: usize>(readme: &str, heading: &str) -> Vec<[String; COLUMNS]> {
+    let begin = format!("| {heading} |");
+    let lines = readme.lines().skip_while(|line| !line.starts_with(&begin)).take_while(|line| line.starts_with('|'));
+    let row = |line: &str| {
+        let mut cells = line.split('|').skip(1).map(|cell| cell.trim().replace('`', ""));
+        std::array::from_fn(|_| cells.next().unwrap_or_default())
+    };
+    lines.skip(2).map(row).collect()
+}
+
+/// What stands in the first fenced block of this language behind a heading.
+fn block<'a>(readme: &'a str, heading: &str, language: &str) -> &'a str {
+    let (_, section) = readme.split_once(&format!("\n{heading}\n")).unwrap();
+    let (_, block) = section.split_once(&format!("```{language}\n")).unwrap();
+    block.split_once("\n```").unwrap().0
+}
+
+/// The README with one thing in it changed.
+fn spoilt(old: &str, new: &str) -> String {
+    assert!(README.contains(old), "{old}");
+    README.replacen(old, new, 1)
+}
+
+#[test]
+fn the_metrics_are_the_catalogue_s() {
+    let found = |readme: &str| table::<4>(readme, "Metric");
+    let expected: Vec<_> = CATALOG
+        .iter()
+        .map(|family| [family.name.into(), family.kind.name().into(), family.labels.join(", "), family.help.into()])
+        .collect();
+    assert_eq!(found(README), expected);
+    for (old, new) in [
+        ("| `openim_active_groups` |", "| `openim_active_group` |"),
+        ("| counter | `kind` |", "| gauge | `kind` |"),
+        ("`platform`, `source` |", "`platform` |"),
+        ("| Open connections. |", "| Connections. |"),
+    ] {
+        assert_ne!(found(&spoilt(old, new)), expected, "{old}");
+    }
+}
+
+#[test]
+fn the_flags_are_those_that_serve_takes() {
+    let found = |readme: &str| table::<3>(readme, "Flag");
+    let expected = serve_flags();
+    assert_eq!(found(README), expected);
+    for (old, new) in [
+        ("| `--log.level` |", "| `--log.levels` |"),
+        ("`OPENIM_EXPORTER_LOG_LEVEL`", "`LOG_LEVEL`"),
+        ("| `1000` |", "| `2000` |"),
+    ] {
+        assert_ne!(found(&spoilt(old, new)), expected, "{old}");
+    }
+}
+
+#[test]
+fn every_flag_that_is_spoken_of_exists() {
+    let unknown = |readme: &str| -> Vec<String> {
+        let words = readme.split(|character: char| !character.is_ascii_alphanumeric() && !"-.".contains(character));
+        let flags =
+            words.map(|word| word.trim_end_matches('.')).filter(|word| word.starts_with("--") && word.contains('.'));
+        let known = serve_flags();
+        let own = |flag: &str| known.iter().any(|[name, ..]| name == flag);
+        // Prometheus' own, in the line that starts it.
+        flags
+            .filter(|flag| !own(flag) && !["--config.file", "--storage.tsdb.path"].contains(flag))
+            .map(str::to_owned)
+            .collect()
+    };
+    assert_eq!(unknown(README), [""; 0]);
+    assert_eq!(unknown(&spoilt("Raise `--groups.max-exported`", "Raise `--groups.max-shown`")), ["--groups.max-shown"]);
+}
+
+#[test]
+fn the_reasons_of_a_refusal_are_all_there_with_their_status() {
+    let found = |readme: &str| table::<2>(readme, "Reason");
+    let expected = Reason::ALL.map(|reason| [reason.name().to_owned(), reason.status().to_string()]);
+    assert_eq!(found(README), expected);
+    assert_ne!(found(&spoilt("| `not_found` | 404 |", "| `not_found` | 400 |")), expected);
+}
+
+#[test]
+fn every_metric_that_is_spoken_of_exists() {
+    let unknown = |readme: &str| -> Vec<String> {
+        let words = readme.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+        let metrics = words.filter(|word| word.starts_with("openim_"));
+        let family = |word: &str| {
+            ["_bucket", "_sum", "_count", ""].iter().any(|suffix| {
+                word.strip_suffix(suffix).is_some_and(|name| CATALOG.iter().any(|family| family.name == name))
+            })
+        };
+        metrics.filter(|word| !family(word)).map(str::to_owned).collect()
+    };
+    assert_eq!(unknown(README), [""; 0]);
+    assert_eq!(
+        unknown(&spoilt("rate(openim_group_messages_total[", "rate(openim_messages_total[")),
+        ["openim_messages_total"]
+    );
+}
+
+#[test]
+fn the_test_command_is_all_that_ci_runs() {
+    let command = block(README, "## Test", "sh");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for script in [command, ".ci/run"] {
+        let mode = std::fs::metadata(root.join(script)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o111, 0o111, "{script} must be executable");
+    }
+    let runs = |script: &str| -> Vec<String> {
+        let lines = script.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines
+            .filter(|line| !line.starts_with("set ") && *line != r#"cd "$(dirname "$0")/..""#)
+            .map(str::to_owned)
+            .collect()
+    };
+    assert_eq!(runs(CI), [format!("exec {command}")]);
+    assert_ne!(runs(&CI.replace("exec", "true; exec")), [format!("exec {command}")]);
+}
+
+#[test]
+fn the_limits_are_those_that_are_kept() {
+    let found =
+        |readme: &str| table::<2>(readme, "What").into_iter().map(|[_, limit]| limit).collect::<Vec<_>>().join("\n");
+    let limits = Limits::default();
+    let thousands = format!("{},{:03}", limits.connections / 1000, limits.connections % 1000);
+    let expected = [
+        format!("headers, within {} s", limits.head.as_secs()),
+        format!("(--callback.max-body-bytes), within {} s", limits.body.as_secs()),
+        format!("\n{} s\n", limits.answer.as_secs()),
+        format!("\n{} minutes\n", limits.idle.as_secs() / 60),
+        format!("\n{thousands}\n"),
+    ];
+    let missing = |readme: &str| expected.iter().filter(|limit| !found(readme).contains(*limit)).count();
+    assert_eq!(missing(README), 0, "{expected:?}");
+    assert_eq!(missing(&spoilt("| 10 minutes |", "| 90 s |")), 1);
+    let end =
+        format!("silent for {} s, and is gone within {} s", limits.idle_draining.as_secs(), limits.drain.as_secs());
+    assert!(README.split_whitespace().collect::<Vec<_>>().join(" ").contains(&end), "{end}");
+}
+
+/// The README's curl, taken apart: the file that it sends, and the path that it sends it to.
+fn example() -> (&'static str, &'static str) {
+    let command = block(README, "## Try", "sh");
+    assert!(command.starts_with("curl -H 'Content-Type: application/json' --data-binary @"), "{command}");
+    let (_, rest) = command.split_once('@').unwrap();
+    rest.split_once(" http://localhost:10006").unwrap()
+}
+
+#[test]
+fn the_example_is_the_documentation_s_and_leaves_at_the_metrics_what_is_said() {
+    let (file, path) = example();
+    assert_eq!((file, path), ("tests/callbacks/doc-sample.good.json", support::GROUP_MESSAGE_PATH));
+    let exporter = Exporter::start(&[]);
+    let said = block(README, "## Try", "text");
+    let missing = |metrics: &str| said.lines().filter(|line| !metrics.lines().any(|found| found == *line)).count();
+    assert_eq!(missing(&exporter.get("/metrics").text()), said.lines().count(), "nothing of it stands there before");
+
+    let answer = exporter.post(path, std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap());
+    assert_eq!(answer.text(), block(README, "## Try", "json"));
+    assert_eq!(missing(&exporter.get("/metrics").text()), 0, "{said}");
+}
+
+#[test]
+#[ignore = "needs curl"]
+fn the_example_s_command_works_as_it_stands() {
+    let exporter = Exporter::start(&[]);
+    let command = block(README, "## Try", "sh").replace("localhost:10006", &exporter.address().to_string());
+    let ran = Command::new("sh").args(["-c", &command]).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success(), "{command}: {}\n{err}", ran.status);
+    assert_eq!(out, block(README, "## Try", "json"));
+}
+
+#[test]
+fn the_refusal_that_is_shown_is_the_one_that_comes() {
+    let exporter = Exporter::start(&[]);
+    let request = "POST /callback HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\n{}";
+    let answer = exporter.ask(request.as_bytes());
+    assert_eq!((answer.status, answer.text().as_str()), (415, block(README, "## Endpoints", "json")));
+}

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Checks and tests everything. Needs Debian (or a system that has the programs below already) and Rust; installs the rest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+section() { printf '\n==== %s (%d s)\n' "$1" "$SECONDS"; }
+
+as_root() { if [[ $EUID -eq 0 ]]; then "$@"; else sudo "$@"; fi; }
+
+# Package by package: what tells that it is there.
+has() {
+    case $1 in
+        gcc) command -v cc ;;
+        libc6-dev) [[ -e /usr/include/features.h || -e /usr/include/$(uname -m)-linux-gnu/features.h ]] ;;
+        prometheus) command -v prometheus && command -v promtool ;;
+        # Debian's own Python, for only that one has Debian's library.
+        python3-prometheus-client) /usr/bin/python3 -c 'import prometheus_client.parser' ;;
+        *) command -v "$1" ;;
+    esac >/dev/null 2>&1
+}
+
+# The tests start programs of their own on free ports: what apt installs must not be started as a service as well.
+without_services() {
+    local policy=/usr/sbin/policy-rc.d
+    if [[ -e $policy ]]; then
+        "$@"
+        return
+    fi
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    # Removed however this ends.
+    trap "as_root rm -f $policy" EXIT
+    as_root chmod 755 "$policy"
+    "$@"
+    as_root rm -f "$policy"
+    trap - EXIT
+}
+
+install_missing() {
+    local package missing=()
+    for package in "$@"; do
+        has "$package" || missing+=("$package")
+    done
+    [[ ${#missing[@]} -gt 0 ]] || return 0
+    echo "missing: ${missing[*]}"
+    if command -v apt-get >/dev/null; then
+        as_root apt-get update -qq
+        without_services as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends "${missing[@]}"
+    fi
+    for package in "${missing[@]}"; do
+        has "$package" || { echo "cannot go on without $package" >&2; exit 1; }
+    done
+}
+
+section "Programs that the tests need"
+install_missing gcc libc6-dev curl prometheus redis-server python3-prometheus-client
+cargo fmt --version || rustup component add rustfmt
+cargo clippy --version || rustup component add clippy
+
+section "Format"
+cargo fmt --check
+
+section "Lints"
+cargo clippy --all-targets --locked -- -D warnings
+
+section "Documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
+
+section "Tests, with those that need the programs"
+cargo test --locked -- --include-ignored
+
+section "The end and the sender once more, as released: other timing, no checks for overflow"
+cargo test --release --locked --test drain --test simulate
+
+section "All is well"

@@ -1,0 +1,109 @@
+//! What the simulator says it sent is what the exporter says it counted.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use std::process::Output;
+
+use serde_json::Value;
+use support::{Exporter, Samples, command};
+
+/// Callbacks that are sent; fewer where nothing is optimised.
+const COUNT: u32 = if cfg!(debug_assertions) { 20_000 } else { 200_000 };
+
+fn simulate(target: &str, arguments: &[&str]) -> Output {
+    command(&["simulate", "--target", target]).args(arguments).output().unwrap()
+}
+
+/// The sum of a family's samples that have this label.
+fn sum_where(samples: &Samples, family: &str, label: &str) -> f64 {
+    let has_it = |series: &str| series.contains(&format!("{{{label}")) || series.contains(&format!(",{label}"));
+    samples.of(family).filter(|(series, _)| has_it(series)).map(|(_, value)| value).sum()
+}
+
+/// The report's map of this name must be what the metrics say of each of its keys, and hold everything that was counted.
+fn assert_same(report: &Value, map: &str, samples: &Samples, family: &str, label: &str) {
+    let by_name = report[map].as_object().unwrap();
+    assert!(!by_name.is_empty(), "{map}");
+    for (name, tally) in by_name {
+        assert_eq!(tally["sent"], tally["answered"], "{map} {name}");
+        let counted = sum_where(samples, family, &format!(r#"{label}="{name}""#));
+        assert_eq!(counted, tally["answered"].as_f64().unwrap(), "{map} {name}");
+    }
+    let sum: f64 = by_name.values().map(|tally| tally["answered"].as_f64().unwrap()).sum();
+    assert_eq!(samples.sum(family), sum, "{map}");
+}
+
+#[test]
+fn every_total_of_the_metrics_is_that_of_the_simulator_s_report() {
+    let exporter = Exporter::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.json");
+    let target = format!("http://{}/any/prefix", exporter.address());
+    let (count, file_name) = (COUNT.to_string(), file.to_str().unwrap());
+    let output = simulate(&target, &["--count", &count, "--seed", "7", "--connections", "16", "--report", file_name]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    assert_eq!((&report["sent"], &report["answered"]), (&COUNT.into(), &COUNT.into()));
+    assert_eq!((&report["failed"]["total"], &report["first_failure"]), (&0.into(), &Value::Null));
+
+    let samples = exporter.scrape();
+    let messages = "openim_group_messages_total";
+    assert_eq!(samples.sum(messages), f64::from(COUNT));
+    assert_same(&report, "by_content_type", &samples, messages, "content_type");
+    assert_same(&report, "by_platform", &samples, messages, "platform");
+    assert_same(&report, "by_source", &samples, messages, "source");
+    assert_same(&report, "by_status", &samples, "openim_group_messages_by_status_total", "status");
+    assert_same(&report, "by_group", &samples, "openim_group_messages_by_group_total", "group_id");
+    for kind in ["user", "all"] {
+        let mentions = samples.value(&format!(r#"openim_group_mentions_total{{kind="{kind}"}}"#));
+        assert!(mentions > 0.0, "{kind}");
+        assert_eq!(mentions, report["mentions"][kind]["answered"].as_f64().unwrap(), "{kind}");
+    }
+    let taken = r#"openim_exporter_callbacks_total{command="callbackAfterSendGroupMsgCommand"}"#;
+    assert_eq!(
+        (samples.value(taken), samples.sum("openim_exporter_callbacks_total")),
+        (f64::from(COUNT), f64::from(COUNT))
+    );
+    assert_eq!(samples.sum("openim_exporter_callbacks_rejected_total"), 0.0);
+    assert_eq!(samples.sum("openim_group_messages_folded_total"), 0.0);
+    assert_estimate(&samples, "openim_active_senders", report["distinct_senders"]["answered"].as_f64().unwrap());
+    assert_estimate(&samples, "openim_active_groups", report["by_group"].as_object().unwrap().len() as f64);
+}
+
+/// Every window must be within 2 percent of the true number.
+fn assert_estimate(samples: &Samples, family: &str, truth: f64) {
+    assert_eq!(samples.of(family).count(), 5);
+    for (series, estimate) in samples.of(family) {
+        assert!((estimate - truth).abs() <= truth * 0.02, "{series} {estimate}, truly {truth}");
+    }
+}
+
+#[test]
+fn the_same_seed_sends_the_same_messages_to_the_report_on_standard_output_too() {
+    let report = |seed: &str| {
+        let exporter = Exporter::start(&[]);
+        let target = format!("http://{}", exporter.address());
+        let output = simulate(&target, &["--count", "500", "--seed", seed, "--report", "-"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let report: Value = serde_json::from_str(&text[text.find('{').unwrap()..]).unwrap();
+        (report["by_group"].clone(), report["by_content_type"].clone(), report["distinct_senders"].clone())
+    };
+    let first = report("3");
+    assert_eq!(first, report("3"));
+    assert_ne!(first, report("4"));
+}
+
+#[test]
+fn a_simulation_that_nobody_answers_fails_and_says_why() {
+    let address = {
+        let exporter = Exporter::start(&[]);
+        exporter.address()
+    };
+    let output = simulate(&format!("http://{address}"), &["--count", "2"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = [output.stdout, output.stderr].concat();
+    assert!(String::from_utf8(said).unwrap().contains("refused"));
+}

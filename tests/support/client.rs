@@ -1,0 +1,172 @@
+//! HTTP/1.1 by hand: the tests send what no decent client would.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+
+use super::PATIENCE;
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    /// In the order in which they came, the names in small letters.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Response {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Checks that this is a refusal as the sender reads it, with this status; returns `errMsg` and `errDlt`.
+    pub(crate) fn refusal(&self, status: u16) -> (String, String) {
+        assert_eq!(self.status, status, "{}", self.text());
+        assert_eq!(self.header("content-type"), Some("application/json"), "{self:?}");
+        let answer = self.json();
+        let text = |field: &str| answer[field].as_str().unwrap_or_else(|| panic!("no {field}: {answer}")).to_owned();
+        let (message, detail) = (text("errMsg"), text("errDlt"));
+        assert!(!message.is_empty() && !detail.is_empty(), "{answer}");
+        let all = serde_json::json!({
+            "actionCode": 1, "errCode": status, "errMsg": message, "errDlt": detail, "nextCode": 0
+        });
+        assert_eq!(answer, all);
+        (message, detail)
+    }
+
+    /// Whether the server says that it closes the connection.
+    pub(crate) fn closes(&self) -> bool {
+        self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
+    }
+}
+
+/// A connection.
+pub(crate) struct Client {
+    stream: TcpStream,
+    /// What has been read beyond the last answer.
+    read: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) fn connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, read: Vec::new() })
+    }
+
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref())
+    }
+
+    /// Posts a body as OpenIM does, leaves the connection open, and reads the answer.
+    pub(crate) fn post(&mut self, path: &str, body: impl AsRef<[u8]>) -> Response {
+        self.send(post_bytes(path, "", body.as_ref())).unwrap();
+        self.answer()
+    }
+
+    /// Says that nothing more will be sent; answers can still be read.
+    pub(crate) fn end_of_sending(&self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Reads one answer, which must come.
+    pub(crate) fn answer(&mut self) -> Response {
+        self.try_answer().unwrap_or_else(|error| panic!("no answer: {error}"))
+    }
+
+    /// Reads one answer.
+    pub(crate) fn try_answer(&mut self) -> io::Result<Response> {
+        self.answer_to("")
+    }
+
+    /// Reads the answer to a `HEAD`, which has no body whatever its length says.
+    pub(crate) fn answer_to_head(&mut self) -> Response {
+        self.answer_to("HEAD").unwrap()
+    }
+
+    fn answer_to(&mut self, method: &str) -> io::Result<Response> {
+        let (status, headers) = parse_head(&self.head()?);
+        let length = headers.iter().find(|(name, _)| name == "content-length").map(|(_, value)| value.parse().unwrap());
+        let mut response = Response { status, headers, body: Vec::new() };
+        if method == "HEAD" || status < 200 {
+            return Ok(response);
+        }
+        let length = length.unwrap_or_else(|| panic!("an answer without a length: {response:?}"));
+        while self.read.len() < length {
+            self.more()?;
+        }
+        response.body = self.read.drain(..length).collect();
+        Ok(response)
+    }
+
+    fn head(&mut self) -> io::Result<String> {
+        loop {
+            if let Some(end) = self.read.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                let head = self.read.drain(..end + 4).collect();
+                return Ok(String::from_utf8(head).unwrap());
+            }
+            self.more()?;
+        }
+    }
+
+    fn more(&mut self) -> io::Result<()> {
+        let mut buffer = [0; 65_536];
+        match self.stream.read(&mut buffer)? {
+            0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("closed after {:?}", self.text()))),
+            len => {
+                self.read.extend_from_slice(&buffer[..len]);
+                Ok(())
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.read).into_owned()
+    }
+
+    /// Everything that comes until the server closes; a reset is an end too.
+    pub(crate) fn rest(&mut self) -> String {
+        while self.more().is_ok() {}
+        self.text()
+    }
+
+    /// Whether the server has closed the connection, without waiting. Bytes that came are kept.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let read = self.more();
+        self.stream.set_nonblocking(false).unwrap();
+        read.is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock)
+    }
+}
+
+fn parse_head(head: &str) -> (u16, Vec<(String, String)>) {
+    let mut lines = head.trim_end().split("\r\n");
+    let first = lines.next().unwrap();
+    let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = status.unwrap_or_else(|| panic!("not an answer's first line: {first:?}"));
+    let header = |line: &str| {
+        let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("not a header: {line:?}"));
+        (name.to_ascii_lowercase(), value.trim().to_owned())
+    };
+    (status, lines.map(header).collect())
+}
+
+/// A request that posts a body with the headers that OpenIM sends, and these (each ends with CR and LF).
+pub(crate) fn post_bytes(path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:10006\r\nUser-Agent: Go-http-client/1.1\r\nContent-Length: {}\r\n\
+         Content-Type: application/json; charset=utf-8\r\nOperationid: op-1\r\nAccept-Encoding: gzip\r\n{headers}\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}

@@ -1,0 +1,212 @@
+//! What the tests share: an exporter that runs as its users run it, and a client that sends it exactly these bytes.
+
+#![allow(dead_code, reason = "each file of tests is a program of its own and uses a part of this")]
+
+mod client;
+mod samples;
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+pub(crate) use client::{Client, Response, post_bytes};
+pub(crate) use samples::Samples;
+
+/// Where OpenIM from 3.4.2 on posts a group message.
+pub(crate) const GROUP_MESSAGE_PATH: &str = "/callbackAfterSendGroupMsgCommand";
+
+/// What every callback that was taken is answered, to the byte.
+pub(crate) const SUCCESS: &str = r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#;
+
+/// The longest that anything here is waited for before the test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The exporter's program with these arguments, and none of its variables in the environment.
+pub(crate) fn command<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_openim-exporter"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OPENIM_EXPORTER_")) {
+        command.env_remove(name);
+    }
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// The callbacks in `tests/callbacks` whose names end so, by name: `*.good.json` must be counted, `*.bad.json` refused.
+pub(crate) fn callbacks(suffix: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/callbacks");
+    let files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let named = files.iter().map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), path));
+    let mut found: Vec<_> = named
+        .filter(|(name, _)| name.ends_with(suffix))
+        .map(|(name, path)| (name, std::fs::read(path).unwrap()))
+        .collect();
+    found.sort();
+    assert!(!found.is_empty(), "no callbacks *{suffix}");
+    found
+}
+
+/// The smallest group message.
+pub(crate) fn message(group: &str, sender: &str) -> String {
+    format!(r#"{{"sendID":"{sender}","groupID":"{group}"}}"#)
+}
+
+/// Asks until the answer is yes.
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A running exporter. It is killed when dropped.
+pub(crate) struct Exporter {
+    child: Child,
+    addresses: Vec<SocketAddr>,
+    log: Arc<Log>,
+    reader: Option<JoinHandle<()>>,
+}
+
+/// The lines that an exporter has written to its log.
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<String>>,
+    grown: Condvar,
+}
+
+impl Exporter {
+    /// Starts one at a free port, with these flags too.
+    pub(crate) fn start(flags: &[&str]) -> Self {
+        Self::run(command(&["--web.listen-address", "127.0.0.1:0"]).args(flags))
+    }
+
+    /// Runs a command that serves, and waits until it does. Its log must say so: level `info`.
+    pub(crate) fn run(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = Arc::new(Log::default());
+        let reader = collect(child.stderr.take().unwrap(), Arc::clone(&log));
+        let mut exporter = Self { child, addresses: Vec::new(), log, reader: Some(reader) };
+        let is_listener = |argument: &&OsStr| argument.to_string_lossy().starts_with("--web.listen-address");
+        let listeners = command.get_args().filter(is_listener).count().max(1);
+        exporter
+            .wait_for_log("that it serves", |lines| lines.iter().filter_map(|line| served(line)).count() >= listeners);
+        exporter.addresses = exporter.log().iter().filter_map(|line| served(line)).collect();
+        exporter
+    }
+
+    /// The address it serves at; the first of them.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.addresses[0]
+    }
+
+    /// All addresses it serves at.
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The number of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A new connection.
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(self.address()).unwrap()
+    }
+
+    /// Gets a page, over a connection of its own.
+    pub(crate) fn get(&self, path: &str) -> Response {
+        self.ask(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes())
+    }
+
+    /// Posts a body as OpenIM does, over a connection of its own.
+    pub(crate) fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Response {
+        self.ask(&post_bytes(path, "connection: close\r\n", body.as_ref()))
+    }
+
+    /// Sends these bytes over a connection of their own, and reads one answer.
+    pub(crate) fn ask(&self, bytes: &[u8]) -> Response {
+        let mut client = self.connect();
+        client.send(bytes).unwrap();
+        client.answer()
+    }
+
+    /// The metrics.
+    pub(crate) fn scrape(&self) -> Samples {
+        let response = self.get("/metrics");
+        assert_eq!(response.status, 200, "{}", response.text());
+        Samples::parse(&response.text())
+    }
+
+    /// The log's lines so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.lines.lock().unwrap().clone()
+    }
+
+    /// Waits until the log's lines are as described.
+    pub(crate) fn wait_for_log(&self, what: &str, are_so: impl Fn(&[String]) -> bool) {
+        let lines = self.log.lines.lock().unwrap();
+        let (lines, waited) = self.log.grown.wait_timeout_while(lines, PATIENCE, |lines| !are_so(lines)).unwrap();
+        assert!(!waited.timed_out(), "the log never said {what}: {lines:#?}");
+    }
+
+    /// Sends a signal: `TERM`, `INT`, `KILL`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status().unwrap();
+        assert!(sent.success(), "kill -s {name}: {sent}");
+    }
+
+    /// Waits for its end: how it ended, and its log.
+    pub(crate) fn wait(mut self) -> (ExitStatus, Vec<String>) {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "it does not end: {:#?}", self.log());
+            thread::sleep(Duration::from_millis(5));
+        };
+        self.reader.take().unwrap().join().unwrap();
+        (status, self.log())
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        // One that has been waited for is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn collect(stderr: ChildStderr, log: Arc<Log>) -> JoinHandle<()> {
+    thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            log.lines.lock().unwrap().push(line);
+            log.grown.notify_all();
+        }
+    })
+}
+
+/// The address in a line that says that it is served at, in either form of the log.
+fn served(line: &str) -> Option<SocketAddr> {
+    if !line.contains("message=serving ") && !line.contains(r#""message":"serving""#) {
+        return None;
+    }
+    let (_, after) = line.split_once("address=").or_else(|| line.split_once(r#""address":""#))?;
+    after.split(['"', ' ']).next()?.parse().ok()
+}
+
+/// The value of a key in a line of logfmt, without its quotes.
+pub(crate) fn logfmt_value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    let (_, after) = line.split_once(&format!(" {key}="))?;
+    match after.strip_prefix('"') {
+        Some(quoted) => quoted.split('"').next(),
+        None => after.split(' ').next(),
+    }
+}

@@ -1,0 +1,143 @@
+//! Whatever a group is called, every reader of a scrape finds it by that name: Python's parser, promtool, Prometheus.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+
+mod oracle;
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use oracle::{Prometheus, assert_clean, config_for};
+use support::{Exporter, GROUP_MESSAGE_PATH};
+
+/// A sample as Python's parser found it: name, labels, value.
+type Sample = (String, BTreeMap<String, String>, f64);
+
+/// Names that have broken exporters, or would have to.
+fn hostile_names() -> Vec<String> {
+    let controls: String = (1..0x20).chain(0x7f..0xa0).filter_map(char::from_u32).collect();
+    let ends: Vec<_> = (0..0x20).filter_map(char::from_u32).map(|end| format!("{end}in between{end}")).collect();
+    let names = [
+        " ",
+        "   ",
+        "\"",
+        "\"\"",
+        "\\",
+        "\\\\",
+        "ends with a backslash\\",
+        "\\n is not a newline",
+        "\\\" is not an end",
+        "g\"quoted\\back\nline",
+        "\r",
+        "carriage\r\nreturn",
+        "\n",
+        "\t",
+        "null\0byte",
+        "line\u{2028}and paragraph\u{2029}",
+        "next line\u{85}",
+        "right \u{202e}to\u{200f} left",
+        "\u{feff}with a mark",
+        "\u{fffe}\u{ffff}\u{10ffff}",
+        "four bytes \u{1f44b}\u{1f3fd}",
+        "\u{7fa4}\u{804a}-1",
+        "e\u{301} and \u{e9}",
+        "{}",
+        ",=\",le=\"+Inf\"",
+        "# HELP openim_active_groups no",
+        "# EOF",
+        "x\"} 1\nopenim_active_groups{window=\"5m\"} 999",
+        "x\n# TYPE y counter\ny_total 5\n",
+        "NaN",
+        "+Inf",
+    ];
+    let mut names: Vec<_> = names.map(str::to_owned).into_iter().chain(ends).collect();
+    names.extend([controls, "g".repeat(64)]);
+    names.iter_mut().for_each(|name| name.truncate(name.floor_char_boundary(64)));
+    names
+}
+
+/// Sends the first group one message, the second two, and so on. Returns what must be found.
+fn feed(exporter: &Exporter, names: &[String]) -> BTreeMap<String, f64> {
+    let mut client = exporter.connect();
+    for (position, name) in names.iter().enumerate() {
+        let body = serde_json::json!({"sendID": "u1", "groupID": name}).to_string();
+        (0..=position).for_each(|_| assert_eq!(client.post(GROUP_MESSAGE_PATH, &body).status, 200, "{name:?}"));
+    }
+    let expected: BTreeMap<_, _> = names.iter().cloned().zip((1..).map(f64::from)).collect();
+    assert_eq!(expected.len(), names.len(), "the names must differ");
+    expected
+}
+
+/// Reads a scrape with Python's parser. `/usr/bin/python3` and no other: only Debian's own Python has Debian's library.
+fn read_by_python(scrape: &[u8]) -> Vec<Sample> {
+    let mut process = Command::new("/usr/bin/python3")
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/text_format.py"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 must be installed");
+    // Dropped at the end of the statement, which ends the input.
+    process.stdin.take().unwrap().write_all(scrape).unwrap();
+    let read = process.wait_with_output().unwrap();
+    assert!(read.status.success(), "Python's parser refuses the scrape: {}", read.status);
+    serde_json::from_slice(&read.stdout).unwrap()
+}
+
+fn groups_in(samples: &[Sample]) -> BTreeMap<String, f64> {
+    let groups = samples.iter().filter(|(name, ..)| name == "openim_group_messages_by_group_total");
+    groups.map(|(_, labels, value)| (labels["group_id"].clone(), *value)).collect()
+}
+
+#[test]
+#[ignore = "needs python3-prometheus-client and prometheus"]
+fn hostile_names_come_back_exactly_from_python_s_parser_and_from_prometheus() {
+    let exporter = Exporter::start(&[]);
+    let expected = feed(&exporter, &hostile_names());
+    let scrape = exporter.get("/metrics").body;
+    assert_clean(&scrape);
+    let groups = groups_in(&read_by_python(&scrape));
+    for (name, messages) in &expected {
+        assert_eq!(groups.get(name), Some(messages), "Python: {name:?}");
+    }
+    assert_eq!(groups.len(), expected.len());
+
+    let prometheus = Prometheus::start(&config_for(exporter.address()));
+    prometheus.wait_for_a_scrape();
+    let groups = prometheus.by("group_id", "openim_group_messages_by_group_total");
+    for (name, messages) in &expected {
+        assert_eq!(groups.get(name), Some(messages), "Prometheus: {name:?}");
+    }
+    assert_eq!(groups.len(), expected.len());
+}
+
+#[test]
+#[ignore = "needs python3-prometheus-client and prometheus"]
+fn a_name_of_5000_bytes_is_cut_and_told_apart_by_its_hash() {
+    let exporter = Exporter::start(&[]);
+    let names = [format!("{}1", "\"\\\n\u{7fa4}".repeat(833)), format!("{}2", "\"\\\n\u{7fa4}".repeat(833))];
+    assert!(names[0].len() >= 4999);
+    feed(&exporter, &names);
+    let scrape = exporter.get("/metrics").body;
+    assert_clean(&scrape);
+    let groups = groups_in(&read_by_python(&scrape));
+    assert_eq!(groups.values().sum::<f64>(), 3.0);
+    let parts: Vec<_> = groups.keys().map(|name| name.split_once('~').unwrap()).collect();
+    let [(start, hash), (other_start, other_hash)] = parts[..] else { panic!("{groups:?}") };
+    assert!(start == other_start && start.len() <= 40 && names[0].starts_with(start), "{start:?}");
+    assert!(hash != other_hash && hash.len() == 16, "{hash} {other_hash}");
+}
+
+#[test]
+#[ignore = "needs python3-prometheus-client and prometheus"]
+fn a_scrape_has_as_many_samples_as_the_next_one_says_and_as_prometheus_counts() {
+    let exporter = Exporter::start(&[]);
+    feed(&exporter, &hostile_names());
+    // The first scrape after the messages: from then on the series stay the same.
+    let samples = read_by_python(&exporter.get("/metrics").body).len() as f64;
+    assert_eq!(exporter.scrape().value("openim_exporter_scrape_series"), samples);
+    let prometheus = Prometheus::start(&config_for(exporter.address()));
+    prometheus.wait_for_a_scrape();
+    assert_eq!(prometheus.value("scrape_samples_scraped"), samples);
+}
