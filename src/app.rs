@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use tokio::runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::{self, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::simulate::Simulate;
@@ -41,8 +41,8 @@ enum Error {
     Metrics(#[from] prometheus::Error),
     #[error("a serving thread panicked")]
     Panicked,
-    #[error("every serving thread has ended")]
-    NobodyServes,
+    #[error("a serving thread has ended by itself")]
+    ServerEnded,
 }
 
 /// Does what the command line says.
@@ -105,26 +105,30 @@ fn serve_until_told(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), E
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let stats = Arc::new(Stats::in_memory(Capacities { groups: config.max_tracked_groups.get() })?);
     stats.tick(clock.now());
+    // Before the first connection can be accepted: from then on, a signal must not end the process just like that.
+    let mut told = Told::to_end()?;
 
     let threads = thread::available_parallelism()?.get();
+    raise_open_files(telemetry);
     let parts = (Arc::clone(&stats), Arc::clone(telemetry), Arc::clone(&clock));
     let limits = Limits::default();
     let site = Arc::new(Site::new(parts.0, parts.1, parts.2, config.http.clone(), limits, threads));
     let (stage, stages) = watch::channel(Stage::Serve);
     let workers = {
-        let listeners = config.listen.iter().map(|address| listen(*address)).collect::<io::Result<Vec<_>>>()?;
+        let listeners = listen(&config.listen)?;
         let workers = Worker::all(&site, &listeners, &stages)?;
         announce(&listeners, telemetry, threads)?;
         spawn(workers)?
     };
 
-    let all_ended = || workers.iter().all(JoinHandle::is_finished);
-    let signal = until_signal(&site, || stats.tick(clock.now()), all_ended)?;
+    let one_ended = || workers.iter().any(JoinHandle::is_finished);
+    let signal = told.wait(&site, || stats.tick(clock.now()), one_ended)?;
 
     telemetry.draining(signal);
     site.drain();
     stage.send_replace(Stage::Drain);
     let deadline = Instant::now() + limits.drain;
+    let all_ended = || workers.iter().all(JoinHandle::is_finished);
     while !all_ended() && Instant::now() < deadline {
         site.sweep();
         thread::sleep(SWEEP_DRAINING);
@@ -133,6 +137,14 @@ fn serve_until_told(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), E
     telemetry.drained(join(workers)?);
     telemetry.stopped(stats.messages());
     Ok(())
+}
+
+/// Every connection is an open file, and a service often starts with a limit of 1,024.
+fn raise_open_files(telemetry: &Telemetry) {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(most) => telemetry.open_files_are(most, Limits::default().connections),
+        Err(error) => telemetry.open_files_stay(&error),
+    }
 }
 
 fn announce(listeners: &[TcpListener], telemetry: &Telemetry, threads: usize) -> io::Result<()> {
@@ -154,23 +166,39 @@ fn join(workers: Vec<JoinHandle<io::Result<Outcome>>>) -> Result<usize, Error> {
     outcomes.map(|outcome| Ok(outcome??.cut_off)).sum()
 }
 
-/// Sweeps and ticks until a signal asks for the end, and returns its name.
-fn until_signal(site: &Site, tick: impl Fn(), all_ended: impl Fn() -> bool) -> Result<&'static str, Error> {
-    let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let (mut sweeps, mut ticks) = (tokio::time::interval(SWEEP), tokio::time::interval(TICK));
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return Ok("SIGTERM"),
-                _ = interrupt.recv() => return Ok("SIGINT"),
-                _ = sweeps.tick() => site.sweep(),
-                _ = ticks.tick() => tick(),
+/// The signals that ask for the end.
+struct Told {
+    runtime: Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Told {
+    /// From here on, a signal is kept for [`Told::wait`].
+    fn to_end() -> io::Result<Self> {
+        let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let entered = runtime.enter();
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        drop(entered);
+        Ok(Self { runtime, terminate, interrupt })
+    }
+
+    /// Sweeps and ticks until a signal asks for the end, and returns its name.
+    fn wait(&mut self, site: &Site, tick: impl Fn(), one_ended: impl Fn() -> bool) -> Result<&'static str, Error> {
+        let Self { runtime, terminate, interrupt } = self;
+        runtime.block_on(async {
+            let (mut sweeps, mut ticks) = (tokio::time::interval(SWEEP), tokio::time::interval(TICK));
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => return Ok("SIGTERM"),
+                    _ = interrupt.recv() => return Ok("SIGINT"),
+                    _ = sweeps.tick() => site.sweep(),
+                    _ = ticks.tick() => tick(),
+                }
+                if one_ended() {
+                    return Err(Error::ServerEnded);
+                }
             }
-            if all_ended() {
-                return Err(Error::NobodyServes);
-            }
-        }
-    })
+        })
+    }
 }

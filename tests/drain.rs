@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::process::{Command, Stdio};
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -201,18 +202,76 @@ fn a_body_that_was_half_sent_at_the_signal_is_waited_for_and_answered() {
 }
 
 #[test]
-fn a_client_that_never_finishes_does_not_hold_the_end_up() {
+fn a_client_that_never_finishes_is_told_so_and_does_not_hold_the_end_up() {
+    let head = format!("POST {GROUP_MESSAGE_PATH} HTTP/1.1\r\n");
+    for (request, reason) in [
+        (head.clone(), "header_timeout"),
+        (format!("{head}content-length: 50\r\n\r\n{{"), "body_timeout"),
+        (format!("{head}transfer-encoding: chunked\r\n\r\n5\r\n{{"), "body_timeout"),
+    ] {
+        let exporter = Exporter::start(&[]);
+        let mut client = exporter.connect();
+        client.send(request).unwrap();
+        thread::sleep(Duration::from_millis(50));
+        let begin = begin_to_drain(&exporter);
+        client.answer().refusal(408);
+        let waited = begin.elapsed();
+        assert!((Duration::from_millis(2500)..Duration::from_millis(3900)).contains(&waited), "{reason}: {waited:?}");
+        drop(client);
+        let (status, log) = exporter.wait();
+        assert!(status.success(), "{status}");
+        assert!(begin.elapsed() < LONGEST_END, "{:?}", begin.elapsed());
+        assert_eq!(stopped_messages(&log), 0);
+        let refused = log.iter().find(|line| logfmt_value(line, "reason") == Some(reason));
+        assert_eq!(logfmt_value(refused.unwrap(), "total"), Some("1"), "{log:#?}");
+        assert!(!log.iter().any(|line| line.contains("cut off")), "{log:#?}");
+    }
+}
+
+#[test]
+fn half_a_pipelined_request_is_told_that_it_came_too_late() {
     let exporter = Exporter::start(&[]);
     let mut client = exporter.connect();
-    client.send(format!("POST {GROUP_MESSAGE_PATH} HTTP/1.1\r\ncontent-length: 50\r\n\r\n{{")).unwrap();
-    thread::sleep(Duration::from_millis(50));
-    let begin = begin_to_drain(&exporter);
+    client.send([request(), request()[..40].to_vec()].concat()).unwrap();
+    assert_eq!(client.answer().status, 200);
+    begin_to_drain(&exporter);
+    client.answer().refusal(408);
     let (status, log) = exporter.wait();
     assert!(status.success(), "{status}");
-    assert!(begin.elapsed() < LONGEST_END, "{:?}", begin.elapsed());
-    assert_eq!(stopped_messages(&log), 0);
-    let cut_off = log.iter().find(|line| line.contains("level=warn")).unwrap();
-    assert_eq!(logfmt_value(cut_off, "connections"), Some("1"), "{cut_off}");
+    assert_eq!(stopped_messages(&log), 1);
+}
+
+/// A port that was free just now.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Connects as soon as somebody listens there.
+fn connect_at_once(port: u16) -> Client {
+    let begin = Instant::now();
+    loop {
+        match Client::connect(([127, 0, 0, 1], port).into()) {
+            Ok(client) => return client,
+            Err(error) => assert!(begin.elapsed() < LONGEST_LOAD, "{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_signal_in_the_moment_after_the_start_drains_too() {
+    for round in 0..20 {
+        let port = free_port();
+        let address = format!("127.0.0.1:{port}");
+        let mut child = support::command(&["--web.listen-address", &address]).stderr(Stdio::null()).spawn().unwrap();
+        let mut client = connect_at_once(port);
+        client.send(request()).unwrap();
+        let signal = if round % 2 == 0 { "TERM" } else { "INT" };
+        assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
+        let answer = client.try_answer();
+        let status = child.wait().unwrap();
+        assert!(status.success(), "round {round}, {signal}: {status}");
+        assert_eq!(answer.unwrap().status, 200, "round {round}, {signal}");
+    }
 }
 
 #[test]

@@ -146,15 +146,19 @@ fn the_limits_are_those_that_are_kept() {
     let expected = [
         format!("headers, within {} s", limits.head.as_secs()),
         format!("(--callback.max-body-bytes), within {} s", limits.body.as_secs()),
-        format!("\n{} s\n", limits.answer.as_secs()),
+        format!("\n{0} s, and {0} s for each", limits.answer.as_secs()),
         format!("\n{} minutes\n", limits.idle.as_secs() / 60),
-        format!("\n{thousands}\n"),
+        format!("\n{thousands}, and"),
     ];
     let missing = |readme: &str| expected.iter().filter(|limit| !found(readme).contains(*limit)).count();
     assert_eq!(missing(README), 0, "{expected:?}");
     assert_eq!(missing(&spoilt("| 10 minutes |", "| 90 s |")), 1);
-    let end =
-        format!("silent for {} s, and is gone within {} s", limits.idle_draining.as_secs(), limits.drain.as_secs());
+    let end = format!(
+        "silent for {} s, answers half a request with 408 after {} s, and is gone within {} s",
+        limits.idle_draining.as_secs(),
+        limits.request_draining.as_secs(),
+        limits.drain.as_secs()
+    );
     assert!(README.split_whitespace().collect::<Vec<_>>().join(" ").contains(&end), "{end}");
 }
 

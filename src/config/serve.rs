@@ -16,6 +16,9 @@ const MOST_GROUPS: usize = 100_000_000;
 /// The largest limit of a callback's body: it is held in memory whole.
 const MOST_BODY_BYTES: u64 = 1 << 30;
 
+/// The largest limit of scrapes at once.
+const MOST_SCRAPES: usize = 10_000;
+
 /// The flags of `serve`.
 #[derive(Clone, Debug, Args)]
 pub struct ServeFlags {
@@ -111,9 +114,7 @@ impl ServeFlags {
         check_path(&self.telemetry_path)?;
         check_storage(&self.storage_path)?;
         check_groups(self.max_tracked, self.max_exported)?;
-        if self.max_requests == 0 {
-            return Err(refused("web.max-requests", "0", "no scrape would be answered; give at least 1"));
-        }
+        check_scrapes(self.max_requests)?;
         Ok(Config {
             listen,
             http: Http {
@@ -205,6 +206,15 @@ fn check_storage(path: &str) -> Result<(), Error> {
     Err(refused("storage.path", path, problem))
 }
 
+fn check_scrapes(max_requests: usize) -> Result<(), Error> {
+    let problem = match max_requests {
+        0 => "no scrape would be answered; give at least 1".to_owned(),
+        1..=MOST_SCRAPES => return Ok(()),
+        _ => format!("the most is {MOST_SCRAPES}: each of them may hold a whole scrape in memory"),
+    };
+    Err(refused("web.max-requests", &max_requests.to_string(), problem))
+}
+
 fn check_groups(max_tracked: NonZeroUsize, max_exported: usize) -> Result<(), Error> {
     if max_tracked.get() > MOST_GROUPS {
         let problem = format!("the most is {MOST_GROUPS}");
@@ -282,6 +292,8 @@ mod tests {
             (["--web.telemetry-path", "metrics"], "starts with /"),
             (["--web.telemetry-path", "/"], "taken"),
             (["--web.max-requests", "0"], "at least 1"),
+            (["--web.max-requests", "10001"], "10000"),
+            (["--web.max-requests", "18446744073709551615"], "10000"),
             (["--callback.max-body-bytes", "0"], "1MiB"),
             (["--callback.max-body-bytes", "lots"], "1MiB"),
             (["--callback.max-body-bytes", "99999999999999999999GiB"], "1MiB"),

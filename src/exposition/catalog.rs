@@ -88,6 +88,8 @@ catalog! {
     GROUPS_CAPACITY = Gauge "openim_exporter_groups_capacity" "" [];
     /// Groups that have a series of their own.
     GROUPS_EXPORTED = Gauge "openim_exporter_groups_exported" "" [];
+    /// Connections that could not be accepted: the limit of open files is too low.
+    ACCEPT_FAILURES = Counter "openim_exporter_accept_failures_total" "" [];
     /// Build information; always 1.
     BUILD_INFO = Gauge "openim_exporter_build_info" "" ["version"];
     /// Time from a callback's head being read to its answer being written.
@@ -114,6 +116,7 @@ pub const fn describe(own: Own) -> Description {
     let family = match own {
         Own::Callbacks => CALLBACKS,
         Own::Rejected => REJECTED,
+        Own::AcceptFailures => ACCEPT_FAILURES,
         Own::Duration => CALLBACK_DURATION,
         Own::InFlight => CALLBACKS_IN_FLIGHT,
         Own::Connections => CONNECTIONS,

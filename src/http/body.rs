@@ -10,8 +10,8 @@ use hyper::header::{self, HeaderMap};
 
 use super::progress::Progress;
 
-/// What is read and dropped of a body that is over the limit, in multiples of the limit, so that its sender gets to
-/// read the refusal instead of a reset. One that goes on after that is cut off.
+/// What is read and dropped of a body that nobody wants, in multiples of the limit. One that goes on after that is cut
+/// off.
 const DROPPED_BEYOND: usize = 4;
 
 /// Why a body could not be read.
@@ -41,13 +41,15 @@ impl RequestBody {
     /// the future, in its first poll, the connection would have to be scheduled and polled a second time, at every
     /// callback; told at once, hyper does it all in one.
     pub(super) fn begin(mut incoming: Incoming, headers: &HeaderMap, limit: usize) -> Self {
+        if announced(&incoming) > limit {
+            return Self { incoming, early: None, on_demand: headers.contains_key(header::EXPECT) };
+        }
         let mut nobody = Context::from_waker(Waker::noop());
-        let early = match announced(&incoming) {
-            len if len <= limit => Pin::new(&mut incoming).poll_frame(&mut nobody),
-            _ => Poll::Pending,
+        let early = match Pin::new(&mut incoming).poll_frame(&mut nobody) {
+            Poll::Ready(early) => Some(early),
+            Poll::Pending => None,
         };
-        let early = if let Poll::Ready(early) = early { Some(early) } else { None };
-        Self { incoming, early, on_demand: headers.contains_key(header::EXPECT) }
+        Self { incoming, early, on_demand: false }
     }
 
     /// The next piece of data, or `None` at the end.
@@ -57,7 +59,7 @@ impl RequestBody {
                 if let Some(early) = self.early.take() {
                     return Poll::Ready(Ok(early));
                 }
-                if progress.body_is_overdue() {
+                if progress.condemned().is_some() {
                     return Poll::Ready(Err(BodyError::Overdue));
                 }
                 Pin::new(&mut self.incoming).poll_frame(cx).map(Ok)
@@ -71,14 +73,21 @@ impl RequestBody {
         }
     }
 
-    async fn drop_rest(mut self, limit: usize, progress: &Progress) {
+    /// Reads what there is and drops it, so that its sender gets to read the answer instead of a reset. Returns whether
+    /// that was all of it: if not, the connection must be closed.
+    pub(super) async fn drop_rest(mut self, limit: usize, progress: &Progress) -> bool {
+        if self.on_demand {
+            return false;
+        }
         let mut dropped = 0;
-        while let Ok(Some(bytes)) = self.next(progress).await {
-            dropped += bytes.len();
-            if dropped > limit.saturating_mul(DROPPED_BEYOND) {
-                return;
+        while dropped <= limit.saturating_mul(DROPPED_BEYOND) {
+            match self.next(progress).await {
+                Ok(Some(bytes)) => dropped += bytes.len(),
+                Ok(None) => return true,
+                Err(_) => return false,
             }
         }
+        false
     }
 }
 
@@ -91,9 +100,7 @@ fn announced(incoming: &Incoming) -> usize {
 pub(super) async fn read(mut body: RequestBody, limit: usize, progress: &Progress) -> Result<Bytes, BodyError> {
     let announced = announced(&body.incoming);
     if announced > limit {
-        if !body.on_demand {
-            body.drop_rest(limit, progress).await;
-        }
+        body.drop_rest(limit, progress).await;
         return Err(BodyError::TooLarge);
     }
     let first = body.next(progress).await?.unwrap_or_default();

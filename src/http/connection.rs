@@ -1,7 +1,7 @@
 //! One connection, from its acceptance to its end.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::progress::{Open, Phase, Verdict};
+use super::progress::{Open, Phase};
 use super::service::answer;
 use super::site::Site;
 use super::stream::Watched;
@@ -27,8 +27,8 @@ const MAX_LINGER_BYTES: usize = 256 * 1024;
 enum End {
     /// hyper is done with it.
     Done(hyper::Result<()>),
-    /// The sweep ended it.
-    Condemned(Verdict),
+    /// This phase took too long.
+    Overdue(Phase),
 }
 
 /// Serves a connection until it ends.
@@ -44,49 +44,57 @@ pub(super) async fn converse(mut stream: TcpStream, open: Open, site: &Arc<Site>
 async fn exchange(stream: &mut TcpStream, open: &Open, site: &Arc<Site>) -> End {
     let watched = Watched { stream, open, telemetry: site.telemetry() };
     let service = service_fn(|request| answer(site, open, request));
-    let mut connection = pin!(
-        http1::Builder::new()
-            .max_buf_size(MAX_HEAD_BYTES)
-            // One small answer: copying its body behind its head is cheaper than a vectored write.
-            .writev(false)
-            // A peer that is done with sending still gets its answer.
-            .half_close(true)
-            .serve_connection(TokioIo::new(watched), service)
-    );
+    let mut connection = http1::Builder::new()
+        .max_buf_size(MAX_HEAD_BYTES)
+        // One small answer: copying its body behind its head is cheaper than a vectored write.
+        .writev(false)
+        // A peer that is done with sending still gets its answer.
+        .half_close(true)
+        .serve_connection(TokioIo::new(watched), service);
     loop {
-        let verdict = poll_fn(|cx| {
+        let end = poll_fn(|cx| {
             open.progress().belongs_to(cx.waker());
-            match connection.as_mut().poll(cx) {
-                Poll::Ready(end) => Poll::Ready(Err(End::Done(end))),
-                Poll::Pending => open.progress().verdict().map_or(Poll::Pending, |verdict| Poll::Ready(Ok(verdict))),
+            match Pin::new(&mut connection).poll(cx) {
+                Poll::Ready(end) => Poll::Ready(Some(end)),
+                Poll::Pending if overdue(open).is_some() => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
             }
         })
         .await;
-        let verdict = match verdict {
-            Ok(verdict) => verdict,
-            Err(end) => return end,
-        };
+        if let Some(end) = end {
+            return End::Done(end);
+        }
         // The kernel may hold a request that the runtime has not seen yet; ending here would lose it. Let it look.
         tokio::task::yield_now().await;
-        let end = poll_fn(|cx| Poll::Ready(connection.as_mut().poll(cx))).await;
-        match end {
-            Poll::Ready(end) => return End::Done(end),
-            Poll::Pending if open.progress().confirm(verdict) => return End::Condemned(verdict),
-            Poll::Pending => {}
+        if let Poll::Ready(end) = poll_fn(|cx| Poll::Ready(Pin::new(&mut connection).poll(cx))).await {
+            return End::Done(end);
+        }
+        if let Some(phase) = overdue(open) {
+            // Half a head that came behind the request before it is in hyper's buffer only.
+            let half_a_head = phase == Phase::Idle && !connection.into_parts().read_buf.is_empty();
+            return End::Overdue(if half_a_head { Phase::Head } else { phase });
         }
     }
+}
+
+/// The phase in which the connection is to be ended. The service ends its own phase: with an answer.
+fn overdue(open: &Open) -> Option<Phase> {
+    open.progress().condemned().filter(|phase| *phase != Phase::Service)
 }
 
 /// What is still to be answered when hyper or the sweep has ended the connection.
 fn refusal_of(end: &End, open: &Open) -> Option<(Reason, String)> {
     match end {
-        End::Condemned(Verdict::SlowHead) => {
+        End::Overdue(Phase::Head) => {
             Some((Reason::HeaderTimeout, "the request's head did not arrive in time".to_owned()))
         }
-        End::Condemned(Verdict::Silent | Verdict::SlowReader | Verdict::Lingered) | End::Done(Ok(())) => None,
+        End::Overdue(_) | End::Done(Ok(())) => None,
         End::Done(Err(error)) if error.is_parse_too_large() => Some((
             Reason::HeaderTooLarge,
-            format!("the request's head is too large; {MAX_HEAD_BYTES} bytes and 100 headers are always taken"),
+            format!(
+                "the request's head, or the length that it announces, is too large; {MAX_HEAD_BYTES} bytes and 100 \
+                 headers are always taken"
+            ),
         )),
         End::Done(Err(error)) if error.is_parse() || open.progress().has_swallowed() => {
             Some((Reason::MalformedRequest, format!("the request's head is not HTTP/1.1: {error}")))
@@ -98,12 +106,11 @@ fn refusal_of(end: &End, open: &Open) -> Option<(Reason, String)> {
 async fn refuse(stream: &mut TcpStream, open: &Open, site: &Site, reason: Reason, detail: &str) {
     site.telemetry().request_rejected(reason, detail, site.now().0);
     open.enter(Phase::Linger);
-    open.progress().withdraw();
     let mut farewell = pin!(say_and_linger(stream, raw_answer(reason, detail)));
     poll_fn(|cx| match farewell.as_mut().poll(cx) {
         // Whether it was read or not, there is nothing more to say.
         Poll::Ready(_) => Poll::Ready(()),
-        Poll::Pending if open.progress().verdict().is_some() => Poll::Ready(()),
+        Poll::Pending if open.progress().condemned().is_some() => Poll::Ready(()),
         Poll::Pending => Poll::Pending,
     })
     .await;

@@ -6,22 +6,28 @@ use std::net::{SocketAddr, TcpListener};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Connections that may wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: u16 = 4096;
 
-/// Listens at an address; port 0 takes a free one.
+/// Listens at these addresses; port 0 takes a free one.
 ///
 /// # Errors
-/// When the address cannot be listened at; the error names it.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    open(address).map_err(|error| io::Error::new(error.kind(), format!("cannot listen at {address}: {error}")))
+/// When one of them cannot be listened at; the error names it.
+pub fn listen(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
+    let named =
+        |address, error: io::Error| io::Error::new(error.kind(), format!("cannot listen at {address}: {error}"));
+    addresses.iter().map(|address| open(*address, addresses).map_err(|error| named(address, error))).collect()
 }
 
-fn open(address: SocketAddr) -> io::Result<TcpListener> {
+fn open(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restarted process may listen while old connections linger in TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // `[::]:10006` takes IPv4 too, unless that is asked for by itself: then the port would be taken already.
+    if address.is_ipv6() && all.iter().any(|other| other.is_ipv4() && other.port() == address.port()) {
+        socket.set_only_v6(true)?;
+    }
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(BACKLOG.into())?;
     Ok(socket.into())
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::reply::{Reply, page};
+use super::progress::Open;
+use super::reply::{Reply, page, streamed};
 use super::service::{refused, unavailable};
 use super::site::Site;
 use crate::exposition::{self, Scrape};
@@ -38,15 +39,15 @@ pub(super) fn landing(site: &Site) -> Reply {
 }
 
 /// A scrape, written off the serving thread: callbacks are answered meanwhile.
-pub(super) async fn metrics(site: &Arc<Site>) -> Reply {
-    let Ok(_permit) = site.scrapes.try_acquire() else {
+pub(super) async fn metrics(site: &Arc<Site>, open: &Open) -> Reply {
+    let Ok(permit) = Arc::clone(&site.scrapes).try_acquire_owned() else {
         let detail =
             format!("{} scrapes are being written; --web.max-requests sets the limit", site.config.max_scrapes);
         return refused(site, Reason::TooManyScrapes, &detail);
     };
     let writer = Arc::clone(site);
     match tokio::task::spawn_blocking(move || write_scrape(&writer)).await {
-        Ok(Ok(body)) => page(exposition::CONTENT_TYPE, body),
+        Ok(Ok(body)) => streamed(page(exposition::CONTENT_TYPE, body), open, permit),
         Ok(Err(error)) => refused(site, Reason::Internal, &error.to_string()),
         Err(error) => refused(site, Reason::Internal, &error.to_string()),
     }

@@ -3,7 +3,7 @@
 //! A connection's task, stream and service run on one thread, so the writes cost nothing; atomics make them readable
 //! for the sweep and for a scrape, on other threads.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -22,68 +22,102 @@ pub(super) enum Phase {
     Head = 1,
     /// The request is being read or answered by the service.
     Service = 2,
-    /// The answer is being written.
-    Answer = 3,
+    /// The answer is being written, and more of it is to come.
+    Stream = 3,
+    /// The answer is being written, or the rest of it.
+    Answer = 4,
     /// The connection is refused, and what the peer still sends is dropped.
-    Linger = 4,
+    Linger = 5,
 }
 
-/// Why the sweep ends a connection.
+/// One moment of an exchange, in one word: its phase, when that began, and the how manyeth it is, so that no two
+/// moments of a connection are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Verdict {
-    /// Nothing came for long.
-    Silent = 1,
-    /// The head took too long.
-    SlowHead = 2,
-    /// The answer is not being read.
-    SlowReader = 3,
-    /// The peer has had its time to read the refusal.
-    Lingered = 4,
+struct Moment(u64);
+
+impl Moment {
+    const PHASE_BITS: u32 = 3;
+    /// Two million moments later the number comes round again; a verdict is at most a sweep old.
+    const NUMBER_BITS: u32 = 21;
+    const NUMBER_MASK: u64 = (1 << Self::NUMBER_BITS) - 1;
+    const MS_SHIFT: u32 = Self::PHASE_BITS + Self::NUMBER_BITS;
+
+    fn next(self, phase: Phase, since_ms: u64) -> Self {
+        // The number is never 0, so that no moment is the word for none.
+        let number = (self.number() % Self::NUMBER_MASK) + 1;
+        // 40 bits of milliseconds are 34 years.
+        Self(since_ms << Self::MS_SHIFT | number << Self::PHASE_BITS | phase as u64)
+    }
+
+    const fn number(self) -> u64 {
+        self.0 >> Self::PHASE_BITS & Self::NUMBER_MASK
+    }
+
+    const fn since_ms(self) -> u64 {
+        self.0 >> Self::MS_SHIFT
+    }
+
+    const fn phase(self) -> Phase {
+        match self.0 & ((1 << Self::PHASE_BITS) - 1) {
+            0 => Phase::Idle,
+            1 => Phase::Head,
+            2 => Phase::Service,
+            3 => Phase::Stream,
+            4 => Phase::Answer,
+            _ => Phase::Linger,
+        }
+    }
 }
 
 /// One connection's notes.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    phase: AtomicU8,
-    /// When the phase began, by the worker's sweep clock.
-    since_ms: AtomicU64,
+    /// The present [`Moment`].
+    moment: AtomicU64,
+    /// The [`Moment`] that took too long, in the judgement of the sweep; 0 where none has. It means nothing once the
+    /// exchange has moved on.
+    condemned: AtomicU64,
     /// When the callback that is being answered began, in nanoseconds since [`base`]; 0 where none is.
     callback_since: AtomicU64,
-    /// The body has been waited for long enough.
-    body_overdue: AtomicBool,
     /// hyper wrote an answer of its own, to a head that it could not parse.
     swallowed: AtomicBool,
-    verdict: AtomicU8,
     task: OnceLock<Waker>,
 }
 
 impl Progress {
-    /// The task that is to be woken when the sweep has a verdict. A spawned task keeps one waker.
+    /// The task that is to be woken when the sweep condemns. A spawned task keeps one waker.
     pub(super) fn belongs_to(&self, task: &Waker) {
         self.task.get_or_init(|| task.clone());
     }
 
+    fn moment(&self) -> Moment {
+        Moment(self.moment.load(Ordering::Relaxed))
+    }
+
     pub(super) fn phase(&self) -> Phase {
-        match self.phase.load(Ordering::Relaxed) {
-            0 => Phase::Idle,
-            1 => Phase::Head,
-            2 => Phase::Service,
-            3 => Phase::Answer,
-            _ => Phase::Linger,
-        }
+        self.moment().phase()
     }
 
+    /// Only the connection's own task moves it on.
     pub(super) fn enter(&self, phase: Phase, sweep_ms: u64) {
-        if phase == Phase::Service {
-            self.body_overdue.store(false, Ordering::Relaxed);
-        }
-        self.phase.store(phase as u8, Ordering::Relaxed);
-        self.since_ms.store(sweep_ms, Ordering::Relaxed);
+        self.moment.store(self.moment().next(phase, sweep_ms).0, Ordering::Relaxed);
     }
 
-    pub(super) fn since_ms(&self) -> u64 {
-        self.since_ms.load(Ordering::Relaxed)
+    /// Has the sweep judge the present moment, by its phase and when that began: true condemns it, and wakes the task.
+    pub(super) fn judge(&self, is_overdue: impl FnOnce(Phase, u64) -> bool) {
+        let moment = self.moment();
+        if is_overdue(moment.phase(), moment.since_ms()) {
+            self.condemned.store(moment.0, Ordering::Relaxed);
+            if let Some(task) = self.task.get() {
+                task.wake_by_ref();
+            }
+        }
+    }
+
+    /// The phase that took too long, if it is still the present one.
+    pub(super) fn condemned(&self) -> Option<Phase> {
+        let moment = self.moment();
+        (self.condemned.load(Ordering::Relaxed) == moment.0).then(|| moment.phase())
     }
 
     /// A callback begins.
@@ -105,62 +139,12 @@ impl Progress {
         self.callback_since.load(Ordering::Relaxed) != 0
     }
 
-    pub(super) fn body_is_overdue(&self) -> bool {
-        self.body_overdue.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set_body_overdue(&self) {
-        self.body_overdue.store(true, Ordering::Relaxed);
-        self.wake();
-    }
-
     pub(super) fn swallow(&self) {
         self.swallowed.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn has_swallowed(&self) -> bool {
         self.swallowed.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn condemn(&self, verdict: Verdict) {
-        self.verdict.store(verdict as u8, Ordering::Relaxed);
-        self.wake();
-    }
-
-    pub(super) fn verdict(&self) -> Option<Verdict> {
-        match self.verdict.load(Ordering::Relaxed) {
-            0 => None,
-            1 => Some(Verdict::Silent),
-            2 => Some(Verdict::SlowHead),
-            3 => Some(Verdict::SlowReader),
-            _ => Some(Verdict::Lingered),
-        }
-    }
-
-    /// Whether the exchange still stands where the verdict was passed; otherwise the verdict is withdrawn.
-    pub(super) fn confirm(&self, verdict: Verdict) -> bool {
-        let stands = self.phase()
-            == match verdict {
-                Verdict::Silent => Phase::Idle,
-                Verdict::SlowHead => Phase::Head,
-                Verdict::SlowReader => Phase::Answer,
-                Verdict::Lingered => Phase::Linger,
-            };
-        if !stands {
-            self.withdraw();
-        }
-        stands
-    }
-
-    /// Takes a verdict back.
-    pub(super) fn withdraw(&self) {
-        self.verdict.store(0, Ordering::Relaxed);
-    }
-
-    fn wake(&self) {
-        if let Some(task) = self.task.get() {
-            task.wake_by_ref();
-        }
     }
 }
 
@@ -185,7 +169,7 @@ impl Connections {
         let progress = Arc::new(Progress::default());
         progress.enter(Phase::Idle, self.sweep_ms.load(Ordering::Relaxed));
         let key = self.open.lock().insert(Arc::clone(&progress));
-        Open { connections: Arc::clone(self), key, progress }
+        Open { key, handle: Handle { connections: Arc::clone(self), progress } }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -196,10 +180,10 @@ impl Connections {
         self.open.lock().iter().filter(|(_, progress)| progress.has_callback()).count()
     }
 
-    /// Looks at each connection, at a time in milliseconds since the site came up.
-    pub(super) fn sweep(&self, now_ms: u64, look_at: impl Fn(&Progress)) {
+    /// Judges each connection, at a time in milliseconds since the site came up.
+    pub(super) fn sweep(&self, now_ms: u64, judge: impl Fn(&Progress)) {
         self.sweep_ms.store(now_ms, Ordering::Relaxed);
-        self.open.lock().iter().for_each(|(_, progress)| look_at(progress));
+        self.open.lock().iter().for_each(|(_, progress)| judge(progress));
     }
 
     /// Waits until there is none.
@@ -210,15 +194,14 @@ impl Connections {
     }
 }
 
-/// A connection's entry among the open ones; gone when dropped.
-#[derive(Debug)]
-pub(super) struct Open {
+/// A connection's notes, to be moved on.
+#[derive(Clone, Debug)]
+pub(super) struct Handle {
     connections: Arc<Connections>,
-    key: usize,
     progress: Arc<Progress>,
 }
 
-impl Open {
+impl Handle {
     pub(super) fn progress(&self) -> &Progress {
         &self.progress
     }
@@ -229,13 +212,76 @@ impl Open {
     }
 }
 
+/// A connection's entry among the open ones; gone when dropped.
+#[derive(Debug)]
+pub(super) struct Open {
+    key: usize,
+    handle: Handle,
+}
+
+impl Open {
+    /// For what may outlive the connection by a little.
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    pub(super) fn progress(&self) -> &Progress {
+        self.handle.progress()
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        self.handle.enter(phase);
+    }
+}
+
 impl Drop for Open {
     fn drop(&mut self) {
-        let mut open = self.connections.open.lock();
+        let connections = &self.handle.connections;
+        let mut open = connections.open.lock();
         open.try_remove(self.key);
         if open.is_empty() {
             // Kept for the one worker that may wait, also if it does not yet.
-            self.connections.emptied.notify_one();
+            connections.emptied.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_keeps_its_phase_and_time_and_differs_from_the_one_before() {
+        let mut before = Moment(0);
+        for ms in [0, 1, 250, u64::from(u32::MAX), (1 << 40) - 1] {
+            for phase in [Phase::Idle, Phase::Head, Phase::Service, Phase::Stream, Phase::Answer, Phase::Linger] {
+                let moment = before.next(phase, ms);
+                assert_eq!((moment.phase(), moment.since_ms()), (phase, ms));
+                assert_ne!(moment, before);
+                before = moment;
+            }
+        }
+    }
+
+    #[test]
+    fn the_number_comes_round_without_touching_the_rest() {
+        let last = Moment(7 << Moment::MS_SHIFT | Moment::NUMBER_MASK << Moment::PHASE_BITS);
+        let next = last.next(Phase::Idle, 7);
+        assert_eq!((next.number(), next.phase(), next.since_ms()), (1, Phase::Idle, 7));
+    }
+
+    #[test]
+    fn a_verdict_does_not_outlive_its_moment_not_even_in_the_same_phase() {
+        let progress = Progress::default();
+        progress.enter(Phase::Idle, 0);
+        assert_eq!(progress.condemned(), None);
+        progress.judge(|phase, since_ms| (phase, since_ms) == (Phase::Idle, 0));
+        assert_eq!(progress.condemned(), Some(Phase::Idle));
+        for phase in [Phase::Head, Phase::Service, Phase::Answer, Phase::Idle] {
+            progress.enter(phase, 0);
+            assert_eq!(progress.condemned(), None, "{phase:?}");
+        }
+        progress.judge(|_, _| false);
+        assert_eq!(progress.condemned(), None);
     }
 }

@@ -56,8 +56,8 @@ fn page_at(path: &str, telemetry_path: &str) -> Option<Route> {
 
 /// The command at the end of the path (OpenIM from 3.4.2), or else in the query (before).
 fn command_in_url(path: &str, query: Option<&str>) -> Option<Command> {
-    let last = path.rsplit('/').next().and_then(Command::from_name);
-    last.or_else(|| query?.split('&').find_map(|pair| Command::from_name(pair.strip_prefix("command=")?)))
+    Command::from_path(path)
+        .or_else(|| query?.split('&').find_map(|pair| Command::from_name(pair.strip_prefix("command=")?)))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use hyper::{Request, StatusCode};
 
 use super::body::RequestBody;
 use super::progress::{Open, Phase};
-use super::reply::{Reply, closing, refusal, with_header};
+use super::reply::{Reply, closing, phase_of, refusal, with_header};
 use super::router::{Route, route};
 use super::site::Site;
 use super::{callback, pages};
@@ -27,16 +27,27 @@ pub(super) fn answer<'a>(
     async move {
         let reply = match route(&head.method, head.uri.path(), head.uri.query(), &site.config.telemetry_path) {
             Route::Callback(command) => callback::take(site, open.progress(), command, head.headers, body).await,
-            Route::Metrics => pages::metrics(site).await,
-            Route::Healthy => pages::healthy(),
-            Route::Ready => pages::ready(site),
-            Route::Landing => pages::landing(site),
-            Route::WrongMethod(allowed) => with_header(wrong_method(site, allowed), header::ALLOW, allowed),
-            Route::NotFound => refused(site, Reason::NotFound, "nothing is served at this path; see /"),
+            other => bodyless(site, open, other, body).await,
         };
-        open.enter(Phase::Answer);
+        open.enter(phase_of(&reply));
         Ok(if site.is_draining() { closing(reply) } else { reply })
     }
+}
+
+/// Answers what needs no body. One that came is read all the same, so that the next request is found behind it.
+async fn bodyless(site: &Arc<Site>, open: &Open, route: Route, body: RequestBody) -> Reply {
+    let all_read = body.drop_rest(site.config.max_body_bytes, open.progress()).await;
+    let reply = match route {
+        Route::Metrics => pages::metrics(site, open).await,
+        Route::Healthy => pages::healthy(),
+        Route::Ready => pages::ready(site),
+        Route::Landing => pages::landing(site),
+        Route::WrongMethod(allowed) => with_header(wrong_method(site, allowed), header::ALLOW, allowed),
+        Route::NotFound | Route::Callback(_) => {
+            refused(site, Reason::NotFound, "nothing is served at this path; see /")
+        }
+    };
+    if all_read { reply } else { closing(reply) }
 }
 
 fn wrong_method(site: &Site, allowed: &str) -> Reply {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore};
 
-use super::progress::{Connections, Phase, Progress, Verdict};
+use super::progress::{Connections, Phase};
 use crate::config;
 use crate::domain::{Clock, UnixMillis};
 use crate::stats::Stats;
@@ -20,7 +20,7 @@ pub struct Limits {
     pub head: Duration,
     /// From the end of a request's head to the end of its body.
     pub body: Duration,
-    /// For an answer to be read.
+    /// For an answer to be read; of a long one, for each piece of it.
     pub answer: Duration,
     /// Between an answer and the next request. Long, because a connection that is closed just as OpenIM uses it again
     /// loses a callback; Go's client closes its idle connections itself after 90 s by default.
@@ -30,6 +30,9 @@ pub struct Limits {
     pub linger: Duration,
     /// What [`Limits::idle`] is while draining.
     pub idle_draining: Duration,
+    /// What [`Limits::head`] and [`Limits::body`] are at most from the begin of the drain, so that there is time left to
+    /// say so.
+    pub request_draining: Duration,
     /// From the begin of the drain to the end of the process. OpenIM gives up after 5 s.
     pub drain: Duration,
     /// Open connections, in all.
@@ -45,6 +48,7 @@ impl Default for Limits {
             idle: Duration::from_secs(600),
             linger: Duration::from_secs(1),
             idle_draining: Duration::from_secs(1),
+            request_draining: Duration::from_secs(3),
             drain: Duration::from_secs(4),
             connections: 10_000,
         }
@@ -56,7 +60,7 @@ pub struct Site {
     pub(super) stats: Arc<Stats>,
     pub(super) config: config::Http,
     pub(super) limits: Limits,
-    pub(super) scrapes: Semaphore,
+    pub(super) scrapes: Arc<Semaphore>,
     telemetry: Arc<Telemetry>,
     clock: Arc<dyn Clock>,
     draining: AtomicBool,
@@ -81,7 +85,7 @@ impl Site {
     ) -> Self {
         Self {
             stats,
-            scrapes: Semaphore::new(config.max_scrapes),
+            scrapes: Arc::new(Semaphore::new(config.max_scrapes)),
             config,
             limits,
             telemetry,
@@ -126,28 +130,28 @@ impl Site {
     pub fn sweep(&self) {
         let now_ms = self.up_ms();
         for worker in &self.workers {
-            worker.sweep(now_ms, |progress| self.judge(progress, now_ms));
+            worker.sweep(now_ms, |progress| {
+                progress.judge(|phase, since_ms| self.is_overdue(phase, since_ms, now_ms));
+            });
         }
         self.swept.notify_waiters();
     }
 
-    fn judge(&self, progress: &Progress, now_ms: u64) {
+    /// Whether a phase that began then has taken too long.
+    fn is_overdue(&self, phase: Phase, since_ms: u64, now_ms: u64) -> bool {
         let limits = &self.limits;
         let age = |since: u64| Duration::from_millis(now_ms.saturating_sub(since));
-        let since = progress.since_ms();
-        match progress.phase() {
-            Phase::Idle => {
-                let drain = self.draining_since_ms.get();
-                let drained = drain.is_some_and(|drain| age(since.max(*drain)) >= limits.idle_draining);
-                if drained || age(since) >= limits.idle {
-                    progress.condemn(Verdict::Silent);
-                }
-            }
-            Phase::Head if age(since) >= limits.head => progress.condemn(Verdict::SlowHead),
-            Phase::Service if age(since) >= limits.body => progress.set_body_overdue(),
-            Phase::Answer if age(since) >= limits.answer => progress.condemn(Verdict::SlowReader),
-            Phase::Linger if age(since) >= limits.linger => progress.condemn(Verdict::Lingered),
-            Phase::Head | Phase::Service | Phase::Answer | Phase::Linger => {}
+        let drained = |limit: Duration| {
+            let drain = self.draining_since_ms.get();
+            drain.is_some_and(|drain| age(since_ms.max(*drain)) >= limit)
+        };
+        let age = age(since_ms);
+        match phase {
+            Phase::Idle => age >= limits.idle || drained(limits.idle_draining),
+            Phase::Head => age >= limits.head || drained(limits.request_draining),
+            Phase::Service => age >= limits.body || drained(limits.request_draining),
+            Phase::Stream | Phase::Answer => age >= limits.answer,
+            Phase::Linger => age >= limits.linger,
         }
     }
 

@@ -10,6 +10,7 @@ use tokio::runtime;
 use tokio::sync::watch;
 
 use super::connection::{converse, raw_answer};
+use super::listen::BACKLOG;
 use super::progress::Connections;
 use super::site::Site;
 use crate::telemetry::Reason;
@@ -109,14 +110,15 @@ async fn accept(
         match accepted {
             Ok((stream, _)) => welcome(stream, &site, &connections),
             Err(error) => {
-                site.telemetry().accept_failed(&error);
+                site.telemetry().accept_failed(&error, site.now().0);
                 // Usually for want of file descriptors: trying at once again would do nothing else.
                 site.swept.notified().await;
             }
         }
     }
     let listener = listener.into_std()?;
-    while let Ok((stream, _)) = listener.accept() {
+    // No more than can have been waiting: new ones may go on to come.
+    for (stream, _) in (0..BACKLOG).map_while(|_| listener.accept().ok()) {
         if stream.set_nonblocking(true).is_ok()
             && let Ok(stream) = TcpStream::from_std(stream)
         {

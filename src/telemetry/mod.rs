@@ -26,6 +26,8 @@ pub enum Own {
     Callbacks,
     /// Requests refused, by reason.
     Rejected,
+    /// Connections that could not be accepted.
+    AcceptFailures,
     /// How long callbacks took to answer.
     Duration,
     /// Callbacks being answered.
@@ -56,19 +58,38 @@ const REPEAT_LOG_AFTER_MS: u64 = 60_000;
 pub struct Telemetry {
     registry: Registry,
     callbacks: Callbacks,
-    rejected: Vec<Rejections>,
+    rejected: Vec<Repeated>,
+    accept_failures: Repeated,
     in_flight: IntGauge,
     connections: IntGauge,
     scrape_duration: Histogram,
     scrape_series: IntGauge,
 }
 
-/// Refusals for one reason.
+/// Something that goes wrong again and again: all of it is counted, and once a minute it is logged.
 #[derive(Debug)]
-struct Rejections {
+struct Repeated {
     counter: IntCounter,
-    /// When one was logged last, in milliseconds since the epoch.
+    /// When it was logged last, in milliseconds since the epoch.
     logged_at: AtomicU64,
+}
+
+impl Repeated {
+    const fn new(counter: IntCounter) -> Self {
+        Self { counter, logged_at: AtomicU64::new(0) }
+    }
+
+    /// Counts it, at a time in milliseconds since the epoch, and has it logged, with the total, if that is due.
+    fn happened(&self, at_ms: i64, log: impl FnOnce(u64)) {
+        self.counter.inc();
+        let now = at_ms.unsigned_abs();
+        let logged_at = self.logged_at.load(Ordering::Relaxed);
+        let due = logged_at == 0 || now.abs_diff(logged_at) >= REPEAT_LOG_AFTER_MS;
+        let mine = || self.logged_at.compare_exchange(logged_at, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if due && mine() {
+            log(self.counter.get());
+        }
+    }
 }
 
 impl Telemetry {
@@ -87,15 +108,13 @@ impl Telemetry {
         let rejections = IntCounterVec::new(opts(Own::Rejected), describe(Own::Rejected).2)?;
         let rejected = Reason::ALL
             .iter()
-            .map(|reason| {
-                let counter = rejections.get_metric_with_label_values(&[reason.name()])?;
-                Ok(Rejections { counter, logged_at: AtomicU64::new(0) })
-            })
+            .map(|reason| Ok(Repeated::new(rejections.get_metric_with_label_values(&[reason.name()])?)))
             .collect::<prometheus::Result<_>>()?;
         let scrape_duration = HistogramOpts::from(opts(Own::ScrapeDuration)).buckets(SCRAPE_BOUNDS.to_vec());
         let telemetry = Self {
             callbacks,
             rejected,
+            accept_failures: Repeated::new(IntCounter::with_opts(opts(Own::AcceptFailures))?),
             in_flight: IntGauge::with_opts(opts(Own::InFlight))?,
             connections: IntGauge::with_opts(opts(Own::Connections))?,
             scrape_duration: Histogram::with_opts(scrape_duration)?,
@@ -110,6 +129,7 @@ impl Telemetry {
 
     fn register_own(&self) -> prometheus::Result<()> {
         self.register(Box::new(self.callbacks.clone()))?;
+        self.register(Box::new(self.accept_failures.counter.clone()))?;
         self.register(Box::new(self.in_flight.clone()))?;
         self.register(Box::new(self.connections.clone()))?;
         self.register(Box::new(self.scrape_duration.clone()))?;
@@ -142,21 +162,13 @@ impl Telemetry {
     /// A request was refused at a time in milliseconds since the epoch.
     pub fn request_rejected(&self, reason: Reason, detail: &str, at_ms: i64) {
         debug!(reason = reason.name(), detail, "request refused");
-        let Some(rejections) = self.rejected.get(reason as usize) else {
-            return;
-        };
-        rejections.counter.inc();
-        let now = at_ms.unsigned_abs();
-        let logged_at = rejections.logged_at.load(Ordering::Relaxed);
-        let due = logged_at == 0 || now.abs_diff(logged_at) >= REPEAT_LOG_AFTER_MS;
-        let mine =
-            || rejections.logged_at.compare_exchange(logged_at, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if due && mine() {
-            let total = rejections.counter.get();
-            warn!(
-                reason = reason.name(),
-                detail, total, "request refused; the next for this reason is logged in a minute"
-            );
+        if let Some(rejections) = self.rejected.get(reason as usize) {
+            rejections.happened(at_ms, |total| {
+                warn!(
+                    reason = reason.name(),
+                    detail, total, "request refused; the next for this reason is logged in a minute"
+                );
+            });
         }
     }
 
@@ -178,9 +190,33 @@ impl Telemetry {
         info!(version = env!("CARGO_PKG_VERSION"), %address, threads, "serving");
     }
 
-    /// A connection could not be accepted.
-    pub fn accept_failed(&self, failure: &std::io::Error) {
-        warn!(%failure, "a connection could not be accepted; trying again (is the limit of open files too low?)");
+    /// A connection could not be accepted, at a time in milliseconds since the epoch.
+    pub fn accept_failed(&self, failure: &std::io::Error, at_ms: i64) {
+        debug!(%failure, "a connection could not be accepted");
+        self.accept_failures.happened(at_ms, |total| {
+            warn!(
+                %failure, total,
+                "connections cannot be accepted and wait; is the limit of open files (LimitNOFILE) too low? The next \
+                 is logged in a minute"
+            );
+        });
+    }
+
+    /// The limit of open files, at the start, beside the limit of connections.
+    pub fn open_files_are(&self, most: u64, connections: usize) {
+        debug!(most, "limit of open files");
+        if most <= connections as u64 {
+            warn!(
+                open_files = most,
+                connections,
+                "the hard limit of open files is below the limit of connections; raise it (LimitNOFILE, ulimit -Hn)"
+            );
+        }
+    }
+
+    /// The limit of open files could not be raised.
+    pub fn open_files_stay(&self, failure: &std::io::Error) {
+        warn!(%failure, "the limit of open files could not be raised");
     }
 
     /// A signal asked for the end; connections are told to close.

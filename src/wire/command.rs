@@ -77,15 +77,22 @@ pub enum Command {
 }
 
 impl Command {
-    /// The command of this name, or `None` where it names no callback: every command of OpenIM's starts with `callback`
-    /// and ends with `Command`.
+    /// The command of this name, where a command is said in so many words: in a query or in a body. `None` where it does
+    /// not start with `callback`, as all of OpenIM's do.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         if name == GROUP_MESSAGE {
             return Some(Self::GroupMessage);
         }
-        let is_callback = name.strip_prefix("callback").is_some_and(|rest| rest.ends_with("Command"));
-        is_callback.then(|| Self::Other(COMMANDS.binary_search(&name).ok()))
+        name.starts_with("callback").then(|| Self::Other(COMMANDS.binary_search(&name).ok()))
+    }
+
+    /// The command that a path ends in. There it must end in `Command` too: OpenIM's own default URL,
+    /// `/callbackExample`, is none.
+    #[must_use]
+    pub fn from_path(path: &str) -> Option<Self> {
+        let last = path.rsplit('/').next()?;
+        if last.ends_with("Command") { Self::from_name(last) } else { None }
     }
 
     /// Position in [`COMMANDS`], or `None` for a command that is not listed there.
@@ -118,8 +125,13 @@ mod tests {
     #[test]
     fn a_command_from_the_future_is_one_and_a_word_is_not() {
         assert_eq!(Command::from_name("callbackAfterSomethingNewCommand"), Some(Command::Other(None)));
-        for name in ["", "callback", "callbackExample", "Command", "afterSendGroupMsg"] {
+        assert_eq!(Command::from_name("callbackOfAnotherKind"), Some(Command::Other(None)));
+        for name in ["", "Command", "afterSendGroupMsg", "Callback"] {
             assert_eq!(Command::from_name(name), None, "{name}");
         }
+        for path in ["", "/", "/callbackExample", "/callbackAfterSendGroupMsgCommand/", "/xcallbackCommand"] {
+            assert_eq!(Command::from_path(path), None, "{path}");
+        }
+        assert_eq!(Command::from_path("/a/callbackAfterSomethingNewCommand"), Some(Command::Other(None)));
     }
 }

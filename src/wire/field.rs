@@ -151,7 +151,10 @@ impl<'de, T: Whole> Deserialize<'de> for Number<T> {
                 T::try_from(number).map(Number).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
             }
             fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
-                // The JSON parser turns a whole number of more than 64 bits into this too.
+                // The JSON parser turns -0 into this, and a whole number of more than 64 bits.
+                if number == 0.0 && number.is_sign_negative() {
+                    return Ok(Number::default());
+                }
                 let unexpected = Unexpected::Float(number);
                 if number.fract() == 0.0 && number.abs() >= i64::MAX as f64 {
                     return Err(E::invalid_value(unexpected, &self));

@@ -30,7 +30,7 @@ impl Served {
         let config =
             Http { telemetry_path: "/metrics".into(), max_scrapes, max_body_bytes: 1024, max_exported_groups: 10 };
         let site = Arc::new(Site::new(stats, Arc::clone(&telemetry), Arc::new(SystemClock), config, limits, 1));
-        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = listen(&["127.0.0.1:0".parse().unwrap()]).unwrap().remove(0);
         let address = listener.local_addr().unwrap();
         let (stage, stages) = watch::channel(Stage::Serve);
         let worker = Worker::all(&site, &[listener], &stages).unwrap().remove(0);
@@ -89,6 +89,24 @@ fn a_permit_to_scrape_is_given_back() {
         assert_eq!(answer.status, 200);
         assert_eq!(Samples::parse(&answer.text()).sum("openim_exporter_callbacks_rejected_total"), 0.0);
     }
+}
+
+#[test]
+fn a_scrape_counts_as_one_until_it_has_been_read() {
+    let served = Served::new(Limits::default(), 1);
+    let status = || {
+        let mut other = served.connect();
+        other.send(get("/metrics")).unwrap();
+        other.answer().status
+    };
+    let mut deaf = served.connect();
+    // Far more than the kernel keeps for a client.
+    deaf.send(get("/metrics").repeat(300)).unwrap();
+    eventually("the deaf client's scrapes to be stuck", || (0..20).all(|_| status() == 503));
+    thread::sleep(Duration::from_millis(500));
+    assert!((0..20).all(|_| status() == 503));
+    drop(deaf);
+    eventually("its place to be free", || status() == 200);
 }
 
 #[test]

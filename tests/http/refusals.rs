@@ -80,6 +80,33 @@ fn another_method_is_told_which_ones_the_path_takes() {
 }
 
 #[test]
+fn a_large_body_at_the_wrong_place_does_not_cost_its_sender_the_answer() {
+    let exporter = Exporter::start(&[]);
+    let body = vec![b'x'; 2 << 20];
+    for round in 0..5 {
+        for (line, status) in [("PUT /metrics", 405), ("GET /nothing", 404), ("POST /-/ready", 405)] {
+            let mut client = exporter.connect();
+            let head = format!("{line} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+            client.send([head.as_bytes(), &body].concat()).unwrap();
+            client.try_answer().unwrap_or_else(|error| panic!("round {round}, {line}: {error}")).refusal(status);
+            // All of it was read: what comes next is a request again.
+            assert_eq!(client.post(GROUP_MESSAGE_PATH, MESSAGE).text(), SUCCESS, "round {round}, {line}");
+        }
+    }
+}
+
+#[test]
+fn an_endless_body_at_the_wrong_place_closes_the_connection_and_says_so() {
+    let exporter = Exporter::start(&["--callback.max-body-bytes", "1000"]);
+    let mut client = exporter.connect();
+    client.send("PUT /metrics HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n").unwrap();
+    client.send(vec![b'x'; 50_000]).unwrap();
+    let answer = client.answer();
+    answer.refusal(405);
+    assert!(answer.closes());
+}
+
+#[test]
 fn a_body_that_is_said_not_to_be_json_is_refused() {
     let exporter = Exporter::start(&[]);
     for header in [

@@ -58,6 +58,9 @@ fn other_commands_are_answered_alike_and_counted_by_command_only() {
         ("/callbackAfterTheFutureCommand", "{}", "other"),
         ("/callback?command=callbackAfterTheFutureCommand", "{}", "other"),
         ("/callback", r#"{"callbackCommand":"callbackAfterTheFutureCommand"}"#, "other"),
+        // Said in so many words, it need not end in `Command`; as the end of a path it must: `/callbackExample` is none.
+        ("/callbackExample", r#"{"callbackCommand":"callbackOfAnotherKind"}"#, "other"),
+        ("/callback?command=callbackOfAnotherKind", "{}", "other"),
     ] {
         let earlier = exporter.scrape();
         let response = exporter.post(url, body);
@@ -68,7 +71,7 @@ fn other_commands_are_answered_alike_and_counted_by_command_only() {
     let after = exporter.scrape();
     assert_eq!(after.statistics(), before.statistics());
     assert_eq!(commands_taken(&after, "callbackAfterSendGroupMsgCommand"), 1.0);
-    assert_eq!(after.sum("openim_exporter_callbacks_total"), 9.0);
+    assert_eq!(after.sum("openim_exporter_callbacks_total"), 11.0);
     assert_eq!(after.sum("openim_exporter_callbacks_rejected_total"), 0.0);
 }
 
