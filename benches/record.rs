@@ -37,8 +37,8 @@ impl Setup {
             Ok(to_any_group(&letter.body, number, groups))
         };
         let bodies = (0..MESSAGES).map(&mut drawn).collect::<Result<Vec<_>, serde_json::Error>>()?;
-        let stats = Stats::in_memory(Capacities { groups: groups as usize })?;
-        stats.tick(now);
+        let capacities = Capacities { groups: groups as usize, exported_groups: 1000, sender_pairs: 1_000_000 };
+        let stats = Stats::in_memory(capacities, now)?;
         fill(&stats, groups)?;
         Ok(Self { groups, bodies, stats })
     }

@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::simulate::Simulate;
-use crate::config::{Command, Config, Rejected};
+use crate::config::{self, Command, Config, Rejected};
 use crate::domain::{Clock, SystemClock};
 use crate::exposition::catalog;
 use crate::http::{Limits, Outcome, Site, Stage, Worker, listen};
@@ -103,8 +103,7 @@ fn serve(config: &Config) -> ExitCode {
 /// Opens the state, builds the site, serves and ticks until a signal, drains, closes.
 fn serve_until_told(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let stats = Arc::new(Stats::in_memory(Capacities { groups: config.max_tracked_groups.get() })?);
-    stats.tick(clock.now());
+    let stats = Arc::new(Stats::in_memory(capacities(&config.stats), clock.now())?);
     // Before the first connection can be accepted: from then on, a signal must not end the process just like that.
     let mut told = Told::to_end()?;
 
@@ -137,6 +136,14 @@ fn serve_until_told(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), E
     telemetry.drained(join(workers)?);
     telemetry.stopped(stats.messages());
     Ok(())
+}
+
+const fn capacities(config: &config::Stats) -> Capacities {
+    Capacities {
+        groups: config.max_tracked_groups.get(),
+        exported_groups: config.max_exported_groups,
+        sender_pairs: config.max_sender_pairs,
+    }
 }
 
 /// Every connection is an open file, and a service often starts with a limit of 1,024.

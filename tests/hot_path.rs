@@ -11,10 +11,8 @@ use support::{callbacks, message};
 
 const NOW: UnixMillis = UnixMillis(1_732_345_679_000);
 
-fn stats() -> Stats {
-    let stats = Stats::in_memory(Capacities { groups: 100 }).unwrap();
-    stats.tick(NOW);
-    stats
+fn stats(groups: usize) -> Stats {
+    Stats::in_memory(Capacities { groups, exported_groups: 10, sender_pairs: 1000 }, NOW).unwrap()
 }
 
 fn count(stats: &Stats, body: &[u8]) -> Recorded {
@@ -23,12 +21,12 @@ fn count(stats: &Stats, body: &[u8]) -> Recorded {
 
 /// Allocations and reallocations of decoding and counting a body.
 fn allocations(stats: &Stats, body: &[u8]) -> u64 {
-    allocation_counter::measure(|| assert_eq!(count(stats, body), Recorded::Known)).count_total
+    allocation_counter::measure(|| assert!(matches!(count(stats, body), Recorded::Known(_)))).count_total
 }
 
 #[test]
 fn a_callback_as_openim_sends_it_allocates_nothing_once_its_group_is_known() {
-    let stats = stats();
+    let stats = stats(100);
     for (name, body) in callbacks(".good.json") {
         // The one whose group's name holds escapes, which must be undone to find it.
         if name == "hostile-group-name.good.json" {
@@ -41,7 +39,7 @@ fn a_callback_as_openim_sends_it_allocates_nothing_once_its_group_is_known() {
 
 #[test]
 fn content_full_of_escapes_and_a_long_list_of_mentions_allocate_nothing() {
-    let stats = stats();
+    let stats = stats(100);
     let content = r#"{\"text\":\"\u003c\u7fa4\ud83d\udc4b\\n\u003e\"}"#.repeat(1000);
     let mentions = vec![r#""5318432619""#; 500].join(",");
     let body = format!(
@@ -56,8 +54,7 @@ fn content_full_of_escapes_and_a_long_list_of_mentions_allocate_nothing() {
 
 #[test]
 fn a_message_that_is_folded_because_the_table_is_full_allocates_nothing() {
-    let stats = Stats::in_memory(Capacities { groups: 1 }).unwrap();
-    stats.tick(NOW);
+    let stats = stats(1);
     count(&stats, message("first", "u").as_bytes());
     let body = message("one-too-many", "u");
     let folding = allocation_counter::measure(|| assert_eq!(count(&stats, body.as_bytes()), Recorded::Folded));
@@ -66,8 +63,8 @@ fn a_message_that_is_folded_because_the_table_is_full_allocates_nothing() {
 
 #[test]
 fn the_counter_of_allocations_does_count() {
-    let stats = stats();
+    let stats = stats(100);
     let body = message("not-known-yet-and-longer-than-a-map-s-entry-holds", "u");
-    let adding = allocation_counter::measure(|| assert_eq!(count(&stats, body.as_bytes()), Recorded::Added));
+    let adding = allocation_counter::measure(|| assert!(matches!(count(&stats, body.as_bytes()), Recorded::Added(_))));
     assert!(adding.count_total > 0);
 }

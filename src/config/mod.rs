@@ -31,8 +31,8 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// What `http` needs to know.
     pub http: Http,
-    /// Groups that are counted one by one.
-    pub max_tracked_groups: NonZeroUsize,
+    /// How large `stats` may become.
+    pub stats: Stats,
     /// What goes into the log, and how.
     pub log: Log,
 }
@@ -46,8 +46,17 @@ pub struct Http {
     pub max_scrapes: usize,
     /// Largest body of a callback.
     pub max_body_bytes: usize,
-    /// The most groups that get a series of their own.
+}
+
+/// How large the statistics may become.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// Groups that are counted one by one.
+    pub max_tracked_groups: NonZeroUsize,
+    /// Of them, those that get series of their own.
     pub max_exported_groups: usize,
+    /// Pairs of a group and a sender that are told apart.
+    pub max_sender_pairs: usize,
 }
 
 /// The settings of the log.

@@ -7,11 +7,14 @@ use std::num::NonZeroUsize;
 use clap::{Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
-use super::{Config, Error, Http, Log};
+use super::{Config, Error, Http, Log, Stats};
 use crate::telemetry::LogFormat;
 
 /// The most groups that a table can hold: their slots are numbered in 32 bits, and each takes about 200 bytes.
 const MOST_GROUPS: usize = 100_000_000;
+
+/// The most pairs of a group and a sender: their table is twice to four times as large, of 16 bytes each.
+const MOST_PAIRS: usize = 1_000_000_000;
 
 /// The largest limit of a callback's body: it is held in memory whole.
 const MOST_BODY_BYTES: u64 = 1 << 30;
@@ -71,7 +74,9 @@ pub struct ServeFlags {
     )]
     max_tracked: NonZeroUsize,
 
-    /// Groups that get a series of their own at the metrics' path: the first that came
+    /// Groups that get a series of their own at the metrics' path: the most active ones
+    ///
+    /// A group stays for at least ten minutes once it is there. All tracked groups are at /metrics/groups.
     #[arg(
         long = "groups.max-exported",
         value_name = "N",
@@ -79,6 +84,17 @@ pub struct ServeFlags {
         default_value = "1000"
     )]
     max_exported: usize,
+
+    /// Pairs of a group and a sender that are remembered, for the distinct senders of each group
+    ///
+    /// A pair is forgotten 24 hours after its last message. Beyond this number the oldest go earlier, and are counted.
+    #[arg(
+        long = "senders.max-tracked",
+        value_name = "N",
+        env = "OPENIM_EXPORTER_SENDERS_MAX_TRACKED",
+        default_value = "1000000"
+    )]
+    max_pairs: NonZeroUsize,
 
     /// Least important messages that are logged
     #[arg(long = "log.level", value_name = "LEVEL", env = "OPENIM_EXPORTER_LOG_LEVEL", default_value = "info")]
@@ -114,6 +130,7 @@ impl ServeFlags {
         check_path(&self.telemetry_path)?;
         check_storage(&self.storage_path)?;
         check_groups(self.max_tracked, self.max_exported)?;
+        check_pairs(self.max_pairs)?;
         check_scrapes(self.max_requests)?;
         Ok(Config {
             listen,
@@ -121,9 +138,12 @@ impl ServeFlags {
                 telemetry_path: self.telemetry_path,
                 max_scrapes: self.max_requests,
                 max_body_bytes: bytes(&self.max_body_bytes)?,
-                max_exported_groups: self.max_exported,
             },
-            max_tracked_groups: self.max_tracked,
+            stats: Stats {
+                max_tracked_groups: self.max_tracked,
+                max_exported_groups: self.max_exported,
+                max_sender_pairs: self.max_pairs.get(),
+            },
             log: Log {
                 level: match self.log_level {
                     Level::Debug => LevelFilter::DEBUG,
@@ -154,8 +174,9 @@ impl Config {
         line("web.max-requests", &self.http.max_scrapes);
         line("callback.max-body-bytes", &self.http.max_body_bytes);
         line("storage.path", &"(in memory)");
-        line("groups.max-tracked", &self.max_tracked_groups);
-        line("groups.max-exported", &self.http.max_exported_groups);
+        line("groups.max-tracked", &self.stats.max_tracked_groups);
+        line("groups.max-exported", &self.stats.max_exported_groups);
+        line("senders.max-tracked", &self.stats.max_sender_pairs);
         line("log.level", &self.log.level);
         line("log.format", &format!("{:?}", self.log.format).to_lowercase());
         text
@@ -228,6 +249,14 @@ fn check_groups(max_tracked: NonZeroUsize, max_exported: usize) -> Result<(), Er
     Ok(())
 }
 
+fn check_pairs(max_pairs: NonZeroUsize) -> Result<(), Error> {
+    if max_pairs.get() <= MOST_PAIRS {
+        return Ok(());
+    }
+    let problem = format!("the most is {MOST_PAIRS}: each takes up to 64 bytes");
+    Err(refused("senders.max-tracked", &max_pairs.to_string(), problem))
+}
+
 /// A number of bytes, with or without a unit.
 fn bytes(given: &str) -> Result<usize, Error> {
     let problem = "give a number of bytes from 1 to 1GiB, as in 1048576, 64KiB or 1MiB";
@@ -266,7 +295,8 @@ mod tests {
         assert_eq!(config.listen, ["0.0.0.0:10006".parse().unwrap()]);
         assert_eq!(config.http.telemetry_path, "/metrics");
         assert_eq!((config.http.max_scrapes, config.http.max_body_bytes), (40, 1 << 20));
-        assert_eq!((config.max_tracked_groups.get(), config.http.max_exported_groups), (100_000, 1000));
+        assert_eq!((config.stats.max_tracked_groups.get(), config.stats.max_exported_groups), (100_000, 1000));
+        assert_eq!(config.stats.max_sender_pairs, 1_000_000);
         assert_eq!(config.log, Log { level: LevelFilter::INFO, format: LogFormat::Logfmt });
     }
 
@@ -301,6 +331,8 @@ mod tests {
             (["--groups.max-tracked", "0"], "groups.max-tracked"),
             (["--groups.max-tracked", "100000001"], "100000000"),
             (["--groups.max-exported", "100001"], "--groups.max-tracked"),
+            (["--senders.max-tracked", "0"], "senders.max-tracked"),
+            (["--senders.max-tracked", "1000000001"], "1000000000"),
             (["--log.level", "loud"], "warn"),
         ];
         for (flags, way_out) in cases {

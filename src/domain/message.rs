@@ -21,6 +21,8 @@ pub struct Message<'a> {
     pub content_bytes: u64,
     /// Whom the message mentions.
     pub mentions: Mentions,
+    /// What links it to OpenIM's logs; empty where the sender left it out.
+    pub operation_id: &'a str,
     /// When it was sent, by the client's or the server's clock.
     pub send_time: Option<UnixMillis>,
     /// When it was made, by the client's clock.

@@ -22,8 +22,6 @@ pub struct Scrape<'a> {
     pub stats: &'a Stats,
     /// The exporter's own metrics.
     pub telemetry: &'a Telemetry,
-    /// The most groups that get a series of their own.
-    pub max_exported_groups: usize,
     /// The time now: the end of the windows.
     pub now: UnixMillis,
 }
@@ -60,13 +58,12 @@ fn messages(stats: &Stats, writer: &mut TextWriter<'_>) {
 fn groups(from: &Scrape<'_>, writer: &mut TextWriter<'_>) {
     let mut exported = 0;
     let mut family = writer.family(&catalog::BY_GROUP);
-    for group in from.stats.groups().take(from.max_exported_groups) {
+    for group in from.stats.exported_groups().into_iter().filter_map(|slot| from.stats.group(slot)) {
         family.sample([&group.name], group.messages);
         exported += 1;
     }
-    // No group is retired yet, so none of its messages is folded for that; the label's values are known all the same.
-    let folded = from.stats.folded_for_capacity();
-    writer.family(&catalog::FOLDED).sample(["capacity"], folded).sample(["retired"], 0);
+    let folded = [from.stats.folded_for_capacity(), from.stats.folded_retired()];
+    writer.family(&catalog::FOLDED).sample(["capacity"], folded[0]).sample(["retired"], folded[1]);
     writer.family(&catalog::GROUPS_TRACKED).sample([], from.stats.groups_tracked() as u64);
     writer.family(&catalog::GROUPS_CAPACITY).sample([], from.stats.groups_capacity() as u64);
     writer.family(&catalog::GROUPS_EXPORTED).sample([], exported);

@@ -58,8 +58,7 @@ fn write_scrape(site: &Site) -> Result<Vec<u8>, String> {
     let telemetry = site.telemetry();
     let in_flight = site.workers().iter().map(|worker| worker.callbacks_in_flight()).sum();
     telemetry.connections_are(site.open_connections(), in_flight);
-    let scrape =
-        Scrape { stats: &site.stats, telemetry, max_exported_groups: site.config.max_exported_groups, now: site.now() };
+    let scrape = Scrape { stats: &site.stats, telemetry, now: site.now() };
     let mut body = Vec::new();
     let series = exposition::scrape(&scrape, &mut body).map_err(|error| error.to_string())?;
     telemetry.scraped(series, begin.elapsed());

@@ -1,6 +1,7 @@
 //! How long messages take: from the app to the server, and from there to us.
 
 use super::counters::Counters;
+use super::exemplars::{Exemplar, Exemplars};
 use super::histogram::{Histogram, HistogramReading};
 use crate::arena::{Place, Plan, Section};
 use crate::domain::{Message, UnixMillis};
@@ -44,6 +45,7 @@ pub(super) struct Delays {
     delivery: Histogram,
     submit: Histogram,
     errors: Counters,
+    exemplars: Exemplars,
 }
 
 /// Where [`Delays`] lies in the block.
@@ -52,6 +54,7 @@ pub(super) struct Places {
     delivery: Place,
     submit: Place,
     errors: Place,
+    exemplars: Place,
 }
 
 impl Delays {
@@ -60,6 +63,7 @@ impl Delays {
             delivery: Histogram::reserve(plan, "delivery delay", BOUNDS_MS),
             submit: Histogram::reserve(plan, "submit delay", BOUNDS_MS),
             errors: Counters::reserve(plan, "clock errors", ClockError::ALL.len()),
+            exemplars: Exemplars::reserve(plan, "delivery exemplars", BOUNDS_MS.len() + 1),
         }
     }
 
@@ -68,24 +72,34 @@ impl Delays {
             delivery: Histogram::over(section(places.delivery)?, BOUNDS_MS),
             submit: Histogram::over(section(places.submit)?, BOUNDS_MS),
             errors: Counters::over(section(places.errors)?, ClockError::ALL.len()),
+            exemplars: Exemplars::over(section(places.exemplars)?),
         })
     }
 
     /// Observes what the message's times tell. A time that the sender left out tells nothing.
     pub(super) fn record(&self, message: &Message<'_>, received: UnixMillis) {
         let Some(sent) = message.send_time else { return };
-        self.observe(&self.delivery, received.since(sent), ClockError::Future);
+        if let Some((bucket, delay)) = self.observe(&self.delivery, received.since(sent), ClockError::Future) {
+            self.exemplars.offer(bucket, delay, received, message.operation_id);
+        }
         if let Some(created) = message.create_time {
             self.observe(&self.submit, sent.since(created), ClockError::NegativeSubmit);
         }
     }
 
-    fn observe(&self, histogram: &Histogram, delay_ms: i64, if_negative: ClockError) {
-        match u64::try_from(delay_ms) {
-            Err(_) => self.errors.add(if_negative as usize, 1),
-            Ok(delay) if delay > STALE_MS => self.errors.add(ClockError::Stale as usize, 1),
-            Ok(delay) => histogram.observe(delay),
-        }
+    fn observe(&self, histogram: &Histogram, delay_ms: i64, if_negative: ClockError) -> Option<(usize, u64)> {
+        let error = match u64::try_from(delay_ms) {
+            Err(_) => if_negative,
+            Ok(delay) if delay > STALE_MS => ClockError::Stale,
+            Ok(delay) => return Some((histogram.observe(delay), delay)),
+        };
+        self.errors.add(error as usize, 1);
+        None
+    }
+
+    /// Of the delivery delay's buckets.
+    pub(super) fn exemplars(&self) -> Vec<Option<Exemplar>> {
+        self.exemplars.read()
     }
 
     pub(super) fn delivery(&self) -> HistogramReading {

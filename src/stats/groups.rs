@@ -2,226 +2,277 @@
 //!
 //! A group has a slot of fixed size in the block, and an entry in a map that finds the slot by the group's name. A
 //! slot's count moves only while the map's guard for that group is held (a shared one), so whoever holds it exclusively
-//! knows that nobody is counting there.
+//! knows that nobody is counting there: a group can be retired without losing a message.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+mod exported;
+mod idle;
+mod slot;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use compact_str::CompactString;
 use dashmap::{DashMap, Entry};
 use foldhash::fast::RandomState;
 
-use super::group_name::{MAX_NAME_BYTES, with_name};
+use super::counters::Counters;
+use super::group_name::with_name;
 use crate::arena::{Place, Plan, Section};
 use crate::domain::UnixMillis;
+use exported::Exported;
+use idle::{Idle, Pauses};
+use slot::{SLOT_WORDS, Slot};
 
-/// Words of a slot: two cache lines. The first holds what a message touches, the second the name.
-const SLOT_WORDS: usize = 16;
+pub use idle::RetirementPause;
+pub use slot::{Group, GroupName};
 
-// Words within a slot. Those from `LAST_SEEN` + 1 to `NAME` are kept free for what a group may get later.
-/// Length of the name plus one; 0 while the slot is free. Written last, so that a slot is whole or free.
-const STATE: usize = 0;
-const MESSAGES: usize = 1;
-const LAST_SEEN: usize = 2;
-const NAME: usize = 8;
+/// Time between two rankings.
+const RANK_EVERY_MS: i64 = 10_000;
 
-const NAME_WORDS: usize = MAX_NAME_BYTES / size_of::<u64>();
-const _: () = assert!(NAME + NAME_WORDS == SLOT_WORDS);
+/// In this time a group that fell silent loses half of its rate.
+const RATE_HALF_LIFE_SECONDS: f64 = 300.0;
+
+/// A group that has been silent for longer may be retired.
+const IDLE_MS: i64 = 24 * 3_600_000;
 
 /// What became of a message's group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
-    /// The group was tracked already.
-    Known,
-    /// The group is tracked from this message on.
-    Added,
+    /// The group, in this slot, was tracked already.
+    Known(u32),
+    /// The group is tracked from this message on, in this slot.
+    Added(u32),
     /// The table is full: the message is counted, but by no group.
     Folded,
 }
 
-/// One tracked group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
-    /// Its name: the group's ID, or for an overlong one the start of it and a hash.
-    pub name: String,
-    /// Messages counted.
-    pub messages: u64,
-    /// When the last of them was received.
-    pub last_seen: UnixMillis,
+/// Counters beside the slots.
+#[derive(Clone, Copy)]
+enum Tally {
+    /// Messages that came when no slot was to be had.
+    FoldedForCapacity,
+    /// Messages of groups that were retired.
+    FoldedRetired,
+    /// Groups that were retired.
+    Retired,
+}
+
+const TALLIES: usize = Tally::Retired as usize + 1;
+
+/// Where [`Groups`] lies in the block.
+#[derive(Clone, Copy)]
+pub(super) struct Places {
+    slots: Place,
+    tallies: Place,
 }
 
 /// The tracked groups.
 #[derive(Debug)]
 pub(super) struct Groups {
     slots: Section,
-    capacity: usize,
-    /// Slots given out, in order.
+    tallies: Counters,
+    /// Slots that have been given out at least once: the first so many.
+    used: AtomicUsize,
     tracked: AtomicUsize,
     by_name: DashMap<CompactString, u32, RandomState>,
+    idle: Idle,
+    pauses: Pauses,
+    exported: Exported,
+    ranked_at: AtomicI64,
 }
 
 impl Groups {
-    pub(super) fn reserve(plan: &mut Plan, capacity: usize) -> Place {
-        plan.reserve("groups", capacity * SLOT_WORDS)
+    pub(super) fn reserve(plan: &mut Plan, capacity: usize) -> Places {
+        Places {
+            slots: plan.reserve("groups", capacity * SLOT_WORDS),
+            tallies: Counters::reserve(plan, "folded", TALLIES),
+        }
     }
 
-    pub(super) fn over(slots: Section) -> Self {
+    pub(super) fn over(
+        places: Places,
+        max_exported: usize,
+        section: impl Fn(Place) -> std::io::Result<Section>,
+    ) -> std::io::Result<Self> {
+        let slots = section(places.slots)?;
         let capacity = slots.len() / SLOT_WORDS;
-        // Made large enough at once: a shard that grows later holds every group in it up while it does.
-        let by_name = DashMap::with_capacity_and_hasher(capacity, RandomState::default());
-        Self { slots, capacity, tracked: AtomicUsize::new(0), by_name }
+        Ok(Self {
+            slots,
+            tallies: Counters::over(section(places.tallies)?, TALLIES),
+            used: AtomicUsize::new(0),
+            tracked: AtomicUsize::new(0),
+            // Made large enough at once: a shard that grows later holds every group in it up while it does.
+            by_name: DashMap::with_capacity_and_hasher(capacity, RandomState::default()),
+            idle: Idle::default(),
+            pauses: Pauses::default(),
+            exported: Exported::new(max_exported),
+            ranked_at: AtomicI64::new(i64::MIN),
+        })
     }
 
     /// Counts a message of a group.
     #[inline]
     pub(super) fn record(&self, id: &str, now: UnixMillis) -> Recorded {
         with_name(id, |name| {
-            if let Some(slot) = self.by_name.get(name) {
-                self.count(*slot, now);
-                return Recorded::Known;
+            if let Some(entry) = self.by_name.get(name) {
+                self.count(*entry, now);
+                return Recorded::Known(*entry);
             }
-            self.add(name, now)
+            let recorded = self.add(name, now);
+            if recorded == Recorded::Folded {
+                self.tallies.add(Tally::FoldedForCapacity as usize, 1);
+            }
+            recorded
         })
     }
 
     fn count(&self, slot: u32, now: UnixMillis) {
-        if let [_, messages, last_seen, ..] = self.slot(slot) {
-            messages.fetch_add(1, Ordering::Relaxed);
-            last_seen.store(now.0.cast_unsigned(), Ordering::Relaxed);
+        if let Some(slot) = self.slot(slot) {
+            slot.count(now);
         }
     }
 
-    /// Gives a group that is not in the map a slot, or folds the message if none is left. A full table is seen before
-    /// the map is locked, so that a flood of new groups makes nobody wait.
+    /// Gives a group that is not in the map a slot, or folds the message if none is to be had. The slot is looked for
+    /// before the map is locked, so that a flood of new groups makes nobody wait.
     #[cold]
     fn add(&self, name: &str, now: UnixMillis) -> Recorded {
-        if self.tracked() >= self.capacity {
+        let Some(number) = self.claim(now) else {
             return Recorded::Folded;
-        }
+        };
         match self.by_name.entry(CompactString::from(name)) {
             Entry::Occupied(entry) => {
+                self.idle.give_back(number);
                 self.count(*entry.get(), now);
-                Recorded::Known
+                Recorded::Known(*entry.get())
             }
             Entry::Vacant(entry) => {
-                let Some(slot) = self.claim() else {
-                    return Recorded::Folded;
-                };
-                self.fill(slot, name, now);
-                entry.insert(slot);
-                Recorded::Added
+                if let Some(slot) = self.slot(number) {
+                    slot.occupy(name, now);
+                    self.exported.add(number, slot, now);
+                }
+                self.tracked.fetch_add(1, Ordering::Relaxed);
+                entry.insert(number);
+                Recorded::Added(number)
             }
         }
     }
 
-    fn claim(&self) -> Option<u32> {
-        let next = |tracked| (tracked < self.capacity).then_some(tracked + 1);
-        let slot = self.tracked.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
-        u32::try_from(slot).ok()
+    /// A free slot: one that was never used, one that was given back, or that of a group that can be retired.
+    fn claim(&self, now: UnixMillis) -> Option<u32> {
+        let next = |used| (used < self.capacity()).then_some(used + 1);
+        match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) {
+            Ok(slot) => u32::try_from(slot).ok(),
+            Err(_) => self.idle.take_free().or_else(|| self.retire_one(now)),
+        }
     }
 
-    fn fill(&self, slot: u32, name: &str, now: UnixMillis) {
-        let words = self.slot(slot);
-        let set = |word: usize, value| {
-            if let Some(word) = words.get(word) {
-                word.store(value, Ordering::Relaxed);
-            }
+    /// Retires the group that was idle longest when the tick last looked, unless it has woken up since.
+    fn retire_one(&self, now: UnixMillis) -> Option<u32> {
+        if self.idle.is_empty() {
+            return None;
+        }
+        // While the groups are being read one after the other, none may change from a row into the folded ones.
+        let _retiring = self.pauses.retire(now)?;
+        std::iter::from_fn(|| self.idle.take_candidate()).find(|number| self.retire(*number, now))
+    }
+
+    fn retire(&self, number: u32, now: UnixMillis) -> bool {
+        let Some((slot, group)) = self.slot(number).and_then(|slot| Some((slot, slot.read()?))) else {
+            return false;
         };
-        for (word, bytes) in (NAME..).zip(name.as_bytes().chunks(size_of::<u64>())) {
-            set(word, bytes.iter().rev().fold(0, |value, byte| (value << 8) | u64::from(*byte)));
+        let vacate = || {
+            // The map's entry is held exclusively: nobody is counting.
+            self.tallies.add(Tally::FoldedRetired as usize, slot.messages());
+            self.tallies.add(Tally::Retired as usize, 1);
+            slot.vacate();
+            self.exported.remove(number, slot);
+            true
+        };
+        let is_idle = |mapped: &u32| *mapped == number && now.since(slot.last_seen()) > IDLE_MS;
+        let retired = self.by_name.remove_if(group.name.as_str(), |_, mapped| is_idle(mapped) && vacate()).is_some();
+        if retired {
+            self.tracked.fetch_sub(1, Ordering::Relaxed);
         }
-        set(MESSAGES, 1);
-        set(LAST_SEEN, now.0.cast_unsigned());
-        if let Some(state) = words.get(STATE) {
-            state.store(name.len() as u64 + 1, Ordering::Release);
+        retired
+    }
+
+    /// Periodic work, off the serving threads: rates, what is exported, which groups may be retired.
+    pub(super) fn tick(&self, now: UnixMillis) {
+        let ranked_at = self.ranked_at.load(Ordering::Relaxed);
+        let elapsed_ms = now.0.saturating_sub(ranked_at);
+        // A clock that was set back starts a new stretch.
+        if (0..RANK_EVERY_MS).contains(&elapsed_ms) {
+            return;
+        }
+        self.ranked_at.store(now.0, Ordering::Relaxed);
+        let seconds = (elapsed_ms.clamp(RANK_EVERY_MS, IDLE_MS) as f64) / 1000.0;
+        let kept = (-seconds / RATE_HALF_LIFE_SECONDS).exp2();
+        let is_full = self.used.load(Ordering::Relaxed) == self.capacity();
+        let mut idle = self.idle.search(is_full, self.capacity(), now);
+        let mut ranking = self.exported.ranking(now);
+        for (number, slot) in self.slots().filter(|(_, slot)| !slot.is_free()) {
+            ranking.add(number, slot, slot.rate_after(seconds, kept));
+            idle.add(number, slot.last_seen());
+        }
+        self.idle.replace_candidates(idle);
+        self.exported.replace(ranking, |number| self.slot(number));
+    }
+
+    fn slot(&self, number: u32) -> Option<Slot<'_>> {
+        self.slots.as_chunks().0.get(number as usize).map(Slot)
+    }
+
+    /// The slots that are or were in use, with their numbers.
+    fn slots(&self) -> impl Iterator<Item = (u32, Slot<'_>)> {
+        (0..).zip(self.slots.as_chunks().0.iter().take(self.used.load(Ordering::Relaxed)).map(Slot))
+    }
+
+    /// The group in a slot, if one has it.
+    pub(super) fn read(&self, slot: u32) -> Option<Group> {
+        self.slot(slot)?.read()
+    }
+
+    /// Notes the distinct senders of the group in a slot: of the last hour, and of the last 24 hours.
+    #[expect(dead_code, reason = "for the table of pairs, which comes next")]
+    pub(super) fn set_active_senders(&self, slot: u32, in_an_hour: u32, in_a_day: u32) {
+        if let Some(slot) = self.slot(slot).filter(|slot| !slot.is_free()) {
+            slot.set_active_senders(in_an_hour, in_a_day);
         }
     }
 
-    fn slot(&self, slot: u32) -> &[AtomicU64] {
-        let start = slot as usize * SLOT_WORDS;
-        self.slots.get(start..start + SLOT_WORDS).unwrap_or_default()
+    /// No group is retired while the pause lasts.
+    pub(super) fn pause_retirement(&self, now: UnixMillis) -> RetirementPause {
+        self.pauses.begin(now)
+    }
+
+    /// The slots of the groups that have series of their own.
+    pub(super) fn exported(&self) -> Vec<u32> {
+        self.exported.slots()
+    }
+
+    /// Slots below this number are or were in use.
+    pub(super) fn slots_used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
     }
 
     pub(super) fn tracked(&self) -> usize {
         self.tracked.load(Ordering::Relaxed)
     }
 
-    pub(super) const fn capacity(&self) -> usize {
-        self.capacity
+    pub(super) fn capacity(&self) -> usize {
+        self.slots.len() / SLOT_WORDS
     }
 
-    /// The tracked groups, in the order in which they came.
-    pub(super) fn all(&self) -> impl Iterator<Item = Group> + '_ {
-        let slots = u32::try_from(self.tracked()).unwrap_or(u32::MAX);
-        (0..slots).filter_map(|slot| read(self.slot(slot)))
-    }
-}
-
-fn read(slot: &[AtomicU64]) -> Option<Group> {
-    let name_len = usize::try_from(slot.get(STATE)?.load(Ordering::Acquire)).ok()?.checked_sub(1)?;
-    let bytes = slot.get(NAME..)?.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes());
-    Some(Group {
-        name: String::from_utf8(bytes.take(name_len).collect()).ok()?,
-        messages: slot.get(MESSAGES)?.load(Ordering::Relaxed),
-        last_seen: UnixMillis(slot.get(LAST_SEEN)?.load(Ordering::Relaxed).cast_signed()),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::arena::Arena;
-    use std::thread;
-
-    fn groups(capacity: usize) -> Groups {
-        let mut plan = Plan::new();
-        let place = Groups::reserve(&mut plan, capacity);
-        Groups::over(Arena::anonymous(&plan).unwrap().section(place).unwrap())
+    pub(super) fn folded_for_capacity(&self) -> u64 {
+        self.tallies.sum(Tally::FoldedForCapacity as usize)
     }
 
-    const NOW: UnixMillis = UnixMillis(1_732_345_678_901);
-
-    #[test]
-    fn each_group_has_its_own_count_under_its_own_name() {
-        let groups = groups(10);
-        let long = "\u{7fa4}".repeat(100);
-        for id in ["", "a", "a", "g\"quoted\\back\nline", "\u{7fa4}\u{804a}-1", &long, &long] {
-            groups.record(id, NOW);
-        }
-        let all: Vec<_> = groups.all().map(|group| (group.name, group.messages)).collect();
-        assert_eq!(
-            all[..4].iter().map(|(name, count)| (name.as_str(), *count)).collect::<Vec<_>>(),
-            [("", 1), ("a", 2), ("g\"quoted\\back\nline", 1), ("\u{7fa4}\u{804a}-1", 1)]
-        );
-        assert_eq!(all[4].1, 2);
+    pub(super) fn folded_retired(&self) -> u64 {
+        self.tallies.sum(Tally::FoldedRetired as usize)
     }
 
-    #[test]
-    fn a_full_table_folds_new_groups_and_counts_the_old() {
-        let groups = groups(2);
-        assert_eq!(
-            ["a", "b", "c", "a", "c"].map(|id| groups.record(id, NOW)),
-            [Recorded::Added, Recorded::Added, Recorded::Folded, Recorded::Known, Recorded::Folded]
-        );
-        assert_eq!(groups.tracked(), 2);
-    }
-
-    #[test]
-    fn threads_that_bring_the_same_new_groups_lose_no_message() {
-        const CAPACITY: usize = 300;
-        let groups = groups(CAPACITY);
-        let folded: usize = thread::scope(|scope| {
-            let threads: Vec<_> = (0..4)
-                .map(|_| {
-                    scope.spawn(|| {
-                        let ids = (0..4000).map(|round| (round % 400).to_string());
-                        ids.filter(|id| groups.record(id, NOW) == Recorded::Folded).count()
-                    })
-                })
-                .collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
-        });
-        let counted: u64 = groups.all().map(|group| group.messages).sum();
-        assert_eq!(counted + folded as u64, 16_000);
-        assert_eq!(groups.all().count(), CAPACITY);
+    pub(super) fn retired(&self) -> u64 {
+        self.tallies.sum(Tally::Retired as usize)
     }
 }

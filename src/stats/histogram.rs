@@ -31,13 +31,14 @@ impl Histogram {
         Self { row: Counters::over(section, bounds.len() + 2), bounds }
     }
 
-    /// Counts one observation. The sum wraps after 2^64, which the callers' bounds on a value put out of reach.
+    /// Counts one observation, and returns its bucket. The sum wraps after 2^64, which the callers' bounds on a value put out of reach.
     #[inline]
-    pub(super) fn observe(&self, value: u64) {
+    pub(super) fn observe(&self, value: u64) -> usize {
         // A straight count of bounds below the value: no branch to mispredict, and the lists are short.
         let bucket = self.bounds.iter().map(|bound| usize::from(*bound < value)).sum();
         self.row.add(bucket, 1);
         self.row.add(self.bounds.len() + 1, value);
+        bucket
     }
 
     pub(super) fn read(&self) -> HistogramReading {
@@ -67,7 +68,9 @@ mod tests {
         let mut plan = Plan::new();
         let place = Histogram::reserve(&mut plan, "sizes", BOUNDS);
         let histogram = Histogram::over(Arena::anonymous(&plan).unwrap().section(place).unwrap(), BOUNDS);
-        [0, 10, 11, 20, 21, 1000].into_iter().for_each(|value| histogram.observe(value));
+        [0, 10, 11, 20, 21, 1000].into_iter().for_each(|value| {
+            histogram.observe(value);
+        });
         let reading = histogram.read();
         assert_eq!(reading.buckets, [(10, 2), (20, 4)]);
         assert_eq!((reading.count, reading.sum), (6, 1062));

@@ -38,7 +38,12 @@ impl Element {
     /// The element that stands for these bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        let hash = hash(bytes);
+        Self::of_hash(hash(bytes))
+    }
+
+    /// The element whose bytes have this [`hash`].
+    #[must_use]
+    pub const fn of_hash(hash: u64) -> Self {
         // A bit set behind the last one bounds the rank at `HIGHEST_RANK`.
         let rest = (hash >> PRECISION) | (1 << RANK_BITS);
         #[expect(clippy::cast_possible_truncation, reason = "14 bits and at most 51")]

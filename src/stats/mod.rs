@@ -4,6 +4,7 @@
 
 mod counters;
 mod delays;
+mod exemplars;
 mod group_name;
 mod groups;
 mod histogram;
@@ -13,20 +14,22 @@ mod windows;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use crate::arena::{Arena, Place, Plan};
+use crate::arena::{Arena, Place, Plan, Section};
 use crate::domain::codes::{self, STATUSES};
 use crate::domain::{Message, UnixMillis};
 use counters::Counters;
 use delays::Delays;
 use groups::Groups;
 use histogram::Histogram;
-use hyperloglog::Element;
+use hyperloglog::{Element, hash};
 use mix::Mix;
 use windows::Windows;
 
 pub use delays::ClockError;
-pub use groups::{Group, Recorded};
+pub use exemplars::Exemplar;
+pub use groups::{Group, GroupName, Recorded, RetirementPause};
 pub use histogram::HistogramReading;
 pub use mix::{MixCell, UNLISTED_TYPES};
 pub use windows::{WINDOWS, Window};
@@ -41,21 +44,25 @@ enum Tally {
     Status = 0,
     MentionedUsers = STATUSES.len() as isize + 1,
     MentionedAll,
-    Folded,
 }
 
-const TALLIES: usize = Tally::Folded as usize + 1;
+const TALLIES: usize = Tally::MentionedAll as usize + 1;
 
 /// Capacities: what bounds the memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacities {
     /// Groups that are counted one by one.
     pub groups: usize,
+    /// Groups that have series of their own.
+    pub exported_groups: usize,
+    /// Pairs of a group and a sender that are told apart.
+    pub sender_pairs: usize,
 }
 
 /// All statistics of all messages.
 #[derive(Debug)]
 pub struct Stats {
+    began: Section,
     mix: Mix,
     tallies: Counters,
     content_bytes: Histogram,
@@ -67,18 +74,20 @@ pub struct Stats {
 
 /// Where the parts of [`Stats`] lie in the block.
 struct Places {
+    began: Place,
     mix: mix::Places,
     tallies: Place,
     content_bytes: Place,
     delays: delays::Places,
     senders: windows::Places,
     active_groups: windows::Places,
-    groups: Place,
+    groups: groups::Places,
 }
 
 impl Places {
     fn reserve(plan: &mut Plan, capacities: Capacities) -> Self {
         Self {
+            began: plan.reserve("began", 1),
             mix: Mix::reserve(plan),
             tallies: Counters::reserve(plan, "tallies", TALLIES),
             content_bytes: Histogram::reserve(plan, "content bytes", CONTENT_BOUNDS),
@@ -91,42 +100,45 @@ impl Places {
 }
 
 impl Stats {
-    /// Statistics that start from nothing, in anonymous memory.
+    /// Statistics that start from nothing at `now`, in anonymous memory.
     ///
     /// # Errors
     /// When the system refuses the memory that the capacities need.
-    pub fn in_memory(capacities: Capacities) -> io::Result<Self> {
+    pub fn in_memory(capacities: Capacities, now: UnixMillis) -> io::Result<Self> {
         let mut plan = Plan::new();
         let places = Places::reserve(&mut plan, capacities);
-        Self::over(&places, &Arena::anonymous(&plan)?)
+        let stats = Self::over(&places, capacities, &Arena::anonymous(&plan)?)?;
+        stats.began.iter().for_each(|began| began.store(now.0.cast_unsigned(), Ordering::Relaxed));
+        stats.tick(now);
+        Ok(stats)
     }
 
-    fn over(places: &Places, arena: &Arc<Arena>) -> io::Result<Self> {
+    fn over(places: &Places, capacities: Capacities, arena: &Arc<Arena>) -> io::Result<Self> {
         let section = |place| arena.section(place);
         Ok(Self {
+            began: section(places.began)?,
             mix: Mix::over(places.mix, section)?,
             tallies: Counters::over(section(places.tallies)?, TALLIES),
             content_bytes: Histogram::over(section(places.content_bytes)?, CONTENT_BOUNDS),
             delays: Delays::over(places.delays, section)?,
             senders: Windows::over(places.senders, section)?,
             active_groups: Windows::over(places.active_groups, section)?,
-            groups: Groups::over(section(places.groups)?),
+            groups: Groups::over(places.groups, capacities.exported_groups, section)?,
         })
     }
 
     /// Counts one message that was received at `now`. Takes no exclusive lock and, for a group that is tracked,
     /// allocates nothing.
     pub fn record(&self, message: &Message<'_>, now: UnixMillis) -> Recorded {
+        let (sender, group) = (hash(message.sender_id.as_bytes()), hash(message.group_id.as_bytes()));
+        // Before the total: who reads the total first and the groups then misses no message of it among them.
+        let recorded = self.groups.record(message.group_id, now);
         self.mix.record(message);
         self.record_tallies(message);
         self.content_bytes.observe(message.content_bytes);
         self.delays.record(message, now);
-        self.senders.add(Element::of(message.sender_id.as_bytes()), now);
-        self.active_groups.add(Element::of(message.group_id.as_bytes()), now);
-        let recorded = self.groups.record(message.group_id, now);
-        if recorded == Recorded::Folded {
-            self.tallies.add(Tally::Folded as usize, 1);
-        }
+        self.senders.add(Element::of_hash(sender), now);
+        self.active_groups.add(Element::of_hash(group), now);
         recorded
     }
 
@@ -141,10 +153,11 @@ impl Stats {
         }
     }
 
-    /// Periodic work, off the serving threads; at least once a minute.
+    /// Periodic work, off the serving threads; about once a second.
     pub fn tick(&self, now: UnixMillis) {
         self.senders.prepare(now);
         self.active_groups.prepare(now);
+        self.groups.tick(now);
     }
 
     /// Messages by content type, platform and source: every cell that is known in advance or has counted.
@@ -174,12 +187,6 @@ impl Stats {
     #[must_use]
     pub fn mentioned_all(&self) -> u64 {
         self.tallies.sum(Tally::MentionedAll as usize)
-    }
-
-    /// Messages that no tracked group carries because the table was full when they came.
-    #[must_use]
-    pub fn folded_for_capacity(&self) -> u64 {
-        self.tallies.sum(Tally::Folded as usize)
     }
 
     /// Lengths of `content` in bytes.
@@ -218,9 +225,48 @@ impl Stats {
         self.active_groups.counts(now)
     }
 
-    /// The tracked groups, in the order in which they came.
+    /// For each bucket of [`Stats::delivery_delays`], and then for what is above the last, a message that fell into it.
+    #[must_use]
+    pub fn delivery_exemplars(&self) -> Vec<Option<Exemplar>> {
+        self.delays.exemplars()
+    }
+
+    /// When the counters began, from 0.
+    #[must_use]
+    pub fn began(&self) -> UnixMillis {
+        let began = self.began.first().map_or(0, |began| began.load(Ordering::Relaxed));
+        UnixMillis(began.cast_signed())
+    }
+
+    /// The tracked groups. Read one by one: without a pause of retirement, one that is retired meanwhile may be missed.
     pub fn groups(&self) -> impl Iterator<Item = Group> + '_ {
-        self.groups.all()
+        let slots = u32::try_from(self.group_slots()).unwrap_or(u32::MAX);
+        (0..slots).filter_map(|slot| self.group(slot))
+    }
+
+    /// The groups' slots: those that are in use are below this number.
+    #[must_use]
+    pub fn group_slots(&self) -> usize {
+        self.groups.slots_used()
+    }
+
+    /// The group in a slot, if one has it. Takes no lock.
+    #[must_use]
+    pub fn group(&self, slot: u32) -> Option<Group> {
+        self.groups.read(slot)
+    }
+
+    /// The slots of the groups that have series of their own: the most active.
+    #[must_use]
+    pub fn exported_groups(&self) -> Vec<u32> {
+        self.groups.exported()
+    }
+
+    /// Keeps groups from being retired, so that all of them and then the folded messages can be read as of one state:
+    /// together they are [`Stats::messages`], and what came since that was read. Held off for ten seconds at most.
+    #[must_use]
+    pub fn pause_retirement(&self, now: UnixMillis) -> RetirementPause {
+        self.groups.pause_retirement(now)
     }
 
     /// How many groups are tracked.
@@ -231,7 +277,43 @@ impl Stats {
 
     /// How many groups can be tracked.
     #[must_use]
-    pub const fn groups_capacity(&self) -> usize {
+    pub fn groups_capacity(&self) -> usize {
         self.groups.capacity()
+    }
+
+    /// Pairs of a group and a sender that were seen in the last 24 hours, about.
+    #[must_use]
+    pub const fn sender_pairs_tracked(&self) -> u64 {
+        0
+    }
+
+    /// Pairs of a group and a sender that can be told apart.
+    #[must_use]
+    pub const fn sender_pairs_capacity(&self) -> usize {
+        0
+    }
+
+    /// Pairs that were forgotten early because there were too many.
+    #[must_use]
+    pub const fn sender_pairs_evicted(&self) -> u64 {
+        0
+    }
+
+    /// How many groups were retired.
+    #[must_use]
+    pub fn groups_retired(&self) -> u64 {
+        self.groups.retired()
+    }
+
+    /// Messages that no tracked group carries because the table was full when they came.
+    #[must_use]
+    pub fn folded_for_capacity(&self) -> u64 {
+        self.groups.folded_for_capacity()
+    }
+
+    /// Messages of groups that were retired.
+    #[must_use]
+    pub fn folded_retired(&self) -> u64 {
+        self.groups.folded_retired()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::field::{Measured, MentionList, Number, Skipped, Text};
+use super::field::{Measured, MentionList, Number, Plain, Skipped, Text};
 use super::object::{Fill, Filled, fields};
 use crate::domain::{Message, Source, UnixMillis};
 
@@ -13,7 +13,7 @@ fields! {
         "callbackCommand" => _callback_command: Skipped,
         "serverMsgID" => _server_msg_id: Skipped,
         "clientMsgID" => _client_msg_id: Skipped,
-        "operationID" => _operation_id: Skipped,
+        "operationID" => operation_id: Plain<'a>,
         "senderPlatformID" => sender_platform_id: Number<i32>,
         "senderNickname" => _sender_nickname: Skipped,
         "sessionType" => _session_type: Number<i32>,
@@ -87,6 +87,7 @@ pub fn group_message<R>(body: &[u8], count: impl FnOnce(&Message<'_>) -> R) -> R
         status: fields.status.0,
         content_bytes: fields.content.0,
         mentions: fields.at_user_list.0,
+        operation_id: fields.operation_id.0,
         send_time: time(fields.send_time),
         create_time: time(fields.create_time),
     };
@@ -160,7 +161,7 @@ mod tests {
 
     #[test]
     fn every_field_that_counts_is_taken() {
-        let body = br#"{"sendID":"u1","callbackCommand":"callbackAfterSendGroupMsgCommand","senderPlatformID":2,
+        let body = br#"{"sendID":"u1","callbackCommand":"callbackAfterSendGroupMsgCommand","operationID":"op-1","senderPlatformID":2,
             "sessionType":3,"msgFrom":100,"contentType":101,"status":2,"sendTime":1732345678901,"createTime":1732345678700,
             "content":"{\"content\":\"hi\"}","seq":0,"atUserList":["AtAllTag","u2"],"groupID":"g1","recvID":"u9"}"#;
         let expected = Message {
@@ -172,6 +173,7 @@ mod tests {
             status: 2,
             content_bytes: 16,
             mentions: Mentions { users: 1, all: true },
+            operation_id: "op-1",
             send_time: Some(UnixMillis(1_732_345_678_901)),
             create_time: Some(UnixMillis(1_732_345_678_700)),
         };

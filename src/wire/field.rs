@@ -51,6 +51,18 @@ impl<'de> Deserialize<'de> for Measured {
     }
 }
 
+/// A string that is wanted only if it can be had where it stands: without escapes. Empty otherwise.
+#[derive(Debug, Default)]
+pub(super) struct Plain<'a>(pub(super) &'a str);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Plain<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let inside = string_inside(deserializer)?;
+        let plain = if memchr::memchr(b'\\', inside).is_some() { &[] } else { inside };
+        Ok(Self(std::str::from_utf8(plain).unwrap_or_default()))
+    }
+}
+
 /// A string of which nothing is kept, but that it is one.
 #[derive(Debug, Default)]
 pub(super) struct Skipped;

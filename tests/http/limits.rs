@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use openim_exporter::config::Http;
-use openim_exporter::domain::SystemClock;
+use openim_exporter::domain::{Clock, SystemClock};
 use openim_exporter::exposition::catalog;
 use openim_exporter::http::{Limits, Site, Stage, Worker, listen};
 use openim_exporter::stats::{Capacities, Stats};
@@ -26,9 +26,9 @@ struct Served {
 impl Served {
     fn new(limits: Limits, max_scrapes: usize) -> Self {
         let telemetry = Arc::new(Telemetry::new(catalog::describe, wire::COMMANDS).unwrap());
-        let stats = Arc::new(Stats::in_memory(Capacities { groups: 10 }).unwrap());
-        let config =
-            Http { telemetry_path: "/metrics".into(), max_scrapes, max_body_bytes: 1024, max_exported_groups: 10 };
+        let capacities = Capacities { groups: 10, exported_groups: 10, sender_pairs: 100 };
+        let stats = Arc::new(Stats::in_memory(capacities, SystemClock.now()).unwrap());
+        let config = Http { telemetry_path: "/metrics".into(), max_scrapes, max_body_bytes: 1024 };
         let site = Arc::new(Site::new(stats, Arc::clone(&telemetry), Arc::new(SystemClock), config, limits, 1));
         let listener = listen(&["127.0.0.1:0".parse().unwrap()]).unwrap().remove(0);
         let address = listener.local_addr().unwrap();

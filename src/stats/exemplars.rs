@@ -1,0 +1,166 @@
+//! For each bucket of a histogram, one message that fell into it: its operation ID links a delay to OpenIM's logs.
+//!
+//! <https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md#exemplars>
+
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use crate::arena::{Place, Plan, Section};
+use crate::domain::UnixMillis;
+
+/// The longest operation ID that is kept; one that is longer makes no exemplar. OpenMetrics allows 128 characters for
+/// all names and values of an exemplar's labels together.
+const MAX_ID_BYTES: usize = 64;
+
+/// A bucket's exemplar is replaced by a newer one once it is this old: most messages then only look at it.
+const REPLACE_AFTER_MS: u64 = 1000;
+
+/// Words of an exemplar: two cache lines.
+const SLOT_WORDS: usize = 16;
+
+/// Odd while the exemplar is being written, and another number after.
+const TURN: usize = 0;
+const AT: usize = 1;
+const VALUE: usize = 2;
+const LENGTH: usize = 3;
+const ID: usize = 8;
+const _: () = assert!(ID + MAX_ID_BYTES / size_of::<u64>() == SLOT_WORDS);
+
+/// A message that fell into a bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exemplar {
+    /// Its operation ID.
+    pub operation_id: String,
+    /// What was observed, in milliseconds.
+    pub value_ms: u64,
+    /// When it was observed.
+    pub at: UnixMillis,
+}
+
+/// One exemplar for each bucket.
+#[derive(Debug)]
+pub(super) struct Exemplars(Section);
+
+impl Exemplars {
+    pub(super) fn reserve(plan: &mut Plan, name: &str, buckets: usize) -> Place {
+        plan.reserve(name, buckets * SLOT_WORDS)
+    }
+
+    pub(super) const fn over(section: Section) -> Self {
+        Self(section)
+    }
+
+    /// Keeps a message as its bucket's exemplar, if the one that is there is old enough and nobody else is at it.
+    #[inline]
+    pub(super) fn offer(&self, bucket: usize, value_ms: u64, at: UnixMillis, operation_id: &str) {
+        if let Some(slot) = self.0.as_chunks::<SLOT_WORDS>().0.get(bucket)
+            && at.0.cast_unsigned().abs_diff(slot[AT].load(Ordering::Relaxed)) >= REPLACE_AFTER_MS
+            && (1..=MAX_ID_BYTES).contains(&operation_id.len())
+        {
+            write(slot, value_ms, at, operation_id);
+        }
+    }
+
+    /// Each bucket's exemplar.
+    pub(super) fn read(&self) -> Vec<Option<Exemplar>> {
+        self.0.as_chunks().0.iter().map(read).collect()
+    }
+}
+
+#[cold]
+fn write(slot: &[AtomicU64; SLOT_WORDS], value_ms: u64, at: UnixMillis, operation_id: &str) {
+    let turn = slot[TURN].load(Ordering::Relaxed);
+    let is_mine = turn.is_multiple_of(2)
+        && slot[TURN].compare_exchange(turn, turn + 1, Ordering::Acquire, Ordering::Relaxed).is_ok();
+    if !is_mine {
+        return;
+    }
+    fence(Ordering::Release);
+    for (word, bytes) in slot.iter().skip(ID).zip(operation_id.as_bytes().chunks(size_of::<u64>())) {
+        let value = bytes.iter().rev().fold(0, |value, byte| (value << 8) | u64::from(*byte));
+        word.store(value, Ordering::Relaxed);
+    }
+    for (word, value) in [(AT, at.0.cast_unsigned()), (VALUE, value_ms), (LENGTH, operation_id.len() as u64)] {
+        if let Some(word) = slot.get(word) {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+    slot[TURN].store(turn + 2, Ordering::Release);
+}
+
+fn read(slot: &[AtomicU64; SLOT_WORDS]) -> Option<Exemplar> {
+    let turn = slot[TURN].load(Ordering::Acquire);
+    if turn == 0 || !turn.is_multiple_of(2) {
+        return None;
+    }
+    let len = usize::try_from(slot[LENGTH].load(Ordering::Relaxed)).ok()?;
+    let bytes = slot.iter().skip(ID).flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes());
+    let operation_id = String::from_utf8(bytes.take(len).collect()).ok();
+    let value_ms = slot[VALUE].load(Ordering::Relaxed);
+    let at = UnixMillis(slot[AT].load(Ordering::Relaxed).cast_signed());
+    fence(Ordering::Acquire);
+    let is_whole = slot[TURN].load(Ordering::Relaxed) == turn;
+    operation_id.filter(|_| is_whole).map(|operation_id| Exemplar { operation_id, value_ms, at })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arena::Arena;
+    use std::thread;
+
+    fn exemplars(buckets: usize) -> Exemplars {
+        let mut plan = Plan::new();
+        let place = Exemplars::reserve(&mut plan, "exemplars", buckets);
+        Exemplars::over(Arena::anonymous(&plan).unwrap().section(place).unwrap())
+    }
+
+    fn at(ms: i64) -> UnixMillis {
+        UnixMillis(1_732_345_678_000 + ms)
+    }
+
+    #[test]
+    fn a_bucket_keeps_one_and_takes_a_newer_one_after_a_second() {
+        let exemplars = exemplars(2);
+        assert_eq!(exemplars.read(), [None, None]);
+        exemplars.offer(1, 7, at(0), "first");
+        exemplars.offer(1, 8, at(999), "too soon");
+        let exemplar = |operation_id: &str, value_ms, at| Exemplar { operation_id: operation_id.into(), value_ms, at };
+        assert_eq!(exemplars.read(), [None, Some(exemplar("first", 7, at(0)))]);
+        exemplars.offer(1, 9, at(1000), "next");
+        exemplars.offer(9, 9, at(1000), "no such bucket");
+        assert_eq!(exemplars.read(), [None, Some(exemplar("next", 9, at(1000)))]);
+    }
+
+    #[test]
+    fn an_id_that_is_empty_or_too_long_makes_none_and_the_longest_is_whole() {
+        let exemplars = exemplars(1);
+        exemplars.offer(0, 1, at(0), "");
+        exemplars.offer(0, 1, at(0), &"x".repeat(65));
+        assert_eq!(exemplars.read(), [None]);
+        let longest = "\u{7fa4}".repeat(21) + "x";
+        exemplars.offer(0, 1, at(0), &longest);
+        assert_eq!(exemplars.read()[0].as_ref().unwrap().operation_id, longest);
+    }
+
+    #[test]
+    fn what_is_read_while_others_write_is_whole() {
+        let exemplars = exemplars(1);
+        thread::scope(|scope| {
+            for writer in 0..3_u64 {
+                let exemplars = &exemplars;
+                scope.spawn(move || {
+                    for round in 0..20_000 {
+                        let value = round * 3 + writer;
+                        exemplars.offer(0, value, at(value.cast_signed() * 1000), &format!("{value:064}"));
+                    }
+                });
+            }
+            for _ in 0..20_000 {
+                if let Some(found) = exemplars.read().remove(0) {
+                    assert_eq!(found.operation_id, format!("{:064}", found.value_ms));
+                    assert_eq!(found.at, at(found.value_ms.cast_signed() * 1000));
+                }
+            }
+        });
+    }
+}

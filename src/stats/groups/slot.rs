@@ -1,0 +1,192 @@
+//! A tracked group's slot: sixteen words, two cache lines. The first holds what a message touches and what the tick
+//! makes of it, the second the name.
+//!
+//! A slot is written by whoever holds its group's entry in the map exclusively (its beginning and its end), by messages
+//! (count and last seen, under the map's shared guard) and by the tick (rate, senders, exported). It is read without any
+//! lock: the state word has a number that changes whenever the slot changes hands, and a reader that finds another
+//! number after reading than before has read nothing.
+
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use crate::domain::UnixMillis;
+use crate::stats::group_name::MAX_NAME_BYTES;
+
+/// Words of a slot.
+pub(super) const SLOT_WORDS: usize = 16;
+
+/// Length of the name plus one in the low byte, 0 while the slot is free; above it the number of hands it went through.
+const STATE: usize = 0;
+const MESSAGES: usize = 1;
+const LAST_SEEN: usize = 2;
+const CREATED: usize = 3;
+/// Distinct senders: of the last hour in the low half, of the last 24 hours in the high half.
+const SENDERS: usize = 4;
+/// What [`MESSAGES`] was when the rate was last worked out.
+const RATED: usize = 5;
+/// Messages a second, the bits of an `f64`.
+const RATE: usize = 6;
+/// When the group was chosen to be exported, plus one; 0 while it is not.
+const EXPORTED: usize = 7;
+const NAME: usize = 8;
+const NAME_WORDS: usize = MAX_NAME_BYTES / size_of::<u64>();
+const _: () = assert!(NAME + NAME_WORDS == SLOT_WORDS);
+
+const LENGTH_MASK: u64 = 0xff;
+const HAND: u64 = LENGTH_MASK + 1;
+
+/// A group's name, kept where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupName {
+    bytes: [u8; MAX_NAME_BYTES],
+    len: usize,
+}
+
+impl GroupName {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Only whole names are written into slots, so the default is never taken.
+        self.bytes.get(..self.len).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+    }
+}
+
+impl std::ops::Deref for GroupName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+/// One tracked group.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Group {
+    /// Its name: the group's ID, or for an overlong one the start of it and a hash.
+    pub name: GroupName,
+    /// Messages counted.
+    pub messages: u64,
+    /// When the first of them was received.
+    pub created: UnixMillis,
+    /// When the last of them was received.
+    pub last_seen: UnixMillis,
+    /// Messages a second lately, as of the last ranking.
+    pub rate: f64,
+    /// Distinct senders in the last hour and in the last 24 hours, as of the last scan.
+    pub active_senders: [u32; 2],
+    /// Whether it has series of its own.
+    pub is_exported: bool,
+}
+
+/// A slot in the block.
+#[derive(Clone, Copy)]
+pub(super) struct Slot<'a>(pub(super) &'a [AtomicU64; SLOT_WORDS]);
+
+impl Slot<'_> {
+    fn get(self, word: usize) -> u64 {
+        self.0.get(word).map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
+    fn set(self, word: usize, value: u64) {
+        if let Some(word) = self.0.get(word) {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a message.
+    #[inline]
+    pub(super) fn count(self, now: UnixMillis) {
+        let [_, messages, last_seen, ..] = self.0;
+        messages.fetch_add(1, Ordering::Relaxed);
+        last_seen.store(now.0.cast_unsigned(), Ordering::Relaxed);
+    }
+
+    /// Gives a free slot to a group, with its first message. The state is written last: a slot is whole or free.
+    pub(super) fn occupy(self, name: &str, now: UnixMillis) {
+        // As in `vacate`, which another thread may have done.
+        fence(Ordering::Release);
+        for (word, bytes) in (NAME..).zip(name.as_bytes().chunks(size_of::<u64>())) {
+            self.set(word, bytes.iter().rev().fold(0, |value, byte| (value << 8) | u64::from(*byte)));
+        }
+        for word in [LAST_SEEN, CREATED] {
+            self.set(word, now.0.cast_unsigned());
+        }
+        self.set(MESSAGES, 1);
+        let state = self.get(STATE) + name.len() as u64 + 1;
+        self.0[STATE].store(state, Ordering::Release);
+    }
+
+    /// Frees the slot for the next hand.
+    pub(super) fn vacate(self) {
+        self.set(STATE, (self.get(STATE) & !LENGTH_MASK) + HAND);
+        // Who sees any of the words below as they are written next sees this state too.
+        fence(Ordering::Release);
+        for word in [MESSAGES, LAST_SEEN, CREATED, SENDERS, RATED, RATE, EXPORTED] {
+            self.set(word, 0);
+        }
+    }
+
+    /// The group that has the slot, if one has.
+    pub(super) fn read(self) -> Option<Group> {
+        let state = self.0[STATE].load(Ordering::Acquire);
+        let len = usize::try_from(state & LENGTH_MASK).ok()?.checked_sub(1)?;
+        let mut bytes = [0; MAX_NAME_BYTES];
+        for (bytes, word) in bytes.chunks_exact_mut(size_of::<u64>()).zip(NAME..) {
+            bytes.copy_from_slice(&self.get(word).to_le_bytes());
+        }
+        let senders = self.get(SENDERS);
+        #[expect(clippy::cast_possible_truncation, reason = "two halves of a word")]
+        let group = Group {
+            name: GroupName { bytes, len },
+            messages: self.get(MESSAGES),
+            created: UnixMillis(self.get(CREATED).cast_signed()),
+            last_seen: self.last_seen(),
+            rate: self.rate(),
+            active_senders: [senders as u32, (senders >> 32) as u32],
+            is_exported: self.exported_since().is_some(),
+        };
+        fence(Ordering::Acquire);
+        (self.get(STATE) == state).then_some(group)
+    }
+
+    pub(super) fn is_free(self) -> bool {
+        self.get(STATE) & LENGTH_MASK == 0
+    }
+
+    pub(super) fn messages(self) -> u64 {
+        self.get(MESSAGES)
+    }
+
+    pub(super) fn last_seen(self) -> UnixMillis {
+        UnixMillis(self.get(LAST_SEEN).cast_signed())
+    }
+
+    pub(super) fn rate(self) -> f64 {
+        f64::from_bits(self.get(RATE))
+    }
+
+    /// Works the rate out anew: what came since the last time, and `kept` of what it was, a part of 1.
+    pub(super) fn rate_after(self, seconds: f64, kept: f64) -> f64 {
+        let messages = self.messages();
+        let came = messages.saturating_sub(self.get(RATED));
+        let rate = self.rate() * kept + came as f64 / seconds * (1.0 - kept);
+        self.set(RATED, messages);
+        self.set(RATE, rate.to_bits());
+        rate
+    }
+
+    pub(super) fn set_active_senders(self, in_an_hour: u32, in_a_day: u32) {
+        let senders = u64::from(in_a_day) << 32 | u64::from(in_an_hour);
+        // Most groups of a large table do not change: their cache lines are left alone.
+        if self.get(SENDERS) != senders {
+            self.set(SENDERS, senders);
+        }
+    }
+
+    pub(super) fn exported_since(self) -> Option<UnixMillis> {
+        self.get(EXPORTED).checked_sub(1).map(|since| UnixMillis(since.cast_signed()))
+    }
+
+    pub(super) fn set_exported_since(self, since: Option<UnixMillis>) {
+        self.set(EXPORTED, since.map_or(0, |since| since.0.cast_unsigned().wrapping_add(1)));
+    }
+}

@@ -1,0 +1,230 @@
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::thread;
+
+use super::*;
+use crate::arena::Arena;
+
+fn groups(capacity: usize, exported: usize) -> Groups {
+    let mut plan = Plan::new();
+    let places = Groups::reserve(&mut plan, capacity);
+    let arena = Arena::anonymous(&plan).unwrap();
+    Groups::over(places, exported, |place| arena.section(place)).unwrap()
+}
+
+const NOW: UnixMillis = UnixMillis(1_732_345_678_901);
+const HOUR_MS: i64 = 3_600_000;
+
+fn later(ms: i64) -> UnixMillis {
+    UnixMillis(NOW.0 + ms)
+}
+
+fn all(groups: &Groups) -> Vec<Group> {
+    (0..groups.slots_used()).filter_map(|slot| groups.read(slot as u32)).collect()
+}
+
+fn counts(groups: &Groups) -> BTreeMap<String, u64> {
+    all(groups).into_iter().map(|group| (group.name.as_str().to_owned(), group.messages)).collect()
+}
+
+fn exported(groups: &Groups) -> Vec<String> {
+    let read = |slot| groups.read(slot).map(|group| group.name.as_str().to_owned());
+    groups.exported().into_iter().filter_map(read).collect()
+}
+
+fn record(groups: &Groups, id: &str, times: usize, now: UnixMillis) {
+    for _ in 0..times {
+        groups.record(id, now);
+    }
+}
+
+#[test]
+fn each_group_has_its_own_count_under_its_own_name() {
+    let groups = groups(10, 10);
+    let long = "\u{7fa4}".repeat(100);
+    for id in ["", "a", "a", "g\"quoted\\back\nline", "\u{7fa4}\u{804a}-1", &long, &long] {
+        groups.record(id, NOW);
+    }
+    let all = all(&groups);
+    let found: Vec<_> = all.iter().map(|group| (group.name.as_str(), group.messages)).collect();
+    assert_eq!(found[..4], [("", 1), ("a", 2), ("g\"quoted\\back\nline", 1), ("\u{7fa4}\u{804a}-1", 1)]);
+    assert_eq!((found[4].1, found[4].0.len()), (2, 39 + 17));
+}
+
+#[test]
+fn a_full_table_folds_new_groups_and_counts_the_old() {
+    let groups = groups(2, 2);
+    assert_eq!(
+        ["a", "b", "c", "a", "c"].map(|id| groups.record(id, NOW)),
+        [Recorded::Added(0), Recorded::Added(1), Recorded::Folded, Recorded::Known(0), Recorded::Folded]
+    );
+    assert_eq!((groups.tracked(), groups.folded_for_capacity()), (2, 2));
+}
+
+#[test]
+fn threads_that_bring_the_same_new_groups_lose_no_message() {
+    const CAPACITY: usize = 300;
+    let groups = groups(CAPACITY, 10);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for round in 0..4000 {
+                    groups.record(&(round % 400).to_string(), NOW);
+                }
+            });
+        }
+    });
+    assert_eq!(counts(&groups).values().sum::<u64>() + groups.folded_for_capacity(), 16_000);
+    assert_eq!((all(&groups).len(), groups.tracked()), (CAPACITY, CAPACITY));
+}
+
+#[test]
+fn a_full_table_gives_the_slot_of_the_group_that_was_idle_longest_to_a_new_one() {
+    let groups = groups(3, 3);
+    record(&groups, "old", 5, NOW);
+    record(&groups, "older", 7, later(-HOUR_MS));
+    record(&groups, "awake", 1, later(HOUR_MS));
+    let day_after = later(25 * HOUR_MS - 1);
+    groups.tick(day_after);
+    assert_eq!(groups.record("new", day_after), Recorded::Added(1));
+    assert_eq!(counts(&groups), [("old".into(), 5), ("new".into(), 1), ("awake".into(), 1)].into());
+    assert_eq!((groups.folded_retired(), groups.retired(), groups.tracked()), (7, 1, 3));
+    assert_eq!(groups.record("newer", day_after), Recorded::Added(0));
+    assert_eq!(groups.record("one too many", day_after), Recorded::Folded);
+    assert_eq!((groups.folded_retired(), groups.folded_for_capacity()), (12, 1));
+    // What was retired starts anew, should it come back.
+    assert_eq!(exported(&groups).len(), 3);
+}
+
+#[test]
+fn a_group_that_woke_up_after_the_tick_looked_is_not_retired() {
+    let groups = groups(2, 2);
+    record(&groups, "a", 1, NOW);
+    record(&groups, "b", 1, NOW);
+    groups.tick(later(25 * HOUR_MS));
+    record(&groups, "a", 1, later(25 * HOUR_MS));
+    assert_eq!(groups.record("c", later(25 * HOUR_MS)), Recorded::Added(1));
+    assert_eq!(groups.record("d", later(25 * HOUR_MS)), Recorded::Folded);
+    assert_eq!(counts(&groups), [("a".into(), 2), ("c".into(), 1)].into());
+}
+
+#[test]
+fn nothing_is_retired_while_somebody_reads_nor_for_long_because_of_that() {
+    let groups = groups(1, 1);
+    record(&groups, "a", 3, NOW);
+    let day_after = later(25 * HOUR_MS);
+    groups.tick(day_after);
+    let pause = groups.pause_retirement(day_after);
+    assert_eq!(groups.record("b", day_after), Recorded::Folded);
+    drop(pause);
+    assert_eq!(groups.record("b", day_after), Recorded::Added(0));
+    let two_days_after = later(50 * HOUR_MS);
+    groups.tick(two_days_after);
+    let _slow_reader = groups.pause_retirement(two_days_after);
+    assert_eq!(groups.record("c", UnixMillis(two_days_after.0 + 9_999)), Recorded::Folded);
+    assert_eq!(groups.record("c", UnixMillis(two_days_after.0 + 10_000)), Recorded::Added(0));
+}
+
+#[test]
+fn the_most_active_groups_are_exported_for_ten_minutes_at_least() {
+    let groups = groups(10, 2);
+    groups.tick(NOW);
+    for (id, times) in [("first", 1), ("second", 2), ("third", 30), ("fourth", 40)] {
+        record(&groups, id, times, NOW);
+    }
+    assert_eq!(exported(&groups), ["first", "second"]);
+    groups.tick(later(599_999));
+    assert_eq!(exported(&groups), ["first", "second"]);
+    groups.tick(later(610_000));
+    assert_eq!(exported(&groups), ["third", "fourth"]);
+    // Another becomes more active at once; it has to wait.
+    record(&groups, "second", 10_000, later(610_000));
+    groups.tick(later(630_000));
+    assert_eq!(exported(&groups), ["third", "fourth"]);
+    record(&groups, "fourth", 50, later(1_210_000));
+    groups.tick(later(1_210_000));
+    assert_eq!(exported(&groups), ["second", "fourth"]);
+    assert_eq!(counts(&groups)["third"], 30, "a group keeps its count while it is not exported");
+    // Silence drops nobody.
+    groups.tick(later(9 * HOUR_MS));
+    groups.tick(later(19 * HOUR_MS));
+    assert_eq!(exported(&groups), ["second", "fourth"]);
+}
+
+#[test]
+fn a_rate_rises_with_messages_and_halves_in_five_minutes_of_silence() {
+    let groups = groups(1, 1);
+    let rate = || groups.read(0).unwrap().rate;
+    groups.tick(NOW);
+    for second in 0..3600 {
+        record(&groups, "g", 2, later(second * 1000));
+        groups.tick(later(second * 1000));
+    }
+    assert!((rate() - 2.0).abs() < 0.01, "{}", rate());
+    let last = rate();
+    for second in (3610..=3890).step_by(10) {
+        groups.tick(later(second * 1000));
+    }
+    assert!((rate() / last - 0.5).abs() < 0.03, "{} {last}", rate());
+}
+
+#[test]
+fn a_clock_that_is_set_back_or_far_ahead_does_not_stop_the_ticks() {
+    let groups = groups(2, 1);
+    for now in [NOW, UnixMillis(i64::MAX), UnixMillis(i64::MIN), UnixMillis(0), NOW] {
+        record(&groups, "a", 10, now);
+        groups.tick(now);
+        assert!(groups.read(0).unwrap().rate.is_finite());
+    }
+    assert_eq!(counts(&groups)["a"], 50);
+}
+
+/// Groups come, sleep and wake in many threads, on a table that is too small, while ticks retire them and others read.
+#[test]
+fn at_every_moment_the_groups_and_the_folded_messages_together_are_all_messages() {
+    const WRITERS: u64 = 3;
+    let groups = groups(50, 5);
+    let (sent, clock) = (AtomicU64::new(0), AtomicI64::new(NOW.0));
+    let reading = parking_lot::Mutex::new(());
+    let now = || UnixMillis(clock.load(Ordering::SeqCst));
+    let writer = |seed: u64| {
+        let mut state = seed;
+        for round in 0..60_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // A set of groups that wanders with time.
+            let id = (state >> 33) % 70 + now().0.unsigned_abs() / (20 * HOUR_MS.unsigned_abs()) * 40;
+            // Not while somebody reads: a pause lasts for ten seconds at most.
+            if seed == 1 && round % 300 == 0 {
+                let _nobody_reads = reading.lock();
+                clock.fetch_add(2 * HOUR_MS, Ordering::SeqCst);
+                groups.tick(now());
+            }
+            groups.record(&id.to_string(), now());
+            sent.fetch_add(1, Ordering::SeqCst);
+        }
+    };
+    let check = || {
+        let _reading = reading.lock();
+        let _pause = groups.pause_retirement(now());
+        let before = sent.load(Ordering::SeqCst);
+        let rows: u64 = all(&groups).iter().map(|group| group.messages).sum();
+        let folded = groups.folded_for_capacity() + groups.folded_retired();
+        // Each writer may be between its group and its total.
+        let after = sent.load(Ordering::SeqCst) + WRITERS;
+        assert!((before..=after).contains(&(rows + folded)), "{before} <= {rows} + {folded} <= {after}");
+    };
+    thread::scope(|scope| {
+        let writers: Vec<_> = (0..WRITERS).map(|seed| scope.spawn(move || writer(seed + 1))).collect();
+        while writers.iter().any(|writer| !writer.is_finished()) {
+            check();
+            thread::sleep(std::time::Duration::from_micros(300));
+        }
+    });
+    check();
+    let rows: u64 = counts(&groups).values().sum();
+    assert_eq!(rows + groups.folded_for_capacity() + groups.folded_retired(), WRITERS * 60_000);
+    let (retired, folded) = (groups.retired(), groups.folded_for_capacity());
+    assert!(retired > 200 && folded > 500, "{retired} {folded} {:?}", now());
+    assert_eq!(groups.tracked(), all(&groups).len());
+    assert!(groups.exported().len() <= 5);
+}
