@@ -20,7 +20,7 @@ fn later(ms: i64) -> UnixMillis {
 }
 
 fn all(groups: &Groups) -> Vec<Group> {
-    (0..groups.slots_used()).filter_map(|slot| groups.read(slot as u32)).collect()
+    (0..).take(groups.slots_used()).filter_map(|slot| groups.read(slot)).collect()
 }
 
 fn counts(groups: &Groups) -> BTreeMap<String, u64> {
