@@ -115,9 +115,8 @@ fn serve_until_told(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), E
     let (stage, stages) = watch::channel(Stage::Serve);
     let workers = {
         let listeners = listen(&config.listen)?;
-        let workers = Worker::all(&site, &listeners, &stages)?;
         announce(&listeners, telemetry, threads)?;
-        spawn(workers)?
+        spawn(Worker::all(&site, listeners, &stages))?
     };
 
     let one_ended = || workers.iter().any(JoinHandle::is_finished);

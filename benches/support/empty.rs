@@ -3,6 +3,8 @@
 use std::convert::Infallible;
 use std::io::Write;
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -11,14 +13,17 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use openim_exporter::http::FILL;
 use openim_exporter::wire::SUCCESS;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 
 /// How an empty server uses the machine's cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layout {
     /// tokio's default: one runtime of many threads, between which tasks move.
     Default,
-    /// The exporter's: a runtime of one thread for each core, all accepting from one socket.
+    /// The exporter's: a runtime of one thread for each core, filled one after the other.
     Ours,
 }
 
@@ -41,15 +46,51 @@ pub(crate) fn serve(layout: &str) -> std::io::Result<()> {
         return runtime.block_on(accept(listener));
     }
     let cores = std::thread::available_parallelism()?.get();
-    std::thread::scope(|scope| {
-        for _ in 0..cores {
-            let listener = listener.try_clone()?;
-            scope.spawn(move || {
-                tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(accept(listener))
-            });
+    let threads: Vec<_> = (0..cores).map(|_| Thread::start()).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    runtime.block_on(spread(listener, &threads))
+}
+
+/// A thread that serves the connections that it is given.
+struct Thread {
+    arrivals: mpsc::UnboundedSender<std::net::TcpStream>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Thread {
+    fn start() -> Self {
+        let (arrivals, mut arriving) = mpsc::unbounded_channel();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let open = Arc::clone(&connections);
+        std::thread::spawn(move || {
+            tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(async {
+                while let Some(stream) = arriving.recv().await {
+                    let stream = TcpStream::from_std(stream)?;
+                    let open = Arc::clone(&open);
+                    tokio::spawn(async move {
+                        let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+                        open.fetch_sub(1, Ordering::Relaxed);
+                    });
+                }
+                std::io::Result::Ok(())
+            })
+        });
+        Self { arrivals, connections }
+    }
+}
+
+/// Accepts for all threads, and fills them as the exporter does.
+async fn spread(listener: TcpListener, threads: &[Thread]) -> std::io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    loop {
+        let stream = listener.accept().await?.0.into_std()?;
+        let open = |thread: &&Thread| thread.connections.load(Ordering::Relaxed);
+        let free = threads.iter().find(|thread| open(thread) < FILL);
+        if let Some(thread) = free.or_else(|| threads.iter().min_by_key(open)) {
+            thread.connections.fetch_add(1, Ordering::Relaxed);
+            let _ = thread.arrivals.send(stream);
         }
-        Ok(())
-    })
+    }
 }
 
 async fn accept(listener: TcpListener) -> std::io::Result<()> {

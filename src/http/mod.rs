@@ -1,6 +1,6 @@
 //! HTTP: connections, their limits, and what is answered to whom.
 //!
-//! Each serving thread has a runtime of its own (`worker`) and all of them accept from the same listening sockets. A
+//! Each serving thread has a runtime of its own (`worker`); the first accepts for all, and fills them one after the other. A
 //! connection (`connection`) is hyper's, over a stream that keeps note of how far the exchange is (`progress`,
 //! `stream`); a sweep of the site's looks at those notes a few times a second and ends what takes too long, so that no
 //! request needs a timer.
@@ -20,4 +20,4 @@ mod worker;
 
 pub use listen::listen;
 pub use site::{Limits, Site};
-pub use worker::{Outcome, Stage, Worker};
+pub use worker::{FILL, Outcome, Stage, Worker};

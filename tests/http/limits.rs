@@ -30,10 +30,10 @@ impl Served {
         let stats = Arc::new(Stats::in_memory(capacities, SystemClock.now()).unwrap());
         let config = Http { telemetry_path: "/metrics".into(), max_scrapes, max_body_bytes: 1024 };
         let site = Arc::new(Site::new(stats, Arc::clone(&telemetry), Arc::new(SystemClock), config, limits, 1));
-        let listener = listen(&["127.0.0.1:0".parse().unwrap()]).unwrap().remove(0);
-        let address = listener.local_addr().unwrap();
+        let listeners = listen(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+        let address = listeners[0].local_addr().unwrap();
         let (stage, stages) = watch::channel(Stage::Serve);
-        let worker = Worker::all(&site, &[listener], &stages).unwrap().remove(0);
+        let worker = Worker::all(&site, listeners, &stages).remove(0);
         thread::spawn(move || worker.run());
         thread::spawn(move || {
             while *stages.borrow() != Stage::End {
