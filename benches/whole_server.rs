@@ -36,7 +36,7 @@ struct Server {
 impl Server {
     fn exporter() -> Result<Self, Failure> {
         let mut process = Command::new(env!("CARGO_BIN_EXE_openim-exporter"))
-            .args(["--web.listen-address", "127.0.0.1:0"])
+            .args(["--web.listen-address", "127.0.0.1:0", "--storage.path", ""])
             .stderr(Stdio::piped())
             .spawn()?;
         let mut log = BufReader::new(process.stderr.take().ok_or("no log")?);

@@ -11,6 +11,7 @@ use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::arena::{self, BootId};
 use crate::config::simulate::Simulate;
 use crate::config::{self, Command, Config, Rejected};
 use crate::domain::{Clock, SystemClock};
@@ -37,6 +38,8 @@ const USAGE: u8 = 2;
 enum Error {
     #[error("{0}")]
     Io(#[from] io::Error),
+    #[error("{0}")]
+    State(#[from] arena::Error),
     #[error("the metrics cannot be registered: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("a serving thread panicked")]
@@ -103,7 +106,7 @@ fn serve(config: &Config) -> ExitCode {
 /// Opens the state, builds the site, serves and ticks until a signal, drains, closes.
 fn serve_until_told(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let stats = Arc::new(Stats::in_memory(capacities(&config.stats), clock.now())?);
+    let stats = Arc::new(open_state(config, clock.as_ref(), telemetry)?);
     // Before the first connection can be accepted: from then on, a signal must not end the process just like that.
     let mut told = Told::to_end()?;
 
@@ -133,8 +136,40 @@ fn serve_until_told(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), E
     }
     stage.send_replace(Stage::End);
     telemetry.drained(join(workers)?);
+    // Nobody counts any more.
+    stats.close()?;
     telemetry.stopped(stats.messages());
     Ok(())
+}
+
+/// Opens the state that the configuration names, or makes one in memory.
+fn open_state(config: &Config, clock: &dyn Clock, telemetry: &Telemetry) -> Result<Stats, Error> {
+    let (capacities, now) = (capacities(&config.stats), clock.now());
+    let Some(path) = &config.storage else {
+        telemetry.state_in_memory();
+        return Ok(Stats::in_memory(capacities, now)?);
+    };
+    let begin = Instant::now();
+    let (stats, start) = Stats::open(path, capacities, boot_id(), now)?;
+    if let Some((aside, damage)) = &start.set_aside {
+        telemetry.state_set_aside(aside, damage);
+    }
+    if let Some(before) = start.carried_from {
+        telemetry
+            .state_carried_over((before.groups, before.sender_pairs), (capacities.groups, capacities.sender_pairs));
+    }
+    telemetry.state_opened(path, start.outcome.name(), stats.messages(), begin.elapsed());
+    Ok(stats)
+}
+
+/// The kernel's name for the time since the machine was switched on: as long as it is the same, the kernel has every
+/// page that a process of before has written. <https://docs.kernel.org/admin-guide/sysctl/kernel.html#random>
+fn boot_id() -> BootId {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let digits: String = id.chars().filter(char::is_ascii_hexdigit).collect();
+    let (high, low) = digits.split_at_checked(16)?;
+    let half = |digits: &str| u64::from_str_radix(digits, 16).ok();
+    Some([half(high)?, half(low)?])
 }
 
 const fn capacities(config: &config::Stats) -> Capacities {

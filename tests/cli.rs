@@ -60,7 +60,6 @@ fn a_value_that_cannot_be_used_ends_with_2_and_names_the_flag_and_the_way_out() 
         ("--web.max-requests", "0", "at least 1"),
         ("--callback.max-body-bytes", "1XB", "1MiB"),
         ("--callback.max-body-bytes", "0", "from 1"),
-        ("--storage.path", "data/", "leave the flag out"),
         ("--groups.max-tracked", "0", "N"),
         ("--groups.max-tracked", "999999999", "100000000"),
         ("--groups.max-exported", "100001", "--groups.max-tracked"),
@@ -200,28 +199,28 @@ fn the_log_is_logfmt_and_tells_of_the_start_the_first_refusal_and_the_end() {
         assert!(logfmt_value(line, "message").is_some(), "{line}");
     }
     let messages: Vec<_> = log.iter().map(|line| logfmt_value(line, "message").unwrap()).collect();
-    assert_eq!(messages.len(), 4, "{log:#?}");
-    assert_eq!((messages[0], messages[3]), ("serving", "stopped"));
-    assert_eq!(logfmt_value(&log[0], "version"), Some(env!("CARGO_PKG_VERSION")));
     // Three refusals for one reason are one line.
-    assert_eq!(logfmt_value(&log[1], "reason"), Some("malformed_json"));
-    assert!(messages[1].starts_with("request refused") && messages[2].starts_with("draining"), "{log:#?}");
-    assert_eq!((logfmt_value(&log[3], "messages"), logfmt_value(&log[3], "callbacks")), (Some("1"), Some("1")));
+    let begins = ["the state is kept in memory", "serving", "request refused", "draining", "stopped"];
+    assert_eq!(messages.len(), begins.len(), "{log:#?}");
+    assert!(messages.iter().zip(begins).all(|(message, begin)| message.starts_with(begin)), "{log:#?}");
+    assert_eq!(logfmt_value(&log[1], "version"), Some(env!("CARGO_PKG_VERSION")));
+    assert_eq!(logfmt_value(&log[2], "reason"), Some("malformed_json"));
+    assert_eq!((logfmt_value(&log[4], "messages"), logfmt_value(&log[4], "callbacks")), (Some("1"), Some("1")));
 }
 
 #[test]
 fn the_log_as_json_is_one_object_a_line() {
     let log = whole_log(&["--log.format", "json"]);
     let objects: Vec<serde_json::Value> = log.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(objects.len(), 4, "{log:#?}");
+    assert_eq!(objects.len(), 5, "{log:#?}");
     for object in &objects {
         assert!(
             object["timestamp"].is_string() && object["level"].is_string() && object["message"].is_string(),
             "{object}"
         );
     }
-    assert_eq!((&objects[0]["message"], &objects[3]["message"]), (&"serving".into(), &"stopped".into()));
-    assert_eq!((&objects[3]["messages"], &objects[1]["reason"]), (&1.into(), &"malformed_json".into()));
+    assert_eq!((&objects[1]["message"], &objects[4]["message"]), (&"serving".into(), &"stopped".into()));
+    assert_eq!((&objects[4]["messages"], &objects[2]["reason"]), (&1.into(), &"malformed_json".into()));
 }
 
 #[test]

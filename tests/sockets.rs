@@ -15,6 +15,7 @@ const ACCEPT_FAILURES: &str = "openim_exporter_accept_failures_total";
 fn limited(limit: &str) -> Command {
     let exporter = command(&["--web.listen-address", "127.0.0.1:0"]);
     let mut shell = Command::new("sh");
+    shell.env("OPENIM_EXPORTER_STORAGE_PATH", "");
     shell.args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\"")]);
     shell.arg(exporter.get_program()).args(exporter.get_args());
     shell

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// Words in the header. One page, so that the first section starts on one.
-const HEADER_WORDS: usize = 512;
+pub(super) const HEADER_WORDS: usize = 512;
 
 /// Sections start on a multiple of this many words (128 bytes): two cache lines, which processors fetch as a pair.
 const ALIGNMENT_WORDS: usize = 16;

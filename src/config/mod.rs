@@ -5,6 +5,7 @@ pub mod simulate;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
@@ -31,6 +32,8 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// What `http` needs to know.
     pub http: Http,
+    /// The directory of the state; `None` keeps it in memory.
+    pub storage: Option<PathBuf>,
     /// How large `stats` may become.
     pub stats: Stats,
     /// What goes into the log, and how.

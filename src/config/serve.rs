@@ -1,8 +1,10 @@
 //! The exporter's flags.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
@@ -59,11 +61,12 @@ pub struct ServeFlags {
     )]
     max_body_bytes: String,
 
-    /// Directory of the state; this version keeps it in memory only, so it must be empty
+    /// Directory of the state, made if it is missing: what is counted outlives the process in it
     ///
-    /// The counters start from 0 at every start, which Prometheus takes for what it is: a counter reset.
-    #[arg(long = "storage.path", value_name = "DIR", env = "OPENIM_EXPORTER_STORAGE_PATH", default_value = "")]
-    storage_path: String,
+    /// Empty keeps the state in memory: the counters then start from 0 at every start, which Prometheus takes for what it
+    /// is, a counter reset, but the windows of active senders and groups start empty too.
+    #[arg(long = "storage.path", value_name = "DIR", env = "OPENIM_EXPORTER_STORAGE_PATH", default_value = "data/")]
+    storage_path: OsString,
 
     /// Groups that are counted one by one; the messages of further groups are counted as folded
     #[arg(
@@ -128,7 +131,6 @@ impl ServeFlags {
     pub(super) fn check(self) -> Result<Config, Error> {
         let listen = self.listen.iter().map(|address| addresses(address)).collect::<Result<Vec<_>, _>>()?.concat();
         check_path(&self.telemetry_path)?;
-        check_storage(&self.storage_path)?;
         check_groups(self.max_tracked, self.max_exported)?;
         check_pairs(self.max_pairs)?;
         check_scrapes(self.max_requests)?;
@@ -139,6 +141,7 @@ impl ServeFlags {
                 max_scrapes: self.max_requests,
                 max_body_bytes: bytes(&self.max_body_bytes)?,
             },
+            storage: Some(PathBuf::from(self.storage_path)).filter(|path| !path.as_os_str().is_empty()),
             stats: Stats {
                 max_tracked_groups: self.max_tracked,
                 max_exported_groups: self.max_exported,
@@ -173,7 +176,10 @@ impl Config {
         line("web.telemetry-path", &self.http.telemetry_path);
         line("web.max-requests", &self.http.max_scrapes);
         line("callback.max-body-bytes", &self.http.max_body_bytes);
-        line("storage.path", &"(in memory)");
+        match &self.storage {
+            Some(path) => line("storage.path", &path.display()),
+            None => line("storage.path", &"(in memory)"),
+        }
         line("groups.max-tracked", &self.stats.max_tracked_groups);
         line("groups.max-exported", &self.stats.max_exported_groups);
         line("senders.max-tracked", &self.stats.max_sender_pairs);
@@ -216,15 +222,6 @@ fn check_path(path: &str) -> Result<(), Error> {
         ));
     }
     Ok(())
-}
-
-fn check_storage(path: &str) -> Result<(), Error> {
-    if path.is_empty() {
-        return Ok(());
-    }
-    let problem = "this version keeps the state in memory only and would lose what you expect it to keep; \
-        leave the flag out until a version that has the state's file";
-    Err(refused("storage.path", path, problem))
 }
 
 fn check_scrapes(max_requests: usize) -> Result<(), Error> {
@@ -294,6 +291,7 @@ mod tests {
         let config = config(&[]).unwrap();
         assert_eq!(config.listen, ["0.0.0.0:10006".parse().unwrap()]);
         assert_eq!(config.http.telemetry_path, "/metrics");
+        assert_eq!(config.storage, Some("data/".into()));
         assert_eq!((config.http.max_scrapes, config.http.max_body_bytes), (40, 1 << 20));
         assert_eq!((config.stats.max_tracked_groups.get(), config.stats.max_exported_groups), (100_000, 1000));
         assert_eq!(config.stats.max_sender_pairs, 1_000_000);
@@ -327,7 +325,6 @@ mod tests {
             (["--callback.max-body-bytes", "0"], "1MiB"),
             (["--callback.max-body-bytes", "lots"], "1MiB"),
             (["--callback.max-body-bytes", "99999999999999999999GiB"], "1MiB"),
-            (["--storage.path", "data/"], "in memory only"),
             (["--groups.max-tracked", "0"], "groups.max-tracked"),
             (["--groups.max-tracked", "100000001"], "100000000"),
             (["--groups.max-exported", "100001"], "--groups.max-tracked"),
@@ -340,6 +337,12 @@ mod tests {
             assert!(error.contains(flags[0]), "{flags:?}: {error}");
             assert!(error.contains(way_out), "{flags:?}: {error}");
         }
+    }
+
+    #[test]
+    fn an_empty_storage_path_means_memory() {
+        assert_eq!(config(&["--storage.path", ""]).unwrap().storage, None);
+        assert_eq!(config(&["--storage.path", "/var/lib/x"]).unwrap().storage, Some("/var/lib/x".into()));
     }
 
     #[test]

@@ -88,6 +88,8 @@ catalog! {
     GROUPS_CAPACITY = Gauge "openim_exporter_groups_capacity" "" [];
     /// Groups that have a series of their own.
     GROUPS_EXPORTED = Gauge "openim_exporter_groups_exported" "" [];
+    /// How the counters began at the start: 1 on the one that happened.
+    STATE_START = Gauge "openim_exporter_state_start" "" ["outcome"];
     /// Connections that could not be accepted: the limit of open files is too low.
     ACCEPT_FAILURES = Counter "openim_exporter_accept_failures_total" "" [];
     /// Build information; always 1.

@@ -6,7 +6,7 @@ use super::catalog;
 use super::text::TextWriter;
 use crate::domain::UnixMillis;
 use crate::domain::codes::{OTHER, STATUSES};
-use crate::stats::{ClockError, Stats, WINDOWS};
+use crate::stats::{ClockError, Outcome, Stats, WINDOWS};
 use crate::telemetry::Telemetry;
 
 /// The content type of what [`scrape`] writes.
@@ -36,6 +36,7 @@ pub fn scrape(from: &Scrape<'_>, out: &mut Vec<u8>) -> prometheus::Result<usize>
     groups(from, &mut writer);
     sizes_and_delays(from.stats, &mut writer);
     windows(from, &mut writer);
+    state(from.stats, &mut writer);
     let series = writer.series();
     let own = from.telemetry.gather();
     TextEncoder::new().encode(&own, out)?;
@@ -67,6 +68,13 @@ fn groups(from: &Scrape<'_>, writer: &mut TextWriter<'_>) {
     writer.family(&catalog::GROUPS_TRACKED).sample([], from.stats.groups_tracked() as u64);
     writer.family(&catalog::GROUPS_CAPACITY).sample([], from.stats.groups_capacity() as u64);
     writer.family(&catalog::GROUPS_EXPORTED).sample([], exported);
+}
+
+fn state(stats: &Stats, writer: &mut TextWriter<'_>) {
+    let mut family = writer.family(&catalog::STATE_START);
+    for outcome in Outcome::ALL {
+        family.sample([outcome.name()], u64::from(outcome == stats.outcome()));
+    }
 }
 
 fn sizes_and_delays(stats: &Stats, writer: &mut TextWriter<'_>) {

@@ -44,6 +44,19 @@ impl Counters {
         }
     }
 
+    /// Sets one counter. Nobody may add to it meanwhile.
+    pub(crate) fn set_sum(&self, index: usize, value: u64) {
+        let lanes = self.words.iter().skip(index).step_by(self.stride);
+        for (lane, word) in lanes.enumerate() {
+            word.store(if lane == 0 { value } else { 0 }, Ordering::Relaxed);
+        }
+    }
+
+    /// The section that holds the row.
+    pub(crate) const fn section(&self) -> &Section {
+        &self.words
+    }
+
     /// One counter's value.
     pub(crate) fn sum(&self, index: usize) -> u64 {
         self.words.iter().skip(index).step_by(self.stride).map(|word| word.load(Ordering::Relaxed)).sum()

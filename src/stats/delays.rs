@@ -97,6 +97,16 @@ impl Delays {
         None
     }
 
+    /// Everything, exemplars included: they illustrate counts.
+    pub(super) fn sections(&self) -> [&Section; 4] {
+        [self.delivery.section(), self.submit.section(), self.errors.section(), self.exemplars.section()]
+    }
+
+    /// Makes a stored block's exemplars usable again.
+    pub(super) fn restore(&self) {
+        self.exemplars.restore();
+    }
+
     /// Of the delivery delay's buckets.
     pub(super) fn exemplars(&self) -> Vec<Option<Exemplar>> {
         self.exemplars.read()

@@ -60,6 +60,19 @@ impl Exemplars {
         }
     }
 
+    pub(super) const fn section(&self) -> &Section {
+        &self.0
+    }
+
+    /// Drops an exemplar that was being written when the process ended.
+    pub(super) fn restore(&self) {
+        for slot in self.0.as_chunks::<SLOT_WORDS>().0 {
+            if !slot[TURN].load(Ordering::Relaxed).is_multiple_of(2) {
+                slot.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+            }
+        }
+    }
+
     /// Each bucket's exemplar.
     pub(super) fn read(&self) -> Vec<Option<Exemplar>> {
         self.0.as_chunks().0.iter().map(read).collect()

@@ -7,14 +7,16 @@
 mod exported;
 mod idle;
 mod slot;
+mod stored;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering, compiler_fence};
 
 use compact_str::CompactString;
 use dashmap::{DashMap, Entry};
 use foldhash::fast::RandomState;
+use parking_lot::Mutex;
 
 use super::counters::Counters;
 use super::group_name::with_name;
@@ -60,11 +62,14 @@ enum Tally {
 
 const TALLIES: usize = Tally::Retired as usize + 1;
 
+const JOURNAL_WORDS: usize = 2;
+
 /// Where [`Groups`] lies in the block.
 #[derive(Clone, Copy)]
 pub(super) struct Places {
     slots: Place,
     tallies: Place,
+    journal: Place,
 }
 
 /// The tracked groups.
@@ -72,6 +77,11 @@ pub(super) struct Places {
 pub(super) struct Groups {
     slots: Section,
     tallies: Counters,
+    /// While a group is being retired: its slot plus one, and what its messages will make of the folded ones. Should the
+    /// process end in the middle, the next one ends what was begun.
+    journal: Section,
+    /// Held while a group is being retired: there is one journal.
+    retiring: Mutex<()>,
     /// Slots that have been given out at least once: the first so many.
     used: AtomicUsize,
     tracked: AtomicUsize,
@@ -87,6 +97,7 @@ impl Groups {
         Places {
             slots: plan.reserve("groups", capacity * SLOT_WORDS),
             tallies: Counters::reserve(plan, "folded", TALLIES),
+            journal: plan.reserve("retiring", JOURNAL_WORDS),
         }
     }
 
@@ -100,6 +111,8 @@ impl Groups {
         Ok(Self {
             slots,
             tallies: Counters::over(section(places.tallies)?, TALLIES),
+            journal: section(places.journal)?,
+            retiring: Mutex::default(),
             used: AtomicUsize::new(0),
             tracked: AtomicUsize::new(0),
             // Made large enough at once: a shard that grows later holds every group in it up while it does.
@@ -182,11 +195,7 @@ impl Groups {
             return false;
         };
         let vacate = || {
-            // The map's entry is held exclusively: nobody is counting.
-            self.tallies.add(Tally::FoldedRetired as usize, slot.messages());
-            self.tallies.add(Tally::Retired as usize, 1);
-            slot.vacate();
-            self.exported.remove(number, slot);
+            self.move_to_folded(number, slot);
             true
         };
         let is_idle = |mapped: &u32| *mapped == number && now.since(slot.last_seen()) > IDLE_MS;
@@ -195,6 +204,27 @@ impl Groups {
             self.tracked.fetch_sub(1, Ordering::Relaxed);
         }
         retired
+    }
+
+    /// Frees a slot and folds its messages, in such an order that neither an end in the middle loses any or has them
+    /// twice. The map's entry is held exclusively: nobody is counting.
+    fn move_to_folded(&self, number: u32, slot: Slot<'_>) {
+        let _one_at_a_time = self.retiring.lock();
+        let folded = self.folded_retired() + slot.messages();
+        if let [journal_slot, journal_folded, ..] = &*self.journal {
+            // A process that is killed has done the stores before some instruction and none after it: they only must be
+            // in this order.
+            journal_folded.store(folded, Ordering::Relaxed);
+            compiler_fence(Ordering::SeqCst);
+            journal_slot.store(u64::from(number) + 1, Ordering::Relaxed);
+            compiler_fence(Ordering::SeqCst);
+            self.tallies.add(Tally::FoldedRetired as usize, slot.messages());
+            self.tallies.add(Tally::Retired as usize, 1);
+            slot.vacate();
+            compiler_fence(Ordering::SeqCst);
+            journal_slot.store(0, Ordering::Relaxed);
+        }
+        self.exported.remove(number, slot);
     }
 
     /// Periodic work, off the serving threads: rates, what is exported, which groups may be retired.
@@ -270,6 +300,11 @@ impl Groups {
 
     pub(super) fn folded_retired(&self) -> u64 {
         self.tallies.sum(Tally::FoldedRetired as usize)
+    }
+
+    /// The section of the counters beside the slots.
+    pub(super) const fn tallies(&self) -> &Section {
+        self.tallies.section()
     }
 
     pub(super) fn retired(&self) -> u64 {

@@ -41,6 +41,10 @@ impl Histogram {
         bucket
     }
 
+    pub(super) const fn section(&self) -> &Section {
+        self.row.section()
+    }
+
     pub(super) fn read(&self) -> HistogramReading {
         let mut count = 0;
         let buckets = self

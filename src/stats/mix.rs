@@ -63,6 +63,15 @@ impl Mix {
         self.cells.add(cell(content_type, platform, message.source), 1);
     }
 
+    pub(super) const fn counters(&self) -> &Section {
+        self.cells.section()
+    }
+
+    /// The codes that have places of their own, which mean something only together with the counters.
+    pub(super) const fn unlisted(&self) -> &Section {
+        &self.unlisted
+    }
+
     /// The row of a content type: listed ones first, then the unlisted in the order in which they came, then `other`.
     fn type_row(&self, code: i32) -> usize {
         codes::content_type_position(code).unwrap_or_else(|| CONTENT_TYPES.len() + self.unlisted_position(code))

@@ -10,13 +10,14 @@ mod groups;
 mod histogram;
 pub mod hyperloglog;
 mod mix;
+mod state;
 mod windows;
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::arena::{Arena, Place, Plan, Section};
+use crate::arena::{Arena, Directory, Place, Plan, Section};
 use crate::domain::codes::{self, STATUSES};
 use crate::domain::{Message, UnixMillis};
 use counters::Counters;
@@ -32,6 +33,7 @@ pub use exemplars::Exemplar;
 pub use groups::{Group, GroupName, Recorded, RetirementPause};
 pub use histogram::HistogramReading;
 pub use mix::{MixCell, UNLISTED_TYPES};
+pub use state::{Outcome, Start};
 pub use windows::{WINDOWS, Window};
 
 /// Upper bounds of the content's buckets in bytes: 16 B to 1 MiB, each four times the one before.
@@ -62,6 +64,10 @@ pub struct Capacities {
 /// All statistics of all messages.
 #[derive(Debug)]
 pub struct Stats {
+    arena: Arc<Arena>,
+    /// Of a state that is kept: locked as long as this lives.
+    directory: Option<Directory>,
+    outcome: Outcome,
     began: Section,
     mix: Mix,
     tallies: Counters,
@@ -108,7 +114,7 @@ impl Stats {
         let mut plan = Plan::new();
         let places = Places::reserve(&mut plan, capacities);
         let stats = Self::over(&places, capacities, &Arena::anonymous(&plan)?)?;
-        stats.began.iter().for_each(|began| began.store(now.0.cast_unsigned(), Ordering::Relaxed));
+        stats.set_began(now);
         stats.tick(now);
         Ok(stats)
     }
@@ -116,6 +122,9 @@ impl Stats {
     fn over(places: &Places, capacities: Capacities, arena: &Arc<Arena>) -> io::Result<Self> {
         let section = |place| arena.section(place);
         Ok(Self {
+            arena: Arc::clone(arena),
+            directory: None,
+            outcome: Outcome::Fresh,
             began: section(places.began)?,
             mix: Mix::over(places.mix, section)?,
             tallies: Counters::over(section(places.tallies)?, TALLIES),

@@ -68,6 +68,10 @@ impl Windows {
         Ok(Self { rings: [ring(minutes, minute)?, ring(hours, hour)?, ring(days, day)?] })
     }
 
+    pub(super) fn sections(&self) -> impl Iterator<Item = &Section> {
+        self.rings.iter().flat_map(|ring| [&ring.stretches, &ring.registers])
+    }
+
     /// Adds an element at a time to the current stretch of each ring.
     #[inline]
     pub(super) fn add(&self, element: Element, now: UnixMillis) {

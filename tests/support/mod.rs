@@ -26,12 +26,13 @@ pub(crate) const SUCCESS: &str = r#"{"actionCode":0,"errCode":0,"errMsg":"","err
 /// The longest that anything here is waited for before the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The exporter's program with these arguments, and none of its variables in the environment.
+/// The exporter's program with these arguments, its state in memory, and none of its other variables in the environment.
 pub(crate) fn command<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_openim-exporter"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OPENIM_EXPORTER_")) {
         command.env_remove(name);
     }
+    command.env("OPENIM_EXPORTER_STORAGE_PATH", "");
     command.args(arguments).stdin(Stdio::null());
     command
 }

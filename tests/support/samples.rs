@@ -43,6 +43,12 @@ impl Samples {
         self.of(name).map(|(_, value)| value).sum()
     }
 
+    /// The same over those whose label has this value.
+    pub(crate) fn sum_of(&self, name: &str, label: &str, value: &str) -> f64 {
+        let wanted = format!("{label}=\"{value}\"");
+        self.of(name).filter(|(series, _)| series.contains(&wanted)).map(|(_, value)| value).sum()
+    }
+
     /// The statistics: everything but what the exporter says about itself and its process.
     pub(crate) fn statistics(&self) -> Self {
         let own =

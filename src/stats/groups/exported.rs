@@ -47,6 +47,15 @@ impl Exported {
         self.len.store(slots.len(), Ordering::Relaxed);
     }
 
+    /// Goes on with the groups that a stored block says are exported: as many as may be.
+    pub(super) fn restore<'a>(&self, mut exported: Vec<u32>, slot: impl Fn(u32) -> Option<Slot<'a>>) {
+        for dropped in exported.drain(self.most.min(exported.len())..).filter_map(slot) {
+            dropped.set_exported_since(None);
+        }
+        self.len.store(exported.len(), Ordering::Relaxed);
+        *self.slots.lock() = exported;
+    }
+
     pub(super) fn slots(&self) -> Vec<u32> {
         self.slots.lock().clone()
     }

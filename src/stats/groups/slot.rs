@@ -58,6 +58,10 @@ impl std::ops::Deref for GroupName {
     }
 }
 
+/// What a slot holds as a name is none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NotAName;
+
 /// One tracked group.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Group {
@@ -110,6 +114,8 @@ impl Slot<'_> {
         for word in [LAST_SEEN, CREATED] {
             self.set(word, now.0.cast_unsigned());
         }
+        // Free already, but for a process that ended in the middle of `vacate`.
+        [SENDERS, RATED, RATE, EXPORTED].into_iter().for_each(|word| self.set(word, 0));
         self.set(MESSAGES, 1);
         let state = self.get(STATE) + name.len() as u64 + 1;
         self.0[STATE].store(state, Ordering::Release);
@@ -146,6 +152,32 @@ impl Slot<'_> {
         };
         fence(Ordering::Acquire);
         (self.get(STATE) == state).then_some(group)
+    }
+
+    /// The name in a slot of a stored block; `None` in a free one.
+    pub(super) fn stored_name(self) -> Result<Option<GroupName>, NotAName> {
+        if self.is_free() {
+            return Ok(None);
+        }
+        let name = self.read().ok_or(NotAName)?.name;
+        let is_whole = name.bytes.get(..name.len).is_some_and(|bytes| std::str::from_utf8(bytes).is_ok());
+        if is_whole { Ok(Some(name)) } else { Err(NotAName) }
+    }
+
+    /// Starts the count of a stored slot from 0.
+    pub(super) fn reset(self, now: UnixMillis) {
+        if !self.is_free() {
+            self.set(CREATED, now.0.cast_unsigned());
+            [MESSAGES, RATED, RATE].into_iter().for_each(|word| self.set(word, 0));
+        }
+    }
+
+    /// Becomes a copy of another slot; returns the name, if there is a group in it.
+    pub(super) fn copy_of(self, from: Slot<'_>) -> Option<GroupName> {
+        for word in 0..SLOT_WORDS {
+            self.set(word, from.get(word));
+        }
+        self.read().map(|group| group.name)
     }
 
     pub(super) fn is_free(self) -> bool {

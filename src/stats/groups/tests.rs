@@ -185,7 +185,7 @@ fn at_every_moment_the_groups_and_the_folded_messages_together_are_all_messages(
     const WRITERS: u64 = 3;
     let groups = groups(50, 5);
     let (sent, clock) = (AtomicU64::new(0), AtomicI64::new(NOW.0));
-    let reading = parking_lot::Mutex::new(());
+    let reading = Mutex::new(());
     let now = || UnixMillis(clock.load(Ordering::SeqCst));
     let writer = |seed: u64| {
         let mut state = seed;

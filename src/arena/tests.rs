@@ -1,0 +1,67 @@
+use super::*;
+use std::sync::atomic::Ordering;
+use std::thread;
+
+#[test]
+fn a_new_block_is_zero_but_for_its_header() {
+    let mut plan = Plan::new();
+    let place = plan.reserve("numbers", 1000);
+    let arena = Arena::anonymous(&plan).unwrap();
+    assert_eq!(arena.words()[0].load(Ordering::Relaxed), MAGIC);
+    assert_eq!(arena.words()[1].load(Ordering::Relaxed), VERSION);
+    let section = arena.section(place).unwrap();
+    assert_eq!(section.len(), 1000);
+    assert!(section.iter().all(|word| word.load(Ordering::Relaxed) == 0));
+}
+
+#[test]
+fn sections_do_not_overlap() {
+    let mut plan = Plan::new();
+    let places = [plan.reserve("a", 3), plan.reserve("b", 17), plan.reserve("c", 1)];
+    let arena = Arena::anonymous(&plan).unwrap();
+    let sections = places.map(|place| arena.section(place).unwrap());
+    for (mark, section) in (1..).zip(&sections) {
+        section.iter().for_each(|word| word.store(mark, Ordering::Relaxed));
+    }
+    for (mark, section) in (1..).zip(&sections) {
+        assert!(section.iter().all(|word| word.load(Ordering::Relaxed) == mark));
+    }
+    assert_eq!(arena.words()[0].load(Ordering::Relaxed), MAGIC);
+}
+
+#[test]
+fn a_section_outlives_the_handle_of_its_arena() {
+    let mut plan = Plan::new();
+    let place = plan.reserve("numbers", 1);
+    let section = Arena::anonymous(&plan).unwrap().section(place).unwrap();
+    section[0].store(7, Ordering::Relaxed);
+    assert_eq!(section[0].load(Ordering::Relaxed), 7);
+}
+
+#[test]
+fn a_place_of_a_larger_plan_is_refused() {
+    let mut larger = Plan::new();
+    let place = larger.reserve("numbers", 100_000);
+    let arena = Arena::anonymous(&Plan::new()).unwrap();
+    assert!(arena.section(place).is_err());
+}
+
+#[test]
+fn threads_that_add_at_once_lose_nothing() {
+    let mut plan = Plan::new();
+    let place = plan.reserve("numbers", 8);
+    let section = Arena::anonymous(&plan).unwrap().section(place).unwrap();
+    let rounds = if cfg!(miri) { 50 } else { 50_000 };
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            let section = section.clone();
+            scope.spawn(move || {
+                for round in 0..rounds {
+                    section[round % 8].fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let total: u64 = section.iter().map(|word| word.load(Ordering::Relaxed)).sum();
+    assert_eq!(total, 4 * rounds as u64);
+}

@@ -1,0 +1,229 @@
+//! Statistics that outlive the process: their block is a mapped file, and here it is opened, checked, carried over into
+//! other capacities, and closed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::{io, iter};
+
+use super::{Capacities, Places, Stats};
+use crate::arena::{Arena, BootId, CAPACITIES, Damage, Directory, Error, Found, Plan, Section, Trust};
+use crate::domain::UnixMillis;
+
+/// How the counters began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// There were none.
+    Fresh,
+    /// Where they were.
+    Continued,
+    /// From 0, because the machine went down while they were counted: a page of the file may be older than what a scrape
+    /// showed, and a counter that goes on from a lower value makes Prometheus add the whole of it again.
+    CountersReset,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 3] = [Self::Fresh, Self::Continued, Self::CountersReset];
+
+    /// The label value.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Continued => "continued",
+            Self::CountersReset => "counters_reset",
+        }
+    }
+}
+
+/// How a state was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// How the counters began.
+    pub outcome: Outcome,
+    /// A state that could not be used, where it was put, and why.
+    pub set_aside: Option<(PathBuf, Damage)>,
+    /// The capacities that the state had, where it was carried over into others.
+    pub carried_from: Option<Capacities>,
+}
+
+impl Capacities {
+    fn words(self) -> [u64; CAPACITIES] {
+        [self.groups as u64, self.sender_pairs as u64, 0, 0, 0, 0, 0, 0]
+    }
+
+    /// The capacities of a stored block; how many groups are exported is no matter of the block.
+    fn of_words(words: [u64; CAPACITIES], exported_groups: usize) -> Result<Self, Damage> {
+        let [groups, sender_pairs, ..] = words;
+        let number = |word: u64| usize::try_from(word).map_err(|_| Damage::Header);
+        Ok(Self { groups: number(groups)?, exported_groups, sender_pairs: number(sender_pairs)? })
+    }
+}
+
+impl Stats {
+    /// The statistics in a directory: those that are there, or new ones that start from nothing at `now`.
+    ///
+    /// # Errors
+    /// When the directory cannot be used. What is in it but cannot be used is no error: it is set aside.
+    pub fn open(path: &Path, capacities: Capacities, boot: BootId, now: UnixMillis) -> Result<(Self, Start), Error> {
+        let directory = Directory::lock(path)?;
+        let (mut stats, start) = Self::open_in(&directory, capacities, boot, now)?;
+        stats.outcome = start.outcome;
+        stats.directory = Some(directory);
+        Ok((stats, start))
+    }
+
+    fn open_in(
+        directory: &Directory,
+        capacities: Capacities,
+        boot: BootId,
+        now: UnixMillis,
+    ) -> Result<(Self, Start), Error> {
+        let fresh = Start { outcome: Outcome::Fresh, set_aside: None, carried_from: None };
+        let (arena, words, trust) = match directory.find(boot)? {
+            Found::Nothing => return Ok((Self::create(directory, capacities, boot, now)?, fresh)),
+            Found::Damaged(damage) => return Self::begin_anew(directory, capacities, boot, now, damage),
+            Found::State { arena, capacities, trust } => (arena, capacities, trust),
+        };
+        let found = Capacities::of_words(words, capacities.exported_groups);
+        let stored = match found.and_then(|found| Ok((found, Self::restored(&arena, found, trust, now)?))) {
+            Ok(stored) => stored,
+            Err(damage) => return Self::begin_anew(directory, capacities, boot, now, damage),
+        };
+        let outcome = if trust == Trust::Exact { Outcome::Continued } else { Outcome::CountersReset };
+        let (found, stats) = stored;
+        if found == capacities {
+            stats.begin(directory, boot, now)?;
+            return Ok((stats, Start { outcome, ..fresh }));
+        }
+        let larger = Self::carried_over(directory, &stats, capacities, boot, now)?;
+        Ok((larger, Start { outcome, carried_from: Some(found), ..fresh }))
+    }
+
+    /// Writes everything to disk and marks it as whole. Nothing may be recorded any more. Does nothing in memory.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn close(&self) -> io::Result<()> {
+        if self.directory.is_some() { self.arena.close() } else { Ok(()) }
+    }
+
+    /// How the counters began.
+    #[must_use]
+    pub const fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    fn create(directory: &Directory, capacities: Capacities, boot: BootId, now: UnixMillis) -> Result<Self, Error> {
+        let stats = Self::beside(directory, capacities)?;
+        stats.set_began(now);
+        directory.put_in_place()?;
+        stats.begin(directory, boot, now)?;
+        Ok(stats)
+    }
+
+    fn begin_anew(
+        directory: &Directory,
+        capacities: Capacities,
+        boot: BootId,
+        now: UnixMillis,
+        damage: Damage,
+    ) -> Result<(Self, Start), Error> {
+        let aside = directory.set_aside(damage, now.0)?;
+        let stats = Self::create(directory, capacities, boot, now)?;
+        Ok((stats, Start { outcome: Outcome::Fresh, set_aside: Some((aside, damage)), carried_from: None }))
+    }
+
+    /// New statistics in a file that is not in its place yet.
+    fn beside(directory: &Directory, capacities: Capacities) -> Result<Self, Error> {
+        let mut plan = Plan::new();
+        let places = Places::reserve(&mut plan, capacities);
+        let arena = directory.create(&plan, capacities.words())?;
+        Self::over(&places, capacities, &arena).map_err(|error| directory.refused("its parts do not fit", error))
+    }
+
+    /// From here on there are messages.
+    fn begin(&self, directory: &Directory, boot: BootId, now: UnixMillis) -> Result<(), Error> {
+        self.tick(now);
+        self.arena.begin(boot).map_err(|error| directory.refused("its header cannot be written", error))
+    }
+
+    /// The statistics in a stored block, checked.
+    fn restored(arena: &Arc<Arena>, capacities: Capacities, trust: Trust, now: UnixMillis) -> Result<Self, Damage> {
+        let mut plan = Plan::new();
+        let places = Places::reserve(&mut plan, capacities);
+        if !arena.fits(&plan) {
+            return Err(Damage::Header);
+        }
+        let stats = Self::over(&places, capacities, arena).map_err(|_| Damage::Header)?;
+        if trust == Trust::Torn {
+            stats.reset_counters(now);
+        }
+        stats.groups.restore().map_err(|_| Damage::Numbers)?;
+        stats.delays.restore();
+        if stats.is_consistent() { Ok(stats) } else { Err(Damage::Numbers) }
+    }
+
+    /// Every message is in each of these once; but one for each thread may have been under way when it all ended.
+    fn is_consistent(&self) -> bool {
+        let under_way = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+        let messages = self.messages();
+        let by_group: u64 = self.groups().map(|group| group.messages).sum();
+        let totals = [
+            by_group.saturating_add(self.folded_for_capacity()).saturating_add(self.folded_retired()),
+            self.by_status().iter().fold(0, |sum: u64, count| sum.saturating_add(*count)),
+            self.content_bytes().count,
+        ];
+        totals.iter().all(|total| total.abs_diff(messages) <= under_way)
+    }
+
+    /// Starts the counters from 0. The windows stay, and so do the groups, for they hold what was seen lately.
+    fn reset_counters(&self, now: UnixMillis) {
+        self.set_began(now);
+        let clear = |section: &Section| section.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        self.counters().into_iter().for_each(clear);
+        self.groups.reset_counts(now);
+    }
+
+    /// Copies everything into a new block with other capacities, and puts that in the place of the old one.
+    fn carried_over(
+        directory: &Directory,
+        old: &Self,
+        capacities: Capacities,
+        boot: BootId,
+        now: UnixMillis,
+    ) -> Result<Self, Error> {
+        let new = Self::beside(directory, capacities)?;
+        for (from, to) in iter::zip(old.unbounded(), new.unbounded()) {
+            iter::zip(from.iter(), to.iter())
+                .for_each(|(from, to)| to.store(from.load(Ordering::Relaxed), Ordering::Relaxed));
+        }
+        let _moved = new.groups.take_over(&old.groups);
+        // new.pairs.take_over(&old.pairs, |slot| moved.get(slot as usize).copied().flatten(), now);
+        directory.put_in_place()?;
+        new.begin(directory, boot, now)?;
+        Ok(new)
+    }
+
+    pub(super) fn set_began(&self, now: UnixMillis) {
+        self.began.iter().for_each(|began| began.store(now.0.cast_unsigned(), Ordering::Relaxed));
+    }
+
+    /// The sections that hold counters, but for the groups' own.
+    fn counters(&self) -> Vec<&Section> {
+        let mut sections = vec![self.mix.counters(), self.tallies.section(), self.content_bytes.section()];
+        sections.extend(self.delays.sections());
+        sections.push(self.groups.tallies());
+        sections
+    }
+
+    /// The sections whose size does not depend on the capacities.
+    fn unbounded(&self) -> Vec<&Section> {
+        let mut sections = self.counters();
+        sections.extend([&self.began, self.mix.unlisted()]);
+        sections.extend(self.senders.sections());
+        sections.extend(self.active_groups.sections());
+        sections
+    }
+}

@@ -1,0 +1,124 @@
+//! The exporter is killed again and again under full load, and goes on where it was: what was answered was counted.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+
+mod oracle;
+mod support;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use oracle::{Prometheus, config_for};
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use support::{Client, Exporter, GROUP_MESSAGE_PATH, Samples, command, logfmt_value, post_bytes};
+
+const ROUNDS: usize = 50;
+const CONNECTIONS: usize = 16;
+
+/// What was sent, at least in part, and what was answered, by a label's value.
+type Counts = BTreeMap<String, (u64, u64)>;
+
+fn message(group: &str, content_type: u32) -> String {
+    format!(r#"{{"sendID":"u","groupID":"{group}","contentType":{content_type},"status":2,"content":"hello"}}"#)
+}
+
+/// Sends without pause, over new connections as often as the old ones break.
+fn load(address: SocketAddr, number: usize, done: &AtomicBool) -> Counts {
+    let mut counts = Counts::new();
+    let kinds = [(101, "text"), (102, "picture"), (106, "at_text")];
+    let mut turn = number;
+    while !done.load(Ordering::Relaxed) {
+        let Ok(mut client) = Client::connect(address) else {
+            thread::sleep(Duration::from_millis(1));
+            continue;
+        };
+        loop {
+            turn += 1;
+            let (group, (code, name)) = (format!("g{}", turn % 7), kinds[turn % kinds.len()]);
+            let request = post_bytes(GROUP_MESSAGE_PATH, "", message(&group, code).as_bytes());
+            let answered = client.send(request).is_ok() && client.try_answer().is_ok_and(|answer| answer.status == 200);
+            for label in [group.as_str(), name, "all"] {
+                let (sent, taken) = counts.entry(label.to_owned()).or_default();
+                *sent += 1;
+                *taken += u64::from(answered);
+            }
+            if !answered || done.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+    }
+    counts
+}
+
+fn start(address: SocketAddr, directory: &str) -> Exporter {
+    Exporter::run(&mut command(&["--web.listen-address", &address.to_string(), "--storage.path", directory]))
+}
+
+fn assert_between(what: &str, counted: f64, (sent, answered): (u64, u64)) {
+    assert!(
+        answered > 0 && answered as f64 <= counted && counted <= sent as f64,
+        "{what}: {answered} <= {counted} <= {sent}"
+    );
+}
+
+fn assert_counted(samples: &Samples, counts: &Counts) {
+    for (label, bounds) in counts {
+        let counted = match label.as_str() {
+            "all" => samples.sum("openim_group_messages_total"),
+            group if group.starts_with('g') => {
+                samples.value(&format!(r#"openim_group_messages_by_group_total{{group_id="{group}"}}"#))
+            }
+            kind => samples.sum_of("openim_group_messages_total", "content_type", kind),
+        };
+        assert_between(label, counted, *bounds);
+    }
+    assert_between("status", samples.value(r#"openim_group_messages_by_status_total{status="2"}"#), counts["all"]);
+    assert_between("content", samples.value("openim_group_message_content_bytes_count"), counts["all"]);
+}
+
+#[test]
+#[ignore = "needs prometheus"]
+fn fifty_kills_under_full_load_lose_nothing_that_was_answered_and_reset_no_counter() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let mut random = Pcg64Mcg::seed_from_u64(3);
+    let exporter = Exporter::run(&mut command(&["--web.listen-address", "127.0.0.1:0", "--storage.path", path]));
+    let address = exporter.address();
+    let prometheus = Prometheus::start(&config_for(address));
+    let done = AtomicBool::new(false);
+    let (exporter, counts) = thread::scope(|scope| {
+        let (done, mut exporter) = (&done, exporter);
+        let loads: Vec<_> = (0..CONNECTIONS).map(|number| scope.spawn(move || load(address, number, done))).collect();
+        for round in 0..ROUNDS {
+            thread::sleep(Duration::from_millis(random.random_range(20..400)));
+            exporter.signal("KILL");
+            assert!(!exporter.wait().0.success());
+            exporter = start(address, path);
+            let log = exporter.log();
+            let opened = log.iter().find(|line| line.contains("state opened")).unwrap();
+            assert_eq!(logfmt_value(opened, "outcome"), Some("continued"), "round {round}: {log:#?}");
+        }
+        prometheus.wait_for_a_scrape();
+        done.store(true, Ordering::Relaxed);
+        let mut counts = Counts::new();
+        for (label, (sent, answered)) in loads.into_iter().flat_map(|load| load.join().unwrap()) {
+            let sum = counts.entry(label).or_default();
+            *sum = (sum.0 + sent, sum.1 + answered);
+        }
+        (exporter, counts)
+    });
+    assert_counted(&exporter.scrape(), &counts);
+    assert_eq!(exporter.scrape().value(r#"openim_exporter_state_start{outcome="continued"}"#), 1.0);
+    prometheus.wait_for_a_scrape();
+    for counter in
+        ["openim_group_messages_total", "openim_group_messages_by_group_total", "openim_group_messages_by_status_total"]
+    {
+        assert_eq!(prometheus.value(&format!("sum(resets({counter}[1h]))")), 0.0, "{counter}");
+    }
+    // The exporter's own counters do start anew: if the scrapes had seen no restart, this would say so.
+    assert!(prometheus.value("sum(resets(openim_exporter_callbacks_total[1h]))") > 3.0);
+}

@@ -1,0 +1,360 @@
+//! What outlives the process, and what becomes of a state that cannot be trusted: opened, broken and moved in this
+//! process, with a boot of the machine for each purpose.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use openim_exporter::arena::{BootId, Damage, Error};
+use openim_exporter::domain::{Mentions, Message, Source, UnixMillis};
+use openim_exporter::stats::{Capacities, Outcome, Start, Stats};
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+
+const NOW: UnixMillis = UnixMillis(1_732_345_678_901);
+const BOOT: BootId = Some([1, 2]);
+const NEXT_BOOT: BootId = Some([3, 4]);
+const CAPACITIES: Capacities = Capacities { groups: 100, exported_groups: 10, sender_pairs: 1000 };
+const PAGE: usize = 4096;
+
+fn later(ms: i64) -> UnixMillis {
+    UnixMillis(NOW.0 + ms)
+}
+
+fn open_with(path: &Path, capacities: Capacities, boot: BootId) -> (Stats, Start) {
+    Stats::open(path, capacities, boot, NOW).unwrap()
+}
+
+fn open(path: &Path, boot: BootId) -> (Stats, Start) {
+    open_with(path, CAPACITIES, boot)
+}
+
+fn record(stats: &Stats, group: &str, sender: &str, now: UnixMillis) {
+    let message = Message {
+        group_id: group,
+        sender_id: sender,
+        content_type: 101,
+        platform_id: 2,
+        source: Source::User,
+        status: 2,
+        content_bytes: 20,
+        mentions: Mentions { users: 1, all: false },
+        operation_id: "op",
+        send_time: Some(UnixMillis(now.0 - 30)),
+        create_time: Some(UnixMillis(now.0 - 40)),
+    };
+    stats.record(&message, now);
+}
+
+/// Messages to some groups, of many people.
+fn fill(stats: &Stats, messages: u64) {
+    for number in 0..messages {
+        record(stats, &format!("group-{}", number % 7), &format!("sender-{}", number % 50), NOW);
+    }
+}
+
+/// Every number that is a counter, and the windows.
+fn numbers(stats: &Stats) -> (BTreeMap<String, u64>, [Vec<u64>; 2]) {
+    let mut counters: BTreeMap<_, _> = stats
+        .mix()
+        .filter(|cell| cell.messages > 0)
+        .map(|cell| (format!("{} {} {}", cell.content_type, cell.platform, cell.source), cell.messages))
+        .collect();
+    counters.extend(stats.groups().map(|group| (format!("group {}", group.name.as_str()), group.messages)));
+    counters.extend(stats.by_status().iter().enumerate().map(|(status, count)| (format!("status {status}"), *count)));
+    for (name, reading) in
+        [("content", stats.content_bytes()), ("delivery", stats.delivery_delays()), ("submit", stats.submit_delays())]
+    {
+        counters.insert(format!("{name} count"), reading.count);
+        counters.insert(format!("{name} sum"), reading.sum);
+    }
+    counters.insert("mentions".into(), stats.mentioned_users());
+    counters.insert("capacity".into(), stats.folded_for_capacity());
+    counters.insert("retired".into(), stats.folded_retired());
+    (counters, [stats.active_senders(NOW).to_vec(), stats.active_groups(NOW).to_vec()])
+}
+
+fn files(path: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_was_counted_is_there_again_however_the_process_ended() {
+    for (closed, boot) in [(true, BOOT), (false, BOOT), (true, NEXT_BOOT)] {
+        let directory = tempfile::tempdir().unwrap();
+        let (stats, start) = open(directory.path(), BOOT);
+        assert_eq!(start, Start { outcome: Outcome::Fresh, set_aside: None, carried_from: None });
+        fill(&stats, 1000);
+        let before = numbers(&stats);
+        assert_eq!(before.1[0], [50; 5]);
+        let exemplars = stats.delivery_exemplars();
+        assert!(exemplars.iter().any(Option::is_some));
+        if closed {
+            stats.close().unwrap();
+        }
+        drop(stats);
+        let (stats, start) = open(directory.path(), boot);
+        assert_eq!(start.outcome, Outcome::Continued, "{closed} {boot:?}");
+        assert_eq!(stats.outcome(), Outcome::Continued);
+        assert_eq!(numbers(&stats), before, "{closed} {boot:?}");
+        assert_eq!(stats.delivery_exemplars(), exemplars);
+        fill(&stats, 7);
+        assert_eq!(stats.messages(), 1007);
+        assert_eq!(stats.groups_tracked(), 7);
+        assert_eq!(stats.exported_groups().len(), 7);
+    }
+}
+
+#[test]
+fn after_a_power_loss_the_counters_start_from_0_and_the_windows_and_groups_stay() {
+    let directory = tempfile::tempdir().unwrap();
+    let (stats, _) = open(directory.path(), BOOT);
+    fill(&stats, 1000);
+    let windows = numbers(&stats).1;
+    drop(stats);
+    let (stats, start) = open(directory.path(), NEXT_BOOT);
+    assert_eq!(start.outcome, Outcome::CountersReset);
+    let (counters, windows_after) = numbers(&stats);
+    assert!(counters.values().all(|count| *count == 0), "{counters:?}");
+    assert_eq!((windows_after, stats.groups_tracked()), (windows, 7));
+    assert_eq!(stats.began(), NOW);
+    fill(&stats, 14);
+    assert_eq!(stats.messages(), 14);
+    drop(stats);
+    // The reset is over: the same boot goes on.
+    assert_eq!(open(directory.path(), NEXT_BOOT).1.outcome, Outcome::Continued);
+}
+
+#[test]
+fn a_machine_without_a_boot_id_goes_on_only_after_an_orderly_end() {
+    for (closed, outcome) in [(true, Outcome::Continued), (false, Outcome::CountersReset)] {
+        let directory = tempfile::tempdir().unwrap();
+        let (stats, _) = open(directory.path(), None);
+        fill(&stats, 10);
+        if closed {
+            stats.close().unwrap();
+        }
+        drop(stats);
+        assert_eq!(open(directory.path(), None).1.outcome, outcome);
+    }
+}
+
+/// Pages of the file as they were some time before, at random: what is on the disk after a power loss.
+fn roll_back(path: &Path, earlier: &[Vec<u8>], random: &mut Pcg64Mcg) {
+    let now = fs::read(path).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    for (page, bytes) in now.chunks(PAGE).enumerate() {
+        let older = &earlier[random.random_range(0..earlier.len())][page * PAGE..page * PAGE + bytes.len()];
+        if random.random_bool(0.3) && older != bytes {
+            file.write_all_at(older, (page * PAGE) as u64).unwrap();
+        }
+    }
+}
+
+#[test]
+fn no_counter_goes_on_from_less_than_was_shown_whatever_pages_a_power_loss_leaves() {
+    let mut random = Pcg64Mcg::seed_from_u64(7);
+    let small = Capacities { groups: 20, exported_groups: 5, sender_pairs: 16 };
+    let mut outcomes = BTreeMap::new();
+    for round in 0..1000_u64 {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("state");
+        let (stats, _) = open_with(directory.path(), small, BOOT);
+        let mut earlier = Vec::new();
+        for _ in 0..3 {
+            earlier.push(fs::read(&state).unwrap());
+            fill(&stats, random.random_range(1..40));
+        }
+        let shown = numbers(&stats).0;
+        // Every fifth time it was closed and the disk lied about having it all.
+        if round % 5 == 0 {
+            stats.close().unwrap();
+        }
+        drop(stats);
+        roll_back(&state, &earlier, &mut random);
+        let (stats, start) = open_with(directory.path(), small, NEXT_BOOT);
+        *outcomes.entry(start.outcome.name()).or_insert(0) += 1;
+        let after = numbers(&stats).0;
+        for (counter, before) in &shown {
+            let now = after.get(counter).copied().unwrap_or_default();
+            assert!(now == 0 || now >= *before, "round {round}, {start:?}: {counter} was {before} and is {now}");
+        }
+    }
+    // Closed and untouched goes on, closed and rolled back is set aside, not closed starts anew.
+    assert!(outcomes["counters_reset"] > 500 && outcomes["fresh"] > 50, "{outcomes:?}");
+}
+
+/// Makes a closed state, lets something happen to its file, and opens it again.
+fn after_damage(closed: bool, damage: impl FnOnce(&Path)) -> (tempfile::TempDir, Stats, Start) {
+    let directory = tempfile::tempdir().unwrap();
+    let (stats, _) = open(directory.path(), BOOT);
+    fill(&stats, 1000);
+    if closed {
+        stats.close().unwrap();
+    }
+    drop(stats);
+    damage(&directory.path().join("state"));
+    let (stats, start) = open(directory.path(), BOOT);
+    (directory, stats, start)
+}
+
+fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
+    fs::OpenOptions::new().write(true).open(path).unwrap().write_all_at(bytes, at).unwrap();
+}
+
+fn resize(path: &Path, by: i64) {
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.set_len(file.metadata().unwrap().len().checked_add_signed(by).unwrap()).unwrap();
+}
+
+#[test]
+fn a_state_that_cannot_be_used_is_set_aside_whole_and_counting_starts_anew() {
+    type Break = fn(&Path);
+    let cases: [(&str, Break, Damage); 9] = [
+        ("another program's", |path| fs::write(path, "x".repeat(100_000)).unwrap(), Damage::Foreign),
+        ("an empty file", |path| fs::write(path, "").unwrap(), Damage::Foreign),
+        ("a short text", |path| fs::write(path, "hello").unwrap(), Damage::Foreign),
+        ("a newer version", |path| overwrite(path, 8, &9_u64.to_ne_bytes()), Damage::OtherVersion(9)),
+        ("an older version", |path| overwrite(path, 8, &0_u64.to_ne_bytes()), Damage::OtherVersion(0)),
+        ("cut off", |path| resize(path, -4096), Damage::Length),
+        ("cut off in the header", |path| overwrite_len(path, 1000), Damage::Length),
+        ("longer", |path| resize(path, 4096), Damage::Length),
+        ("other capacities than it has", |path| overwrite(path, 32, &[1]), Damage::Header),
+    ];
+    for (what, damage, expected) in cases {
+        let mut broken = Vec::new();
+        let (directory, stats, start) = after_damage(true, |path| {
+            damage(path);
+            broken = fs::read(path).unwrap();
+        });
+        let (aside, found) = start.set_aside.unwrap();
+        assert_eq!((found, start.outcome), (expected, Outcome::Fresh), "{what}");
+        assert_eq!(fs::read(&aside).unwrap(), broken, "{what}");
+        assert_eq!(stats.messages(), 0, "{what}");
+        assert_eq!(files(directory.path()).len(), 3, "{what}: the lock, the state, and the one set aside");
+        fill(&stats, 5);
+        drop(stats);
+        assert_eq!(open(directory.path(), BOOT).0.messages(), 5, "{what}");
+    }
+}
+
+fn overwrite_len(path: &Path, len: u64) {
+    fs::OpenOptions::new().write(true).open(path).unwrap().set_len(len).unwrap();
+}
+
+#[test]
+fn flipped_bits_are_found_or_change_nothing_that_was_counted() {
+    let mut random = Pcg64Mcg::seed_from_u64(11);
+    for round in 0..300 {
+        let closed = round % 2 == 0;
+        let mut place = (0, 0);
+        let (_directory, stats, start) = after_damage(closed, |path| {
+            let mut bytes = fs::read(path).unwrap();
+            // Half of them where there are numbers for certain.
+            let at = if round % 4 < 2 { random.random_range(0..4096) } else { random.random_range(0..bytes.len()) };
+            let bit = random.random_range(0..8);
+            place = (at, bit);
+            bytes[at] ^= 1 << bit;
+            fs::write(path, bytes).unwrap();
+        });
+        match start.outcome {
+            Outcome::Continued if closed => assert_eq!(stats.messages(), 1000, "{place:?}"),
+            // A low bit of a counter cannot be told from a message that was under way, unless a sum says so.
+            Outcome::Continued => assert!(stats.messages().abs_diff(1000) <= 16, "{place:?}: {}", stats.messages()),
+            Outcome::Fresh | Outcome::CountersReset => assert_eq!(stats.messages(), 0, "{place:?}"),
+        }
+    }
+}
+
+#[test]
+fn numbers_that_contradict_each_other_are_not_gone_on_with() {
+    let (_directory, _, start) = after_damage(false, |path| {
+        // The count of one group, found by its name: the count stands seven words before it.
+        let bytes = fs::read(path).unwrap();
+        let at = bytes.windows(7).position(|window| window == b"group-3").unwrap();
+        overwrite(path, at as u64 - 7 * 8, &5000_u64.to_ne_bytes());
+    });
+    assert_eq!(start.set_aside.unwrap().1, Damage::Numbers);
+}
+
+#[test]
+fn two_processes_cannot_have_one_state() {
+    let directory = tempfile::tempdir().unwrap();
+    let (first, _) = open(directory.path(), BOOT);
+    let refused = Stats::open(directory.path(), CAPACITIES, BOOT, NOW).unwrap_err();
+    assert!(matches!(refused, Error::InUse { .. }));
+    let words = refused.to_string();
+    assert!(words.contains("lock") && words.contains("--storage.path"), "{words}");
+    drop(first);
+    open(directory.path(), BOOT);
+}
+
+#[test]
+fn a_place_where_nothing_can_be_written_is_an_error_that_names_it_and_the_way_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("a-file");
+    fs::write(&file, "").unwrap();
+    for path in [PathBuf::from("/proc/openim"), file.join("below"), file] {
+        let words = Stats::open(&path, CAPACITIES, BOOT, NOW).unwrap_err().to_string();
+        assert!(words.contains(path.to_str().unwrap()), "{words}");
+        assert!(words.contains("--storage.path"), "{words}");
+    }
+}
+
+#[test]
+fn other_capacities_take_everything_over() {
+    for (groups, pairs) in [(100, 2000), (1000, 1000), (7, 1000), (10_000, 50_000)] {
+        let directory = tempfile::tempdir().unwrap();
+        let (stats, _) = open(directory.path(), BOOT);
+        fill(&stats, 1000);
+        let before = numbers(&stats);
+        drop(stats);
+        let capacities = Capacities { groups, sender_pairs: pairs, ..CAPACITIES };
+        let (stats, start) = open_with(directory.path(), capacities, BOOT);
+        assert_eq!(start.carried_from, Some(CAPACITIES));
+        assert_eq!(start.outcome, Outcome::Continued);
+        assert_eq!(numbers(&stats), before, "{groups} {pairs}");
+        fill(&stats, 7);
+        drop(stats);
+        let (stats, start) = open_with(directory.path(), capacities, BOOT);
+        assert_eq!((stats.messages(), start.carried_from), (1007, None));
+        assert_eq!(files(directory.path()), ["lock", "state"]);
+    }
+}
+
+#[test]
+fn a_smaller_table_keeps_the_groups_seen_last_and_folds_the_others_messages() {
+    let directory = tempfile::tempdir().unwrap();
+    let (stats, _) = open(directory.path(), BOOT);
+    for group in 0..10 {
+        (0..=group).for_each(|_| record(&stats, &format!("g{group}"), "s", later(group * 1000)));
+    }
+    drop(stats);
+    let (stats, _) = open_with(directory.path(), Capacities { groups: 3, ..CAPACITIES }, BOOT);
+    let mut groups: Vec<_> = stats.groups().map(|group| (group.name.as_str().to_owned(), group.messages)).collect();
+    groups.sort();
+    assert_eq!(groups, [("g7".to_owned(), 8), ("g8".to_owned(), 9), ("g9".to_owned(), 10)]);
+    assert_eq!((stats.messages(), stats.folded_retired(), stats.groups_retired()), (55, 28, 7));
+}
+
+#[test]
+fn after_a_week_s_pause_only_what_is_still_in_its_window_counts() {
+    const DAY_MS: i64 = 86_400_000;
+    let directory = tempfile::tempdir().unwrap();
+    let (stats, _) = open(directory.path(), BOOT);
+    fill(&stats, 100);
+    stats.close().unwrap();
+    drop(stats);
+    let week_later = later(8 * DAY_MS);
+    let (stats, _) = Stats::open(directory.path(), CAPACITIES, NEXT_BOOT, week_later).unwrap();
+    assert_eq!(stats.active_senders(week_later), [0, 0, 0, 0, 50]);
+    record(&stats, "group-1", "somebody new", week_later);
+    assert_eq!(stats.active_senders(week_later), [1, 1, 1, 1, 51]);
+    assert_eq!(stats.messages(), 101);
+}
