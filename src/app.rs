@@ -118,8 +118,10 @@ fn serve_until_told(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), E
     let (stage, stages) = watch::channel(Stage::Serve);
     let workers = {
         let listeners = listen(&config.listen)?;
-        announce(&listeners, telemetry, threads)?;
-        spawn(Worker::all(&site, listeners, &stages))?
+        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+        let workers = Worker::all(&site, listeners, &stages)?;
+        addresses.into_iter().for_each(|address| telemetry.serving(address, threads));
+        spawn(workers)?
     };
 
     let one_ended = || workers.iter().any(JoinHandle::is_finished);
@@ -186,13 +188,6 @@ fn raise_open_files(telemetry: &Telemetry) {
         Ok(most) => telemetry.open_files_are(most, Limits::default().connections),
         Err(error) => telemetry.open_files_stay(&error),
     }
-}
-
-fn announce(listeners: &[TcpListener], telemetry: &Telemetry, threads: usize) -> io::Result<()> {
-    for listener in listeners {
-        telemetry.serving(listener.local_addr()?, threads);
-    }
-    Ok(())
 }
 
 fn spawn(workers: Vec<Worker>) -> io::Result<Vec<JoinHandle<io::Result<Outcome>>>> {

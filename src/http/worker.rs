@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::runtime;
+use tokio::runtime::{self, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -43,11 +43,12 @@ type Arrival = (std::net::TcpStream, Open);
 
 /// A serving thread's share of the site.
 pub struct Worker {
+    runtime: Runtime,
     site: Arc<Site>,
     connections: Arc<Connections>,
     arrivals: mpsc::UnboundedReceiver<Arrival>,
     /// The first worker accepts for all.
-    acceptors: Vec<Acceptor>,
+    acceptors: Vec<(Acceptor, TcpListener)>,
     stage: watch::Receiver<Stage>,
 }
 
@@ -60,19 +61,29 @@ pub struct Outcome {
 
 impl Worker {
     /// The workers of a site, as many as it was made for.
-    #[must_use]
-    pub fn all(site: &Arc<Site>, listeners: Vec<TcpListener>, stage: &watch::Receiver<Stage>) -> Vec<Self> {
+    ///
+    /// # Errors
+    /// When a runtime cannot be made.
+    pub fn all(site: &Arc<Site>, listeners: Vec<TcpListener>, stage: &watch::Receiver<Stage>) -> io::Result<Vec<Self>> {
         let (mut senders, arrivals): (Vec<_>, Vec<_>) =
             site.workers().iter().map(|_| mpsc::unbounded_channel()).unzip();
         let others = senders.split_off(1.min(senders.len()));
-        let acceptor = |listener| Acceptor { site: Arc::clone(site), listener, others: others.clone() };
+        let acceptor = |listener| (Acceptor { site: Arc::clone(site), others: others.clone() }, listener);
         let mut acceptors: Vec<_> = listeners.into_iter().map(acceptor).collect();
-        let worker = |(connections, arrivals): (&Arc<Connections>, _)| Self {
-            site: Arc::clone(site),
-            connections: Arc::clone(connections),
-            arrivals,
-            acceptors: std::mem::take(&mut acceptors),
-            stage: stage.clone(),
+        let worker = |(connections, arrivals): (&Arc<Connections>, _)| {
+            Ok(Self {
+                // Now, for a runtime takes open files: once others serve, their connections may have them all.
+                // No timers: with them, it would read the clock whenever it goes to sleep and whenever it wakes up.
+                runtime: runtime::Builder::new_current_thread()
+                    .enable_io()
+                    .max_blocking_threads(SCRAPE_THREADS)
+                    .build()?,
+                site: Arc::clone(site),
+                connections: Arc::clone(connections),
+                arrivals,
+                acceptors: std::mem::take(&mut acceptors),
+                stage: stage.clone(),
+            })
         };
         site.workers().iter().zip(arrivals).map(worker).collect()
     }
@@ -80,51 +91,54 @@ impl Worker {
     /// Serves on this thread until told to end, or to drain and drained.
     ///
     /// # Errors
-    /// When the runtime cannot be made or a listener not be watched.
+    /// When a listener cannot be watched.
     pub fn run(self) -> io::Result<Outcome> {
-        // No timers: with them, the runtime would read the clock whenever it goes to sleep and whenever it wakes up.
-        let runtime =
-            runtime::Builder::new_current_thread().enable_io().max_blocking_threads(SCRAPE_THREADS).build()?;
-        let outcome = runtime.block_on(self.serve());
+        let Self { runtime, site, connections, arrivals, acceptors, stage } = self;
+        let outcome = runtime.block_on(serve(&site, &connections, arrivals, acceptors, stage));
         // A scrape that is still being written to nobody must not hold the end up.
         runtime.shutdown_background();
         outcome
     }
-
-    async fn serve(mut self) -> io::Result<Outcome> {
-        let mut accepting = JoinSet::new();
-        for acceptor in self.acceptors {
-            accepting.spawn(acceptor.accept(self.stage.clone()));
-        }
-        // Ends when the last of the acceptors has ended; at once for the first worker, which has no need of it.
-        while let Some((stream, open)) = self.arrivals.recv().await {
-            if let Ok(stream) = TcpStream::from_std(stream) {
-                serve(&self.site, stream, open);
-            }
-        }
-        while let Some(ended) = accepting.join_next().await {
-            ended.map_err(io::Error::other)??;
-        }
-        tokio::select! {
-            () = self.connections.empty() => {}
-            _ = self.stage.wait_for(|stage| *stage == Stage::End) => {}
-        }
-        Ok(Outcome { cut_off: self.connections.count() })
-    }
 }
 
-/// Accepts at one listening socket, on the first worker's thread, and says which thread serves.
+async fn serve(
+    site: &Arc<Site>,
+    connections: &Connections,
+    mut arrivals: mpsc::UnboundedReceiver<Arrival>,
+    acceptors: Vec<(Acceptor, TcpListener)>,
+    mut stage: watch::Receiver<Stage>,
+) -> io::Result<Outcome> {
+    let mut accepting = JoinSet::new();
+    for (acceptor, listener) in acceptors {
+        accepting.spawn(acceptor.accept(listener, stage.clone()));
+    }
+    // Ends when the last of the acceptors has ended; at once for the first worker, which has no need of it.
+    while let Some((stream, open)) = arrivals.recv().await {
+        if let Ok(stream) = TcpStream::from_std(stream) {
+            spawn(site, stream, open);
+        }
+    }
+    while let Some(ended) = accepting.join_next().await {
+        ended.map_err(io::Error::other)??;
+    }
+    tokio::select! {
+        () = connections.empty() => {}
+        _ = stage.wait_for(|stage| *stage == Stage::End) => {}
+    }
+    Ok(Outcome { cut_off: connections.count() })
+}
+
+/// Accepts on the first worker's thread, and says which thread serves.
 struct Acceptor {
     site: Arc<Site>,
-    listener: TcpListener,
     /// To the workers after the first, in their order. Bounded by the limit of connections.
     others: Vec<mpsc::UnboundedSender<Arrival>>,
 }
 
 impl Acceptor {
     /// Accepts until told to stop, and then what is already waiting: the kernel has accepted those on our behalf.
-    async fn accept(self, mut stage: watch::Receiver<Stage>) -> io::Result<()> {
-        let listener = tokio::net::TcpListener::from_std(self.listener.try_clone()?)?;
+    async fn accept(self, listener: TcpListener, mut stage: watch::Receiver<Stage>) -> io::Result<()> {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -140,8 +154,9 @@ impl Acceptor {
                 }
             }
         }
+        let listener = listener.into_std()?;
         // No more than can have been waiting: new ones may go on to come.
-        for (stream, _) in (0..BACKLOG).map_while(|_| self.listener.accept().ok()) {
+        for (stream, _) in (0..BACKLOG).map_while(|_| listener.accept().ok()) {
             if stream.set_nonblocking(true).is_ok()
                 && let Ok(stream) = TcpStream::from_std(stream)
             {
@@ -159,7 +174,7 @@ impl Acceptor {
         // Counted from here on, so that the next one is placed rightly.
         let open = connections.open();
         match self.others.get(position.wrapping_sub(1)) {
-            None => serve(&self.site, stream, open),
+            None => spawn(&self.site, stream, open),
             Some(other) => {
                 if let Ok(stream) = stream.into_std() {
                     let _ = other.send((stream, open));
@@ -176,7 +191,7 @@ impl Acceptor {
     }
 }
 
-fn serve(site: &Arc<Site>, stream: TcpStream, open: Open) {
+fn spawn(site: &Arc<Site>, stream: TcpStream, open: Open) {
     let site = Arc::clone(site);
     tokio::spawn(async move { converse(stream, open, &site).await });
 }

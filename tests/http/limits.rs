@@ -33,7 +33,7 @@ impl Served {
         let listeners = listen(&["127.0.0.1:0".parse().unwrap()]).unwrap();
         let address = listeners[0].local_addr().unwrap();
         let (stage, stages) = watch::channel(Stage::Serve);
-        let worker = Worker::all(&site, listeners, &stages).remove(0);
+        let worker = Worker::all(&site, listeners, &stages).unwrap().remove(0);
         thread::spawn(move || worker.run());
         thread::spawn(move || {
             while *stages.borrow() != Stage::End {
