@@ -72,8 +72,21 @@ fn prometheus_has_exactly_the_counts_that_the_sender_was_answered() {
     let senders = report["distinct_senders"]["answered"].as_f64().unwrap();
     let error = prometheus.value(r#"openim_active_senders{window="1h"}"#) / senders - 1.0;
     assert!(error.abs() <= 0.02, "{senders} senders: {error}");
+    assert_the_api_estimates_as_prometheus_does(&exporter, &prometheus);
     assert_scraped_without_a_gap(&prometheus);
     assert_the_readme_s_questions_have_answers(&prometheus);
+}
+
+/// The API's quantiles are Prometheus' own, of the same histograms.
+fn assert_the_api_estimates_as_prometheus_does(exporter: &Exporter, prometheus: &Prometheus) {
+    let summary = exporter.get("/api/v1/summary").json();
+    for name in ["content_bytes", "delivery_delay_seconds", "submit_delay_seconds"] {
+        for (key, q) in [("p50", "0.5"), ("p95", "0.95"), ("p99", "0.99")] {
+            let expected = prometheus.value(&format!("histogram_quantile({q}, openim_group_message_{name}_bucket)"));
+            let found = summary[name][key].as_f64().unwrap();
+            assert!((found / expected - 1.0).abs() < 1e-9, "{name} {key}: {found} {expected}");
+        }
+    }
 }
 
 /// Every scrape went well, some of them in the middle of the run, and no counter ever fell.

@@ -12,6 +12,7 @@ use openim_exporter::config::serve_flags;
 use openim_exporter::exposition::catalog::CATALOG;
 use openim_exporter::http::Limits;
 use openim_exporter::telemetry::Reason;
+use serde_json::Value;
 use support::Exporter;
 
 const README: &str = include_str!("../README.md");
@@ -182,6 +183,66 @@ fn the_example_is_the_documentation_s_and_leaves_at_the_metrics_what_is_said() {
     let answer = exporter.post(path, std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap());
     assert_eq!(answer.text(), block(README, "## Try", "json"));
     assert_eq!(missing(&exporter.get("/metrics").text()), 0, "{said}");
+}
+
+/// The paths to all values, with the kind of each; of lists, what is in the first.
+fn shape(value: &Value) -> Vec<String> {
+    let under =
+        |key: &str, value: &Value| shape(value).into_iter().map(|path| format!("/{key}{path}")).collect::<Vec<_>>();
+    match value {
+        Value::Object(fields) => fields.iter().flat_map(|(key, value)| under(key, value)).collect(),
+        Value::Array(items) => items.first().map_or_else(|| vec!["/[]".into()], |first| under("0", first)),
+        Value::Null => vec![" null".into()],
+        Value::Bool(_) => vec![" bool".into()],
+        Value::Number(_) => vec![" number".into()],
+        Value::String(_) => vec![" string".into()],
+    }
+}
+
+#[test]
+fn the_api_answers_after_the_example_as_is_shown() {
+    let (file, path) = example();
+    let exporter = Exporter::start(&[]);
+    let body = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    assert_eq!(exporter.post(path, body).status, 200);
+    for (heading, path, fixed, (old, new)) in [
+        (
+            "### Summary",
+            "/api/v1/summary",
+            &["messages", "messages_folded", "mentions", "active_senders", "groups", "clock_errors"][..],
+            ("\"connections\": 1\n", "\"connection\": 1\n"),
+        ),
+        (
+            "### Groups",
+            "/api/v1/groups?q=USER&limit=2",
+            &["total", "limit", "offset", "sort"],
+            ("\"exported\": true", "\"exported\": 1"),
+        ),
+    ] {
+        let answer = exporter.get(path).json();
+        let shown = |readme: &str| serde_json::from_str::<Value>(block(readme, heading, "json")).unwrap();
+        assert_eq!(shape(&shown(README)), shape(&answer), "{path}");
+        assert_ne!(shape(&shown(&spoilt(old, new))), shape(&answer), "{path}");
+        for key in fixed {
+            assert_eq!(shown(README)[key], answer[key], "{path}: {key}");
+        }
+        assert!(README.contains(&format!("`GET {}`", path.split('?').next().unwrap())) && README.contains(path));
+    }
+}
+
+#[test]
+fn the_api_takes_the_parameters_that_are_listed_with_their_defaults() {
+    let exporter = Exporter::start(&[]);
+    let found = |readme: &str| table::<2>(readme, "Parameter");
+    let page = exporter.get("/api/v1/groups").json();
+    let default = |name: &str| page[name].as_str().map_or_else(|| page[name].to_string(), str::to_owned);
+    let (_, detail) = exporter.get("/api/v1/groups?x=").refusal(400);
+    let (_, names) = detail.rsplit_once("there is ").unwrap();
+    let expected = names.split(", ").map(|name| [name.into(), if name == "q" { String::new() } else { default(name) }]);
+    let expected: Vec<[String; 2]> = expected.collect();
+    assert_eq!(found(README), expected);
+    assert_ne!(found(&spoilt("| `limit` | 50 |", "| `limit` | 100 |")), expected);
+    assert_ne!(found(&spoilt("| `offset` |", "| `from` |")), expected);
 }
 
 #[test]

@@ -214,11 +214,11 @@ fn check_path(path: &str) -> Result<(), Error> {
         let problem = "give a path that starts with / and holds letters, digits and - . _ ~ / only, as in /metrics";
         return Err(refused(flag, path, problem));
     }
-    if path == "/" || path.starts_with("/-/") {
+    if path == "/" || path.starts_with("/-/") || path.starts_with("/api/") {
         return Err(refused(
             flag,
             path,
-            "that path is taken by the landing page or by health; give another, as in /metrics",
+            "that path is taken by the landing page, by health or by the API; give another, as in /metrics",
         ));
     }
     Ok(())
@@ -319,6 +319,7 @@ mod tests {
             (["--web.listen-address", "10006"], "host:port"),
             (["--web.telemetry-path", "metrics"], "starts with /"),
             (["--web.telemetry-path", "/"], "taken"),
+            (["--web.telemetry-path", "/api/v1/groups"], "taken"),
             (["--web.max-requests", "0"], "at least 1"),
             (["--web.max-requests", "10001"], "10000"),
             (["--web.max-requests", "18446744073709551615"], "10000"),

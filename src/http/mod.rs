@@ -5,6 +5,7 @@
 //! `stream`); a sweep of the site's looks at those notes a few times a second and ends what takes too long, so that no
 //! request needs a timer.
 
+mod api;
 mod body;
 mod callback;
 mod connection;

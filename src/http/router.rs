@@ -17,6 +17,10 @@ pub(super) enum Route {
     Ready,
     /// A person looks.
     Landing,
+    /// A script asks for all statistics.
+    Summary,
+    /// A script asks for groups.
+    Groups,
     /// The path takes other methods: these.
     WrongMethod(&'static str),
     /// Nothing is here.
@@ -50,6 +54,8 @@ fn page_at(path: &str, telemetry_path: &str) -> Option<Route> {
         "/" => Some(Route::Landing),
         "/-/healthy" => Some(Route::Healthy),
         "/-/ready" => Some(Route::Ready),
+        "/api/v1/summary" => Some(Route::Summary),
+        "/api/v1/groups" => Some(Route::Groups),
         _ => None,
     }
 }
@@ -112,6 +118,8 @@ mod tests {
             ("/metrics", Route::Metrics),
             ("/-/healthy", Route::Healthy),
             ("/-/ready", Route::Ready),
+            ("/api/v1/summary", Route::Summary),
+            ("/api/v1/groups?limit=5", Route::Groups),
         ] {
             assert_eq!(routed(Method::GET, url), page);
             assert_eq!(routed(Method::HEAD, url), page);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::header;
+use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
 
 use super::body::RequestBody;
@@ -12,7 +13,7 @@ use super::progress::{Open, Phase};
 use super::reply::{Reply, closing, phase_of, refusal, with_header};
 use super::router::{Route, route};
 use super::site::Site;
-use super::{callback, pages};
+use super::{api, callback, pages};
 use crate::telemetry::Reason;
 
 /// Answers a request: begins at once, and ends in the future.
@@ -27,7 +28,7 @@ pub(super) fn answer<'a>(
     async move {
         let reply = match route(&head.method, head.uri.path(), head.uri.query(), &site.config.telemetry_path) {
             Route::Callback(command) => callback::take(site, open.progress(), command, head.headers, body).await,
-            other => bodyless(site, open, other, body).await,
+            other => bodyless(site, open, other, &head, body).await,
         };
         open.enter(phase_of(&reply));
         Ok(if site.is_draining() { closing(reply) } else { reply })
@@ -35,13 +36,15 @@ pub(super) fn answer<'a>(
 }
 
 /// Answers what needs no body. One that came is read all the same, so that the next request is found behind it.
-async fn bodyless(site: &Arc<Site>, open: &Open, route: Route, body: RequestBody) -> Reply {
+async fn bodyless(site: &Arc<Site>, open: &Open, route: Route, head: &Parts, body: RequestBody) -> Reply {
     let all_read = body.drop_rest(site.config.max_body_bytes, open.progress()).await;
     let reply = match route {
         Route::Metrics => pages::metrics(site, open).await,
         Route::Healthy => pages::healthy(),
         Route::Ready => pages::ready(site),
         Route::Landing => pages::landing(site),
+        Route::Summary => api::summary(site, head.uri.query()).await,
+        Route::Groups => api::groups(site, head.uri.query()).await,
         Route::WrongMethod(allowed) => with_header(wrong_method(site, allowed), header::ALLOW, allowed),
         Route::NotFound | Route::Callback(_) => {
             refused(site, Reason::NotFound, "nothing is served at this path; see /")

@@ -155,7 +155,8 @@ impl Site {
         }
     }
 
-    fn up_ms(&self) -> u64 {
+    /// How long the site has been up.
+    pub(super) fn up_ms(&self) -> u64 {
         u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }

@@ -61,6 +61,31 @@ impl Histogram {
     }
 }
 
+impl HistogramReading {
+    /// The mean of all observations, if there is one.
+    #[must_use]
+    pub fn mean(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum as f64 / self.count as f64)
+    }
+
+    /// An estimate of the value that a part `q` of the observations, from 0 to 1, does not exceed; `None` without an
+    /// observation. As Prometheus' `histogram_quantile` estimates it: observations are taken to lie evenly between the
+    /// bounds of their bucket, and those above the last bound on it.
+    #[must_use]
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        let rank = q * self.count as f64;
+        let (mut lower, mut before) = (0, 0);
+        for (bound, up_to) in &self.buckets {
+            if *up_to as f64 >= rank && *up_to > before {
+                let part = (rank - before as f64).max(0.0) / (up_to - before) as f64;
+                return Some(lower as f64 + (bound - lower) as f64 * part);
+            }
+            (lower, before) = (*bound, *up_to);
+        }
+        (self.count > 0).then_some(lower as f64)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +103,21 @@ mod tests {
         let reading = histogram.read();
         assert_eq!(reading.buckets, [(10, 2), (20, 4)]);
         assert_eq!((reading.count, reading.sum), (6, 1062));
+    }
+
+    #[test]
+    fn a_quantile_lies_as_far_into_its_bucket_as_its_rank_does() {
+        let reading = |buckets: &[(u64, u64)], count| HistogramReading { buckets: buckets.to_vec(), sum: 100, count };
+        // Worked out by hand after Prometheus' documentation of histogram_quantile.
+        let spread = reading(&[(10, 4), (20, 4), (50, 10)], 10);
+        for (q, value) in [(0.0, 0.0), (0.2, 5.0), (0.4, 10.0), (0.5, 25.0), (0.95, 47.5), (1.0, 50.0)] {
+            let found = spread.quantile(q).unwrap();
+            assert!((found - value).abs() < 1e-9, "{q}: {found}");
+        }
+        assert_eq!(spread.mean(), Some(10.0));
+        // What lies above the last bound is said to lie on it.
+        assert_eq!(reading(&[(10, 1), (20, 1)], 10).quantile(0.5), Some(20.0));
+        assert_eq!(reading(&[(10, 0), (20, 0)], 0).quantile(0.5), None);
+        assert_eq!(reading(&[(10, 0), (20, 0)], 0).mean(), None);
     }
 }

@@ -117,6 +117,17 @@ impl Callbacks {
         (0..=self.commands.len()).map(|command| self.taken_of(command)).sum()
     }
 
+    /// Callbacks taken, by command.
+    pub(super) fn by_command(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let names = self.commands.iter().copied().chain([OTHER]);
+        names.enumerate().map(|(command, name)| (name, self.taken_of(command)))
+    }
+
+    /// When the last one was taken, in milliseconds since the epoch; 0 before the first.
+    pub(super) fn last_ms(&self) -> i64 {
+        self.shares.iter().map(|share| share.last_ms.load(Ordering::Relaxed)).max().unwrap_or_default()
+    }
+
     fn taken_of(&self, command: usize) -> u64 {
         self.sum(|share| share.by_command.get(command))
     }
@@ -126,13 +137,12 @@ impl Callbacks {
     }
 
     fn collect_by_command(&self) -> proto::MetricFamily {
-        let names = self.commands.iter().copied().chain([OTHER]);
-        let metrics = names.enumerate().map(|(command, name)| {
+        let metrics = self.by_command().map(|(name, taken)| {
             let mut label = proto::LabelPair::default();
             label.set_name(self.by_command.variable_labels.first().cloned().unwrap_or_default());
             label.set_value(name.to_owned());
             let mut counter = proto::Counter::default();
-            counter.set_value(self.taken_of(command) as f64);
+            counter.set_value(taken as f64);
             let mut metric = proto::Metric::default();
             metric.set_label(vec![label]);
             metric.set_counter(counter);
@@ -161,9 +171,8 @@ impl Callbacks {
     }
 
     fn collect_last(&self) -> proto::MetricFamily {
-        let last_ms = self.shares.iter().map(|share| share.last_ms.load(Ordering::Relaxed)).max().unwrap_or_default();
         let mut gauge = proto::Gauge::default();
-        gauge.set_value(last_ms as f64 / 1000.0);
+        gauge.set_value(self.last_ms() as f64 / 1000.0);
         let mut metric = proto::Metric::default();
         metric.set_gauge(gauge);
         family(&self.last, proto::MetricType::GAUGE, vec![metric])

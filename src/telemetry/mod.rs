@@ -148,6 +148,22 @@ impl Telemetry {
         self.registry.gather()
     }
 
+    /// Callbacks taken, by command.
+    pub fn callbacks(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.callbacks.by_command()
+    }
+
+    /// Requests refused, by reason.
+    pub fn rejections(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        Reason::ALL.iter().zip(&self.rejected).map(|(reason, rejections)| (reason.name(), rejections.counter.get()))
+    }
+
+    /// When the last callback was taken, in milliseconds since the epoch; 0 before the first.
+    #[must_use]
+    pub fn last_callback_ms(&self) -> i64 {
+        self.callbacks.last_ms()
+    }
+
     /// A callback was taken at a time in milliseconds since the epoch. `command` is the position of a known one.
     #[inline]
     pub fn callback_taken(&self, command: Option<usize>, at_ms: i64) {

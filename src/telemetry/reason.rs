@@ -25,6 +25,8 @@ pub enum Reason {
     NotFound,
     /// The path takes another method.
     MethodNotAllowed,
+    /// A parameter behind the path is unknown, stands twice or has a wrong value.
+    BadQuery,
     /// The request's head did not arrive in time.
     HeaderTimeout,
     /// The request's body did not arrive in time.
@@ -45,7 +47,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::EmptyBody,
         Self::MalformedJson,
         Self::WrongType,
@@ -57,6 +59,7 @@ impl Reason {
         Self::BrokenBody,
         Self::NotFound,
         Self::MethodNotAllowed,
+        Self::BadQuery,
         Self::HeaderTimeout,
         Self::BodyTimeout,
         Self::BodyTooLarge,
@@ -82,6 +85,7 @@ impl Reason {
             Self::BrokenBody => "broken_body",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::BadQuery => "bad_query",
             Self::HeaderTimeout => "header_timeout",
             Self::BodyTimeout => "body_timeout",
             Self::BodyTooLarge => "body_too_large",
@@ -104,7 +108,8 @@ impl Reason {
             | Self::MissingSender
             | Self::MissingGroup
             | Self::MalformedRequest
-            | Self::BrokenBody => 400,
+            | Self::BrokenBody
+            | Self::BadQuery => 400,
             Self::UnknownCommand | Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::HeaderTimeout | Self::BodyTimeout => 408,
@@ -131,6 +136,7 @@ impl Reason {
             Self::BrokenBody => "broken body",
             Self::NotFound => "not found",
             Self::MethodNotAllowed => "method not allowed",
+            Self::BadQuery => "bad query",
             Self::HeaderTimeout => "request head timed out",
             Self::BodyTimeout => "request body timed out",
             Self::BodyTooLarge => "body too large",

@@ -72,10 +72,12 @@ fn a_scrape_beyond_those_allowed_at_once_gets_503_and_callbacks_go_on() {
     // None is allowed, so the first is one too many: no luck is needed.
     let served = Served::new(Limits::default(), 0);
     let mut client = served.connect();
-    client.send(get("/metrics")).unwrap();
-    let (_, detail) = client.answer().refusal(503);
-    assert!(detail.contains("--web.max-requests"), "{detail}");
-    assert_eq!(served.refused("too_many_scrapes"), 1.0);
+    for (before, path) in ["/metrics", "/api/v1/summary", "/api/v1/groups"].into_iter().enumerate() {
+        client.send(get(path)).unwrap();
+        let (_, detail) = client.answer().refusal(503);
+        assert!(detail.contains("--web.max-requests"), "{path}: {detail}");
+        assert_eq!(served.refused("too_many_scrapes"), before as f64 + 1.0, "{path}");
+    }
     assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
 }
 
@@ -84,10 +86,20 @@ fn a_permit_to_scrape_is_given_back() {
     let served = Served::new(Limits::default(), 1);
     let mut client = served.connect();
     for _ in 0..5 {
+        for path in ["/api/v1/summary", "/api/v1/groups"] {
+            client.send(get(path)).unwrap();
+            assert_eq!(client.answer().status, 200, "{path}");
+            client.send(get(path).replace("GET", "HEAD")).unwrap();
+            assert_eq!(client.answer_to_head().status, 200, "{path}");
+        }
+        // It needs no permit.
+        client.send(get("/api/v1/groups?limit=0")).unwrap();
+        client.answer().refusal(400);
         client.send(get("/metrics")).unwrap();
         let answer = client.answer();
         assert_eq!(answer.status, 200);
-        assert_eq!(Samples::parse(&answer.text()).sum("openim_exporter_callbacks_rejected_total"), 0.0);
+        let refused = r#"openim_exporter_callbacks_rejected_total{reason="too_many_scrapes"}"#;
+        assert_eq!(Samples::parse(&answer.text()).value(refused), 0.0);
     }
 }
 

@@ -29,7 +29,7 @@ fn request(method: &str, path: &str) -> Vec<u8> {
 #[test]
 fn a_path_that_serves_nothing_is_not_found() {
     let exporter = Exporter::start(&[]);
-    for path in ["/nothing", "/metrics/", "/-/nothing", "/api/v1/nothing"] {
+    for path in ["/nothing", "/metrics/", "/-/nothing", "/api/v1/nothing", "/api/v1/groups/"] {
         assert_refused(&exporter, path, &request("GET", path), 404, "not_found");
     }
 }
@@ -65,6 +65,8 @@ fn another_method_is_told_which_ones_the_path_takes() {
         ("POST", "/", "GET, HEAD"),
         ("POST", "/-/healthy", "GET, HEAD"),
         ("PUT", "/-/ready", "GET, HEAD"),
+        ("POST", "/api/v1/summary", "GET, HEAD"),
+        ("DELETE", "/api/v1/groups?limit=5", "GET, HEAD"),
     ] {
         let what = format!("{method} {path}");
         let response = match method {
@@ -76,6 +78,27 @@ fn another_method_is_told_which_ones_the_path_takes() {
             _ => assert_refused(&exporter, &what, &request(method, path), 405, "method_not_allowed"),
         };
         assert_eq!((response.status, response.header("allow")), (405, Some(allowed)), "{what}");
+    }
+}
+
+#[test]
+fn a_query_that_the_api_does_not_know_is_a_bad_one() {
+    let exporter = Exporter::start(&[]);
+    for (path, named) in [
+        ("/api/v1/summary?verbose=1", "\"verbose\""),
+        ("/api/v1/groups?Sort=rate", "\"Sort\""),
+        ("/api/v1/groups?sort=name", "sort: \"name\""),
+        ("/api/v1/groups?limit=0", "limit: \"0\""),
+        ("/api/v1/groups?limit=1001", "limit: \"1001\""),
+        ("/api/v1/groups?offset=100001", "offset: \"100001\""),
+        ("/api/v1/groups?q=a&q=b", "q: stands a second time, with the value \"b\""),
+        ("/api/v1/groups?q=%C3%28", "q: \"%C3%28\" is not UTF-8"),
+        (&format!("/api/v1/groups?q={}", "x".repeat(257)), "q: \"xxxxx"),
+    ] {
+        let response = assert_refused(&exporter, path, &request("GET", path), 400, "bad_query");
+        let (message, detail) = response.refusal(400);
+        assert_eq!(message, "bad query", "{path}");
+        assert!(detail.starts_with(named) && detail.len() < 150, "{path}: {detail}");
     }
 }
 
