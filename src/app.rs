@@ -1,12 +1,12 @@
 //! The composition root: puts the rooms together, runs them, and takes them down in order.
 
 use std::io::{self, Write};
-use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use listenfd::ListenFd;
 use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -16,7 +16,7 @@ use crate::config::simulate::Simulate;
 use crate::config::{self, Command, Config, Rejected};
 use crate::domain::{Clock, SystemClock};
 use crate::exposition::catalog;
-use crate::http::{Limits, Outcome, Site, Stage, Worker, listen};
+use crate::http::{Limits, Listener, Outcome, Site, Stage, Worker, listen};
 use crate::stats::{Capacities, Stats};
 use crate::telemetry::{Telemetry, init_log};
 use crate::{simulate, wire};
@@ -40,6 +40,12 @@ enum Error {
     Io(#[from] io::Error),
     #[error("{0}")]
     State(#[from] arena::Error),
+    #[error(
+        "--web.systemd-socket: no socket was passed on; start it by a .socket unit (deploy/), or leave the flag out"
+    )]
+    NonePassed,
+    #[error("--web.systemd-socket: a socket that was passed on is of no use: {0}; it must be a listening TCP socket")]
+    Passed(io::Error),
     #[error("the metrics cannot be registered: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("a serving thread panicked")]
@@ -117,8 +123,8 @@ fn serve_until_told(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), E
     let site = Arc::new(Site::new(parts.0, parts.1, parts.2, config.http.clone(), limits, threads));
     let (stage, stages) = watch::channel(Stage::Serve);
     let workers = {
-        let listeners = listen(&config.listen)?;
-        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+        let listeners = if config.systemd_socket { passed_on()? } else { listen(&config.listen)? };
+        let addresses = listeners.iter().map(Listener::address).collect::<io::Result<Vec<_>>>()?;
         let workers = Worker::all(&site, listeners, &stages)?;
         addresses.into_iter().for_each(|address| telemetry.serving(address, threads));
         spawn(workers)?
@@ -162,6 +168,16 @@ fn open_state(config: &Config, clock: &dyn Clock, telemetry: &Telemetry) -> Resu
     }
     telemetry.state_opened(path, start.outcome.name(), stats.messages(), begin.elapsed());
     Ok(stats)
+}
+
+/// The sockets that systemd, or whoever started the process in its way, has passed on.
+/// <https://www.freedesktop.org/software/systemd/man/latest/sd_listen_fds.html>
+fn passed_on() -> Result<Vec<Listener>, Error> {
+    let mut passed = ListenFd::from_env();
+    let sockets = (0..passed.len()).filter_map(|number| passed.take_tcp_listener(number).transpose());
+    let listeners = sockets.map(|socket| Listener::passed_on(socket?)).collect::<io::Result<Vec<_>>>();
+    let listeners = listeners.map_err(Error::Passed)?;
+    if listeners.is_empty() { Err(Error::NonePassed) } else { Ok(listeners) }
 }
 
 /// The kernel's name for the time since the machine was switched on: as long as it is the same, the kernel has every

@@ -13,6 +13,8 @@ has() {
         gcc) command -v cc ;;
         libc6-dev) [[ -e /usr/include/features.h || -e /usr/include/$(uname -m)-linux-gnu/features.h ]] ;;
         prometheus) command -v prometheus && command -v promtool ;;
+        golang-go) command -v go ;;
+        systemd) command -v systemd-analyze ;;
         # Debian's own Python, for only that one has Debian's library.
         python3-prometheus-client) /usr/bin/python3 -c 'import prometheus_client.parser' ;;
         *) command -v "$1" ;;
@@ -53,7 +55,7 @@ install_missing() {
 }
 
 section "Programs that the tests need"
-install_missing gcc libc6-dev curl prometheus redis-server python3-prometheus-client
+install_missing gcc libc6-dev curl prometheus redis-server python3-prometheus-client golang-go systemd
 cargo fmt --version || rustup component add rustfmt
 cargo clippy --version || rustup component add clippy
 

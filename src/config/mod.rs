@@ -30,6 +30,8 @@ pub enum Command {
 pub struct Config {
     /// Addresses to listen at; at least one.
     pub listen: Vec<SocketAddr>,
+    /// Whether to listen at the sockets that systemd passes instead.
+    pub systemd_socket: bool,
     /// What `http` needs to know.
     pub http: Http,
     /// The directory of the state; `None` keeps it in memory.

@@ -39,6 +39,12 @@ pub struct ServeFlags {
     )]
     listen: Vec<String>,
 
+    /// Listens at the sockets that systemd passes (LISTEN_FDS) instead of at addresses of its own
+    ///
+    /// The sockets outlive the process: who connects while it is restarted waits, and is not refused.
+    #[arg(long = "web.systemd-socket", env = "OPENIM_EXPORTER_WEB_SYSTEMD_SOCKET")]
+    systemd_socket: bool,
+
     /// Path of the metrics
     #[arg(
         long = "web.telemetry-path",
@@ -136,6 +142,7 @@ impl ServeFlags {
         check_scrapes(self.max_requests)?;
         Ok(Config {
             listen,
+            systemd_socket: self.systemd_socket,
             http: Http {
                 telemetry_path: self.telemetry_path,
                 max_scrapes: self.max_requests,
@@ -172,7 +179,11 @@ impl Config {
             // Writing to a string does not fail.
             let _ = writeln!(text, "{flag} = {value}");
         };
-        self.listen.iter().for_each(|address| line("web.listen-address", address));
+        if self.systemd_socket {
+            line("web.systemd-socket", &true);
+        } else {
+            self.listen.iter().for_each(|address| line("web.listen-address", address));
+        }
         line("web.telemetry-path", &self.http.telemetry_path);
         line("web.max-requests", &self.http.max_scrapes);
         line("callback.max-body-bytes", &self.http.max_body_bytes);

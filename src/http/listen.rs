@@ -8,17 +8,44 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// Connections that may wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
 pub(super) const BACKLOG: u16 = 4096;
 
+/// A listening socket.
+#[derive(Debug)]
+pub struct Listener {
+    pub(super) socket: TcpListener,
+    /// It came from outside and outlives the process: what waits in it is for the next one.
+    pub(super) passed_on: bool,
+}
+
+impl Listener {
+    /// A socket that listens already and that others have too.
+    ///
+    /// # Errors
+    /// When it cannot be made not to block.
+    pub fn passed_on(socket: TcpListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket, passed_on: true })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the system does not know.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
 /// Listens at these addresses; port 0 takes a free one.
 ///
 /// # Errors
 /// When one of them cannot be listened at; the error names it.
-pub fn listen(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
+pub fn listen(addresses: &[SocketAddr]) -> io::Result<Vec<Listener>> {
     let named =
         |address, error: io::Error| io::Error::new(error.kind(), format!("cannot listen at {address}: {error}"));
     addresses.iter().map(|address| open(*address, addresses).map_err(|error| named(address, error))).collect()
 }
 
-fn open(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> {
+fn open(address: SocketAddr, all: &[SocketAddr]) -> io::Result<Listener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restarted process may listen while old connections linger in TIME_WAIT.
     socket.set_reuse_address(true)?;
@@ -29,5 +56,5 @@ fn open(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> {
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG.into())?;
-    Ok(socket.into())
+    Ok(Listener { socket: socket.into(), passed_on: false })
 }

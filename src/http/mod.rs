@@ -19,6 +19,6 @@ mod site;
 mod stream;
 mod worker;
 
-pub use listen::listen;
+pub use listen::{Listener, listen};
 pub use site::{Limits, Site};
 pub use worker::{FILL, Outcome, Stage, Worker};

@@ -1,7 +1,6 @@
 //! A serving thread: its runtime, what it accepts and what it is given, its end.
 
 use std::io;
-use std::net::TcpListener;
 use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
@@ -11,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::connection::{converse, raw_answer};
-use super::listen::BACKLOG;
+use super::listen::{BACKLOG, Listener};
 use super::progress::{Connections, Open};
 use super::site::Site;
 use crate::telemetry::Reason;
@@ -48,7 +47,7 @@ pub struct Worker {
     connections: Arc<Connections>,
     arrivals: mpsc::UnboundedReceiver<Arrival>,
     /// The first worker accepts for all.
-    acceptors: Vec<(Acceptor, TcpListener)>,
+    acceptors: Vec<(Acceptor, Listener)>,
     stage: watch::Receiver<Stage>,
 }
 
@@ -64,7 +63,7 @@ impl Worker {
     ///
     /// # Errors
     /// When a runtime cannot be made.
-    pub fn all(site: &Arc<Site>, listeners: Vec<TcpListener>, stage: &watch::Receiver<Stage>) -> io::Result<Vec<Self>> {
+    pub fn all(site: &Arc<Site>, listeners: Vec<Listener>, stage: &watch::Receiver<Stage>) -> io::Result<Vec<Self>> {
         let (mut senders, arrivals): (Vec<_>, Vec<_>) =
             site.workers().iter().map(|_| mpsc::unbounded_channel()).unzip();
         let others = senders.split_off(1.min(senders.len()));
@@ -105,7 +104,7 @@ async fn serve(
     site: &Arc<Site>,
     connections: &Connections,
     mut arrivals: mpsc::UnboundedReceiver<Arrival>,
-    acceptors: Vec<(Acceptor, TcpListener)>,
+    acceptors: Vec<(Acceptor, Listener)>,
     mut stage: watch::Receiver<Stage>,
 ) -> io::Result<Outcome> {
     let mut accepting = JoinSet::new();
@@ -136,9 +135,10 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    /// Accepts until told to stop, and then what is already waiting: the kernel has accepted those on our behalf.
-    async fn accept(self, listener: TcpListener, mut stage: watch::Receiver<Stage>) -> io::Result<()> {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
+    /// Accepts until told to stop, and then, at a socket of its own, what is already waiting: the kernel has accepted
+    /// those on our behalf. At a socket that was passed on, the next process will.
+    async fn accept(self, listener: Listener, mut stage: watch::Receiver<Stage>) -> io::Result<()> {
+        let (listener, passed_on) = (tokio::net::TcpListener::from_std(listener.socket)?, listener.passed_on);
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -153,6 +153,9 @@ impl Acceptor {
                     self.site.swept.notified().await;
                 }
             }
+        }
+        if passed_on {
+            return Ok(());
         }
         let listener = listener.into_std()?;
         // No more than can have been waiting: new ones may go on to come.

@@ -35,8 +35,9 @@ const RANK_EVERY_MS: i64 = 10_000;
 /// In this time a group that fell silent loses half of its rate.
 const RATE_HALF_LIFE_SECONDS: f64 = 300.0;
 
-/// A group that has been silent for longer may be retired.
-const IDLE_MS: i64 = 24 * 3_600_000;
+/// A group that has been silent for longer may be retired: a day, and a minute more, so that none of its senders still
+/// counts as active when another group gets its slot.
+const IDLE_MS: i64 = 24 * 3_600_000 + 60_000;
 
 /// What became of a message's group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -41,7 +41,7 @@ impl Element {
         Self::of_hash(hash(bytes))
     }
 
-    /// The element whose bytes have this [`hash`].
+    /// The element whose bytes have this hash: MurmurHash64A with Redis's seed.
     #[must_use]
     pub const fn of_hash(hash: u64) -> Self {
         // A bit set behind the last one bounds the rank at `HIGHEST_RANK`.

@@ -31,7 +31,7 @@ impl Served {
         let config = Http { telemetry_path: "/metrics".into(), max_scrapes, max_body_bytes: 1024 };
         let site = Arc::new(Site::new(stats, Arc::clone(&telemetry), Arc::new(SystemClock), config, limits, 1));
         let listeners = listen(&["127.0.0.1:0".parse().unwrap()]).unwrap();
-        let address = listeners[0].local_addr().unwrap();
+        let address = listeners[0].address().unwrap();
         let (stage, stages) = watch::channel(Stage::Serve);
         let worker = Worker::all(&site, listeners, &stages).unwrap().remove(0);
         thread::spawn(move || worker.run());

@@ -84,7 +84,7 @@ fn a_full_table_gives_the_slot_of_the_group_that_was_idle_longest_to_a_new_one()
     record(&groups, "old", 5, NOW);
     record(&groups, "older", 7, later(-HOUR_MS));
     record(&groups, "awake", 1, later(HOUR_MS));
-    let day_after = later(25 * HOUR_MS - 1);
+    let day_after = later(25 * HOUR_MS);
     groups.tick(day_after);
     assert_eq!(groups.record("new", day_after), Recorded::Added(1));
     assert_eq!(counts(&groups), [("old".into(), 5), ("new".into(), 1), ("awake".into(), 1)].into());

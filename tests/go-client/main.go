@@ -1,0 +1,98 @@
+// The sender as OpenIM is: Go's net/http with its default transport, one client for all workers, a body and an
+// operation ID for each callback, the answer read to its end. Posts for a while and says what came back, as JSON.
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+)
+
+type result struct {
+	Sent     int      `json:"sent"`
+	Answered int      `json:"answered"`
+	Failures []string `json:"failures"`
+}
+
+const success = `{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}`
+
+func post(client *http.Client, url string, number int) error {
+	body := fmt.Sprintf(`{"sendID":"u%d","callbackCommand":"callbackAfterSendGroupMsgCommand","serverMsgID":"%d",`+
+		`"senderPlatformID":2,"msgFrom":100,"contentType":101,"status":2,"groupID":"g%d","atUserList":null}`+"\n",
+		number%50, number, number%7)
+	request, err := http.NewRequest(http.MethodPost, url, bytes.NewReader([]byte(body)))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Operationid", strconv.Itoa(number))
+	request.Header.Set("Content-Type", "application/json; charset=utf-8")
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK || string(answer) != success {
+		return fmt.Errorf("%d %s", response.StatusCode, answer)
+	}
+	return nil
+}
+
+func work(client *http.Client, url string, worker int, until time.Time) result {
+	var seen result
+	for number := worker; time.Now().Before(until); number += 1000 {
+		seen.Sent++
+		if err := post(client, url, number); err != nil {
+			seen.Failures = append(seen.Failures, err.Error())
+		} else {
+			seen.Answered++
+		}
+	}
+	return seen
+}
+
+// Arguments: the URL, how many workers, for how long.
+func main() {
+	url := os.Args[1]
+	workers, err := strconv.Atoi(os.Args[2])
+	if err != nil {
+		panic(err)
+	}
+	howLong, err := time.ParseDuration(os.Args[3])
+	if err != nil {
+		panic(err)
+	}
+	// OpenIM's own client: a timeout of 5 s, Go's default transport but for its idle connections.
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = workers
+	client := &http.Client{Timeout: 5 * time.Second, Transport: transport}
+	var all result
+	var mutex sync.Mutex
+	var group sync.WaitGroup
+	until := time.Now().Add(howLong)
+	for worker := 0; worker < workers; worker++ {
+		group.Add(1)
+		go func(worker int) {
+			defer group.Done()
+			seen := work(client, url, worker, until)
+			mutex.Lock()
+			defer mutex.Unlock()
+			all.Sent += seen.Sent
+			all.Answered += seen.Answered
+			all.Failures = append(all.Failures, seen.Failures...)
+		}(worker)
+	}
+	group.Wait()
+	if err := json.NewEncoder(os.Stdout).Encode(all); err != nil {
+		panic(err)
+	}
+}
