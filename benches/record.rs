@@ -11,6 +11,7 @@ use openim_exporter::domain::{Clock, SystemClock};
 use openim_exporter::simulate::{Generator, Letter, group_id};
 use openim_exporter::stats::{Capacities, Stats};
 use openim_exporter::wire;
+use std::time::Duration;
 use support::{median, ratio, verdict};
 
 type Failure = Box<dyn std::error::Error>;
@@ -37,7 +38,12 @@ impl Setup {
             Ok(to_any_group(&letter.body, number, groups))
         };
         let bodies = (0..MESSAGES).map(&mut drawn).collect::<Result<Vec<_>, serde_json::Error>>()?;
-        let capacities = Capacities { groups: groups as usize, exported_groups: 1000, sender_pairs: 1_000_000 };
+        let capacities = Capacities {
+            groups: groups as usize,
+            exported_groups: 1000,
+            sender_pairs: 1_000_000,
+            dedup_window: Duration::ZERO,
+        };
         let stats = Stats::in_memory(capacities, now)?;
         fill(&stats, groups)?;
         Ok(Self { groups, bodies, stats })

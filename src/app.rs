@@ -195,6 +195,7 @@ const fn capacities(config: &config::Stats) -> Capacities {
         groups: config.max_tracked_groups.get(),
         exported_groups: config.max_exported_groups,
         sender_pairs: config.max_sender_pairs,
+        dedup_window: config.dedup_window,
     }
 }
 

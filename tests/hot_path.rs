@@ -7,12 +7,14 @@ mod support;
 use openim_exporter::domain::UnixMillis;
 use openim_exporter::stats::{Capacities, Recorded, Stats};
 use openim_exporter::wire;
+use std::time::Duration;
 use support::{callbacks, message};
 
 const NOW: UnixMillis = UnixMillis(1_732_345_679_000);
 
 fn stats(groups: usize) -> Stats {
-    Stats::in_memory(Capacities { groups, exported_groups: 10, sender_pairs: 1000 }, NOW).unwrap()
+    Stats::in_memory(Capacities { groups, exported_groups: 10, sender_pairs: 1000, dedup_window: Duration::ZERO }, NOW)
+        .unwrap()
 }
 
 fn count(stats: &Stats, body: &[u8]) -> Recorded {

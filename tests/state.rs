@@ -13,11 +13,13 @@ use openim_exporter::domain::{Mentions, Message, Source, UnixMillis};
 use openim_exporter::stats::{Capacities, Outcome, Start, Stats};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
+use std::time::Duration;
 
 const NOW: UnixMillis = UnixMillis(1_732_345_678_901);
 const BOOT: BootId = Some([1, 2]);
 const NEXT_BOOT: BootId = Some([3, 4]);
-const CAPACITIES: Capacities = Capacities { groups: 100, exported_groups: 10, sender_pairs: 1000 };
+const CAPACITIES: Capacities =
+    Capacities { groups: 100, exported_groups: 10, sender_pairs: 1000, dedup_window: Duration::ZERO };
 const PAGE: usize = 4096;
 
 fn later(ms: i64) -> UnixMillis {
@@ -42,6 +44,7 @@ fn record(stats: &Stats, group: &str, sender: &str, now: UnixMillis) {
         status: 2,
         content_bytes: 20,
         mentions: Mentions { users: 1, all: false },
+        server_msg_id: "",
         operation_id: "op",
         send_time: Some(UnixMillis(now.0 - 30)),
         create_time: Some(UnixMillis(now.0 - 40)),
@@ -160,7 +163,7 @@ fn roll_back(path: &Path, earlier: &[Vec<u8>], random: &mut Pcg64Mcg) {
 #[test]
 fn no_counter_goes_on_from_less_than_was_shown_whatever_pages_a_power_loss_leaves() {
     let mut random = Pcg64Mcg::seed_from_u64(7);
-    let small = Capacities { groups: 20, exported_groups: 5, sender_pairs: 16 };
+    let small = Capacities { groups: 20, exported_groups: 5, sender_pairs: 16, dedup_window: Duration::ZERO };
     let mut outcomes = BTreeMap::new();
     for round in 0..1000_u64 {
         let directory = tempfile::tempdir().unwrap();

@@ -1,11 +1,13 @@
 //! Raw flags and environment variables -> a checked [`Config`], with one part for each room that has settings.
 
+mod duration;
 mod serve;
 pub mod simulate;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
@@ -62,6 +64,8 @@ pub struct Stats {
     pub max_exported_groups: usize,
     /// Pairs of a group and a sender that are told apart.
     pub max_sender_pairs: usize,
+    /// For how long a message that comes again is not counted again; zero counts it.
+    pub dedup_window: Duration,
 }
 
 /// The settings of the log.

@@ -1,15 +1,19 @@
 //! The exporter's flags.
 
+#[cfg(test)]
+mod tests;
+
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
-use super::{Config, Error, Http, Log, Stats};
+use super::{Config, Error, Http, Log, Stats, duration};
 use crate::telemetry::LogFormat;
 
 /// The most groups that a table can hold: their slots are numbered in 32 bits, and each takes about 200 bytes.
@@ -20,6 +24,9 @@ const MOST_PAIRS: usize = 1_000_000_000;
 
 /// The largest limit of a callback's body: it is held in memory whole.
 const MOST_BODY_BYTES: u64 = 1 << 30;
+
+/// The longest time for which a repeated message is known.
+const LONGEST_DEDUP: Duration = Duration::from_secs(24 * 3600);
 
 /// The largest limit of scrapes at once.
 const MOST_SCRAPES: usize = 10_000;
@@ -66,6 +73,18 @@ pub struct ServeFlags {
         default_value = "1MiB"
     )]
     max_body_bytes: String,
+
+    /// For how long a message that comes again (the same serverMsgID) is a repeat: answered, but not counted again
+    ///
+    /// OpenIM never repeats a callback, so this is off; for a proxy that does, give a few minutes, at most 24h. Takes 16
+    /// MiB and knows two million messages; how full it is, is a metric.
+    #[arg(
+        long = "callback.dedup-window",
+        value_name = "DURATION",
+        env = "OPENIM_EXPORTER_CALLBACK_DEDUP_WINDOW",
+        default_value = "0s"
+    )]
+    dedup_window: String,
 
     /// Directory of the state, made if it is missing: what is counted outlives the process in it
     ///
@@ -153,6 +172,7 @@ impl ServeFlags {
                 max_tracked_groups: self.max_tracked,
                 max_exported_groups: self.max_exported,
                 max_sender_pairs: self.max_pairs.get(),
+                dedup_window: dedup_window(&self.dedup_window)?,
             },
             log: Log {
                 level: match self.log_level {
@@ -191,6 +211,7 @@ impl Config {
             Some(path) => line("storage.path", &path.display()),
             None => line("storage.path", &"(in memory)"),
         }
+        line("callback.dedup-window", &format!("{}s", self.stats.dedup_window.as_secs()));
         line("groups.max-tracked", &self.stats.max_tracked_groups);
         line("groups.max-exported", &self.stats.max_exported_groups);
         line("senders.max-tracked", &self.stats.max_sender_pairs);
@@ -257,6 +278,14 @@ fn check_groups(max_tracked: NonZeroUsize, max_exported: usize) -> Result<(), Er
     Ok(())
 }
 
+fn dedup_window(given: &str) -> Result<Duration, Error> {
+    let window = duration::parse(given).filter(|window| *window <= LONGEST_DEDUP && window.subsec_nanos() == 0);
+    window.ok_or_else(|| {
+        let problem = "give whole seconds up to 24h, as in 10m, 90s or 1h30m; 0s is off";
+        refused("callback.dedup-window", given, problem)
+    })
+}
+
 fn check_pairs(max_pairs: NonZeroUsize) -> Result<(), Error> {
     if max_pairs.get() <= MOST_PAIRS {
         return Ok(());
@@ -281,94 +310,4 @@ fn bytes(given: &str) -> Result<usize, Error> {
         .filter(|bytes| (1..=MOST_BODY_BYTES).contains(bytes))
         .and_then(|bytes| usize::try_from(bytes).ok())
         .ok_or_else(|| refused("callback.max-body-bytes", given, problem))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::{Command, Rejected, from_args};
-    use super::*;
-
-    fn config(flags: &[&str]) -> Result<Config, String> {
-        match from_args(std::iter::once(&"openim-exporter").chain(flags)) {
-            Ok(Command::Serve(config) | Command::CheckConfig(config)) => Ok(config),
-            Ok(Command::Simulate(_)) => Err("simulate".to_owned()),
-            Err(Rejected::Usage(error)) => Err(error.to_string()),
-            Err(Rejected::Value(error)) => Err(error.to_string()),
-        }
-    }
-
-    #[test]
-    fn the_defaults_are_the_contract_s() {
-        let config = config(&[]).unwrap();
-        assert_eq!(config.listen, ["0.0.0.0:10006".parse().unwrap()]);
-        assert_eq!(config.http.telemetry_path, "/metrics");
-        assert_eq!(config.storage, Some("data/".into()));
-        assert_eq!((config.http.max_scrapes, config.http.max_body_bytes), (40, 1 << 20));
-        assert_eq!((config.stats.max_tracked_groups.get(), config.stats.max_exported_groups), (100_000, 1000));
-        assert_eq!(config.stats.max_sender_pairs, 1_000_000);
-        assert_eq!(config.log, Log { level: LevelFilter::INFO, format: LogFormat::Logfmt });
-    }
-
-    #[test]
-    fn serve_is_the_same_as_no_subcommand() {
-        assert_eq!(config(&["serve", "--log.level", "warn"]), config(&["--log.level", "warn"]));
-    }
-
-    #[test]
-    fn an_address_may_be_a_port_a_name_or_a_list() {
-        let listen = |flags: &[&str]| config(flags).unwrap().listen;
-        assert_eq!(listen(&["--web.listen-address", ":9"]), ["0.0.0.0:9".parse().unwrap()]);
-        assert_eq!(listen(&["--web.listen-address", "[::1]:9"]), ["[::1]:9".parse().unwrap()]);
-        let both = ["--web.listen-address", "127.0.0.1:8", "--web.listen-address", "127.0.0.1:9"];
-        assert_eq!(listen(&both), listen(&["--web.listen-address", "127.0.0.1:8,127.0.0.1:9"]));
-        assert_eq!(listen(&both).len(), 2);
-    }
-
-    #[test]
-    fn a_refused_value_names_its_flag_and_the_way_out() {
-        let cases = [
-            (["--web.listen-address", "10006"], "host:port"),
-            (["--web.telemetry-path", "metrics"], "starts with /"),
-            (["--web.telemetry-path", "/"], "taken"),
-            (["--web.telemetry-path", "/api/v1/groups"], "taken"),
-            (["--web.max-requests", "0"], "at least 1"),
-            (["--web.max-requests", "10001"], "10000"),
-            (["--web.max-requests", "18446744073709551615"], "10000"),
-            (["--callback.max-body-bytes", "0"], "1MiB"),
-            (["--callback.max-body-bytes", "lots"], "1MiB"),
-            (["--callback.max-body-bytes", "99999999999999999999GiB"], "1MiB"),
-            (["--groups.max-tracked", "0"], "groups.max-tracked"),
-            (["--groups.max-tracked", "100000001"], "100000000"),
-            (["--groups.max-exported", "100001"], "--groups.max-tracked"),
-            (["--senders.max-tracked", "0"], "senders.max-tracked"),
-            (["--senders.max-tracked", "1000000001"], "1000000000"),
-            (["--log.level", "loud"], "warn"),
-        ];
-        for (flags, way_out) in cases {
-            let error = config(&flags).unwrap_err();
-            assert!(error.contains(flags[0]), "{flags:?}: {error}");
-            assert!(error.contains(way_out), "{flags:?}: {error}");
-        }
-    }
-
-    #[test]
-    fn an_empty_storage_path_means_memory() {
-        assert_eq!(config(&["--storage.path", ""]).unwrap().storage, None);
-        assert_eq!(config(&["--storage.path", "/var/lib/x"]).unwrap().storage, Some("/var/lib/x".into()));
-    }
-
-    #[test]
-    fn sizes_take_units() {
-        for (given, bytes) in [("1", 1), ("64KiB", 65_536), ("2M", 2 << 20), ("1GiB", 1 << 30)] {
-            assert_eq!(config(&["--callback.max-body-bytes", given]).unwrap().http.max_body_bytes, bytes);
-        }
-    }
-
-    #[test]
-    fn each_flag_s_variable_is_its_name_in_capitals() {
-        for [flag, variable, _] in super::super::serve_flags() {
-            let expected = flag.trim_start_matches('-').replace(['.', '-'], "_").to_uppercase();
-            assert_eq!(variable, format!("OPENIM_EXPORTER_{expected}"), "{flag}");
-        }
-    }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use hyper::Uri;
 
+use super::duration;
+
 const MOST_CONNECTIONS: u64 = 1024;
 const MOST_IDS: u64 = 100_000_000;
 const SLOWEST_RATE: f64 = 0.001;
@@ -171,36 +173,13 @@ fn until(duration: Option<&str>, count: Option<u64>) -> Result<Until, SimulateEr
         (None, Some(0)) => Err(SimulateError::new("count", 0, "must be at least 1")),
         (None, Some(count)) => Ok(Until::Sent(count)),
         (None, None) => Ok(Until::Elapsed(DEFAULT_DURATION)),
-        (Some(text), None) => match duration_from(text) {
+        (Some(text), None) => match duration::parse(text) {
             Some(Duration::ZERO) => Err(SimulateError::new("duration", text, "must be longer than nothing")),
             Some(duration) if duration <= LONGEST => Ok(Until::Elapsed(duration)),
             Some(_) => Err(SimulateError::new("duration", text, "must be at most 30d")),
             None => Err(SimulateError::new("duration", text, "is not a time; write it like 30s, 500ms, 5m or 1h30m")),
         },
     }
-}
-
-/// Numbers, each with its unit, without spaces, the longest unit first or not.
-fn duration_from(text: &str) -> Option<Duration> {
-    let mut total = Duration::ZERO;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (number, after) = rest.split_at(rest.find(|character: char| !character.is_ascii_digit())?);
-        let (unit, after) =
-            after.split_at(after.find(|character: char| character.is_ascii_digit()).unwrap_or(after.len()));
-        let milliseconds = match unit {
-            "ms" => 1,
-            "s" => 1000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return None,
-        };
-        let part = number.parse::<u64>().ok()?.checked_mul(milliseconds)?;
-        total = total.checked_add(Duration::from_millis(part))?;
-        rest = after;
-    }
-    (!text.is_empty()).then_some(total)
 }
 
 fn target(url: &str) -> Result<Target, String> {
@@ -273,18 +252,6 @@ mod tests {
         ] {
             let target = target(url).unwrap();
             assert_eq!((target.host.as_str(), target.port, target.prefix.as_str()), (host, port, prefix), "{url}");
-        }
-    }
-
-    #[test]
-    fn a_duration_is_numbers_with_units() {
-        for (text, milliseconds) in
-            [("30s", 30_000), ("500ms", 500), ("5m", 300_000), ("1h30m", 5_400_000), ("1d", 86_400_000)]
-        {
-            assert_eq!(duration_from(text), Some(Duration::from_millis(milliseconds)), "{text}");
-        }
-        for text in ["", "30", "s", "1.5s", "-1s", "1 s", "1x", "99999999999999999999s", "18446744073709551615d"] {
-            assert_eq!(duration_from(text), None, "{text}");
         }
     }
 

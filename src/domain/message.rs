@@ -21,6 +21,9 @@ pub struct Message<'a> {
     pub content_bytes: u64,
     /// Whom the message mentions.
     pub mentions: Mentions,
+    /// What OpenIM's server calls it, new for each send; empty where the sender left it out. As it stands in the body: it
+    /// is compared, never shown.
+    pub server_msg_id: &'a str,
     /// What links it to OpenIM's logs; empty where the sender left it out.
     pub operation_id: &'a str,
     /// When it was sent, by the client's or the server's clock.

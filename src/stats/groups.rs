@@ -48,6 +48,8 @@ pub enum Recorded {
     Added(u32),
     /// The table is full: the message is counted, but by no group.
     Folded,
+    /// It was counted before.
+    Repeat,
 }
 
 /// Counters beside the slots.

@@ -3,6 +3,7 @@
 //! Numbers only: no JSON, no HTTP, no metric names, no files. Everything is an atomic in one [`Arena`].
 
 mod counters;
+mod dedup;
 mod delays;
 mod exemplars;
 mod group_name;
@@ -16,11 +17,13 @@ mod windows;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::arena::{Arena, Directory, Place, Plan, Section};
 use crate::domain::codes::{self, STATUSES};
 use crate::domain::{Message, UnixMillis};
 use counters::Counters;
+use dedup::{Admission, Dedup};
 use delays::Delays;
 use groups::Groups;
 use histogram::Histogram;
@@ -28,6 +31,7 @@ use hyperloglog::{Element, hash};
 use mix::Mix;
 use windows::Windows;
 
+pub use dedup::LONGEST_WINDOW;
 pub use delays::ClockError;
 pub use exemplars::Exemplar;
 pub use groups::{Group, GroupName, Recorded, RetirementPause};
@@ -59,6 +63,8 @@ pub struct Capacities {
     pub exported_groups: usize,
     /// Pairs of a group and a sender that are told apart.
     pub sender_pairs: usize,
+    /// For how long a message that comes again is a repeat; nothing makes none one. At most a day.
+    pub dedup_window: Duration,
 }
 
 /// All statistics of all messages.
@@ -76,6 +82,7 @@ pub struct Stats {
     senders: Windows,
     active_groups: Windows,
     groups: Groups,
+    dedup: Dedup,
 }
 
 /// Where the parts of [`Stats`] lie in the block.
@@ -88,6 +95,7 @@ struct Places {
     senders: windows::Places,
     active_groups: windows::Places,
     groups: groups::Places,
+    dedup: dedup::Places,
 }
 
 impl Places {
@@ -101,6 +109,7 @@ impl Places {
             senders: Windows::reserve(plan, "senders"),
             active_groups: Windows::reserve(plan, "active groups"),
             groups: Groups::reserve(plan, capacities.groups),
+            dedup: Dedup::reserve(plan, capacities.dedup_entries()),
         }
     }
 }
@@ -133,12 +142,17 @@ impl Stats {
             senders: Windows::over(places.senders, section)?,
             active_groups: Windows::over(places.active_groups, section)?,
             groups: Groups::over(places.groups, capacities.exported_groups, section)?,
+            dedup: Dedup::over(places.dedup, capacities.dedup_window, section)?,
         })
     }
 
     /// Counts one message that was received at `now`. Takes no exclusive lock and, for a group that is tracked,
     /// allocates nothing.
     pub fn record(&self, message: &Message<'_>, now: UnixMillis) -> Recorded {
+        let admitted = match self.admit(message.server_msg_id, now) {
+            Admission::Repeat => return Recorded::Repeat,
+            Admission::New(entry) => entry,
+        };
         let (sender, group) = (hash(message.sender_id.as_bytes()), hash(message.group_id.as_bytes()));
         // Before the total: who reads the total first and the groups then misses no message of it among them.
         let recorded = self.groups.record(message.group_id, now);
@@ -148,7 +162,14 @@ impl Stats {
         self.delays.record(message, now);
         self.senders.add(Element::of_hash(sender), now);
         self.active_groups.add(Element::of_hash(group), now);
+        admitted.into_iter().for_each(dedup::Entry::confirm);
         recorded
+    }
+
+    /// A message without an ID is always new.
+    fn admit(&self, id: &str, now: UnixMillis) -> Admission<'_> {
+        let is_known_by = !id.is_empty() && self.dedup.capacity() > 0;
+        if is_known_by { self.dedup.admit(hash(id.as_bytes()), now) } else { Admission::New(None) }
     }
 
     fn record_tallies(&self, message: &Message<'_>) {
@@ -167,6 +188,7 @@ impl Stats {
         self.senders.prepare(now);
         self.active_groups.prepare(now);
         self.groups.tick(now);
+        self.dedup.tick(now);
     }
 
     /// Messages by content type, platform and source: every cell that is known in advance or has counted.
@@ -306,6 +328,30 @@ impl Stats {
     #[must_use]
     pub const fn sender_pairs_evicted(&self) -> u64 {
         0
+    }
+
+    /// Messages that came within the dedup window before, and were not counted again.
+    #[must_use]
+    pub fn repeats(&self) -> u64 {
+        self.dedup.repeats()
+    }
+
+    /// Messages that the dedup window knows, as of the last few seconds.
+    #[must_use]
+    pub fn message_ids_tracked(&self) -> usize {
+        self.dedup.known()
+    }
+
+    /// Messages that the dedup window can know; 0 where it is off.
+    #[must_use]
+    pub fn message_ids_capacity(&self) -> usize {
+        self.dedup.capacity()
+    }
+
+    /// Messages that were forgotten within the dedup window: a repeat of one of these is counted again.
+    #[must_use]
+    pub fn message_ids_evicted(&self) -> u64 {
+        self.dedup.evicted()
     }
 
     /// How many groups were retired.

@@ -4,8 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use std::{io, iter};
 
+use super::dedup::{ENTRIES, LONGEST_WINDOW};
 use super::{Capacities, Places, Stats};
 use crate::arena::{Arena, BootId, CAPACITIES, Damage, Directory, Error, Found, Plan, Section, Trust};
 use crate::domain::UnixMillis;
@@ -50,14 +52,24 @@ pub struct Start {
 
 impl Capacities {
     fn words(self) -> [u64; CAPACITIES] {
-        [self.groups as u64, self.sender_pairs as u64, 0, 0, 0, 0, 0, 0]
+        [self.groups as u64, self.sender_pairs as u64, self.dedup_entries() as u64, 0, 0, 0, 0, 0]
     }
 
-    /// The capacities of a stored block; how many groups are exported is no matter of the block.
-    fn of_words(words: [u64; CAPACITIES], exported_groups: usize) -> Result<Self, Damage> {
-        let [groups, sender_pairs, ..] = words;
+    /// The capacities of a stored block, with the rest as it is `now`: that is no matter of the block.
+    fn of_words(words: [u64; CAPACITIES], now: Self) -> Result<Self, Damage> {
+        let [groups, sender_pairs, dedup_entries, ..] = words;
         let number = |word: u64| usize::try_from(word).map_err(|_| Damage::Header);
-        Ok(Self { groups: number(groups)?, exported_groups, sender_pairs: number(sender_pairs)? })
+        let dedup_window = match (dedup_entries, now.dedup_window) {
+            (0, _) => Duration::ZERO,
+            (_, Duration::ZERO) => LONGEST_WINDOW,
+            (_, window) => window,
+        };
+        Ok(Self { groups: number(groups)?, sender_pairs: number(sender_pairs)?, dedup_window, ..now })
+    }
+
+    /// A table that is off takes no room.
+    pub(super) const fn dedup_entries(&self) -> usize {
+        if self.dedup_window.is_zero() { 0 } else { ENTRIES }
     }
 }
 
@@ -86,7 +98,7 @@ impl Stats {
             Found::Damaged(damage) => return Self::begin_anew(directory, capacities, boot, now, damage),
             Found::State { arena, capacities, trust } => (arena, capacities, trust),
         };
-        let found = Capacities::of_words(words, capacities.exported_groups);
+        let found = Capacities::of_words(words, capacities);
         let stored = match found.and_then(|found| Ok((found, Self::restored(&arena, found, trust, now)?))) {
             Ok(stored) => stored,
             Err(damage) => return Self::begin_anew(directory, capacities, boot, now, damage),
@@ -162,6 +174,7 @@ impl Stats {
         }
         stats.groups.restore().map_err(|_| Damage::Numbers)?;
         stats.delays.restore();
+        stats.dedup.restore();
         if stats.is_consistent() { Ok(stats) } else { Err(Damage::Numbers) }
     }
 
@@ -200,6 +213,7 @@ impl Stats {
                 .for_each(|(from, to)| to.store(from.load(Ordering::Relaxed), Ordering::Relaxed));
         }
         let _moved = new.groups.take_over(&old.groups);
+        new.dedup.take_over(&old.dedup);
         // new.pairs.take_over(&old.pairs, |slot| moved.get(slot as usize).copied().flatten(), now);
         directory.put_in_place()?;
         new.begin(directory, boot, now)?;
@@ -214,14 +228,14 @@ impl Stats {
     fn counters(&self) -> Vec<&Section> {
         let mut sections = vec![self.mix.counters(), self.tallies.section(), self.content_bytes.section()];
         sections.extend(self.delays.sections());
-        sections.push(self.groups.tallies());
+        sections.extend([self.groups.tallies(), self.dedup.counters()]);
         sections
     }
 
     /// The sections whose size does not depend on the capacities.
     fn unbounded(&self) -> Vec<&Section> {
         let mut sections = self.counters();
-        sections.extend([&self.began, self.mix.unlisted()]);
+        sections.extend([&self.began, self.mix.unlisted(), self.dedup.cleared()]);
         sections.extend(self.senders.sections());
         sections.extend(self.active_groups.sections());
         sections

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::field::{Measured, MentionList, Number, Plain, Skipped, Text};
+use super::field::{Measured, MentionList, Number, Plain, Skipped, Text, Verbatim};
 use super::object::{Fill, Filled, fields};
 use crate::domain::{Message, Source, UnixMillis};
 
@@ -11,7 +11,7 @@ fields! {
     struct Fields {
         "sendID" => send_id: Text<'a>,
         "callbackCommand" => _callback_command: Skipped,
-        "serverMsgID" => _server_msg_id: Skipped,
+        "serverMsgID" => server_msg_id: Verbatim<'a>,
         "clientMsgID" => _client_msg_id: Skipped,
         "operationID" => operation_id: Plain<'a>,
         "senderPlatformID" => sender_platform_id: Number<i32>,
@@ -87,6 +87,7 @@ pub fn group_message<R>(body: &[u8], count: impl FnOnce(&Message<'_>) -> R) -> R
         status: fields.status.0,
         content_bytes: fields.content.0,
         mentions: fields.at_user_list.0,
+        server_msg_id: fields.server_msg_id.0,
         operation_id: fields.operation_id.0,
         send_time: time(fields.send_time),
         create_time: time(fields.create_time),
@@ -173,6 +174,7 @@ mod tests {
             status: 2,
             content_bytes: 16,
             mentions: Mentions { users: 1, all: true },
+            server_msg_id: "",
             operation_id: "op-1",
             send_time: Some(UnixMillis(1_732_345_678_901)),
             create_time: Some(UnixMillis(1_732_345_678_700)),

@@ -63,6 +63,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Plain<'a> {
     }
 }
 
+/// A string as it stands between its quotes, escapes and all: to be compared with itself.
+#[derive(Debug, Default)]
+pub(super) struct Verbatim<'a>(pub(super) &'a str);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Verbatim<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(std::str::from_utf8(string_inside(deserializer)?).unwrap_or_default()))
+    }
+}
+
 /// A string of which nothing is kept, but that it is one.
 #[derive(Debug, Default)]
 pub(super) struct Skipped;

@@ -26,7 +26,8 @@ struct Served {
 impl Served {
     fn new(limits: Limits, max_scrapes: usize) -> Self {
         let telemetry = Arc::new(Telemetry::new(catalog::describe, wire::COMMANDS).unwrap());
-        let capacities = Capacities { groups: 10, exported_groups: 10, sender_pairs: 100 };
+        let capacities =
+            Capacities { groups: 10, exported_groups: 10, sender_pairs: 100, dedup_window: Duration::ZERO };
         let stats = Arc::new(Stats::in_memory(capacities, SystemClock.now()).unwrap());
         let config = Http { telemetry_path: "/metrics".into(), max_scrapes, max_body_bytes: 1024 };
         let site = Arc::new(Site::new(stats, Arc::clone(&telemetry), Arc::new(SystemClock), config, limits, 1));

@@ -156,6 +156,8 @@ fn fold(text: &str, folded: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::domain::{Mentions, Message, Source, UnixMillis};
     use crate::stats::Capacities;
@@ -163,7 +165,11 @@ mod tests {
     const BEGIN: i64 = 1_700_000_000_000;
 
     fn stats(groups: usize) -> Stats {
-        Stats::in_memory(Capacities { groups, exported_groups: 2, sender_pairs: 100 }, UnixMillis(BEGIN)).unwrap()
+        Stats::in_memory(
+            Capacities { groups, exported_groups: 2, sender_pairs: 100, dedup_window: Duration::ZERO },
+            UnixMillis(BEGIN),
+        )
+        .unwrap()
     }
 
     fn count(stats: &Stats, group_id: &str, messages: u64, after_ms: i64) {
@@ -176,6 +182,7 @@ mod tests {
             status: 2,
             content_bytes: 1,
             mentions: Mentions::default(),
+            server_msg_id: "",
             operation_id: "",
             send_time: None,
             create_time: None,

@@ -1,0 +1,89 @@
+use super::super::{Command, Rejected, from_args};
+use super::*;
+
+fn config(flags: &[&str]) -> Result<Config, String> {
+    match from_args(std::iter::once(&"openim-exporter").chain(flags)) {
+        Ok(Command::Serve(config) | Command::CheckConfig(config)) => Ok(config),
+        Ok(Command::Simulate(_)) => Err("simulate".to_owned()),
+        Err(Rejected::Usage(error)) => Err(error.to_string()),
+        Err(Rejected::Value(error)) => Err(error.to_string()),
+    }
+}
+
+#[test]
+fn the_defaults_are_the_contract_s() {
+    let config = config(&[]).unwrap();
+    assert_eq!(config.listen, ["0.0.0.0:10006".parse().unwrap()]);
+    assert_eq!(config.http.telemetry_path, "/metrics");
+    assert_eq!(config.storage, Some("data/".into()));
+    assert_eq!((config.http.max_scrapes, config.http.max_body_bytes), (40, 1 << 20));
+    assert_eq!((config.stats.max_tracked_groups.get(), config.stats.max_exported_groups), (100_000, 1000));
+    assert_eq!((config.stats.max_sender_pairs, config.stats.dedup_window), (1_000_000, Duration::ZERO));
+    assert_eq!(config.log, Log { level: LevelFilter::INFO, format: LogFormat::Logfmt });
+}
+
+#[test]
+fn serve_is_the_same_as_no_subcommand() {
+    assert_eq!(config(&["serve", "--log.level", "warn"]), config(&["--log.level", "warn"]));
+}
+
+#[test]
+fn an_address_may_be_a_port_a_name_or_a_list() {
+    let listen = |flags: &[&str]| config(flags).unwrap().listen;
+    assert_eq!(listen(&["--web.listen-address", ":9"]), ["0.0.0.0:9".parse().unwrap()]);
+    assert_eq!(listen(&["--web.listen-address", "[::1]:9"]), ["[::1]:9".parse().unwrap()]);
+    let both = ["--web.listen-address", "127.0.0.1:8", "--web.listen-address", "127.0.0.1:9"];
+    assert_eq!(listen(&both), listen(&["--web.listen-address", "127.0.0.1:8,127.0.0.1:9"]));
+    assert_eq!(listen(&both).len(), 2);
+}
+
+#[test]
+fn a_refused_value_names_its_flag_and_the_way_out() {
+    let cases = [
+        (["--web.listen-address", "10006"], "host:port"),
+        (["--web.telemetry-path", "metrics"], "starts with /"),
+        (["--web.telemetry-path", "/"], "taken"),
+        (["--web.telemetry-path", "/api/v1/groups"], "taken"),
+        (["--web.max-requests", "0"], "at least 1"),
+        (["--web.max-requests", "10001"], "10000"),
+        (["--web.max-requests", "18446744073709551615"], "10000"),
+        (["--callback.max-body-bytes", "0"], "1MiB"),
+        (["--callback.max-body-bytes", "lots"], "1MiB"),
+        (["--callback.max-body-bytes", "99999999999999999999GiB"], "1MiB"),
+        (["--groups.max-tracked", "0"], "groups.max-tracked"),
+        (["--groups.max-tracked", "100000001"], "100000000"),
+        (["--groups.max-exported", "100001"], "--groups.max-tracked"),
+        (["--callback.dedup-window", "25h"], "24h"),
+        (["--callback.dedup-window", "500ms"], "10m"),
+        (["--callback.dedup-window", "soon"], "10m"),
+        (["--senders.max-tracked", "0"], "senders.max-tracked"),
+        (["--senders.max-tracked", "1000000001"], "1000000000"),
+        (["--log.level", "loud"], "warn"),
+    ];
+    for (flags, way_out) in cases {
+        let error = config(&flags).unwrap_err();
+        assert!(error.contains(flags[0]), "{flags:?}: {error}");
+        assert!(error.contains(way_out), "{flags:?}: {error}");
+    }
+}
+
+#[test]
+fn an_empty_storage_path_means_memory() {
+    assert_eq!(config(&["--storage.path", ""]).unwrap().storage, None);
+    assert_eq!(config(&["--storage.path", "/var/lib/x"]).unwrap().storage, Some("/var/lib/x".into()));
+}
+
+#[test]
+fn sizes_take_units() {
+    for (given, bytes) in [("1", 1), ("64KiB", 65_536), ("2M", 2 << 20), ("1GiB", 1 << 30)] {
+        assert_eq!(config(&["--callback.max-body-bytes", given]).unwrap().http.max_body_bytes, bytes);
+    }
+}
+
+#[test]
+fn each_flag_s_variable_is_its_name_in_capitals() {
+    for [flag, variable, _] in super::super::serve_flags() {
+        let expected = flag.trim_start_matches('-').replace(['.', '-'], "_").to_uppercase();
+        assert_eq!(variable, format!("OPENIM_EXPORTER_{expected}"), "{flag}");
+    }
+}

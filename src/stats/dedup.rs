@@ -1,0 +1,375 @@
+//! Which messages were counted lately, so that one that comes twice is counted once.
+//!
+//! A table of fixed size, in buckets of eight words (a cache line). A word is what is kept of a message: part of its
+//! ID's hash, and the second in which it came. A message that finds its bucket full of messages of the window takes the
+//! place of the oldest, which is then not known any more: that is counted.
+//!
+//! Two messages are taken for one if 44 bits of their hashes and the bucket agree: of ten trillion messages that find a
+//! full bucket, four. A message that is taken for a repeat is not counted, so it had better be rare.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::counters::Counters;
+use crate::arena::{Place, Plan, Section};
+use crate::domain::UnixMillis;
+
+/// The longest window: a third of the time after which the seconds come round.
+pub const LONGEST_WINDOW: Duration = Duration::from_secs(24 * 3600);
+
+/// Messages that a table can know, where it is on.
+pub(super) const ENTRIES: usize = 1 << 21;
+
+/// Words of a bucket.
+const BUCKET: usize = 8;
+
+/// Seconds, modulo three days.
+const SECOND_BITS: u32 = 18;
+const SECOND_MASK: u64 = (1 << SECOND_BITS) - 1;
+
+/// The message is just being counted. Should the process end before that is done, it was never answered, and whoever
+/// sends it again must be heard.
+const PENDING: u64 = 1 << SECOND_BITS;
+
+/// The part of the hash that is kept. Its lowest bit is always set, so that no word is 0.
+const TAG_MASK: u64 = !(SECOND_MASK | PENDING);
+const TAG_BIT: u64 = PENDING << 1;
+
+/// How often a place is looked for anew because another thread was faster.
+const ATTEMPTS: usize = 8;
+
+/// What becomes of a message.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Admission<'a> {
+    /// It came within the window before.
+    Repeat,
+    /// It is new. It is known once [`Entry::confirm`] says that it has been counted.
+    New(Option<Entry<'a>>),
+}
+
+/// A message's place in the table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry<'a> {
+    word: &'a AtomicU64,
+    pending: u64,
+}
+
+impl Entry<'_> {
+    /// The message has been counted.
+    #[inline]
+    pub(super) fn confirm(self) {
+        // Where another message has taken the place, there is nothing to confirm.
+        let _ = self.word.compare_exchange(self.pending, self.pending & !PENDING, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// The messages that were counted lately.
+#[derive(Debug)]
+pub(super) struct Dedup {
+    words: Section,
+    /// Repeats, and messages that were forgotten too early.
+    tallies: Counters,
+    /// One word: when old entries were cleared last, in milliseconds since the epoch.
+    cleared: Section,
+    window_seconds: u64,
+    known: AtomicUsize,
+}
+
+#[derive(Clone, Copy)]
+enum Tally {
+    Repeats,
+    Evicted,
+}
+
+const TALLIES: usize = Tally::Evicted as usize + 1;
+
+/// Time between two clearings.
+const CLEAR_EVERY_MS: u64 = 10_000;
+
+/// After so long without a clearing, an entry's second may have come round: nothing of the table is of use.
+const STALE_MS: u64 = 48 * 3_600_000;
+
+/// Where [`Dedup`] lies in the block.
+#[derive(Clone, Copy)]
+pub(super) struct Places {
+    words: Place,
+    tallies: Place,
+    cleared: Place,
+}
+
+impl Dedup {
+    /// Reserves a table of so many entries; none where it is off.
+    pub(super) fn reserve(plan: &mut Plan, entries: usize) -> Places {
+        Places {
+            words: plan.reserve("dedup", entries),
+            tallies: Counters::reserve(plan, "repeats", TALLIES),
+            cleared: plan.reserve("dedup cleared", 1),
+        }
+    }
+
+    pub(super) fn over(
+        places: Places,
+        window: Duration,
+        section: impl Fn(Place) -> std::io::Result<Section>,
+    ) -> std::io::Result<Self> {
+        Ok(Self {
+            words: section(places.words)?,
+            tallies: Counters::over(section(places.tallies)?, TALLIES),
+            cleared: section(places.cleared)?,
+            window_seconds: window.min(LONGEST_WINDOW).as_secs(),
+            known: AtomicUsize::new(0),
+        })
+    }
+
+    /// Whether a message whose ID has this hash is to be counted.
+    #[inline]
+    pub(super) fn admit(&self, hash: u64, now: UnixMillis) -> Admission<'_> {
+        let second = second(now);
+        let pending = (hash & TAG_MASK) | TAG_BIT | PENDING | second;
+        let Some(bucket) = self.bucket(hash) else {
+            return Admission::New(None);
+        };
+        for _ in 0..ATTEMPTS {
+            let (word, seen) = match look(bucket, pending, self.window_seconds) {
+                Spot::Known => {
+                    self.tallies.add(Tally::Repeats as usize, 1);
+                    return Admission::Repeat;
+                }
+                Spot::At(word, seen) => (word, seen),
+            };
+            if word.compare_exchange(seen, pending, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+                if seen != 0 && age(seen, second) <= self.window_seconds {
+                    self.tallies.add(Tally::Evicted as usize, 1);
+                }
+                return Admission::New(Some(Entry { word, pending }));
+            }
+        }
+        self.tallies.add(Tally::Evicted as usize, 1);
+        Admission::New(None)
+    }
+
+    fn bucket(&self, hash: u64) -> Option<&[AtomicU64; BUCKET]> {
+        let buckets = self.words.as_chunks::<BUCKET>().0;
+        // The low bits: those that the tag does not have.
+        buckets.get(usize::try_from(hash & SECOND_MASK).ok()? % buckets.len().max(1))
+    }
+
+    /// Periodic work: clears what is older than the window, and counts what is left.
+    pub(super) fn tick(&self, now: UnixMillis) {
+        let Some(cleared) = self.cleared.first() else { return };
+        let elapsed_ms = now.0.unsigned_abs().abs_diff(cleared.load(Ordering::Relaxed));
+        if self.words.is_empty() || elapsed_ms < CLEAR_EVERY_MS {
+            return;
+        }
+        let second = second(now);
+        let mut known = 0;
+        for word in self.words.iter() {
+            let seen = word.load(Ordering::Relaxed);
+            if seen == 0 {
+                continue;
+            }
+            if elapsed_ms > STALE_MS || age(seen, second) > self.window_seconds {
+                // If it has changed, it is new.
+                let _ = word.compare_exchange(seen, 0, Ordering::Relaxed, Ordering::Relaxed);
+            } else {
+                known += 1;
+            }
+        }
+        self.known.store(known, Ordering::Relaxed);
+        cleared.store(now.0.unsigned_abs(), Ordering::Relaxed);
+    }
+
+    /// Forgets the messages that were being counted when the process ended.
+    pub(super) fn restore(&self) {
+        for word in self.words.iter().filter(|word| word.load(Ordering::Relaxed) & PENDING != 0) {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes the messages of another table over: all, or none if this one is off. Both have one size where they are on.
+    pub(super) fn take_over(&self, old: &Self) {
+        for (from, to) in old.words.iter().zip(self.words.iter()) {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
+    /// The section of the counters, and then those that belong to the table.
+    pub(super) const fn counters(&self) -> &Section {
+        self.tallies.section()
+    }
+
+    pub(super) const fn cleared(&self) -> &Section {
+        &self.cleared
+    }
+
+    pub(super) fn repeats(&self) -> u64 {
+        self.tallies.sum(Tally::Repeats as usize)
+    }
+
+    pub(super) fn evicted(&self) -> u64 {
+        self.tallies.sum(Tally::Evicted as usize)
+    }
+
+    /// Messages of the window, as of the last clearing.
+    pub(super) fn known(&self) -> usize {
+        self.known.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.words.len()
+    }
+}
+
+/// Where a message is or belongs in its bucket.
+enum Spot<'a> {
+    Known,
+    /// A place that is free or old, or else that of the oldest, with what stands there.
+    At(&'a AtomicU64, u64),
+}
+
+#[inline]
+fn look(bucket: &[AtomicU64; BUCKET], wanted: u64, window_seconds: u64) -> Spot<'_> {
+    let mut best: Option<(u64, &AtomicU64, u64)> = None;
+    for word in bucket {
+        let seen = word.load(Ordering::Relaxed);
+        let age = if seen == 0 { u64::MAX } else { age(seen, wanted & SECOND_MASK) };
+        if seen & TAG_MASK == wanted & TAG_MASK && age <= window_seconds {
+            return Spot::Known;
+        }
+        if best.is_none_or(|(oldest, ..)| age > oldest) {
+            best = Some((age, word, seen));
+        }
+    }
+    best.map_or(Spot::Known, |(_, word, seen)| Spot::At(word, seen))
+}
+
+const fn second(now: UnixMillis) -> u64 {
+    now.stretch(1000) & SECOND_MASK
+}
+
+/// Seconds from an entry's to another one. A clock that was set back a little makes it 0, not three days.
+const fn age(word: u64, second: u64) -> u64 {
+    let age = second.wrapping_sub(word) & SECOND_MASK;
+    if age > SECOND_MASK / 2 + LONGEST_WINDOW.as_secs() / 2 { 0 } else { age }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::hyperloglog::hash;
+    use super::*;
+    use crate::arena::Arena;
+    use std::thread;
+
+    const NOW: i64 = 1_732_345_678_901;
+
+    fn dedup(entries: usize, window_seconds: u64) -> Dedup {
+        let mut plan = Plan::new();
+        let places = Dedup::reserve(&mut plan, entries);
+        let arena = Arena::anonymous(&plan).unwrap();
+        let dedup = Dedup::over(places, Duration::from_secs(window_seconds), |place| arena.section(place)).unwrap();
+        dedup.tick(UnixMillis(NOW));
+        dedup
+    }
+
+    fn is_new(dedup: &Dedup, id: u64, seconds: i64) -> bool {
+        match dedup.admit(hash(&id.to_le_bytes()), UnixMillis(NOW + seconds * 1000)) {
+            Admission::Repeat => false,
+            Admission::New(entry) => {
+                entry.into_iter().for_each(Entry::confirm);
+                true
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_is_a_repeat_within_the_window_and_new_after_it() {
+        let dedup = dedup(1024, 60);
+        assert!(is_new(&dedup, 1, 0));
+        assert!(!is_new(&dedup, 1, 0) && !is_new(&dedup, 1, 60));
+        assert!(is_new(&dedup, 2, 60));
+        assert!(is_new(&dedup, 1, 61), "the window begins with the message that was counted");
+        assert!(!is_new(&dedup, 1, 121));
+        assert_eq!((dedup.repeats(), dedup.evicted()), (3, 0));
+    }
+
+    #[test]
+    fn a_table_that_is_off_takes_everything() {
+        let dedup = dedup(0, 0);
+        assert!(is_new(&dedup, 1, 0) && is_new(&dedup, 1, 0));
+        dedup.tick(UnixMillis(NOW));
+        assert_eq!((dedup.repeats(), dedup.capacity()), (0, 0));
+    }
+
+    #[test]
+    fn no_message_of_ten_million_is_taken_for_another() {
+        let dedup = dedup(1 << 16, 60);
+        for id in 0..10_000_000_u64 {
+            assert!(is_new(&dedup, id, (id / 1000).cast_signed()), "{id}");
+        }
+    }
+
+    #[test]
+    fn the_oldest_of_a_full_bucket_is_forgotten_and_that_is_counted() {
+        let dedup = dedup(BUCKET, 3600);
+        for id in 0..9 {
+            assert!(is_new(&dedup, id, id.cast_signed()));
+        }
+        assert_eq!(dedup.evicted(), 1);
+        assert!((1..9).all(|id| !is_new(&dedup, id, 9)));
+        assert!(is_new(&dedup, 0, 9));
+    }
+
+    #[test]
+    fn the_tick_forgets_what_is_old_and_counts_the_rest() {
+        let dedup = dedup(1024, 60);
+        (0..10).for_each(|id| assert!(is_new(&dedup, id, 0)));
+        (10..15).for_each(|id| assert!(is_new(&dedup, id, 50)));
+        dedup.tick(UnixMillis(NOW + 61_000));
+        assert_eq!(dedup.known(), 5);
+        assert!((10..15).all(|id| !is_new(&dedup, id, 61)));
+        // The seconds come round after three days; what was cleared does not come back.
+        assert!((0..10).all(|id| is_new(&dedup, id, 1 << SECOND_BITS)));
+    }
+
+    #[test]
+    fn after_days_without_a_tick_nothing_is_known() {
+        let dedup = dedup(1024, 86_400);
+        assert!(is_new(&dedup, 1, 0));
+        let round = 1 << SECOND_BITS;
+        dedup.tick(UnixMillis(NOW + round * 1000));
+        assert!(is_new(&dedup, 1, round));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_keeps_repeats_repeats() {
+        let dedup = dedup(1024, 60);
+        assert!(is_new(&dedup, 1, 1000));
+        assert!(!is_new(&dedup, 1, 0) && !is_new(&dedup, 1, 1000));
+        for now in [i64::MIN, -1, 0, i64::MAX] {
+            dedup.admit(7, UnixMillis(now));
+            dedup.tick(UnixMillis(now));
+        }
+    }
+
+    #[test]
+    fn a_message_that_was_not_yet_counted_when_the_process_ended_is_heard_again() {
+        let dedup = dedup(1024, 60);
+        let at = UnixMillis(NOW);
+        assert!(matches!(dedup.admit(hash(b"a"), at), Admission::New(Some(_))));
+        assert!(matches!(dedup.admit(hash(b"a"), at), Admission::Repeat), "somebody is at it");
+        dedup.restore();
+        assert!(matches!(dedup.admit(hash(b"a"), at), Admission::New(Some(_))));
+    }
+
+    #[test]
+    fn of_threads_that_bring_the_same_messages_each_message_is_new_to_one() {
+        let dedup = dedup(1 << 14, 3600);
+        let news: usize = thread::scope(|scope| {
+            let bring = || (0..4000).filter(|id| is_new(&dedup, *id, 0)).count();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(bring)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(news as u64, 4000 + dedup.evicted());
+        assert_eq!(dedup.repeats() + news as u64, 16_000);
+    }
+}
