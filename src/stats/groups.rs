@@ -35,9 +35,9 @@ const RANK_EVERY_MS: i64 = 10_000;
 /// In this time a group that fell silent loses half of its rate.
 const RATE_HALF_LIFE_SECONDS: f64 = 300.0;
 
-/// A group that has been silent for longer may be retired: a day, and a minute more, so that none of its senders still
+/// A group that has been silent for longer may be retired: a day, and two minutes more, so that none of its senders still
 /// counts as active when another group gets its slot.
-const IDLE_MS: i64 = 24 * 3_600_000 + 60_000;
+const IDLE_MS: i64 = 24 * 3_600_000 + 120_000;
 
 /// What became of a message's group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,13 +230,14 @@ impl Groups {
         self.exported.remove(number, slot);
     }
 
-    /// Periodic work, off the serving threads: rates, what is exported, which groups may be retired.
-    pub(super) fn tick(&self, now: UnixMillis) {
+    /// Periodic work, off the serving threads: rates, what is exported, which groups may be retired. Returns whether it
+    /// was due.
+    pub(super) fn tick(&self, now: UnixMillis) -> bool {
         let ranked_at = self.ranked_at.load(Ordering::Relaxed);
         let elapsed_ms = now.0.saturating_sub(ranked_at);
         // A clock that was set back starts a new stretch.
         if (0..RANK_EVERY_MS).contains(&elapsed_ms) {
-            return;
+            return false;
         }
         self.ranked_at.store(now.0, Ordering::Relaxed);
         let seconds = (elapsed_ms.clamp(RANK_EVERY_MS, IDLE_MS) as f64) / 1000.0;
@@ -250,6 +251,7 @@ impl Groups {
         }
         self.idle.replace_candidates(idle);
         self.exported.replace(ranking, |number| self.slot(number));
+        true
     }
 
     fn slot(&self, number: u32) -> Option<Slot<'_>> {
@@ -267,7 +269,6 @@ impl Groups {
     }
 
     /// Notes the distinct senders of the group in a slot: of the last hour, and of the last 24 hours.
-    #[expect(dead_code, reason = "for the table of pairs, which comes next")]
     pub(super) fn set_active_senders(&self, slot: u32, in_an_hour: u32, in_a_day: u32) {
         if let Some(slot) = self.slot(slot).filter(|slot| !slot.is_free()) {
             slot.set_active_senders(in_an_hour, in_a_day);

@@ -11,12 +11,13 @@ mod groups;
 mod histogram;
 pub mod hyperloglog;
 mod mix;
+mod pairs;
+mod readings;
 mod state;
 mod windows;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::arena::{Arena, Directory, Place, Plan, Section};
@@ -29,6 +30,7 @@ use groups::Groups;
 use histogram::Histogram;
 use hyperloglog::{Element, hash};
 use mix::Mix;
+use pairs::Pairs;
 use windows::Windows;
 
 pub use dedup::LONGEST_WINDOW;
@@ -82,6 +84,7 @@ pub struct Stats {
     senders: Windows,
     active_groups: Windows,
     groups: Groups,
+    pairs: Pairs,
     dedup: Dedup,
 }
 
@@ -95,6 +98,7 @@ struct Places {
     senders: windows::Places,
     active_groups: windows::Places,
     groups: groups::Places,
+    pairs: pairs::Places,
     dedup: dedup::Places,
 }
 
@@ -109,6 +113,7 @@ impl Places {
             senders: Windows::reserve(plan, "senders"),
             active_groups: Windows::reserve(plan, "active groups"),
             groups: Groups::reserve(plan, capacities.groups),
+            pairs: Pairs::reserve(plan, capacities.sender_pairs),
             dedup: Dedup::reserve(plan, capacities.dedup_entries()),
         }
     }
@@ -142,6 +147,7 @@ impl Stats {
             senders: Windows::over(places.senders, section)?,
             active_groups: Windows::over(places.active_groups, section)?,
             groups: Groups::over(places.groups, capacities.exported_groups, section)?,
+            pairs: Pairs::over(places.pairs, capacities.sender_pairs, section)?,
             dedup: Dedup::over(places.dedup, capacities.dedup_window, section)?,
         })
     }
@@ -156,6 +162,9 @@ impl Stats {
         let (sender, group) = (hash(message.sender_id.as_bytes()), hash(message.group_id.as_bytes()));
         // Before the total: who reads the total first and the groups then misses no message of it among them.
         let recorded = self.groups.record(message.group_id, now);
+        if let Recorded::Known(slot) | Recorded::Added(slot) = recorded {
+            self.pairs.record(pair(group, sender), slot, now);
+        }
         self.mix.record(message);
         self.record_tallies(message);
         self.content_bytes.observe(message.content_bytes);
@@ -187,188 +196,19 @@ impl Stats {
     pub fn tick(&self, now: UnixMillis) {
         self.senders.prepare(now);
         self.active_groups.prepare(now);
-        self.groups.tick(now);
+        if self.groups.tick(now) {
+            let publish = |slot, hour, day| self.groups.set_active_senders(slot, hour, day);
+            self.pairs.scan(now, self.groups.slots_used(), publish);
+        }
         self.dedup.tick(now);
     }
+}
 
-    /// Messages by content type, platform and source: every cell that is known in advance or has counted.
-    pub fn mix(&self) -> impl Iterator<Item = MixCell> + '_ {
-        self.mix.cells()
-    }
-
-    /// All messages.
-    #[must_use]
-    pub fn messages(&self) -> u64 {
-        self.mix().map(|cell| cell.messages).sum()
-    }
-
-    /// Messages by status: one number for each of [`STATUSES`], then one for all other values.
-    #[must_use]
-    pub fn by_status(&self) -> [u64; STATUSES.len() + 1] {
-        std::array::from_fn(|status| self.tallies.sum(Tally::Status as usize + status))
-    }
-
-    /// Entries of mention lists that name a user.
-    #[must_use]
-    pub fn mentioned_users(&self) -> u64 {
-        self.tallies.sum(Tally::MentionedUsers as usize)
-    }
-
-    /// Messages that mention everyone.
-    #[must_use]
-    pub fn mentioned_all(&self) -> u64 {
-        self.tallies.sum(Tally::MentionedAll as usize)
-    }
-
-    /// Lengths of `content` in bytes.
-    #[must_use]
-    pub fn content_bytes(&self) -> HistogramReading {
-        self.content_bytes.read()
-    }
-
-    /// Receipt minus `sendTime`, in milliseconds.
-    #[must_use]
-    pub fn delivery_delays(&self) -> HistogramReading {
-        self.delays.delivery()
-    }
-
-    /// `sendTime` minus `createTime`, in milliseconds.
-    #[must_use]
-    pub fn submit_delays(&self) -> HistogramReading {
-        self.delays.submit()
-    }
-
-    /// Delays that were not observed because a clock was wrong.
-    #[must_use]
-    pub fn clock_errors(&self, kind: ClockError) -> u64 {
-        self.delays.errors(kind)
-    }
-
-    /// Distinct senders in each of [`WINDOWS`], estimated.
-    #[must_use]
-    pub fn active_senders(&self, now: UnixMillis) -> [u64; WINDOWS.len()] {
-        self.senders.counts(now)
-    }
-
-    /// Distinct groups in each of [`WINDOWS`], estimated; those that are not tracked too.
-    #[must_use]
-    pub fn active_groups(&self, now: UnixMillis) -> [u64; WINDOWS.len()] {
-        self.active_groups.counts(now)
-    }
-
-    /// For each bucket of [`Stats::delivery_delays`], and then for what is above the last, a message that fell into it.
-    #[must_use]
-    pub fn delivery_exemplars(&self) -> Vec<Option<Exemplar>> {
-        self.delays.exemplars()
-    }
-
-    /// When the counters began, from 0.
-    #[must_use]
-    pub fn began(&self) -> UnixMillis {
-        let began = self.began.first().map_or(0, |began| began.load(Ordering::Relaxed));
-        UnixMillis(began.cast_signed())
-    }
-
-    /// The tracked groups. Read one by one: without a pause of retirement, one that is retired meanwhile may be missed.
-    pub fn groups(&self) -> impl Iterator<Item = Group> + '_ {
-        let slots = u32::try_from(self.group_slots()).unwrap_or(u32::MAX);
-        (0..slots).filter_map(|slot| self.group(slot))
-    }
-
-    /// The groups' slots: those that are in use are below this number.
-    #[must_use]
-    pub fn group_slots(&self) -> usize {
-        self.groups.slots_used()
-    }
-
-    /// The group in a slot, if one has it. Takes no lock.
-    #[must_use]
-    pub fn group(&self, slot: u32) -> Option<Group> {
-        self.groups.read(slot)
-    }
-
-    /// The slots of the groups that have series of their own: the most active.
-    #[must_use]
-    pub fn exported_groups(&self) -> Vec<u32> {
-        self.groups.exported()
-    }
-
-    /// Keeps groups from being retired, so that all of them and then the folded messages can be read as of one state:
-    /// together they are [`Stats::messages`], and what came since that was read. Held off for ten seconds at most.
-    #[must_use]
-    pub fn pause_retirement(&self, now: UnixMillis) -> RetirementPause {
-        self.groups.pause_retirement(now)
-    }
-
-    /// How many groups are tracked.
-    #[must_use]
-    pub fn groups_tracked(&self) -> usize {
-        self.groups.tracked()
-    }
-
-    /// How many groups can be tracked.
-    #[must_use]
-    pub fn groups_capacity(&self) -> usize {
-        self.groups.capacity()
-    }
-
-    /// Pairs of a group and a sender that were seen in the last 24 hours, about.
-    #[must_use]
-    pub const fn sender_pairs_tracked(&self) -> u64 {
-        0
-    }
-
-    /// Pairs of a group and a sender that can be told apart.
-    #[must_use]
-    pub const fn sender_pairs_capacity(&self) -> usize {
-        0
-    }
-
-    /// Pairs that were forgotten early because there were too many.
-    #[must_use]
-    pub const fn sender_pairs_evicted(&self) -> u64 {
-        0
-    }
-
-    /// Messages that came within the dedup window before, and were not counted again.
-    #[must_use]
-    pub fn repeats(&self) -> u64 {
-        self.dedup.repeats()
-    }
-
-    /// Messages that the dedup window knows, as of the last few seconds.
-    #[must_use]
-    pub fn message_ids_tracked(&self) -> usize {
-        self.dedup.known()
-    }
-
-    /// Messages that the dedup window can know; 0 where it is off.
-    #[must_use]
-    pub fn message_ids_capacity(&self) -> usize {
-        self.dedup.capacity()
-    }
-
-    /// Messages that were forgotten within the dedup window: a repeat of one of these is counted again.
-    #[must_use]
-    pub fn message_ids_evicted(&self) -> u64 {
-        self.dedup.evicted()
-    }
-
-    /// How many groups were retired.
-    #[must_use]
-    pub fn groups_retired(&self) -> u64 {
-        self.groups.retired()
-    }
-
-    /// Messages that no tracked group carries because the table was full when they came.
-    #[must_use]
-    pub fn folded_for_capacity(&self) -> u64 {
-        self.groups.folded_for_capacity()
-    }
-
-    /// Messages of groups that were retired.
-    #[must_use]
-    pub fn folded_retired(&self) -> u64 {
-        self.groups.folded_retired()
-    }
+/// A hash of a group and a sender, of theirs: the finalizer of SplitMix64 (Steele, Lea, Flood, "Fast splittable
+/// pseudorandom number generators", 2014), so that every bit of both is in every bit of it.
+const fn pair(group: u64, sender: u64) -> u64 {
+    let mixed = group.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ sender;
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }

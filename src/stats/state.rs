@@ -197,6 +197,7 @@ impl Stats {
         let clear = |section: &Section| section.iter().for_each(|word| word.store(0, Ordering::Relaxed));
         self.counters().into_iter().for_each(clear);
         self.groups.reset_counts(now);
+        self.pairs.reset_counts();
     }
 
     /// Copies everything into a new block with other capacities, and puts that in the place of the old one.
@@ -212,9 +213,9 @@ impl Stats {
             iter::zip(from.iter(), to.iter())
                 .for_each(|(from, to)| to.store(from.load(Ordering::Relaxed), Ordering::Relaxed));
         }
-        let _moved = new.groups.take_over(&old.groups);
+        let moved = new.groups.take_over(&old.groups);
         new.dedup.take_over(&old.dedup);
-        // new.pairs.take_over(&old.pairs, |slot| moved.get(slot as usize).copied().flatten(), now);
+        new.pairs.take_over(&old.pairs, |slot| moved.get(slot as usize).copied().flatten());
         directory.put_in_place()?;
         new.begin(directory, boot, now)?;
         Ok(new)
