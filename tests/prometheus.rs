@@ -115,9 +115,31 @@ fn assert_the_readme_s_questions_have_answers(prometheus: &Prometheus) {
 
 #[test]
 #[ignore = "needs prometheus"]
+fn prometheus_has_a_message_s_operation_id_as_the_exemplar_of_its_delay_s_bucket() {
+    let exporter = Exporter::start(&[]);
+    let sent = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap() - 20_000;
+    let body =
+        serde_json::json!({"sendID": "u", "groupID": "g", "operationID": "op-17 # {}", "sendTime": sent}).to_string();
+    assert_eq!(exporter.post(GROUP_MESSAGE_PATH, body).status, 200);
+    let config = config_for(exporter.address());
+    let prometheus = Prometheus::start_with(&config, &["--enable-feature=exemplar-storage"]);
+    prometheus.wait_for_a_scrape();
+    let found = prometheus.exemplars("openim_group_message_delivery_delay_seconds_bucket");
+    let [series] = found.as_array().unwrap().as_slice() else { panic!("{found}") };
+    // What a bucket is called is the same for Prometheus whichever way its bound is written.
+    assert_eq!(series["seriesLabels"]["le"].as_str().unwrap().parse(), Ok(30.0), "{found}");
+    let [exemplar] = series["exemplars"].as_array().unwrap().as_slice() else { panic!("{found}") };
+    assert_eq!(exemplar["labels"], serde_json::json!({"operation_id": "op-17 # {}"}));
+    let value: f64 = exemplar["value"].as_str().unwrap().parse().unwrap();
+    assert!((20.0..25.0).contains(&value), "{value}");
+}
+
+#[test]
+#[ignore = "needs prometheus"]
 fn promtool_has_no_complaint_about_a_fresh_exporter_nor_about_one_that_has_counted_every_kind_of_callback() {
     let exporter = Exporter::start(&[]);
     assert_clean(&exporter.get("/metrics").body);
+    assert_clean(&exporter.get("/metrics/groups").body);
     for (name, body) in callbacks(".good.json") {
         assert_eq!(exporter.post(GROUP_MESSAGE_PATH, body).status, 200, "{name}");
     }
@@ -125,6 +147,7 @@ fn promtool_has_no_complaint_about_a_fresh_exporter_nor_about_one_that_has_count
         assert_ne!(exporter.post(GROUP_MESSAGE_PATH, body).status, 200, "{name}");
     }
     assert_clean(&exporter.get("/metrics").body);
+    assert_clean(&exporter.get("/metrics/groups").body);
 }
 
 #[test]

@@ -199,11 +199,8 @@ impl Config {
             // Writing to a string does not fail.
             let _ = writeln!(text, "{flag} = {value}");
         };
-        if self.systemd_socket {
-            line("web.systemd-socket", &true);
-        } else {
-            self.listen.iter().for_each(|address| line("web.listen-address", address));
-        }
+        self.listen.iter().for_each(|address| line("web.listen-address", address));
+        line("web.systemd-socket", &self.systemd_socket);
         line("web.telemetry-path", &self.http.telemetry_path);
         line("web.max-requests", &self.http.max_scrapes);
         line("callback.max-body-bytes", &self.http.max_body_bytes);

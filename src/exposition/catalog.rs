@@ -32,7 +32,7 @@ pub struct Family {
     pub name: &'static str,
     /// The kind.
     pub kind: Kind,
-    /// The unit, or empty.
+    /// The unit, with which the name then ends; or empty.
     pub unit: &'static str,
     /// The help, on one line.
     pub help: &'static str,
@@ -58,6 +58,9 @@ macro_rules! catalog {
     };
 }
 
+/// The label of an exemplar: what OpenIM's logs have a message under.
+pub const EXEMPLAR_LABEL: &str = "operation_id";
+
 // The doc comment is the help text.
 catalog! {
     /// Group messages that OpenIM reported.
@@ -82,12 +85,30 @@ catalog! {
     ACTIVE_SENDERS = Gauge "openim_active_senders" "" ["window"];
     /// Distinct groups with messages in the window, estimated (standard error 0.8 percent).
     ACTIVE_GROUPS = Gauge "openim_active_groups" "" ["window"];
+    /// Distinct senders in the group in the window: of the exported groups.
+    GROUP_ACTIVE_SENDERS = Gauge "openim_group_active_senders" "" ["group_id", "window"];
     /// Groups that are counted one by one.
     GROUPS_TRACKED = Gauge "openim_exporter_groups_tracked" "" [];
     /// Groups that can be counted one by one.
     GROUPS_CAPACITY = Gauge "openim_exporter_groups_capacity" "" [];
     /// Groups that have a series of their own.
     GROUPS_EXPORTED = Gauge "openim_exporter_groups_exported" "" [];
+    /// Groups that were retired: idle for over a day, when a new group needed the place.
+    GROUPS_RETIRED = Counter "openim_exporter_groups_retired_total" "" [];
+    /// Pairs of a group and a sender that are remembered.
+    PAIRS_TRACKED = Gauge "openim_exporter_sender_pairs_tracked" "" [];
+    /// Pairs of a group and a sender that can be remembered.
+    PAIRS_CAPACITY = Gauge "openim_exporter_sender_pairs_capacity" "" [];
+    /// Pairs of a group and a sender that were forgotten before their day was over, because there were too many.
+    PAIRS_EVICTED = Counter "openim_exporter_sender_pairs_evicted_total" "" [];
+    /// Messages that came again within the dedup window, and were answered but not counted again.
+    REPEATS = Counter "openim_exporter_callback_repeats_total" "" [];
+    /// Messages that the dedup window knows.
+    MESSAGE_IDS_TRACKED = Gauge "openim_exporter_message_ids_tracked" "" [];
+    /// Messages that the dedup window can know; 0 while it is off.
+    MESSAGE_IDS_CAPACITY = Gauge "openim_exporter_message_ids_capacity" "" [];
+    /// Messages that were forgotten within the dedup window: a repeat of one of these counts again.
+    MESSAGE_IDS_EVICTED = Counter "openim_exporter_message_ids_evicted_total" "" [];
     /// How the counters began at the start: 1 on the one that happened.
     STATE_START = Gauge "openim_exporter_state_start" "" ["outcome"];
     /// Connections that could not be accepted: the limit of open files is too low.
@@ -140,7 +161,8 @@ mod tests {
             assert!(CATALOG[..position].iter().all(|other| other.name != family.name), "{}", family.name);
             assert_eq!(family.name.ends_with("_total"), family.kind == Kind::Counter, "{}", family.name);
             assert!(family.name.trim_end_matches("_total").ends_with(family.unit), "{}", family.name);
-            assert!(!family.help.is_empty() && !family.help.contains('\n'), "{}", family.name);
+            // Nothing in it has to be escaped, in either format.
+            assert!(!family.help.is_empty() && !family.help.contains(['\n', '\\', '"']), "{}", family.name);
         }
     }
 }

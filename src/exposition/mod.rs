@@ -1,7 +1,10 @@
 //! The statistics and the exporter's own metrics as Prometheus reads them.
 
 pub mod catalog;
-mod scrape;
-mod text;
+mod format;
+mod own;
+mod scraper;
+mod writer;
 
-pub use scrape::{CONTENT_TYPE, Scrape, scrape};
+pub use format::Format;
+pub use scraper::{CHUNK_BYTES, Scope, Scraper};

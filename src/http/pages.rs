@@ -1,13 +1,19 @@
 //! What Prometheus, probes and people read.
 
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Instant;
 
+use hyper::http::request::Parts;
+use hyper::{Method, header};
+
+use super::negotiation;
 use super::progress::Open;
-use super::reply::{Reply, page, streamed};
+use super::reply::{Reply, page, streamed, with_header};
+use super::router::groups_path;
+use super::scrape::{Streamed, Unwritten};
 use super::service::{refused, unavailable};
 use super::site::Site;
-use crate::exposition::{self, Scrape};
+use crate::exposition::Scope;
 use crate::telemetry::Reason;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
@@ -33,34 +39,28 @@ pub(super) fn landing(site: &Site) -> Reply {
         format!(
             include_str!("landing.html"),
             version = env!("CARGO_PKG_VERSION"),
-            metrics = site.config.telemetry_path
+            metrics = site.config.telemetry_path,
+            groups = groups_path(&site.config.telemetry_path)
         ),
     )
 }
 
-/// A scrape, written off the serving thread: callbacks are answered meanwhile.
-pub(super) async fn metrics(site: &Arc<Site>, open: &Open) -> Reply {
+/// A scrape, in the form that the client asks for.
+pub(super) async fn metrics(site: &Arc<Site>, open: &Open, scope: Scope, request: &Parts) -> Reply {
     let Ok(permit) = Arc::clone(&site.scrapes).try_acquire_owned() else {
         let detail =
             format!("{} scrapes are being written; --web.max-requests sets the limit", site.config.max_scrapes);
         return refused(site, Reason::TooManyScrapes, &detail);
     };
-    let writer = Arc::clone(site);
-    match tokio::task::spawn_blocking(move || write_scrape(&writer)).await {
-        Ok(Ok(body)) => streamed(page(exposition::CONTENT_TYPE, body), open, permit),
-        Ok(Err(error)) => refused(site, Reason::Internal, &error.to_string()),
-        Err(error) => refused(site, Reason::Internal, &error.to_string()),
+    let (format, gzip) = (negotiation::format(&request.headers), negotiation::takes_gzip(&request.headers));
+    let mut scrape = Streamed::new(Unwritten::new(site, site.scraper(scope, format), gzip), open, permit);
+    // The first chunk before the head: until the head is written, a failure can still be told as one.
+    if request.method != Method::HEAD
+        && let Err(error) = poll_fn(|cx| scrape.poll_written(cx)).await
+    {
+        return refused(site, Reason::Internal, &error.to_string());
     }
-}
-
-fn write_scrape(site: &Site) -> Result<Vec<u8>, String> {
-    let begin = Instant::now();
-    let telemetry = site.telemetry();
-    let in_flight = site.workers().iter().map(|worker| worker.callbacks_in_flight()).sum();
-    telemetry.connections_are(site.open_connections(), in_flight);
-    let scrape = Scrape { stats: &site.stats, telemetry, now: site.now() };
-    let mut body = Vec::new();
-    let series = exposition::scrape(&scrape, &mut body).map_err(|error| error.to_string())?;
-    telemetry.scraped(series, begin.elapsed());
-    Ok(body)
+    let reply = streamed(format.content_type(), scrape);
+    let reply = with_header(reply, header::VARY, "Accept, Accept-Encoding");
+    if gzip { with_header(reply, header::CONTENT_ENCODING, "gzip") } else { reply }
 }

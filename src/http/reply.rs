@@ -1,6 +1,6 @@
 //! Answers.
 
-use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -8,69 +8,45 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::progress::{Handle, Open, Phase};
+use super::progress::{Open, Phase};
+use super::scrape::{PIECE_BYTES, Streamed};
 use crate::telemetry::Reason;
 use crate::wire;
 
 pub(super) type Reply = Response<Payload>;
 
-/// The most of an answer's body that is handed to hyper at once: what a slow reader makes hyper hold.
-const PIECE_BYTES: usize = 32 * 1024;
-
 /// An answer's body.
-#[derive(Debug)]
-pub(super) struct Payload {
-    rest: Bytes,
-    /// Of an answer that takes more than one piece: where to note how far it is.
-    long: Option<Long>,
-}
-
-#[derive(Debug)]
-struct Long {
-    handle: Handle,
-    /// Given back when all of the answer has been taken.
-    _permit: OwnedSemaphorePermit,
-}
-
-/// Dropped by hyper when it has taken all, or wants none, as of the answer to a `HEAD`.
-impl Drop for Long {
-    fn drop(&mut self) {
-        if self.handle.progress().phase() == Phase::Stream {
-            self.handle.enter(Phase::Answer);
-        }
-    }
-}
-
-impl Payload {
-    const fn new(bytes: Bytes) -> Self {
-        Self { rest: bytes, long: None }
-    }
+pub(super) enum Payload {
+    /// Taken at once; empty once it has been.
+    Whole(Bytes),
+    Streamed(Box<Streamed>),
 }
 
 impl Body for Payload {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.rest.is_empty() {
-            return Poll::Ready(None);
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Streamed(body) => body.poll_piece(cx).map_ok(Frame::data),
         }
-        let len = self.rest.len().min(PIECE_BYTES);
-        let piece = self.rest.split_to(len);
-        if let Some(long) = &self.long {
-            long.handle.enter(Phase::Stream);
-        }
-        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty()
+        match self {
+            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Streamed(body) => body.len() == Some(0),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.rest.len() as u64)
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Streamed(body) => body.len().map_or_else(SizeHint::default, |len| SizeHint::with_exact(len as u64)),
+        }
     }
 }
 
@@ -81,7 +57,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(super) fn success(mut headers: HeaderMap) -> Reply {
     headers.clear();
     headers.insert(header::CONTENT_TYPE, JSON);
-    let mut reply = Response::new(Payload::new(Bytes::from_static(wire::SUCCESS.as_bytes())));
+    let mut reply = Response::new(Payload::Whole(Bytes::from_static(wire::SUCCESS.as_bytes())));
     *reply.headers_mut() = headers;
     reply
 }
@@ -97,15 +73,26 @@ pub(super) fn page(content_type: &'static str, body: impl Into<Bytes>) -> Reply 
     reply(StatusCode::OK, HeaderValue::from_static(content_type), body.into())
 }
 
-/// The same answer, written piece by piece as the client reads it, and holding a permit until then.
-pub(super) fn streamed(mut reply: Reply, open: &Open, permit: OwnedSemaphorePermit) -> Reply {
-    reply.body_mut().long = Some(Long { handle: open.handle().clone(), _permit: permit });
+/// An answer that is written as the client reads it.
+pub(super) fn streamed(content_type: &'static str, body: Streamed) -> Reply {
+    let mut reply = Response::new(Payload::Streamed(Box::new(body)));
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     reply
 }
 
-/// The phase that the connection enters with an answer.
-pub(super) fn phase_of(reply: &Reply) -> Phase {
-    if reply.body().long.is_some() { Phase::Stream } else { Phase::Answer }
+/// Has the connection enter the phase that the answer puts it in. A long one is handed out piece by piece.
+pub(super) fn begin(mut reply: Reply, open: &Open) -> Reply {
+    if let Payload::Whole(bytes) = reply.body_mut()
+        && bytes.len() > PIECE_BYTES
+    {
+        let body = Streamed::written(std::mem::take(bytes), open);
+        *reply.body_mut() = Payload::Streamed(Box::new(body));
+    }
+    open.enter(match reply.body() {
+        Payload::Whole(_) => Phase::Answer,
+        Payload::Streamed(_) => Phase::Stream,
+    });
+    reply
 }
 
 /// The same answer with one more header.
@@ -120,7 +107,7 @@ pub(super) fn closing(reply: Reply) -> Reply {
 }
 
 fn reply(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Reply {
-    let mut reply = Response::new(Payload::new(body));
+    let mut reply = Response::new(Payload::Whole(body));
     *reply.status_mut() = status;
     reply.headers_mut().insert(header::CONTENT_TYPE, content_type);
     reply

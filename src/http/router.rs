@@ -2,6 +2,7 @@
 
 use hyper::Method;
 
+use crate::exposition::Scope;
 use crate::wire::Command;
 
 /// What a request wants.
@@ -10,7 +11,7 @@ pub(super) enum Route {
     /// A callback is delivered; the URL may say of which command.
     Callback(Option<Command>),
     /// Prometheus scrapes.
-    Metrics,
+    Metrics(Scope),
     /// Does the process live?
     Healthy,
     /// Does it take callbacks?
@@ -29,6 +30,9 @@ pub(super) enum Route {
 
 const PAGE_METHODS: &str = "GET, HEAD";
 const CALLBACK_METHODS: &str = "POST";
+
+/// Behind the metrics' path: those of every tracked group.
+const GROUPS: &str = "/groups";
 
 /// Tells what a request wants. A command in the URL comes before everything else; a `POST` to a path that serves
 /// nothing else is a callback whose body must say its command.
@@ -50,7 +54,10 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>, telemetry_
 
 fn page_at(path: &str, telemetry_path: &str) -> Option<Route> {
     match path {
-        _ if path == telemetry_path => Some(Route::Metrics),
+        _ if path == telemetry_path => Some(Route::Metrics(Scope::Metrics)),
+        _ if path.strip_suffix(GROUPS) == Some(telemetry_path.trim_end_matches('/')) => {
+            Some(Route::Metrics(Scope::Groups))
+        }
         "/" => Some(Route::Landing),
         "/-/healthy" => Some(Route::Healthy),
         "/-/ready" => Some(Route::Ready),
@@ -58,6 +65,11 @@ fn page_at(path: &str, telemetry_path: &str) -> Option<Route> {
         "/api/v1/groups" => Some(Route::Groups),
         _ => None,
     }
+}
+
+/// Where the metrics of every tracked group are.
+pub(super) fn groups_path(telemetry_path: &str) -> String {
+    format!("{}{GROUPS}", telemetry_path.trim_end_matches('/'))
 }
 
 /// The command at the end of the path (OpenIM from 3.4.2), or else in the query (before).
@@ -115,7 +127,8 @@ mod tests {
     fn pages_are_read_and_not_written() {
         for (url, page) in [
             ("/", Route::Landing),
-            ("/metrics", Route::Metrics),
+            ("/metrics", Route::Metrics(Scope::Metrics)),
+            ("/metrics/groups", Route::Metrics(Scope::Groups)),
             ("/-/healthy", Route::Healthy),
             ("/-/ready", Route::Ready),
             ("/api/v1/summary", Route::Summary),

@@ -10,7 +10,7 @@ use hyper::{Request, StatusCode};
 
 use super::body::RequestBody;
 use super::progress::{Open, Phase};
-use super::reply::{Reply, closing, phase_of, refusal, with_header};
+use super::reply::{Reply, begin, closing, refusal, with_header};
 use super::router::{Route, route};
 use super::site::Site;
 use super::{api, callback, pages};
@@ -30,7 +30,7 @@ pub(super) fn answer<'a>(
             Route::Callback(command) => callback::take(site, open.progress(), command, head.headers, body).await,
             other => bodyless(site, open, other, &head, body).await,
         };
-        open.enter(phase_of(&reply));
+        let reply = begin(reply, open);
         Ok(if site.is_draining() { closing(reply) } else { reply })
     }
 }
@@ -39,7 +39,7 @@ pub(super) fn answer<'a>(
 async fn bodyless(site: &Arc<Site>, open: &Open, route: Route, head: &Parts, body: RequestBody) -> Reply {
     let all_read = body.drop_rest(site.config.max_body_bytes, open.progress()).await;
     let reply = match route {
-        Route::Metrics => pages::metrics(site, open).await,
+        Route::Metrics(scope) => pages::metrics(site, open, scope, head).await,
         Route::Healthy => pages::healthy(),
         Route::Ready => pages::ready(site),
         Route::Landing => pages::landing(site),

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::progress::{Connections, Phase};
 use crate::config;
 use crate::domain::{Clock, UnixMillis};
+use crate::exposition::{Format, Scope, Scraper};
 use crate::stats::Stats;
 use crate::telemetry::Telemetry;
 
@@ -123,6 +124,17 @@ impl Site {
 
     pub(super) fn open_connections(&self) -> usize {
         self.workers.iter().map(|worker| worker.count()).sum()
+    }
+
+    /// A scrape as of now, of which nothing is written yet.
+    pub(super) fn scraper(&self, scope: Scope, format: Format) -> Scraper {
+        Scraper::new(scope, format, Arc::clone(&self.stats), Arc::clone(&self.telemetry), self.now())
+    }
+
+    /// Has the telemetry know what the connections are doing. Looks at each of them.
+    pub(super) fn tell_connections(&self) {
+        let in_flight = self.workers.iter().map(|worker| worker.callbacks_in_flight()).sum();
+        self.telemetry.connections_are(self.open_connections(), in_flight);
     }
 
     /// Ends what takes too long. Off the serving threads, a few times a second: limits are kept to within the time

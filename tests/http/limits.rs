@@ -1,72 +1,12 @@
 //! Limits of time and number, on a site that is built like the exporter's but with limits that a test can reach.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use openim_exporter::config::Http;
-use openim_exporter::domain::{Clock, SystemClock};
-use openim_exporter::exposition::catalog;
-use openim_exporter::http::{Limits, Site, Stage, Worker, listen};
-use openim_exporter::stats::{Capacities, Stats};
-use openim_exporter::telemetry::Telemetry;
-use openim_exporter::wire;
-use tokio::sync::watch;
+use openim_exporter::http::Limits;
 
-use crate::support::{Client, GROUP_MESSAGE_PATH, SUCCESS, Samples, eventually, message};
-
-/// A site that serves on one thread of this process, and is swept on another.
-struct Served {
-    telemetry: Arc<Telemetry>,
-    stage: watch::Sender<Stage>,
-    address: SocketAddr,
-}
-
-impl Served {
-    fn new(limits: Limits, max_scrapes: usize) -> Self {
-        let telemetry = Arc::new(Telemetry::new(catalog::describe, wire::COMMANDS).unwrap());
-        let capacities =
-            Capacities { groups: 10, exported_groups: 10, sender_pairs: 100, dedup_window: Duration::ZERO };
-        let stats = Arc::new(Stats::in_memory(capacities, SystemClock.now()).unwrap());
-        let config = Http { telemetry_path: "/metrics".into(), max_scrapes, max_body_bytes: 1024 };
-        let site = Arc::new(Site::new(stats, Arc::clone(&telemetry), Arc::new(SystemClock), config, limits, 1));
-        let listeners = listen(&["127.0.0.1:0".parse().unwrap()]).unwrap();
-        let address = listeners[0].address().unwrap();
-        let (stage, stages) = watch::channel(Stage::Serve);
-        let worker = Worker::all(&site, listeners, &stages).unwrap().remove(0);
-        thread::spawn(move || worker.run());
-        thread::spawn(move || {
-            while *stages.borrow() != Stage::End {
-                site.sweep();
-                thread::sleep(Duration::from_millis(50));
-            }
-        });
-        Self { telemetry, stage, address }
-    }
-
-    fn connect(&self) -> Client {
-        Client::connect(self.address).unwrap()
-    }
-
-    /// Refusals for a reason, straight from the counter: a scrape may be what is refused.
-    fn refused(&self, reason: &str) -> f64 {
-        let families = self.telemetry.gather();
-        let family = families.iter().find(|family| family.name() == catalog::REJECTED.name).unwrap();
-        let is_it = |metric: &&prometheus::proto::Metric| metric.get_label()[0].value() == reason;
-        family.get_metric().iter().find(is_it).unwrap().get_counter().get_value()
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.stage.send_replace(Stage::End);
-    }
-}
-
-fn get(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")
-}
+use crate::served::{Served, get};
+use crate::support::{GROUP_MESSAGE_PATH, SUCCESS, Samples, eventually, message};
 
 #[test]
 fn a_scrape_beyond_those_allowed_at_once_gets_503_and_callbacks_go_on() {
@@ -102,24 +42,6 @@ fn a_permit_to_scrape_is_given_back() {
         let refused = r#"openim_exporter_callbacks_rejected_total{reason="too_many_scrapes"}"#;
         assert_eq!(Samples::parse(&answer.text()).value(refused), 0.0);
     }
-}
-
-#[test]
-fn a_scrape_counts_as_one_until_it_has_been_read() {
-    let served = Served::new(Limits::default(), 1);
-    let status = || {
-        let mut other = served.connect();
-        other.send(get("/metrics")).unwrap();
-        other.answer().status
-    };
-    let mut deaf = served.connect();
-    // Far more than the kernel keeps for a client.
-    deaf.send(get("/metrics").repeat(300)).unwrap();
-    eventually("the deaf client's scrapes to be stuck", || (0..20).all(|_| status() == 503));
-    thread::sleep(Duration::from_millis(500));
-    assert!((0..20).all(|_| status() == 503));
-    drop(deaf);
-    eventually("its place to be free", || status() == 200);
 }
 
 #[test]

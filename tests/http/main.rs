@@ -6,6 +6,8 @@ mod api;
 mod limits;
 mod refusals;
 mod routes;
+mod scrapes;
+mod served;
 mod statistics;
 #[path = "../support/mod.rs"]
 mod support;

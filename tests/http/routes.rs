@@ -98,7 +98,10 @@ fn the_landing_page_names_the_version_and_links_to_everything() {
     let html = page.text();
     assert!(html.contains(env!("CARGO_PKG_VERSION")), "{html}");
     let links: Vec<_> = html.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
-    assert_eq!(links, ["/own/metrics", "/api/v1/summary", "/api/v1/groups", "/-/healthy", "/-/ready"]);
+    assert_eq!(
+        links,
+        ["/own/metrics", "/own/metrics/groups", "/api/v1/summary", "/api/v1/groups", "/-/healthy", "/-/ready"]
+    );
     for link in links {
         assert_eq!(exporter.get(link).status, 200, "{link}");
     }
@@ -120,7 +123,9 @@ fn the_metrics_are_where_the_flag_says_and_nowhere_else() {
 fn a_head_request_gets_the_head_of_the_page_and_no_body() {
     let exporter = Exporter::start(&[]);
     let mut client = exporter.connect();
-    for path in ["/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/summary", "/api/v1/groups?limit=5"] {
+    for path in
+        ["/", "/metrics", "/metrics/groups", "/-/healthy", "/-/ready", "/api/v1/summary", "/api/v1/groups?limit=5"]
+    {
         client.send(format!("HEAD {path} HTTP/1.1\r\nhost: x\r\n\r\n")).unwrap();
         let head = client.answer_to_head();
         assert_eq!(head.status, 200, "{path}");

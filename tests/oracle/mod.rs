@@ -40,6 +40,11 @@ pub(crate) type Series = (BTreeMap<String, String>, f64);
 
 impl Prometheus {
     pub(crate) fn start(config: &str) -> Self {
+        Self::start_with(config, &[])
+    }
+
+    /// Starts one with these flags too.
+    pub(crate) fn start_with(config: &str, flags: &[&str]) -> Self {
         let directory = TempDir::new().unwrap();
         let file = directory.path().join("prometheus.yml");
         std::fs::write(&file, config).unwrap();
@@ -47,6 +52,7 @@ impl Prometheus {
             .arg("--web.listen-address=127.0.0.1:0")
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()))
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -61,10 +67,22 @@ impl Prometheus {
 
     /// Asks for the value of an expression now.
     pub(crate) fn query(&self, expression: &str) -> Vec<Series> {
-        let (head, body) = self.get(&format!("/api/v1/query?query={}", percent_encoded(expression)));
-        let answer: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {head}\n{body}"));
-        assert_eq!(answer["status"], "success", "{expression}: {answer}");
-        answer["data"]["result"].as_array().unwrap().iter().map(series).collect()
+        let data = self.data(&format!("/api/v1/query?query={}", percent_encoded(expression)));
+        data["result"].as_array().unwrap().iter().map(series).collect()
+    }
+
+    /// Asks for the exemplars of an expression's series: of the last hour, as the API gives them.
+    pub(crate) fn exemplars(&self, expression: &str) -> Value {
+        let end = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let (query, start) = (percent_encoded(expression), end - 3600);
+        self.data(&format!("/api/v1/query_exemplars?query={query}&start={start}&end={}", end + 10))
+    }
+
+    fn data(&self, path: &str) -> Value {
+        let (head, body) = self.get(path);
+        let mut answer: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {head}\n{body}"));
+        assert_eq!(answer["status"], "success", "{path}: {answer}");
+        answer["data"].take()
     }
 
     /// The value of an expression that has exactly one.

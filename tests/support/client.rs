@@ -2,6 +2,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::thread;
+use std::time::Duration;
 
 use super::PATIENCE;
 
@@ -101,21 +103,67 @@ impl Client {
         if method == "HEAD" || status < 200 {
             return Ok(response);
         }
-        let length = length.unwrap_or_else(|| panic!("an answer without a length: {response:?}"));
-        while self.read.len() < length {
-            self.more()?;
-        }
-        response.body = self.read.drain(..length).collect();
+        response.body = match length {
+            Some(length) => self.exactly(length)?,
+            None if response.header("transfer-encoding") == Some("chunked") => self.chunks()?,
+            None => panic!("an answer without a length: {response:?}"),
+        };
         Ok(response)
     }
 
     fn head(&mut self) -> io::Result<String> {
+        self.up_to("\r\n\r\n")
+    }
+
+    /// A body in chunks, put together.
+    fn chunks(&mut self) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
         loop {
-            if let Some(end) = self.read.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
-                let head = self.read.drain(..end + 4).collect();
-                return Ok(String::from_utf8(head).unwrap());
+            let length = self.up_to("\r\n")?;
+            let length = usize::from_str_radix(length.trim_end(), 16).unwrap_or_else(|_| panic!("{length:?}"));
+            body.extend(self.exactly(length)?);
+            assert_eq!(self.exactly(2)?, b"\r\n");
+            if length == 0 {
+                return Ok(body);
+            }
+        }
+    }
+
+    fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        while self.read.len() < length {
+            self.more()?;
+        }
+        Ok(self.read.drain(..length).collect())
+    }
+
+    fn up_to(&mut self, end: &str) -> io::Result<String> {
+        loop {
+            if let Some(at) = self.read.windows(end.len()).position(|bytes| bytes == end.as_bytes()) {
+                let found = self.exactly(at + end.len())?;
+                return Ok(String::from_utf8(found).unwrap());
             }
             self.more()?;
+        }
+    }
+
+    /// The next bytes that come, up to so many; none at the end.
+    pub(crate) fn some(&mut self, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut buffer = vec![0; bytes];
+        let len = self.stream.read(&mut buffer)?;
+        buffer.truncate(len);
+        Ok(buffer)
+    }
+
+    /// Reads a body in chunks to its end, which must come, so many bytes at a time with a pause after each, and drops it.
+    pub(crate) fn drink(&mut self, bytes: usize, pause: Duration) {
+        const END: &[u8] = b"\r\n0\r\n\r\n";
+        let mut last = Vec::new();
+        while !last.ends_with(END) {
+            let more = self.some(bytes).unwrap();
+            assert!(!more.is_empty(), "cut off");
+            last.extend(more);
+            last.drain(..last.len().saturating_sub(END.len()));
+            thread::sleep(pause);
         }
     }
 

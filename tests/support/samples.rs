@@ -51,8 +51,10 @@ impl Samples {
 
     /// The statistics: everything but what the exporter says about itself and its process.
     pub(crate) fn statistics(&self) -> Self {
-        let own =
-            |series: &str| series.starts_with("openim_exporter_") && !series.starts_with("openim_exporter_groups");
+        let of_groups = |series: &str| {
+            ["openim_exporter_groups", "openim_exporter_sender_pairs"].iter().any(|start| series.starts_with(start))
+        };
+        let own = |series: &str| series.starts_with("openim_exporter_") && !of_groups(series);
         let is_statistic = |series: &str| series.starts_with("openim_") && !own(series);
         Self(self.0.iter().filter(|(series, _)| is_statistic(series)).map(|(s, v)| (s.clone(), *v)).collect())
     }

@@ -1,0 +1,24 @@
+//! The formats that a scrape can have.
+
+/// How samples are written down.
+///
+/// <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>
+/// <https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md>
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus' own text format, version 0.0.4.
+    Text,
+    /// OpenMetrics 1.0: with units, exemplars, and the times at which counters began.
+    OpenMetrics,
+}
+
+impl Format {
+    /// What a scrape in this format is announced as.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! Families of samples, written straight into bytes, in either [`Format`].
+
+#[cfg(test)]
+mod tests;
+
+use std::iter::repeat;
+
+use super::catalog::{EXEMPLAR_LABEL, Family, Kind};
+use super::format::Format;
+use crate::domain::UnixMillis;
+use crate::stats::{Exemplar, HistogramReading};
+
+/// Milliseconds in a second.
+pub(super) const MILLISECONDS: f64 = 1000.0;
+
+/// Writes families.
+pub(super) struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    format: Format,
+    /// When the counters that are written began, where that is known.
+    began: Option<UnixMillis>,
+    series: usize,
+    integers: itoa::Buffer,
+}
+
+/// What is said of a family before its samples.
+#[derive(Clone, Copy)]
+pub(super) struct Head<'a> {
+    pub(super) name: &'a str,
+    pub(super) kind: Kind,
+    /// The unit, with which the name then ends; or empty.
+    pub(super) unit: &'a str,
+    pub(super) help: &'a str,
+}
+
+impl From<&'static Family> for Head<'static> {
+    fn from(family: &'static Family) -> Self {
+        Self { name: family.name, kind: family.kind, unit: family.unit, help: family.help }
+    }
+}
+
+/// A sample's value.
+#[derive(Clone, Copy)]
+pub(super) enum Value {
+    Integer(u64),
+    Float(f64),
+}
+
+impl From<u64> for Value {
+    fn from(value: u64) -> Self {
+        Self::Integer(value)
+    }
+}
+
+impl From<usize> for Value {
+    fn from(value: usize) -> Self {
+        Self::Integer(value as u64)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        Self::Float(value)
+    }
+}
+
+/// A histogram's numbers, in its family's unit.
+pub(super) struct Observed {
+    /// Each bucket's upper bound, inclusive, with the number of observations up to it.
+    pub(super) buckets: Vec<(f64, u64)>,
+    pub(super) sum: f64,
+    pub(super) count: u64,
+}
+
+impl Observed {
+    /// `per_unit` is how many of the reading's whole numbers make one of the family's unit.
+    pub(super) fn from_reading(reading: &HistogramReading, per_unit: f64) -> Self {
+        // Divided, not multiplied by a fraction: 5 ms is then 0.005 and not 0.005000000000000001.
+        let in_unit = |value: u64| value as f64 / per_unit;
+        Self {
+            buckets: reading.buckets.iter().map(|(bound, count)| (in_unit(*bound), *count)).collect(),
+            sum: in_unit(reading.sum),
+            count: reading.count,
+        }
+    }
+}
+
+impl<'a> Writer<'a> {
+    /// A writer behind what `out` holds.
+    pub(super) fn new(format: Format, began: Option<UnixMillis>, out: &'a mut Vec<u8>) -> Self {
+        Self { out, format, began, series: 0, integers: itoa::Buffer::new() }
+    }
+
+    /// Lines with a value that were written.
+    pub(super) const fn series(&self) -> usize {
+        self.series
+    }
+
+    /// Bytes that `out` holds.
+    pub(super) const fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Begins a family: its samples follow.
+    pub(super) fn family<'w>(&'w mut self, family: &'static Family) -> FamilyWriter<'w, 'a> {
+        self.head(&family.into());
+        self.rows(family)
+    }
+
+    /// Goes on with a family that was begun.
+    pub(super) fn rows<'w>(&'w mut self, family: &'static Family) -> FamilyWriter<'w, 'a> {
+        let began = self.began;
+        FamilyWriter { labels: family.labels, ..self.rows_of(&family.into(), began) }
+    }
+
+    /// Begins a family that is not the catalogue's, and that began at another time.
+    pub(super) fn foreign_family<'w>(&'w mut self, head: &Head<'w>, began: Option<UnixMillis>) -> FamilyWriter<'w, 'a> {
+        self.head(head);
+        self.rows_of(head, began)
+    }
+
+    fn rows_of<'w>(&'w mut self, head: &Head<'w>, began: Option<UnixMillis>) -> FamilyWriter<'w, 'a> {
+        let created = began.filter(|_| self.format == Format::OpenMetrics && head.kind != Kind::Gauge);
+        FamilyWriter { writer: self, name: head.name, labels: &[], created }
+    }
+
+    fn head(&mut self, head: &Head<'_>) {
+        let (name, unit) = match self.format {
+            Format::Text => (head.name, ""),
+            Format::OpenMetrics => (without_total(head.name), head.unit),
+        };
+        for (keyword, text) in [("# HELP ", head.help), ("# TYPE ", head.kind.name()), ("# UNIT ", unit)] {
+            if !text.is_empty() {
+                [keyword, name, " ", text, "\n"].into_iter().for_each(|part| self.text(part));
+            }
+        }
+    }
+
+    /// Ends the scrape.
+    pub(super) fn end(&mut self) {
+        if self.format == Format::OpenMetrics {
+            self.text("# EOF\n");
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn labels<'l>(&mut self, labels: impl IntoIterator<Item = (&'l str, &'l str)>) {
+        let mut separator = "{";
+        for (name, value) in labels {
+            self.text(separator);
+            self.text(name);
+            self.text("=\"");
+            self.escaped(value);
+            self.text("\"");
+            separator = ",";
+        }
+        if separator == "," {
+            self.text("}");
+        }
+    }
+
+    /// A label value: backslash, quote and newline are escaped, everything else stands as it is.
+    fn escaped(&mut self, value: &str) {
+        let mut rest = value.as_bytes();
+        while let Some(at) = memchr::memchr3(b'\\', b'"', b'\n', rest)
+            && let Some((plain, [special, behind @ ..])) = rest.split_at_checked(at)
+        {
+            self.out.extend_from_slice(plain);
+            self.out.extend_from_slice(match special {
+                b'\\' => b"\\\\",
+                b'"' => b"\\\"",
+                _ => b"\\n",
+            });
+            rest = behind;
+        }
+        self.out.extend_from_slice(rest);
+    }
+
+    fn integer(&mut self, value: u64) {
+        self.out.extend_from_slice(self.integers.format(value).as_bytes());
+    }
+
+    fn value(&mut self, value: Value) {
+        self.text(" ");
+        match value {
+            Value::Integer(value) => self.integer(value),
+            // The shortest form that reads back as the same number, without an exponent.
+            Value::Float(value) => self.text(&value.to_string()),
+        }
+    }
+
+    /// A time as seconds since the epoch.
+    fn seconds(&mut self, at: UnixMillis) {
+        let ms = at.0.max(0).unsigned_abs();
+        self.text(" ");
+        self.integer(ms / 1000);
+        self.text(match ms % 1000 {
+            0..10 => ".00",
+            10..100 => ".0",
+            _ => ".",
+        });
+        self.integer(ms % 1000);
+    }
+
+    /// A bucket's bound; in OpenMetrics always a float.
+    fn bound(&self, bound: f64) -> String {
+        if bound.is_infinite() {
+            return "+Inf".to_owned();
+        }
+        let plain = bound.to_string();
+        if self.format == Format::OpenMetrics && !plain.contains('.') { plain + ".0" } else { plain }
+    }
+}
+
+/// A counter's family in OpenMetrics is called as its samples without this.
+fn without_total(name: &str) -> &str {
+    name.strip_suffix("_total").unwrap_or(name)
+}
+
+/// Writes the samples of one family.
+pub(super) struct FamilyWriter<'w, 'a> {
+    writer: &'w mut Writer<'a>,
+    name: &'w str,
+    labels: &'static [&'static str],
+    /// When its samples began, if that is to be written.
+    created: Option<UnixMillis>,
+}
+
+impl FamilyWriter<'_, '_> {
+    /// A sample with the values of the family's labels, in the catalogue's order.
+    pub(super) fn sample<const LABELS: usize>(&mut self, labels: [&str; LABELS], value: impl Into<Value>) -> &mut Self {
+        self.labelled(self.labels.iter().copied().zip(labels), value.into(), self.created)
+    }
+
+    /// The same of a counter that began later than the others.
+    pub(super) fn sample_since<const LABELS: usize>(
+        &mut self,
+        labels: [&str; LABELS],
+        value: impl Into<Value>,
+        began: UnixMillis,
+    ) -> &mut Self {
+        self.labelled(self.labels.iter().copied().zip(labels), value.into(), self.created.and(Some(began)))
+    }
+
+    /// A sample of a family that is not the catalogue's, with its labels.
+    pub(super) fn foreign_sample<'l>(
+        &mut self,
+        labels: impl IntoIterator<Item = (&'l str, &'l str)>,
+        value: f64,
+    ) -> &mut Self {
+        self.labelled(labels, value.into(), self.created)
+    }
+
+    fn labelled<'l>(
+        &mut self,
+        labels: impl IntoIterator<Item = (&'l str, &'l str)>,
+        value: Value,
+        created: Option<UnixMillis>,
+    ) -> &mut Self {
+        self.begin(self.name, "");
+        let labels_at = self.writer.out.len();
+        self.writer.labels(labels);
+        let labels_at = labels_at..self.writer.out.len();
+        self.writer.value(value);
+        self.writer.text("\n");
+        if let Some(created) = created {
+            self.begin(without_total(self.name), "_created");
+            self.writer.out.extend_from_within(labels_at);
+            self.writer.seconds(created);
+            self.writer.text("\n");
+        }
+        self
+    }
+
+    /// A histogram without labels, with an exemplar for each bucket that has one.
+    pub(super) fn histogram(&mut self, observed: &Observed, exemplars: &[Option<Exemplar>]) {
+        let buckets = observed.buckets.iter().copied().chain([(f64::INFINITY, observed.count)]);
+        let mut below = f64::NEG_INFINITY;
+        for ((bound, count), exemplar) in buckets.zip(exemplars.iter().map(Option::as_ref).chain(repeat(None))) {
+            self.begin(self.name, "_bucket");
+            self.writer.labels([("le", self.writer.bound(bound).as_str())]);
+            self.writer.value(count.into());
+            if let Some(exemplar) = exemplar {
+                self.exemplar(exemplar, below, bound);
+            }
+            self.writer.text("\n");
+            below = bound;
+        }
+        self.begin(self.name, "_sum");
+        self.writer.value(observed.sum.into());
+        self.writer.text("\n");
+        self.begin(self.name, "_count");
+        self.writer.value(observed.count.into());
+        self.writer.text("\n");
+        if let Some(created) = self.created {
+            self.begin(self.name, "_created");
+            self.writer.seconds(created);
+            self.writer.text("\n");
+        }
+    }
+
+    /// What follows a bucket's value: the exemplar, if it lies in the bucket, that is above one bound and not above the
+    /// other. The one format has none.
+    fn exemplar(&mut self, exemplar: &Exemplar, below: f64, bound: f64) {
+        let value = exemplar.value_ms as f64 / MILLISECONDS;
+        if self.writer.format == Format::OpenMetrics && below < value && value <= bound {
+            self.writer.text(" # ");
+            self.writer.labels([(EXEMPLAR_LABEL, exemplar.operation_id.as_str())]);
+            self.writer.value(value.into());
+            self.writer.seconds(exemplar.at);
+        }
+    }
+
+    fn begin(&mut self, name: &str, suffix: &str) {
+        self.writer.series += 1;
+        self.writer.text(name);
+        self.writer.text(suffix);
+    }
+}

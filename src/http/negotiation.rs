@@ -1,0 +1,170 @@
+//! In which form a client wants a scrape.
+//!
+//! <https://www.rfc-editor.org/rfc/rfc9110#name-content-negotiation>
+
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName};
+
+use crate::exposition::Format;
+
+/// What a client thinks of a form: from 0, not acceptable, to 1.
+type Quality = f32;
+
+/// One of the forms that a header lists.
+struct Listed<'a> {
+    /// A media type, or a content coding.
+    name: &'a str,
+    /// What stands behind the name, but for the quality, which most often is only a version.
+    parameters: &'a str,
+    quality: Quality,
+}
+
+impl<'a> Listed<'a> {
+    fn parse(listed: &'a str) -> Self {
+        let (name, parameters) = listed.split_once(';').unwrap_or((listed, ""));
+        let mut listed = Self { name: name.trim(), parameters, quality: 1.0 };
+        if let Some(quality) = listed.parameter("q") {
+            let quality = quality.parse().ok().filter(|quality| (0.0..=1.0).contains(quality));
+            // What cannot be understood is not taken for a wish.
+            listed.quality = quality.unwrap_or(0.0);
+        }
+        listed
+    }
+
+    fn parameter(&self, name: &str) -> Option<&'a str> {
+        let parameters = self.parameters.split(';').filter_map(|parameter| parameter.split_once('='));
+        let mut values = parameters.filter(|(found, _)| found.trim().eq_ignore_ascii_case(name));
+        values.next().map(|(_, value)| value.trim().trim_matches('"'))
+    }
+
+    /// How closely this describes a media type in this version; nothing if it does not.
+    fn closeness(&self, media_type: &str, version: &str) -> Option<u8> {
+        let is_of_type = self.name.eq_ignore_ascii_case(media_type);
+        let kind = media_type.split('/').next().unwrap_or_default();
+        match self.parameter("version") {
+            Some(found) => (is_of_type && found == version).then_some(3),
+            None if is_of_type => Some(2),
+            None if self.name.strip_suffix("/*").is_some_and(|found| found.eq_ignore_ascii_case(kind)) => Some(1),
+            None => (self.name == "*/*").then_some(0),
+        }
+    }
+}
+
+fn listed(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = Listed<'_>> {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(Listed::parse)
+}
+
+/// How closely a format is asked for, and how much it is wanted.
+fn wanted(headers: &HeaderMap, media_type: &str, version: &str) -> (u8, Quality) {
+    let fits =
+        listed(headers, ACCEPT).filter_map(|listed| Some((listed.closeness(media_type, version)?, listed.quality)));
+    // What describes it most closely decides.
+    fits.reduce(|best, next| if next.0 > best.0 { next } else { best }).unwrap_or((0, 0.0))
+}
+
+/// The format that a client wants most. OpenMetrics only if it is asked for: who takes anything gets what every reader
+/// understands, and so does who takes neither, for that is no reason to say nothing.
+pub(super) fn format(headers: &HeaderMap) -> Format {
+    let (closeness, open_metrics) = wanted(headers, "application/openmetrics-text", "1.0.0");
+    let (_, text) = wanted(headers, "text/plain", "0.0.4");
+    if closeness > 0 && open_metrics > 0.0 && open_metrics >= text { Format::OpenMetrics } else { Format::Text }
+}
+
+/// Whether a client takes gzip, and does not want the plain bytes more.
+pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
+    let quality = |coding: &str| {
+        let named = listed(headers, ACCEPT_ENCODING).find(|listed| listed.name.eq_ignore_ascii_case(coding));
+        named.map(|listed| listed.quality)
+    };
+    let gzip = quality("gzip").or_else(|| quality("*")).unwrap_or(0.0);
+    gzip > 0.0 && gzip >= quality("identity").unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderValue;
+
+    fn headers(name: &HeaderName, values: &[&str]) -> HeaderMap {
+        values.iter().map(|value| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
+    }
+
+    fn format_for(values: &[&str]) -> Format {
+        format(&headers(&ACCEPT, values))
+    }
+
+    #[test]
+    fn every_prometheus_gets_openmetrics_if_it_knows_the_version() {
+        // 2.42, 3.x, and one that would rather have protobuf.
+        for accept in [
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
+             text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
+             application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,\
+             text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,\
+             application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
+             application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+        ] {
+            assert_eq!(format_for(&[accept]), Format::OpenMetrics, "{accept}");
+        }
+        // 2.30 knows an earlier version only.
+        let old = "application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        assert_eq!(format_for(&[old]), Format::Text);
+    }
+
+    #[test]
+    fn who_does_not_ask_for_openmetrics_gets_text() {
+        for accept in [
+            "*/*",
+            "*/*;q=0.1",
+            "text/plain",
+            "text/*",
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            "application/json",
+            "",
+            ",;,=;q",
+            "application/openmetrics-text;q=0",
+            "application/openmetrics-text;q=0,*/*",
+            "application/openmetrics-text;q=0.3,text/plain;q=0.4",
+            "application/openmetrics-text;q=0.3,*/*;q=0.4",
+            "application/openmetrics-text;version=2.0.0",
+            "application/openmetrics-text;q=2",
+            "application/openmetrics-text;q=x",
+            "application/openmetrics-text;version=1.0.0;q=0,application/openmetrics-text",
+        ] {
+            assert_eq!(format_for(&[accept]), Format::Text, "{accept}");
+        }
+        assert_eq!(format_for(&[]), Format::Text);
+    }
+
+    #[test]
+    fn who_asks_for_openmetrics_gets_it() {
+        for accept in [
+            "application/openmetrics-text",
+            "Application/OpenMetrics-Text; Version=\"1.0.0\" ; Q=0.5",
+            "application/openmetrics-text;q=0.4,text/plain;q=0.4",
+            "application/openmetrics-text,*/*",
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;q=0",
+            "text/plain;version=0.0.4;q=0,text/plain,application/openmetrics-text;q=0.1",
+            "application/*",
+        ] {
+            assert_eq!(format_for(&[accept]), Format::OpenMetrics, "{accept}");
+        }
+        // In two lines as in one.
+        assert_eq!(format_for(&["text/plain;q=0.5", "application/openmetrics-text"]), Format::OpenMetrics);
+    }
+
+    #[test]
+    fn gzip_is_for_who_takes_it_and_does_not_want_the_plain_bytes_more() {
+        let takes = |values: &[&str]| takes_gzip(&headers(&ACCEPT_ENCODING, values));
+        for gzip in ["gzip", "GZIP;Q=0.001", "deflate, gzip;q=1.0, *;q=0.5", "*", "identity;q=0.5,gzip;q=0.5"] {
+            assert!(takes(&[gzip]), "{gzip}");
+        }
+        assert!(takes(&["br", "gzip"]));
+        for plain in ["", "identity", "br", "gzip;q=0", "gzip;q=0.000", "gzip;q=0, *", "*;q=0", "gzip;q=0.5,identity"] {
+            assert!(!takes(&[plain]), "{plain}");
+        }
+        assert!(!takes(&[]));
+    }
+}

@@ -1,0 +1,290 @@
+//! Scrapes that are large, or read slowly, or in one form or another.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use flate2::read::GzDecoder;
+use openim_exporter::http::Limits;
+
+use crate::served::{Served, get};
+use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, Response, SUCCESS, Samples, eventually, message};
+
+/// More text than the kernel keeps for a client that does not read: about 10 MB of it.
+const MANY_GROUPS: usize = 50_000;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What Prometheus 2.42 sends.
+const PROMETHEUS: &str = "Accept: application/openmetrics-text;version=1.0.0,application/openmetrics-text;\
+    version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1\r\nAccept-Encoding: gzip\r\n";
+
+fn ask(client: &mut Client, path: &str, headers: &str) -> Response {
+    client.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n")).unwrap();
+    let answer = client.answer();
+    assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    answer
+}
+
+fn unzipped(answer: &Response) -> String {
+    assert_eq!(answer.header("content-encoding"), Some("gzip"));
+    let mut text = String::new();
+    GzDecoder::new(answer.body.as_slice()).read_to_string(&mut text).unwrap();
+    text
+}
+
+/// The samples of the text format, by what OpenMetrics would write.
+fn as_in_open_metrics(samples: &Samples) -> BTreeMap<String, f64> {
+    let as_float = |series: &str| match series.split_once("le=\"") {
+        Some((start, bound)) if !bound.starts_with("+Inf") && !bound.contains('.') => {
+            format!("{start}le=\"{}", bound.replace('"', ".0\""))
+        }
+        _ => series.to_owned(),
+    };
+    samples.0.iter().map(|(series, value)| (as_float(series), *value)).collect()
+}
+
+/// Those of a scrape in OpenMetrics, without exemplars, and without the times at which counters began, which are
+/// returned beside them.
+fn without_additions(text: &str) -> (BTreeMap<String, f64>, Vec<String>) {
+    let text = text.strip_suffix("# EOF\n").expect("its end is marked");
+    let lines: String = text.lines().map(|line| line.split(" # {").next().unwrap().to_owned() + "\n").collect();
+    let (began, samples): (Vec<_>, Vec<_>) = Samples::parse(&lines)
+        .0
+        .into_iter()
+        .partition(|(series, _)| series.split('{').next().unwrap().ends_with("_created"));
+    (samples.into_iter().collect(), began.into_iter().map(|(series, _)| series).collect())
+}
+
+#[test]
+fn both_formats_have_the_same_samples() {
+    let served = Served::with_groups(20, Limits::default(), 1);
+    let mut client = served.connect();
+    assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
+    for path in ["/metrics", "/metrics/groups"] {
+        let answer = ask(&mut client, path, "Accept: application/openmetrics-text\r\n");
+        assert_eq!(answer.header("content-type"), Some(OPEN_METRICS));
+        assert_eq!(answer.header("content-encoding"), None);
+        let (open_metrics, began) = without_additions(&answer.text());
+        let answer = ask(&mut client, path, "");
+        assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+        let text = as_in_open_metrics(&Samples::parse(&answer.text()));
+        assert!(text.keys().eq(open_metrics.keys()), "{path}");
+        // What a scrape does to the exporter and its process aside.
+        let is_still = |series: &&String| !series.starts_with("process_") && !series.contains("_scrape_");
+        for series in text.keys().filter(is_still) {
+            assert_eq!(text[series], open_metrics[series], "{path}: {series}");
+        }
+        let counters = text.keys().filter(|series| {
+            let name = series.split('{').next().unwrap();
+            name.ends_with("_total") || name.ends_with("_count")
+        });
+        assert_eq!(began.len(), counters.count(), "{path}: each counter and histogram has its beginning");
+    }
+}
+
+#[test]
+fn a_counter_s_beginning_is_that_of_the_statistics_of_the_group_or_of_the_process() {
+    let now = || std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    let begin = now();
+    let exporter = Exporter::start(&[]);
+    let started = now();
+    thread::sleep(Duration::from_millis(1100));
+    exporter.post(GROUP_MESSAGE_PATH, message("g", "u"));
+    let text = ask(&mut exporter.connect(), "/metrics", "Accept: application/openmetrics-text\r\n").text();
+    let value = |series: &str| {
+        let line = text.lines().find(|line| line.starts_with(series)).unwrap_or_else(|| panic!("{series}: {text}"));
+        line[series.len()..].trim().parse::<f64>().unwrap()
+    };
+    for series in [
+        "openim_group_messages_by_status_created{status=\"1\"}",
+        "openim_group_message_content_bytes_created",
+        "openim_group_messages_folded_created{reason=\"retired\"}",
+    ] {
+        assert!((begin - 0.001..started).contains(&value(series)), "{series}: {}", value(series));
+    }
+    let group = value("openim_group_messages_by_group_created{group_id=\"g\"}");
+    assert!((started + 1.0..now()).contains(&group), "{group}");
+    let process = value("openim_exporter_callback_duration_seconds_created");
+    assert_eq!(process, value("process_start_time_seconds"));
+    // The kernel counts from its own start, which it says in whole seconds.
+    assert!((begin - 3.0..started + 3.0).contains(&process), "{process}");
+}
+
+#[test]
+fn what_prometheus_asks_for_is_openmetrics_in_gzip_and_decodes_to_the_same_text() {
+    let served = Served::with_groups(2000, Limits::default(), 1);
+    let mut client = served.connect();
+    // Nothing in this one changes from scrape to scrape.
+    let zipped = ask(&mut client, "/metrics/groups", PROMETHEUS);
+    assert_eq!(zipped.header("content-type"), Some(OPEN_METRICS));
+    assert_eq!(zipped.header("vary"), Some("Accept, Accept-Encoding"));
+    let plain = ask(&mut client, "/metrics/groups", "Accept: application/openmetrics-text\r\n");
+    assert_eq!(unzipped(&zipped), plain.text());
+    assert!(zipped.body.len() * 8 < plain.body.len(), "{} of {}", zipped.body.len(), plain.body.len());
+    let text = ask(&mut client, "/metrics/groups", "Accept-Encoding: gzip;q=0.1\r\n");
+    assert_eq!(text.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    assert!(Samples::parse(&unzipped(&text)).value("openim_exporter_groups_tracked") == 2000.0);
+    let refused = ask(&mut client, "/metrics/groups", "Accept-Encoding: gzip;q=0, *\r\n");
+    assert_eq!(refused.header("content-encoding"), None);
+    assert_eq!(refused.text(), unzipped(&text));
+}
+
+#[test]
+fn every_tracked_group_is_at_metrics_groups_and_they_and_the_folded_messages_are_the_total() {
+    let served = Served::with_groups(20_000, Limits::default(), 1);
+    let mut client = served.connect();
+    for group in 0..15 {
+        // Ten find a place, five do not.
+        assert_eq!(client.post(GROUP_MESSAGE_PATH, message(&format!("new-{group}"), "u")).text(), SUCCESS);
+    }
+    for headers in ["", PROMETHEUS] {
+        let answer = ask(&mut client, "/metrics/groups", headers);
+        let samples = if headers.is_empty() {
+            Samples::parse(&answer.text())
+        } else {
+            Samples(without_additions(&unzipped(&answer)).0)
+        };
+        for family in ["openim_group_messages_by_group_total", "openim_group_active_senders"] {
+            let windows = if family.ends_with("_senders") { 2 } else { 1 };
+            assert_eq!(samples.of(family).count(), 20_010 * windows);
+        }
+        for group in ["group-0", "group-9999", "group-19999", "new-9"] {
+            let series = format!("openim_group_messages_by_group_total{{group_id=\"{group}\"}}");
+            assert_eq!(samples.value(&series), 1.0);
+        }
+        let by_group = samples.sum("openim_group_messages_by_group_total");
+        let folded = samples.sum("openim_group_messages_folded_total");
+        assert_eq!((by_group, folded, samples.sum("openim_group_messages_total")), (20_010.0, 5.0, 20_015.0));
+        assert_eq!(samples.value("openim_exporter_groups_exported"), 10.0);
+    }
+    let exported = Samples::parse(&ask(&mut client, "/metrics", "").text());
+    assert_eq!(exported.of("openim_group_messages_by_group_total").count(), 10);
+    assert_eq!(exported.of("openim_group_active_senders").count(), 20);
+}
+
+#[test]
+fn the_groups_are_in_the_same_order_in_every_family() {
+    let served = Served::with_groups(300, Limits::default(), 1);
+    for path in ["/metrics", "/metrics/groups"] {
+        let text = ask(&mut served.connect(), path, "").text();
+        let groups = |start: &str| -> Vec<String> {
+            let lines = text.lines().filter_map(|line| line.strip_prefix(start));
+            lines.filter(|rest| !rest.contains("24h")).map(|rest| rest.split('"').nth(1).unwrap().to_owned()).collect()
+        };
+        assert!(groups("openim_group_messages_by_group_total{").len() >= 10);
+        assert_eq!(groups("openim_group_messages_by_group_total{"), groups("openim_group_active_senders{"), "{path}");
+    }
+}
+
+#[test]
+fn http_1_0_gets_a_scrape_that_ends_with_the_connection() {
+    let served = Served::with_groups(2000, Limits::default(), 1);
+    let mut client = served.connect();
+    client.send("GET /metrics/groups HTTP/1.0\r\n\r\n").unwrap();
+    let answer = client.rest();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "{head}");
+    assert_eq!(Samples::parse(body).of("openim_group_messages_by_group_total").count(), 2000);
+}
+
+/// A scrape's status; a small one, so that it is over soon.
+fn status(served: &Served) -> u16 {
+    let mut other = served.connect();
+    other.send(get("/metrics")).unwrap();
+    other.answer().status
+}
+
+#[test]
+fn a_scrape_counts_as_one_until_it_has_been_read() {
+    let served = Served::with_groups(MANY_GROUPS, Limits::default(), 1);
+    let mut deaf = served.connect();
+    deaf.send(get("/metrics/groups")).unwrap();
+    eventually("the deaf client's scrape to begin", || status(&served) == 503);
+    thread::sleep(Duration::from_millis(500));
+    assert!((0..20).all(|_| status(&served) == 503));
+    let answer = deaf.answer();
+    assert_eq!(Samples::parse(&answer.text()).of("openim_group_messages_by_group_total").count(), MANY_GROUPS);
+    eventually("its place to be free", || status(&served) == 200);
+    // The connection stands where the next request begins.
+    assert_eq!(deaf.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
+}
+
+#[test]
+fn a_client_that_goes_away_in_the_middle_of_a_scrape_makes_room_for_another() {
+    let served = Served::with_groups(MANY_GROUPS, Limits::default(), 1);
+    for headers in ["", PROMETHEUS] {
+        let mut client = served.connect();
+        client.send(format!("GET /metrics/groups HTTP/1.1\r\nhost: x\r\n{headers}\r\n").repeat(30)).unwrap();
+        eventually("its scrape to begin", || status(&served) == 503);
+        assert!(!client.some(1000).unwrap().is_empty());
+        let written = served.scrapes_written();
+        drop(client);
+        eventually("its place to be free", || status(&served) == 200);
+        // Nobody writes the other scrapes that it had asked for; one may have been at its end.
+        assert!(served.scrapes_written() < written + 15, "{written} {}", served.scrapes_written());
+    }
+}
+
+#[test]
+fn who_reads_a_scrape_slowly_holds_up_neither_callbacks_nor_other_scrapes() {
+    // More of them than there are threads that write scrapes.
+    const SLOW: usize = 6;
+    let served = Served::with_groups(MANY_GROUPS, Limits::default(), SLOW + 1);
+    let mut slow: Vec<_> = (0..SLOW).map(|_| served.connect()).collect();
+    for client in &mut slow {
+        client.send(get("/metrics/groups")).unwrap();
+        assert!(!client.some(1).unwrap().is_empty());
+    }
+    let mut client = served.connect();
+    for _ in 0..10 {
+        slow.iter_mut().for_each(|client| assert!(!client.some(1).unwrap().is_empty()));
+        let begin = Instant::now();
+        for _ in 0..20 {
+            assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
+        }
+        assert_eq!(ask(&mut client, "/metrics/groups", "").status, 200);
+        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    }
+    // They are all still at it, and get all of it.
+    assert_eq!(served.scrapes_written(), 10);
+    slow.iter_mut().for_each(|client| client.drink(1 << 20, Duration::ZERO));
+}
+
+#[test]
+fn a_scrape_that_is_not_read_is_cut_off_and_its_place_is_free() {
+    let limits = Limits { answer: Duration::from_secs(1), ..Limits::default() };
+    let served = Served::with_groups(MANY_GROUPS, limits, 1);
+    let mut deaf = served.connect();
+    deaf.send(get("/metrics/groups")).unwrap();
+    eventually("its scrape to begin", || status(&served) == 503);
+    let begin = Instant::now();
+    eventually("its place to be free", || status(&served) == 200);
+    assert!(begin.elapsed() > Duration::from_millis(500), "{:?}", begin.elapsed());
+    // Nobody could take the part for the whole: the last chunk is missing.
+    assert!(!deaf.rest().ends_with("\r\n0\r\n\r\n"));
+}
+
+#[test]
+fn one_who_reads_slowly_but_steadily_is_not_cut_off() {
+    let limits = Limits { answer: Duration::from_secs(1), ..Limits::default() };
+    let served = Served::with_groups(MANY_GROUPS, limits, 1);
+    let mut slow = served.connect();
+    slow.send(get("/metrics/groups")).unwrap();
+    let begin = Instant::now();
+    slow.drink(400_000, Duration::from_millis(100));
+    assert!(begin.elapsed() > Duration::from_secs(2), "too quick to tell: {:?}", begin.elapsed());
+}
+
+#[test]
+fn a_long_answer_of_the_api_comes_whole_and_the_next_one_behind_it() {
+    let served = Served::with_groups(1000, Limits::default(), 1);
+    let mut client = served.connect();
+    for _ in 0..3 {
+        let answer = ask(&mut client, "/api/v1/groups?limit=1000", "");
+        assert!(answer.body.len() > 100_000, "{}", answer.body.len());
+        assert_eq!(answer.json()["groups"].as_array().unwrap().len(), 1000);
+    }
+    assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
+}

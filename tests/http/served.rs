@@ -1,0 +1,87 @@
+//! A site that is built like the exporter's, in this process: with limits that a test can reach, and as many groups as it
+//! wants at once.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use openim_exporter::config::Http;
+use openim_exporter::domain::{Clock, SystemClock};
+use openim_exporter::exposition::catalog;
+use openim_exporter::http::{Limits, Site, Stage, Worker, listen};
+use openim_exporter::stats::{Capacities, Stats};
+use openim_exporter::telemetry::Telemetry;
+use openim_exporter::wire;
+use tokio::sync::watch;
+
+use crate::support::{Client, message};
+
+/// A site that serves on one thread of this process, and is swept on another.
+pub(crate) struct Served {
+    telemetry: Arc<Telemetry>,
+    stage: watch::Sender<Stage>,
+    address: SocketAddr,
+}
+
+impl Served {
+    pub(crate) fn new(limits: Limits, max_scrapes: usize) -> Self {
+        Self::with_groups(0, limits, max_scrapes)
+    }
+
+    /// One that has counted a message in each of so many groups, of which it exports ten.
+    pub(crate) fn with_groups(groups: usize, limits: Limits, max_scrapes: usize) -> Self {
+        let telemetry = Arc::new(Telemetry::new(catalog::describe, wire::COMMANDS).unwrap());
+        let capacities =
+            Capacities { groups: groups + 10, exported_groups: 10, sender_pairs: 100, dedup_window: Duration::ZERO };
+        let stats = Arc::new(Stats::in_memory(capacities, SystemClock.now()).unwrap());
+        for group in 0..groups {
+            let body = message(&format!("group-{group}"), "u");
+            wire::group_message(body.as_bytes(), |message| stats.record(message, SystemClock.now())).unwrap();
+        }
+        let config = Http { telemetry_path: "/metrics".into(), max_scrapes, max_body_bytes: 1024 };
+        let site = Site::new(stats, Arc::clone(&telemetry), Arc::new(SystemClock), config, limits, 1);
+        let site = Arc::new(site);
+        let listeners = listen(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+        let address = listeners[0].address().unwrap();
+        let (stage, stages) = watch::channel(Stage::Serve);
+        let worker = Worker::all(&site, listeners, &stages).unwrap().remove(0);
+        thread::spawn(move || worker.run());
+        thread::spawn(move || {
+            while *stages.borrow() != Stage::End {
+                site.sweep();
+                thread::sleep(Duration::from_millis(50));
+            }
+        });
+        Self { telemetry, stage, address }
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(self.address).unwrap()
+    }
+
+    /// Refusals for a reason, straight from the counter: a scrape may be what is refused.
+    pub(crate) fn refused(&self, reason: &str) -> f64 {
+        let families = self.telemetry.gather();
+        let family = families.iter().find(|family| family.name() == catalog::REJECTED.name).unwrap();
+        let is_it = |metric: &&prometheus::proto::Metric| metric.get_label()[0].value() == reason;
+        family.get_metric().iter().find(is_it).unwrap().get_counter().get_value()
+    }
+
+    /// Scrapes that were written to their end.
+    pub(crate) fn scrapes_written(&self) -> u64 {
+        let families = self.telemetry.gather();
+        let family = families.iter().find(|family| family.name() == catalog::SCRAPE_DURATION.name).unwrap();
+        family.get_metric()[0].get_histogram().get_sample_count()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.stage.send_replace(Stage::End);
+    }
+}
+
+pub(crate) fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")
+}
