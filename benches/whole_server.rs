@@ -6,64 +6,24 @@
 
 #[path = "support/empty.rs"]
 mod empty;
+#[path = "support/server.rs"]
+mod server;
 
 mod support;
 
-use std::future::pending;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::io::Write;
 
 use empty::Layout;
-use openim_exporter::config::simulate::{Simulate, Target, Until};
-use openim_exporter::simulate::{self, Report};
+use server::{Failure, SERVE_EMPTY, Server, micros, send};
 use support::{cpu_time, median, ratio, verdict};
 
-type Failure = Box<dyn std::error::Error>;
-
-const SERVE_EMPTY: &str = "--serve-empty";
 const ROUNDS: usize = 9;
 const CALLBACKS: u64 = 40_000;
 const CONNECTIONS: [usize; 2] = [2, 16];
 
-/// A server process; killed when dropped.
-struct Server {
-    name: &'static str,
-    process: Child,
-    port: u16,
-}
-
-impl Server {
-    fn exporter() -> Result<Self, Failure> {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_openim-exporter"))
-            .args(["--web.listen-address", "127.0.0.1:0", "--storage.path", ""])
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let mut log = BufReader::new(process.stderr.take().ok_or("no log")?);
-        let mut line = String::new();
-        log.read_line(&mut line)?;
-        // The log goes on; somebody has to read it.
-        std::thread::spawn(move || log.read_to_end(&mut Vec::new()));
-        let address = line.split("127.0.0.1:").nth(1).ok_or("the exporter does not say where it listens")?;
-        let port = address.split_whitespace().next().unwrap_or_default().parse()?;
-        Ok(Self { name: "openim-exporter", process, port })
-    }
-
-    fn empty(layout: Layout) -> Result<Self, Failure> {
-        let mut process =
-            Command::new(std::env::current_exe()?).args([SERVE_EMPTY, layout.name()]).stdout(Stdio::piped()).spawn()?;
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().ok_or("no output")?).read_line(&mut line)?;
-        let name = if layout == Layout::Default { "empty, tokio's default" } else { "empty, our layout" };
-        Ok(Self { name, process, port: line.trim().parse()? })
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+fn empty(layout: Layout) -> Result<Server, Failure> {
+    let name = if layout == Layout::Default { "empty, tokio's default" } else { "empty, our layout" };
+    Server::empty(name, layout.name())
 }
 
 /// One server's numbers, a round each.
@@ -81,7 +41,8 @@ fn main() -> Result<(), Failure> {
     {
         return Ok(empty::serve(layout)?);
     }
-    let servers = [Server::exporter()?, Server::empty(Layout::Default)?, Server::empty(Layout::Ours)?];
+    let servers =
+        [Server::exporter("openim-exporter", &["--storage.path", ""])?, empty(Layout::Default)?, empty(Layout::Ours)?];
     let mut out = std::io::stdout();
     writeln!(out, "\n## Whole server: {ROUNDS} rounds of {CALLBACKS} callbacks, medians\n")?;
     for connections in CONNECTIONS {
@@ -99,7 +60,7 @@ fn compare(servers: &[Server; 3], connections: usize, out: &mut impl Write) -> R
             let position = (round + turn) % servers.len();
             let (server, taken) = (&servers[position], &mut rounds[position]);
             let before = cpu_time(server.process.id());
-            let report = send(server.port, connections, round as u64)?;
+            let report = send(server.port, connections, CALLBACKS, round as u64)?;
             let spent = cpu_time(server.process.id()) - before;
             if round > 0 {
                 taken.cpu_us.push(micros(spent) / report.answered as f64);
@@ -141,29 +102,4 @@ fn print(servers: &[Server; 3], rounds: &[Rounds; 3], connections: usize, out: &
         verdict(ratio(&exporter.p99_us, &ours.p99_us), 1.3)
     )?;
     Ok(())
-}
-
-fn send(port: u16, connections: usize, seed: u64) -> Result<Report, Failure> {
-    let options = Simulate {
-        target: Target {
-            host: "127.0.0.1".to_owned(),
-            port,
-            authority: format!("127.0.0.1:{port}"),
-            prefix: String::new(),
-        },
-        rate: None,
-        groups: 1000,
-        senders: 10_000,
-        connections,
-        until: Until::Sent(CALLBACKS),
-        seed,
-        report: None,
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = runtime.block_on(simulate::run(&options, pending(), |_| {}))?;
-    if report.is_success() { Ok(report) } else { Err(format!("callbacks failed: {:?}", report.first_failure).into()) }
-}
-
-fn micros(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e6
 }

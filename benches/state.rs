@@ -1,0 +1,117 @@
+//! What it costs to keep the state in a file, and to know repeats.
+//!
+//! Exporters that differ in one flag run in turn under the same sender; what counts is the processor time of a callback.
+
+#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark that goes wrong may stop")]
+
+#[path = "support/server.rs"]
+mod server;
+
+mod support;
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use openim_exporter::domain::{Clock, Mentions, Message, Source, SystemClock};
+use openim_exporter::stats::{Capacities, Stats};
+use server::{Failure, Server, micros, send};
+use support::{cpu_time, median, ratio, verdict};
+
+const ROUNDS: usize = 11;
+const CALLBACKS: u64 = 40_000;
+const CONNECTIONS: usize = 2;
+const GROUPS: usize = 1_000_000;
+const STARTS: usize = 5;
+
+fn main() -> Result<(), Failure> {
+    let mut out = std::io::stdout();
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().to_str().ok_or("a path that is not text")?;
+    let servers = [
+        Server::exporter("in memory", &["--storage.path", ""])?,
+        Server::exporter("in a file", &["--storage.path", path])?,
+        Server::exporter("in memory, dedup on", &["--storage.path", "", "--callback.dedup-window", "10m"])?,
+    ];
+    writeln!(out, "\n## State: {ROUNDS} rounds of {CALLBACKS} callbacks, {CONNECTIONS} connections, medians\n")?;
+    compare(&servers, &mut out)?;
+    start(&mut out)
+}
+
+fn compare(servers: &[Server; 3], out: &mut impl Write) -> Result<(), Failure> {
+    let mut rounds: [Vec<f64>; 3] = Default::default();
+    for round in 0..=ROUNDS {
+        for turn in 0..servers.len() {
+            let position = (round + turn) % servers.len();
+            let server = &servers[position];
+            let before = cpu_time(server.process.id());
+            let report = send(server.port, CONNECTIONS, CALLBACKS, round as u64)?;
+            let spent = cpu_time(server.process.id()) - before;
+            // The first one warms up.
+            if round > 0 {
+                rounds[position].push(micros(spent) / report.answered as f64);
+            }
+        }
+    }
+    writeln!(out, "| the state | CPU per callback, µs |\n|---|---|")?;
+    for (server, cpu) in servers.iter().zip(&rounds) {
+        writeln!(out, "| {} | {:.2} |", server.name, median(cpu.iter().copied()))?;
+    }
+    let [memory, file, dedup] = rounds;
+    writeln!(out, "\n- in a file against in memory: {}", verdict(ratio(&file, &memory), 1.03))?;
+    writeln!(out, "- dedup on against off: {}\n", verdict(ratio(&dedup, &memory), 1.1))?;
+    Ok(())
+}
+
+/// Opens a state that holds a million groups: after an orderly end, and after a kill.
+fn start(out: &mut impl Write) -> Result<(), Failure> {
+    let capacities = Capacities {
+        groups: GROUPS,
+        exported_groups: 1000,
+        sender_pairs: GROUPS,
+        dedup_window: Duration::from_secs(600),
+    };
+    let (directory, now) = (tempfile::tempdir()?, SystemClock.now());
+    let open = || Stats::open(directory.path(), capacities, Some([1, 2]), now);
+    let (stats, _) = open()?;
+    fill(&stats);
+    drop(stats);
+    for closed in [false, true] {
+        let mut seconds = Vec::new();
+        for _ in 0..STARTS {
+            let begin = Instant::now();
+            let (stats, _) = open()?;
+            seconds.push(begin.elapsed().as_secs_f64());
+            assert_eq!(stats.groups_tracked(), GROUPS, "the state holds another number of groups");
+            if closed {
+                stats.close()?;
+            }
+        }
+        // The first start of the closed ones found it as it was left open.
+        let seconds = median(seconds.into_iter().skip(1));
+        let how = if closed { "after an orderly end" } else { "after a kill" };
+        writeln!(out, "- start with {GROUPS} groups, {how}, in seconds: {}", verdict(seconds, 1.0))?;
+    }
+    Ok(())
+}
+
+fn fill(stats: &Stats) {
+    let now = SystemClock.now();
+    for number in 0..GROUPS {
+        let (group, sender) = (format!("{}", 2_000_000_000 + number), format!("{}", 5_000_000_000_usize + number));
+        let message = Message {
+            group_id: &group,
+            sender_id: &sender,
+            content_type: 101,
+            platform_id: 1,
+            source: Source::User,
+            status: 2,
+            content_bytes: 20,
+            mentions: Mentions::default(),
+            server_msg_id: &sender,
+            operation_id: "",
+            send_time: Some(now),
+            create_time: Some(now),
+        };
+        stats.record(&message, now);
+    }
+}
