@@ -95,7 +95,8 @@ fn fifty_kills_under_full_load_lose_nothing_that_was_answered_and_reset_no_count
         let loads: Vec<_> = (0..CONNECTIONS).map(|number| scope.spawn(move || load(address, number, done))).collect();
         for round in 0..ROUNDS {
             thread::sleep(Duration::from_millis(random.random_range(20..400)));
-            exporter.signal("KILL");
+            // As the kernel does when memory is short, as a failed assertion does, and as a bad pointer does.
+            exporter.signal(["KILL", "ABRT", "SEGV"][round % 3]);
             assert!(!exporter.wait().0.success());
             exporter = start(address, path);
             let log = exporter.log();
