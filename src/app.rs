@@ -46,6 +46,8 @@ enum Error {
     NonePassed,
     #[error("--web.systemd-socket: a socket that was passed on is of no use: {0}; it must be a listening TCP socket")]
     Passed(io::Error),
+    #[error("the state in --storage.path cannot be written to disk: {0}; it is whole as long as the machine stays on")]
+    Close(io::Error),
     #[error("the metrics cannot be registered: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("a serving thread panicked")]
@@ -109,26 +111,26 @@ fn serve(config: &Config) -> ExitCode {
     }
 }
 
-/// Opens the state, builds the site, serves and ticks until a signal, drains, closes.
+/// Listens, opens the state, builds the site, serves and ticks until a signal, drains, closes.
 fn serve_until_told(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let stats = Arc::new(open_state(config, clock.as_ref(), telemetry)?);
-    // Before the first connection can be accepted: from then on, a signal must not end the process just like that.
+    // Before anything can be under way: from then on, a signal must not end the process just like that.
     let mut told = Told::to_end()?;
-
-    let threads = thread::available_parallelism()?.get();
+    // Before the state is touched: a port that is taken is no matter of the state. Who connects waits for a moment.
+    let listeners = if config.systemd_socket { passed_on()? } else { listen(&config.listen)? };
     raise_open_files(telemetry);
+    let stats = Arc::new(open_state(config, clock.as_ref(), telemetry)?);
+
+    let threads = thread::available_parallelism().map_or(1, usize::from);
     let parts = (Arc::clone(&stats), Arc::clone(telemetry), Arc::clone(&clock));
     let limits = Limits::default();
     let site = Arc::new(Site::new(parts.0, parts.1, parts.2, config.http.clone(), limits, threads));
     let (stage, stages) = watch::channel(Stage::Serve);
-    let workers = {
-        let listeners = if config.systemd_socket { passed_on()? } else { listen(&config.listen)? };
-        let addresses = listeners.iter().map(Listener::address).collect::<io::Result<Vec<_>>>()?;
-        let workers = Worker::all(&site, listeners, &stages)?;
-        addresses.into_iter().for_each(|address| telemetry.serving(address, threads));
-        spawn(workers)?
-    };
+    let addresses = listeners.iter().map(Listener::address).collect::<io::Result<Vec<_>>>();
+    let made = addresses.and_then(|addresses| Ok((addresses, Worker::all(&site, listeners, &stages)?)));
+    let (addresses, workers) = made.map_err(|error| unserved(&stats, error))?;
+    addresses.into_iter().for_each(|address| telemetry.serving(address, threads));
+    let workers = spawn(workers)?;
 
     let one_ended = || workers.iter().any(JoinHandle::is_finished);
     let signal = told.wait(&site, || stats.tick(clock.now()), one_ended)?;
@@ -145,9 +147,15 @@ fn serve_until_told(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), E
     stage.send_replace(Stage::End);
     telemetry.drained(join(workers)?);
     // Nobody counts any more.
-    stats.close()?;
+    stats.close().map_err(Error::Close)?;
     telemetry.stopped(stats.messages());
     Ok(())
+}
+
+/// Closes a state that nobody counts in yet, so that it is as good as it was; the error is what there is to say.
+fn unserved(stats: &Stats, error: io::Error) -> Error {
+    let _ = stats.close();
+    error.into()
 }
 
 /// Opens the state that the configuration names, or makes one in memory.
@@ -224,6 +232,8 @@ struct Told {
     runtime: Runtime,
     terminate: Signal,
     interrupt: Signal,
+    /// A limit of a file's size would end the process without a word; caught, it is an error like that of a full disk.
+    _file_size: Signal,
 }
 
 impl Told {
@@ -232,13 +242,14 @@ impl Told {
         let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let entered = runtime.enter();
         let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let file_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         drop(entered);
-        Ok(Self { runtime, terminate, interrupt })
+        Ok(Self { runtime, terminate, interrupt, _file_size: file_size })
     }
 
     /// Sweeps and ticks until a signal asks for the end, and returns its name.
     fn wait(&mut self, site: &Site, tick: impl Fn(), one_ended: impl Fn() -> bool) -> Result<&'static str, Error> {
-        let Self { runtime, terminate, interrupt } = self;
+        let Self { runtime, terminate, interrupt, .. } = self;
         runtime.block_on(async {
             let (mut sweeps, mut ticks) = (tokio::time::interval(SWEEP), tokio::time::interval(TICK));
             loop {

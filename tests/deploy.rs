@@ -29,6 +29,13 @@ fn systemd_has_no_complaint_about_the_units() {
 }
 
 #[test]
+fn systemd_never_gives_the_service_up_and_with_it_the_socket() {
+    let unit = include_str!("../deploy/openim-exporter.service");
+    let (head, _) = unit.split_once("[Service]").unwrap();
+    assert!(head.lines().any(|line| line == "StartLimitIntervalSec=0"), "{head}");
+}
+
+#[test]
 #[ignore = "needs systemd-analyze"]
 fn systemd_would_complain_about_a_setting_that_there_is_not() {
     let said = systemd_analyze(|unit| unit.replace("UMask=", "UMusk="));

@@ -296,6 +296,55 @@ fn numbers_that_contradict_each_other_are_not_gone_on_with() {
     assert_eq!(start.set_aside.unwrap().1, Damage::Numbers);
 }
 
+/// Where a group's name stands in a state's file. Its count stands seven words before it.
+fn place_of(path: &Path, name: &[u8]) -> u64 {
+    let bytes = fs::read(path).unwrap();
+    bytes.windows(name.len()).position(|window| window == name).unwrap() as u64
+}
+
+#[test]
+fn what_was_under_way_when_the_process_was_killed_is_in_every_total_afterwards() {
+    let (directory, stats, start) = after_damage(false, |path| {
+        // As if three messages had been counted by their group, and nowhere else yet.
+        let at = place_of(path, b"group-3");
+        let count = fs::read(path).unwrap()[at as usize - 56];
+        overwrite(path, at - 56, &[count + 3]);
+    });
+    assert_eq!((start.outcome, stats.messages()), (Outcome::Continued, 1003));
+    assert_eq!(stats.groups().map(|group| group.messages).sum::<u64>(), 1003);
+    assert_eq!((stats.by_status().iter().sum::<u64>(), stats.content_bytes().count), (1003, 1003));
+    drop(stats);
+    assert_eq!(open(directory.path(), BOOT).0.messages(), 1003);
+}
+
+#[test]
+fn a_power_loss_that_leaves_one_group_in_two_slots_keeps_the_windows() {
+    let directory = tempfile::tempdir().unwrap();
+    let (stats, _) = open(directory.path(), BOOT);
+    fill(&stats, 1000);
+    drop(stats);
+    let path = directory.path().join("state");
+    overwrite(&path, place_of(&path, b"group-3"), b"group-5");
+    let (stats, start) = open(directory.path(), NEXT_BOOT);
+    assert_eq!((start.outcome, start.set_aside), (Outcome::CountersReset, None));
+    assert_eq!((stats.active_senders(NOW), stats.groups_tracked()), ([50; 5], 6));
+}
+
+#[test]
+fn a_restart_does_not_forget_how_active_the_groups_were() {
+    let directory = tempfile::tempdir().unwrap();
+    let (stats, _) = open(directory.path(), BOOT);
+    (0..600).for_each(|_| record(&stats, "busy", "u", later(5000)));
+    stats.tick(later(10_000));
+    let rate = |stats: &Stats| stats.group(0).unwrap().rate;
+    let before = rate(&stats);
+    assert!(before > 0.5, "{before}");
+    drop(stats);
+    let (stats, _) = Stats::open(directory.path(), CAPACITIES, BOOT, later(12_000)).unwrap();
+    let after = rate(&stats);
+    assert!(after < before && after > before * 0.98, "{before} {after}");
+}
+
 #[test]
 fn two_processes_cannot_have_one_state() {
     let directory = tempfile::tempdir().unwrap();

@@ -32,7 +32,7 @@ fn names(directory: &Path) -> Vec<String> {
 fn a_full_disk_is_an_error_at_the_start_that_says_how_much_room_is_needed() {
     let directory = tempfile::tempdir().unwrap();
     // A limit of a file's size is met where a full disk is: when the file's blocks are reserved.
-    let said = refused(r#"trap '' XFSZ; ulimit -f 2048; exec "$@""#, directory.path());
+    let said = refused(r#"ulimit -f 2048; exec "$@""#, directory.path());
     assert!(said.contains("MiB") && said.contains("--groups.max-tracked"), "{said}");
     assert_eq!(names(directory.path()), ["lock"]);
 }
@@ -82,4 +82,34 @@ fn a_repeated_callback_is_answered_alike_and_counted_once() {
     assert_eq!(samples.value("openim_exporter_callback_repeats_total"), 2.0);
     assert_eq!(samples.value("openim_exporter_message_ids_capacity"), 2_097_152.0);
     assert_eq!(samples.sum("openim_exporter_callbacks_total"), 5.0);
+}
+
+/// A state that was closed in order, with one message in it.
+fn closed(directory: &Path) {
+    let exporter = Exporter::start(&["--storage.path", directory.to_str().unwrap()]);
+    assert_eq!(exporter.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);
+    exporter.signal("TERM");
+    assert!(exporter.wait().0.success());
+}
+
+#[test]
+fn a_start_that_fails_for_want_of_room_or_of_a_port_leaves_the_state_as_good_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    closed(directory.path());
+    let state = directory.path().join("state");
+    let before = fs::read(&state).unwrap();
+    // In units of 512 bytes: as large as the state is, and no larger.
+    let room = before.len().div_ceil(512);
+    let more = format!(r#"ulimit -f {room}; exec "$@" --groups.max-tracked 200000 --groups.max-exported 1"#);
+    refused(&more, directory.path());
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let same = taken.local_addr().unwrap();
+    let mut second = command(&["--web.listen-address", &same.to_string(), "--storage.path"]);
+    assert_eq!(second.arg(directory.path()).output().unwrap().status.code(), Some(1));
+    // Closed in order, so that not even another boot of the machine would doubt it: the clean mark is the 19th word.
+    let after = fs::read(&state).unwrap();
+    assert_eq!(after[18 * 8..19 * 8], before[18 * 8..19 * 8]);
+    let next = Exporter::start(&["--storage.path", directory.path().to_str().unwrap()]);
+    assert_eq!(next.scrape().sum("openim_group_messages_total"), 1.0);
+    assert!(!names(directory.path()).iter().any(|name| name.starts_with("state.")), "{:?}", names(directory.path()));
 }

@@ -106,7 +106,11 @@ impl Directory {
             .open(&lock_path)
             .map_err(|error| refused(&lock_path, "the lock's file cannot be opened", error))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => {
+                // What a process that was killed had begun to make.
+                let _ = fs::remove_file(path.join(NEW_STATE));
+                Ok(Self { path: path.to_owned(), _lock: lock })
+            }
             Err(fs::TryLockError::WouldBlock) => Err(Error::InUse { path: lock_path }),
             Err(fs::TryLockError::Error(error)) => Err(refused(&lock_path, "it cannot be locked", error)),
         }

@@ -60,6 +60,14 @@ impl Arena {
         self.flush_header()
     }
 
+    /// Writes everything to disk.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn flush(&self) -> io::Result<()> {
+        self.memory.flush()
+    }
+
     /// Writes everything to disk, and notes there that it is whole. Nobody may write to the block any more.
     ///
     /// # Errors

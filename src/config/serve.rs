@@ -10,6 +10,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
@@ -49,7 +50,11 @@ pub struct ServeFlags {
     /// Listens at the sockets that systemd passes (LISTEN_FDS) instead of at addresses of its own
     ///
     /// The sockets outlive the process: who connects while it is restarted waits, and is not refused.
-    #[arg(long = "web.systemd-socket", env = "OPENIM_EXPORTER_WEB_SYSTEMD_SOCKET")]
+    #[arg(
+        long = "web.systemd-socket",
+        env = "OPENIM_EXPORTER_WEB_SYSTEMD_SOCKET",
+        value_parser = BoolishValueParser::new()
+    )]
     systemd_socket: bool,
 
     /// Path of the metrics
@@ -133,7 +138,7 @@ pub struct ServeFlags {
     log_format: Format,
 
     /// Checks the flags, prints the settings and ends: with status 0 if they can be used
-    #[arg(long = "check-config", env = "OPENIM_EXPORTER_CHECK_CONFIG")]
+    #[arg(long = "check-config", env = "OPENIM_EXPORTER_CHECK_CONFIG", value_parser = BoolishValueParser::new())]
     pub(super) check_config: bool,
 }
 

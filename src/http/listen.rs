@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// Connections that may wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
 pub(super) const BACKLOG: u16 = 4096;
@@ -20,8 +20,11 @@ impl Listener {
     /// A socket that listens already and that others have too.
     ///
     /// # Errors
-    /// When it cannot be made not to block.
+    /// When it does not listen, or cannot be made not to block.
     pub fn passed_on(socket: TcpListener) -> io::Result<Self> {
+        if !SockRef::from(&socket).is_listener()? {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it does not listen (is it Accept=yes?)"));
+        }
         socket.set_nonblocking(true)?;
         Ok(Self { socket, passed_on: true })
     }
@@ -40,8 +43,9 @@ impl Listener {
 /// # Errors
 /// When one of them cannot be listened at; the error names it.
 pub fn listen(addresses: &[SocketAddr]) -> io::Result<Vec<Listener>> {
-    let named =
-        |address, error: io::Error| io::Error::new(error.kind(), format!("cannot listen at {address}: {error}"));
+    let named = |address, error: io::Error| {
+        io::Error::new(error.kind(), format!("--web.listen-address: cannot listen at {address}: {error}"))
+    };
     addresses.iter().map(|address| open(*address, addresses).map_err(|error| named(address, error))).collect()
 }
 

@@ -153,6 +153,10 @@ impl Streamed {
         if self.written.is_empty() {
             return Poll::Ready(None);
         }
+        // The answer is overdue: another piece would pass for progress, though only hyper's buffer has room.
+        if self.handle.progress().condemned().is_some() {
+            return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
+        }
         self.handle.enter(Phase::Stream);
         let len = self.written.len().min(PIECE_BYTES);
         Poll::Ready(Some(Ok(self.written.split_to(len))))

@@ -179,11 +179,13 @@ impl Dedup {
         cleared.store(now.0.unsigned_abs(), Ordering::Relaxed);
     }
 
-    /// Forgets the messages that were being counted when the process ended.
+    /// Forgets the messages that were being counted when the process ended, and counts the others.
     pub(super) fn restore(&self) {
         for word in self.words.iter().filter(|word| word.load(Ordering::Relaxed) & PENDING != 0) {
             word.store(0, Ordering::Relaxed);
         }
+        let known = self.words.iter().filter(|word| word.load(Ordering::Relaxed) != 0).count();
+        self.known.store(known, Ordering::Relaxed);
     }
 
     /// Takes the messages of another table over: all, or none if this one is off. Both have one size where they are on.

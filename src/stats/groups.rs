@@ -11,7 +11,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering, compiler_fence};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, compiler_fence};
 
 use compact_str::CompactString;
 use dashmap::{DashMap, Entry};
@@ -73,6 +73,7 @@ pub(super) struct Places {
     slots: Place,
     tallies: Place,
     journal: Place,
+    ranked_at: Place,
 }
 
 /// The tracked groups.
@@ -92,7 +93,10 @@ pub(super) struct Groups {
     idle: Idle,
     pauses: Pauses,
     exported: Exported,
-    ranked_at: AtomicI64,
+    /// When the last ranking was made, in milliseconds since the epoch; 0 before the first. In the block, so that rates
+    /// outlive a restart.
+    ranked_at: Section,
+    is_new: AtomicBool,
 }
 
 impl Groups {
@@ -101,6 +105,7 @@ impl Groups {
             slots: plan.reserve("groups", capacity * SLOT_WORDS),
             tallies: Counters::reserve(plan, "folded", TALLIES),
             journal: plan.reserve("retiring", JOURNAL_WORDS),
+            ranked_at: plan.reserve("ranked at", 1),
         }
     }
 
@@ -123,7 +128,8 @@ impl Groups {
             idle: Idle::default(),
             pauses: Pauses::default(),
             exported: Exported::new(max_exported),
-            ranked_at: AtomicI64::new(i64::MIN),
+            ranked_at: section(places.ranked_at)?,
+            is_new: AtomicBool::new(true),
         })
     }
 
@@ -233,14 +239,14 @@ impl Groups {
     /// Periodic work, off the serving threads: rates, what is exported, which groups may be retired. Returns whether it
     /// was due.
     pub(super) fn tick(&self, now: UnixMillis) -> bool {
-        let ranked_at = self.ranked_at.load(Ordering::Relaxed);
-        let elapsed_ms = now.0.saturating_sub(ranked_at);
-        // A clock that was set back starts a new stretch.
-        if (0..RANK_EVERY_MS).contains(&elapsed_ms) {
+        let Some(ranked_at) = self.ranked_at.first() else { return false };
+        let elapsed_ms = now.0.saturating_sub(ranked_at.load(Ordering::Relaxed).cast_signed());
+        // A clock that was set back starts a new stretch, and so does a start: what was stored is looked at at once.
+        if (0..RANK_EVERY_MS).contains(&elapsed_ms) && !self.is_new.swap(false, Ordering::Relaxed) {
             return false;
         }
-        self.ranked_at.store(now.0, Ordering::Relaxed);
-        let seconds = (elapsed_ms.clamp(RANK_EVERY_MS, IDLE_MS) as f64) / 1000.0;
+        ranked_at.store(now.0.cast_unsigned(), Ordering::Relaxed);
+        let seconds = (elapsed_ms.clamp(1000, IDLE_MS) as f64) / 1000.0;
         let kept = (-seconds / RATE_HALF_LIFE_SECONDS).exp2();
         let is_full = self.used.load(Ordering::Relaxed) == self.capacity();
         let mut idle = self.idle.search(is_full, self.capacity(), now);
@@ -309,6 +315,10 @@ impl Groups {
     /// The section of the counters beside the slots.
     pub(super) const fn tallies(&self) -> &Section {
         self.tallies.section()
+    }
+
+    pub(super) const fn ranked_at(&self) -> &Section {
+        &self.ranked_at
     }
 
     pub(super) fn retired(&self) -> u64 {

@@ -63,6 +63,11 @@ impl Mix {
         self.cells.add(cell(content_type, platform, message.source), 1);
     }
 
+    /// Counts messages of which nothing is known any more: `other` by `unknown` by `other`.
+    pub(super) fn add_unknown(&self, messages: u64) {
+        self.cells.add(cell(TYPES - 1, PLATFORMS.len(), Source::Other), messages);
+    }
+
     pub(super) const fn counters(&self) -> &Section {
         self.cells.section()
     }

@@ -256,7 +256,8 @@ impl Pairs {
     pub(super) fn tracked(&self) -> u64 {
         let base = self.base.first().map_or(0, |base| base.load(Ordering::Relaxed));
         // Negative for a moment if an eviction shows before the insertion that made it necessary.
-        base.wrapping_add(self.came_less_went()).cast_signed().max(0).cast_unsigned()
+        let tracked = base.wrapping_add(self.came_less_went()).cast_signed().max(0).cast_unsigned();
+        tracked.min(self.entries().len() as u64)
     }
 
     /// Pairs inserted less pairs evicted, wrapping.

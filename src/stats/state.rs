@@ -8,7 +8,7 @@ use std::time::Duration;
 use std::{io, iter};
 
 use super::dedup::{ENTRIES, LONGEST_WINDOW};
-use super::{Capacities, Places, Stats};
+use super::{Capacities, Places, STATUSES, Stats, Tally};
 use crate::arena::{Arena, BootId, CAPACITIES, Damage, Directory, Error, Found, Plan, Section, Trust};
 use crate::domain::UnixMillis;
 
@@ -49,6 +49,12 @@ pub struct Start {
     /// The capacities that the state had, where it was carried over into others.
     pub carried_from: Option<Capacities>,
 }
+
+/// What could not be done with a header.
+const HEADER: &str = "its header cannot be written";
+
+/// Messages that can have been under way: one for each serving thread, of a machine that may have had more of them.
+const MOST_UNDER_WAY: u64 = 256;
 
 impl Capacities {
     fn words(self) -> [u64; CAPACITIES] {
@@ -98,6 +104,11 @@ impl Stats {
             Found::Damaged(damage) => return Self::begin_anew(directory, capacities, boot, now, damage),
             Found::State { arena, capacities, trust } => (arena, capacities, trust),
         };
+        if trust == Trust::Exact {
+            // Before anything is written into the block: should this process end at any moment from here on, the next
+            // one finds a block of this boot, and not one that was closed and has changed.
+            arena.begin(boot).map_err(|error| directory.refused(HEADER, error))?;
+        }
         let found = Capacities::of_words(words, capacities);
         let stored = match found.and_then(|found| Ok((found, Self::restored(&arena, found, trust, now)?))) {
             Ok(stored) => stored,
@@ -106,11 +117,18 @@ impl Stats {
         let outcome = if trust == Trust::Exact { Outcome::Continued } else { Outcome::CountersReset };
         let (found, stats) = stored;
         if found == capacities {
+            // After a reset: until it is done, the block is still of another boot.
             stats.begin(directory, boot, now)?;
             return Ok((stats, Start { outcome, ..fresh }));
         }
-        let larger = Self::carried_over(directory, &stats, capacities, boot, now)?;
-        Ok((larger, Start { outcome, carried_from: Some(found), ..fresh }))
+        match Self::carried_over(directory, &stats, capacities, boot, now) {
+            Ok(moved) => Ok((moved, Start { outcome, carried_from: Some(found), ..fresh })),
+            Err(error) => {
+                // The old one stays as good as it was. That it could not be moved is what there is to say.
+                let _ = stats.arena.begin(boot).and_then(|()| stats.arena.close());
+                Err(error)
+            }
+        }
     }
 
     /// Writes everything to disk and marks it as whole. Nothing may be recorded any more. Does nothing in memory.
@@ -130,8 +148,7 @@ impl Stats {
     fn create(directory: &Directory, capacities: Capacities, boot: BootId, now: UnixMillis) -> Result<Self, Error> {
         let stats = Self::beside(directory, capacities)?;
         stats.set_began(now);
-        directory.put_in_place()?;
-        stats.begin(directory, boot, now)?;
+        stats.begin_in_place(directory, boot, now)?;
         Ok(stats)
     }
 
@@ -158,7 +175,14 @@ impl Stats {
     /// From here on there are messages.
     fn begin(&self, directory: &Directory, boot: BootId, now: UnixMillis) -> Result<(), Error> {
         self.tick(now);
-        self.arena.begin(boot).map_err(|error| directory.refused("its header cannot be written", error))
+        self.arena.begin(boot).map_err(|error| directory.refused(HEADER, error))
+    }
+
+    /// The same for a new block, which takes the old one's place when it is whole, on disk too, and not before.
+    fn begin_in_place(&self, directory: &Directory, boot: BootId, now: UnixMillis) -> Result<(), Error> {
+        self.begin(directory, boot, now)?;
+        self.arena.flush().map_err(|error| directory.refused("the new state cannot be written", error))?;
+        directory.put_in_place()
     }
 
     /// The statistics in a stored block, checked.
@@ -172,23 +196,32 @@ impl Stats {
         if trust == Trust::Torn {
             stats.reset_counters(now);
         }
-        stats.groups.restore().map_err(|_| Damage::Numbers)?;
+        stats.groups.restore(trust == Trust::Torn).map_err(|_| Damage::Numbers)?;
         stats.delays.restore();
         stats.dedup.restore();
-        if stats.is_consistent() { Ok(stats) } else { Err(Damage::Numbers) }
+        if stats.reconcile() { Ok(stats) } else { Err(Damage::Numbers) }
     }
 
-    /// Every message is in each of these once; but one for each thread may have been under way when it all ended.
-    fn is_consistent(&self) -> bool {
-        let under_way = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-        let messages = self.messages();
-        let by_group: u64 = self.groups().map(|group| group.messages).sum();
-        let totals = [
-            by_group.saturating_add(self.folded_for_capacity()).saturating_add(self.folded_retired()),
-            self.by_status().iter().fold(0, |sum: u64, count| sum.saturating_add(*count)),
-            self.content_bytes().count,
-        ];
-        totals.iter().all(|total| total.abs_diff(messages) <= under_way)
+    /// Counts the messages that were under way when the process ended where they were not counted yet. Each is counted
+    /// by its group first, in the total then, and so on; nobody was answered before the end of it. So what is behind is
+    /// raised, and no counter falls. False if something is behind, or ahead, by more than can have been under way.
+    fn reconcile(&self) -> bool {
+        let by_group: u64 = self.groups().fold(0, |sum: u64, group| sum.saturating_add(group.messages));
+        let folded = self.folded_for_capacity().saturating_add(self.folded_retired());
+        let messages = by_group.saturating_add(folded);
+        let behind = |counted: u64| messages.checked_sub(counted).filter(|behind| *behind <= MOST_UNDER_WAY);
+        let statuses = self.by_status().iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
+        let [Some(total), Some(status), Some(content)] =
+            [self.messages(), statuses, self.content_bytes().count].map(behind)
+        else {
+            return false;
+        };
+        self.mix.add_unknown(total);
+        self.tallies.add(Tally::Status as usize + STATUSES.len(), status);
+        (0..content).for_each(|_| {
+            self.content_bytes.observe(0);
+        });
+        true
     }
 
     /// Starts the counters from 0. The windows stay, and so do the groups, for they hold what was seen lately.
@@ -216,8 +249,7 @@ impl Stats {
         let moved = new.groups.take_over(&old.groups);
         new.dedup.take_over(&old.dedup);
         new.pairs.take_over(&old.pairs, |slot| moved.get(slot as usize).copied().flatten());
-        directory.put_in_place()?;
-        new.begin(directory, boot, now)?;
+        new.begin_in_place(directory, boot, now)?;
         Ok(new)
     }
 
@@ -236,7 +268,7 @@ impl Stats {
     /// The sections whose size does not depend on the capacities.
     fn unbounded(&self) -> Vec<&Section> {
         let mut sections = self.counters();
-        sections.extend([&self.began, self.mix.unlisted(), self.dedup.cleared()]);
+        sections.extend([&self.began, self.mix.unlisted(), self.dedup.cleared(), self.groups.ranked_at()]);
         sections.extend(self.senders.sections());
         sections.extend(self.active_groups.sections());
         sections

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use compact_str::CompactString;
 
 use super::slot::Slot;
-use super::{Groups, Tally};
+use super::{GroupName, Groups, Tally};
 use crate::domain::UnixMillis;
 
 /// The stored slots contradict each other: two have the same name, or one has none that can be read.
@@ -14,16 +14,24 @@ use crate::domain::UnixMillis;
 pub(in crate::stats) struct Contradiction;
 
 impl Groups {
-    /// Finds the groups in the slots, of a block that was written before. Called once, before anything else.
-    pub(in crate::stats) fn restore(&self) -> Result<(), Contradiction> {
+    /// Finds the groups in the slots, of a block that was written before. Called once, before anything else. Where
+    /// pages may be older than others, a slot without a name, or with one that another has, is freed.
+    pub(in crate::stats) fn restore(&self, torn: bool) -> Result<(), Contradiction> {
         self.finish_retiring();
         let mut last_used = None;
         let mut exported = Vec::new();
         for (number, slot) in (0..).zip(self.slots.as_chunks().0.iter().map(Slot)) {
-            let Some(name) = slot.stored_name().map_err(|_| Contradiction)? else { continue };
-            if self.by_name.insert(CompactString::from(name.as_str()), number).is_some() {
-                return Err(Contradiction);
-            }
+            let is_taken = |name: &GroupName| self.by_name.contains_key(name.as_str());
+            let name = match slot.stored_name() {
+                Ok(None) => continue,
+                Ok(Some(name)) if !is_taken(&name) => name,
+                Ok(Some(_)) | Err(_) if torn => {
+                    slot.vacate();
+                    continue;
+                }
+                Ok(Some(_)) | Err(_) => return Err(Contradiction),
+            };
+            self.by_name.insert(CompactString::from(name.as_str()), number);
             last_used = Some(number);
             exported.extend(slot.exported_since().map(|_| number));
         }
@@ -38,6 +46,8 @@ impl Groups {
     /// Starts the counts from 0. The groups stay: when they were seen, and by how many people, is still so.
     pub(in crate::stats) fn reset_counts(&self, now: UnixMillis) {
         self.slots.as_chunks().0.iter().map(Slot).for_each(|slot| slot.reset(now));
+        // What was being retired has no messages any more.
+        self.journal.iter().for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
     /// Takes the groups of another table over, into this empty one: where it is smaller, those that were seen last. The
