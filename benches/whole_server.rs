@@ -9,61 +9,26 @@ mod empty;
 
 mod support;
 
-use std::future::pending;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use empty::Layout;
-use openim_exporter::config::simulate::{Simulate, Target, Until};
-use openim_exporter::simulate::{self, Report};
-use support::{cpu_time, median, ratio, verdict};
-
-type Failure = Box<dyn std::error::Error>;
+use support::server::{Load, Server, send};
+use support::{Failure, cpu_time, median, ratio, verdict};
 
 const SERVE_EMPTY: &str = "--serve-empty";
 const ROUNDS: usize = 9;
-const CALLBACKS: u64 = 40_000;
+const LOAD: Load = Load { connections: 2, callbacks: 40_000, groups: 1000, senders: 10_000, seed: 0 };
 const CONNECTIONS: [usize; 2] = [2, 16];
 
-/// A server process; killed when dropped.
-struct Server {
-    name: &'static str,
-    process: Child,
-    port: u16,
-}
-
-impl Server {
-    fn exporter() -> Result<Self, Failure> {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_openim-exporter"))
-            .args(["--web.listen-address", "127.0.0.1:0", "--storage.path", ""])
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let mut log = BufReader::new(process.stderr.take().ok_or("no log")?);
-        let mut line = String::new();
-        log.read_line(&mut line)?;
-        // The log goes on; somebody has to read it.
-        std::thread::spawn(move || log.read_to_end(&mut Vec::new()));
-        let address = line.split("127.0.0.1:").nth(1).ok_or("the exporter does not say where it listens")?;
-        let port = address.split_whitespace().next().unwrap_or_default().parse()?;
-        Ok(Self { name: "openim-exporter", process, port })
-    }
-
-    fn empty(layout: Layout) -> Result<Self, Failure> {
-        let mut process =
-            Command::new(std::env::current_exe()?).args([SERVE_EMPTY, layout.name()]).stdout(Stdio::piped()).spawn()?;
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().ok_or("no output")?).read_line(&mut line)?;
-        let name = if layout == Layout::Default { "empty, tokio's default" } else { "empty, our layout" };
-        Ok(Self { name, process, port: line.trim().parse()? })
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+fn empty_server(layout: Layout) -> Result<Server, Failure> {
+    let mut process =
+        Command::new(std::env::current_exe()?).args([SERVE_EMPTY, layout.name()]).stdout(Stdio::piped()).spawn()?;
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().ok_or("no output")?).read_line(&mut line)?;
+    let name = if layout == Layout::Default { "empty, tokio's default" } else { "empty, our layout" };
+    Ok(Server { name, process, port: line.trim().parse()? })
 }
 
 /// One server's numbers, a round each.
@@ -81,9 +46,9 @@ fn main() -> Result<(), Failure> {
     {
         return Ok(empty::serve(layout)?);
     }
-    let servers = [Server::exporter()?, Server::empty(Layout::Default)?, Server::empty(Layout::Ours)?];
+    let servers = [Server::exporter(&[])?, empty_server(Layout::Default)?, empty_server(Layout::Ours)?];
     let mut out = std::io::stdout();
-    writeln!(out, "\n## Whole server: {ROUNDS} rounds of {CALLBACKS} callbacks, medians\n")?;
+    writeln!(out, "\n## Whole server: {ROUNDS} rounds of {} callbacks, medians\n", LOAD.callbacks)?;
     for connections in CONNECTIONS {
         compare(&servers, connections, &mut out)?;
     }
@@ -99,7 +64,7 @@ fn compare(servers: &[Server; 3], connections: usize, out: &mut impl Write) -> R
             let position = (round + turn) % servers.len();
             let (server, taken) = (&servers[position], &mut rounds[position]);
             let before = cpu_time(server.process.id());
-            let report = send(server.port, connections, round as u64)?;
+            let report = send(server.port, Load { connections, seed: round as u64, ..LOAD })?;
             let spent = cpu_time(server.process.id()) - before;
             if round > 0 {
                 taken.cpu_us.push(micros(spent) / report.answered as f64);
@@ -141,27 +106,6 @@ fn print(servers: &[Server; 3], rounds: &[Rounds; 3], connections: usize, out: &
         verdict(ratio(&exporter.p99_us, &ours.p99_us), 1.3)
     )?;
     Ok(())
-}
-
-fn send(port: u16, connections: usize, seed: u64) -> Result<Report, Failure> {
-    let options = Simulate {
-        target: Target {
-            host: "127.0.0.1".to_owned(),
-            port,
-            authority: format!("127.0.0.1:{port}"),
-            prefix: String::new(),
-        },
-        rate: None,
-        groups: 1000,
-        senders: 10_000,
-        connections,
-        until: Until::Sent(CALLBACKS),
-        seed,
-        report: None,
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = runtime.block_on(simulate::run(&options, pending(), |_| {}))?;
-    if report.is_success() { Ok(report) } else { Err(format!("callbacks failed: {:?}", report.first_failure).into()) }
 }
 
 fn micros(duration: Duration) -> f64 {
