@@ -113,7 +113,7 @@ impl Days {
 /// How many messages a group gets in a minute: it is awake for some hours, then sleeps; most of them for over a day.
 fn messages(group: u32, minute: u32) -> u32 {
     let awake = 60 * (2 + group % 7);
-    let asleep = 60 * if group % 3 == 0 { 9 } else { 25 + group % 11 };
+    let asleep = 60 * if group.is_multiple_of(3) { 9 } else { 25 + group % 11 };
     if (minute + group * 131) % (awake + asleep) > awake {
         return 0;
     }
@@ -176,7 +176,7 @@ fn at_each_scrape_groups_and_folded_are_all_messages(days: &Days, prometheus: &P
 fn the_increases_of_groups_and_of_what_found_no_room_are_the_total_s(days: &Days, prometheus: &Prometheus) {
     let end = days.at(MINUTES - 1);
     let rises = |selector: String| -> f64 {
-        prometheus.samples_until(end, &format!("{selector}[4d]")).iter().map(|(_, samples)| rise(samples)).sum()
+        prometheus.samples_until(end, &format!("{selector}[4d]")).iter().map(|samples| rise(samples)).sum()
     };
     let folded = |reason: &str| rises(of("groups", "folded_").replace('}', &format!(",reason=\"{reason}\"}}")));
     let (groups, total) = (rises(of("groups", "by_group_")), rises(of("groups", "")));
@@ -219,6 +219,6 @@ fn a_group_that_was_not_exported_comes_back_with_its_true_count(days: &Days, pro
     let came_back = |((before, was), (time, is)): (&(f64, f64), &(f64, f64))| time - before > 60.0 && is > was;
     let found = prometheus.samples_until(end, &format!("{exported}[4d]"));
     let returns = |samples: &[(f64, f64)]| samples.iter().zip(&samples[1..]).filter(|pair| came_back(*pair)).count();
-    let returns: usize = found.iter().map(|(_, samples)| returns(samples)).sum();
+    let returns: usize = found.iter().map(|samples| returns(samples)).sum();
     assert!(returns > 20, "{returns}");
 }

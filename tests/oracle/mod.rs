@@ -94,14 +94,11 @@ impl Prometheus {
         }
     }
 
-    /// The samples of each series in a range, such as `up[1h]`, that ends at this time: its labels, times and values.
-    pub(crate) fn samples_until(&self, time: i64, range: &str) -> Vec<(BTreeMap<String, String>, Vec<(f64, f64)>)> {
-        let samples = |found: &Value| {
-            let sample = |sample: &Value| (sample[0].as_f64().unwrap(), sample[1].as_str().unwrap().parse().unwrap());
-            found["values"].as_array().unwrap().iter().map(sample).collect()
-        };
-        let labels = |found: &Value| serde_json::from_value(found["metric"].clone()).unwrap();
-        self.answer_at(time, range).iter().map(|found| (labels(found), samples(found))).collect()
+    /// The samples of each series in a range, such as `up[1h]`, that ends at this time: when they were taken, and values.
+    pub(crate) fn samples_until(&self, time: i64, range: &str) -> Vec<Vec<(f64, f64)>> {
+        let sample = |sample: &Value| (sample[0].as_f64().unwrap(), sample[1].as_str().unwrap().parse().unwrap());
+        let samples = |found: &Value| found["values"].as_array().unwrap().iter().map(sample).collect();
+        self.answer_at(time, range).iter().map(samples).collect()
     }
 
     /// The values of an expression by one of its labels at a time, without those that are 0.
