@@ -86,7 +86,7 @@ const MANY_GROUPS: &str = "2000000";
 /// Groups that are tracked and exported, and callbacks: enough of them for more groups than are tracked.
 const TRACKED: u32 = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
 const EXPORTED: usize = 100;
-const TO_MANY: u32 = if cfg!(debug_assertions) { 60_000 } else { 400_000 };
+const TO_MANY: u32 = if cfg!(debug_assertions) { 60_000 } else { 700_000 };
 
 #[test]
 fn of_more_groups_than_can_be_tracked_the_total_is_exact_and_folded_says_what_no_group_shows() {
