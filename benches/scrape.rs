@@ -18,9 +18,7 @@ use openim_exporter::stats::{Capacities, Stats};
 use openim_exporter::telemetry::Telemetry;
 use openim_exporter::wire;
 use prometheus::{Encoder, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
-use support::{median, ratio, verdict};
-
-type Failure = Box<dyn std::error::Error>;
+use support::{Failure, median, ratio, verdict};
 
 const ROUNDS: usize = 9;
 const SERIES: [u32; 3] = [1000, 100_000, 1_000_000];

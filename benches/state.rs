@@ -4,9 +4,6 @@
 
 #![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark that goes wrong may stop")]
 
-#[path = "support/server.rs"]
-mod server;
-
 mod support;
 
 use std::io::Write;
@@ -14,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use openim_exporter::domain::{Clock, Mentions, Message, Source, SystemClock};
 use openim_exporter::stats::{Capacities, Stats};
-use server::{Failure, Server, micros, send};
-use support::{cpu_time, median, ratio, verdict};
+use support::server::{Load, Server, send};
+use support::{Failure, cpu_time, median, ratio, verdict};
 
 const ROUNDS: usize = 11;
 const CALLBACKS: u64 = 40_000;
@@ -28,9 +25,9 @@ fn main() -> Result<(), Failure> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().to_str().ok_or("a path that is not text")?;
     let servers = [
-        Server::exporter("in memory", &["--storage.path", ""])?,
+        Server::exporter("in memory", &[])?,
         Server::exporter("in a file", &["--storage.path", path])?,
-        Server::exporter("in memory, dedup on", &["--storage.path", "", "--callback.dedup-window", "10m"])?,
+        Server::exporter("in memory, dedup on", &["--callback.dedup-window", "10m"])?,
     ];
     writeln!(out, "\n## State: {ROUNDS} rounds of {CALLBACKS} callbacks, {CONNECTIONS} connections, medians\n")?;
     compare(&servers, &mut out)?;
@@ -44,11 +41,18 @@ fn compare(servers: &[Server; 3], out: &mut impl Write) -> Result<(), Failure> {
             let position = (round + turn) % servers.len();
             let server = &servers[position];
             let before = cpu_time(server.process.id());
-            let report = send(server.port, CONNECTIONS, CALLBACKS, round as u64)?;
+            let load = Load {
+                connections: CONNECTIONS,
+                callbacks: CALLBACKS,
+                groups: 1000,
+                senders: 10_000,
+                seed: round as u64,
+            };
+            let report = send(server.port, load)?;
             let spent = cpu_time(server.process.id()) - before;
             // The first one warms up.
             if round > 0 {
-                rounds[position].push(micros(spent) / report.answered as f64);
+                rounds[position].push(spent.as_secs_f64() * 1e6 / report.answered as f64);
             }
         }
     }

@@ -6,24 +6,29 @@
 
 #[path = "support/empty.rs"]
 mod empty;
-#[path = "support/server.rs"]
-mod server;
 
 mod support;
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use empty::Layout;
-use server::{Failure, SERVE_EMPTY, Server, micros, send};
-use support::{cpu_time, median, ratio, verdict};
+use support::server::{Load, Server, send};
+use support::{Failure, cpu_time, median, ratio, verdict};
 
+const SERVE_EMPTY: &str = "--serve-empty";
 const ROUNDS: usize = 9;
-const CALLBACKS: u64 = 40_000;
+const LOAD: Load = Load { connections: 2, callbacks: 40_000, groups: 1000, senders: 10_000, seed: 0 };
 const CONNECTIONS: [usize; 2] = [2, 16];
 
-fn empty(layout: Layout) -> Result<Server, Failure> {
+fn empty_server(layout: Layout) -> Result<Server, Failure> {
+    let mut process =
+        Command::new(std::env::current_exe()?).args([SERVE_EMPTY, layout.name()]).stdout(Stdio::piped()).spawn()?;
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().ok_or("no output")?).read_line(&mut line)?;
     let name = if layout == Layout::Default { "empty, tokio's default" } else { "empty, our layout" };
-    Server::empty(name, layout.name())
+    Ok(Server { name, process, port: line.trim().parse()? })
 }
 
 /// One server's numbers, a round each.
@@ -42,9 +47,9 @@ fn main() -> Result<(), Failure> {
         return Ok(empty::serve(layout)?);
     }
     let servers =
-        [Server::exporter("openim-exporter", &["--storage.path", ""])?, empty(Layout::Default)?, empty(Layout::Ours)?];
+        [Server::exporter("openim-exporter", &[])?, empty_server(Layout::Default)?, empty_server(Layout::Ours)?];
     let mut out = std::io::stdout();
-    writeln!(out, "\n## Whole server: {ROUNDS} rounds of {CALLBACKS} callbacks, medians\n")?;
+    writeln!(out, "\n## Whole server: {ROUNDS} rounds of {} callbacks, medians\n", LOAD.callbacks)?;
     for connections in CONNECTIONS {
         compare(&servers, connections, &mut out)?;
     }
@@ -60,7 +65,7 @@ fn compare(servers: &[Server; 3], connections: usize, out: &mut impl Write) -> R
             let position = (round + turn) % servers.len();
             let (server, taken) = (&servers[position], &mut rounds[position]);
             let before = cpu_time(server.process.id());
-            let report = send(server.port, connections, CALLBACKS, round as u64)?;
+            let report = send(server.port, Load { connections, seed: round as u64, ..LOAD })?;
             let spent = cpu_time(server.process.id()) - before;
             if round > 0 {
                 taken.cpu_us.push(micros(spent) / report.answered as f64);
@@ -102,4 +107,8 @@ fn print(servers: &[Server; 3], rounds: &[Rounds; 3], connections: usize, out: &
         verdict(ratio(&exporter.p99_us, &ours.p99_us), 1.3)
     )?;
     Ok(())
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
 }

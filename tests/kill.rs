@@ -174,8 +174,8 @@ fn a_kill_in_the_middle_of_a_start_loses_nothing() {
         serve.args(flags);
         serve
     };
-    for round in 0..60_u64 {
-        let (directory, flags) = (copy(clean.path()), STARTS[round as usize % 2]);
+    for (round, flags) in (0..60).zip(STARTS.into_iter().cycle()) {
+        let directory = copy(clean.path());
         let mut killed = serve(directory.path(), flags).stderr(Stdio::null()).spawn().unwrap();
         thread::sleep(Duration::from_millis(round * 4));
         killed.kill().unwrap();

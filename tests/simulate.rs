@@ -80,6 +80,49 @@ fn assert_estimate(samples: &Samples, family: &str, truth: f64) {
     }
 }
 
+/// As many groups as no Prometheus may have series.
+const MANY_GROUPS: &str = "2000000";
+
+/// Groups that are tracked and exported, and callbacks: enough of them for more groups than are tracked.
+const TRACKED: u32 = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
+const EXPORTED: usize = 100;
+const TO_MANY: u32 = if cfg!(debug_assertions) { 60_000 } else { 700_000 };
+
+#[test]
+fn of_more_groups_than_can_be_tracked_the_total_is_exact_and_folded_says_what_no_group_shows() {
+    let (tracked, exported) = (TRACKED.to_string(), EXPORTED.to_string());
+    let exporter = Exporter::start(&["--groups.max-tracked", &tracked, "--groups.max-exported", &exported]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.json");
+    let (target, count) = (format!("http://{}", exporter.address()), TO_MANY.to_string());
+    let output = simulate(&target, &["--count", &count, "--groups", MANY_GROUPS, "--report", file.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let answered = |group: &str| report["by_group"][group]["answered"].as_f64().unwrap();
+
+    let samples = exporter.scrape();
+    let by_group = "openim_group_messages_by_group_total";
+    assert_eq!(samples.sum("openim_group_messages_total"), f64::from(TO_MANY));
+    assert_eq!(samples.of(by_group).count(), EXPORTED);
+    assert_eq!(samples.value("openim_exporter_groups_exported"), EXPORTED as f64);
+    // Every group that is tracked has all of its messages, and the folded ones are those of all other groups.
+    let all = Samples::parse(&exporter.get("/metrics/groups").text());
+    assert_eq!(
+        (all.of(by_group).count(), all.value("openim_exporter_groups_tracked")),
+        (TRACKED as usize, f64::from(TRACKED))
+    );
+    for (series, messages) in all.of(by_group) {
+        assert_eq!(messages, answered(series.split('"').nth(1).unwrap()), "{series}");
+    }
+    let folded = all.value(r#"openim_group_messages_folded_total{reason="capacity"}"#);
+    assert_eq!(folded, f64::from(TO_MANY) - all.sum(by_group));
+    assert_eq!(
+        (all.sum("openim_group_messages_folded_total"), all.sum("openim_group_messages_total")),
+        (folded, f64::from(TO_MANY))
+    );
+    assert!(folded > 1000.0 && report["by_group"].as_object().unwrap().len() > TRACKED as usize, "{folded}");
+}
+
 #[test]
 fn the_same_seed_sends_the_same_messages_to_the_report_on_standard_output_too() {
     let report = |seed: &str| {

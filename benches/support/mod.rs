@@ -5,8 +5,14 @@
 
 #![allow(dead_code, reason = "each benchmark uses its part")]
 
+pub(crate) mod messages;
+pub(crate) mod server;
+
 use std::path::Path;
 use std::time::Duration;
+
+/// A benchmark that goes wrong ends.
+pub(crate) type Failure = Box<dyn std::error::Error>;
 
 /// The middle of some numbers; of an even count, the upper of the two in the middle.
 pub(crate) fn median(numbers: impl IntoIterator<Item = f64>) -> f64 {
@@ -34,4 +40,11 @@ pub(crate) fn cpu_time(process: u32) -> Duration {
     };
     let nanoseconds = threads.into_iter().flatten().filter_map(|thread| on_cpu(thread.ok()?)).sum();
     Duration::from_nanos(nanoseconds)
+}
+
+/// Memory that a process has, in bytes.
+pub(crate) fn resident_bytes(process: u32) -> Result<u64, Failure> {
+    let status = std::fs::read_to_string(Path::new("/proc").join(process.to_string()).join("status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
 }

@@ -1,19 +1,13 @@
-//! Server processes, and what is sent to them.
-
-#![allow(dead_code, reason = "each benchmark uses its part")]
+//! A server of its own process, and a sender that it answers.
 
 use std::future::pending;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use openim_exporter::config::simulate::{Simulate, Target, Until};
 use openim_exporter::simulate::{self, Report};
 
-pub(crate) type Failure = Box<dyn std::error::Error>;
-
-/// Tells a benchmark's program to be the reference server.
-pub(crate) const SERVE_EMPTY: &str = "--serve-empty";
+use super::Failure;
 
 /// A server process; killed when dropped.
 pub(crate) struct Server {
@@ -23,31 +17,28 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// An exporter with these flags, at a free port.
+    /// The exporter with these flags too, its state in memory unless they say otherwise.
     pub(crate) fn exporter(name: &'static str, flags: &[&str]) -> Result<Self, Failure> {
         let mut process = Command::new(env!("CARGO_BIN_EXE_openim-exporter"))
+            .env("OPENIM_EXPORTER_STORAGE_PATH", "")
             .args(["--web.listen-address", "127.0.0.1:0"])
             .args(flags)
             .stderr(Stdio::piped())
             .spawn()?;
         let mut log = BufReader::new(process.stderr.take().ok_or("no log")?);
-        let address = log.by_ref().lines().map_while(Result::ok).find_map(|line| {
-            let (_, port) = line.split_once("message=serving ")?.1.split_once("address=127.0.0.1:")?;
-            port.split(' ').next()?.parse().ok()
-        });
+        // What it says of its state comes before.
+        let port = loop {
+            let mut line = String::new();
+            if log.read_line(&mut line)? == 0 {
+                return Err("the exporter does not say where it listens".into());
+            }
+            if let Some((_, after)) = line.split_once("address=127.0.0.1:") {
+                break after.split_whitespace().next().unwrap_or_default().parse()?;
+            }
+        };
         // The log goes on; somebody has to read it.
         std::thread::spawn(move || log.read_to_end(&mut Vec::new()));
-        let port = address.ok_or("the exporter does not say where it listens")?;
         Ok(Self { name, process, port })
-    }
-
-    /// The reference, which this very program is when it is told so.
-    pub(crate) fn empty(name: &'static str, layout: &str) -> Result<Self, Failure> {
-        let mut process =
-            Command::new(std::env::current_exe()?).args([SERVE_EMPTY, layout]).stdout(Stdio::piped()).spawn()?;
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().ok_or("no output")?).read_line(&mut line)?;
-        Ok(Self { name, process, port: line.trim().parse()? })
     }
 }
 
@@ -58,8 +49,18 @@ impl Drop for Server {
     }
 }
 
-/// Sends callbacks as quickly as they are answered, all of which must be taken.
-pub(crate) fn send(port: u16, connections: usize, callbacks: u64, seed: u64) -> Result<Report, Failure> {
+/// What is sent.
+#[derive(Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) connections: usize,
+    pub(crate) callbacks: u64,
+    pub(crate) groups: u32,
+    pub(crate) senders: u32,
+    pub(crate) seed: u64,
+}
+
+/// Sends callbacks as fast as they are answered; all of them must be taken.
+pub(crate) fn send(port: u16, load: Load) -> Result<Report, Failure> {
     let options = Simulate {
         target: Target {
             host: "127.0.0.1".to_owned(),
@@ -68,18 +69,14 @@ pub(crate) fn send(port: u16, connections: usize, callbacks: u64, seed: u64) -> 
             prefix: String::new(),
         },
         rate: None,
-        groups: 1000,
-        senders: 10_000,
-        connections,
-        until: Until::Sent(callbacks),
-        seed,
+        groups: load.groups,
+        senders: load.senders,
+        connections: load.connections,
+        until: Until::Sent(load.callbacks),
+        seed: load.seed,
         report: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(simulate::run(&options, pending(), |_| {}))?;
     if report.is_success() { Ok(report) } else { Err(format!("callbacks failed: {:?}", report.first_failure).into()) }
-}
-
-pub(crate) fn micros(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e6
 }

@@ -18,6 +18,9 @@ use crate::telemetry::Reason;
 /// Threads that write scrapes for one worker; more wait.
 const SCRAPE_THREADS: usize = 2;
 
+/// How much less of a processor such a thread is given than one that serves, when both want it: about a tenth.
+const SCRAPE_NICENESS: i32 = 10;
+
 /// What the workers are to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
@@ -76,6 +79,7 @@ impl Worker {
                 runtime: runtime::Builder::new_current_thread()
                     .enable_io()
                     .max_blocking_threads(SCRAPE_THREADS)
+                    .on_thread_start(give_way)
                     .build()?,
                 site: Arc::clone(site),
                 connections: Arc::clone(connections),
@@ -206,4 +210,10 @@ fn turn_away(site: &Site, mut stream: TcpStream) {
         // A new connection's buffer takes this at once; who does not read it loses nothing.
         let _ = stream.write_all(&raw_answer(Reason::TooManyConnections, &detail)).await;
     });
+}
+
+/// Whoever writes a scrape gives way to whoever answers callbacks: on Linux, this is of the calling thread alone. Where
+/// it is not allowed, the thread goes on as it is.
+fn give_way() {
+    let _ = rustix::process::nice(SCRAPE_NICENESS);
 }

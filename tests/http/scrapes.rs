@@ -288,3 +288,26 @@ fn a_long_answer_of_the_api_comes_whole_and_the_next_one_behind_it() {
     }
     assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
 }
+
+/// How nice each thread of a process is, by the thread's name.
+fn niceness(process: u32) -> Vec<(String, i32)> {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let of = |thread: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap();
+        let (start, rest) = stat.rsplit_once(") ").unwrap();
+        // The 19th field of all, two of which are before the brace.
+        (start.split_once('(').unwrap().1.to_owned(), rest.split(' ').nth(16).unwrap().parse().unwrap())
+    };
+    threads.map(|thread| of(thread.unwrap())).collect()
+}
+
+#[test]
+fn the_threads_that_write_scrapes_give_way_to_those_that_answer_callbacks() {
+    let exporter = Exporter::start(&[]);
+    assert_eq!(exporter.get("/metrics").status, 200);
+    let (others, serving): (Vec<_>, Vec<_>) =
+        niceness(exporter.pid()).into_iter().partition(|(name, _)| name.starts_with("tokio"));
+    let own = serving.iter().map(|(_, nice)| *nice).max().unwrap();
+    assert!(serving.iter().any(|(name, _)| name.starts_with("serve-")), "{serving:?}");
+    assert!(!others.is_empty() && others.iter().all(|(_, nice)| *nice > own), "{serving:?} {others:?}");
+}

@@ -45,7 +45,22 @@ impl Prometheus {
 
     /// Starts one with these flags too.
     pub(crate) fn start_with(config: &str, flags: &[&str]) -> Self {
+        Self::start_in(TempDir::new().unwrap(), config, flags)
+    }
+
+    /// Starts one that has these samples, written as OpenMetrics with their times, and scrapes nothing. It sees a sample
+    /// for as long as `lookback` says: no text can say that a series has ended, as a scrape does that no longer has it.
+    pub(crate) fn with_samples(open_metrics: &str, lookback: &str) -> Self {
         let directory = TempDir::new().unwrap();
+        let [file, data] = ["samples", "data"].map(|name| directory.path().join(name).to_str().unwrap().to_owned());
+        std::fs::write(&file, open_metrics).unwrap();
+        let made = promtool(&["tsdb", "create-blocks-from", "openmetrics", &file, &data], b"");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let lookback = format!("--query.lookback-delta={lookback}");
+        Self::start_in(directory, "", &[&lookback, "--storage.tsdb.retention.time=1y"])
+    }
+
+    fn start_in(directory: TempDir, config: &str, flags: &[&str]) -> Self {
         let file = directory.path().join("prometheus.yml");
         std::fs::write(&file, config).unwrap();
         let mut process = Command::new("prometheus")
@@ -69,6 +84,31 @@ impl Prometheus {
     pub(crate) fn query(&self, expression: &str) -> Vec<Series> {
         let data = self.data(&format!("/api/v1/query?query={}", percent_encoded(expression)));
         data["result"].as_array().unwrap().iter().map(series).collect()
+    }
+
+    /// The value at a time, in seconds since the epoch, of an expression that has exactly one then.
+    pub(crate) fn value_at(&self, time: i64, expression: &str) -> f64 {
+        match self.answer_at(time, expression).as_slice() {
+            [found] => series(found).1,
+            other => panic!("{expression}: {other:?}"),
+        }
+    }
+
+    /// The samples of each series in a range, such as `up[1h]`, that ends at this time: when they were taken, and values.
+    pub(crate) fn samples_until(&self, time: i64, range: &str) -> Vec<Vec<(f64, f64)>> {
+        let sample = |sample: &Value| (sample[0].as_f64().unwrap(), sample[1].as_str().unwrap().parse().unwrap());
+        let samples = |found: &Value| found["values"].as_array().unwrap().iter().map(sample).collect();
+        self.answer_at(time, range).iter().map(samples).collect()
+    }
+
+    /// The values of an expression by one of its labels at a time, without those that are 0.
+    pub(crate) fn by_at(&self, time: i64, label: &str, expression: &str) -> BTreeMap<String, f64> {
+        by(label, self.answer_at(time, expression).iter().map(series))
+    }
+
+    fn answer_at(&self, time: i64, expression: &str) -> Vec<Value> {
+        let mut data = self.data(&format!("/api/v1/query?time={time}&query={}", percent_encoded(expression)));
+        serde_json::from_value(data["result"].take()).unwrap()
     }
 
     /// Asks for the exemplars of an expression's series: of the last hour, as the API gives them.
@@ -95,8 +135,7 @@ impl Prometheus {
 
     /// The values of an expression by one of its labels, without those that are 0.
     pub(crate) fn by(&self, label: &str, expression: &str) -> BTreeMap<String, f64> {
-        let moved = self.query(expression).into_iter().filter(|(_, value)| *value != 0.0);
-        moved.map(|(mut labels, value)| (labels.remove(label).unwrap_or_default(), value)).collect()
+        by(label, self.query(expression))
     }
 
     /// Waits until the exporter has been scraped by a scrape that began after this call.
@@ -145,6 +184,11 @@ fn listening_at(log: ChildStderr) -> SocketAddr {
     });
     thread::spawn(move || lines.for_each(drop));
     address.unwrap_or_else(|| panic!("Prometheus does not begin:\n{seen}"))
+}
+
+fn by(label: &str, series: impl IntoIterator<Item = Series>) -> BTreeMap<String, f64> {
+    let moved = series.into_iter().filter(|(_, value)| *value != 0.0);
+    moved.map(|(mut labels, value)| (labels.remove(label).unwrap_or_default(), value)).collect()
 }
 
 fn series(found: &Value) -> Series {

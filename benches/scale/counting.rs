@@ -1,0 +1,112 @@
+//! The tick at full tables, and counting when nothing fits any more.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use openim_exporter::domain::{Clock, SystemClock, UnixMillis};
+use openim_exporter::simulate::group_id;
+use openim_exporter::stats::Stats;
+
+use crate::support::messages::{bodies, filled, parse, parse_and_record, record, with};
+use crate::support::{Failure, median, ratio, verdict};
+
+const ROUNDS: usize = 9;
+const GROUPS: u32 = 1_000_000;
+const PAIRS: usize = 1_000_000;
+
+/// Pairs that come between two ticks where many do: 10,000 a second.
+const COME: u32 = 100_000;
+
+/// What a tick takes that is due, every ten seconds, on a thread of its own.
+pub(crate) fn ticks(out: &mut impl Write) -> Result<(), Failure> {
+    writeln!(out, "\n## The tick: {ROUNDS} of {GROUPS} groups, {PAIRS} pairs and the dedup window, medians\n")?;
+    writeln!(out, "| between two of them | ms | of the 10 s |\n|---|---|---|")?;
+    let stats = filled(GROUPS, PAIRS, Duration::from_secs(600))?;
+    let mut now = SystemClock.now();
+    for (what, come) in [("nothing", 0), ("100,000 new pairs, as many are evicted", COME)] {
+        let mut taken = Vec::new();
+        for round in 0..=ROUNDS as u32 {
+            for pair in 0..come {
+                record(&stats, group_id(pair % GROUPS + 1), 2 + round, now)?;
+            }
+            now = UnixMillis(now.0 + 10_000);
+            let begin = Instant::now();
+            stats.tick(now);
+            if round > 0 {
+                taken.push(begin.elapsed().as_secs_f64() * 1e3);
+            }
+        }
+        let taken = median(taken);
+        writeln!(out, "| {what} | {taken:.1} | {:.2} % |", taken / 100.0)?;
+    }
+    assert!(stats.sender_pairs_evicted() >= u64::from(COME) * ROUNDS as u64);
+    Ok(())
+}
+
+const MESSAGES: usize = 200_000;
+const KNOWN: u32 = 100_000;
+
+/// Statistics with a table that is full, and the ranks of the groups that are written to.
+struct Pressure {
+    name: &'static str,
+    stats: Stats,
+    first: u32,
+    new_pairs: bool,
+    ticks: bool,
+}
+
+impl Pressure {
+    fn new(name: &'static str, pairs: usize) -> Result<Self, Failure> {
+        Ok(Self { name, stats: filled(KNOWN, pairs, Duration::ZERO)?, first: 1, new_pairs: false, ticks: true })
+    }
+
+    /// Messages of which none has come before.
+    fn bodies(&self, round: usize) -> Result<Vec<Vec<u8>>, Failure> {
+        let mut bodies = bodies(MESSAGES, self.first, KNOWN, 7)?;
+        if self.new_pairs {
+            for (number, body) in bodies.iter_mut().enumerate() {
+                *body = with(body, br#""sendID":""#, &(9_000_000_000 + round * MESSAGES + number).to_string());
+            }
+        }
+        Ok(bodies)
+    }
+}
+
+/// Parsing with counting against parsing alone, when the tables are full.
+pub(crate) fn under_pressure(out: &mut impl Write) -> Result<(), Failure> {
+    writeln!(out, "\n## Counting under pressure: {KNOWN} groups, {ROUNDS} rounds of {MESSAGES} messages, medians\n")?;
+    writeln!(out, "| every message | parse, ns | parse + record, ns | ratio |\n|---|---|---|---|")?;
+    let cases = [
+        Pressure::new("of a known group and pair", PAIRS)?,
+        Pressure { first: KNOWN + 1, ..Pressure::new("of a group that finds no room", PAIRS)? },
+        Pressure { new_pairs: true, ..Pressure::new("of a new pair, at the capacity, ticks between", PAIRS)? },
+        Pressure { new_pairs: true, ticks: false, ..Pressure::new("of a new pair that drives another out", 100_000)? },
+    ];
+    // As many pairs as are kept.
+    for pair in KNOWN..PAIRS as u32 {
+        record(&cases[2].stats, group_id(pair % KNOWN + 1), 1 + pair / KNOWN, SystemClock.now())?;
+    }
+    let mut rounds: [[Vec<f64>; 2]; 4] = Default::default();
+    for round in 0..=ROUNDS {
+        for (case, [alone, both]) in cases.iter().zip(&mut rounds) {
+            let bodies = case.bodies(round)?;
+            let taken = (parse(&bodies)?, parse_and_record(&case.stats, &bodies)?);
+            if case.ticks {
+                case.stats.tick(UnixMillis(SystemClock.now().0 + round as i64 * 10_000));
+            }
+            if round > 0 {
+                alone.push(taken.0);
+                both.push(taken.1);
+            }
+        }
+    }
+    for (case, [alone, both]) in cases.iter().zip(&rounds) {
+        let shown = verdict(ratio(both, alone), 1.8);
+        let [alone, both] = [alone, both].map(|rounds| median(rounds.iter().copied()));
+        writeln!(out, "| {} | {alone:.0} | {both:.0} | {shown} |", case.name)?;
+    }
+    let lost: Vec<_> =
+        cases.iter().map(|case| case.stats.folded_for_capacity() + case.stats.sender_pairs_evicted()).collect();
+    assert!(lost[0] == 0 && lost[1..].iter().all(|lost| *lost >= MESSAGES as u64), "{lost:?}");
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! Callbacks to many groups, and statistics that know these.
+
+use std::time::{Duration, Instant};
+
+use openim_exporter::domain::{Clock, SystemClock, UnixMillis};
+use openim_exporter::simulate::{Generator, Letter, group_id};
+use openim_exporter::stats::{Capacities, Stats};
+use openim_exporter::wire;
+
+use super::Failure;
+
+const SENDERS: u32 = 1_000_000;
+
+/// Statistics that know as many groups as they can.
+pub(crate) fn filled(groups: u32, sender_pairs: usize, dedup_window: Duration) -> Result<Stats, Failure> {
+    let capacities = Capacities { groups: groups as usize, exported_groups: 1000, sender_pairs, dedup_window };
+    let now = SystemClock.now();
+    let stats = Stats::in_memory(capacities, now)?;
+    for rank in 1..=groups {
+        record(&stats, group_id(rank), 1, now)?;
+    }
+    Ok(stats)
+}
+
+/// Counts the smallest message there is.
+pub(crate) fn record(stats: &Stats, group: u64, sender: u32, now: UnixMillis) -> Result<(), Failure> {
+    let body = format!(r#"{{"sendID":"{sender}","groupID":"{group}","serverMsgID":"{group}-{sender}"}}"#);
+    wire::group_message(body.as_bytes(), |message| stats.record(message, now)).map_err(|problem| problem.detail)?;
+    Ok(())
+}
+
+/// Messages as OpenIM sends them, each to a group that is as likely as every other of those with ranks from `first` on.
+/// Real groups are not: a few get most messages and stay in the processor's caches. This is the worst case.
+pub(crate) fn bodies(count: usize, first: u32, groups: u32, seed: u64) -> Result<Vec<Vec<u8>>, Failure> {
+    let mut generator = Generator::new(groups, SENDERS, seed)?;
+    let mut letter = Letter::default();
+    let now = SystemClock.now();
+    let mut drawn = |number: usize| {
+        generator.draw(now, &mut letter)?;
+        // A stride without a common factor with the number of groups visits each of them.
+        let rank = (number as u64 * 618_033_989 % u64::from(groups)) as u32 + first;
+        Ok(with(&letter.body, br#""groupID":""#, &group_id(rank).to_string()))
+    };
+    Ok((0..count).map(&mut drawn).collect::<Result<Vec<_>, serde_json::Error>>()?)
+}
+
+/// The same message with another value of a field, which begins so.
+pub(crate) fn with(body: &[u8], field: &[u8], value: &str) -> Vec<u8> {
+    let mut body = body.to_vec();
+    if let Some(at) = body.windows(field.len()).position(|window| window == field) {
+        let start = at + field.len();
+        let old = body[start..].iter().position(|byte| *byte == b'"').unwrap_or_default();
+        body.splice(start..start + old, value.bytes());
+    }
+    body
+}
+
+/// Nanoseconds that it takes to parse a message.
+pub(crate) fn parse(bodies: &[Vec<u8>]) -> Result<f64, Failure> {
+    let begin = Instant::now();
+    for body in bodies {
+        wire::group_message(body, |message| {
+            std::hint::black_box(message);
+        })
+        .map_err(|problem| problem.detail)?;
+    }
+    Ok(nanoseconds_each(begin, bodies.len()))
+}
+
+/// Nanoseconds that it takes to parse a message and count it.
+pub(crate) fn parse_and_record(stats: &Stats, bodies: &[Vec<u8>]) -> Result<f64, Failure> {
+    let begin = Instant::now();
+    for body in bodies {
+        // The clock is read for each message, as the server does.
+        let now = SystemClock.now();
+        wire::group_message(body, |message| stats.record(message, now)).map_err(|problem| problem.detail)?;
+    }
+    Ok(nanoseconds_each(begin, bodies.len()))
+}
+
+fn nanoseconds_each(begin: Instant, count: usize) -> f64 {
+    begin.elapsed().as_secs_f64() * 1e9 / count as f64
+}
