@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use openim_exporter::exposition::catalog::{CATALOG, Kind};
+use serde_json::Value;
 
 /// A file of the repository.
 pub(crate) fn at(path: &str) -> PathBuf {
@@ -215,4 +216,39 @@ pub(crate) fn family_of(metric: &str) -> &str {
         |name: &&str| CATALOG.iter().any(|family| family.name == *name && family.kind == Kind::Histogram);
     let ends = ["_bucket", "_sum", "_count"].iter();
     ends.filter_map(|end| metric.strip_suffix(end)).find(is_histogram).unwrap_or(metric)
+}
+
+/// Each dashboard's text by its file's name.
+pub(crate) fn dashboards() -> Vec<(String, String)> {
+    let named = |file: &PathBuf| file.file_stem().unwrap().to_str().unwrap().to_owned();
+    let all: Vec<_> =
+        files("grafana/dashboards", ".json").iter().map(|f| (named(f), fs::read_to_string(f).unwrap())).collect();
+    assert_eq!(
+        all.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+        ["capacity", "exporter-health", "group", "overview"]
+    );
+    all
+}
+
+pub(crate) fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+pub(crate) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value[key].as_array().unwrap_or_else(|| panic!("no list {key}")).as_slice()
+}
+
+/// The panels that show something, and what each is called.
+pub(crate) fn panels(dashboard: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    let shown = list(dashboard, "panels").iter().filter(|panel| panel["type"] != "row");
+    shown.map(|panel| (panel["title"].as_str().unwrap_or_default(), panel))
+}
+
+/// The expressions of all panels.
+pub(crate) fn expressions(dashboard: &Value) -> Vec<(String, String)> {
+    let of_panel = |(title, panel): (&str, &Value)| {
+        let targets = list(panel, "targets").iter();
+        targets.map(|target| (title.to_owned(), target["expr"].as_str().unwrap().to_owned())).collect::<Vec<_>>()
+    };
+    panels(dashboard).flat_map(of_panel).collect()
 }

@@ -60,7 +60,11 @@ impl Prometheus {
 
     /// Starts one with these flags too.
     pub(crate) fn start_with(config: &str, flags: &[&str]) -> Self {
-        let directory = TempDir::new().unwrap();
+        Self::start_in(TempDir::new().unwrap(), config, flags)
+    }
+
+    /// Starts one in a directory, whose `data` may be a database.
+    pub(crate) fn start_in(directory: TempDir, config: &str, flags: &[&str]) -> Self {
         let file = directory.path().join("prometheus.yml");
         std::fs::write(&file, config).unwrap();
         let mut process = Command::new("prometheus")
@@ -91,6 +95,18 @@ impl Prometheus {
         let end = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         let (query, start) = (percent_encoded(expression), end - 3600);
         self.data(&format!("/api/v1/query_exemplars?query={query}&start={start}&end={}", end + 10))
+    }
+
+    /// The rules that could not be evaluated, and why.
+    pub(crate) fn unhealthy_rules(&self) -> Vec<String> {
+        let data = self.data("/api/v1/rules");
+        let groups = data["groups"].as_array().unwrap();
+        assert!(!groups.is_empty(), "it has no rules");
+        let rules = groups.iter().flat_map(|group| group["rules"].as_array().unwrap());
+        rules
+            .filter(|rule| rule["health"] != "ok")
+            .map(|rule| format!("{}: {}", rule["name"], rule["lastError"]))
+            .collect()
     }
 
     fn data(&self, path: &str) -> Value {
