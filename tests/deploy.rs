@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
 
 /// Has systemd check the units, with the program where this machine has it.
 fn systemd_analyze(edit: impl Fn(&str) -> String) -> Output {
@@ -40,4 +44,144 @@ fn systemd_never_gives_the_service_up_and_with_it_the_socket() {
 fn systemd_would_complain_about_a_setting_that_there_is_not() {
     let said = systemd_analyze(|unit| unit.replace("UMask=", "UMusk="));
     assert!(String::from_utf8_lossy(&said.stderr).contains("UMusk"));
+}
+
+/// The documents of a YAML file, as Debian's Python reads it.
+fn yaml(text: &str) -> Vec<Value> {
+    let code = "import json, sys, yaml; json.dump(list(yaml.safe_load_all(sys.stdin)), sys.stdout)";
+    let mut process = Command::new("/usr/bin/python3")
+        .args(["-c", code])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 must be installed");
+    process.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let read = process.wait_with_output().unwrap();
+    assert!(read.status.success(), "not YAML");
+    serde_json::from_slice(&read.stdout).unwrap()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// What does not fit together in the manifest.
+fn misfits(documents: &[Value]) -> Vec<&'static str> {
+    let of = |kind: &str| documents.iter().find(|found| found["kind"] == kind).unwrap_or(&Value::Null);
+    let (deployment, service, monitor) = (of("Deployment"), of("Service"), of("ServiceMonitor"));
+    let pod = &deployment["spec"]["template"];
+    let container = &pod["spec"]["containers"][0];
+    let selected = |selector: &Value, labels: &Value| selector.is_object() && selector == labels;
+    let mut misfits = Vec::new();
+    let mut need = |fits: bool, what| {
+        if !fits {
+            misfits.push(what)
+        }
+    };
+    need(documents.len() == 4, "four objects");
+    need(deployment["spec"]["replicas"] == 1 && deployment["spec"]["strategy"]["type"] == "Recreate", "one process");
+    need(selected(&deployment["spec"]["selector"]["matchLabels"], &pod["metadata"]["labels"]), "the deployment's pods");
+    need(selected(&service["spec"]["selector"], &pod["metadata"]["labels"]), "the service's pods");
+    need(
+        selected(&monitor["spec"]["selector"]["matchLabels"], &service["metadata"]["labels"]),
+        "the monitor's service",
+    );
+    need(monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"], "the monitor's port");
+    need(service["spec"]["ports"][0]["targetPort"] == container["ports"][0]["name"], "the service's port");
+    need(container["env"][0]["value"] == container["volumeMounts"][0]["mountPath"], "the state's place");
+    need(
+        pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"]
+            == of("PersistentVolumeClaim")["metadata"]["name"],
+        "the claim",
+    );
+    need(pod["spec"]["securityContext"]["runAsNonRoot"] == true, "not root");
+    misfits
+}
+
+#[test]
+#[ignore = "needs python3-yaml"]
+fn the_parts_of_the_kubernetes_manifest_fit_together() {
+    let text = read("deploy/kubernetes.yml");
+    assert_eq!(misfits(&yaml(&text)), [""; 0]);
+    for (old, new, what) in [
+        ("replicas: 1", "replicas: 2", "one process"),
+        ("port: http, path", "port: web, path", "the monitor's port"),
+        ("mountPath: /data", "mountPath: /state", "the state's place"),
+        ("runAsNonRoot: true", "runAsNonRoot: false", "not root"),
+    ] {
+        assert_eq!(misfits(&yaml(&text.replacen(old, new, 1))), [what]);
+    }
+}
+
+/// Files of the repository that the composition mounts, and that are not there.
+fn missing_mounts(compose: &Value) -> Vec<String> {
+    let mounts = compose["services"].as_object().unwrap().values().filter_map(|service| service["volumes"].as_array());
+    let sources = mounts.flatten().map(|mount| mount.as_str().unwrap().split(':').next().unwrap());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    let is_there = |source: &&str| {
+        if source.starts_with('.') { folder.join(source).exists() } else { compose["volumes"].get(source).is_some() }
+    };
+    sources.filter(|source| !is_there(source)).map(str::to_owned).collect()
+}
+
+#[test]
+#[ignore = "needs python3-yaml"]
+fn the_composition_mounts_what_there_is_and_the_provisioning_is_yaml() {
+    let text = read("deploy/compose.yml");
+    let compose = yaml(&text).remove(0);
+    assert_eq!(missing_mounts(&compose), [""; 0]);
+    let spoilt = yaml(&text.replacen("../prometheus/rules:", "../prometheus/rule:", 1)).remove(0);
+    assert_eq!(missing_mounts(&spoilt), ["../prometheus/rule"]);
+    // Where Grafana is told to look, the dashboards are mounted.
+    let provider = yaml(&read("grafana/provisioning/dashboards/openim.yml")).remove(0);
+    let folder = provider["providers"][0]["options"]["path"].as_str().unwrap();
+    let mounted = compose["services"]["grafana"]["volumes"].as_array().unwrap();
+    assert!(mounted.iter().any(|mount| mount == &format!("../grafana/dashboards:{folder}:ro")));
+    let source = yaml(&read("grafana/provisioning/datasources/prometheus.yml")).remove(0);
+    assert_eq!(source["datasources"][0]["url"], "http://prometheus:9090");
+    assert!(compose["services"].get("prometheus").is_some());
+    // What the composition changes in prometheus.yml stands there.
+    let config = read("prometheus.yml");
+    assert!(
+        ["localhost:10006", "localhost:9093", "- prometheus/rules/"]
+            .iter()
+            .all(|old| config.contains(old) && text.contains(old))
+    );
+}
+
+/// Ports that are free now.
+fn free_ports() -> [String; 3] {
+    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port().to_string())
+}
+
+#[test]
+#[ignore = "needs prometheus, prometheus-alertmanager and curl"]
+fn one_command_brings_up_all_of_it_says_where_and_takes_it_down_again() {
+    let [exporter, prometheus, alertmanager] = free_ports();
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/demo.sh"));
+    command.args(["--rate", "100", "--for", "12"]).stdin(Stdio::null()).stdout(Stdio::piped());
+    command.env("OPENIM_EXPORTER", env!("CARGO_BIN_EXE_openim-exporter")).env("EXPORTER_PORT", &exporter);
+    command.env("PROMETHEUS_PORT", &prometheus).env("ALERTMANAGER_PORT", &alertmanager);
+    let mut demo = command.spawn().unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let said: Vec<_> = lines.by_ref().take_while(|line| !line.starts_with("Ctrl-C")).collect();
+    let get = |port: &str, path: &str| {
+        let url = format!("http://127.0.0.1:{port}{path}");
+        assert!(said.iter().any(|line| line.contains(&format!("http://127.0.0.1:{port}"))), "{port}: {said:#?}");
+        let ran = Command::new("curl").args(["-sfG", &url]).output().unwrap();
+        ran.status.success().then(|| String::from_utf8(ran.stdout).unwrap())
+    };
+    std::thread::sleep(std::time::Duration::from_secs(9));
+    let found = get(&prometheus, "/api/v1/query?query=sum(openim_group_messages_total)").unwrap();
+    let value: f64 = serde_json::from_str::<Value>(&found).unwrap()["data"]["result"][0]["value"][1]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(value > 100.0, "{found}");
+    assert!(get(&prometheus, "/api/v1/rules").unwrap().contains("OpenimExporterDown"));
+    assert!(get(&alertmanager, "/-/ready").is_some() && get(&exporter, "/-/ready").is_some());
+    assert!(demo.wait().unwrap().success());
+    assert_eq!(get(&exporter, "/-/ready").or_else(|| get(&prometheus, "/-/ready")), None);
 }

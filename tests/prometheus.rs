@@ -161,11 +161,17 @@ fn promtool_would_complain_about_a_counter_that_is_not_called_one() {
 #[ignore = "needs prometheus"]
 fn promtool_accepts_the_configuration_as_it_is_and_as_the_tests_use_it() {
     let directory = TempDir::new().unwrap();
-    for (name, config) in [("original.yml", CONFIG.to_owned()), ("tested.yml", config_for(([127, 0, 0, 1], 1).into()))]
-    {
-        let file = directory.path().join(name);
-        std::fs::write(&file, config).unwrap();
-        let said = promtool(&["check", "config", file.to_str().unwrap()], b"");
-        assert!(said.status.success(), "{name}: {}", String::from_utf8_lossy(&said.stderr));
+    let tested = directory.path().join("tested.yml");
+    std::fs::write(&tested, config_for(([127, 0, 0, 1], 1).into())).unwrap();
+    let original = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("prometheus.yml");
+    let check = |file: &std::path::Path| promtool(&["check", "config", file.to_str().unwrap()], b"");
+    for file in [&original, &tested] {
+        let said = check(file);
+        assert!(said.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&said.stderr));
+        // The rules are checked with it.
+        assert!(String::from_utf8_lossy(&said.stdout).contains("SUCCESS: 2 rule files found"), "{}", file.display());
     }
+    // In a folder without the rules.
+    std::fs::write(&tested, CONFIG).unwrap();
+    assert!(!check(&tested).status.success());
 }

@@ -14,6 +14,8 @@ has() {
         libc6-dev) [[ -e /usr/include/features.h || -e /usr/include/$(uname -m)-linux-gnu/features.h ]] ;;
         prometheus) command -v prometheus && command -v promtool ;;
         golang-go) command -v go ;;
+        nodejs) command -v node ;;
+        python3-yaml) /usr/bin/python3 -c 'import yaml' ;;
         systemd) command -v systemd-analyze ;;
         # Debian's own Python, for only that one has Debian's library.
         python3-prometheus-client) /usr/bin/python3 -c 'import prometheus_client.parser' ;;
@@ -55,7 +57,8 @@ install_missing() {
 }
 
 section "Programs that the tests need"
-install_missing gcc libc6-dev curl prometheus redis-server python3-prometheus-client golang-go systemd
+install_missing gcc libc6-dev curl prometheus prometheus-alertmanager redis-server python3-prometheus-client python3-yaml \
+    golang-go nodejs npm systemd
 cargo fmt --version || rustup component add rustfmt
 cargo clippy --version || rustup component add clippy
 

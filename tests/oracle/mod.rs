@@ -19,13 +19,28 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The configuration that operators are given.
 pub(crate) const CONFIG: &str = include_str!("../../prometheus.yml");
 
+/// Nobody listens there.
+const NOWHERE: &str = "127.0.0.1:9";
+
+/// Where the rules are that the configuration names.
+const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/prometheus/rules/");
+
 /// The same for an exporter that is elsewhere, scraped each second. Whatever else it says stays as it is.
 pub(crate) fn config_for(exporter: SocketAddr) -> String {
-    let replaced = |text: &str, old: &str, new: &str| {
-        assert_eq!(text.matches(old).count(), 1, "{old} must stand once in prometheus.yml");
+    config_with(exporter, NOWHERE, RULES)
+}
+
+/// The same, with the Alertmanager and the folder of rules.
+pub(crate) fn config_with(exporter: SocketAddr, alertmanager: &str, rules: &str) -> String {
+    let replaced = |text: String, old: &str, new: &str, times: usize| {
+        assert_eq!(text.matches(old).count(), times, "{old} must stand {times} times in prometheus.yml");
         text.replace(old, new)
     };
-    replaced(&replaced(CONFIG, "localhost:10006", &exporter.to_string()), "scrape_interval: 15s", "scrape_interval: 1s")
+    let text = replaced(CONFIG.to_owned(), "localhost:10006", &exporter.to_string(), 1);
+    let text = replaced(text, "localhost:9093", alertmanager, 1);
+    let text = replaced(text, "  - prometheus/rules/", &format!("  - {rules}"), 2);
+    let text = replaced(text, "evaluation_interval: 15s", "evaluation_interval: 1s", 1);
+    replaced(text, "scrape_interval: 15s", "scrape_interval: 1s", 1)
 }
 
 /// A running Prometheus with an empty database. It is killed when dropped.
@@ -60,7 +75,8 @@ impl Prometheus {
         Self::start_in(directory, "", &[&lookback, "--storage.tsdb.retention.time=1y"])
     }
 
-    fn start_in(directory: TempDir, config: &str, flags: &[&str]) -> Self {
+    /// Starts one in a directory, whose `data` may be a database.
+    pub(crate) fn start_in(directory: TempDir, config: &str, flags: &[&str]) -> Self {
         let file = directory.path().join("prometheus.yml");
         std::fs::write(&file, config).unwrap();
         let mut process = Command::new("prometheus")
@@ -116,6 +132,18 @@ impl Prometheus {
         let end = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         let (query, start) = (percent_encoded(expression), end - 3600);
         self.data(&format!("/api/v1/query_exemplars?query={query}&start={start}&end={}", end + 10))
+    }
+
+    /// The rules that could not be evaluated, and why.
+    pub(crate) fn unhealthy_rules(&self) -> Vec<String> {
+        let data = self.data("/api/v1/rules");
+        let groups = data["groups"].as_array().unwrap();
+        assert!(!groups.is_empty(), "it has no rules");
+        let rules = groups.iter().flat_map(|group| group["rules"].as_array().unwrap());
+        rules
+            .filter(|rule| rule["health"] != "ok")
+            .map(|rule| format!("{}: {}", rule["name"], rule["lastError"]))
+            .collect()
     }
 
     fn data(&self, path: &str) -> Value {

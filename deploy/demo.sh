@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Exporter, Prometheus with all rules and a made-up OpenIM, on this machine and without containers; Alertmanager too if it
+# is installed. Ctrl-C ends all of it. What it writes is in a directory of its own, which goes with it.
+#
+#   deploy/demo.sh [--rate N] [--for SECONDS]
+#
+# Ports: EXPORTER_PORT (10006), PROMETHEUS_PORT (9090), ALERTMANAGER_PORT (9093).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+rate=50 seconds=
+while [[ $# -gt 0 ]]; do
+    case $1 in
+        --rate) rate=$2; shift 2 ;;
+        --for) seconds=$2; shift 2 ;;
+        *) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    esac
+done
+exporter=127.0.0.1:${EXPORTER_PORT:-10006}
+prometheus=127.0.0.1:${PROMETHEUS_PORT:-9090}
+alertmanager=127.0.0.1:${ALERTMANAGER_PORT:-9093}
+
+command -v prometheus >/dev/null || { echo "prometheus is missing: apt-get install prometheus" >&2; exit 1; }
+program=${OPENIM_EXPORTER:-}
+if [[ -z $program ]]; then
+    cargo build --release --locked
+    program=${CARGO_TARGET_DIR:-target}/release/openim-exporter
+fi
+
+folder=$(mktemp -d)
+started=()
+end() {
+    trap - EXIT INT TERM
+    for process in "${started[@]}"; do kill "$process" 2>/dev/null || true; done
+    for process in "${started[@]}"; do wait "$process" 2>/dev/null || true; done
+    rm -rf "$folder"
+}
+trap end EXIT
+trap 'exit 0' INT TERM
+
+start() {
+    local name=$1
+    shift
+    "$@" >"$folder/$name.log" 2>&1 &
+    started+=($!)
+}
+
+# Waits until a page is there; the log says why if it is not.
+wait_for() {
+    local name=$1 url=$2
+    for _ in $(seq 150); do
+        if curl -sf -o /dev/null "$url" && kill -0 "${started[-1]}" 2>/dev/null; then return; fi
+        kill -0 "${started[-1]}" 2>/dev/null || break
+        sleep 0.2
+    done
+    echo "$name does not begin:" >&2
+    tail -n 5 "$folder/$name.log" >&2
+    exit 1
+}
+
+start exporter "$program" --web.listen-address="$exporter" --storage.path="$folder/state"
+wait_for exporter "http://$exporter/-/ready"
+
+sed -e "s/localhost:10006/$exporter/; s/localhost:9093/$alertmanager/" \
+    -e "s#  - prometheus/rules/#  - $PWD/prometheus/rules/#; s/_interval: 15s/_interval: 5s/" prometheus.yml >"$folder/prometheus.yml"
+start prometheus prometheus --config.file="$folder/prometheus.yml" --storage.tsdb.path="$folder/prometheus" \
+    --web.listen-address="$prometheus" --enable-feature=exemplar-storage
+wait_for prometheus "http://$prometheus/-/ready"
+
+if command -v prometheus-alertmanager >/dev/null; then
+    start alertmanager prometheus-alertmanager --config.file=deploy/alertmanager.yml --cluster.listen-address= \
+        --storage.path="$folder/alertmanager" --web.listen-address="$alertmanager"
+    wait_for alertmanager "http://$alertmanager/-/ready"
+    page="
+  Alertmanager http://$alertmanager"
+fi
+
+start simulate "$program" simulate --target "http://$exporter" --rate "$rate" --duration "${seconds:-604800}s"
+
+cat <<END
+Running, with $rate made-up messages a second:
+  exporter     http://$exporter
+  metrics      http://$exporter/metrics
+  Prometheus   http://$prometheus
+  rules        http://$prometheus/rules
+  alerts       http://$prometheus/alerts
+  a graph      http://$prometheus/graph?g0.expr=sum%20by%20(content_type)%20(rate(openim_group_messages_total%5B1m%5D))&g0.tab=0&g0.range_input=10m${page:-}
+Dashboards: import grafana/dashboards/*.json into a Grafana that has this Prometheus as its data source.
+Ctrl-C ends it.
+END
+wait "${started[-1]}"

@@ -1,0 +1,266 @@
+//! The dashboards that operators are given: each panel is complete, and names what there is.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+
+mod monitoring;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use monitoring::{
+    all_rules, at, dashboards, expressions, family_of, list, names, others, panels, parsed, read, unknown,
+};
+use openim_exporter::exposition::catalog::CATALOG;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Families that no dashboard and no rule uses, and the reason.
+const UNUSED: &[(&str, &str)] = &[];
+
+/// What is wrong with a dashboard's form.
+fn lint(dashboard: &Value) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut need = |there: bool, what: &str| {
+        if !there {
+            wrong.push(what.to_owned())
+        }
+    };
+    let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.trim().is_empty());
+    need(dashboard["uid"].as_str().is_some_and(|uid| uid.starts_with("openim-") && uid.len() <= 40), "uid");
+    need(dashboard["schemaVersion"].as_i64() >= Some(39), "schemaVersion of Grafana 11");
+    need(dashboard["id"].is_null(), "an id is one installation's");
+    need(is_text(&dashboard["title"]) && is_text(&dashboard["description"]), "the dashboard's title and description");
+    let variables = list(&dashboard["templating"], "list");
+    for (name, kind) in [("datasource", "datasource"), ("job", "query"), ("instance", "query")] {
+        need(variables.iter().any(|found| found["name"] == name && found["type"] == kind), &format!("variable {name}"));
+    }
+    let numbers: Vec<_> = list(dashboard, "panels").iter().map(|panel| panel["id"].as_u64()).collect();
+    let different: BTreeSet<_> = numbers.iter().flatten().collect();
+    need(different.len() == numbers.len(), "unique panel ids");
+    need(list(dashboard, "panels").iter().all(|panel| is_text(&panel["title"])), "every panel's title");
+    for (title, panel) in panels(dashboard) {
+        need(is_text(&panel["description"]), &format!("{title}: description"));
+        need(is_text(&panel["fieldConfig"]["defaults"]["unit"]), &format!("{title}: unit"));
+        need(!list(panel, "targets").is_empty(), &format!("{title}: a query"));
+        for target in list(panel, "targets") {
+            let expression = target["expr"].as_str().unwrap_or_default();
+            let is_selected = expression.contains("$job") || expression == "max(openim:processes:count)";
+            need(is_selected, &format!("{title}: of the chosen job"));
+        }
+    }
+    need(overlaps(dashboard).is_empty(), "panels lie on each other");
+    need(sources(dashboard).iter().all(|uid| uid == "${datasource}"), "no data source of its own");
+    wrong
+}
+
+/// Every data source that is named anywhere.
+fn sources(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(fields) => {
+            let own = fields.get("datasource").map(|source| source["uid"].as_str().unwrap_or("none").to_owned());
+            own.into_iter().chain(fields.values().flat_map(sources)).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(sources).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn overlaps(dashboard: &Value) -> Vec<(u64, u64)> {
+    let mut taken = BTreeSet::new();
+    let mut twice = Vec::new();
+    for panel in list(dashboard, "panels") {
+        let [x, y, w, h] = ["x", "y", "w", "h"].map(|key| panel["gridPos"][key].as_u64().unwrap());
+        let places = (x..x + w).flat_map(|column| (y..y + h).map(move |line| (column, line)));
+        twice.extend(places.filter(|place| place.0 >= 24 || !taken.insert(*place)));
+    }
+    twice
+}
+
+#[test]
+fn each_dashboard_is_complete_and_asks_for_its_data_source() {
+    for (name, text) in dashboards() {
+        assert_eq!(lint(&parsed(&text)), [""; 0], "{name}");
+        assert_eq!(parsed(&text)["uid"], format!("openim-{name}"));
+    }
+    let text = read("grafana/dashboards/overview.json");
+    let edited = |edit: &dyn Fn(&mut Value)| {
+        let mut dashboard = parsed(&text);
+        edit(&mut dashboard);
+        lint(&dashboard)
+    };
+    assert_eq!(edited(&|d| d["uid"] = "x".into()), ["uid"]);
+    assert_eq!(edited(&|d| d["schemaVersion"] = 36.into()), ["schemaVersion of Grafana 11"]);
+    assert_eq!(edited(&|d| d["id"] = 7.into()), ["an id is one installation's"]);
+    assert_eq!(edited(&|d| d["templating"]["list"][1]["name"] = "jobs".into()), ["variable job"]);
+    assert_eq!(edited(&|d| d["panels"][1]["id"] = 1.into()), ["unique panel ids"]);
+    assert_eq!(edited(&|d| d["panels"][6]["title"] = " ".into()), ["every panel's title"]);
+    assert_eq!(edited(&|d| d["panels"][0]["description"] = "".into()), ["Messages: description"]);
+    assert_eq!(edited(&|d| d["panels"][0]["fieldConfig"]["defaults"]["unit"] = "".into()), ["Messages: unit"]);
+    assert_eq!(edited(&|d| d["panels"][0]["targets"] = Value::Array(Vec::new())), ["Messages: a query"]);
+    assert_eq!(edited(&|d| d["panels"][0]["targets"][0]["expr"] = "up".into()), ["Messages: of the chosen job"]);
+    assert_eq!(edited(&|d| d["panels"][1]["gridPos"]["x"] = 0.into()), ["panels lie on each other"]);
+    let own = "no data source of its own";
+    assert_eq!(edited(&|d| d["panels"][0]["targets"][0]["datasource"]["uid"] = "PBFA97CFB590B2093".into()), [own]);
+}
+
+/// Names of metrics and labels in a dashboard that there are not; also those of its variables.
+fn unknown_in(dashboard: &Value) -> Vec<String> {
+    let rules = all_rules();
+    let asked =
+        list(&dashboard["templating"], "list").iter().filter_map(|variable| variable["query"]["query"].as_str());
+    let asked = asked.map(|query| {
+        let (metric, label) = query.strip_prefix("label_values(").unwrap().rsplit_once(", ").unwrap();
+        // The label still has the closing bracket.
+        format!("sum by ({label} ({metric})")
+    });
+    let all = expressions(dashboard).into_iter().map(|(_, expression)| expression).chain(asked);
+    all.flat_map(|expression| unknown(&expression, &rules)).collect()
+}
+
+#[test]
+fn the_dashboards_name_metrics_and_labels_that_there_are() {
+    for (name, text) in dashboards() {
+        assert_eq!(unknown_in(&parsed(&text)), [""; 0], "{name}");
+    }
+    let text = read("grafana/dashboards/group.json");
+    for (old, new, found) in [
+        (
+            "increase(openim_group_messages_by_group_total",
+            "increase(openim_group_messages_of_group_total",
+            "openim_group_messages_of_group_total",
+        ),
+        ("window=\\\"1h\\\"", "windows=\\\"1h\\\"", "openim_group_active_senders{windows}"),
+        ("(group_id) (group:", "(group) (group:", "by (group)"),
+        (
+            "label_values(openim_exporter_build_info, job)",
+            "label_values(openim_exporter_info, job)",
+            "openim_exporter_info",
+        ),
+        ("}, group_id)", "}, groups)", "by (groups)"),
+    ] {
+        assert!(text.contains(old), "{old}");
+        assert!(unknown_in(&parsed(&text.replacen(old, new, 1))).contains(&found.to_owned()), "{found}");
+    }
+}
+
+/// Names in a text for people that look like a metric's, and are none; and expressions in it with such names.
+fn unknown_in_text(text: &str) -> Vec<String> {
+    let rules = all_rules();
+    let blocks = text.split("```promql\n").skip(1).flat_map(|block| block.split("```").next().unwrap().lines());
+    let without_blocks: String = text.split("```").step_by(2).collect();
+    let looks_like_one = |code: &&str| {
+        ["openim_", "process_", "group_chat", "up"].iter().any(|start| code.starts_with(start)) && !code.contains(' ')
+            || code.contains(":openim_")
+    };
+    // People call a histogram by its family's name.
+    let is_family = |code: &String| CATALOG.iter().any(|family| family.name == code);
+    let quoted =
+        without_blocks.split('`').skip(1).step_by(2).filter(looks_like_one).map(str::to_owned).collect::<Vec<_>>();
+    let quoted = quoted.into_iter().filter(|code| !is_family(code));
+    blocks.map(str::to_owned).chain(quoted).flat_map(|expression| unknown(&expression, &rules)).collect()
+}
+
+#[test]
+fn the_runbook_names_metrics_and_labels_that_there_are() {
+    let runbook = read("docs/runbook.md");
+    assert_eq!(unknown_in_text(&runbook), [""; 0]);
+    for (old, new, found) in [
+        ("`openim_exporter_connections`", "`openim_exporter_connection`", "openim_exporter_connection"),
+        ("sum by (command) (rate", "sum by (commands) (rate", "by (commands)"),
+        (
+            "`job:openim_sender_workers_busy:max1d`",
+            "`job:openim_sender_workers_busy:max2d`",
+            "job:openim_sender_workers_busy:max2d",
+        ),
+    ] {
+        assert!(runbook.contains(old), "{old}");
+        assert_eq!(unknown_in_text(&runbook.replacen(old, new, 1)), [found]);
+    }
+}
+
+/// Families that none of these expressions uses, without those that are unused on purpose.
+fn unused(expressions: &[String]) -> Vec<&'static str> {
+    let selectors: Vec<_> = expressions.iter().flat_map(|expression| names(expression).selectors).collect();
+    let used: BTreeSet<_> = selectors.iter().map(|selector| family_of(&selector.metric)).collect();
+    let families = CATALOG.iter().map(|family| family.name).chain(others().filter(|name| name.starts_with("process_")));
+    families.filter(|name| !used.contains(name) && !UNUSED.iter().any(|(unused, _)| unused == name)).collect()
+}
+
+#[test]
+fn each_family_of_the_catalogue_is_shown_or_unused_on_purpose() {
+    let shown: Vec<_> = dashboards().iter().flat_map(|(_, text)| expressions(&parsed(text))).map(|(_, e)| e).collect();
+    assert_eq!(unused(&shown), [""; 0]);
+    let without: Vec<_> = shown.into_iter().filter(|expression| !expression.contains("mentions")).collect();
+    assert_eq!(unused(&without), ["openim_group_mentions_total"]);
+}
+
+/// What the script writes.
+fn written_by_the_script() -> Vec<(String, String)> {
+    let directory = TempDir::new().unwrap();
+    let script = at("grafana/dashboards.py");
+    let ran =
+        Command::new("/usr/bin/python3").arg(script).arg(directory.path()).status().expect("python3 must be installed");
+    assert!(ran.success());
+    let text = |name: &str| fs::read_to_string(directory.path().join(format!("{name}.json"))).unwrap();
+    dashboards().into_iter().map(|(name, _)| (name.clone(), text(&name))).collect()
+}
+
+#[test]
+#[ignore = "needs python3"]
+fn the_dashboards_are_what_their_script_writes() {
+    let mut written = written_by_the_script();
+    assert!(written == dashboards(), "run grafana/dashboards.py");
+    written[0].1.push(' ');
+    assert!(written != dashboards());
+}
+
+/// What the compiler of TypeScript says of dashboards that are assigned to Grafana's type.
+fn type_errors(folder: &Path, dashboards: &[(String, String)]) -> String {
+    let names = dashboards.iter().map(|(name, text)| {
+        let file = format!("{name}.dashboard.ts");
+        let code = format!(
+            "import type {{ OurDashboard }} from './schema';\nexport const dashboard: OurDashboard = {text};\n"
+        );
+        fs::write(folder.join(&file), code).unwrap();
+        file
+    });
+    let flags = ["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022", "--module", "esnext"];
+    let ran = Command::new("node")
+        .arg("node_modules/typescript/bin/tsc")
+        .args(flags)
+        .args(["--moduleResolution", "node10"])
+        .args(names)
+        .current_dir(folder)
+        .output()
+        .expect("node must be installed");
+    let said = String::from_utf8(ran.stdout).unwrap();
+    assert_eq!(ran.status.success(), said.is_empty(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+    said
+}
+
+#[test]
+#[ignore = "needs npm, and the packages of tests/grafana"]
+fn the_dashboards_are_of_grafana_s_published_type() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("grafana-schema");
+    fs::create_dir_all(&folder).unwrap();
+    for file in ["package.json", "package-lock.json", "schema.ts"] {
+        fs::copy(at("tests/grafana").join(file), folder.join(file)).unwrap();
+    }
+    let install = ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline"];
+    let ran = Command::new("npm").args(install).current_dir(&folder).output().expect("npm must be installed");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert_eq!(type_errors(&folder, &dashboards()), "");
+    let text = read("grafana/dashboards/overview.json");
+    for (old, new, said) in [
+        ("\"schemaVersion\": 39", "\"schemaVersion\": \"39\"", "not assignable to type 'number'"),
+        ("\"gridPos\"", "\"gridPosition\"", "gridPosition"),
+        ("\"displayMode\": \"list\"", "\"displayMode\": \"liszt\"", "\"liszt\""),
+        ("\"drawStyle\": \"line\"", "\"drawStyle\": 1", "\"line\" | \"bars\""),
+    ] {
+        assert!(text.contains(old), "{old}");
+        let errors = type_errors(&folder, &[("spoilt".into(), text.replacen(old, new, 1))]);
+        assert!(errors.contains("error TS") && errors.contains(said), "{old}: {errors}");
+    }
+}

@@ -1,0 +1,254 @@
+//! The rules and dashboards as the tests read them: their expressions, and the names in those.
+
+#![allow(dead_code, reason = "each file of tests is a program of its own and uses a part of this")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use openim_exporter::exposition::catalog::{CATALOG, Kind};
+use serde_json::Value;
+
+/// A file of the repository.
+pub(crate) fn at(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Its text.
+pub(crate) fn read(path: &str) -> String {
+    fs::read_to_string(at(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The files in a folder that end so, in order.
+pub(crate) fn files(folder: &str, end: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(at(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<_> = entries.filter(|path| path.to_string_lossy().ends_with(end)).collect();
+    found.sort();
+    assert!(!found.is_empty(), "no {folder}/*{end}");
+    found
+}
+
+/// A rule: what it is called, its expression, and all its lines. Real YAML parsers read the files elsewhere.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) name: String,
+    pub(crate) is_alert: bool,
+    pub(crate) expression: String,
+    pub(crate) text: String,
+}
+
+/// The rules of a file that is indented as ours are.
+pub(crate) fn rules(text: &str) -> Vec<Rule> {
+    let mut rules: Vec<Rule> = Vec::new();
+    let mut in_expression = false;
+    for line in text.lines() {
+        let start = |key: &str| line.strip_prefix(key).map(str::to_owned);
+        if let Some(name) = start("      - record: ").or_else(|| start("      - alert: ")) {
+            let is_alert = line.contains("- alert:");
+            rules.push(Rule { name, is_alert, expression: String::new(), text: String::new() });
+        }
+        let Some(rule) = rules.last_mut() else { continue };
+        if let Some(expression) = start("        expr:") {
+            in_expression = true;
+            expression.trim_start_matches([' ', '|']).clone_into(&mut rule.expression);
+        } else if in_expression && line.starts_with("          ") {
+            rule.expression.push_str(line);
+            rule.expression.push('\n');
+        } else {
+            in_expression = false;
+        }
+        rule.text.push_str(line);
+        rule.text.push('\n');
+    }
+    assert!(rules.iter().all(|rule| !rule.expression.trim().is_empty()), "{rules:?}");
+    rules
+}
+
+/// Every rule of the repository.
+pub(crate) fn all_rules() -> Vec<Rule> {
+    files("prometheus/rules", ".yml").iter().flat_map(|file| rules(&fs::read_to_string(file).unwrap())).collect()
+}
+
+/// A metric's name in an expression, and whether a stretch of time is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Selector {
+    pub(crate) metric: String,
+    pub(crate) labels: Vec<String>,
+    pub(crate) is_range: bool,
+}
+
+/// What an expression names.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    pub(crate) selectors: Vec<Selector>,
+    /// In `by (...)` and its like.
+    pub(crate) labels: Vec<String>,
+}
+
+const GROUPING: &[&str] = &["by", "without", "on", "ignoring", "group_left", "group_right"];
+const OPERATORS: &[&str] = &["and", "or", "unless", "offset", "bool", "inf", "nan", "atan2"];
+
+/// Finds the names in an expression. Whether it is one, Prometheus says.
+pub(crate) fn names(expression: &str) -> Names {
+    let text = without_comments_and_strings(expression);
+    let mut found = Names::default();
+    let (mut rest, mut grouping) = (text.as_str(), false);
+    while let Some(first) = rest.chars().next() {
+        let word: usize =
+            rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "_:$".contains(*c)).map(char::len_utf8).sum();
+        if first.is_ascii_digit() || first == '$' || word == 0 {
+            if first == ')' {
+                grouping = false;
+            }
+            // A stretch of time in brackets is no name.
+            let skipped = if first == '[' { rest.find(']').unwrap() } else { word.max(first.len_utf8()) };
+            rest = rest.split_at(skipped).1;
+            continue;
+        }
+        let (name, after) = rest.split_at(word);
+        let next = after.trim_start();
+        rest = after;
+        if GROUPING.contains(&name) {
+            grouping = true;
+        } else if grouping {
+            found.labels.push(name.to_owned());
+        } else if next.starts_with('{')
+            || !(next.starts_with('(') || OPERATORS.contains(&name) || is_aggregation(name, next))
+        {
+            let (labels, behind) = matchers(next);
+            found.selectors.push(Selector {
+                metric: name.to_owned(),
+                labels,
+                is_range: behind.trim_start().starts_with('['),
+            });
+            rest = behind;
+        }
+    }
+    found
+}
+
+/// `sum by (...) (...)`.
+fn is_aggregation(name: &str, next: &str) -> bool {
+    ["sum", "avg", "min", "max", "count", "topk", "bottomk", "quantile"].contains(&name)
+        && ["by", "without"].iter().any(|word| next.starts_with(word))
+}
+
+/// The names of the labels in braces, and what follows them.
+fn matchers(text: &str) -> (Vec<String>, &str) {
+    let Some(inner) = text.strip_prefix('{') else { return (Vec::new(), text) };
+    let (inner, behind) = inner.split_once('}').unwrap();
+    let labels = inner.split(',').filter_map(|matcher| matcher.split(['=', '!']).next());
+    (labels.map(|label| label.trim().to_owned()).filter(|label| !label.is_empty()).collect(), behind)
+}
+
+fn without_comments_and_strings(text: &str) -> String {
+    let lines =
+        text.lines().map(|line| line.split_once('#').map_or(line, |(code, _)| code)).collect::<Vec<_>>().join("\n");
+    lines.split('"').step_by(2).collect()
+}
+
+/// Metrics that others expose, or Prometheus itself, with their labels.
+const OTHERS: &[(&str, &[&str])] = &[
+    ("up", &[]),
+    ("scrape_duration_seconds", &[]),
+    ("scrape_samples_scraped", &[]),
+    ("scrape_samples_post_metric_relabeling", &[]),
+    // OpenIM's, of `openim-rpc-msg`.
+    ("group_chat_msg_process_success_total", &[]),
+    // The `prometheus` crate's.
+    ("process_cpu_seconds_total", &[]),
+    ("process_max_fds", &[]),
+    ("process_open_fds", &[]),
+    ("process_resident_memory_bytes", &[]),
+    ("process_start_time_seconds", &[]),
+    ("process_threads", &[]),
+    ("process_virtual_memory_bytes", &[]),
+];
+
+/// The crate's and the others' names.
+pub(crate) fn others() -> impl Iterator<Item = &'static str> {
+    OTHERS.iter().map(|(name, _)| *name)
+}
+
+/// The labels that a metric has beside those of every target, if there is such a metric.
+fn labels_of(metric: &str, rules: &[Rule]) -> Option<Vec<String>> {
+    if let Some((_, labels)) = OTHERS.iter().find(|(name, _)| *name == metric) {
+        return Some(labels.iter().map(|label| (*label).to_owned()).collect());
+    }
+    let family = CATALOG.iter().find(|family| {
+        let ends: &[&str] = if family.kind == Kind::Histogram { &["_bucket", "_sum", "_count"] } else { &[""] };
+        metric.strip_prefix(family.name).is_some_and(|end| ends.contains(&end))
+    });
+    if let Some(family) = family {
+        let le = if metric.ends_with("_bucket") { "le" } else { "" };
+        return Some(family.labels.iter().copied().chain([le]).map(str::to_owned).collect());
+    }
+    let mut recorded = rules.iter().filter(|rule| !rule.is_alert && rule.name == metric).peekable();
+    recorded.peek()?;
+    let group = if metric.starts_with("group:") { "group_id" } else { "" };
+    let cap = if metric.contains("_cap_") { "cap" } else { "" };
+    Some(vec![group.to_owned(), cap.to_owned()])
+}
+
+/// What an expression names that there is not.
+pub(crate) fn unknown(expression: &str, rules: &[Rule]) -> Vec<String> {
+    let names = names(expression);
+    let mut unknown = Vec::new();
+    let mut possible: BTreeSet<String> = ["job", "instance", "cap"].map(str::to_owned).into();
+    for selector in &names.selectors {
+        let Some(labels) = labels_of(&selector.metric, rules) else {
+            unknown.push(selector.metric.clone());
+            continue;
+        };
+        let is_known = |label: &&String| labels.contains(label) || ["job", "instance"].contains(&label.as_str());
+        unknown.extend(
+            selector.labels.iter().filter(|label| !is_known(label)).map(|l| format!("{}{{{l}}}", selector.metric)),
+        );
+        possible.extend(labels);
+    }
+    unknown.extend(names.labels.iter().filter(|label| !possible.contains(*label)).map(|label| format!("by ({label})")));
+    unknown
+}
+
+/// The family that a name in an expression is of.
+pub(crate) fn family_of(metric: &str) -> &str {
+    let is_histogram =
+        |name: &&str| CATALOG.iter().any(|family| family.name == *name && family.kind == Kind::Histogram);
+    let ends = ["_bucket", "_sum", "_count"].iter();
+    ends.filter_map(|end| metric.strip_suffix(end)).find(is_histogram).unwrap_or(metric)
+}
+
+/// Each dashboard's text by its file's name.
+pub(crate) fn dashboards() -> Vec<(String, String)> {
+    let named = |file: &PathBuf| file.file_stem().unwrap().to_str().unwrap().to_owned();
+    let all: Vec<_> =
+        files("grafana/dashboards", ".json").iter().map(|f| (named(f), fs::read_to_string(f).unwrap())).collect();
+    assert_eq!(
+        all.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+        ["capacity", "exporter-health", "group", "overview"]
+    );
+    all
+}
+
+pub(crate) fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+pub(crate) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value[key].as_array().unwrap_or_else(|| panic!("no list {key}")).as_slice()
+}
+
+/// The panels that show something, and what each is called.
+pub(crate) fn panels(dashboard: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    let shown = list(dashboard, "panels").iter().filter(|panel| panel["type"] != "row");
+    shown.map(|panel| (panel["title"].as_str().unwrap_or_default(), panel))
+}
+
+/// The expressions of all panels.
+pub(crate) fn expressions(dashboard: &Value) -> Vec<(String, String)> {
+    let of_panel = |(title, panel): (&str, &Value)| {
+        let targets = list(panel, "targets").iter();
+        targets.map(|target| (title.to_owned(), target["expr"].as_str().unwrap().to_owned())).collect::<Vec<_>>()
+    };
+    panels(dashboard).flat_map(of_panel).collect()
+}

@@ -1,0 +1,141 @@
+//! Every panel and every rule has data, at a real Prometheus that scrapes an exporter at work.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+
+mod monitoring;
+mod oracle;
+mod support;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use monitoring::{all_rules, dashboards, expressions, parsed};
+use oracle::{Prometheus, config_for, promtool};
+use support::{Exporter, GROUP_MESSAGE_PATH};
+use tempfile::TempDir;
+
+/// An OpenIM's metrics: a count that rises by 50 with each scrape.
+fn serve_openim_s_metrics() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for (scrape, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let body = format!("group_chat_msg_process_success_total {}\n", 50 * scrape);
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n", body.len());
+            let _ = stream.write_all(format!("{head}Connection: close\r\n\r\n{body}").as_bytes());
+        }
+    });
+    address
+}
+
+/// The nine days before, up to ten minutes ago, for what looks days and weeks back.
+fn history(exporter: SocketAddr) -> String {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let times: Vec<_> = (0..9 * 288 + 12).rev().map(|step| now - 600 - step * 300).collect();
+    let own = format!("job=\"openim-exporter\",instance=\"{exporter}\"");
+    let rate = |time: u64| 10.0 + 5.0 * ((time % 86_400) as f64 / 86_400.0 * std::f64::consts::TAU).sin();
+    let begin = times[0];
+    let mut text = String::new();
+    for (name, labels, value) in [
+        (
+            "openim_group_messages_by_status_total",
+            format!("{own},status=\"2\""),
+            &(|time: u64| ((time - begin) * 10) as f64) as &dyn Fn(u64) -> f64,
+        ),
+        ("job:openim_group_messages:rate10m", "job=\"openim-exporter\"".into(), &rate),
+        ("job:openim_group_messages:rate1h", "job=\"openim-exporter\"".into(), &rate),
+        ("job:openim_sender_workers_busy:max1d", "job=\"openim-exporter\"".into(), &|time| (time - begin) as f64 / 1e7),
+        ("instance:openim_exporter_cap_used:ratio", format!("{own},cap=\"groups\""), &|time| {
+            (time - begin) as f64 / 1e7
+        }),
+        ("group:openim_group_messages:rate5m", format!("{own},group_id=\"g1\""), &rate),
+    ] {
+        for time in &times {
+            writeln!(text, "{name}{{{labels}}} {} {time}", value(*time)).unwrap();
+        }
+    }
+    text + "# EOF\n"
+}
+
+/// A Prometheus that has that history.
+fn with_history(config: &str, exporter: SocketAddr) -> Prometheus {
+    let directory = TempDir::new().unwrap();
+    let (file, data) = (directory.path().join("history.txt"), directory.path().join("data"));
+    fs::write(&file, history(exporter)).unwrap();
+    let arguments = ["tsdb", "create-blocks-from", "openmetrics", file.to_str().unwrap(), data.to_str().unwrap()];
+    let ran = promtool(&arguments, b"");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    Prometheus::start_in(directory, config, &["--storage.tsdb.retention.time=30d"])
+}
+
+/// A sender that goes on until it is dropped.
+struct Sender(Child);
+
+impl Sender {
+    fn start(exporter: &Exporter) -> Self {
+        let target = format!("http://{}", exporter.address());
+        let flags = ["simulate", "--rate", "200", "--groups", "20", "--duration", "10m", "--target", &target];
+        Self(support::command(&flags).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// As Grafana would ask it, of everything; and where it looks at each minute, at each second, for the test has no more.
+fn as_asked(expression: &str) -> String {
+    expression
+        .replace("$__rate_interval", "20s")
+        .replace("$__range", "1h")
+        .replace("h:1m]", "h:1s]")
+        .replace("$job", ".*")
+        .replace("$instance", ".*")
+        .replace("$group", ".*")
+}
+
+/// Expressions without a number: it is not `NaN` either.
+fn without_data(prometheus: &Prometheus, expressions: &[(String, String)]) -> Vec<String> {
+    let has_data = |asked: &str| prometheus.query(asked).iter().any(|(_, value)| value.is_finite());
+    let empty = expressions.iter().filter(|(_, expression)| !has_data(&as_asked(expression)));
+    empty.map(|(title, expression)| format!("{title}: {expression}")).collect()
+}
+
+#[test]
+#[ignore = "needs prometheus"]
+fn each_expression_of_each_panel_and_rule_has_data_at_a_prometheus_that_scrapes_an_exporter_at_work() {
+    let exporter = Exporter::start(&["--callback.dedup-window", "1m"]);
+    let openim = serve_openim_s_metrics();
+    let job = format!(
+        "  - job_name: openim\n    scrape_interval: 1s\n    static_configs:\n      - targets: [\"{openim}\"]\n"
+    );
+    let prometheus = with_history(&(config_for(exporter.address()) + &job), exporter.address());
+    let _sender = Sender::start(&exporter);
+    for _ in 0..25 {
+        exporter.post(GROUP_MESSAGE_PATH, support::message("g1", "u1"));
+        exporter.post(GROUP_MESSAGE_PATH, "{}");
+        thread::sleep(Duration::from_secs(1));
+    }
+    for (name, text) in dashboards() {
+        let asked = expressions(&parsed(&text));
+        assert_eq!(without_data(&prometheus, &asked), [""; 0], "{name}");
+    }
+    let recorded: Vec<_> =
+        all_rules().iter().filter(|rule| !rule.is_alert).map(|r| (r.name.clone(), r.expression.clone())).collect();
+    assert_eq!(without_data(&prometheus, &recorded), [""; 0]);
+    assert_eq!(prometheus.unhealthy_rules(), [""; 0]);
+    // A name or a label's value that is wrong is no error, only empty: this would be noticed.
+    for wrong in ["rate(openim_group_message_total[$__rate_interval])", "openim_active_senders{window=\"2h\"}"] {
+        assert_eq!(without_data(&prometheus, &[("Wrong".into(), wrong.into())]).len(), 1, "{wrong}");
+    }
+}

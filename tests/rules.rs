@@ -1,0 +1,186 @@
+//! The rules that operators are given: promtool runs what is in tests/rules, and each alert is shown to fire and not to.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+
+mod monitoring;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use monitoring::{Rule, all_rules, at, files, names, read, rules, unknown};
+use tempfile::TempDir;
+
+const ALERTS: &str = "prometheus/rules/alerts.yml";
+const RUNBOOK: &str = "docs/runbook.md";
+
+/// The cases in a file of tests: which alert, and whether it is to fire.
+fn cases(text: &str) -> Vec<(String, bool)> {
+    let names = text.split("- alertname: ").skip(1);
+    names
+        .map(|case| {
+            let (name, rest) = case.split_once('\n').unwrap();
+            let expected = rest.split("exp_alerts:").nth(1).unwrap();
+            (name.to_owned(), !expected.starts_with(" []"))
+        })
+        .collect()
+}
+
+/// Alerts that lack a case in which they fire, or one in which they do not.
+fn untested(alerts: &str, tests: &str) -> Vec<String> {
+    let cases = cases(tests);
+    let lacks = |rule: &&Rule| [true, false].iter().any(|fires| !cases.contains(&(rule.name.clone(), *fires)));
+    rules(alerts).iter().filter(lacks).map(|rule| rule.name.clone()).collect()
+}
+
+fn all_tests() -> String {
+    files("tests/rules", ".yml").iter().map(|file| fs::read_to_string(file).unwrap()).collect()
+}
+
+#[test]
+fn each_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() {
+    let (alerts, tests) = (read(ALERTS), all_tests());
+    assert_eq!(untested(&alerts, &tests), [""; 0]);
+    let more = format!("{alerts}      - alert: OpenimNew\n        expr: vector(1)\n");
+    assert_eq!(untested(&more, &tests), ["OpenimNew"]);
+    let silent = "- alertname: OpenimClockErrors\n        eval_time: 21m\n        exp_alerts: []";
+    assert!(tests.matches(silent).count() >= 2, "as it stands in the file");
+    assert_eq!(untested(&alerts, &tests.replace(silent, "")), ["OpenimClockErrors"]);
+}
+
+/// Runs the tests of the rules against the rules, with the alerts edited.
+fn promtool_test(edit: impl Fn(&str) -> String) -> Output {
+    let directory = TempDir::new().unwrap();
+    for folder in ["prometheus/rules", "tests/rules"] {
+        fs::create_dir_all(directory.path().join(folder)).unwrap();
+        for file in files(folder, ".yml") {
+            let text = fs::read_to_string(&file).unwrap();
+            let edited = if file.ends_with(ALERTS) { edit(&text) } else { text };
+            fs::write(directory.path().join(folder).join(file.file_name().unwrap()), edited).unwrap();
+        }
+    }
+    let tests = files("tests/rules", ".yml");
+    let tests = tests.iter().map(|file| directory.path().join("tests/rules").join(file.file_name().unwrap()));
+    Command::new("promtool").args(["test", "rules"]).args(tests).output().expect("promtool must be installed")
+}
+
+/// The alerts with another expression for each.
+fn with_expressions(text: &str, expression: &str) -> String {
+    let replaced = |text: String, rule: &Rule| {
+        let (before, rest) = rule.text.split_once("        expr:").unwrap();
+        let is_of_expression = |line: &&str| line.starts_with("          ");
+        let after: Vec<_> = rest.lines().skip(1).skip_while(is_of_expression).collect();
+        let edited = format!("{before}        expr: {expression}\n{}\n", after.join("\n"));
+        assert_eq!(text.matches(&rule.text).count(), 1);
+        text.replace(&rule.text, &edited)
+    };
+    rules(text).iter().fold(text.to_owned(), replaced)
+}
+
+#[test]
+#[ignore = "needs prometheus"]
+fn promtool_finds_each_alert_to_fire_and_to_be_silent_as_the_cases_say() {
+    let ran = promtool_test(str::to_owned);
+    let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success(), "{out}{err}");
+}
+
+#[test]
+#[ignore = "needs prometheus"]
+fn an_alert_that_never_fires_and_one_that_always_does_fail_their_cases() {
+    for (expression, failing) in [("vector(0) > 1", true), ("vector(1)", false)] {
+        let ran = promtool_test(|text| with_expressions(text, expression));
+        let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+        assert!(!ran.status.success());
+        for (name, _) in cases(&all_tests()).iter().filter(|(_, fires)| *fires == failing) {
+            assert!(said.contains(&format!("alertname: {name}, ")), "{expression}: {name} passes");
+        }
+    }
+}
+
+/// What an alert lacks of what an operator needs.
+fn lacking(rule: &Rule, runbook: &str) -> Vec<String> {
+    let mut lacking = Vec::new();
+    let mut need = |there: bool, what: &str| {
+        if !there {
+            lacking.push(format!("{}: {what}", rule.name))
+        }
+    };
+    need(["warning", "critical"].iter().any(|s| rule.text.contains(&format!("labels: {{severity: {s}}}"))), "severity");
+    need(rule.text.contains("          summary: \""), "summary");
+    let description = rule.text.lines().find(|line| line.starts_with("          description: \"")).unwrap_or_default();
+    need(description.contains("$value"), "the value in its description");
+    let url = format!("/docs/runbook.md#{}\n", rule.name.to_lowercase());
+    need(
+        rule.text.lines().any(|line| line.contains("runbook_url: https://") && format!("{line}\n").ends_with(&url)),
+        "runbook_url",
+    );
+    let section = runbook.split("\n## ").find(|section| section.lines().next() == Some(&rule.name)).unwrap_or_default();
+    for part in ["**What it means.**", "**What to look at.**", "**What to do.**"] {
+        need(section.contains(part), part);
+    }
+    lacking
+}
+
+#[test]
+fn each_alert_has_a_severity_a_summary_the_value_and_a_section_in_the_runbook() {
+    let found =
+        |alerts: &str, runbook: &str| rules(alerts).iter().flat_map(|rule| lacking(rule, runbook)).collect::<Vec<_>>();
+    let (alerts, runbook) = (read(ALERTS), read(RUNBOOK));
+    assert_eq!(found(&alerts, &runbook), [""; 0]);
+    for (old, new, what) in [
+        ("severity: critical", "severity: grave", "OpenimExporterDown: severity"),
+        ("          summary:", "          summery:", "OpenimExporterDown: summary"),
+        ("answered {{ $value }} of", "answered none of", "OpenimExporterDown: the value in its description"),
+        ("runbook.md#openimexporterdown", "runbook.md#down", "OpenimExporterDown: runbook_url"),
+    ] {
+        assert_eq!(found(&alerts.replacen(old, new, 1), &runbook), [what]);
+    }
+    let spoilt = runbook.replacen("**What to do.**", "", 1);
+    assert_eq!(found(&alerts, &spoilt), ["OpenimExporterDown: **What to do.**"]);
+    let sections = |runbook: &str| runbook.matches("\n## ").count();
+    assert_eq!(sections(&runbook), rules(&alerts).len(), "a section of an alert that there is not");
+}
+
+/// Scraped metrics that are read as of now: one missed scrape makes them vanish, and the alert with them.
+fn read_at_one_moment(rules: &[Rule]) -> Vec<String> {
+    let selectors = rules.iter().flat_map(|rule| names(&rule.expression).selectors);
+    let is_recorded = |name: &str| name.contains(':');
+    selectors.filter(|found| !found.is_range && !is_recorded(&found.metric)).map(|found| found.metric).collect()
+}
+
+#[test]
+fn no_rule_depends_on_the_last_scrape_alone() {
+    assert_eq!(read_at_one_moment(&all_rules()), [""; 0]);
+    let spoilt =
+        read(ALERTS).replacen("max_over_time(up{job=\"openim-exporter\"}[1m])", "up{job=\"openim-exporter\"}", 1);
+    assert_eq!(read_at_one_moment(&rules(&spoilt)), ["up"]);
+}
+
+#[test]
+fn the_rules_name_metrics_and_labels_that_there_are() {
+    let rules = all_rules();
+    for rule in &rules {
+        assert_eq!(unknown(&rule.expression, &rules), [""; 0], "{}", rule.name);
+    }
+    for (wrong, found) in [
+        ("sum(rate(openim_group_message_total[5m]))", "openim_group_message_total"),
+        ("rate(openim_group_messages_total_bucket[5m])", "openim_group_messages_total_bucket"),
+        ("openim_group_mentions_total{type=\"all\"}", "openim_group_mentions_total{type}"),
+        ("sum by (group) (openim_group_messages_by_group_total)", "by (group)"),
+        ("job:openim_group_messages:rate7m > 1", "job:openim_group_messages:rate7m"),
+    ] {
+        assert_eq!(unknown(wrong, &rules), [found], "{wrong}");
+    }
+}
+
+#[test]
+fn prometheus_is_told_to_load_every_file_of_rules() {
+    let config = read("prometheus.yml");
+    let listed: Vec<_> = config.lines().filter_map(|line| line.strip_prefix("  - prometheus/rules/")).collect();
+    let there = files("prometheus/rules", ".yml");
+    let mut names: Vec<_> = there.iter().map(|file| Path::new(file).file_name().unwrap().to_str().unwrap()).collect();
+    names.reverse();
+    assert_eq!(listed, names);
+    assert!(listed.iter().all(|file| at("prometheus/rules").join(file).exists()));
+}
