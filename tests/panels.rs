@@ -10,11 +10,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use monitoring::{all_rules, dashboards, expressions, parsed};
+use monitoring::{all_rules, at, dashboards, expressions, parsed};
 use oracle::{Prometheus, config_for, promtool};
 use support::{Exporter, GROUP_MESSAGE_PATH};
 use tempfile::TempDir;
@@ -138,4 +138,18 @@ fn each_expression_of_each_panel_and_rule_has_data_at_a_prometheus_that_scrapes_
     for wrong in ["rate(openim_group_message_total[$__rate_interval])", "openim_active_senders{window=\"2h\"}"] {
         assert_eq!(without_data(&prometheus, &[("Wrong".into(), wrong.into())]).len(), 1, "{wrong}");
     }
+    assert_the_picture_can_be_drawn(&prometheus);
+}
+
+/// The README's picture is made so.
+fn assert_the_picture_can_be_drawn(prometheus: &Prometheus) {
+    let url = format!("http://{}", prometheus.address());
+    let mut command = Command::new("/usr/bin/python3");
+    let drawn = command.arg(at("docs/picture.py")).args([&url, "20"]).output().expect("python3 must be installed");
+    let picture = String::from_utf8(drawn.stdout).unwrap();
+    assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
+    assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
+    let busiest = prometheus.by("group_id", "topk(1, openim_group_messages_by_group_total)");
+    let shown = format!(">{}<", busiest.keys().next().unwrap());
+    assert!(["Busiest groups", &shown, "<polyline"].iter().all(|part| picture.contains(part)), "{picture}");
 }

@@ -263,3 +263,19 @@ fn the_refusal_that_is_shown_is_the_one_that_comes() {
     let answer = exporter.ask(request.as_bytes());
     assert_eq!((answer.status, answer.text().as_str()), (415, block(README, "## Endpoints", "json")));
 }
+
+/// Files that a text of this folder links to, or shows, and that are not there.
+fn dead_links(text: &str, folder: &str) -> Vec<String> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let files = targets.filter(|target| !target.starts_with("http") && !target.starts_with('#'));
+    let is_there = |file: &&str| Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(file).exists();
+    files.filter(|file| !is_there(file)).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_is_linked_to_is_there() {
+    assert_eq!(dead_links(README, ""), [""; 0]);
+    assert_eq!(dead_links(include_str!("../docs/runbook.md"), "docs"), [""; 0]);
+    assert_eq!(dead_links(include_str!("../docs/capacity.md"), "docs"), [""; 0]);
+    assert_eq!(dead_links(&spoilt("](docs/overview.svg)", "](docs/overviews.svg)"), ""), ["docs/overviews.svg"]);
+}

@@ -242,7 +242,8 @@ impl Groups {
         let Some(ranked_at) = self.ranked_at.first() else { return false };
         let elapsed_ms = now.0.saturating_sub(ranked_at.load(Ordering::Relaxed).cast_signed());
         // A clock that was set back starts a new stretch, and so does a start: what was stored is looked at at once.
-        if (0..RANK_EVERY_MS).contains(&elapsed_ms) && !self.is_new.swap(false, Ordering::Relaxed) {
+        let is_new = self.is_new.swap(false, Ordering::Relaxed);
+        if (0..RANK_EVERY_MS).contains(&elapsed_ms) && !is_new {
             return false;
         }
         ranked_at.store(now.0.cast_unsigned(), Ordering::Relaxed);

@@ -134,6 +134,11 @@ impl Prometheus {
         self.data(&format!("/api/v1/query_exemplars?query={query}&start={start}&end={}", end + 10))
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The rules that could not be evaluated, and why.
     pub(crate) fn unhealthy_rules(&self) -> Vec<String> {
         let data = self.data("/api/v1/rules");

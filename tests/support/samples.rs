@@ -49,13 +49,15 @@ impl Samples {
         self.of(name).filter(|(series, _)| series.contains(&wanted)).map(|(_, value)| value).sum()
     }
 
-    /// The statistics: everything but what the exporter says about itself and its process.
+    /// The statistics: everything but what the exporter says about itself and its process, and what moves by itself: the
+    /// tick counts each group's senders.
     pub(crate) fn statistics(&self) -> Self {
         let of_groups = |series: &str| {
             ["openim_exporter_groups", "openim_exporter_sender_pairs"].iter().any(|start| series.starts_with(start))
         };
         let own = |series: &str| series.starts_with("openim_exporter_") && !of_groups(series);
-        let is_statistic = |series: &str| series.starts_with("openim_") && !own(series);
+        let ticks = |series: &str| series.starts_with("openim_group_active_senders");
+        let is_statistic = |series: &str| series.starts_with("openim_") && !own(series) && !ticks(series);
         Self(self.0.iter().filter(|(series, _)| is_statistic(series)).map(|(s, v)| (s.clone(), *v)).collect())
     }
 
