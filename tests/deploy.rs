@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -160,7 +161,7 @@ fn free_ports() -> [String; 3] {
 fn one_command_brings_up_all_of_it_says_where_and_takes_it_down_again() {
     let [exporter, prometheus, alertmanager] = free_ports();
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/demo.sh"));
-    command.args(["--rate", "100", "--for", "12"]).stdin(Stdio::null()).stdout(Stdio::piped());
+    command.args(["--rate", "100", "--for", "60"]).stdin(Stdio::null()).stdout(Stdio::piped());
     command.env("OPENIM_EXPORTER", env!("CARGO_BIN_EXE_openim-exporter")).env("EXPORTER_PORT", &exporter);
     command.env("PROMETHEUS_PORT", &prometheus).env("ALERTMANAGER_PORT", &alertmanager);
     let mut demo = command.spawn().unwrap();
@@ -172,16 +173,19 @@ fn one_command_brings_up_all_of_it_says_where_and_takes_it_down_again() {
         let ran = Command::new("curl").args(["-sfG", &url]).output().unwrap();
         ran.status.success().then(|| String::from_utf8(ran.stdout).unwrap())
     };
-    std::thread::sleep(std::time::Duration::from_secs(9));
-    let found = get(&prometheus, "/api/v1/query?query=sum(openim_group_messages_total)").unwrap();
-    let value: f64 = serde_json::from_str::<Value>(&found).unwrap()["data"]["result"][0]["value"][1]
-        .as_str()
-        .unwrap()
-        .parse()
-        .unwrap();
-    assert!(value > 100.0, "{found}");
+    let messages = || {
+        let found = get(&prometheus, "/api/v1/query?query=sum(openim_group_messages_total)")?;
+        let found: Value = serde_json::from_str(&found).unwrap();
+        found["data"]["result"][0]["value"][1].as_str()?.parse::<f64>().ok()
+    };
+    let begin = Instant::now();
+    while messages().is_none_or(|messages| messages < 100.0) {
+        assert!(begin.elapsed() < Duration::from_secs(50), "{:?}", messages());
+        std::thread::sleep(Duration::from_millis(500));
+    }
     assert!(get(&prometheus, "/api/v1/rules").unwrap().contains("OpenimExporterDown"));
     assert!(get(&alertmanager, "/-/ready").is_some() && get(&exporter, "/-/ready").is_some());
+    assert!(Command::new("kill").arg(demo.id().to_string()).status().unwrap().success());
     assert!(demo.wait().unwrap().success());
     assert_eq!(get(&exporter, "/-/ready").or_else(|| get(&prometheus, "/-/ready")), None);
 }

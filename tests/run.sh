@@ -81,7 +81,7 @@ for file in tests/*.rs tests/*/main.rs; do
     name=${file#tests/} && name=${name%.rs} && name=${name%/main}
     [[ $name == days || $name == rules ]] || others+=(--test "$name")
 done
-cargo test --locked "${others[@]}" -- --include-ignored
+cargo test --locked --no-fail-fast "${others[@]}" -- --include-ignored
 wait $! || { cat "$beside"; exit 1; }
 grep '^test result' "$beside"
 
