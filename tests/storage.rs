@@ -113,3 +113,34 @@ fn a_start_that_fails_for_want_of_room_or_of_a_port_leaves_the_state_as_good_as_
     assert_eq!(next.scrape().sum("openim_group_messages_total"), 1.0);
     assert!(!names(directory.path()).iter().any(|name| name.starts_with("state.")), "{:?}", names(directory.path()));
 }
+
+#[test]
+fn a_state_that_somebody_removes_meanwhile_is_an_error_at_the_end_and_no_second_process_gets_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let exporter = Exporter::start(&["--storage.path", path]);
+    fs::remove_file(directory.path().join("lock")).unwrap();
+    let said = refused(r#"exec "$@""#, directory.path());
+    assert!(said.contains("another process"), "{said}");
+    fs::remove_file(directory.path().join("state")).unwrap();
+    exporter.signal("TERM");
+    let (status, log) = exporter.wait();
+    assert!(!status.success() && log.last().unwrap().contains("removed or replaced"), "{status} {log:#?}");
+}
+
+#[test]
+fn a_state_behind_a_link_stays_where_it_is_and_a_pipe_is_none() {
+    let [directory, elsewhere] = [(), ()].map(|()| tempfile::tempdir().unwrap());
+    closed(elsewhere.path());
+    let [link, target] = [directory.path(), elsewhere.path()].map(|path| path.join("state"));
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let path = directory.path().to_str().unwrap();
+    let exporter = Exporter::start(&["--storage.path", path, "--groups.max-tracked", "5000"]);
+    assert_eq!(exporter.scrape().sum("openim_group_messages_total"), 1.0);
+    assert_eq!(fs::read_link(&link).unwrap(), target);
+    drop(exporter);
+    fs::remove_file(&link).unwrap();
+    assert!(Command::new("mkfifo").arg(&link).status().unwrap().success());
+    let exporter = Exporter::start(&["--storage.path", path]);
+    assert!(exporter.log().iter().any(|line| line.contains("set aside")), "{:#?}", exporter.log());
+}

@@ -86,7 +86,8 @@ pub enum Found {
 /// A directory that this process alone uses.
 #[derive(Debug)]
 pub struct Directory {
-    path: PathBuf,
+    /// Where the state is. A link is followed, so that a new state comes to stand where the old one did.
+    state: PathBuf,
     /// Locked until it is closed.
     _lock: File,
 }
@@ -102,14 +103,18 @@ impl Directory {
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
+            // Reading too, or a pipe of that name would be waited for.
+            .read(true)
             .write(true)
             .open(&lock_path)
             .map_err(|error| refused(&lock_path, "the lock's file cannot be opened", error))?;
         match lock.try_lock() {
             Ok(()) => {
                 // What a process that was killed had begun to make.
-                let _ = fs::remove_file(path.join(NEW_STATE));
-                Ok(Self { path: path.to_owned(), _lock: lock })
+                let state = path.join(STATE);
+                let directory = Self { state: fs::canonicalize(&state).unwrap_or(state), _lock: lock };
+                let _ = fs::remove_file(directory.new_state());
+                Ok(directory)
             }
             Err(fs::TryLockError::WouldBlock) => Err(Error::InUse { path: lock_path }),
             Err(fs::TryLockError::Error(error)) => Err(refused(&lock_path, "it cannot be locked", error)),
@@ -118,8 +123,12 @@ impl Directory {
 
     /// Where the state's file is.
     #[must_use]
-    pub fn state(&self) -> PathBuf {
-        self.path.join(STATE)
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    fn new_state(&self) -> PathBuf {
+        self.state.with_file_name(NEW_STATE)
     }
 
     /// Looks at the state that is there, on this boot of the machine.
@@ -128,16 +137,21 @@ impl Directory {
     /// When it cannot be read and written.
     pub fn find(&self, boot: BootId) -> Result<Found, Error> {
         let path = self.state();
-        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+        let file = match OpenOptions::new().read(true).write(true).open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
-            Err(error) => return Err(refused(&path, "the state cannot be opened", error)),
+            Err(error) => return Err(refused(path, "the state cannot be opened", error)),
         };
-        let bytes = file.metadata().map_err(|error| refused(&path, "its length cannot be read", error))?.len();
+        let metadata = file.metadata().map_err(|error| refused(path, "its length cannot be read", error))?;
+        if !metadata.is_file() {
+            return Ok(Found::Damaged(Damage::Foreign));
+        }
+        let bytes = metadata.len();
         if bytes < header_bytes() || !bytes.is_multiple_of(size_of::<u64>() as u64) {
             return Ok(Found::Damaged(damage_of_short(&file)));
         }
-        let arena = Arc::new(Arena::over(map(&file, &path)?));
+        lock_too(&file, path)?;
+        let arena = Arc::new(Arena::over(map(&file, path)?, Some(file)));
         let looked =
             header::read(arena.words()).and_then(|capacities| Ok((capacities, header::trust(arena.words(), boot)?)));
         Ok(match looked {
@@ -151,7 +165,7 @@ impl Directory {
     /// # Errors
     /// When it cannot be written, or the disk is full: every block of it is reserved here.
     pub fn create(&self, plan: &Plan, capacities: [u64; CAPACITIES]) -> Result<Arc<Arena>, Error> {
-        let path = self.path.join(NEW_STATE);
+        let path = self.new_state();
         let file = OpenOptions::new()
             .create(true)
             .truncate(true)
@@ -170,7 +184,8 @@ impl Directory {
                 _ => refused(&path, "its space cannot be reserved", error),
             }
         })?;
-        let arena = Arena::over(map(&file, &path)?);
+        lock_too(&file, &path)?;
+        let arena = Arena::over(map(&file, &path)?, Some(file));
         header::write(arena.words(), plan, capacities);
         Ok(Arc::new(arena))
     }
@@ -181,15 +196,16 @@ impl Directory {
     /// When the file cannot be renamed.
     pub fn put_in_place(&self) -> Result<(), Error> {
         let path = self.state();
-        fs::rename(self.path.join(NEW_STATE), &path)
-            .and_then(|()| File::open(&self.path)?.sync_all())
-            .map_err(|error| refused(&path, "the new state cannot be put in place", error))
+        let folder = path.parent().unwrap_or(path);
+        fs::rename(self.new_state(), path)
+            .and_then(|()| File::open(folder)?.sync_all())
+            .map_err(|error| refused(path, "the new state cannot be put in place", error))
     }
 
     /// An error of the state's.
     #[must_use]
     pub fn refused(&self, what: &'static str, error: io::Error) -> Error {
-        refused(&self.state(), what, error)
+        refused(self.state(), what, error)
     }
 
     /// Renames a state that cannot be used, so that nothing of it is lost; returns its new path.
@@ -202,8 +218,8 @@ impl Directory {
             0 => format!("{STATE}.{}-{stamp}", damage.word()),
             _ => format!("{STATE}.{}-{stamp}-{number}", damage.word()),
         });
-        let aside = names.map(|name| self.path.join(name)).find(|aside| !aside.exists()).unwrap_or_default();
-        fs::rename(&path, &aside).map_err(|error| refused(&path, "it cannot be set aside", error))?;
+        let aside = names.map(|name| path.with_file_name(name)).find(|aside| !aside.exists()).unwrap_or_default();
+        fs::rename(path, &aside).map_err(|error| refused(path, "it cannot be set aside", error))?;
         Ok(aside)
     }
 }
@@ -217,6 +233,15 @@ fn damage_of_short(mut file: &File) -> Damage {
     let mut start = [0; 8];
     let ours = io::Read::read_exact(&mut file, &mut start).is_ok() && u64::from_ne_bytes(start) == header::MAGIC;
     if ours { Damage::Length } else { Damage::Foreign }
+}
+
+/// Locks the state's own file beside the directory's lock, which somebody may have removed.
+fn lock_too(file: &File, path: &Path) -> Result<(), Error> {
+    match file.try_lock() {
+        Err(fs::TryLockError::WouldBlock) => Err(Error::InUse { path: path.to_owned() }),
+        // Where the file system has no locks, the directory's had none either.
+        Ok(()) | Err(fs::TryLockError::Error(_)) => Ok(()),
+    }
 }
 
 fn map(file: &File, path: &Path) -> Result<MmapRaw, Error> {

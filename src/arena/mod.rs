@@ -11,8 +11,11 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
+use std::fs::{File, Metadata};
 use std::io;
 use std::ops::{Deref, Range};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -27,6 +30,8 @@ pub use plan::{Place, Plan};
 pub struct Arena {
     memory: MmapRaw,
     words: usize,
+    /// The file under it, locked: whoever removed the directory's lock does not get at it a second time.
+    file: Option<File>,
 }
 
 impl Arena {
@@ -35,14 +40,22 @@ impl Arena {
     /// # Errors
     /// When the system refuses to map that much memory.
     pub fn anonymous(plan: &Plan) -> io::Result<Arc<Self>> {
-        let arena = Self::over(MmapRaw::from(MmapMut::map_anon(plan.words() * size_of::<AtomicU64>())?));
+        let arena = Self::over(MmapRaw::from(MmapMut::map_anon(plan.words() * size_of::<AtomicU64>())?), None);
         header::write(arena.words(), plan, [0; CAPACITIES]);
         Ok(Arc::new(arena))
     }
 
-    fn over(memory: MmapRaw) -> Self {
+    fn over(memory: MmapRaw, file: Option<File>) -> Self {
         let words = memory.len() / size_of::<AtomicU64>();
-        Self { memory, words }
+        Self { memory, words, file }
+    }
+
+    /// Whether the block's file is the one at a path: it may have been removed or replaced.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        let number = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        let mine = self.file.as_ref().and_then(|file| file.metadata().ok()).map(number);
+        mine.is_some() && mine == std::fs::metadata(path).ok().map(number)
     }
 
     /// Whether the block was made by this plan.

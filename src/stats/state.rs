@@ -136,7 +136,13 @@ impl Stats {
     /// # Errors
     /// When the file cannot be written.
     pub fn close(&self) -> io::Result<()> {
-        if self.directory.is_some() { self.arena.close() } else { Ok(()) }
+        let Some(directory) = &self.directory else { return Ok(()) };
+        self.arena.close()?;
+        if self.arena.is_at(directory.state()) {
+            return Ok(());
+        }
+        let path = directory.state().display();
+        Err(io::Error::other(format!("{path} was removed or replaced while it was in use: what was counted is lost")))
     }
 
     /// How the counters began.
