@@ -9,7 +9,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, logfmt_value, message, post_bytes};
+use support::{Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, free_port, logfmt_value, message, post_bytes};
 
 /// Connections that send at once.
 const CONNECTIONS: usize = 16;
@@ -239,11 +239,6 @@ fn half_a_pipelined_request_is_told_that_it_came_too_late() {
     let (status, log) = exporter.wait();
     assert!(status.success(), "{status}");
     assert_eq!(stopped_messages(&log), 1);
-}
-
-/// A port that was free just now.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Connects as soon as somebody listens there.

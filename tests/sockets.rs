@@ -4,10 +4,10 @@
 
 mod support;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::Command;
 
-use support::{Client, Exporter, GROUP_MESSAGE_PATH, Samples, command, eventually, message};
+use support::{Client, Exporter, GROUP_MESSAGE_PATH, Samples, command, eventually, free_port, message};
 
 const ACCEPT_FAILURES: &str = "openim_exporter_accept_failures_total";
 
@@ -50,10 +50,6 @@ fn without_open_files_connections_wait_and_it_is_counted_and_logged_once() {
     drop(others);
     // It was let in at last.
     assert_eq!(last.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn answers(address: &str) -> bool {

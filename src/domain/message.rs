@@ -32,6 +32,27 @@ pub struct Message<'a> {
     pub create_time: Option<UnixMillis>,
 }
 
+#[cfg(test)]
+impl<'a> Message<'a> {
+    /// A text of one byte from a person on iOS, with nothing that may be left out.
+    pub(crate) fn of(group_id: &'a str, sender_id: &'a str) -> Self {
+        Message {
+            group_id,
+            sender_id,
+            content_type: 101,
+            platform_id: 1,
+            source: Source::User,
+            status: 2,
+            content_bytes: 1,
+            mentions: Mentions::default(),
+            server_msg_id: "",
+            operation_id: "",
+            send_time: None,
+            create_time: None,
+        }
+    }
+}
+
 /// Who a message came from: OpenIM's `msgFrom`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {

@@ -11,7 +11,7 @@ use super::progress::Open;
 use super::reply::{Reply, page, streamed, with_header};
 use super::router::groups_path;
 use super::scrape::{Streamed, Unwritten};
-use super::service::{refused, unavailable};
+use super::service::{busy, refused, unavailable};
 use super::site::Site;
 use crate::exposition::Scope;
 use crate::telemetry::Reason;
@@ -47,11 +47,7 @@ pub(super) fn landing(site: &Site) -> Reply {
 
 /// A scrape, in the form that the client asks for.
 pub(super) async fn metrics(site: &Arc<Site>, open: &Open, scope: Scope, request: &Parts) -> Reply {
-    let Ok(permit) = Arc::clone(&site.scrapes).try_acquire_owned() else {
-        let detail =
-            format!("{} scrapes are being written; --web.max-requests sets the limit", site.config.max_scrapes);
-        return refused(site, Reason::TooManyScrapes, &detail);
-    };
+    let Some(permit) = site.permit() else { return busy(site, "scrapes") };
     let (format, gzip) = (negotiation::format(&request.headers), negotiation::takes_gzip(&request.headers));
     let mut scrape = Streamed::new(Unwritten::new(site, site.scraper(scope, format), gzip), open, permit);
     // The first chunk before the head: until the head is written, a failure can still be told as one.

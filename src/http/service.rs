@@ -62,6 +62,13 @@ pub(super) fn refused(site: &Site, reason: Reason, detail: &str) -> Reply {
     refusal(reason, detail)
 }
 
+/// As many scrapes and API answers as allowed are being written; `what` names them.
+pub(super) fn busy(site: &Site, what: &str) -> Reply {
+    let most = site.config.max_scrapes;
+    let detail = format!("{most} {what} are being written; --web.max-requests sets the limit");
+    refused(site, Reason::TooManyScrapes, &detail)
+}
+
 /// Marks a page as not available now.
 pub(super) fn unavailable(mut reply: Reply) -> Reply {
     *reply.status_mut() = StatusCode::SERVICE_UNAVAILABLE;

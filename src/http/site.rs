@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::progress::{Connections, Phase};
 use crate::config;
@@ -61,7 +61,7 @@ pub struct Site {
     pub(super) stats: Arc<Stats>,
     pub(super) config: config::Http,
     pub(super) limits: Limits,
-    pub(super) scrapes: Arc<Semaphore>,
+    scrapes: Arc<Semaphore>,
     telemetry: Arc<Telemetry>,
     clock: Arc<dyn Clock>,
     draining: AtomicBool,
@@ -103,6 +103,11 @@ impl Site {
     pub fn drain(&self) {
         self.draining_since_ms.get_or_init(|| self.up_ms());
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// A permit for one more scrape or API answer, if as many as allowed are not being written already.
+    pub(super) fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.scrapes).try_acquire_owned().ok()
     }
 
     pub(super) fn is_draining(&self) -> bool {

@@ -15,7 +15,7 @@ use crate::arena::{Place, Plan, Section};
 use crate::domain::UnixMillis;
 
 /// The longest window: a third of the time after which the seconds come round.
-pub const LONGEST_WINDOW: Duration = Duration::from_secs(24 * 3600);
+pub(super) const LONGEST_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
 /// Messages that a table can know, where it is on.
 pub(super) const ENTRIES: usize = 1 << 21;

@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
+use super::packed;
 use crate::arena::{Place, Plan, Section};
 use crate::domain::UnixMillis;
 
@@ -88,10 +89,7 @@ fn write(slot: &[AtomicU64; SLOT_WORDS], value_ms: u64, at: UnixMillis, operatio
         return;
     }
     fence(Ordering::Release);
-    for (word, bytes) in slot.iter().skip(ID).zip(operation_id.as_bytes().chunks(size_of::<u64>())) {
-        let value = bytes.iter().rev().fold(0, |value, byte| (value << 8) | u64::from(*byte));
-        word.store(value, Ordering::Relaxed);
-    }
+    packed::write(operation_id, &slot[ID..]);
     for (word, value) in [(AT, at.0.cast_unsigned()), (VALUE, value_ms), (LENGTH, operation_id.len() as u64)] {
         if let Some(word) = slot.get(word) {
             word.store(value, Ordering::Relaxed);
@@ -106,8 +104,8 @@ fn read(slot: &[AtomicU64; SLOT_WORDS]) -> Option<Exemplar> {
         return None;
     }
     let len = usize::try_from(slot[LENGTH].load(Ordering::Relaxed)).ok()?;
-    let bytes = slot.iter().skip(ID).flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes());
-    let operation_id = String::from_utf8(bytes.take(len).collect()).ok();
+    let bytes = packed::read::<MAX_ID_BYTES>(&slot[ID..]);
+    let operation_id = bytes.get(..len).and_then(|bytes| std::str::from_utf8(bytes).ok()).map(str::to_owned);
     let value_ms = slot[VALUE].load(Ordering::Relaxed);
     let at = UnixMillis(slot[AT].load(Ordering::Relaxed).cast_signed());
     fence(Ordering::Acquire);

@@ -11,6 +11,7 @@ mod groups;
 mod histogram;
 pub mod hyperloglog;
 mod mix;
+mod packed;
 mod pairs;
 mod readings;
 mod state;
@@ -33,7 +34,6 @@ use mix::Mix;
 use pairs::Pairs;
 use windows::Windows;
 
-pub use dedup::LONGEST_WINDOW;
 pub use delays::ClockError;
 pub use exemplars::Exemplar;
 pub use groups::{Group, GroupName, Recorded, RetirementPause};

@@ -117,15 +117,18 @@ impl Stats {
         let outcome = if trust == Trust::Exact { Outcome::Continued } else { Outcome::CountersReset };
         let (found, stats) = stored;
         if found == capacities {
-            // After a reset: until it is done, the block is still of another boot.
-            stats.begin(directory, boot, now)?;
+            stats.tick(now);
+            if trust == Trust::Torn {
+                // After the reset: until it is done, the block is still of another boot.
+                stats.arena.begin(boot).map_err(|error| directory.refused(HEADER, error))?;
+            }
             return Ok((stats, Start { outcome, ..fresh }));
         }
         match Self::carried_over(directory, &stats, capacities, boot, now) {
             Ok(moved) => Ok((moved, Start { outcome, carried_from: Some(found), ..fresh })),
             Err(error) => {
                 // The old one stays as good as it was. That it could not be moved is what there is to say.
-                let _ = stats.arena.begin(boot).and_then(|()| stats.arena.close());
+                let _ = stats.arena.close();
                 Err(error)
             }
         }
@@ -178,15 +181,10 @@ impl Stats {
         Self::over(&places, capacities, &arena).map_err(|error| directory.refused("its parts do not fit", error))
     }
 
-    /// From here on there are messages.
-    fn begin(&self, directory: &Directory, boot: BootId, now: UnixMillis) -> Result<(), Error> {
-        self.tick(now);
-        self.arena.begin(boot).map_err(|error| directory.refused(HEADER, error))
-    }
-
-    /// The same for a new block, which takes the old one's place when it is whole, on disk too, and not before.
+    /// Has a new block take the old one's place: when it is whole, on disk too, and not before.
     fn begin_in_place(&self, directory: &Directory, boot: BootId, now: UnixMillis) -> Result<(), Error> {
-        self.begin(directory, boot, now)?;
+        self.tick(now);
+        self.arena.begin(boot).map_err(|error| directory.refused(HEADER, error))?;
         self.arena.flush().map_err(|error| directory.refused("the new state cannot be written", error))?;
         directory.put_in_place()
     }

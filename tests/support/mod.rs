@@ -56,6 +56,11 @@ pub(crate) fn message(group: &str, sender: &str) -> String {
     format!(r#"{{"sendID":"{sender}","groupID":"{group}"}}"#)
 }
 
+/// A port that was free just now.
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 /// Asks until the answer is yes.
 pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;

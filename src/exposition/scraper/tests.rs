@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::domain::{Mentions, Message, Source};
+use crate::domain::Message;
 use crate::stats::{Capacities, Recorded};
 use crate::telemetry::Own;
 
@@ -18,21 +18,8 @@ fn stats(groups: usize, exported_groups: usize) -> Arc<Stats> {
 }
 
 fn record(stats: &Stats, group: usize, now: UnixMillis) -> Recorded {
-    let message = Message {
-        group_id: &format!("group-{group:0>56}"),
-        sender_id: "u",
-        content_type: 101,
-        platform_id: 1,
-        source: Source::User,
-        status: 2,
-        content_bytes: 1,
-        mentions: Mentions::default(),
-        server_msg_id: "",
-        operation_id: "",
-        send_time: None,
-        create_time: None,
-    };
-    stats.record(&message, now)
+    let group = format!("group-{group:0>56}");
+    stats.record(&Message::of(&group, "u"), now)
 }
 
 fn scraper(scope: Scope, format: Format, stats: &Arc<Stats>) -> Scraper {

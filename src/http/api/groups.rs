@@ -159,7 +159,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::{Mentions, Message, Source, UnixMillis};
+    use crate::domain::{Message, UnixMillis};
     use crate::stats::Capacities;
 
     const BEGIN: i64 = 1_700_000_000_000;
@@ -173,20 +173,7 @@ mod tests {
     }
 
     fn count(stats: &Stats, group_id: &str, messages: u64, after_ms: i64) {
-        let message = Message {
-            group_id,
-            sender_id: "u",
-            content_type: 101,
-            platform_id: 1,
-            source: Source::User,
-            status: 2,
-            content_bytes: 1,
-            mentions: Mentions::default(),
-            server_msg_id: "",
-            operation_id: "",
-            send_time: None,
-            create_time: None,
-        };
+        let message = Message::of(group_id, "u");
         for _ in 0..messages {
             stats.record(&message, UnixMillis(BEGIN + after_ms));
         }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::reply::{Reply, page, with_header};
-use super::service::refused;
+use super::service::{busy, refused};
 use super::site::Site;
 use crate::domain::UnixMillis;
 use crate::telemetry::Reason;
@@ -49,11 +49,7 @@ impl AsRef<[u8]> for Held {
 
 /// Makes an answer off the serving thread, as one of the scrapes that are allowed at once.
 async fn answer<T: Serialize>(site: &Arc<Site>, read: impl FnOnce(&Site) -> T + Send + 'static) -> Reply {
-    let Ok(permit) = Arc::clone(&site.scrapes).try_acquire_owned() else {
-        let most = site.config.max_scrapes;
-        let detail = format!("{most} scrapes or API answers are being written; --web.max-requests sets the limit");
-        return refused(site, Reason::TooManyScrapes, &detail);
-    };
+    let Some(permit) = site.permit() else { return busy(site, "scrapes or API answers") };
     let from = Arc::clone(site);
     let made = move || serde_json::to_vec(&read(&from)).map(|body| Held { body, _permit: permit });
     match tokio::task::spawn_blocking(made).await {

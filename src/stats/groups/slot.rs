@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crate::domain::UnixMillis;
 use crate::stats::group_name::MAX_NAME_BYTES;
+use crate::stats::packed;
 
 /// Words of a slot.
 pub(super) const SLOT_WORDS: usize = 16;
@@ -108,9 +109,7 @@ impl Slot<'_> {
     pub(super) fn occupy(self, name: &str, now: UnixMillis) {
         // As in `vacate`, which another thread may have done.
         fence(Ordering::Release);
-        for (word, bytes) in (NAME..).zip(name.as_bytes().chunks(size_of::<u64>())) {
-            self.set(word, bytes.iter().rev().fold(0, |value, byte| (value << 8) | u64::from(*byte)));
-        }
+        packed::write(name, &self.0[NAME..]);
         for word in [LAST_SEEN, CREATED] {
             self.set(word, now.0.cast_unsigned());
         }
@@ -135,10 +134,7 @@ impl Slot<'_> {
     pub(super) fn read(self) -> Option<Group> {
         let state = self.0[STATE].load(Ordering::Acquire);
         let len = usize::try_from(state & LENGTH_MASK).ok()?.checked_sub(1)?;
-        let mut bytes = [0; MAX_NAME_BYTES];
-        for (bytes, word) in bytes.chunks_exact_mut(size_of::<u64>()).zip(NAME..) {
-            bytes.copy_from_slice(&self.get(word).to_le_bytes());
-        }
+        let bytes = packed::read(&self.0[NAME..]);
         let senders = self.get(SENDERS);
         #[expect(clippy::cast_possible_truncation, reason = "two halves of a word")]
         let group = Group {

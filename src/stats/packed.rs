@@ -1,0 +1,19 @@
+//! Texts in words of the block, eight bytes in each, the first byte lowest.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Writes a text into words, as far as there are any.
+pub(super) fn write(text: &str, words: &[AtomicU64]) {
+    for (word, bytes) in words.iter().zip(text.as_bytes().chunks(size_of::<u64>())) {
+        word.store(bytes.iter().rev().fold(0, |value, byte| (value << 8) | u64::from(*byte)), Ordering::Relaxed);
+    }
+}
+
+/// The bytes in some words: those of the text, and what is behind it.
+pub(super) fn read<const BYTES: usize>(words: &[AtomicU64]) -> [u8; BYTES] {
+    let mut text = [0; BYTES];
+    for (bytes, word) in text.chunks_exact_mut(size_of::<u64>()).zip(words) {
+        bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+    }
+    text
+}
