@@ -1,8 +1,11 @@
 //! Raw flags and environment variables -> a checked [`Config`], with one part for each room that has settings.
 
 mod duration;
+mod file;
 mod serve;
 pub mod simulate;
+mod users;
+pub mod web;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -13,8 +16,10 @@ use clap::{Args, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 use crate::telemetry::LogFormat;
+pub use file::FileError;
 pub use serve::ServeFlags;
 use simulate::{Simulate, SimulateError, SimulateFlags};
+pub use users::{PasswordHash, Users};
 
 /// A checked command line.
 #[derive(Clone, Debug, PartialEq)]

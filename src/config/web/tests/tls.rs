@@ -1,0 +1,183 @@
+//! `tls_server_config`.
+
+use super::*;
+
+#[test]
+fn a_certificate_and_a_key_are_given_once_each() {
+    let section = "tls_server_config:\n  ";
+    for (lines, expected) in [
+        (
+            "cert_file: a",
+            "line 1: tls_server_config: give key_file, or key with the PEM itself: the section has keys, so \
+            TLS is meant",
+        ),
+        (
+            "key_file: a",
+            "line 1: tls_server_config: give cert_file, or cert with the PEM itself: the section has keys, so \
+            TLS is meant",
+        ),
+        (
+            "min_version: TLS13",
+            "line 1: tls_server_config: give cert_file, or cert with the PEM itself: the section has \
+            keys, so TLS is meant",
+        ),
+        (
+            "cert_file: ''\n  key_file: a",
+            "line 1: tls_server_config: give cert_file, or cert with the PEM itself: the \
+            section has keys, so TLS is meant",
+        ),
+        (
+            "cert: x\n  cert_file: a\n  key_file: a",
+            "line 3: tls_server_config.cert_file: cert is given too; strike one of \
+            the two",
+        ),
+        (
+            "cert_file: a\n  key_file: a\n  key: x",
+            "line 3: tls_server_config.key_file: key is given too; strike one of \
+            the two",
+        ),
+        (
+            "cert_file: a\n  key_file: a\n  client_ca_file: a\n  client_ca: x",
+            "line 4: tls_server_config.client_ca_file: \
+            client_ca is given too; strike one of the two",
+        ),
+    ] {
+        assert_eq!(refused(&format!("{section}{lines}\n")), expected);
+    }
+}
+
+#[test]
+fn inline_pem_is_taken_and_never_shown() {
+    let text = "tls_server_config:
+  cert: |
+    -----BEGIN CERTIFICATE-----
+    public
+  key: |
+    -----BEGIN PRIVATE KEY-----
+    hidden
+";
+    let web = parse(text).unwrap();
+    let shown = format!("{web:?}");
+    assert!(!shown.contains("hidden") && shown.contains("key: Inline(..)"), "{shown}");
+    assert_eq!(web.tls.unwrap().key, Source::Inline("-----BEGIN PRIVATE KEY-----\nhidden\n".to_owned()));
+}
+
+#[test]
+fn each_policy_for_clients_is_taken_or_refused_with_words() {
+    let ca = "client_ca_file: ca.crt";
+    let policy = |name: &str| format!("client_auth_type: {name}");
+    let auth = |lines: &[&str]| parse(&tls(lines)).map(|web| web.tls.unwrap().client_auth);
+    let source = || Source::File(PathBuf::from("/etc/exporter/ca.crt"));
+    assert_eq!(auth(&[]).unwrap(), ClientAuth::None);
+    assert_eq!(auth(&[&policy("NoClientCert")]).unwrap(), ClientAuth::None);
+    assert_eq!(auth(&[&policy("''")]).unwrap(), ClientAuth::None);
+    assert_eq!(auth(&[&policy("VerifyClientCertIfGiven"), ca]).unwrap(), ClientAuth::IfGiven { ca: source() });
+    let required = ClientAuth::Required { ca: source(), allowed_sans: Vec::new() };
+    assert_eq!(auth(&[&policy("RequireAndVerifyClientCert"), ca]).unwrap(), required);
+
+    let sans = "client_allowed_sans: [a]";
+    for (lines, expected) in [
+        (
+            [&*policy("RequireAnyClientCert"), ca],
+            "line 4: tls_server_config.client_auth_type: a certificate that nobody \
+            verifies proves nothing; set client_auth_type: RequireAndVerifyClientCert",
+        ),
+        ([&policy("RequireClientCert"), ""], "line 4: tls_server_config.client_auth_type: a certificate that nobody"),
+        ([&policy("RequestClientCert"), ca], "line 4: tls_server_config.client_auth_type: a certificate that nobody"),
+        (
+            [&policy("requireandverifyclientcert"), ca],
+            "line 4: tls_server_config.client_auth_type: \
+            requireandverifyclientcert cannot be used; give one of NoClientCert, VerifyClientCertIfGiven, ",
+        ),
+        ([&policy("VerifyClientCertIfGiven"), ""], "line 4: tls_server_config.client_auth_type: without an authority"),
+        (
+            [&policy("RequireAndVerifyClientCert"), ""],
+            "line 4: tls_server_config.client_auth_type: without an authority",
+        ),
+        ([ca, ""], "line 4: tls_server_config.client_ca_file: an authority, but no certificate is asked for; set "),
+        ([&policy("NoClientCert"), ca], "line 5: tls_server_config.client_ca_file: an authority, but no certificate"),
+        ([sans, ""], "line 4: tls_server_config.client_allowed_sans: a client need not show a certificate; set "),
+        (
+            [&format!("{}\n  {ca}", policy("VerifyClientCertIfGiven")), sans],
+            "line 6: \
+            tls_server_config.client_allowed_sans: a client need not show a certificate; set ",
+        ),
+        (
+            [&format!("{}\n  {ca}", policy("RequireAndVerifyClientCert")), "client_allowed_sans: []"],
+            "line 6: \
+            tls_server_config.client_allowed_sans: an empty list would admit nobody",
+        ),
+    ] {
+        let words = auth(&lines).unwrap_err().to_string();
+        assert!(words.starts_with(expected), "{lines:?}: {words}");
+    }
+}
+
+#[test]
+fn old_versions_weak_suites_and_unknown_curves_are_refused_with_words() {
+    for (line, expected) in [
+        (
+            "min_version: TLS10",
+            "line 4: tls_server_config.min_version: TLS 1.0 and 1.1 are broken (RFC 8996) and not spoken; \
+            give TLS12 or TLS13",
+        ),
+        ("max_version: TLS11", "line 4: tls_server_config.max_version: TLS 1.0 and 1.1 are broken"),
+        (
+            "max_version: TLS1.3",
+            "line 4: tls_server_config.max_version: TLS1.3 cannot be used; give one of TLS12, TLS13",
+        ),
+        (
+            "min_version: TLS13\n  max_version: TLS12",
+            "line 5: tls_server_config.max_version: this is older than min_version",
+        ),
+        (
+            "cipher_suites: [TLS_RSA_WITH_AES_128_GCM_SHA256]",
+            "line 4: tls_server_config.cipher_suites: suites without forward \
+            secrecy or authenticated encryption",
+        ),
+        (
+            "cipher_suites:\n  - TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\n  - TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+            "line 6: \
+            tls_server_config.cipher_suites: suites without forward secrecy",
+        ),
+        (
+            "cipher_suites: [TLS_FAST]",
+            "line 4: tls_server_config.cipher_suites: TLS_FAST cannot be used; give one of TLS_ECDHE_",
+        ),
+        (
+            "cipher_suites: [TLS_AES_128_GCM_SHA256]",
+            "line 4: tls_server_config.cipher_suites: none of these is a suite of TLS 1.2",
+        ),
+        (
+            "curve_preferences: [CurveP521]",
+            "line 4: tls_server_config.curve_preferences: CurveP521 cannot be used; give one of \
+            CurveP256, CurveP384, X25519",
+        ),
+        ("prefer_server_cipher_suites: yes", "line 4: tls_server_config.prefer_server_cipher_suites: text stands here"),
+    ] {
+        let words = refused(&tls(&[line]));
+        assert!(words.starts_with(expected), "{line}: {words}");
+    }
+    let only_newest =
+        parse(&tls(&["min_version: TLS13", "cipher_suites: [TLS_AES_128_GCM_SHA256]"])).unwrap().tls.unwrap();
+    assert!(only_newest.cipher_suites.is_empty());
+}
+
+#[test]
+fn each_suite_and_curve_has_the_name_that_go_gives_it() {
+    let suites = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, \
+         TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, \
+         TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256";
+    let lines = [&*format!("cipher_suites: [{suites}]"), "curve_preferences: [CurveP384, CurveP256, X25519]"];
+    let tls = parse(&tls(&lines)).unwrap().tls.unwrap();
+    let expected = [
+        CipherSuite::EcdheEcdsaAes128Gcm,
+        CipherSuite::EcdheEcdsaAes256Gcm,
+        CipherSuite::EcdheEcdsaChaCha20Poly1305,
+        CipherSuite::EcdheRsaAes128Gcm,
+        CipherSuite::EcdheRsaAes256Gcm,
+        CipherSuite::EcdheRsaChaCha20Poly1305,
+    ];
+    assert_eq!(tls.cipher_suites, expected);
+    assert_eq!(tls.curves, [Curve::P384, Curve::P256, Curve::X25519]);
+}

@@ -1,0 +1,129 @@
+//! YAML as a tree of nodes with their lines: what the web configuration needs of it, and no more.
+//!
+//! The tree is built here, from the parser's events, so that no error quotes the file, which holds secrets.
+
+use std::collections::HashSet;
+
+use granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span, Tag};
+
+use crate::config::file::{FileError, shown};
+
+/// The format is four levels deep.
+const MOST_LEVELS: usize = 8;
+
+type Events<'a> = dyn Iterator<Item = Result<(Event<'a>, Span), ScanError>> + 'a;
+
+/// A value, and the line it begins at, from 1.
+pub(super) struct Node {
+    pub(super) line: usize,
+    pub(super) value: Value,
+}
+
+pub(super) enum Value {
+    /// Nothing, or a spelling of null.
+    Null,
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+pub(super) struct Entry {
+    /// The line of the key.
+    pub(super) line: usize,
+    pub(super) key: String,
+    pub(super) node: Node,
+}
+
+/// The one document of a text; an empty text is null.
+///
+/// # Errors
+/// When it is not YAML, or uses what the format needs none of: a second document, aliases, tags, keys that stand twice,
+/// keys that are not text.
+pub(super) fn parse(text: &str) -> Result<Node, FileError> {
+    let mut options = Options::default();
+    options.disallow_directives = true;
+    let mut parser = Parser::new_from_str_with_options(text, options);
+    let mut root = Node { line: 1, value: Value::Null };
+    let mut documents = 0;
+    loop {
+        match next(&mut parser)? {
+            (Event::StreamEnd, _) => return Ok(root),
+            (Event::StreamStart | Event::DocumentEnd, _) => {}
+            (Event::DocumentStart(..), line) => {
+                documents += 1;
+                if documents > 1 {
+                    return Err(FileError::at(line, "", "a second document begins here; the file holds one"));
+                }
+            }
+            (event, line) => root = node(event, line, &mut parser, MOST_LEVELS)?,
+        }
+    }
+}
+
+fn next<'a>(events: &mut Events<'a>) -> Result<(Event<'a>, usize), FileError> {
+    match events.next() {
+        Some(Ok((event, span))) => Ok((event, span.start.line())),
+        Some(Err(error)) => {
+            Err(FileError::at(error.marker().line(), "", format!("this is not YAML: {}", error.info())))
+        }
+        None => Ok((Event::StreamEnd, 1)),
+    }
+}
+
+fn node<'a>(event: Event<'a>, line: usize, events: &mut Events<'a>, levels: usize) -> Result<Node, FileError> {
+    let value = match event {
+        Event::Scalar(text, style, _, tag) => {
+            check_tag(tag.as_deref(), line)?;
+            let null = style == ScalarStyle::Plain && ["", "~", "null", "Null", "NULL"].contains(&&*text);
+            if null { Value::Null } else { Value::Text(text.into_owned()) }
+        }
+        Event::SequenceStart(_, _, tag) => {
+            check_tag(tag.as_deref(), line)?;
+            Value::List(list(events, deeper(levels, line)?)?)
+        }
+        Event::MappingStart(_, _, tag) => {
+            check_tag(tag.as_deref(), line)?;
+            Value::Map(map(events, deeper(levels, line)?)?)
+        }
+        _ => return Err(FileError::at(line, "", "aliases (*name) are not supported; write the value out")),
+    };
+    Ok(Node { line, value })
+}
+
+fn deeper(levels: usize, line: usize) -> Result<usize, FileError> {
+    let too_deep = || FileError::at(line, "", format!("values are nested more than {MOST_LEVELS} levels deep"));
+    levels.checked_sub(1).ok_or_else(too_deep)
+}
+
+fn check_tag(tag: Option<&Tag>, line: usize) -> Result<(), FileError> {
+    tag.map_or(Ok(()), |_| Err(FileError::at(line, "", "tags (!name) are not supported; strike it")))
+}
+
+fn list(events: &mut Events<'_>, levels: usize) -> Result<Vec<Node>, FileError> {
+    let mut nodes = Vec::new();
+    loop {
+        match next(events)? {
+            (Event::SequenceEnd, _) => return Ok(nodes),
+            (event, line) => nodes.push(node(event, line, events, levels)?),
+        }
+    }
+}
+
+fn map(events: &mut Events<'_>, levels: usize) -> Result<Vec<Entry>, FileError> {
+    let mut entries = Vec::new();
+    let mut seen = HashSet::new();
+    loop {
+        let (event, line) = next(events)?;
+        if matches!(event, Event::MappingEnd) {
+            return Ok(entries);
+        }
+        let Value::Text(key) = node(event, line, events, levels)?.value else {
+            return Err(FileError::at(line, "", "a key is text; put it in quotes if it looks like something else"));
+        };
+        if !seen.insert(key.clone()) {
+            return Err(FileError::at(line, shown(&key), "the key stands twice; strike one"));
+        }
+        let (event, at) = next(events)?;
+        entries.push(Entry { line, key, node: node(event, at, events, levels)? });
+    }
+}
