@@ -2,6 +2,9 @@
 
 mod duration;
 mod file;
+pub mod htpasswd;
+mod networks;
+mod secret;
 mod serve;
 pub mod simulate;
 mod users;
@@ -17,6 +20,8 @@ use tracing::level_filters::LevelFilter;
 
 use crate::telemetry::LogFormat;
 pub use file::FileError;
+pub use networks::{NetworkError, Networks};
+pub use secret::PathSecret;
 pub use serve::ServeFlags;
 use simulate::{Simulate, SimulateError, SimulateFlags};
 pub use users::{PasswordHash, Users};

@@ -1,0 +1,107 @@
+//! The secret that callbacks have in their path.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use super::file::{self, FileError};
+
+/// Under 16 characters it could be guessed; over 256 it is no word of a URL any more.
+const LENGTHS: RangeInclusive<usize> = 16..=LONGEST;
+const LONGEST: usize = 256;
+
+/// A word of a path that only OpenIM's webhook URL has. Its `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PathSecret(String);
+
+impl PathSecret {
+    /// Reads a file that holds the secret, and maybe an end of the line.
+    ///
+    /// # Errors
+    /// When it cannot be read, or holds something else; names the file and what may stand in it, and shows nothing of
+    /// it.
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        let text = file::read(path, LONGEST as u64 + 2);
+        text.and_then(|text| Self::parse(&text)).map_err(|error| error.in_file(path))
+    }
+
+    fn parse(text: &str) -> Result<Self, FileError> {
+        let secret = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
+        // RFC 3986's unreserved characters: the ones that no client writes in another way.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        if LENGTHS.contains(&secret.len()) && secret.bytes().all(plain) {
+            return Ok(Self(secret.to_owned()));
+        }
+        Err(FileError::whole(format!(
+            "the secret is one line of {} to {} letters, digits and - . _ ~, as openssl rand -hex 32 makes it",
+            LENGTHS.start(),
+            LENGTHS.end()
+        )))
+    }
+
+    /// The secret itself.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for PathSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PathSecret(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORD: &str = "0123456789abc-._~";
+
+    fn read(bytes: &[u8]) -> Result<PathSecret, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secret");
+        std::fs::write(&path, bytes).unwrap();
+        PathSecret::read(&path).map_err(|error| error.to_string().replace(path.to_str().unwrap(), "FILE"))
+    }
+
+    #[test]
+    fn a_secret_is_read_with_and_without_an_end_of_the_line() {
+        for end in ["", "\n", "\r\n"] {
+            assert_eq!(read(format!("{WORD}{end}").as_bytes()).unwrap().as_bytes(), WORD.as_bytes());
+            assert!(read(format!("{}{end}", "s".repeat(256)).as_bytes()).is_ok());
+        }
+        assert!(read(&[b's'; 16]).is_ok());
+    }
+
+    #[test]
+    fn what_cannot_stand_in_a_path_or_could_be_guessed_is_refused_and_not_shown() {
+        for secret in [
+            "",
+            "\n",
+            "short",
+            "fifteen-letters",
+            "slashes/are/no/secrets",
+            "percent%20percent%20",
+            "spaces are no secrets",
+            "two-lines-of-text\n\n",
+            "a-return-and-no-line\r",
+            "two-lines-of-text\nmore",
+            "é-is-no-letter-of-it",
+            "nul-is-no-letter\0",
+        ] {
+            let words = read(secret.as_bytes()).expect_err(secret);
+            assert!(words.starts_with("FILE: the secret is one line of 16 to 256 letters"), "{words}");
+            assert!(secret.trim().is_empty() || !words.contains(secret.trim()), "{words}");
+        }
+        for bytes in [&[b's'; 257][..], &[b's'; 5000], &[0xff; 20]] {
+            let words = read(bytes).unwrap_err();
+            assert!(words.starts_with("FILE:") && !words.contains("sss"), "{words}");
+        }
+    }
+
+    #[test]
+    fn the_secret_is_not_in_the_debug_output() {
+        assert_eq!(format!("{:?}", read(WORD.as_bytes()).unwrap()), "PathSecret(..)");
+    }
+}
