@@ -8,35 +8,37 @@ use super::users::Users;
 /// The largest file: a thousand users fit in a third of it.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// Reads a file; there is at least one user in it.
-///
-/// # Errors
-/// When it cannot be read or used; names the file, the line and the user, and what would do.
-pub fn read(path: &Path) -> Result<Users, FileError> {
-    file::read(path, MOST_BYTES).and_then(|text| parse(&text)).map_err(|error| error.in_file(path))
-}
+impl Users {
+    /// Reads a file of `htpasswd`; there is at least one user in it.
+    ///
+    /// # Errors
+    /// When it cannot be read or used; names the file, the line and the user, and what would do.
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        file::read(path, MOST_BYTES).and_then(|text| Self::parse(&text)).map_err(|error| error.in_file(path))
+    }
 
-/// Checks a file's text. Empty lines and those that begin with `#` are comments.
-///
-/// # Errors
-/// As [`read`].
-pub fn parse(text: &str) -> Result<Users, FileError> {
-    let mut users = Users::default();
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    for (line, entry) in (1..).zip(text.lines().map(str::trim)) {
-        if entry.is_empty() || entry.starts_with('#') {
-            continue;
+    /// Checks such a file's text. Empty lines and those that begin with `#` are comments.
+    ///
+    /// # Errors
+    /// As [`Users::read`].
+    pub fn parse(text: &str) -> Result<Self, FileError> {
+        let mut users = Self::default();
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        for (line, entry) in (1..).zip(text.lines().map(str::trim)) {
+            if entry.is_empty() || entry.starts_with('#') {
+                continue;
+            }
+            let (name, hash) = entry.split_once(':').ok_or_else(|| {
+                FileError::at(line, "", "this is not NAME:HASH; make the line with htpasswd -nBC 10 NAME")
+            })?;
+            users.add(name, hash).map_err(|problem| FileError::at(line, shown(name), problem))?;
         }
-        let (name, hash) = entry.split_once(':').ok_or_else(|| {
-            FileError::at(line, "", "this is not NAME:HASH; make the line with htpasswd -nBC 10 NAME")
-        })?;
-        users.add(name, hash).map_err(|problem| FileError::at(line, shown(name), problem))?;
+        if users.is_empty() {
+            // Whoever names a file wants a password asked for: none at all would let everybody in.
+            return Err(FileError::whole("there is no user in it; add one with htpasswd -BC 10 FILE NAME"));
+        }
+        Ok(users)
     }
-    if users.is_empty() {
-        // Whoever names a file wants a password asked for: none at all would let everybody in.
-        return Err(FileError::whole("there is no user in it; add one with htpasswd -BC 10 FILE NAME"));
-    }
-    Ok(users)
 }
 
 #[cfg(test)]
@@ -46,13 +48,13 @@ mod tests {
     const HASH: &str = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG";
 
     fn refused(text: &str) -> String {
-        parse(text).expect_err(text).to_string()
+        Users::parse(text).expect_err(text).to_string()
     }
 
     #[test]
     fn users_are_read_and_comments_are_not() {
         let text = format!("\u{feff}# OpenIM\r\n\r\nopenim:{HASH}\r\n  # more\nbob:{HASH}");
-        let users = parse(&text).unwrap();
+        let users = Users::parse(&text).unwrap();
         assert_eq!(
             users.iter().map(|(name, hash)| (name, hash.as_str())).collect::<Vec<_>>(),
             [("bob", HASH), ("openim", HASH)]
@@ -88,7 +90,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("users");
         std::fs::write(&path, "alice\n").unwrap();
-        let words = read(&path).unwrap_err().to_string();
+        let words = Users::read(&path).unwrap_err().to_string();
         assert!(words.starts_with(&format!("{}:1: this is not NAME:HASH", path.display())), "{words}");
     }
 }

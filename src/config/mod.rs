@@ -2,7 +2,7 @@
 
 mod duration;
 mod file;
-pub mod htpasswd;
+mod htpasswd;
 mod networks;
 mod secret;
 mod serve;

@@ -7,21 +7,23 @@ use std::path::Path;
 use super::file::{self, FileError};
 
 /// Under 16 characters it could be guessed; over 256 it is no word of a URL any more.
-const LENGTHS: RangeInclusive<usize> = 16..=LONGEST;
-const LONGEST: usize = 256;
+const LENGTHS: RangeInclusive<usize> = 16..=PathSecret::LONGEST;
 
 /// A word of a path that only OpenIM's webhook URL has. Its `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PathSecret(String);
 
 impl PathSecret {
+    /// The most bytes that a secret can have.
+    pub const LONGEST: usize = 256;
+
     /// Reads a file that holds the secret, and maybe an end of the line.
     ///
     /// # Errors
     /// When it cannot be read, or holds something else; names the file and what may stand in it, and shows nothing of
     /// it.
     pub fn read(path: &Path) -> Result<Self, FileError> {
-        let text = file::read(path, LONGEST as u64 + 2);
+        let text = file::read(path, Self::LONGEST as u64 + 2);
         text.and_then(|text| Self::parse(&text)).map_err(|error| error.in_file(path))
     }
 

@@ -43,6 +43,12 @@ impl Users {
         self.0.iter().map(|(name, hash)| (name.as_str(), hash))
     }
 
+    /// The hash of a user's password.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&PasswordHash> {
+        self.0.get(name)
+    }
+
     /// Adds one.
     ///
     /// # Errors

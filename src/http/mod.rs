@@ -6,6 +6,7 @@
 //! request needs a timer.
 
 mod api;
+pub mod auth;
 mod body;
 mod callback;
 mod connection;

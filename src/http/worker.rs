@@ -212,8 +212,8 @@ fn turn_away(site: &Site, mut stream: TcpStream) {
     });
 }
 
-/// Whoever writes a scrape gives way to whoever answers callbacks: on Linux, this is of the calling thread alone. Where
+/// Whoever writes a scrape or verifies a password gives way to whoever answers callbacks: on Linux, this is of the calling thread alone. Where
 /// it is not allowed, the thread goes on as it is.
-fn give_way() {
+pub(super) fn give_way() {
     let _ = rustix::process::nice(SCRAPE_NICENESS);
 }

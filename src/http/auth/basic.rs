@@ -1,0 +1,111 @@
+//! `Authorization: Basic`, RFC 7617.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// The longest header that is looked at: a name and a password of the greatest lengths fit.
+pub(super) const LONGEST_HEADER: usize = 512;
+
+/// bcrypt reads no more of a password, so that anything could follow.
+const LONGEST_PASSWORD: usize = 72;
+
+/// Who someone says to be. Has no `Debug`.
+pub(super) struct Credentials {
+    pub(super) user: String,
+    pub(super) password: Vec<u8>,
+}
+
+/// The credentials in a header's value, if there are any that could be right.
+pub(super) fn credentials(header: &[u8]) -> Option<Credentials> {
+    let (scheme, rest) = header.split_at_checked(b"Basic".len()).filter(|_| header.len() <= LONGEST_HEADER)?;
+    let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+    if !scheme.eq_ignore_ascii_case(b"Basic") || spaces == 0 {
+        return None;
+    }
+    let decoded = STANDARD.decode(rest.get(spaces..)?).ok()?;
+    let colon = memchr::memchr(b':', &decoded)?;
+    let (user, password) = (decoded.get(..colon)?, decoded.get(colon + 1..)?);
+    // A NUL, too, is where bcrypt would take two passwords for the same.
+    let controls = decoded.iter().any(u8::is_ascii_control);
+    if controls || password.len() > LONGEST_PASSWORD {
+        return None;
+    }
+    Some(Credentials { user: String::from_utf8(user.to_vec()).ok()?, password: password.to_vec() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(header: impl AsRef<[u8]>) -> Option<(String, Vec<u8>)> {
+        credentials(header.as_ref()).map(|found| (found.user, found.password))
+    }
+
+    fn encoded(text: impl AsRef<[u8]>) -> String {
+        format!("Basic {}", STANDARD.encode(text))
+    }
+
+    #[test]
+    fn a_user_and_a_password_are_read() {
+        for (header, user, password) in [
+            ("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==".to_owned(), "Aladdin", "open sesame"),
+            ("bAsIc   QWxhZGRpbjpvcGVuIHNlc2FtZQ==".to_owned(), "Aladdin", "open sesame"),
+            (encoded("a:b:c"), "a", "b:c"),
+            (encoded("a:"), "a", ""),
+            (encoded(":b"), "", "b"),
+            (encoded("日本:é"), "日本", "é"),
+            (encoded(format!("a:{}", "p".repeat(72))), "a", &*"p".repeat(72)),
+        ] {
+            assert_eq!(parse(&header), Some((user.to_owned(), password.as_bytes().to_vec())), "{header}");
+        }
+        assert_eq!(parse(encoded(b"a:\xff")), Some(("a".to_owned(), vec![0xff])));
+    }
+
+    #[test]
+    fn what_is_not_basic_or_could_not_be_right_is_none() {
+        for header in [
+            "",
+            "Basic",
+            "Basic ",
+            "BasicQTpi",
+            "Basic\tQTpi",
+            "Bearer QTpi",
+            "Basic QTpi=",
+            "Basic QTp",
+            "Basic QTpi QTpi",
+            "Basic  QTpi ",
+            "Basic A:b",
+            "Basic QTp\u{e9}",
+            &encoded("no colon"),
+            &encoded("a:b\0"),
+            &encoded("a:b\nc"),
+            &encoded("a\x7f:b"),
+            &encoded(b"\xff:b"),
+            &encoded(format!("a:{}", "p".repeat(73))),
+            &format!("Basic {}{}", " ".repeat(600), "QTpi"),
+        ] {
+            assert_eq!(parse(header), None, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn the_longest_name_and_password_fit() {
+        let header = encoded(format!("{}:{}", "n".repeat(255), "p".repeat(72)));
+        assert!(header.len() <= LONGEST_HEADER && parse(header).is_some());
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic() {
+        use rand::{Rng as _, RngCore as _};
+        use rand_pcg::rand_core::SeedableRng as _;
+        let mut random = rand_pcg::Pcg64::seed_from_u64(6);
+        let mut found = 0;
+        for _ in 0..100_000 {
+            let mut bytes = vec![0; random.random_range(0..100)];
+            random.fill_bytes(&mut bytes);
+            let _ = parse(&bytes);
+            found += usize::from(parse(encoded(&bytes)).is_some());
+        }
+        assert!(found > 0, "none was credentials: the loop tries nothing");
+    }
+}

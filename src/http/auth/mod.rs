@@ -1,0 +1,9 @@
+//! Who may ask: passwords, and the secret of the callbacks' path.
+
+mod basic;
+mod passwords;
+mod secret;
+mod verdicts;
+
+pub use passwords::{Passwords, Verdict};
+pub use secret::strip;

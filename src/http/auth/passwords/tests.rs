@@ -1,0 +1,170 @@
+use std::future::Future as _;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::*;
+
+/// Users with passwords of a cost.
+fn passwords(users: &[(&str, &str, u32)]) -> Passwords {
+    let line =
+        |(name, password, cost): &(&str, &str, u32)| format!("{name}:{}\n", bcrypt::hash(password, *cost).unwrap());
+    let file: String = users.iter().map(line).collect();
+    Passwords::start(&Users::parse(&file).unwrap()).unwrap()
+}
+
+fn basic(user: &str, password: impl AsRef<[u8]>) -> HeaderValue {
+    let text = [user.as_bytes(), b":", password.as_ref()].concat();
+    HeaderValue::try_from(format!("Basic {}", STANDARD.encode(text))).unwrap()
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+/// The verdict if it is there at once.
+fn at_once(passwords: &Passwords, header: &HeaderValue) -> Poll<Verdict> {
+    pin!(passwords.check(header)).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn a_user_s_own_password_is_right_and_nothing_else_is() {
+    let passwords = passwords(&[("alice", "open sesame", 4), ("bob", "other", 5)]);
+    for (user, password, expected) in [
+        ("alice", "open sesame", Verdict::Right),
+        ("bob", "other", Verdict::Right),
+        ("alice", "other", Verdict::Wrong),
+        ("alice", "open sesam", Verdict::Wrong),
+        ("alice", "open sesame ", Verdict::Wrong),
+        ("alice", "open sesame\0", Verdict::Wrong),
+        ("alice", "", Verdict::Wrong),
+        ("Alice", "open sesame", Verdict::Wrong),
+        ("", "", Verdict::Wrong),
+        ("mallory", "open sesame", Verdict::Wrong),
+    ] {
+        // Found out, and then remembered.
+        for _ in 0..2 {
+            assert_eq!(block_on(passwords.check(&basic(user, password))), expected, "{user}:{password:?}");
+        }
+    }
+}
+
+#[test]
+fn what_bcrypt_would_cut_off_does_not_count() {
+    let longest = "p".repeat(72);
+    let passwords = passwords(&[("alice", &longest, 4)]);
+    assert_eq!(block_on(passwords.check(&basic("alice", &longest))), Verdict::Right);
+    assert_eq!(block_on(passwords.check(&basic("alice", format!("{longest}p")))), Verdict::Wrong);
+}
+
+#[test]
+fn hashes_of_other_programs_are_understood() {
+    // Made by libxcrypt, which Apache's htpasswd shares its code with, and by jBCrypt.
+    for (hash, password, expected) in [
+        ("$2y$04$abcdefghijklmnopqrstuu/LVz6MZlItEy42I2juLihZ66HnQx/cy", "open sesame", Verdict::Right),
+        ("$2y$04$abcdefghijklmnopqrstuu/LVz6MZlItEy42I2juLihZ66HnQx/cy", "open sesam", Verdict::Wrong),
+        ("$2b$05$abcdefghijklmnopqrstuupx2xBUC4954936wVIjyyPHmUBFu0wCW", "open sesame", Verdict::Right),
+        ("$2a$06$DCq7YPn5Rq63x1Lad4cll.TV4S6ytwfsfvkgY8jIucDrjc8deX1s.", "", Verdict::Right),
+    ] {
+        let passwords = Passwords::start(&Users::parse(&format!("alice:{hash}")).unwrap()).unwrap();
+        assert_eq!(block_on(passwords.check(&basic("alice", password))), expected, "{hash}");
+    }
+}
+
+#[test]
+fn what_is_known_costs_no_hash_no_allocation_and_no_waiting() {
+    let passwords = passwords(&[("alice", "open sesame", 4)]);
+    let (right, wrong) = (basic("alice", "open sesame"), basic("alice", "guess"));
+    assert_eq!(at_once(&passwords, &right), Poll::Pending);
+    assert_eq!(block_on(passwords.check(&right)), Verdict::Right);
+    assert_eq!(block_on(passwords.check(&wrong)), Verdict::Wrong);
+    assert!(passwords.verifications() <= 2, "an abandoned request costs at most its own hash");
+    let verified = passwords.verifications();
+    for (header, expected) in [(&right, Verdict::Right), (&wrong, Verdict::Wrong)] {
+        let made = allocation_counter::measure(|| assert_eq!(at_once(&passwords, header), Poll::Ready(expected)));
+        assert_eq!(made.count_total, 0);
+    }
+    assert_eq!(passwords.verifications(), verified);
+}
+
+#[test]
+fn headers_that_are_no_credentials_cost_no_hash() {
+    let passwords = passwords(&[("alice", "open sesame", 4)]);
+    let long = format!("Basic {}", "QTpi".repeat(200));
+    for header in ["", "Basic", "Basic QTpi=", "Bearer abc", &long] {
+        let header = HeaderValue::try_from(header).unwrap();
+        assert_eq!(at_once(&passwords, &header), Poll::Ready(Verdict::Wrong), "{header:?}");
+    }
+    assert_eq!(passwords.verifications(), 0);
+}
+
+#[test]
+fn the_same_credentials_at_the_same_time_are_verified_once() {
+    let passwords = Arc::new(passwords(&[("alice", "open sesame", 8)]));
+    let checks = async {
+        let header = basic("alice", "open sesame");
+        let check = |_| {
+            let (passwords, header) = (Arc::clone(&passwords), header.clone());
+            tokio::spawn(async move { passwords.check(&header).await })
+        };
+        let checks: Vec<_> = (0..50).map(check).collect();
+        for check in checks {
+            assert_eq!(check.await.unwrap(), Verdict::Right);
+        }
+    };
+    block_on(checks);
+    assert_eq!(passwords.verifications(), 1);
+}
+
+#[test]
+fn who_comes_when_too_many_wait_is_turned_away_and_the_known_are_not() {
+    let passwords = passwords(&[("alice", "open sesame", 9)]);
+    let right = basic("alice", "open sesame");
+    assert_eq!(block_on(passwords.check(&right)), Verdict::Right);
+    // Many more than can wait, all asked before the first is answered: they are not polled again.
+    let headers: Vec<_> = (0..3 * MOST_WAITING).map(|guess| basic("alice", guess.to_string())).collect();
+    let mut checks: Vec<_> = headers.iter().map(|header| Box::pin(passwords.check(header))).collect();
+    let mut context = Context::from_waker(Waker::noop());
+    let polls: Vec<_> = checks.iter_mut().map(|check| check.as_mut().poll(&mut context)).collect();
+    let busy = polls.iter().filter(|poll| **poll == Poll::Ready(Verdict::Busy)).count();
+    assert!(busy > 0 && busy <= 2 * MOST_WAITING, "{busy} of {} were turned away", polls.len());
+    assert_eq!(at_once(&passwords, &right), Poll::Ready(Verdict::Right));
+    // Those that waited get their answers; and who gave up costs no more than the one at work.
+    drop(checks.split_off(1));
+    assert_eq!(block_on(checks.remove(0)), Verdict::Wrong);
+    let last = || block_on(passwords.check(&basic("alice", "last")));
+    // The thread passes over the others one by one; until it has, the place may be taken.
+    let verdict = std::iter::repeat_with(last).find(|verdict| *verdict != Verdict::Busy);
+    assert_eq!(verdict, Some(Verdict::Wrong));
+    assert!(passwords.verifications() < MOST_WAITING as u64 / 2, "{} hashes", passwords.verifications());
+}
+
+#[test]
+fn wrong_credentials_take_the_same_work_for_every_name() {
+    for highest in 4..=15 {
+        let work = |costs: Range<u32>| costs.map(|cost| 1_u64 << cost).sum::<u64>();
+        let unknown = work(missing_work(None, highest));
+        assert_eq!(unknown, 1 << highest);
+        for cost in 4..=highest {
+            assert_eq!((1 << cost) + work(missing_work(Some(cost), highest)), unknown, "{cost} of {highest}");
+        }
+    }
+    let passwords = passwords(&[("alice", "open sesame", 4), ("bob", "other", 7)]);
+    for (number, user) in (1..).zip(["nobody", "alice", "bob", "", "Alice"]) {
+        assert_eq!(block_on(passwords.check(&basic(user, "guess"))), Verdict::Wrong);
+        assert_eq!(passwords.work.rounds.load(Relaxed), number << 7, "{user:?}");
+    }
+}
+
+#[test]
+fn the_thread_ends_with_the_passwords() {
+    let passwords = passwords(&[("alice", "open sesame", 4)]);
+    let work = Arc::downgrade(&passwords.work);
+    drop(passwords);
+    // The thread holds the other half of it until it ends: this waits as long as that takes.
+    while work.strong_count() > 0 {
+        thread::yield_now();
+    }
+}

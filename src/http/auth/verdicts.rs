@@ -1,0 +1,133 @@
+//! What is known of credentials that were verified before.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
+use ring::error::Unspecified;
+use ring::hmac;
+use ring::rand::SystemRandom;
+use subtle::ConstantTimeEq as _;
+
+/// The most credentials that are remembered as right: at least one spelling of each user's.
+const MOST_RIGHT: usize = 1024;
+
+/// The most that are remembered as wrong. They have a bound of their own, so that no flood of them drives out the right.
+const MOST_WRONG: usize = 1024;
+
+/// A keyed digest of a header's value: its secrets cannot be told from it, and whoever does not know the key cannot make
+/// two that are the same.
+#[derive(Clone, Copy, Eq)]
+pub(super) struct Fingerprint([u8; 32]);
+
+impl PartialEq for Fingerprint {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Hash for Fingerprint {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // A digest's bits are as good as random: eight bytes tell apart what a table holds.
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        state.write_u64(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
+    }
+}
+
+/// Makes fingerprints with a key of this process alone.
+pub(super) struct Fingerprints(hmac::Key);
+
+impl Fingerprints {
+    /// # Errors
+    /// When the system has no random numbers.
+    pub(super) fn new() -> Result<Self, Unspecified> {
+        hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).map(Self)
+    }
+
+    pub(super) fn of(&self, header: &[u8]) -> Option<Fingerprint> {
+        hmac::sign(&self.0, header).as_ref().try_into().ok().map(Fingerprint)
+    }
+}
+
+type Known = HashMap<Fingerprint, bool, RandomState>;
+
+/// Whether credentials are right, as far as it is known. Readers share no lock and no counter.
+#[derive(Clone, Default)]
+pub(super) struct Verdicts(Arc<ArcSwap<Known>>);
+
+impl Verdicts {
+    pub(super) fn get(&self, fingerprint: &Fingerprint) -> Option<bool> {
+        self.0.load().get(fingerprint).copied()
+    }
+}
+
+/// Adds verdicts; there is one of it.
+pub(super) struct Memory {
+    verdicts: Verdicts,
+    right: VecDeque<Fingerprint>,
+    wrong: VecDeque<Fingerprint>,
+}
+
+impl Memory {
+    pub(super) fn new(verdicts: Verdicts) -> Self {
+        Self { verdicts, right: VecDeque::new(), wrong: VecDeque::new() }
+    }
+
+    pub(super) fn get(&self, fingerprint: &Fingerprint) -> Option<bool> {
+        self.verdicts.get(fingerprint)
+    }
+
+    /// Remembers a verdict of which nothing was known, and forgets the oldest of its kind if there are too many. Copies
+    /// what is known, which takes far less time than the verdict did.
+    pub(super) fn add(&mut self, fingerprint: Fingerprint, is_right: bool) {
+        let (order, most) = if is_right { (&mut self.right, MOST_RIGHT) } else { (&mut self.wrong, MOST_WRONG) };
+        let mut known = Known::clone(&self.verdicts.0.load());
+        if order.len() >= most
+            && let Some(oldest) = order.pop_front()
+        {
+            known.remove(&oldest);
+        }
+        order.push_back(fingerprint);
+        known.insert(fingerprint, is_right);
+        self.verdicts.0.store(Arc::new(known));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_is_of_one_header_and_one_process() {
+        let (one, other) = (Fingerprints::new().unwrap(), Fingerprints::new().unwrap());
+        assert!(one.of(b"Basic QTpi") == one.of(b"Basic QTpi"));
+        assert!(one.of(b"Basic QTpi") != one.of(b"Basic QTpj"));
+        assert!(one.of(b"Basic QTpi") != other.of(b"Basic QTpi"));
+    }
+
+    #[test]
+    fn a_flood_of_wrong_credentials_does_not_drive_out_the_right_ones() {
+        let fingerprints = Fingerprints::new().unwrap();
+        let of = |number: usize| fingerprints.of(&number.to_ne_bytes()).unwrap();
+        let verdicts = Verdicts::default();
+        let mut memory = Memory::new(verdicts.clone());
+        memory.add(of(0), true);
+        (1..=5 * MOST_WRONG).for_each(|number| memory.add(of(number), false));
+        assert_eq!(verdicts.get(&of(0)), Some(true));
+        assert_eq!(verdicts.get(&of(5 * MOST_WRONG)), Some(false));
+        assert_eq!(verdicts.get(&of(4 * MOST_WRONG + 1)), Some(false), "the oldest of those that are kept");
+        assert_eq!(verdicts.get(&of(4 * MOST_WRONG)), None);
+        assert_eq!(verdicts.0.load().len(), MOST_WRONG + 1);
+    }
+
+    #[test]
+    fn there_is_an_end_to_the_right_ones_too() {
+        let fingerprints = Fingerprints::new().unwrap();
+        let mut memory = Memory::new(Verdicts::default());
+        (0..=MOST_RIGHT).for_each(|number| memory.add(fingerprints.of(&number.to_ne_bytes()).unwrap(), true));
+        assert_eq!(memory.verdicts.0.load().len(), MOST_RIGHT);
+        assert_eq!(memory.get(&fingerprints.of(&0_usize.to_ne_bytes()).unwrap()), None);
+    }
+}
