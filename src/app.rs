@@ -1,5 +1,7 @@
 //! The composition root: puts the rooms together, runs them, and takes them down in order.
 
+mod settings;
+
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,10 +18,11 @@ use crate::config::simulate::Simulate;
 use crate::config::{self, Command, Config, Rejected};
 use crate::domain::{Clock, SystemClock};
 use crate::exposition::catalog;
-use crate::http::{Limits, Listener, Outcome, Site, Stage, Worker, listen};
+use crate::http::{Access, AccessError, Limits, Listener, Outcome, Role, Site, Stage, Worker, listen};
 use crate::stats::{Capacities, Stats};
 use crate::telemetry::{Telemetry, init_log};
 use crate::{simulate, wire};
+use settings::Reloader;
 
 /// Time between two ticks of the periodic work.
 const TICK: Duration = Duration::from_secs(1);
@@ -48,6 +51,8 @@ enum Error {
     Passed(io::Error),
     #[error("the state in --storage.path cannot be written to disk: {0}; it is whole as long as the machine stays on")]
     Close(io::Error),
+    #[error("{0}")]
+    Access(#[from] AccessError),
     #[error("the metrics cannot be registered: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("a serving thread panicked")]
@@ -61,7 +66,7 @@ enum Error {
 pub fn run(command: Result<Command, Rejected>) -> ExitCode {
     match command {
         Ok(Command::Serve(config)) => serve(&config),
-        Ok(Command::CheckConfig(config)) => print(&format!("the configuration is valid\n{}", config.describe())),
+        Ok(Command::CheckConfig(config)) => check(&config),
         Ok(Command::Simulate(options)) => simulate(&options),
         Err(Rejected::Value(error)) => complain(&error, USAGE),
         // Prints help and the version too, to where each belongs.
@@ -69,6 +74,14 @@ pub fn run(command: Result<Command, Rejected>) -> ExitCode {
             let _ = error.print();
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE))
         }
+    }
+}
+
+/// Says whether the settings can be used, those in files too.
+fn check(config: &Config) -> ExitCode {
+    match Access::read(&config.http.access) {
+        Ok(_) => print(&format!("the configuration is valid\n{}", config.describe())),
+        Err(error) => complain(&error, USAGE),
     }
 }
 
@@ -117,14 +130,16 @@ fn serve_until_told(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), E
     // Before anything can be under way: from then on, a signal must not end the process just like that.
     let mut told = Told::to_end()?;
     // Before the state is touched: a port that is taken is no matter of the state. Who connects waits for a moment.
-    let listeners = if config.systemd_socket { passed_on()? } else { listen(&config.listen)? };
-    raise_open_files(telemetry);
+    let access = Access::read(&config.http.access)?;
+    let listeners = listeners(config)?;
+    let limits = limits(&config.http);
+    raise_open_files(telemetry, limits.connections);
     let stats = Arc::new(open_state(config, clock.as_ref(), telemetry)?);
 
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let parts = (Arc::clone(&stats), Arc::clone(telemetry), Arc::clone(&clock));
-    let limits = Limits::default();
-    let site = Arc::new(Site::new(parts.0, parts.1, parts.2, config.http.clone(), limits, threads));
+    let site = Arc::new(Site::new(parts, config.http.clone(), access, limits, threads));
+    let reloader = Reloader::watch(&site)?;
     let (stage, stages) = watch::channel(Stage::Serve);
     let addresses = listeners.iter().map(Listener::address).collect::<io::Result<Vec<_>>>();
     let made = addresses.and_then(|addresses| Ok((addresses, Worker::all(&site, listeners, &stages)?)));
@@ -133,7 +148,7 @@ fn serve_until_told(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), E
     let workers = spawn(workers)?;
 
     let one_ended = || workers.iter().any(JoinHandle::is_finished);
-    let signal = told.wait(&site, || stats.tick(clock.now()), one_ended)?;
+    let signal = told.wait(&site, &reloader, || stats.tick(clock.now()), one_ended)?;
 
     telemetry.draining(signal);
     site.drain();
@@ -178,12 +193,30 @@ fn open_state(config: &Config, clock: &dyn Clock, telemetry: &Telemetry) -> Resu
     Ok(stats)
 }
 
+/// Where the configuration says to listen.
+fn listeners(config: &Config) -> Result<Vec<Listener>, Error> {
+    let role = if config.telemetry_listen.is_empty() { Role::All } else { Role::Callbacks };
+    let mut listeners = if config.systemd_socket { passed_on(role)? } else { listen(&config.listen, role)? };
+    listeners.extend(listen(&config.telemetry_listen, Role::Telemetry)?);
+    Ok(listeners)
+}
+
+fn limits(config: &config::Http) -> Limits {
+    Limits {
+        connections: config.max_connections,
+        connections_per_address: config.max_connections_per_address,
+        requests: config.max_connections,
+        buffered_bytes: config.max_buffered_bytes,
+        ..Limits::default()
+    }
+}
+
 /// The sockets that systemd, or whoever started the process in its way, has passed on.
 /// <https://www.freedesktop.org/software/systemd/man/latest/sd_listen_fds.html>
-fn passed_on() -> Result<Vec<Listener>, Error> {
+fn passed_on(role: Role) -> Result<Vec<Listener>, Error> {
     let mut passed = ListenFd::from_env();
     let sockets = (0..passed.len()).filter_map(|number| passed.take_tcp_listener(number).transpose());
-    let listeners = sockets.map(|socket| Listener::passed_on(socket?)).collect::<io::Result<Vec<_>>>();
+    let listeners = sockets.map(|socket| Listener::passed_on(socket?, role)).collect::<io::Result<Vec<_>>>();
     let listeners = listeners.map_err(Error::Passed)?;
     if listeners.is_empty() { Err(Error::NonePassed) } else { Ok(listeners) }
 }
@@ -208,9 +241,9 @@ const fn capacities(config: &config::Stats) -> Capacities {
 }
 
 /// Every connection is an open file, and a service often starts with a limit of 1,024.
-fn raise_open_files(telemetry: &Telemetry) {
+fn raise_open_files(telemetry: &Telemetry, connections: usize) {
     match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(most) => telemetry.open_files_are(most, Limits::default().connections),
+        Ok(most) => telemetry.open_files_are(most, connections),
         Err(error) => telemetry.open_files_stay(&error),
     }
 }
@@ -232,6 +265,8 @@ struct Told {
     runtime: Runtime,
     terminate: Signal,
     interrupt: Signal,
+    /// Asks for the settings to be read again.
+    hang_up: Signal,
     /// A limit of a file's size would end the process without a word; caught, it is an error like that of a full disk.
     _file_size: Signal,
 }
@@ -242,20 +277,29 @@ impl Told {
         let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let entered = runtime.enter();
         let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let hang_up = signal(SignalKind::hangup())?;
         let file_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         drop(entered);
-        Ok(Self { runtime, terminate, interrupt, _file_size: file_size })
+        Ok(Self { runtime, terminate, interrupt, hang_up, _file_size: file_size })
     }
 
-    /// Sweeps and ticks until a signal asks for the end, and returns its name.
-    fn wait(&mut self, site: &Site, tick: impl Fn(), one_ended: impl Fn() -> bool) -> Result<&'static str, Error> {
-        let Self { runtime, terminate, interrupt, .. } = self;
+    /// Sweeps and ticks until a signal or a request asks for the end, and returns its name.
+    fn wait(
+        &mut self,
+        site: &Site,
+        reloader: &Reloader,
+        tick: impl Fn(),
+        one_ended: impl Fn() -> bool,
+    ) -> Result<&'static str, Error> {
+        let Self { runtime, terminate, interrupt, hang_up, .. } = self;
         runtime.block_on(async {
             let (mut sweeps, mut ticks) = (tokio::time::interval(SWEEP), tokio::time::interval(TICK));
             loop {
                 tokio::select! {
                     _ = terminate.recv() => return Ok("SIGTERM"),
                     _ = interrupt.recv() => return Ok("SIGINT"),
+                    () = site.asked_to_quit() => return Ok("/-/quit"),
+                    _ = hang_up.recv() => reloader.ask(),
                     _ = sweeps.tick() => site.sweep(),
                     _ = ticks.tick() => tick(),
                 }

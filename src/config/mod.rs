@@ -42,6 +42,8 @@ pub enum Command {
 pub struct Config {
     /// Addresses to listen at; at least one.
     pub listen: Vec<SocketAddr>,
+    /// Addresses for all but callbacks; none if those of `listen` serve all.
+    pub telemetry_listen: Vec<SocketAddr>,
     /// Whether to listen at the sockets that systemd passes instead.
     pub systemd_socket: bool,
     /// What `http` needs to know.
@@ -63,6 +65,29 @@ pub struct Http {
     pub max_scrapes: usize,
     /// Largest body of a callback.
     pub max_body_bytes: usize,
+    /// Open connections, in all.
+    pub max_connections: usize,
+    /// Of them, from one address.
+    pub max_connections_per_address: usize,
+    /// Memory for bodies that are being received.
+    pub max_buffered_bytes: usize,
+    /// Whether a request may have the settings read again, or end the process.
+    pub lifecycle: bool,
+    /// Who may do what.
+    pub access: Access,
+}
+
+/// Who may do what: the files that say so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// TLS, headers, and the passwords for metrics.
+    pub web_config: Option<PathBuf>,
+    /// The secret in the path of callbacks.
+    pub callback_secret: Option<PathBuf>,
+    /// The passwords for callbacks.
+    pub callback_users: Option<PathBuf>,
+    /// Where callbacks are taken from; `None` takes them from everywhere.
+    pub callback_networks: Option<Networks>,
 }
 
 /// How large the statistics may become.

@@ -22,6 +22,17 @@ pub struct NetworkError {
     problem: String,
 }
 
+impl std::fmt::Display for Networks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut separator = "";
+        for network in &self.0 {
+            write!(f, "{separator}{network}")?;
+            separator = ",";
+        }
+        Ok(())
+    }
+}
+
 impl Networks {
     /// Reads a list with commas. An address by itself is a network of one.
     ///

@@ -1,5 +1,6 @@
 //! The exporter's flags.
 
+mod access;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::{Config, Error, Http, Log, Stats, duration};
 use crate::telemetry::LogFormat;
+use access::AccessFlags;
 
 /// The most groups that a table can hold: their slots are numbered in 32 bits, and each takes about 200 bytes.
 const MOST_GROUPS: usize = 100_000_000;
@@ -23,14 +25,16 @@ const MOST_GROUPS: usize = 100_000_000;
 /// The most pairs of a group and a sender: their table is twice to four times as large, of 16 bytes each.
 const MOST_PAIRS: usize = 1_000_000_000;
 
-/// The largest limit of a callback's body: it is held in memory whole.
-const MOST_BODY_BYTES: u64 = 1 << 30;
+/// The largest number of bytes that a flag may give: a callback's body is held in memory whole.
+const MOST_BYTES: u64 = 1 << 30;
 
 /// The longest time for which a repeated message is known.
 const LONGEST_DEDUP: Duration = Duration::from_secs(24 * 3600);
 
 /// The largest limit of scrapes at once.
 const MOST_SCRAPES: usize = 10_000;
+
+const LISTEN: &str = "web.listen-address";
 
 /// The flags of `serve`.
 #[derive(Clone, Debug, Args)]
@@ -129,6 +133,9 @@ pub struct ServeFlags {
     )]
     max_pairs: NonZeroUsize,
 
+    #[command(flatten)]
+    access: AccessFlags,
+
     /// Least important messages that are logged
     #[arg(long = "log.level", value_name = "LEVEL", env = "OPENIM_EXPORTER_LOG_LEVEL", default_value = "info")]
     log_level: Level,
@@ -159,18 +166,27 @@ enum Format {
 impl ServeFlags {
     /// Checks every flag.
     pub(super) fn check(self) -> Result<Config, Error> {
-        let listen = self.listen.iter().map(|address| addresses(address)).collect::<Result<Vec<_>, _>>()?.concat();
+        let listen =
+            self.listen.iter().map(|address| addresses(LISTEN, address)).collect::<Result<Vec<_>, _>>()?.concat();
         check_path(&self.telemetry_path)?;
         check_groups(self.max_tracked, self.max_exported)?;
         check_pairs(self.max_pairs)?;
         check_scrapes(self.max_requests)?;
+        self.access.check_connections()?;
+        let max_body_bytes = bytes("callback.max-body-bytes", &self.max_body_bytes)?;
         Ok(Config {
             listen,
+            telemetry_listen: self.access.telemetry_listen()?,
             systemd_socket: self.systemd_socket,
             http: Http {
                 telemetry_path: self.telemetry_path,
                 max_scrapes: self.max_requests,
-                max_body_bytes: bytes(&self.max_body_bytes)?,
+                max_body_bytes,
+                max_connections: self.access.max_connections,
+                max_connections_per_address: self.access.max_connections_per_address,
+                max_buffered_bytes: self.access.buffered_bytes(max_body_bytes)?,
+                lifecycle: self.access.lifecycle,
+                access: self.access.access()?,
             },
             storage: Some(PathBuf::from(self.storage_path)).filter(|path| !path.as_os_str().is_empty()),
             stats: Stats {
@@ -206,9 +222,25 @@ impl Config {
         };
         self.listen.iter().for_each(|address| line("web.listen-address", address));
         line("web.systemd-socket", &self.systemd_socket);
+        self.telemetry_listen.iter().for_each(|address| line("web.telemetry-address", address));
         line("web.telemetry-path", &self.http.telemetry_path);
         line("web.max-requests", &self.http.max_scrapes);
+        line("web.max-connections", &self.http.max_connections);
+        line("web.max-connections-per-address", &self.http.max_connections_per_address);
+        line("web.enable-lifecycle", &self.http.lifecycle);
+        let access = &self.http.access;
+        let files = [
+            ("web.config.file", &access.web_config),
+            ("callback.secret-file", &access.callback_secret),
+            ("callback.basic-auth-file", &access.callback_users),
+        ];
+        for (flag, file) in files {
+            line(flag, &file.as_ref().map_or("(none)".into(), |file| file.to_string_lossy()));
+        }
+        let networks = access.callback_networks.as_ref().map_or("(all)".to_owned(), ToString::to_string);
+        line("callback.allowed-networks", &networks);
         line("callback.max-body-bytes", &self.http.max_body_bytes);
+        line("callback.max-buffered-bytes", &self.http.max_buffered_bytes);
         match &self.storage {
             Some(path) => line("storage.path", &path.display()),
             None => line("storage.path", &"(in memory)"),
@@ -228,15 +260,14 @@ fn refused(flag: &'static str, given: &str, problem: impl Into<String>) -> Error
 }
 
 /// The addresses that a host and port stand for. A name may stand for several.
-fn addresses(given: &str) -> Result<Vec<SocketAddr>, Error> {
-    const FLAG: &str = "web.listen-address";
+fn addresses(flag: &'static str, given: &str) -> Result<Vec<SocketAddr>, Error> {
     let whole = if given.starts_with(':') { format!("0.0.0.0{given}") } else { given.to_owned() };
     let found: Vec<_> = whole
         .to_socket_addrs()
-        .map_err(|error| refused(FLAG, given, format!("{error}; give host:port, as in 127.0.0.1:10006")))?
+        .map_err(|error| refused(flag, given, format!("{error}; give host:port, as in 127.0.0.1:10006")))?
         .collect();
     if found.is_empty() {
-        return Err(refused(FLAG, given, "the name has no address; give host:port, as in 127.0.0.1:10006"));
+        return Err(refused(flag, given, "the name has no address; give host:port, as in 127.0.0.1:10006"));
     }
     Ok(found)
 }
@@ -297,7 +328,7 @@ fn check_pairs(max_pairs: NonZeroUsize) -> Result<(), Error> {
 }
 
 /// A number of bytes, with or without a unit.
-fn bytes(given: &str) -> Result<usize, Error> {
+fn bytes(flag: &'static str, given: &str) -> Result<usize, Error> {
     let problem = "give a number of bytes from 1 to 1GiB, as in 1048576, 64KiB or 1MiB";
     let digits = given.trim_end_matches(|character: char| !character.is_ascii_digit());
     let unit = match given.get(digits.len()..) {
@@ -309,7 +340,7 @@ fn bytes(given: &str) -> Result<usize, Error> {
     };
     let bytes = digits.parse().ok().and_then(|number: u64| number.checked_mul(unit));
     bytes
-        .filter(|bytes| (1..=MOST_BODY_BYTES).contains(bytes))
+        .filter(|bytes| (1..=MOST_BYTES).contains(bytes))
         .and_then(|bytes| usize::try_from(bytes).ok())
-        .ok_or_else(|| refused("callback.max-body-bytes", given, problem))
+        .ok_or_else(|| refused(flag, given, problem))
 }

@@ -123,6 +123,10 @@ catalog! {
     REJECTED = Counter "openim_exporter_callbacks_rejected_total" "" ["reason"];
     /// Callbacks that were taken, of all commands.
     CALLBACKS = Counter "openim_exporter_callbacks_total" "" ["command"];
+    /// Whether the files of the settings could be used when they were last read: 1 or 0.
+    LAST_RELOAD_SUCCESSFUL = Gauge "openim_exporter_config_last_reload_successful" "" [];
+    /// How often the files of the settings were read again and could not be used.
+    RELOAD_FAILURES = Counter "openim_exporter_config_reload_failures_total" "" [];
     /// Open connections.
     CONNECTIONS = Gauge "openim_exporter_connections" "" [];
     /// When the last callback was taken, in seconds since the epoch; 0 before the first.
@@ -131,6 +135,10 @@ catalog! {
     SCRAPE_DURATION = Histogram "openim_exporter_scrape_duration_seconds" "seconds" [];
     /// Series in the scrape before this one.
     SCRAPE_SERIES = Gauge "openim_exporter_scrape_series" "" [];
+    /// When the TLS certificate expires, in seconds since the epoch; 0 without TLS.
+    CERTIFICATE_EXPIRY = Gauge "openim_exporter_tls_certificate_expiry_timestamp_seconds" "seconds" [];
+    /// TLS handshakes that failed.
+    HANDSHAKE_FAILURES = Counter "openim_exporter_tls_handshake_failures_total" "" [];
 }
 
 /// What `telemetry` is to call its metrics.
@@ -140,6 +148,10 @@ pub const fn describe(own: Own) -> Description {
         Own::Callbacks => CALLBACKS,
         Own::Rejected => REJECTED,
         Own::AcceptFailures => ACCEPT_FAILURES,
+        Own::HandshakeFailures => HANDSHAKE_FAILURES,
+        Own::CertificateExpiry => CERTIFICATE_EXPIRY,
+        Own::LastReloadSuccessful => LAST_RELOAD_SUCCESSFUL,
+        Own::ReloadFailures => RELOAD_FAILURES,
         Own::Duration => CALLBACK_DURATION,
         Own::InFlight => CALLBACKS_IN_FLIGHT,
         Own::Connections => CONNECTIONS,

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame, Incoming};
 use hyper::header::{self, HeaderMap};
 
+use super::budget::Share;
 use super::progress::Progress;
 
 /// What is read and dropped of a body that nobody wants, in multiples of the limit. One that goes on after that is cut
@@ -19,6 +20,8 @@ const DROPPED_BEYOND: usize = 4;
 pub(super) enum BodyError {
     /// It is over the limit.
     TooLarge,
+    /// The bodies that are being received have all the memory that there is for them.
+    NoMemory,
     /// It did not arrive in time.
     Overdue,
     /// It ended early, or is wrongly framed.
@@ -96,8 +99,14 @@ fn announced(incoming: &Incoming) -> usize {
     usize::try_from(incoming.size_hint().lower()).unwrap_or(usize::MAX)
 }
 
-/// Reads a whole body. One that comes in a single piece, as a callback's nearly always does, is not copied.
-pub(super) async fn read(mut body: RequestBody, limit: usize, progress: &Progress) -> Result<Bytes, BodyError> {
+/// Reads a whole body into a share of the memory for bodies. One that comes in a single piece, as a callback's nearly
+/// always does, is not copied, and takes none.
+pub(super) async fn read(
+    mut body: RequestBody,
+    limit: usize,
+    share: &mut Share,
+    progress: &Progress,
+) -> Result<Bytes, BodyError> {
     let announced = announced(&body.incoming);
     if announced > limit {
         body.drop_rest(limit, progress).await;
@@ -107,12 +116,20 @@ pub(super) async fn read(mut body: RequestBody, limit: usize, progress: &Progres
     if body.incoming.is_end_stream() && first.len() <= limit {
         return Ok(first);
     }
-    let mut whole = BytesMut::with_capacity(announced.max(first.len()));
+    let mut whole = BytesMut::new();
     let mut piece = Some(first);
     while let Some(bytes) = piece {
-        if whole.len() + bytes.len() > limit {
+        let len = whole.len() + bytes.len();
+        // What is announced and never comes takes nothing. A buffer that grows may be twice as large as what is in it.
+        let refused = if len > limit {
+            Some(BodyError::TooLarge)
+        } else {
+            (!share.grow_to(2 * len)).then_some(BodyError::NoMemory)
+        };
+        if let Some(error) = refused {
+            drop(whole);
             body.drop_rest(limit, progress).await;
-            return Err(BodyError::TooLarge);
+            return Err(error);
         }
         whole.extend_from_slice(&bytes);
         piece = body.next(progress).await?;

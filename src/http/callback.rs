@@ -67,7 +67,9 @@ async fn taken(
     headers: &HeaderMap,
     body: RequestBody,
 ) -> Result<(), Refused> {
-    let body = body::read(body, site.config.max_body_bytes, progress).await.map_err(|error| unread(site, &error))?;
+    let mut share = site.bodies.share();
+    let body = body::read(body, site.config.max_body_bytes, &mut share, progress);
+    let body = body.await.map_err(|error| unread(site, &error))?;
     check_media_type(headers)?;
     let command = match command {
         Some(command) => command,
@@ -87,6 +89,13 @@ fn unread(site: &Site, error: &BodyError) -> Refused {
             let limit = site.config.max_body_bytes;
             let detail = format!("the body is over {limit} bytes; --callback.max-body-bytes sets the limit");
             Refused::new(Reason::BodyTooLarge, detail).and_close()
+        }
+        BodyError::NoMemory => {
+            let limit = site.limits.buffered_bytes;
+            let detail = format!(
+                "bodies that are being received have {limit} bytes; --callback.max-buffered-bytes sets the limit"
+            );
+            Refused::new(Reason::Overloaded, detail).and_close()
         }
         BodyError::Overdue => {
             let seconds = site.limits.body.as_secs();

@@ -8,10 +8,13 @@ use std::task::Poll;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::caller::Caller;
+use super::multiplex;
 use super::progress::{Open, Phase};
+use super::secured::{HANDSHAKE, secure};
 use super::service::answer;
 use super::site::Site;
 use super::stream::Watched;
@@ -27,23 +30,46 @@ const MAX_LINGER_BYTES: usize = 256 * 1024;
 enum End {
     /// hyper is done with it.
     Done(hyper::Result<()>),
+    /// The peer speaks TLS.
+    Tls,
     /// This phase took too long.
     Overdue(Phase),
 }
 
 /// Serves a connection until it ends.
-pub(super) async fn converse(mut stream: TcpStream, open: Open, site: &Arc<Site>) {
+pub(super) async fn converse(mut stream: TcpStream, open: Open, caller: Caller, site: &Arc<Site>) {
     // A small answer must not wait for the acknowledgement of the one before it. Where it cannot be set, it may.
     let _ = stream.set_nodelay(true);
-    let end = exchange(&mut stream, &open, site).await;
-    if let Some((reason, detail)) = refusal_of(&end, &open) {
-        refuse(&mut stream, &open, site, reason, &detail).await;
+    let Some(tls) = site.access().tls.clone() else { return talk(&mut stream, &open, &caller, site).await };
+    let Some(mut stream) = secure(stream, tls, &open, site).await else { return };
+    if stream.get_ref().1.alpn_protocol() == Some(multiplex::ALPN) {
+        multiplex::serve(stream, open, caller, site).await;
+    } else {
+        talk(&mut stream, &open, &caller, site).await;
     }
 }
 
-async fn exchange(stream: &mut TcpStream, open: &Open, site: &Arc<Site>) -> End {
+/// Speaks HTTP/1 until the connection ends.
+pub(super) async fn talk(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    open: &Open,
+    caller: &Caller,
+    site: &Arc<Site>,
+) {
+    let end = exchange(stream, open, caller, site).await;
+    if let Some((reason, detail)) = refusal_of(&end, open) {
+        refuse(stream, open, site, reason, &detail).await;
+    }
+}
+
+async fn exchange(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    open: &Open,
+    caller: &Caller,
+    site: &Arc<Site>,
+) -> End {
     let watched = Watched { stream, open, telemetry: site.telemetry() };
-    let service = service_fn(|request| answer(site, open, request));
+    let service = service_fn(|request| answer(site, open, caller, request));
     let mut connection = http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
         // One small answer: copying its body behind its head is cheaper than a vectored write.
@@ -61,8 +87,13 @@ async fn exchange(stream: &mut TcpStream, open: &Open, site: &Arc<Site>) -> End 
             }
         })
         .await;
-        if let Some(end) = end {
-            return End::Done(end);
+        match end {
+            Some(Err(error)) if error.is_parse() => {
+                let is_tls = connection.into_parts().read_buf.first() == Some(&HANDSHAKE);
+                return if is_tls { End::Tls } else { End::Done(Err(error)) };
+            }
+            Some(end) => return End::Done(end),
+            None => {}
         }
         // The kernel may hold a request that the runtime has not seen yet; ending here would lose it. Let it look.
         tokio::task::yield_now().await;
@@ -89,6 +120,7 @@ fn refusal_of(end: &End, open: &Open) -> Option<(Reason, String)> {
             Some((Reason::HeaderTimeout, "the request's head did not arrive in time".to_owned()))
         }
         End::Overdue(_) | End::Done(Ok(())) => None,
+        End::Tls => Some((Reason::MalformedRequest, "this port speaks plain HTTP; use http:// in the URL".to_owned())),
         End::Done(Err(error)) if error.is_parse_too_large() => Some((
             Reason::HeaderTooLarge,
             format!(
@@ -103,7 +135,14 @@ fn refusal_of(end: &End, open: &Open) -> Option<(Reason, String)> {
     }
 }
 
-async fn refuse(stream: &mut TcpStream, open: &Open, site: &Site, reason: Reason, detail: &str) {
+/// Answers in hyper's place, and lets the peer read it.
+pub(super) async fn refuse(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    open: &Open,
+    site: &Site,
+    reason: Reason,
+    detail: &str,
+) {
     site.telemetry().request_rejected(reason, detail, site.now().0);
     open.enter(Phase::Linger);
     let mut farewell = pin!(say_and_linger(stream, raw_answer(reason, detail)));
@@ -116,7 +155,7 @@ async fn refuse(stream: &mut TcpStream, open: &Open, site: &Site, reason: Reason
     .await;
 }
 
-async fn say_and_linger(stream: &mut TcpStream, answer: Vec<u8>) -> std::io::Result<()> {
+async fn say_and_linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), answer: Vec<u8>) -> std::io::Result<()> {
     stream.write_all(&answer).await?;
     stream.shutdown().await?;
     let mut dropped = 0;

@@ -8,10 +8,40 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 /// Connections that may wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
 pub(super) const BACKLOG: u16 = 4096;
 
+/// What is served at a listening socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Everything.
+    All,
+    /// Callbacks, and whether the process is healthy and ready.
+    Callbacks,
+    /// Everything but callbacks.
+    Telemetry,
+}
+
+impl Role {
+    pub(super) const fn takes_callbacks(self) -> bool {
+        !matches!(self, Self::Telemetry)
+    }
+
+    pub(super) const fn has_pages(self) -> bool {
+        !matches!(self, Self::Callbacks)
+    }
+
+    /// The flag that such a socket's address comes from.
+    const fn flag(self) -> &'static str {
+        match self {
+            Self::All | Self::Callbacks => "web.listen-address",
+            Self::Telemetry => "web.telemetry-address",
+        }
+    }
+}
+
 /// A listening socket.
 #[derive(Debug)]
 pub struct Listener {
     pub(super) socket: TcpListener,
+    pub(super) role: Role,
     /// It came from outside and outlives the process: what waits in it is for the next one.
     pub(super) passed_on: bool,
 }
@@ -21,12 +51,12 @@ impl Listener {
     ///
     /// # Errors
     /// When it does not listen, or cannot be made not to block.
-    pub fn passed_on(socket: TcpListener) -> io::Result<Self> {
+    pub fn passed_on(socket: TcpListener, role: Role) -> io::Result<Self> {
         if !SockRef::from(&socket).is_listener()? {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it does not listen (is it Accept=yes?)"));
         }
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, passed_on: true })
+        Ok(Self { socket, role, passed_on: true })
     }
 
     /// Where it listens.
@@ -42,14 +72,15 @@ impl Listener {
 ///
 /// # Errors
 /// When one of them cannot be listened at; the error names it.
-pub fn listen(addresses: &[SocketAddr]) -> io::Result<Vec<Listener>> {
+pub fn listen(addresses: &[SocketAddr], role: Role) -> io::Result<Vec<Listener>> {
     let named = |address, error: io::Error| {
-        io::Error::new(error.kind(), format!("--web.listen-address: cannot listen at {address}: {error}"))
+        io::Error::new(error.kind(), format!("--{}: cannot listen at {address}: {error}", role.flag()))
     };
-    addresses.iter().map(|address| open(*address, addresses).map_err(|error| named(address, error))).collect()
+    let socket = |address| open(address, addresses).map_err(|error| named(address, error));
+    addresses.iter().map(|address| Ok(Listener { socket: socket(*address)?, role, passed_on: false })).collect()
 }
 
-fn open(address: SocketAddr, all: &[SocketAddr]) -> io::Result<Listener> {
+fn open(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restarted process may listen while old connections linger in TIME_WAIT.
     socket.set_reuse_address(true)?;
@@ -60,5 +91,5 @@ fn open(address: SocketAddr, all: &[SocketAddr]) -> io::Result<Listener> {
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG.into())?;
-    Ok(Listener { socket: socket.into(), passed_on: false })
+    Ok(socket.into())
 }

@@ -5,23 +5,33 @@
 //! `stream`); a sweep of the site's looks at those notes a few times a second and ends what takes too long, so that no
 //! request needs a timer.
 
+mod access;
+mod actions;
 mod api;
-pub mod auth;
+mod auth;
 mod body;
+mod budget;
 mod callback;
+mod caller;
 mod connection;
+mod guard;
 mod listen;
+mod multiplex;
 mod negotiation;
 mod pages;
 mod progress;
+mod rate;
 mod reply;
 mod router;
 mod scrape;
+mod secured;
 mod service;
 mod site;
 mod stream;
+mod tls;
 mod worker;
 
-pub use listen::{Listener, listen};
+pub use access::{Access, AccessError, Stamps};
+pub use listen::{Listener, Role, listen};
 pub use site::{Limits, Site};
 pub use worker::{FILL, Outcome, Stage, Worker};

@@ -19,6 +19,11 @@ use crate::telemetry::Reason;
 const PLAIN: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 
+/// A line for a person.
+pub(super) fn said(line: &'static str) -> Reply {
+    page(PLAIN, line)
+}
+
 /// The process lives: it answers.
 pub(super) fn healthy() -> Reply {
     page(PLAIN, "openim-exporter is healthy.\n")

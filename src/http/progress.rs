@@ -26,8 +26,12 @@ pub(super) enum Phase {
     Stream = 3,
     /// The answer is being written, or the rest of it.
     Answer = 4,
-    /// The connection is refused, and what the peer still sends is dropped.
+    /// The connection is refused or told to end, and what the peer still sends is dropped.
     Linger = 5,
+    /// TLS is being agreed upon.
+    Handshake = 6,
+    /// HTTP/2: requests are under way, each with a phase of its own.
+    Multiplexed = 7,
 }
 
 /// One moment of an exchange, in one word: its phase, when that began, and the how manyeth it is, so that no two
@@ -64,12 +68,14 @@ impl Moment {
             2 => Phase::Service,
             3 => Phase::Stream,
             4 => Phase::Answer,
-            _ => Phase::Linger,
+            5 => Phase::Linger,
+            6 => Phase::Handshake,
+            _ => Phase::Multiplexed,
         }
     }
 }
 
-/// One connection's notes.
+/// The notes of one connection, or of one request of a connection that carries several at a time.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     /// The present [`Moment`].
@@ -158,6 +164,8 @@ fn base() -> Instant {
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     open: Mutex<Slab<Arc<Progress>>>,
+    /// The requests of connections that carry several at a time.
+    requests: Mutex<Slab<Arc<Progress>>>,
     /// Milliseconds that the site has been up, as of its last sweep: coarse, but free to read.
     sweep_ms: AtomicU64,
     /// Told when the last one ends.
@@ -166,24 +174,44 @@ pub(super) struct Connections {
 
 impl Connections {
     pub(super) fn open(self: &Arc<Self>) -> Open {
+        self.enter(Table::Connections)
+    }
+
+    fn enter(self: &Arc<Self>, table: Table) -> Open {
         let progress = Arc::new(Progress::default());
         progress.enter(Phase::Idle, self.sweep_ms.load(Ordering::Relaxed));
-        let key = self.open.lock().insert(Arc::clone(&progress));
-        Open { key, handle: Handle { connections: Arc::clone(self), progress } }
+        let key = self.table(table).lock().insert(Arc::clone(&progress));
+        Open { key, table, handle: Handle { connections: Arc::clone(self), progress } }
+    }
+
+    const fn table(&self, table: Table) -> &Mutex<Slab<Arc<Progress>>> {
+        match table {
+            Table::Connections => &self.open,
+            Table::Requests => &self.requests,
+        }
     }
 
     pub(super) fn count(&self) -> usize {
         self.open.lock().len()
     }
 
-    pub(super) fn callbacks_in_flight(&self) -> usize {
-        self.open.lock().iter().filter(|(_, progress)| progress.has_callback()).count()
+    /// Requests under way on connections that carry several at a time.
+    pub(super) fn requests(&self) -> usize {
+        self.requests.lock().len()
     }
 
-    /// Judges each connection, at a time in milliseconds since the site came up.
+    pub(super) fn callbacks_in_flight(&self) -> usize {
+        let in_flight = |table: &Mutex<Slab<Arc<Progress>>>| {
+            table.lock().iter().filter(|(_, progress)| progress.has_callback()).count()
+        };
+        in_flight(&self.open) + in_flight(&self.requests)
+    }
+
+    /// Judges each connection and request, at a time in milliseconds since the site came up.
     pub(super) fn sweep(&self, now_ms: u64, judge: impl Fn(&Progress)) {
         self.sweep_ms.store(now_ms, Ordering::Relaxed);
         self.open.lock().iter().for_each(|(_, progress)| judge(progress));
+        self.requests.lock().iter().for_each(|(_, progress)| judge(progress));
     }
 
     /// Waits until there is none.
@@ -212,14 +240,26 @@ impl Handle {
     }
 }
 
-/// A connection's entry among the open ones; gone when dropped.
+#[derive(Clone, Copy, Debug)]
+enum Table {
+    Connections,
+    Requests,
+}
+
+/// An entry of a connection, or of one of its requests, among the open ones; gone when dropped.
 #[derive(Debug)]
 pub(super) struct Open {
     key: usize,
+    table: Table,
     handle: Handle,
 }
 
 impl Open {
+    /// An entry for one request of a connection that carries several at a time.
+    pub(super) fn request(&self) -> Self {
+        self.handle.connections.enter(Table::Requests)
+    }
+
     /// For what may outlive the connection by a little.
     pub(super) fn handle(&self) -> &Handle {
         &self.handle
@@ -237,9 +277,9 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         let connections = &self.handle.connections;
-        let mut open = connections.open.lock();
+        let mut open = connections.table(self.table).lock();
         open.try_remove(self.key);
-        if open.is_empty() {
+        if open.is_empty() && matches!(self.table, Table::Connections) {
             // Kept for the one worker that may wait, also if it does not yet.
             connections.emptied.notify_one();
         }
@@ -254,7 +294,8 @@ mod tests {
     fn a_moment_keeps_its_phase_and_time_and_differs_from_the_one_before() {
         let mut before = Moment(0);
         for ms in [0, 1, 250, u64::from(u32::MAX), (1 << 40) - 1] {
-            for phase in [Phase::Idle, Phase::Head, Phase::Service, Phase::Stream, Phase::Answer, Phase::Linger] {
+            for phase in (0..8).map(|number| Moment(number).phase()) {
+                assert_eq!(Moment(phase as u64).phase(), phase);
                 let moment = before.next(phase, ms);
                 assert_eq!((moment.phase(), moment.since_ms()), (phase, ms));
                 assert_ne!(moment, before);

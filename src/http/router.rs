@@ -2,6 +2,7 @@
 
 use hyper::Method;
 
+use super::listen::Role;
 use crate::exposition::Scope;
 use crate::wire::Command;
 
@@ -22,25 +23,53 @@ pub(super) enum Route {
     Summary,
     /// A script asks for groups.
     Groups,
+    /// The files of the settings are to be read again.
+    Reload,
+    /// The process is to end.
+    Quit,
     /// The path takes other methods: these.
     WrongMethod(&'static str),
     /// Nothing is here.
     NotFound,
 }
 
+/// What is served where a request has come to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Served<'a> {
+    /// The metrics' path.
+    pub(super) telemetry_path: &'a str,
+    pub(super) pages: bool,
+    pub(super) health: bool,
+    pub(super) callbacks: bool,
+}
+
+impl<'a> Served<'a> {
+    /// At a listening socket.
+    pub(super) const fn at(role: Role, telemetry_path: &'a str) -> Self {
+        Self { telemetry_path, pages: role.has_pages(), health: true, callbacks: role.takes_callbacks() }
+    }
+
+    /// Behind the secret: callbacks and nothing else.
+    pub(super) const fn behind_secret(self) -> Self {
+        Self { pages: false, health: false, ..self }
+    }
+}
+
 const PAGE_METHODS: &str = "GET, HEAD";
-const CALLBACK_METHODS: &str = "POST";
+const ACTION_METHODS: &str = "POST";
 
 /// Behind the metrics' path: those of every tracked group.
 const GROUPS: &str = "/groups";
 
 /// Tells what a request wants. A command in the URL comes before everything else; a `POST` to a path that serves
 /// nothing else is a callback whose body must say its command.
-pub(super) fn route(method: &Method, path: &str, query: Option<&str>, telemetry_path: &str) -> Route {
-    let command = || command_in_url(path, query);
-    let page = page_at(path, telemetry_path);
+pub(super) fn route(method: &Method, path: &str, query: Option<&str>, served: Served<'_>) -> Route {
+    let command = || if served.callbacks { command_in_url(path, query) } else { None };
+    let page = page_at(path, served);
     match (method, page) {
-        (&Method::POST, None) => Route::Callback(command()),
+        (&Method::POST, Some(action @ (Route::Reload | Route::Quit))) => action,
+        (_, Some(Route::Reload | Route::Quit)) => Route::WrongMethod(ACTION_METHODS),
+        (&Method::POST, None) if served.callbacks => Route::Callback(command()),
         (&Method::POST, Some(_)) => match command() {
             Some(command) => Route::Callback(Some(command)),
             None => Route::WrongMethod(PAGE_METHODS),
@@ -48,19 +77,26 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>, telemetry_
         (&Method::GET | &Method::HEAD, Some(page)) => page,
         (&Method::GET | &Method::HEAD, None) if command().is_none() => Route::NotFound,
         (_, Some(_)) => Route::WrongMethod(PAGE_METHODS),
-        (_, None) => Route::WrongMethod(CALLBACK_METHODS),
+        (_, None) if served.callbacks => Route::WrongMethod(ACTION_METHODS),
+        (_, None) => Route::NotFound,
     }
 }
 
-fn page_at(path: &str, telemetry_path: &str) -> Option<Route> {
+fn page_at(path: &str, served: Served<'_>) -> Option<Route> {
     match path {
-        _ if path == telemetry_path => Some(Route::Metrics(Scope::Metrics)),
-        _ if path.strip_suffix(GROUPS) == Some(telemetry_path.trim_end_matches('/')) => {
+        "/-/healthy" if served.health => return Some(Route::Healthy),
+        "/-/ready" if served.health => return Some(Route::Ready),
+        _ if !served.pages => return None,
+        _ => {}
+    }
+    match path {
+        _ if path == served.telemetry_path => Some(Route::Metrics(Scope::Metrics)),
+        _ if path.strip_suffix(GROUPS) == Some(served.telemetry_path.trim_end_matches('/')) => {
             Some(Route::Metrics(Scope::Groups))
         }
         "/" => Some(Route::Landing),
-        "/-/healthy" => Some(Route::Healthy),
-        "/-/ready" => Some(Route::Ready),
+        "/-/reload" => Some(Route::Reload),
+        "/-/quit" => Some(Route::Quit),
         "/api/v1/summary" => Some(Route::Summary),
         "/api/v1/groups" => Some(Route::Groups),
         _ => None,
@@ -83,8 +119,16 @@ mod tests {
     use super::*;
 
     fn routed(method: Method, url: &str) -> Route {
+        at(Role::All, method, url)
+    }
+
+    fn at(role: Role, method: Method, url: &str) -> Route {
+        of(Served::at(role, "/metrics"), method, url)
+    }
+
+    fn of(served: Served<'_>, method: Method, url: &str) -> Route {
         let (path, query) = url.split_once('?').map_or((url, None), |(path, query)| (path, Some(query)));
-        route(&method, path, query, "/metrics")
+        route(&method, path, query, served)
     }
 
     #[test]
@@ -145,7 +189,40 @@ mod tests {
     #[test]
     fn what_is_not_there_is_not_found_and_a_callback_s_url_wants_a_post() {
         assert_eq!(routed(Method::GET, "/nothing"), Route::NotFound);
-        assert_eq!(routed(Method::GET, "/callbackAfterSendGroupMsgCommand"), Route::WrongMethod(CALLBACK_METHODS));
-        assert_eq!(routed(Method::PUT, "/callback"), Route::WrongMethod(CALLBACK_METHODS));
+        assert_eq!(routed(Method::GET, "/callbackAfterSendGroupMsgCommand"), Route::WrongMethod(ACTION_METHODS));
+        assert_eq!(routed(Method::PUT, "/callback"), Route::WrongMethod(ACTION_METHODS));
+    }
+
+    #[test]
+    fn a_socket_of_callbacks_has_no_pages_but_health_and_one_of_telemetry_takes_no_callbacks() {
+        let callback = "/callbackAfterSendGroupMsgCommand";
+        for role in [Role::Callbacks, Role::Telemetry, Role::All] {
+            assert_eq!(at(role, Method::GET, "/-/healthy"), Route::Healthy);
+            assert_eq!(at(role, Method::GET, "/-/ready"), Route::Ready);
+        }
+        for page in ["/", "/metrics", "/metrics/groups", "/api/v1/summary", "/api/v1/groups"] {
+            assert_eq!(at(Role::Callbacks, Method::GET, page), Route::NotFound, "{page}");
+            assert_eq!(at(Role::Telemetry, Method::GET, page), routed(Method::GET, page));
+        }
+        for action in ["/-/reload", "/-/quit"] {
+            assert_eq!(at(Role::Callbacks, Method::POST, action), Route::Callback(None), "{action}");
+            assert!(matches!(at(Role::Telemetry, Method::POST, action), Route::Reload | Route::Quit));
+            assert_eq!(at(Role::Telemetry, Method::GET, action), Route::WrongMethod(ACTION_METHODS));
+        }
+        assert_eq!(at(Role::Callbacks, Method::POST, callback), routed(Method::POST, callback));
+        assert_eq!(at(Role::Callbacks, Method::POST, "/metrics"), Route::Callback(None));
+        for url in [callback, "/callback", "/?command=callbackAfterSendGroupMsgCommand"] {
+            let route = at(Role::Telemetry, Method::POST, url);
+            assert!(matches!(route, Route::NotFound | Route::WrongMethod(PAGE_METHODS)), "{url}: {route:?}");
+        }
+    }
+
+    #[test]
+    fn behind_the_secret_there_are_only_callbacks() {
+        let served = Served::at(Role::All, "/metrics").behind_secret();
+        for path in ["/", "/metrics", "/-/healthy", "/-/reload", "/api/v1/summary"] {
+            assert_eq!(of(served, Method::GET, path), Route::NotFound, "{path}");
+            assert_eq!(of(served, Method::POST, path), Route::Callback(None), "{path}");
+        }
     }
 }

@@ -9,48 +9,61 @@ use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
 
 use super::body::RequestBody;
+use super::caller::Caller;
 use super::progress::{Open, Phase};
 use super::reply::{Reply, begin, closing, refusal, with_header};
-use super::router::{Route, route};
+use super::router::Route;
 use super::site::Site;
-use super::{api, callback, pages};
+use super::{actions, api, callback, guard, pages};
 use crate::telemetry::Reason;
 
 /// Answers a request: begins at once, and ends in the future.
 pub(super) fn answer<'a>(
     site: &'a Arc<Site>,
     open: &'a Open,
+    caller: &'a Caller,
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Reply, Infallible>> + 'a {
     open.enter(Phase::Service);
     let (head, body) = request.into_parts();
     let body = RequestBody::begin(body, &head.headers, site.config.max_body_bytes);
     async move {
-        let reply = match route(&head.method, head.uri.path(), head.uri.query(), &site.config.telemetry_path) {
-            Route::Callback(command) => callback::take(site, open.progress(), command, head.headers, body).await,
-            other => bodyless(site, open, other, &head, body).await,
+        let reply = match guard::admit(site, caller, &head).await {
+            Ok(Route::Callback(command)) => callback::take(site, open.progress(), command, head.headers, body).await,
+            admitted => {
+                // A body that came is read all the same, so that the next request is found behind it.
+                let all_read = body.drop_rest(site.config.max_body_bytes, open.progress()).await;
+                let reply = match admitted {
+                    Ok(route) => bodyless(site, open, route, &head).await,
+                    Err(refusal) => *refusal,
+                };
+                if all_read { reply } else { closing(reply) }
+            }
         };
-        let reply = begin(reply, open);
+        let mut reply = begin(reply, open);
+        for (name, value) in &site.access().headers {
+            reply.headers_mut().insert(name, value.clone());
+        }
         Ok(if site.is_draining() { closing(reply) } else { reply })
     }
 }
 
-/// Answers what needs no body. One that came is read all the same, so that the next request is found behind it.
-async fn bodyless(site: &Arc<Site>, open: &Open, route: Route, head: &Parts, body: RequestBody) -> Reply {
-    let all_read = body.drop_rest(site.config.max_body_bytes, open.progress()).await;
-    let reply = match route {
+/// Answers what needs no body.
+async fn bodyless(site: &Arc<Site>, open: &Open, route: Route, head: &Parts) -> Reply {
+    match route {
         Route::Metrics(scope) => pages::metrics(site, open, scope, head).await,
         Route::Healthy => pages::healthy(),
         Route::Ready => pages::ready(site),
         Route::Landing => pages::landing(site),
         Route::Summary => api::summary(site, head.uri.query()).await,
         Route::Groups => api::groups(site, head.uri.query()).await,
+        Route::Reload => actions::reload(site).await,
+        Route::Quit => actions::quit(site),
         Route::WrongMethod(allowed) => with_header(wrong_method(site, allowed), header::ALLOW, allowed),
         Route::NotFound | Route::Callback(_) => {
             refused(site, Reason::NotFound, "nothing is served at this path; see /")
         }
-    };
-    if all_read { reply } else { closing(reply) }
+    }
 }
 
 fn wrong_method(site: &Site, allowed: &str) -> Reply {

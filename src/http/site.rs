@@ -5,8 +5,13 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwap, Guard};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use super::access::{Access, AccessError, Stamps};
+use super::budget::Budget;
+use super::caller::Addresses;
 use super::progress::{Connections, Phase};
 use crate::config;
 use crate::domain::{Clock, UnixMillis};
@@ -38,6 +43,12 @@ pub struct Limits {
     pub drain: Duration,
     /// Open connections, in all.
     pub connections: usize,
+    /// Of them, from one address.
+    pub connections_per_address: usize,
+    /// Requests under way on connections that carry several at a time, in all.
+    pub requests: usize,
+    /// Bytes of bodies that are being received and do not come in one piece, in all.
+    pub buffered_bytes: usize,
 }
 
 impl Default for Limits {
@@ -52,6 +63,9 @@ impl Default for Limits {
             request_draining: Duration::from_secs(3),
             drain: Duration::from_secs(4),
             connections: 10_000,
+            connections_per_address: 5_000,
+            requests: 10_000,
+            buffered_bytes: 64 << 20,
         }
     }
 }
@@ -61,7 +75,14 @@ pub struct Site {
     pub(super) stats: Arc<Stats>,
     pub(super) config: config::Http,
     pub(super) limits: Limits,
+    access: ArcSwap<Access>,
+    /// Held while the settings are read again.
+    reloading: Mutex<()>,
+    /// Told when a request asks for the process' end.
+    quit: Notify,
     scrapes: Arc<Semaphore>,
+    pub(super) addresses: Arc<Addresses>,
+    pub(super) bodies: Arc<Budget>,
     telemetry: Arc<Telemetry>,
     clock: Arc<dyn Clock>,
     draining: AtomicBool,
@@ -77,16 +98,21 @@ impl Site {
     /// A site that is served by `workers` threads.
     #[must_use]
     pub fn new(
-        stats: Arc<Stats>,
-        telemetry: Arc<Telemetry>,
-        clock: Arc<dyn Clock>,
+        (stats, telemetry, clock): (Arc<Stats>, Arc<Telemetry>, Arc<dyn Clock>),
         config: config::Http,
+        access: Access,
         limits: Limits,
         workers: usize,
     ) -> Self {
+        telemetry.certificate_expires(access.expires());
         Self {
+            access: ArcSwap::from_pointee(access),
+            reloading: Mutex::new(()),
+            quit: Notify::new(),
             stats,
             scrapes: Arc::new(Semaphore::new(config.max_scrapes)),
+            addresses: Arc::default(),
+            bodies: Arc::new(Budget::new(limits.buffered_bytes)),
             config,
             limits,
             telemetry,
@@ -103,6 +129,50 @@ impl Site {
     pub fn drain(&self) {
         self.draining_since_ms.get_or_init(|| self.up_ms());
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Who may do what, at this moment.
+    pub(super) fn access(&self) -> Guard<Arc<Access>> {
+        self.access.load()
+    }
+
+    /// Reads the files of the settings again. What stands in them takes effect whole or not at all: where anything is
+    /// wrong, all stays as it was.
+    ///
+    /// # Errors
+    /// When a file cannot be used; that has been logged and counted.
+    pub fn reload(&self) -> Result<(), AccessError> {
+        let _one_at_a_time = self.reloading.lock();
+        let successor = Access::read(&self.config.access)
+            .and_then(|access| access.check_successor_of(&self.access(), self.now()).map(|()| access));
+        match successor {
+            Ok(access) => {
+                self.telemetry.certificate_expires(access.expires());
+                self.telemetry.settings_reloaded();
+                self.access.store(Arc::new(access));
+                Ok(())
+            }
+            Err(error) => {
+                self.telemetry.settings_kept(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// What tells the files of the settings, as they are now, from others; and the same of those that were read.
+    #[must_use]
+    pub fn settings_now_and_read(&self) -> (Stamps, Stamps) {
+        let access = self.access();
+        (access.stamps(), access.stamps_then())
+    }
+
+    pub(super) fn ask_to_quit(&self) {
+        self.quit.notify_one();
+    }
+
+    /// Waits until a request asks for the process' end.
+    pub async fn asked_to_quit(&self) {
+        self.quit.notified().await;
     }
 
     /// A permit for one more scrape or API answer, if as many as allowed are not being written already.
@@ -125,6 +195,11 @@ impl Site {
     /// The connections of each worker, in the workers' order.
     pub(super) fn workers(&self) -> &[Arc<Connections>] {
         &self.workers
+    }
+
+    /// Requests under way on connections that carry several at a time.
+    pub(super) fn requests(&self) -> usize {
+        self.workers.iter().map(|worker| worker.requests()).sum()
     }
 
     pub(super) fn open_connections(&self) -> usize {
@@ -165,7 +240,9 @@ impl Site {
         let age = age(since_ms);
         match phase {
             Phase::Idle => age >= limits.idle || drained(limits.idle_draining),
-            Phase::Head => age >= limits.head || drained(limits.request_draining),
+            Phase::Head | Phase::Handshake => age >= limits.head || drained(limits.request_draining),
+            // Its requests have limits of their own; a drain is told to it at once.
+            Phase::Multiplexed => drained(Duration::ZERO),
             Phase::Service => age >= limits.body || drained(limits.request_draining),
             Phase::Stream | Phase::Answer => age >= limits.answer,
             Phase::Linger => age >= limits.linger,

@@ -1,16 +1,17 @@
 //! A serving thread: its runtime, what it accepts and what it is given, its end.
 
-use std::io;
+use std::io::{self, Write as _};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::caller::Caller;
 use super::connection::{converse, raw_answer};
-use super::listen::{BACKLOG, Listener};
+use super::listen::{BACKLOG, Listener, Role};
 use super::progress::{Connections, Open};
 use super::site::Site;
 use crate::telemetry::Reason;
@@ -41,7 +42,7 @@ pub enum Stage {
 pub const FILL: usize = 32;
 
 /// A connection on its way to the thread that will serve it.
-type Arrival = (std::net::TcpStream, Open);
+type Arrival = (std::net::TcpStream, Open, Caller);
 
 /// A serving thread's share of the site.
 pub struct Worker {
@@ -116,9 +117,9 @@ async fn serve(
         accepting.spawn(acceptor.accept(listener, stage.clone()));
     }
     // Ends when the last of the acceptors has ended; at once for the first worker, which has no need of it.
-    while let Some((stream, open)) = arrivals.recv().await {
+    while let Some((stream, open, caller)) = arrivals.recv().await {
         if let Ok(stream) = TcpStream::from_std(stream) {
-            spawn(site, stream, open);
+            spawn(site, stream, open, caller);
         }
     }
     while let Some(ended) = accepting.join_next().await {
@@ -142,7 +143,8 @@ impl Acceptor {
     /// Accepts until told to stop, and then, at a socket of its own, what is already waiting: the kernel has accepted
     /// those on our behalf. At a socket that was passed on, the next process will.
     async fn accept(self, listener: Listener, mut stage: watch::Receiver<Stage>) -> io::Result<()> {
-        let (listener, passed_on) = (tokio::net::TcpListener::from_std(listener.socket)?, listener.passed_on);
+        let Listener { socket, role, passed_on } = listener;
+        let listener = tokio::net::TcpListener::from_std(socket)?;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -150,7 +152,7 @@ impl Acceptor {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => self.welcome(stream),
+                Ok((stream, peer)) => self.welcome(stream, peer.ip(), role),
                 Err(error) => {
                     self.site.telemetry().accept_failed(&error, self.site.now().0);
                     // Usually for want of file descriptors: trying at once again would do nothing else.
@@ -163,28 +165,38 @@ impl Acceptor {
         }
         let listener = listener.into_std()?;
         // No more than can have been waiting: new ones may go on to come.
-        for (stream, _) in (0..BACKLOG).map_while(|_| listener.accept().ok()) {
+        for (stream, peer) in (0..BACKLOG).map_while(|_| listener.accept().ok()) {
             if stream.set_nonblocking(true).is_ok()
                 && let Ok(stream) = TcpStream::from_std(stream)
             {
-                self.welcome(stream);
+                self.welcome(stream, peer.ip(), role);
             }
         }
         Ok(())
     }
 
-    fn welcome(&self, stream: TcpStream) {
-        if self.site.open_connections() >= self.site.limits.connections {
-            return turn_away(&self.site, stream);
+    fn welcome(&self, stream: TcpStream, address: IpAddr, role: Role) {
+        let limits = &self.site.limits;
+        if self.site.open_connections() >= limits.connections {
+            let detail = format!("{} connections are open; --web.max-connections sets the limit", limits.connections);
+            return turn_away(&self.site, stream, Reason::TooManyConnections, &detail);
         }
+        let most = limits.connections_per_address;
+        let Some(place) = self.site.addresses.enter(address, most) else {
+            let detail = format!(
+                "{most} connections of this address are open; --web.max-connections-per-address sets the limit"
+            );
+            return turn_away(&self.site, stream, Reason::TooManyConnectionsPerAddress, &detail);
+        };
+        let caller = Caller::new(role, place, address);
         let Some((position, connections)) = self.place() else { return };
         // Counted from here on, so that the next one is placed rightly.
         let open = connections.open();
         match self.others.get(position.wrapping_sub(1)) {
-            None => spawn(&self.site, stream, open),
+            None => spawn(&self.site, stream, open, caller),
             Some(other) => {
                 if let Ok(stream) = stream.into_std() {
-                    let _ = other.send((stream, open));
+                    let _ = other.send((stream, open, caller));
                 }
             }
         }
@@ -198,18 +210,19 @@ impl Acceptor {
     }
 }
 
-fn spawn(site: &Arc<Site>, stream: TcpStream, open: Open) {
+fn spawn(site: &Arc<Site>, stream: TcpStream, open: Open, caller: Caller) {
     let site = Arc::clone(site);
-    tokio::spawn(async move { converse(stream, open, &site).await });
+    tokio::spawn(async move { converse(stream, open, caller, &site).await });
 }
 
-fn turn_away(site: &Site, mut stream: TcpStream) {
-    let detail = format!("{} connections are open, which is the limit", site.limits.connections);
-    site.telemetry().request_rejected(Reason::TooManyConnections, &detail, site.now().0);
-    tokio::spawn(async move {
+fn turn_away(site: &Site, stream: TcpStream, reason: Reason, detail: &str) {
+    site.telemetry().request_rejected(reason, detail, site.now().0);
+    if site.access().tls.is_none() {
         // A new connection's buffer takes this at once; who does not read it loses nothing.
-        let _ = stream.write_all(&raw_answer(Reason::TooManyConnections, &detail)).await;
-    });
+        if let Ok(mut stream) = stream.into_std() {
+            let _ = stream.write(&raw_answer(reason, detail));
+        }
+    }
 }
 
 /// Whoever writes a scrape or verifies a password gives way to whoever answers callbacks: on Linux, this is of the calling thread alone. Where

@@ -29,6 +29,14 @@ pub enum Own {
     Rejected,
     /// Connections that could not be accepted.
     AcceptFailures,
+    /// TLS handshakes that failed.
+    HandshakeFailures,
+    /// When the server's certificate expires.
+    CertificateExpiry,
+    /// Whether the settings' files could be used when they were last read.
+    LastReloadSuccessful,
+    /// How often they could not.
+    ReloadFailures,
     /// How long callbacks took to answer.
     Duration,
     /// Callbacks being answered.
@@ -61,6 +69,10 @@ pub struct Telemetry {
     callbacks: Callbacks,
     rejected: Vec<Repeated>,
     accept_failures: Repeated,
+    handshake_failures: Repeated,
+    certificate_expiry: IntGauge,
+    last_reload_successful: IntGauge,
+    reload_failures: IntCounter,
     in_flight: IntGauge,
     connections: IntGauge,
     scrape_duration: Histogram,
@@ -116,6 +128,10 @@ impl Telemetry {
             callbacks,
             rejected,
             accept_failures: Repeated::new(IntCounter::with_opts(opts(Own::AcceptFailures))?),
+            handshake_failures: Repeated::new(IntCounter::with_opts(opts(Own::HandshakeFailures))?),
+            certificate_expiry: IntGauge::with_opts(opts(Own::CertificateExpiry))?,
+            last_reload_successful: IntGauge::with_opts(opts(Own::LastReloadSuccessful))?,
+            reload_failures: IntCounter::with_opts(opts(Own::ReloadFailures))?,
             in_flight: IntGauge::with_opts(opts(Own::InFlight))?,
             connections: IntGauge::with_opts(opts(Own::Connections))?,
             scrape_duration: Histogram::with_opts(scrape_duration)?,
@@ -125,12 +141,17 @@ impl Telemetry {
         telemetry.register(Box::new(rejections))?;
         telemetry.register(Box::new(build_info(&describe)?))?;
         telemetry.register_own()?;
+        telemetry.last_reload_successful.set(1);
         Ok(telemetry)
     }
 
     fn register_own(&self) -> prometheus::Result<()> {
         self.register(Box::new(self.callbacks.clone()))?;
         self.register(Box::new(self.accept_failures.counter.clone()))?;
+        self.register(Box::new(self.handshake_failures.counter.clone()))?;
+        self.register(Box::new(self.certificate_expiry.clone()))?;
+        self.register(Box::new(self.last_reload_successful.clone()))?;
+        self.register(Box::new(self.reload_failures.clone()))?;
         self.register(Box::new(self.in_flight.clone()))?;
         self.register(Box::new(self.connections.clone()))?;
         self.register(Box::new(self.scrape_duration.clone()))?;
@@ -187,6 +208,32 @@ impl Telemetry {
                 );
             });
         }
+    }
+
+    /// TLS could not be agreed upon with a client, at a time in milliseconds since the epoch.
+    pub fn tls_handshake_failed(&self, error: &std::io::Error, at_ms: i64) {
+        debug!(%error, "TLS handshake failed");
+        self.handshake_failures.happened(at_ms, |total| {
+            warn!(%error, total, "TLS handshake failed; the next is logged in a minute");
+        });
+    }
+
+    /// When the server's certificate expires, in seconds since the epoch; `None` without TLS.
+    pub fn certificate_expires(&self, at: Option<i64>) {
+        self.certificate_expiry.set(at.unwrap_or_default());
+    }
+
+    /// The settings' files were read again and are in effect.
+    pub fn settings_reloaded(&self) {
+        self.last_reload_successful.set(1);
+        info!("the settings' files have been read again and are in effect");
+    }
+
+    /// The settings' files were read again and cannot be used.
+    pub fn settings_kept(&self, error: &dyn std::fmt::Display) {
+        self.last_reload_successful.set(0);
+        self.reload_failures.inc();
+        warn!(%error, "the settings' files cannot be used; those read before stay in effect");
     }
 
     /// What the connections are doing, just before the metrics are read.

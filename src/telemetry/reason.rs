@@ -21,6 +21,10 @@ pub enum Reason {
     MalformedRequest,
     /// The body ended early or is wrongly framed.
     BrokenBody,
+    /// The secret or the password is absent or wrong.
+    Unauthorized,
+    /// Callbacks are not taken from this address.
+    ForbiddenAddress,
     /// There is nothing at this path.
     NotFound,
     /// The path takes another method.
@@ -39,15 +43,21 @@ pub enum Reason {
     HeaderTooLarge,
     /// As many scrapes as allowed are being written.
     TooManyScrapes,
+    /// More requests come than `rate_limit` allows.
+    RateLimited,
     /// As many connections as allowed are open.
     TooManyConnections,
+    /// As many connections as allowed are open from one address.
+    TooManyConnectionsPerAddress,
+    /// There is no memory left for it, or as many requests as allowed are under way.
+    Overloaded,
     /// An answer could not be made: a defect of the exporter's.
     Internal,
 }
 
 impl Reason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 25] = [
         Self::EmptyBody,
         Self::MalformedJson,
         Self::WrongType,
@@ -57,6 +67,8 @@ impl Reason {
         Self::UnknownCommand,
         Self::MalformedRequest,
         Self::BrokenBody,
+        Self::Unauthorized,
+        Self::ForbiddenAddress,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::BadQuery,
@@ -66,7 +78,10 @@ impl Reason {
         Self::UnsupportedMediaType,
         Self::HeaderTooLarge,
         Self::TooManyScrapes,
+        Self::RateLimited,
         Self::TooManyConnections,
+        Self::TooManyConnectionsPerAddress,
+        Self::Overloaded,
         Self::Internal,
     ];
 
@@ -93,6 +108,11 @@ impl Reason {
             Self::HeaderTooLarge => "header_too_large",
             Self::TooManyScrapes => "too_many_scrapes",
             Self::TooManyConnections => "too_many_connections",
+            Self::TooManyConnectionsPerAddress => "too_many_connections_per_address",
+            Self::Overloaded => "overloaded",
+            Self::Unauthorized => "unauthorized",
+            Self::ForbiddenAddress => "forbidden_address",
+            Self::RateLimited => "rate_limited",
             Self::Internal => "internal",
         }
     }
@@ -110,14 +130,19 @@ impl Reason {
             | Self::MalformedRequest
             | Self::BrokenBody
             | Self::BadQuery => 400,
+            Self::Unauthorized => 401,
+            Self::ForbiddenAddress => 403,
             Self::UnknownCommand | Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::HeaderTimeout | Self::BodyTimeout => 408,
             Self::BodyTooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::HeaderTooLarge => 431,
+            Self::RateLimited => 429,
             Self::Internal => 500,
-            Self::TooManyScrapes | Self::TooManyConnections => 503,
+            Self::TooManyScrapes | Self::TooManyConnections | Self::TooManyConnectionsPerAddress | Self::Overloaded => {
+                503
+            }
         }
     }
 
@@ -144,6 +169,11 @@ impl Reason {
             Self::HeaderTooLarge => "request head too large",
             Self::TooManyScrapes => "too many scrapes",
             Self::TooManyConnections => "too many connections",
+            Self::TooManyConnectionsPerAddress => "too many connections of one address",
+            Self::Overloaded => "overloaded",
+            Self::Unauthorized => "unauthorized",
+            Self::ForbiddenAddress => "forbidden address",
+            Self::RateLimited => "too many requests",
             Self::Internal => "internal error",
         }
     }

@@ -18,44 +18,48 @@ type result struct {
 	Sent     int      `json:"sent"`
 	Answered int      `json:"answered"`
 	Failures []string `json:"failures"`
+	// Answers by version of HTTP.
+	Protocols map[string]int `json:"protocols"`
 }
 
 const success = `{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}`
 
-func post(client *http.Client, url string, number int) error {
+func post(client *http.Client, url string, number int) (string, error) {
 	body := fmt.Sprintf(`{"sendID":"u%d","callbackCommand":"callbackAfterSendGroupMsgCommand","serverMsgID":"%d",`+
 		`"senderPlatformID":2,"msgFrom":100,"contentType":101,"status":2,"groupID":"g%d","atUserList":null}`+"\n",
 		number%50, number, number%7)
 	request, err := http.NewRequest(http.MethodPost, url, bytes.NewReader([]byte(body)))
 	if err != nil {
-		return err
+		return "", err
 	}
 	request.Header.Set("Operationid", strconv.Itoa(number))
 	request.Header.Set("Content-Type", "application/json; charset=utf-8")
 	response, err := client.Do(request)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if response.StatusCode != http.StatusOK || string(answer) != success {
-		return fmt.Errorf("%d %s", response.StatusCode, answer)
+		return "", fmt.Errorf("%d %s", response.StatusCode, answer)
 	}
-	return nil
+	return response.Proto, nil
 }
 
 func work(client *http.Client, url string, worker int, until time.Time) result {
-	var seen result
+	seen := result{Protocols: map[string]int{}}
 	for number := worker; time.Now().Before(until); number += 1000 {
 		seen.Sent++
-		if err := post(client, url, number); err != nil {
+		protocol, err := post(client, url, number)
+		if err != nil {
 			seen.Failures = append(seen.Failures, err.Error())
-		} else {
-			seen.Answered++
+			continue
 		}
+		seen.Answered++
+		seen.Protocols[protocol]++
 	}
 	return seen
 }
@@ -75,7 +79,7 @@ func main() {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = workers
 	client := &http.Client{Timeout: 5 * time.Second, Transport: transport}
-	var all result
+	all := result{Protocols: map[string]int{}}
 	var mutex sync.Mutex
 	var group sync.WaitGroup
 	until := time.Now().Add(howLong)
@@ -89,6 +93,9 @@ func main() {
 			all.Sent += seen.Sent
 			all.Answered += seen.Answered
 			all.Failures = append(all.Failures, seen.Failures...)
+			for protocol, count := range seen.Protocols {
+				all.Protocols[protocol] += count
+			}
 		}(worker)
 	}
 	group.Wait()

@@ -310,7 +310,11 @@ fn an_answer_counts_as_a_scrape_until_it_has_been_read() {
     let mut deaf = exporter.connect();
     // Far more than the kernel keeps for a client.
     deaf.send("GET /api/v1/groups?limit=1000 HTTP/1.1\r\nhost: x\r\n\r\n".repeat(200)).unwrap();
-    eventually("the deaf client's answers to be stuck", || (0..20).all(|_| status() == 503));
+    let busy = || {
+        std::thread::sleep(Duration::from_millis(10));
+        status() == 503
+    };
+    eventually("the deaf client's answers to be stuck", || (0..20).all(|_| busy()));
     std::thread::sleep(Duration::from_millis(500));
     assert!((0..20).all(|_| status() == 503));
     drop(deaf);

@@ -1,15 +1,17 @@
 //! A site that is built like the exporter's, in this process: with limits that a test can reach, and as many groups as it
 //! wants at once.
 
+#![allow(dead_code, reason = "each program of tests uses a part of this")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use openim_exporter::config::Http;
+use openim_exporter::config::{self, Http};
 use openim_exporter::domain::{Clock, SystemClock};
 use openim_exporter::exposition::catalog;
-use openim_exporter::http::{Limits, Site, Stage, Worker, listen};
+use openim_exporter::http::{Access, Limits, Role, Site, Stage, Worker, listen};
 use openim_exporter::stats::{Capacities, Stats};
 use openim_exporter::telemetry::Telemetry;
 use openim_exporter::wire;
@@ -31,6 +33,11 @@ impl Served {
 
     /// One that has counted a message in each of so many groups, of which it exports ten.
     pub(crate) fn with_groups(groups: usize, limits: Limits, max_scrapes: usize) -> Self {
+        Self::with(groups, limits, max_scrapes, config::Access::default())
+    }
+
+    /// The same, with settings of who may do what.
+    pub(crate) fn with(groups: usize, limits: Limits, max_scrapes: usize, access: config::Access) -> Self {
         let telemetry = Arc::new(Telemetry::new(catalog::describe, wire::COMMANDS).unwrap());
         let capacities =
             Capacities { groups: groups + 10, exported_groups: 10, sender_pairs: 100, dedup_window: Duration::ZERO };
@@ -39,10 +46,20 @@ impl Served {
             let body = message(&format!("group-{group}"), "u");
             wire::group_message(body.as_bytes(), |message| stats.record(message, SystemClock.now())).unwrap();
         }
-        let config = Http { telemetry_path: "/metrics".into(), max_scrapes, max_body_bytes: 1024 };
-        let site = Site::new(stats, Arc::clone(&telemetry), Arc::new(SystemClock), config, limits, 1);
-        let site = Arc::new(site);
-        let listeners = listen(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+        let config = Http {
+            telemetry_path: "/metrics".into(),
+            max_scrapes,
+            max_body_bytes: 1024,
+            max_connections: limits.connections,
+            max_connections_per_address: limits.connections_per_address,
+            max_buffered_bytes: limits.buffered_bytes,
+            lifecycle: false,
+            access,
+        };
+        let parts = (stats, Arc::clone(&telemetry), Arc::new(SystemClock) as Arc<dyn Clock>);
+        let access = Access::read(&config.access).unwrap();
+        let site = Arc::new(Site::new(parts, config, access, limits, 1));
+        let listeners = listen(&["127.0.0.1:0".parse().unwrap()], Role::All).unwrap();
         let address = listeners[0].address().unwrap();
         let (stage, stages) = watch::channel(Stage::Serve);
         let worker = Worker::all(&site, listeners, &stages).unwrap().remove(0);
@@ -58,6 +75,10 @@ impl Served {
 
     pub(crate) fn connect(&self) -> Client {
         Client::connect(self.address).unwrap()
+    }
+
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Refusals for a reason, straight from the counter: a scrape may be what is refused.

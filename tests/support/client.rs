@@ -2,8 +2,11 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use super::PATIENCE;
 
@@ -50,24 +53,54 @@ impl Response {
     }
 }
 
+/// What a connection's bytes pass through.
+trait Wire: Read + Write + Send {}
+
+impl<W: Read + Write + Send> Wire for W {}
+
 /// A connection.
 pub(crate) struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Wire>,
+    /// What is below it.
+    socket: TcpStream,
     /// What has been read beyond the last answer.
     read: Vec<u8>,
 }
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, read: Vec::new() })
+        Self::over(Self::socket(address)?)
+    }
+
+    /// Speaks over a connection that there is already.
+    pub(crate) fn over(socket: TcpStream) -> io::Result<Self> {
+        socket.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self { stream: Box::new(socket.try_clone()?), socket, read: Vec::new() })
+    }
+
+    /// Connects and speaks TLS to a server called `localhost`.
+    pub(crate) fn connect_secure(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<Self> {
+        let socket = Self::socket(address)?;
+        let name = "localhost".try_into().unwrap();
+        let mut tls = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+        let mut stream = socket.try_clone()?;
+        while tls.is_handshaking() {
+            tls.complete_io(&mut stream)?;
+        }
+        Ok(Self { stream: Box::new(StreamOwned::new(tls, stream)), socket, read: Vec::new() })
+    }
+
+    fn socket(address: SocketAddr) -> io::Result<TcpStream> {
+        let socket = TcpStream::connect_timeout(&address, PATIENCE)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(PATIENCE))?;
+        socket.set_nodelay(true)?;
+        Ok(socket)
     }
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        self.stream.write_all(bytes.as_ref())
+        self.stream.write_all(bytes.as_ref())?;
+        self.stream.flush()
     }
 
     /// Posts a body as OpenIM does, leaves the connection open, and reads the answer.
@@ -78,7 +111,7 @@ impl Client {
 
     /// Says that nothing more will be sent; answers can still be read.
     pub(crate) fn end_of_sending(&self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
+        self.socket.shutdown(Shutdown::Write).unwrap();
     }
 
     /// Reads one answer, which must come.
@@ -190,9 +223,9 @@ impl Client {
 
     /// Whether the server has closed the connection, without waiting. Bytes that came are kept.
     pub(crate) fn is_closed(&mut self) -> bool {
-        self.stream.set_nonblocking(true).unwrap();
+        self.socket.set_nonblocking(true).unwrap();
         let read = self.more();
-        self.stream.set_nonblocking(false).unwrap();
+        self.socket.set_nonblocking(false).unwrap();
         read.is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock)
     }
 }

@@ -97,7 +97,10 @@ impl Exporter {
         let log = Arc::new(Log::default());
         let reader = collect(child.stderr.take().unwrap(), Arc::clone(&log));
         let mut exporter = Self { child, addresses: Vec::new(), log, reader: Some(reader) };
-        let is_listener = |argument: &&OsStr| argument.to_string_lossy().starts_with("--web.listen-address");
+        let is_listener = |argument: &&OsStr| {
+            let flag = argument.to_string_lossy();
+            flag.starts_with("--web.listen-address") || flag.starts_with("--web.telemetry-address")
+        };
         let listeners = command.get_args().filter(is_listener).count().max(1);
         exporter
             .wait_for_log("that it serves", |lines| lines.iter().filter_map(|line| served(line)).count() >= listeners);

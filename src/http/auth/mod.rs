@@ -5,5 +5,5 @@ mod passwords;
 mod secret;
 mod verdicts;
 
-pub use passwords::{Passwords, Verdict};
-pub use secret::strip;
+pub(super) use passwords::{Passwords, Verdict};
+pub(super) use secret::strip;

@@ -25,7 +25,7 @@ const MOST_WAITING: usize = 64;
 
 /// What became of credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(in crate::http) enum Verdict {
     /// They are a user's.
     Right,
     /// They are nobody's, or no credentials at all: 401.
@@ -41,10 +41,11 @@ impl From<bool> for Verdict {
 }
 
 /// Knows the users of one file. The thread that verifies ends when this is dropped.
-pub struct Passwords {
+pub(in crate::http) struct Passwords {
     fingerprints: Fingerprints,
     verdicts: Verdicts,
     waiting: SyncSender<Request>,
+    #[cfg(test)]
     work: Arc<Work>,
 }
 
@@ -67,7 +68,7 @@ impl Passwords {
     ///
     /// # Errors
     /// When the system has no thread or no random numbers to give.
-    pub fn start(users: &Users) -> io::Result<Self> {
+    pub(in crate::http) fn start(users: &Users) -> io::Result<Self> {
         let fingerprints = Fingerprints::new().map_err(|_| io::Error::other("the system gives no random numbers"))?;
         let verdicts = Verdicts::default();
         let work = Arc::new(Work::default());
@@ -83,12 +84,18 @@ impl Passwords {
             give_way();
             verifier.run(&requests);
         })?;
-        Ok(Self { fingerprints, verdicts, waiting, work })
+        Ok(Self {
+            fingerprints,
+            verdicts,
+            waiting,
+            #[cfg(test)]
+            work,
+        })
     }
 
     /// Whether the credentials of an `Authorization` header are right. Ready at once, without an allocation or a lock,
     /// when they were verified before.
-    pub async fn check(&self, authorization: &HeaderValue) -> Verdict {
+    pub(in crate::http) async fn check(&self, authorization: &HeaderValue) -> Verdict {
         let header = authorization.as_bytes();
         if header.len() > LONGEST_HEADER {
             return Verdict::Wrong;
@@ -106,8 +113,8 @@ impl Passwords {
     }
 
     /// Passwords that were verified with bcrypt so far.
-    #[must_use]
-    pub fn verifications(&self) -> u64 {
+    #[cfg(test)]
+    fn verifications(&self) -> u64 {
         self.work.verifications.load(Relaxed)
     }
 }

@@ -6,8 +6,7 @@ use crate::config::PathSecret;
 
 /// What follows the secret in a path that begins with it: a path too. How long a comparison takes tells nothing of the
 /// secret: neither how much of its beginning was right, nor its length.
-#[must_use]
-pub fn strip<'a>(secret: &PathSecret, path: &'a str) -> Option<&'a str> {
+pub(in crate::http) fn strip<'a>(secret: &PathSecret, path: &'a str) -> Option<&'a str> {
     let path = path.strip_prefix('/')?;
     let (word, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
     is_equal(secret.as_bytes(), word.as_bytes()).then_some(if rest.is_empty() { "/" } else { rest })

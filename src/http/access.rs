@@ -1,0 +1,172 @@
+//! Who may do what, as the files say that the settings name: read at the start, and again when they change.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hyper::header::{HeaderName, HeaderValue};
+use tokio_rustls::rustls::ServerConfig;
+
+use super::auth::Passwords;
+use super::rate::Rate;
+use super::tls::{self, CertificateProblem};
+use crate::config::web::{ClientAuth, Source, Tls, Web};
+use crate::config::{self, FileError, PathSecret, Users};
+use crate::domain::UnixMillis;
+
+/// Why the settings cannot be used. Names the flag or the file, and the way out.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// A file cannot be used.
+    #[error("--{0}: {1}")]
+    File(&'static str, FileError),
+    /// TLS cannot be put together.
+    #[error("--web.config.file: {0}")]
+    Certificate(#[from] CertificateProblem),
+    /// A thread for checking passwords cannot be started.
+    #[error("a thread for checking passwords cannot be started: {0}")]
+    Thread(#[from] std::io::Error),
+    /// The new certificate is no better than none.
+    #[error("--web.config.file: tls_server_config: the new certificate has expired; give one that has not")]
+    Expired,
+    /// A file that is cut short, say, must not open what was closed.
+    #[error("--{0}: {1} would be turned off; that takes a restart")]
+    Unprotected(&'static str, &'static str),
+}
+
+const WEB: &str = "web.config.file";
+const SECRET: &str = "callback.secret-file";
+const USERS: &str = "callback.basic-auth-file";
+
+/// Who may do what.
+#[derive(Default)]
+pub struct Access {
+    pub(super) tls: Option<Arc<ServerConfig>>,
+    /// When the server's certificate expires, in seconds since the epoch.
+    expires: Option<i64>,
+    /// Headers of every answer.
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    /// For everything but callbacks and health.
+    pub(super) users: Option<Arc<Passwords>>,
+    pub(super) rate: Option<Rate>,
+    pub(super) secret: Option<PathSecret>,
+    /// For callbacks.
+    pub(super) callback_users: Option<Arc<Passwords>>,
+    /// The files that this was read from, as they were.
+    files: Vec<(PathBuf, Stamp)>,
+}
+
+impl Access {
+    /// Reads what the settings name.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or what stands in it cannot be used.
+    pub fn read(config: &config::Access) -> Result<Self, AccessError> {
+        let mut access = Self::default();
+        if let Some(path) = &config.web_config {
+            access.note(path);
+            let web = Web::read(path).map_err(|error| AccessError::File(WEB, error))?;
+            access.take(web)?;
+        }
+        if let Some(path) = &config.callback_secret {
+            access.note(path);
+            access.secret = Some(PathSecret::read(path).map_err(|error| AccessError::File(SECRET, error))?);
+        }
+        if let Some(path) = &config.callback_users {
+            access.note(path);
+            let users = Users::read(path).map_err(|error| AccessError::File(USERS, error))?;
+            access.callback_users = Some(Arc::new(Passwords::start(&users)?));
+        }
+        Ok(access)
+    }
+
+    fn take(&mut self, web: Web) -> Result<(), AccessError> {
+        if let Some(tls) = &web.tls {
+            sources(tls).for_each(|source| {
+                if let Source::File(path) = source {
+                    self.note(path);
+                }
+            });
+            let ready = tls::ready(tls, web.http2)?;
+            (self.tls, self.expires) = (Some(ready.server), Some(ready.expires));
+        }
+        self.headers = web.headers;
+        self.rate = web.rate_limit.map(Rate::new);
+        if !web.users.is_empty() {
+            self.users = Some(Arc::new(Passwords::start(&web.users)?));
+        }
+        Ok(())
+    }
+
+    /// Before the file is read: if it changes meanwhile, that shows.
+    fn note(&mut self, path: &Path) {
+        self.files.push((path.to_owned(), Stamp::of(path)));
+    }
+
+    /// What its files are now.
+    pub(super) fn stamps(&self) -> Stamps {
+        Stamps(self.files.iter().map(|(path, _)| Stamp::of(path)).collect())
+    }
+
+    /// What its files were when they were read.
+    pub(super) fn stamps_then(&self) -> Stamps {
+        Stamps(self.files.iter().map(|(_, stamp)| *stamp).collect())
+    }
+
+    /// When the server's certificate expires, in seconds since the epoch; `None` without TLS.
+    #[must_use]
+    pub const fn expires(&self) -> Option<i64> {
+        self.expires
+    }
+
+    /// Whether it may take the place of another one.
+    pub(super) fn check_successor_of(&self, before: &Self, now: UnixMillis) -> Result<(), AccessError> {
+        let protections = [
+            (WEB, "TLS", before.tls.is_some(), self.tls.is_some()),
+            (WEB, "the passwords for metrics", before.users.is_some(), self.users.is_some()),
+            (USERS, "the passwords for callbacks", before.callback_users.is_some(), self.callback_users.is_some()),
+        ];
+        for (flag, what, was, is) in protections {
+            if was && !is {
+                return Err(AccessError::Unprotected(flag, what));
+            }
+        }
+        match self.expires {
+            Some(expires) if expires <= now.0.div_euclid(1000) => Err(AccessError::Expired),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn sources(tls: &Tls) -> impl Iterator<Item = &Source> {
+    let ca = match &tls.client_auth {
+        ClientAuth::None => None,
+        ClientAuth::IfGiven { ca } | ClientAuth::Required { ca, .. } => Some(ca),
+    };
+    [&tls.certificate, &tls.key].into_iter().chain(ca)
+}
+
+/// What tells the files of the settings from those that were there before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamps(Vec<Stamp>);
+
+/// What tells a file from the one that was there before: also where a link was turned to another one, as Kubernetes does
+/// with secrets. `None` where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp(Option<[i64; 5]>);
+
+impl Stamp {
+    fn of(path: &Path) -> Self {
+        let stamp = |file: fs::Metadata| {
+            [
+                file.dev().cast_signed(),
+                file.ino().cast_signed(),
+                file.size().cast_signed(),
+                file.mtime(),
+                file.mtime_nsec(),
+            ]
+        };
+        Self(fs::metadata(path).ok().map(stamp))
+    }
+}

@@ -1,0 +1,72 @@
+//! TLS under a connection: its beginning.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::server::TlsStream;
+
+use super::connection::refuse;
+use super::progress::{Open, Phase};
+use super::site::Site;
+use crate::telemetry::Reason;
+
+/// The first byte of a TLS connection: the type of its first record, a handshake's. RFC 8446, 5.1.
+pub(super) const HANDSHAKE: u8 = 22;
+
+/// Agrees upon TLS. `None` where that failed; the peer has been told, as far as it can be.
+pub(super) async fn secure(
+    mut stream: TcpStream,
+    tls: Arc<ServerConfig>,
+    open: &Open,
+    site: &Site,
+) -> Option<TlsStream<TcpStream>> {
+    open.enter(Phase::Handshake);
+    let mut first = [HANDSHAKE];
+    // rustls would answer with an alert, which who speaks plain HTTP cannot read.
+    let peeked = in_time(open, stream.peek(&mut first)).await;
+    if matches!(peeked, Ok(Ok(1..))) && first != [HANDSHAKE] {
+        let detail = "this port speaks TLS; use https:// in the URL";
+        refuse(&mut stream, open, site, Reason::MalformedRequest, detail).await;
+        return None;
+    }
+    let agreed = match peeked {
+        // It was opened and closed again, as a probe of the port does: nothing has failed.
+        Ok(Ok(0)) => return None,
+        Ok(Ok(_)) => in_time(open, TlsAcceptor::from(tls).accept(stream)).await,
+        Ok(Err(error)) => Ok(Err(error)),
+        Err(overdue) => Err(overdue),
+    };
+    let failure = match agreed {
+        Ok(Ok(stream)) => {
+            open.enter(Phase::Idle);
+            return Some(stream);
+        }
+        Ok(Err(error)) => error,
+        Err(Overdue) => io::Error::new(io::ErrorKind::TimedOut, "it was not complete in time"),
+    };
+    site.telemetry().tls_handshake_failed(&failure, site.now().0);
+    None
+}
+
+/// The sweep has condemned it.
+struct Overdue;
+
+/// The future's outcome, if it comes before the sweep condemns the connection.
+async fn in_time<T>(open: &Open, future: impl Future<Output = T>) -> Result<T, Overdue> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        open.progress().belongs_to(cx.waker());
+        match future.as_mut().poll(cx) {
+            Poll::Ready(outcome) => Poll::Ready(Ok(outcome)),
+            Poll::Pending if open.progress().condemned().is_some() => Poll::Ready(Err(Overdue)),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}

@@ -1,0 +1,236 @@
+//! TLS as the web configuration wants it: certificates, keys, versions, who shows a certificate.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
+use tokio_rustls::rustls::crypto::{CryptoProvider, SupportedKxGroup, ring};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use tokio_rustls::rustls::server::{NoClientAuth, WebPkiClientVerifier};
+use tokio_rustls::rustls::{
+    CertificateError, CipherSuite as Suite, DigitallySignedStruct, DistinguishedName, Error as TlsError, RootCertStore,
+    ServerConfig, SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion, version,
+};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::multiplex;
+use crate::config::web::{CipherSuite, ClientAuth, Curve, Source, Tls, TlsVersion};
+
+/// The largest file of certificates or keys that is read, in bytes. A chain has a few thousand.
+const MOST_PEM_BYTES: u64 = 1 << 20;
+
+/// What is wrong with a certificate, a key or an authority. Names the key of `tls_server_config`, and the file.
+#[derive(Debug, thiserror::Error)]
+#[error("tls_server_config: {what}: {problem}")]
+pub struct CertificateProblem {
+    what: String,
+    problem: String,
+}
+
+fn problem(what: &str, source: &Source, problem: impl std::fmt::Display) -> CertificateProblem {
+    let what = match source {
+        Source::File(path) => format!("{what}_file {}", path.display()),
+        Source::Inline(_) => what.to_owned(),
+    };
+    CertificateProblem { what, problem: problem.to_string() }
+}
+
+/// TLS, ready for connections.
+#[derive(Clone, Debug)]
+pub(super) struct Ready {
+    pub(super) server: Arc<ServerConfig>,
+    /// When the first certificate of the chain to expire does, in seconds since the epoch.
+    pub(super) expires: i64,
+}
+
+/// Reads what the settings name, and puts it together.
+pub(super) fn ready(tls: &Tls, http2: bool) -> Result<Ready, CertificateProblem> {
+    let chain = certificates("cert", &tls.certificate)?;
+    let expires = expiry(&chain).map_err(|error| problem("cert", &tls.certificate, error))?;
+    let key = PrivateKeyDer::from_pem_slice(&pem("key", &tls.key)?)
+        .map_err(|error| problem("key", &tls.key, format!("{error}; give a private key as PEM, not encrypted")))?;
+    let provider = Arc::new(provider(tls));
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&versions(tls))
+        .map_err(|error| problem("min_version", &tls.certificate, error))?;
+    let mut server = builder
+        .with_client_cert_verifier(client_verifier(&tls.client_auth, &provider)?)
+        .with_single_cert(chain, key)
+        .map_err(|error| problem("key", &tls.key, format!("{error}; it must be the key of the certificate")))?;
+    server.ignore_client_order = tls.prefer_server_cipher_suites;
+    server.alpn_protocols = if http2 { vec![multiplex::ALPN.to_vec()] } else { Vec::new() };
+    server.alpn_protocols.push(b"http/1.1".to_vec());
+    // Who connects again needs no new exchange of certificates. Without, nothing is lost but time.
+    if let Ok(ticketer) = ring::Ticketer::new() {
+        server.ticketer = ticketer;
+    }
+    Ok(Ready { server: Arc::new(server), expires })
+}
+
+fn pem(what: &str, source: &Source) -> Result<Vec<u8>, CertificateProblem> {
+    match source {
+        Source::Inline(text) => Ok(text.clone().into_bytes()),
+        Source::File(path) => {
+            let read = || -> io::Result<Vec<u8>> {
+                let mut bytes = Vec::new();
+                let file = std::fs::File::open(path)?;
+                io::Read::read_to_end(&mut io::Read::take(file, MOST_PEM_BYTES), &mut bytes)?;
+                Ok(bytes)
+            };
+            read().map_err(|error| problem(what, source, format!("{error}; give a file that can be read")))
+        }
+    }
+}
+
+fn certificates(what: &str, source: &Source) -> Result<Vec<CertificateDer<'static>>, CertificateProblem> {
+    let read = CertificateDer::pem_slice_iter(&pem(what, source)?).collect::<Result<Vec<_>, _>>();
+    let found = read.map_err(|error| problem(what, source, format!("{error}; give certificates as PEM")))?;
+    if found.is_empty() {
+        return Err(problem(what, source, "there is no certificate in it; give certificates as PEM"));
+    }
+    Ok(found)
+}
+
+/// When the first of them expires, in seconds since the epoch.
+fn expiry(chain: &[CertificateDer<'_>]) -> Result<i64, String> {
+    let each = |certificate: &CertificateDer<'_>| match X509Certificate::from_der(certificate) {
+        Ok((_, parsed)) => Ok(parsed.validity().not_after.timestamp()),
+        Err(error) => Err(format!("a certificate cannot be read: {error}")),
+    };
+    chain.iter().map(each).try_fold(i64::MAX, |first, next| Ok(first.min(next?)))
+}
+
+fn versions(tls: &Tls) -> Vec<&'static SupportedProtocolVersion> {
+    let all = [(TlsVersion::Tls12, &version::TLS12), (TlsVersion::Tls13, &version::TLS13)];
+    let asked = |named: &(TlsVersion, _)| (tls.min_version..=tls.max_version).contains(&named.0);
+    all.into_iter().filter(asked).map(|(_, version)| version).collect()
+}
+
+/// ring's cryptography, with the suites and groups that are asked for, in the order asked for.
+fn provider(tls: &Tls) -> CryptoProvider {
+    let all = ring::default_provider();
+    let (suites, groups) = (all.cipher_suites, all.kx_groups);
+    let of_1_3 = suites.iter().copied().filter(|suite| suite.tls13().is_some());
+    let suite = |asked: &CipherSuite| suites.iter().copied().find(|suite| suite.suite() == name(*asked));
+    let cipher_suites: Vec<SupportedCipherSuite> = match tls.cipher_suites.as_slice() {
+        [] => suites.clone(),
+        asked => of_1_3.chain(asked.iter().filter_map(suite)).collect(),
+    };
+    let kx_groups: Vec<&'static dyn SupportedKxGroup> = match tls.curves.as_slice() {
+        [] => groups,
+        asked => asked.iter().map(|curve| group(*curve)).collect(),
+    };
+    CryptoProvider { cipher_suites, kx_groups, ..ring::default_provider() }
+}
+
+const fn name(suite: CipherSuite) -> Suite {
+    match suite {
+        CipherSuite::EcdheEcdsaAes128Gcm => Suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        CipherSuite::EcdheEcdsaAes256Gcm => Suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+        CipherSuite::EcdheEcdsaChaCha20Poly1305 => Suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+        CipherSuite::EcdheRsaAes128Gcm => Suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        CipherSuite::EcdheRsaAes256Gcm => Suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        CipherSuite::EcdheRsaChaCha20Poly1305 => Suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    }
+}
+
+fn group(curve: Curve) -> &'static dyn SupportedKxGroup {
+    match curve {
+        Curve::P256 => ring::kx_group::SECP256R1,
+        Curve::P384 => ring::kx_group::SECP384R1,
+        Curve::X25519 => ring::kx_group::X25519,
+    }
+}
+
+fn client_verifier(
+    auth: &ClientAuth,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, CertificateProblem> {
+    let (ca, allowed_sans) = match auth {
+        ClientAuth::None => return Ok(Arc::new(NoClientAuth)),
+        ClientAuth::IfGiven { ca } => (ca, None),
+        ClientAuth::Required { ca, allowed_sans } => (ca, Some(allowed_sans)),
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates("client_ca", ca)? {
+        roots.add(certificate).map_err(|error| problem("client_ca", ca, error))?;
+    }
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    let builder = if allowed_sans.is_some() { builder } else { builder.allow_unauthenticated() };
+    let verifier = builder.build().map_err(|error| problem("client_ca", ca, error))?;
+    Ok(match allowed_sans {
+        Some(allowed) if !allowed.is_empty() => Arc::new(Named { verifier, allowed: allowed.clone() }),
+        _ => verifier,
+    })
+}
+
+/// Takes a client's certificate that is good and has one of these names, as `client_allowed_sans` of the toolkit does.
+#[derive(Debug)]
+struct Named {
+    verifier: Arc<dyn ClientCertVerifier>,
+    allowed: Vec<String>,
+}
+
+impl Named {
+    fn has_one_of(&self, certificate: &CertificateDer<'_>) -> bool {
+        let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return false };
+        let Ok(Some(names)) = parsed.subject_alternative_name() else { return false };
+        names.value.general_names.iter().filter_map(shown).any(|name| self.allowed.contains(&name))
+    }
+}
+
+/// A subject alternative name as it is written in the settings.
+fn shown(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(text) | GeneralName::RFC822Name(text) | GeneralName::URI(text) => Some((*text).to_owned()),
+        GeneralName::IPAddress(bytes) => {
+            let v4 = <[u8; 4]>::try_from(*bytes).map(std::net::IpAddr::from);
+            v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(std::net::IpAddr::from)).ok().map(|ip| ip.to_string())
+        }
+        _ => None,
+    }
+}
+
+impl ClientCertVerifier for Named {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.verifier.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, TlsError> {
+        let verified = self.verifier.verify_client_cert(certificate, intermediates, now)?;
+        if self.has_one_of(certificate) {
+            return Ok(verified);
+        }
+        Err(TlsError::InvalidCertificate(CertificateError::NotValidForName))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.verifier.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.verifier.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}

@@ -1,0 +1,143 @@
+//! Limits of number and memory, and from where callbacks come.
+
+use std::time::Duration;
+
+use std::net::{IpAddr, SocketAddr, TcpStream};
+
+use socket2::{Domain, Socket, Type};
+
+use crate::authority::Authority;
+use crate::get;
+use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, eventually, message, post_bytes};
+
+fn rejected(exporter: &Exporter, reason: &str) -> f64 {
+    exporter.scrape().value(&format!(r#"openim_exporter_callbacks_rejected_total{{reason="{reason}"}}"#))
+}
+
+/// A connection from this address: all of 127.0.0.0/8 is this machine.
+fn connect_from(exporter: &Exporter, address: &str) -> Client {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::new(address.parse::<IpAddr>().unwrap(), 0).into()).unwrap();
+    socket.connect(&exporter.address().into()).unwrap();
+    Client::over(TcpStream::from(socket)).unwrap()
+}
+
+#[test]
+fn an_address_with_too_many_connections_is_told_so_and_others_go_on() {
+    let exporter = Exporter::start(&["--web.max-connections-per-address", "3"]);
+    let mut held: Vec<_> = (0..3).map(|_| connect_from(&exporter, "127.0.0.2")).collect();
+    for client in &mut held {
+        assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
+    }
+    let mut fourth = connect_from(&exporter, "127.0.0.2");
+    let (_, detail) = fourth.answer().refusal(503);
+    assert!(detail.contains("--web.max-connections-per-address"), "{detail}");
+    assert_eq!(connect_from(&exporter, "127.0.0.3").post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
+    assert_eq!(rejected(&exporter, "too_many_connections_per_address"), 1.0);
+    held.pop();
+    eventually("its place to be free", || {
+        let mut client = connect_from(&exporter, "127.0.0.2");
+        client.send(post_bytes(GROUP_MESSAGE_PATH, "", message("g", "u").as_bytes())).is_ok()
+            && client.try_answer().is_ok_and(|answer| answer.status == 200)
+    });
+}
+
+#[test]
+fn callbacks_come_from_the_networks_that_are_allowed_and_pages_are_for_all() {
+    let exporter = Exporter::start(&["--callback.allowed-networks", "127.0.0.8/30,192.0.2.7"]);
+    for (from, allowed) in [("127.0.0.8", true), ("127.0.0.11", true), ("127.0.0.12", false), ("127.0.0.1", false)] {
+        let mut client = connect_from(&exporter, from);
+        let answer = client.post(GROUP_MESSAGE_PATH, message("g", "u"));
+        if allowed {
+            assert_eq!(answer.text(), SUCCESS, "{from}");
+        } else {
+            let (_, detail) = answer.refusal(403);
+            assert!(detail.contains("--callback.allowed-networks"), "{detail}");
+        }
+        client.send(get("/-/healthy", "")).unwrap();
+        assert_eq!(client.answer().status, 200);
+    }
+    assert_eq!(rejected(&exporter, "forbidden_address"), 2.0);
+    assert_eq!(exporter.scrape().sum("openim_group_messages_total"), 2.0);
+}
+
+#[test]
+fn bodies_that_are_being_received_share_a_memory_and_what_finds_none_is_told_so() {
+    const BODY: usize = 60 * 1024;
+    let flags = ["--callback.max-body-bytes", "64KiB", "--callback.max-buffered-bytes", "128KiB"];
+    let exporter = Exporter::start(&flags);
+    let whole = |fill: u8| {
+        let body =
+            message("g", "u").replace('{', &format!(r#"{{"ex":"{}","#, char::from(fill).to_string().repeat(BODY)));
+        post_bytes(GROUP_MESSAGE_PATH, "", body.as_bytes())
+    };
+    let mut half = exporter.connect();
+    let bytes = whole(b'a');
+    let (begin, end) = bytes.split_at(bytes.len() - 100);
+    half.send(begin).unwrap();
+    eventually("half a body to come", || exporter.scrape().value("openim_exporter_callbacks_in_flight") == 1.0);
+    // All of it that was sent.
+    std::thread::sleep(Duration::from_millis(500));
+    let mut other = exporter.connect();
+    other.send(whole(b'b')).unwrap();
+    let (_, detail) = other.answer().refusal(503);
+    assert!(detail.contains("--callback.max-buffered-bytes"), "{detail}");
+    assert_eq!(rejected(&exporter, "overloaded"), 1.0);
+    // What comes in one piece takes nothing of it.
+    assert_eq!(exporter.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
+    half.send(end).unwrap();
+    assert_eq!(half.answer().text(), SUCCESS);
+    let mut chunked = exporter.connect();
+    let head = format!("POST {GROUP_MESSAGE_PATH} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
+    let body = message("g", "u").replace('{', &format!(r#"{{"ex":"{}","#, "c".repeat(BODY)));
+    let (first, second) = body.split_at(BODY / 2);
+    chunked.send(format!("{head}{:x}\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\n\r\n", first.len(), second.len())).unwrap();
+    assert_eq!(chunked.answer().text(), SUCCESS);
+}
+
+#[test]
+fn pages_are_limited_to_a_rate_and_callbacks_and_health_are_not() {
+    let authority = Authority::new();
+    let config = authority.write("web.yml", "rate_limit:\n  interval: 1h\n  burst: 3\n");
+    let exporter = Exporter::start(&["--web.config.file", config.to_str().unwrap()]);
+    let statuses = [(); 5].map(|()| exporter.get("/metrics").status);
+    assert_eq!(statuses, [200, 200, 200, 429, 429]);
+    exporter.get("/api/v1/summary").refusal(429);
+    for _ in 0..10 {
+        assert_eq!(exporter.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
+        assert_eq!(exporter.get("/-/healthy").status, 200);
+    }
+}
+
+#[test]
+fn slow_heads_and_slow_bodies_are_ended_and_counted_each_and_others_are_answered_meanwhile() {
+    const EACH: usize = 200;
+    let exporter = Exporter::start(&[]);
+    let heads: Vec<_> = (0..EACH).map(|_| exporter.connect()).collect();
+    let bodies: Vec<_> = (0..EACH).map(|_| exporter.connect()).collect();
+    let mut slow: Vec<_> =
+        heads.into_iter().map(|client| (client, "GET /metrics HTTP/1.1\r\nx-a: b\r\n".to_owned())).collect();
+    let body = format!("POST {GROUP_MESSAGE_PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{{");
+    slow.extend(bodies.into_iter().map(|client| (client, body.clone())));
+    for (client, begin) in &mut slow {
+        client.send(begin).unwrap();
+    }
+    let mut other = exporter.connect();
+    let mut answered = 0;
+    // As long as they are at it.
+    while rejected(&exporter, "header_timeout") + rejected(&exporter, "body_timeout") < 2.0 * EACH as f64 {
+        assert_eq!(other.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
+        answered += 1;
+        for (client, _) in &mut slow {
+            // One more byte: no excuse.
+            let _ = client.send("x");
+        }
+    }
+    assert!(answered > 1);
+    assert_eq!(rejected(&exporter, "header_timeout"), EACH as f64);
+    assert_eq!(rejected(&exporter, "body_timeout"), EACH as f64);
+    assert_eq!(exporter.scrape().sum("openim_group_messages_total"), f64::from(answered));
+    for (client, _) in &mut slow {
+        client.answer().refusal(408);
+    }
+}

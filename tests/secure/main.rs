@@ -1,0 +1,34 @@
+//! Who is let in: TLS, passwords, secrets, networks, listeners; each asked of an exporter that runs as its users run it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+#[path = "../http/served.rs"]
+mod served;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod authority;
+mod lifecycle;
+mod limits;
+mod multiplex;
+mod rotation;
+mod table;
+mod tls;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// An `Authorization` header's value.
+pub(crate) fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// A hash that costs next to nothing to check.
+pub(crate) fn hash(password: &str) -> String {
+    bcrypt::hash(password, 4).unwrap()
+}
+
+/// A request with these headers, each on a line that it ends itself.
+pub(crate) fn get(path: &str, headers: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n")
+}

@@ -1,0 +1,239 @@
+//! HTTP/2, which Go's client speaks over TLS: many requests at a time on one connection.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{Builder, SendRequest};
+use h2::{Reason, RecvStream};
+use hyper::{Request, Response, StatusCode};
+use openim_exporter::config;
+use openim_exporter::http::Limits;
+use tokio::runtime;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::authority::Authority;
+use crate::served::Served;
+use crate::support::{Exporter, GROUP_MESSAGE_PATH, PATIENCE, SUCCESS, Samples, message};
+
+/// A connection that reads no more of an answer than this before it is asked to.
+async fn connect(authority: &Authority, address: SocketAddr, window: u32) -> SendRequest<Bytes> {
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let connector = TlsConnector::from(authority.client_of(None, &[b"h2"]));
+    let stream = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let (requests, connection) = Builder::new().initial_window_size(window).handshake(stream).await.unwrap();
+    tokio::spawn(async move {
+        // Its end is seen by who asks.
+        let _ = connection.await;
+    });
+    requests.ready().await.unwrap()
+}
+
+const WIDE: u32 = 1 << 20;
+
+fn request(method: &str, path: &str) -> Request<()> {
+    let uri = format!("https://localhost{path}");
+    Request::builder().method(method).uri(uri).header("content-type", "application/json").body(()).unwrap()
+}
+
+async fn whole(answer: Response<RecvStream>) -> (StatusCode, String) {
+    let (head, mut body) = answer.into_parts();
+    let mut bytes = Vec::new();
+    while let Some(piece) = body.data().await {
+        let piece = piece.unwrap();
+        body.flow_control().release_capacity(piece.len()).unwrap();
+        bytes.extend(piece);
+    }
+    (head.status, String::from_utf8(bytes).unwrap())
+}
+
+async fn get(requests: &mut SendRequest<Bytes>, path: &str) -> (StatusCode, String) {
+    let (answer, _) = requests.send_request(request("GET", path), true).unwrap();
+    whole(answer.await.unwrap()).await
+}
+
+async fn post(requests: &mut SendRequest<Bytes>, body: String) -> (StatusCode, String) {
+    *requests = requests.clone().ready().await.unwrap();
+    let (answer, mut sent) = requests.send_request(request("POST", GROUP_MESSAGE_PATH), false).unwrap();
+    sent.send_data(body.into(), true).unwrap();
+    whole(answer.await.unwrap()).await
+}
+
+fn block_on<T>(test: impl Future<Output = T>) -> T {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { timeout(2 * PATIENCE, test).await.expect("it takes too long") })
+}
+
+fn served(limits: Limits, max_scrapes: usize, groups: usize) -> (Authority, Served) {
+    let authority = Authority::new();
+    authority.issue("server", &["localhost"]);
+    let access = config::Access { web_config: Some(authority.web_config("server", "")), ..config::Access::default() };
+    let served = Served::with(groups, limits, max_scrapes, access);
+    (authority, served)
+}
+
+#[test]
+fn callbacks_of_one_connection_are_answered_at_the_same_time_and_counted_each() {
+    let (authority, served) = served(Limits::default(), 1, 0);
+    block_on(async {
+        let requests = connect(&authority, served.address(), WIDE).await;
+        let mut tasks = tokio::task::JoinSet::new();
+        for worker in 0..50 {
+            let mut requests = requests.clone();
+            tasks.spawn(async move {
+                for _ in 0..20 {
+                    let answer = post(&mut requests, message(&format!("g{worker}"), "u")).await;
+                    assert_eq!(answer, (StatusCode::OK, SUCCESS.to_owned()));
+                }
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            done.unwrap();
+        }
+        let mut requests = requests;
+        let (status, refusal) = post(&mut requests, "{".to_owned()).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        assert!(refusal.starts_with(r#"{"actionCode":1,"errCode":400,"#), "{refusal}");
+        let (status, metrics) = get(&mut requests, "/metrics").await;
+        assert_eq!(status, StatusCode::OK);
+        let samples = Samples::parse(&metrics);
+        assert_eq!(samples.sum("openim_group_messages_total"), 1000.0);
+        assert_eq!(samples.value("openim_exporter_callback_duration_seconds_count"), 1001.0);
+        assert_eq!(samples.value("openim_exporter_callbacks_in_flight"), 0.0);
+        assert_eq!(samples.value("openim_exporter_connections"), 1.0);
+    });
+}
+
+#[test]
+fn a_body_that_does_not_arrive_in_time_gets_408_and_the_others_go_on() {
+    let (authority, served) = served(Limits { body: Duration::from_secs(1), ..Limits::default() }, 1, 0);
+    block_on(async {
+        let mut requests = connect(&authority, served.address(), WIDE).await;
+        let (slow, mut sent) = requests.send_request(request("POST", GROUP_MESSAGE_PATH), false).unwrap();
+        sent.send_data(Bytes::from_static(b"{"), false).unwrap();
+        for _ in 0..10 {
+            assert_eq!(post(&mut requests, message("g", "u")).await.1, SUCCESS);
+        }
+        assert_eq!(whole(slow.await.unwrap()).await.0, StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(post(&mut requests, message("g", "u")).await.1, SUCCESS);
+    });
+    assert_eq!(served.refused("body_timeout"), 1.0);
+}
+
+#[test]
+fn a_scrape_that_is_not_read_gives_its_place_back_and_the_connection_goes_on() {
+    let (authority, served) = served(Limits { answer: Duration::from_secs(1), ..Limits::default() }, 1, 2000);
+    block_on(async {
+        let mut requests = connect(&authority, served.address(), 1000).await;
+        let (deaf, _) = requests.send_request(request("GET", "/metrics/groups"), true).unwrap();
+        let mut deaf = deaf.await.unwrap().into_body();
+        assert_eq!(deaf.data().await.unwrap().unwrap().len(), 1000);
+        assert_eq!(get(&mut requests, "/metrics").await.0, StatusCode::SERVICE_UNAVAILABLE);
+        // Nothing is given back to the window, so nothing more can come but the end.
+        let end = deaf.data().await.unwrap().unwrap_err();
+        assert!(end.reason().is_some(), "{end}");
+        assert_eq!(get(&mut requests, "/metrics").await.0, StatusCode::OK);
+        assert_eq!(post(&mut requests, message("g", "u")).await.1, SUCCESS);
+    });
+}
+
+#[test]
+fn requests_beyond_those_allowed_at_once_get_503() {
+    let (authority, served) = served(Limits { requests: 3, ..Limits::default() }, 1, 0);
+    block_on(async {
+        let mut requests = connect(&authority, served.address(), WIDE).await;
+        let begin = |requests: &mut SendRequest<Bytes>| {
+            requests.send_request(request("POST", GROUP_MESSAGE_PATH), false).unwrap()
+        };
+        let mut held: Vec<_> = (0..3).map(|_| begin(&mut requests)).collect();
+        let (fourth, _keep) = begin(&mut requests);
+        assert_eq!(whole(fourth.await.unwrap()).await.0, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(served.refused("overloaded"), 1.0);
+        for (answer, mut sent) in held.drain(..) {
+            sent.send_data(message("g", "u").into(), true).unwrap();
+            assert_eq!(whole(answer.await.unwrap()).await.1, SUCCESS);
+        }
+        assert_eq!(post(&mut requests, message("g", "u")).await.1, SUCCESS);
+    });
+}
+
+#[test]
+fn a_drain_answers_what_is_under_way_and_takes_no_more() {
+    let authority = Authority::new();
+    authority.issue("server", &["localhost"]);
+    let config = authority.web_config("server", "");
+    let exporter = Exporter::start(&["--web.config.file", config.to_str().unwrap()]);
+    block_on(async {
+        let mut requests = connect(&authority, exporter.address(), WIDE).await;
+        assert_eq!(post(&mut requests, message("g", "u")).await.1, SUCCESS);
+        let (answer, mut sent) = requests.send_request(request("POST", GROUP_MESSAGE_PATH), false).unwrap();
+        sent.send_data(Bytes::from_static(b"{\"sendID\":\"u\","), false).unwrap();
+        // Until it is under way.
+        get(&mut requests, "/-/healthy").await;
+        exporter.signal("TERM");
+        exporter.wait_for_log("that it drains", |lines| lines.iter().any(|line| line.contains("draining")));
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        sent.send_data(Bytes::from_static(b"\"groupID\":\"g\"}"), true).unwrap();
+        assert_eq!(whole(answer.await.unwrap()).await.1, SUCCESS);
+        let refused = match requests.ready().await {
+            Ok(mut requests) => match requests.send_request(request("GET", "/-/healthy"), true) {
+                Ok((answer, _)) => answer.await.map(|_| ()),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        let refused = refused.unwrap_err();
+        assert!(refused.reason() == Some(Reason::NO_ERROR) || refused.is_io(), "{refused}");
+    });
+    let (status, log) = exporter.wait();
+    assert!(status.success(), "{log:#?}");
+    assert!(log.iter().any(|line| line.contains("message=stopped") && line.contains("messages=2")), "{log:#?}");
+}
+
+/// What a sender like OpenIM reports of itself.
+#[derive(Debug, serde::Deserialize)]
+struct Report {
+    sent: usize,
+    answered: usize,
+    failures: Option<Vec<String>>,
+    protocols: BTreeMap<String, usize>,
+}
+
+#[test]
+#[ignore = "needs go"]
+fn a_sender_like_openim_speaks_http_2_and_loses_nothing_while_certificates_rotate() {
+    let authority = Authority::new();
+    authority.issue("server", &["localhost"]);
+    let config = authority.web_config("server", "");
+    let exporter = Exporter::start(&["--web.config.file", config.to_str().unwrap()]);
+    let program = authority.path("go-client");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/go-client/main.go");
+    let built = Command::new("go").args(["build", "-o"]).arg(&program).arg(source).status().unwrap();
+    assert!(built.success());
+    let url = format!("https://localhost:{}{GROUP_MESSAGE_PATH}", exporter.address().port());
+    let sender = Command::new(&program)
+        .args([&url, "16", "5s"])
+        .env("SSL_CERT_FILE", authority.path("ca.pem"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(200));
+        authority.issue("server", &["localhost"]);
+        exporter.signal("HUP");
+    }
+    let output = sender.wait_with_output().unwrap();
+    let report: Report = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report.failures.unwrap_or_default(), Vec::<String>::new());
+    assert_eq!(report.protocols, BTreeMap::from([("HTTP/2.0".to_owned(), report.answered)]));
+    assert!(report.sent == report.answered && report.sent > 100, "{} of {}", report.answered, report.sent);
+    exporter.signal("TERM");
+    let (_, log) = exporter.wait();
+    let counted = format!("messages={}", report.sent);
+    assert!(log.iter().any(|line| line.contains("message=stopped") && line.contains(&counted)), "{counted}: {log:#?}");
+}

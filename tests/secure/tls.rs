@@ -1,0 +1,153 @@
+//! TLS: who may connect, and how.
+
+use std::io::Read as _;
+use std::net::TcpStream;
+use std::process::Command;
+
+use std::sync::Arc;
+
+use tokio_rustls::rustls::{ClientConfig, ProtocolVersion};
+
+use crate::authority::Authority;
+use crate::get;
+use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, Samples, eventually, message, post_bytes};
+
+fn served(authority: &Authority, rest: &str) -> Exporter {
+    let config = authority.web_config("server", rest);
+    Exporter::start(&["--web.config.file", config.to_str().unwrap()])
+}
+
+fn scraped(exporter: &Exporter, authority: &Authority) -> Samples {
+    let mut client = Client::connect_secure(exporter.address(), &authority.client(None)).unwrap();
+    client.send(get("/metrics", "")).unwrap();
+    Samples::parse(&client.answer().text())
+}
+
+fn authority() -> Authority {
+    let authority = Authority::new();
+    authority.issue("server", &["localhost", "127.0.0.1"]);
+    authority
+}
+
+#[test]
+fn callbacks_and_scrapes_pass_through_tls_over_one_connection() {
+    let authority = authority();
+    let exporter = served(&authority, "");
+    let mut client = Client::connect_secure(exporter.address(), &authority.client(None)).unwrap();
+    for _ in 0..100 {
+        assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
+    }
+    client.post(GROUP_MESSAGE_PATH, "{").refusal(400);
+    client.send(get("/metrics", "")).unwrap();
+    assert_eq!(Samples::parse(&client.answer().text()).sum("openim_group_messages_total"), 100.0);
+}
+
+#[test]
+fn who_speaks_plain_http_to_tls_is_told_so_and_the_other_way_round() {
+    let authority = authority();
+    let secure = served(&authority, "");
+    let answer = secure.ask(get("/metrics", "").as_bytes());
+    let (_, detail) = answer.refusal(400);
+    assert!(detail.contains("https://"), "{detail}");
+    let rejected = r#"openim_exporter_callbacks_rejected_total{reason="malformed_request"}"#;
+    assert_eq!(scraped(&secure, &authority).value(rejected), 1.0);
+
+    let plain = Exporter::start(&[]);
+    // The begin of a TLS handshake, as a client sends it.
+    let mut client = plain.connect();
+    client.send([&[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3][..], &[7; 500]].concat()).unwrap();
+    let (_, detail) = client.answer().refusal(400);
+    assert!(detail.contains("http://"), "{detail}");
+    assert_eq!(plain.scrape().value(rejected), 1.0);
+}
+
+#[test]
+fn handshakes_that_fail_are_counted_and_a_probe_of_the_port_is_none() {
+    let authority = authority();
+    let exporter = served(&authority, "");
+    drop(TcpStream::connect(exporter.address()).unwrap());
+    // Somebody who does not trust the certificate.
+    assert!(Client::connect_secure(exporter.address(), &Authority::new().client(None)).is_err());
+    let mut garbage = exporter.connect();
+    garbage.send([22; 600]).unwrap();
+    let _ = garbage.rest();
+    eventually("both to be counted", || {
+        scraped(&exporter, &authority).value("openim_exporter_tls_handshake_failures_total") == 2.0
+    });
+}
+
+#[test]
+fn a_handshake_that_does_not_go_on_is_ended_and_counted() {
+    let authority = authority();
+    let exporter = served(&authority, "");
+    let mut silent = TcpStream::connect(exporter.address()).unwrap();
+    let mut half = exporter.connect();
+    half.send([22, 3, 1]).unwrap();
+    assert_eq!(half.rest(), "");
+    assert_eq!(silent.read(&mut [0; 1]).unwrap_or_default(), 0);
+    assert_eq!(scraped(&exporter, &authority).value("openim_exporter_tls_handshake_failures_total"), 2.0);
+}
+
+#[test]
+fn a_client_s_certificate_is_demanded_where_the_settings_say_so() {
+    let authority = authority();
+    authority.issue("known", &["prometheus.example"]);
+    authority.issue("other", &["somebody.example"]);
+    let stranger = Authority::new();
+    stranger.issue("known", &["prometheus.example"]);
+    let demand = "  client_ca_file: ca.pem\n  client_auth_type: RequireAndVerifyClientCert\n  \
+                  client_allowed_sans: [prometheus.example]\n";
+    let exporter = served(&authority, demand);
+    let scrape = |config: &Arc<ClientConfig>| {
+        let mut client = Client::connect_secure(exporter.address(), config).ok()?;
+        // In TLS 1.3 the client is done before the server has judged its certificate.
+        client.send(get("/metrics", "")).ok()?;
+        client.try_answer().ok().map(|answer| answer.status)
+    };
+    assert_eq!(scrape(&authority.client(Some("known"))), Some(200));
+    assert_eq!(scrape(&authority.client(None)), None);
+    assert_eq!(scrape(&authority.client(Some("other"))), None);
+    std::fs::copy(stranger.path("known.pem"), authority.path("stranger.pem")).unwrap();
+    std::fs::copy(stranger.path("known.key"), authority.path("stranger.key")).unwrap();
+    assert_eq!(scrape(&authority.client(Some("stranger"))), None);
+}
+
+#[test]
+#[ignore = "needs curl"]
+fn the_versions_that_the_settings_allow_are_spoken_and_no_others() {
+    let authority = authority();
+    for (settings, version) in
+        [("  max_version: TLS12\n", ProtocolVersion::TLSv1_2), ("  min_version: TLS13\n", ProtocolVersion::TLSv1_3)]
+    {
+        let exporter = served(&authority, settings);
+        let spoken = |flags: &[&str]| {
+            let url = format!("https://localhost:{}/-/healthy", exporter.address().port());
+            let resolve = format!("localhost:{}:127.0.0.1", exporter.address().port());
+            let ca = authority.path("ca.pem");
+            let curl = Command::new("curl")
+                .args(["-s", "-o", "/dev/null", "--resolve", &resolve, "--cacert"])
+                .arg(ca)
+                .args(flags)
+                .arg(url)
+                .status()
+                .unwrap();
+            curl.success()
+        };
+        assert_eq!(spoken(&["--tlsv1.3"]), version == ProtocolVersion::TLSv1_3, "{settings}");
+        // Up to that version.
+        assert_eq!(spoken(&["--tls-max", "1.2"]), version == ProtocolVersion::TLSv1_2, "{settings}");
+    }
+}
+
+#[test]
+fn headers_of_the_settings_are_in_every_answer() {
+    let authority = authority();
+    let exporter = served(&authority, "http_server_config:\n  headers:\n    X-Frame-Options: deny\n");
+    let mut client = Client::connect_secure(exporter.address(), &authority.client(None)).unwrap();
+    for request in [get("/metrics", ""), get("/nothing", ""), get("/-/healthy", "")] {
+        client.send(request).unwrap();
+        assert_eq!(client.answer().header("x-frame-options"), Some("deny"));
+    }
+    client.send(post_bytes(GROUP_MESSAGE_PATH, "", message("g", "u").as_bytes())).unwrap();
+    assert_eq!(client.answer().header("x-frame-options"), Some("deny"));
+}
