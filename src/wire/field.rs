@@ -9,10 +9,11 @@ use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Unexpected, Visitor
 use serde_json::value::RawValue;
 
 use super::encode::MENTION_OF_ALL;
+use super::escape::{Escape, escape};
 use crate::domain::Mentions;
 
 /// A string that is looked at: borrowed from the body unless it holds escapes.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
@@ -40,7 +41,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 
 /// A string of which only the length in UTF-8 bytes is kept. It is measured where it stands in the body: a message's
 /// content is nearly always full of escapes, and undoing them would copy it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Measured(pub(super) u64);
 
 impl<'de> Deserialize<'de> for Measured {
@@ -52,7 +53,7 @@ impl<'de> Deserialize<'de> for Measured {
 }
 
 /// A string that is wanted only if it can be had where it stands: without escapes. Empty otherwise.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Plain<'a>(pub(super) &'a str);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Plain<'a> {
@@ -64,7 +65,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Plain<'a> {
 }
 
 /// A string as it stands between its quotes, escapes and all: to be compared with itself.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Verbatim<'a>(pub(super) &'a str);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Verbatim<'a> {
@@ -74,7 +75,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Verbatim<'a> {
 }
 
 /// A string of which nothing is kept, but that it is one.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Skipped;
 
 impl<'de> Deserialize<'de> for Skipped {
@@ -108,36 +109,16 @@ fn unescaped_len(inside: &[u8]) -> Option<u64> {
     let mut len = inside.len() as u64;
     let mut rest = inside;
     while let Some(at) = memchr::memchr(b'\\', rest) {
-        let escape = rest.get(at..)?;
-        let (source, target) = match escape {
-            [_, b'u', ..] => unicode_escape_len(escape)?,
-            _ => (2, 1),
-        };
-        len = len + target - source as u64;
-        rest = escape.get(source..)?;
+        let escaped = rest.get(at..)?;
+        let Escape { source, target } = escape(escaped)?;
+        len = len + target as u64 - source as u64;
+        rest = escaped.get(source..)?;
     }
     Some(len)
 }
 
-/// Bytes of a `\u....` escape, or of the two of a surrogate pair, and of its character in UTF-8.
-fn unicode_escape_len(escape: &[u8]) -> Option<(usize, u64)> {
-    let first = code_unit(escape)?;
-    let second = || code_unit(escape.get(6..)?);
-    let units = [first, if matches!(first, 0xd800..0xdc00) { second()? } else { 0 }];
-    let used = if units[1] == 0 { 1 } else { 2 };
-    let character = char::decode_utf16(units.into_iter().take(used)).next()?.ok()?;
-    Some((6 * used, character.len_utf8() as u64))
-}
-
-fn code_unit(escape: &[u8]) -> Option<u16> {
-    let [b'\\', b'u', digits @ ..] = escape.get(..6)? else {
-        return None;
-    };
-    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
-}
-
 /// A whole number in the range of `T`.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Number<T>(pub(super) T);
 
 /// The number types of OpenIM's fields, with the name by which an error calls them.
@@ -192,8 +173,19 @@ impl<'de, T: Whole> Deserialize<'de> for Number<T> {
 }
 
 /// A mention list, of which only the number of entries is kept.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct MentionList(pub(super) Mentions);
+
+impl MentionList {
+    /// Counts an entry.
+    pub(super) fn count(&mut self, entry: &str) {
+        if entry == MENTION_OF_ALL {
+            self.0.all = true;
+        } else {
+            self.0.users = self.0.users.saturating_add(1);
+        }
+    }
+}
 
 impl<'de> Deserialize<'de> for MentionList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -205,15 +197,11 @@ impl<'de> Deserialize<'de> for MentionList {
                 formatter.write_str("a list of strings")
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let mut mentions = Mentions::default();
+                let mut mentions = MentionList::default();
                 while let Some(Text(entry)) = list.next_element()? {
-                    if entry == MENTION_OF_ALL {
-                        mentions.all = true;
-                    } else {
-                        mentions.users = mentions.users.saturating_add(1);
-                    }
+                    mentions.count(&entry);
                 }
-                Ok(MentionList(mentions))
+                Ok(mentions)
             }
             fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
                 Ok(MentionList::default())

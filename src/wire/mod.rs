@@ -6,10 +6,14 @@ mod answer;
 mod command;
 mod decode;
 mod encode;
+mod escape;
 mod field;
 mod object;
+mod quick;
 
 pub use answer::{SUCCESS, refusal};
 pub use command::{COMMANDS, Command, GROUP_MESSAGE};
 pub use decode::{Fault, Problem, command_of, group_message};
+#[doc(hidden)]
+pub use decode::{Quickly, quickly};
 pub use encode::{Callback, Content, MENTION_OF_ALL, Media, OPERATION_ID_HEADER, encode, is_success, write_content};

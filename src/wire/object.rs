@@ -12,6 +12,9 @@ use serde::de::{Deserialize, Deserializer};
 pub(super) trait Fill<'a>: Default {
     /// Sets the fields that the object has.
     fn fill_from<D: Deserializer<'a>>(&mut self, object: D) -> Result<(), D::Error>;
+
+    /// The fields of a body that is as OpenIM writes them; see [`quick`](super::quick).
+    fn quick(body: &'a str) -> Option<Self>;
 }
 
 /// The same, for whoever wants a [`Deserialize`].
@@ -27,7 +30,7 @@ impl<'a, T: Fill<'a>> Deserialize<'a> for Filled<T> {
 macro_rules! fields {
     ($(#[$doc:meta])* struct $name:ident { $($json:literal => $field:ident: $type:ty,)+ }) => {
         $(#[$doc])*
-        #[derive(Debug, Default)]
+        #[derive(Debug, Default, PartialEq)]
         struct $name<'a> {
             $($field: $type,)+
             _body: std::marker::PhantomData<&'a str>,
@@ -87,6 +90,16 @@ macro_rules! fields {
                 }
 
                 object.deserialize_any(Visitor(self))
+            }
+
+            #[inline]
+            fn quick(body: &'a str) -> Option<Self> {
+                let mut rest = $crate::wire::quick::Rest::open(body)?;
+                let found = Self {
+                    $($field: rest.field(concat!("\"", $json, "\":"))?,)+
+                    _body: std::marker::PhantomData,
+                };
+                rest.closes().then_some(found)
             }
         }
     };
