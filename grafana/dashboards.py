@@ -281,13 +281,13 @@ CAPACITY = [
     row("Tables"),
     lines("Tables in use", "How full each table is.", "percentunit", ("max by (cap, instance) (instance:openim_exporter_cap_used:ratio{$S})", "{{cap}} {{instance}}"), most=1, limits=[0.8, 1]),
     panel("bargauge", "Full in", "Days until a table is full, at the growth of the last three days; nothing where it does not grow.", "d", ("min by (cap) ((1 - instance:openim_exporter_cap_used:ratio{$S}) / (deriv(instance:openim_exporter_cap_used:ratio{$S}[3d]) > 0) / 86400)", "{{cap}}"), decimals=0),
-    lines("Groups", "Groups that are counted, that have series, and that there is room for.", "short", ("sum(openim_exporter_groups_tracked{$S})", "counted"), ("sum(openim_exporter_groups_exported{$S})", "exported"), ("sum(openim_exporter_groups_capacity{$S})", "room for")),
+    lines("Groups", "Groups that are counted, that have series, and that there is room for.", "short", ("sum(openim_exporter_groups_tracked{$S})", "counted"), ("sum(openim_exporter_groups_exported{$S})", "exported"), ("sum(openim_exporter_groups_capacity{$S})", "room for"), ("sum(openim_exporter_groups_exported_capacity{$S})", "series for")),
     lines("Pairs of group and sender", "Pairs that are remembered for a day, and that there is room for.", "short", ("sum(openim_exporter_sender_pairs_tracked{$S})", "remembered"), ("sum(openim_exporter_sender_pairs_capacity{$S})", "room for")),
     lines("Dedup window", "Messages that it knows, and that there is room for; 0 while it is off.", "short", ("sum(openim_exporter_message_ids_tracked{$S})", "known"), ("sum(openim_exporter_message_ids_capacity{$S})", "room for")),
     lines("What full tables cost", "Times that each limit was hit in ten minutes; and groups that were retired, which loses nothing.", "short", ("sum by (cap) (instance:openim_exporter_cap_hits:increase10m{$S})", "{{cap}}"), ("sum(increase(openim_exporter_groups_retired_total{$S}[10m]))", "groups retired"), ("sum(increase(openim_exporter_sender_pairs_evicted_total{$S}[10m]))", "pairs evicted"), ("sum(increase(openim_exporter_message_ids_evicted_total{$S}[10m]))", "message IDs evicted")),
     row("The exporter's budget"),
-    lines("Series", "Series of a scrape: what it costs Prometheus.", "short", ("openim_exporter_scrape_series{$S}", "{{instance}}")),
-    lines("Memory", "Resident memory of the exporter.", "bytes", ("process_resident_memory_bytes{$S} and on (job, instance) openim_exporter_build_info", "{{instance}}")),
+    lines("Series", "Series of a scrape, which is what it costs Prometheus; and with as many groups as can have series, at four each.", "short", ("openim_exporter_scrape_series{$S}", "{{instance}}"), ("openim_exporter_scrape_series{$S} + 4 * (openim_exporter_groups_exported_capacity{$S} - openim_exporter_groups_exported{$S})", "at most {{instance}}")),
+    lines("Memory", "Resident memory of the exporter; and what its tables take when all of them are full, which it reserves at the start.", "bytes", ("process_resident_memory_bytes{$S} and on (job, instance) openim_exporter_build_info", "{{instance}}"), ("128 * openim_exporter_groups_capacity{$S} + 64 * openim_exporter_sender_pairs_capacity{$S} + 8 * openim_exporter_message_ids_capacity{$S} + 5 * 2^20", "tables at most {{instance}}")),
 ]
 
 HEALTH = [

@@ -93,6 +93,8 @@ catalog! {
     GROUPS_CAPACITY = Gauge "openim_exporter_groups_capacity" "" [];
     /// Groups that have a series of their own.
     GROUPS_EXPORTED = Gauge "openim_exporter_groups_exported" "" [];
+    /// Groups that can have a series of their own.
+    GROUPS_EXPORTED_CAPACITY = Gauge "openim_exporter_groups_exported_capacity" "" [];
     /// Groups that were retired: idle for over a day, when a new group needed the place.
     GROUPS_RETIRED = Counter "openim_exporter_groups_retired_total" "" [];
     /// Pairs of a group and a sender that are remembered.

@@ -310,6 +310,7 @@ fn group_counts(stats: &Stats, writer: &mut Writer<'_>) {
     writer.family(&catalog::GROUPS_TRACKED).sample([], stats.groups_tracked());
     writer.family(&catalog::GROUPS_CAPACITY).sample([], stats.groups_capacity());
     writer.family(&catalog::GROUPS_EXPORTED).sample([], stats.exported_groups().len());
+    writer.family(&catalog::GROUPS_EXPORTED_CAPACITY).sample([], stats.exported_groups_capacity());
     writer.family(&catalog::GROUPS_RETIRED).sample([], stats.groups_retired());
 }
 

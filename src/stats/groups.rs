@@ -292,6 +292,11 @@ impl Groups {
         self.exported.slots()
     }
 
+    /// How many groups can have series of their own.
+    pub(super) const fn exported_capacity(&self) -> usize {
+        self.exported.capacity()
+    }
+
     /// Slots below this number are or were in use.
     pub(super) fn slots_used(&self) -> usize {
         self.used.load(Ordering::Relaxed)

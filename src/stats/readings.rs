@@ -108,6 +108,12 @@ impl Stats {
         self.groups.exported()
     }
 
+    /// How many groups can have series of their own.
+    #[must_use]
+    pub const fn exported_groups_capacity(&self) -> usize {
+        self.groups.exported_capacity()
+    }
+
     /// Keeps groups from being retired, so that all of them and then the folded messages can be read as of one state:
     /// together they are [`Stats::messages`], and what came since that was read. Held off for ten seconds at most.
     #[must_use]

@@ -103,6 +103,7 @@ fn groups_beyond_the_limits_are_folded_and_no_message_is_lost() {
         assert_eq!(samples.value("openim_exporter_groups_tracked"), 2.0);
         assert_eq!(samples.value("openim_exporter_groups_capacity"), 2.0);
         assert_eq!(samples.value("openim_exporter_groups_exported"), expected.len() as f64);
+        assert_eq!(samples.value("openim_exporter_groups_exported_capacity").to_string(), exported);
         // Groups that are not tracked are active all the same.
         assert_eq!(samples.value(r#"openim_active_groups{window="5m"}"#), 4.0);
     }

@@ -56,6 +56,10 @@ impl Exported {
         *self.slots.lock() = exported;
     }
 
+    pub(super) const fn capacity(&self) -> usize {
+        self.most
+    }
+
     pub(super) fn slots(&self) -> Vec<u32> {
         self.slots.lock().clone()
     }
