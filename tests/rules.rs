@@ -110,11 +110,9 @@ fn lacking(rule: &Rule, runbook: &str) -> Vec<String> {
     need(rule.text.contains("          summary: \""), "summary");
     let description = rule.text.lines().find(|line| line.starts_with("          description: \"")).unwrap_or_default();
     need(description.contains("$value"), "the value in its description");
-    let url = format!("/docs/runbook.md#{}\n", rule.name.to_lowercase());
-    need(
-        rule.text.lines().any(|line| line.contains("runbook_url: https://") && format!("{line}\n").ends_with(&url)),
-        "runbook_url",
-    );
+    let page = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/runbook.md");
+    let url = format!("          runbook_url: {page}#{}", rule.name.to_lowercase());
+    need(rule.text.lines().any(|line| line == url), "runbook_url");
     let section = runbook.split("\n## ").find(|section| section.lines().next() == Some(&rule.name)).unwrap_or_default();
     for part in ["**What it means.**", "**What to look at.**", "**What to do.**"] {
         need(section.contains(part), part);
@@ -133,6 +131,7 @@ fn each_alert_has_a_severity_a_summary_the_value_and_a_section_in_the_runbook() 
         ("          summary:", "          summery:", "OpenimExporterDown: summary"),
         ("answered {{ $value }} of", "answered none of", "OpenimExporterDown: the value in its description"),
         ("runbook.md#openimexporterdown", "runbook.md#down", "OpenimExporterDown: runbook_url"),
+        (env!("CARGO_PKG_REPOSITORY"), "https://example.com", "OpenimExporterDown: runbook_url"),
     ] {
         assert_eq!(found(&alerts.replacen(old, new, 1), &runbook), [what]);
     }
