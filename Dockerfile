@@ -14,7 +14,8 @@ COPY --from=build /build/target/release/openim-exporter /usr/local/bin/openim-ex
 # A volume that is mounted here begins as this one's user's.
 COPY --from=build --chown=nonroot:nonroot /build/data /data
 ENV OPENIM_EXPORTER_STORAGE_PATH=/data
-USER nonroot
+# By its number, so that Kubernetes sees that it is not root.
+USER 65532:65532
 EXPOSE 10006
 VOLUME /data
 # SIGTERM: it drains for 4 s at most.

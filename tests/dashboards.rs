@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
 
 mod monitoring;
+mod packages;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -218,7 +219,7 @@ fn the_dashboards_are_what_their_script_writes() {
 
 /// What the compiler of TypeScript says of dashboards that are assigned to Grafana's type.
 fn type_errors(folder: &Path, dashboards: &[(String, String)]) -> String {
-    let names = dashboards.iter().map(|(name, text)| {
+    let files = dashboards.iter().map(|(name, text)| {
         let file = format!("{name}.dashboard.ts");
         let code = format!(
             "import type {{ OurDashboard }} from './schema';\nexport const dashboard: OurDashboard = {text};\n"
@@ -226,31 +227,14 @@ fn type_errors(folder: &Path, dashboards: &[(String, String)]) -> String {
         fs::write(folder.join(&file), code).unwrap();
         file
     });
-    let flags = ["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022", "--module", "esnext"];
-    let ran = Command::new("node")
-        .arg("node_modules/typescript/bin/tsc")
-        .args(flags)
-        .args(["--moduleResolution", "node10"])
-        .args(names)
-        .current_dir(folder)
-        .output()
-        .expect("node must be installed");
-    let said = String::from_utf8(ran.stdout).unwrap();
-    assert_eq!(ran.status.success(), said.is_empty(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
-    said
+    packages::type_errors(folder, files)
 }
 
 #[test]
 #[ignore = "needs npm, and the packages of tests/grafana"]
 fn the_dashboards_are_of_grafana_s_published_type() {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("grafana-schema");
-    fs::create_dir_all(&folder).unwrap();
-    for file in ["package.json", "package-lock.json", "schema.ts"] {
-        fs::copy(at("tests/grafana").join(file), folder.join(file)).unwrap();
-    }
-    let install = ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline"];
-    let ran = Command::new("npm").args(install).current_dir(&folder).output().expect("npm must be installed");
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let folder = packages::npm("tests/grafana", "grafana-schema");
+    fs::copy(at("tests/grafana/schema.ts"), folder.join("schema.ts")).unwrap();
     assert_eq!(type_errors(&folder, &dashboards()), "");
     let text = read("grafana/dashboards/overview.json");
     for (old, new, said) in [

@@ -15,6 +15,8 @@ has() {
         prometheus) command -v prometheus && command -v promtool ;;
         golang-go) command -v go ;;
         nodejs) command -v node ;;
+        # Without it Debian's Python makes no environment to install linters in.
+        python3-venv) /usr/bin/python3 -c 'import ensurepip, venv' ;;
         python3-yaml) /usr/bin/python3 -c 'import yaml' ;;
         systemd) command -v systemd-analyze ;;
         # Debian's own Python, for only that one has Debian's library.
@@ -57,7 +59,7 @@ install_missing() {
 }
 
 section "Programs that the tests need"
-install_missing gcc libc6-dev curl prometheus prometheus-alertmanager redis-server python3-prometheus-client python3-yaml \
+install_missing gcc libc6-dev curl prometheus prometheus-alertmanager redis-server python3-prometheus-client python3-yaml python3-venv \
     golang-go nodejs npm systemd
 cargo fmt --version || rustup component add rustfmt
 cargo clippy --version || rustup component add clippy

@@ -1,0 +1,179 @@
+//! What cannot be run here, containers and a cluster, is held against the schemas and linters that others publish.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+
+mod packages;
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+
+const PACKAGES: &str = "tests/deploy";
+
+static NPM: LazyLock<PathBuf> = LazyLock::new(|| packages::npm(PACKAGES, "deploy-schemas"));
+static PIP: LazyLock<PathBuf> = LazyLock::new(|| packages::pip(PACKAGES, "deploy-linters"));
+
+fn at(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(at(path)).unwrap()
+}
+
+/// A file's text with one thing in it changed.
+fn spoilt(text: &str, old: &str, new: &str) -> String {
+    assert!(text.contains(old), "{old}");
+    text.replacen(old, new, 1)
+}
+
+/// Has one of the linters read a text, and returns whether it is content, and all that it says.
+fn lint(program: &str, arguments: &[&str], text: &str) -> (bool, String) {
+    let mut process = Command::new(PIP.join(program))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    process.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let ran = process.wait_with_output().unwrap();
+    (ran.status.success(), String::from_utf8(ran.stdout).unwrap() + &String::from_utf8(ran.stderr).unwrap())
+}
+
+/// The same for one that wants a file.
+fn lint_file(program: &str, arguments: &[&str], text: &str) -> (bool, String) {
+    let mut file = tempfile::Builder::new().suffix(".yml").tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    lint(program, &[arguments, &[file.path().to_str().unwrap()]].concat(), "")
+}
+
+#[test]
+#[ignore = "needs the packages of tests/deploy from PyPI"]
+fn hadolint_has_no_complaint_about_the_dockerfile() {
+    let text = read("Dockerfile");
+    let hadolint = |text: &str| lint("hadolint", &["--no-color", "-"], text);
+    assert_eq!(hadolint(&text), (true, String::new()));
+    for (old, new, rule) in [
+        ("USER 65532:65532", "USER root", "DL3002"),
+        ("rust:1.91-bookworm", "rust", "DL3006"),
+        ("WORKDIR /build", "WORKDIR build", "DL3000"),
+        ("ENTRYPOINT [", "ENTRYPOINT x [", "DL3025"),
+    ] {
+        let (is_content, said) = hadolint(&spoilt(&text, old, new));
+        assert!(!is_content && said.contains(rule), "{old}: {said}");
+    }
+}
+
+/// Where a Compose file is not of the published schema.
+fn not_of_the_compose_schema(text: &str) -> String {
+    let code = "import json, sys, yaml, jsonschema\n\
+                schema = json.load(open(sys.argv[1]))\n\
+                jsonschema.Draft7Validator.check_schema(schema)\n\
+                for error in jsonschema.Draft7Validator(schema).iter_errors(yaml.safe_load(sys.stdin)): print(error.message)";
+    let schema = NPM.join("node_modules/dclint/schemas/compose.schema.json");
+    let (_, said) = lint("python", &["-c", code, schema.to_str().unwrap()], text);
+    said
+}
+
+#[test]
+#[ignore = "needs the packages of tests/deploy from PyPI and npm"]
+fn the_composition_is_of_the_published_schema_and_has_no_grave_hole() {
+    let text = read("deploy/compose.yml");
+    assert_eq!(not_of_the_compose_schema(&text), "");
+    for (old, new, said) in [
+        ("stop_grace_period", "stop_grace_periods", "'stop_grace_periods'"),
+        ("read_only: true", "read_only: [true]", "is not of type"),
+        ("image: prom/", "images: prom/", "'images'"),
+        ("\nvolumes:", "\nvolume:", "'volume'"),
+    ] {
+        let found = not_of_the_compose_schema(&spoilt(&text, old, new));
+        assert!(found.contains(said), "{old}: {found}");
+    }
+    let (is_content, said) = lint_file("compose-lint", &["check", "--fail-on", "high"], &text);
+    assert!(is_content, "{said}");
+    for (old, new, rule) in [
+        ("cap_drop: [ALL]", "privileged: true", "CL-0002"),
+        ("\"state:/data\"", "\"/var/run/docker.sock:/var/run/docker.sock\"", "CL-0001"),
+    ] {
+        let (is_content, said) = lint_file("compose-lint", &["check", "--fail-on", "high"], &spoilt(&text, old, new));
+        assert!(!is_content && said.contains(rule), "{old}: {said}");
+    }
+}
+
+/// The first Kubernetes that has what the manifest uses, and the newest whose schema the validator has.
+const KUBERNETES: [&str; 2] = ["1.30", "1.37"];
+
+#[test]
+#[ignore = "needs the packages of tests/deploy from PyPI"]
+fn the_kubernetes_objects_are_of_the_published_schema() {
+    let text = read("deploy/kubernetes.yml");
+    for version in KUBERNETES {
+        let validate = |text: &str| lint_file("kubernetes-validate", &["-k", version, "--strict"], text);
+        let (is_content, said) = validate(&text);
+        assert!(is_content, "{version}: {said}");
+        // The fourth, the ServiceMonitor, is not Kubernetes' own.
+        assert_eq!((said.matches("INFO").count(), said.matches("passed for").count()), (3, 3), "{version}: {said}");
+        for (old, new, found) in [
+            ("replicas: 1", "replicas: one", "'one' is not of type 'integer'"),
+            ("readOnlyRootFilesystem", "readonlyRootFilesystem", "'readonlyRootFilesystem' was unexpected"),
+            ("containerPort: 10006", "port: 10006", "'containerPort' is a required property"),
+            ("claimName", "claim", "'claimName' is a required property"),
+        ] {
+            let (is_content, said) = validate(&spoilt(&text, old, new));
+            assert!(!is_content && said.contains(found), "{version}: {old}: {said}");
+        }
+    }
+}
+
+/// What the compiler says of the ServiceMonitor, assigned to the type that is made from the Prometheus Operator's schema.
+fn monitor_s_errors(manifest: &str) -> String {
+    let code = "import json, sys, yaml\n\
+                kinds = [one for one in yaml.safe_load_all(sys.stdin) if one['kind'] == 'ServiceMonitor']\n\
+                print(json.dumps(kinds[0]))";
+    let (is_content, monitor) = lint("python", &["-c", code], manifest);
+    assert!(is_content, "{monitor}");
+    let kind = "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/ServiceMonitor";
+    let code = format!(
+        "import type {{ IServiceMonitor }} from '{kind}';\nexport const monitor: IServiceMonitor = {monitor};\n"
+    );
+    fs::write(NPM.join("monitor.ts"), code).unwrap();
+    packages::type_errors(&NPM, ["monitor.ts".to_owned()])
+}
+
+#[test]
+#[ignore = "needs the packages of tests/deploy from PyPI and npm"]
+fn the_service_monitor_is_of_the_operator_s_published_type() {
+    let text = read("deploy/kubernetes.yml");
+    assert_eq!(monitor_s_errors(&text), "");
+    for (old, new, found) in [
+        ("jobLabel:", "jobLabels:", "'\"jobLabels\"' does not exist"),
+        ("path: /metrics, interval", "pfad: /metrics, interval", "'\"pfad\"' does not exist"),
+        ("interval: 15s", "interval: 15", "Type 'number' is not assignable to type 'string'"),
+        ("monitoring.coreos.com/v1", "monitoring.coreos.com/v2", "v2"),
+    ] {
+        let said = monitor_s_errors(&spoilt(&text, old, new));
+        assert!(said.contains("error TS") && said.contains(found), "{old}: {said}");
+    }
+}
+
+#[test]
+#[ignore = "needs the packages of tests/deploy from PyPI"]
+fn yamllint_has_no_complaint_about_any_file() {
+    let config = at("tests/deploy/yamllint.yml");
+    let arguments = ["--strict", "-c", config.to_str().unwrap()];
+    let files = ["prometheus.yml", "prometheus", "deploy", "grafana", "tests/rules"].map(at);
+    let ran = Command::new(PIP.join("yamllint")).args(arguments).args(files).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
+    // A key that stands twice is what no reader of YAML here minds.
+    let text = read("deploy/kubernetes.yml");
+    for (old, new, rule) in [
+        ("  replicas: 1\n", "  replicas: 1\n  replicas: 2\n", "key-duplicates"),
+        ("  replicas: 1\n", "   replicas: 1\n", "syntax"),
+    ] {
+        let (is_content, said) = lint("yamllint", &[&arguments[..], &["-"]].concat(), &spoilt(&text, old, new));
+        assert!(!is_content && said.contains(rule), "{said}");
+    }
+}
