@@ -265,16 +265,19 @@ GROUP = [
 
 MEAN = "(sum(rate(openim_exporter_callback_duration_seconds_sum{$S}[$__rate_interval])) / (sum(rate(openim_exporter_callback_duration_seconds_count{$S}[$__rate_interval])) > 0))"
 
+DAY = "sum(increase(openim_group_messages_by_status_total{$S}[1d]))"
+WEEK_AGO = "sum(increase(openim_group_messages_by_status_total{$S}[1d] offset 1w))"
+
 CAPACITY = [
     stat("Peak of the day", "Most messages a second in any ten minutes of the last day.", "cps", ("max_over_time(sum(job:openim_group_messages:rate10m{$J})[1d:5m])", "")),
     stat("Peak of the week", "Most messages a second in any ten minutes of the last week.", "cps", ("max_over_time(sum(job:openim_group_messages:rate10m{$J})[1w:10m])", "")),
-    stat("Growth in a week", "Messages of the last day against the same day a week before.", "percentunit", ("sum(increase(openim_group_messages_by_status_total{$S}[1d])) / (sum(increase(openim_group_messages_by_status_total{$S}[1d] offset 1w)) > 0) - 1", ""), decimals=1),
+    stat("Growth in a week", "Messages of the last day against the same day a week before.", "percentunit", (f"{DAY} / ({WEEK_AGO} > 0) - 1", ""), decimals=1),
     stat("Sender busy at peak", "Part of OpenIM's callback workers' time that waits for answers, at the worst of the last day. At 1 it drops.", "percentunit", ("max(job:openim_sender_workers_busy:max1d{$J})", ""), limits=[0.5, 0.7], decimals=2),
     stat("OpenIM can send", "Callbacks a second at the present answer time: two workers for each process, without the network's time.", "cps", (f"scalar(2 * openim:processes:count) / {MEAN}", "")),
     stat("OpenIM processes", "As many as Prometheus scrapes; 1 is assumed where it scrapes none.", "short", ("max(openim:processes:count)", "")),
     row("Traffic"),
     lines("Peaks", "Most messages a second in any ten minutes of the day and of the week before.", "cps", ("max_over_time(sum(job:openim_group_messages:rate10m{$J})[1d:10m])", "day"), ("max_over_time(sum(job:openim_group_messages:rate10m{$J})[1w:1h])", "week")),
-    lines("Messages in a day", "Messages of the 24 hours before, and of those a week earlier.", "short", ("sum(increase(openim_group_messages_by_status_total{$S}[1d]))", "this day"), ("sum(increase(openim_group_messages_by_status_total{$S}[1d] offset 1w))", "a week ago")),
+    lines("Messages in a day", "Messages of the 24 hours before, of those a week earlier, and of a day in 14 days at the growth between the two.", "short", (DAY, "this day"), (WEEK_AGO, "a week ago"), (f"{DAY} * ({DAY} / ({WEEK_AGO} > 0)) ^ 2", "in 14 days")),
     row("The sender's limit"),
     lines("Workers busy", "Part of OpenIM's callback workers' time that waits for answers: now, at the day's peak, and in 14 days as the week's peaks grow. At 1 the queue of 100 fills, then callbacks are dropped.", "percentunit", ("max(job:openim_sender_workers_busy:ratio5m{$J})", "now"), ("max(job:openim_sender_workers_busy:max1d{$J})", "peak of the day"), ("max(clamp_min(predict_linear(job:openim_sender_workers_busy:max1d{$J}[1w], 14 * 86400), 0))", "in 14 days"), limits=[0.7, 1]),
     lines("Headroom", "How many callbacks a second OpenIM could send at the present answer time, and how many it sends.", "cps", (f"scalar(2 * openim:processes:count) / {MEAN}", "possible"), ("sum(rate(openim_exporter_callbacks_total{$S}[$__rate_interval]))", "sent")),

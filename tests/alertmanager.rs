@@ -117,10 +117,15 @@ struct Scene {
 
 impl Scene {
     fn start() -> Self {
+        Self::start_with(str::to_owned)
+    }
+
+    /// With the rules edited.
+    fn start_with(edit: impl Fn(&str) -> String) -> Self {
         let (exporter, alertmanager) = (Exporter::start(&[]), Alertmanager::start());
         let rules = TempDir::new().unwrap();
         for file in files("prometheus/rules", ".yml") {
-            let text = hastened(&fs::read_to_string(&file).unwrap());
+            let text = hastened(&edit(&fs::read_to_string(&file).unwrap()));
             fs::write(rules.path().join(file.file_name().unwrap()), text).unwrap();
         }
         let folder = format!("{}/", rules.path().display());
@@ -138,6 +143,17 @@ impl Scene {
         }
     }
 
+    /// Nowhere but within its `for` was the alert held back.
+    fn assert_raised_within_its_for(&self, name: &str) {
+        let hold = self.prometheus.hold_of(name);
+        let since = self.prometheus.value(&format!("max(ALERTS_FOR_STATE{{alertname=\"{name}\"}})"));
+        let now = i64::try_from(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap() + 1;
+        let pending = format!("ALERTS{{alertname=\"{name}\",alertstate=\"pending\"}}[1h]");
+        let pending = self.prometheus.samples_until(now, &pending).into_iter().flatten();
+        let held: Vec<_> = pending.map(|(time, _)| time - since).filter(|held| *held >= 0.0).collect();
+        assert!(!held.is_empty() && held.iter().all(|held| *held < hold), "{name}: {held:?} of {hold}");
+    }
+
     /// Does something each tenth of a second until Alertmanager has this alert, and it must have no other.
     fn raises(&self, name: &str, mut act: impl FnMut()) -> Value {
         assert_eq!(self.alertmanager.names(), BTreeSet::new(), "before");
@@ -152,6 +168,7 @@ impl Scene {
         assert_eq!(self.alertmanager.names(), BTreeSet::from([name.to_owned()]));
         let alert = self.alertmanager.alerts().remove(0);
         assert_eq!(alert["status"]["state"], "active");
+        self.assert_raised_within_its_for(name);
         alert
     }
 }
@@ -174,6 +191,16 @@ fn an_exporter_that_is_killed_is_reported_and_a_fresh_and_idle_one_never() {
     let summary = format!("openim-exporter at {} does not answer", scene.exporter.address());
     assert_eq!(alert["annotations"]["summary"], summary.as_str());
     assert!(alert["annotations"]["runbook_url"].as_str().unwrap().ends_with("/docs/runbook.md#openimexporterdown"));
+}
+
+#[test]
+#[ignore = "needs prometheus and prometheus-alertmanager"]
+fn an_alert_whose_rule_names_another_job_does_not_come() {
+    let scene = Scene::start_with(|rules| rules.replace("up{job=\"openim-exporter\"}", "up{job=\"openim-exporters\"}"));
+    scene.exporter.signal("KILL");
+    // Five times as long as it takes when the rule is right.
+    Scene::during(20, || ());
+    assert_eq!(scene.alertmanager.names(), BTreeSet::new());
 }
 
 #[test]

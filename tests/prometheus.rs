@@ -171,7 +171,9 @@ fn promtool_accepts_the_configuration_as_it_is_and_as_the_tests_use_it() {
         // The rules are checked with it.
         assert!(String::from_utf8_lossy(&said.stdout).contains("SUCCESS: 2 rule files found"), "{}", file.display());
     }
-    // In a folder without the rules.
-    std::fs::write(&tested, CONFIG).unwrap();
-    assert!(!check(&tested).status.success());
+    // The second is in a folder without the rules.
+    for wrong in [CONFIG.replace("static_configs", "static_config"), CONFIG.to_owned()] {
+        std::fs::write(&tested, wrong).unwrap();
+        assert!(!check(&tested).status.success());
+    }
 }

@@ -98,6 +98,38 @@ fn an_alert_that_never_fires_and_one_that_always_does_fail_their_cases() {
     }
 }
 
+/// What promtool says of a file of rules, and whether it takes it.
+fn promtool_check(text: &str) -> (bool, String) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), text).unwrap();
+    let check = ["check", "rules", "--lint=all", "--lint-fatal"];
+    let ran = Command::new("promtool").args(check).arg(file.path()).output().expect("promtool must be installed");
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+    (ran.status.success(), said)
+}
+
+#[test]
+#[ignore = "needs prometheus"]
+fn promtool_takes_the_rules_and_would_not_if_one_were_broken() {
+    for file in files("prometheus/rules", ".yml") {
+        let (is_taken, said) = promtool_check(&fs::read_to_string(file).unwrap());
+        assert!(is_taken && said.contains("SUCCESS"), "{said}");
+    }
+    let alerts = read(ALERTS);
+    let rule = &rules(&alerts)[0].text;
+    for (old, new, found) in [
+        ("max_over_time(up{", "max_over_times(up{", "unknown function"),
+        ("[1m]) == 0", "[1m] == 0", "unclosed left parenthesis"),
+        ("        for: 1m\n", "        form: 1m\n", "field form not found"),
+        ("$labels.instance }}", "$labels.instance }", "unexpected \"}\""),
+        (rule, &format!("{rule}{rule}"), "duplicate rule"),
+    ] {
+        assert!(alerts.contains(old), "{old}");
+        let (is_taken, said) = promtool_check(&alerts.replacen(old, new, 1));
+        assert!(!is_taken && said.contains(found), "{old}: {said}");
+    }
+}
+
 /// What an alert lacks of what an operator needs.
 fn lacking(rule: &Rule, runbook: &str) -> Vec<String> {
     let mut lacking = Vec::new();

@@ -139,6 +139,13 @@ impl Prometheus {
         self.address
     }
 
+    /// For how long an alert's expression must hold before it is raised, in seconds.
+    pub(crate) fn hold_of(&self, alert: &str) -> f64 {
+        let data = self.data("/api/v1/rules?type=alert");
+        let mut rules = data["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
+        rules.find(|rule| rule["name"] == alert).unwrap()["duration"].as_f64().unwrap()
+    }
+
     /// The rules that could not be evaluated, and why.
     pub(crate) fn unhealthy_rules(&self) -> Vec<String> {
         let data = self.data("/api/v1/rules");
