@@ -279,3 +279,30 @@ fn what_is_linked_to_is_there() {
     assert_eq!(dead_links(include_str!("../docs/capacity.md"), "docs"), [""; 0]);
     assert_eq!(dead_links(&spoilt("](docs/overview.svg)", "](docs/overviews.svg)"), ""), ["docs/overviews.svg"]);
 }
+
+/// What the script makes of the measurements, with one of them edited: the guide with its tables, and the plots.
+fn drawn(edit: impl Fn(&str) -> String) -> [String; 2] {
+    let folder = tempfile::TempDir::new().unwrap();
+    std::fs::create_dir(folder.path().join("measured")).unwrap();
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    for file in ["plots.py", "drawing.py", "capacity.md"] {
+        std::fs::copy(docs.join(file), folder.path().join(file)).unwrap();
+    }
+    for file in ["traffic.csv", "connections.csv", "memory.csv", "scrapes.csv", "disk.csv"] {
+        let text = std::fs::read_to_string(docs.join("measured").join(file)).unwrap();
+        let text = if file == "memory.csv" { edit(&text) } else { text };
+        std::fs::write(folder.path().join("measured").join(file), text).unwrap();
+    }
+    let ran = Command::new("/usr/bin/python3").arg(folder.path().join("plots.py")).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    ["capacity.md", "capacity.svg"].map(|file| std::fs::read_to_string(folder.path().join(file)).unwrap())
+}
+
+#[test]
+#[ignore = "needs python3"]
+fn the_guide_to_capacity_has_the_tables_and_plots_of_what_was_measured() {
+    let there = [include_str!("../docs/capacity.md"), include_str!("../docs/capacity.svg")].map(str::to_owned);
+    assert!(drawn(str::to_owned) == there, "run docs/plots.py");
+    let other = drawn(|text| text.replacen("\n1000000,", "\n1000000,9", 1));
+    assert!(other[0] != there[0] && other[1] != there[1]);
+}

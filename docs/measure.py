@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+"""Measures on this machine what docs/capacity.md says, and writes it to docs/measured/*.csv; docs/plots.py draws it.
+
+    cargo build --release && python3 docs/measure.py [traffic] [scrapes] [memory] [connections] [disk]
+
+Without a name all of it: ten minutes, eight of which are `disk`, which needs Prometheus. Leave the machine alone meanwhile.
+"""
+
+import csv
+import gzip
+import json
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from contextlib import contextmanager
+
+ROOT = pathlib.Path(__file__).parent.parent
+PROGRAM = os.environ.get("OPENIM_EXPORTER", ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release/openim-exporter")
+PORT = int(os.environ.get("PORT", "21907"))
+URL = f"http://127.0.0.1:{PORT}"
+PROMETHEUS = f"http://127.0.0.1:{PORT + 1}"
+# What a second of the measurement of the disk stands for: Prometheus scrapes each second instead of each 15.
+HASTE = 15
+
+
+def get(url, method="GET"):
+    with urllib.request.urlopen(urllib.request.Request(url, method=method)) as answer:
+        return answer.read()
+
+
+@contextmanager
+def running(command, ready):
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(300):
+            try:
+                get(ready)
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
+def exporter(*flags):
+    with tempfile.TemporaryDirectory() as folder:
+        command = [PROGRAM, f"--web.listen-address=127.0.0.1:{PORT}", f"--storage.path={folder}", *flags]
+        with running(command, f"{URL}/-/ready") as process:
+            yield process
+
+
+def cpu_seconds(process):
+    """From the kernel, to a hundredth: `process_cpu_seconds_total` is whole seconds."""
+    fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(") ")[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def simulate(**flags):
+    """Sends, and says what the sender saw."""
+    with tempfile.NamedTemporaryFile() as report:
+        given = [f"--{name}={value}" for name, value in flags.items()]
+        command = [PROGRAM, "simulate", f"--target={URL}", f"--report={report.name}", *given]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return json.load(report)
+
+
+def metrics():
+    lines = (line.rsplit(" ", 1) for line in get(f"{URL}/metrics").decode().splitlines() if line[0] != "#")
+    return {name: float(value) for name, value in lines}
+
+
+def sending(**flags):
+    """A hundred thousand callbacks to a new exporter: what the sender saw, the CPU's seconds and the metrics. Of five
+    times the fastest, for other programs only ever slow it down."""
+
+    def once():
+        with exporter() as process:
+            sent = simulate(count=100000, **flags)
+            return sent, cpu_seconds(process), metrics()
+
+    return max((once() for _ in range(5)), key=lambda one: one[0]["answered_per_second"])
+
+
+def traffic():
+    """What many groups cost: callbacks, memory."""
+    for groups in (100, 1000, 20000, 100000):
+        sent, cpu, found = sending(groups=groups, senders=groups * 10)
+        answering = found["openim_exporter_callback_duration_seconds_sum"] / sent["answered"]
+        yield {
+            "groups": groups,
+            "groups_tracked": int(found["openim_exporter_groups_tracked"]),
+            "callbacks": sent["answered"],
+            "cpu_us": round(1e6 * cpu / sent["answered"], 1),
+            "answer_us": round(1e6 * answering, 1),
+            "resident_bytes": int(found["process_resident_memory_bytes"]),
+        }
+
+
+def scrapes():
+    """What many series cost a scrape."""
+    for exported in (100, 1000, 5000, 20000, 40000):
+        with exporter(f"--groups.max-exported={exported}"):
+            simulate(count=300000, groups=300000, senders=300000)
+            # The groups that are exported are chosen each ten seconds.
+            time.sleep(11)
+            seconds, pages = zip(*(timed(f"{URL}/metrics") for _ in range(7)))
+            found = metrics()
+            every = get(f"{URL}/metrics/groups")
+        yield {
+            "groups_exported": int(found["openim_exporter_groups_exported"]),
+            "series": int(found["openim_exporter_scrape_series"]),
+            "bytes": len(pages[-1]),
+            "gzip_bytes": len(gzip.compress(pages[-1], 6)),
+            "seconds": round(statistics.median(seconds), 5),
+            "groups_tracked": int(found["openim_exporter_groups_tracked"]),
+            "every_group_bytes": len(every),
+        }
+
+
+def timed(url):
+    begin = time.monotonic()
+    page = get(url)
+    return time.monotonic() - begin, page
+
+
+def memory():
+    """Resident memory of statistics with so many groups, and as many pairs of group and sender or none to speak of."""
+    built = subprocess.run(
+        ["cargo", "bench", "--locked", "--no-run", "--bench=scale", "--message-format=json"],
+        check=True, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )
+    made = (json.loads(line) for line in built.stdout.splitlines())
+    program = next(one["executable"] for one in made if one.get("target", {}).get("name") == "scale")
+    for groups in (1000, 100000, 250000, 500000, 750000, 1000000):
+        resident = [int(subprocess.check_output([program, "--fill", str(groups), str(pairs)])) for pairs in (groups, 1)]
+        yield {"groups": groups, "resident_bytes": resident[0], "resident_bytes_without_pairs": resident[1]}
+
+
+def connections():
+    """What several OpenIM processes, with two connections each, bring to one exporter."""
+    for count in (1, 2, 4, 8, 16, 32, 64):
+        sent, cpu, _ = sending(connections=count)
+        yield {
+            "connections": count,
+            "cpu_us": round(1e6 * cpu / sent["answered"], 1),
+            "p50_us": round(1e6 * sent["answer_seconds"]["p50"], 1),
+        }
+
+
+def hastened(text):
+    """A configuration, or rules, in which minutes and hours are shorter by HASTE."""
+    seconds = {"s": 1, "m": 60, "h": 3600}
+    return re.sub(r"(?<=[\[ ])(\d+)([smh])\b", lambda found: f"{max(1, int(found[1]) * seconds[found[2]] // HASTE)}s", text)
+
+
+def disk():
+    """What a real Prometheus writes: scrapes and rules of two hours, which is its block, in eight minutes."""
+    with tempfile.TemporaryDirectory() as name, exporter():
+        folder = pathlib.Path(name)
+        for rules in (ROOT / "prometheus/rules").glob("*.yml"):
+            (folder / rules.name).write_text(hastened(rules.read_text()))
+        config = (ROOT / "prometheus.yml").read_text().replace("localhost:10006", f"127.0.0.1:{PORT}")
+        (folder / "prometheus.yml").write_text(hastened(config).replace("prometheus/rules/", ""))
+        flags = [f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data", "--web.enable-admin-api"]
+        prometheus = ["prometheus", *flags, f"--web.listen-address=127.0.0.1:{PORT + 1}", "--log.level=error"]
+        # 20 messages a second, so many times faster.
+        flags = [f"--rate={20 * HASTE}", "--groups=5000", "--senders=50000", "--duration=1h"]
+        simulated = [PROGRAM, "simulate", f"--target={URL}", *flags]
+        sender = subprocess.Popen(simulated, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            # Once the thousand groups that are exported have been there.
+            time.sleep(20)
+            with running(prometheus, f"{PROMETHEUS}/-/ready"):
+                begin = time.monotonic()
+                for minutes in (30, 60, 120):
+                    time.sleep(max(0, begin + minutes * 60 / HASTE - time.monotonic()))
+                    yield {"minutes": minutes} | snapshot(folder / "data")
+        finally:
+            sender.terminate()
+            sender.wait()
+
+
+def snapshot(data):
+    """A block of all that Prometheus has, and what it takes."""
+    answer = json.loads(get(f"{PROMETHEUS}/api/v1/admin/tsdb/snapshot", "POST"))
+    taken = data / "snapshots" / answer["data"]["name"]
+    blocks = [json.loads(meta.read_text())["stats"] for meta in taken.glob("*/meta.json")]
+    size = lambda pattern: sum(file.stat().st_size for file in taken.glob(pattern) if file.is_file())
+    return {
+        "series": max(block["numSeries"] for block in blocks),
+        "samples": sum(block["numSamples"] for block in blocks),
+        "chunk_bytes": size("*/chunks/*"),
+        "index_bytes": size("*/index"),
+    }
+
+
+def main():
+    parts = {part.__name__: part for part in (traffic, scrapes, memory, connections, disk)}
+    for name in sys.argv[1:] or parts:
+        rows = []
+        for row in parts[name]():
+            print(name, row, flush=True)
+            rows.append(row)
+        with open(ROOT / "docs/measured" / f"{name}.csv", "w", newline="") as file:
+            table = csv.DictWriter(file, rows[0], lineterminator="\n")
+            table.writeheader()
+            table.writerows(rows)
+
+
+main()

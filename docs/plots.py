@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""Draws docs/capacity.svg from docs/measured/*.csv, which docs/measure.py wrote, and the tables of docs/capacity.md.
+
+    python3 docs/plots.py [FOLDER]     # with another folder the two are written there
+"""
+
+import csv
+import math
+import pathlib
+import re
+import sys
+
+from drawing import BOTTOM, COLORS, HEIGHT, LEFT, RIGHT, WIDTH, grid, legend, sheet, text
+
+DOCS = pathlib.Path(__file__).parent
+MIB = 1 << 20
+
+
+def measured(name):
+    with open(DOCS / f"measured/{name}.csv", newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def number(value):
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def above(value):
+    """The next number of which a quarter is short to write."""
+    size = 10 ** math.floor(math.log10(value))
+    return next(times * size for times in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10) if times * size >= value)
+
+
+def chart(title, rows, across, lines, logarithmic=False):
+    """A panel: of each line its name and what it makes of a row, over one of the columns."""
+    place = math.log2 if logarithmic else float
+    drawn, down = grid(above(max(make(row) for _, make in lines for row in rows)), number)
+    first, last = (0 if not logarithmic else place(rows[0][across])), place(rows[-1][across])
+    along = lambda row: LEFT + (WIDTH - LEFT - RIGHT) * (place(row[across]) - first) / (last - first)
+    # The numbers of the rows, but for those that would lie on another's; the last one's first.
+    free = WIDTH
+    for row in reversed(rows):
+        if along(row) < free:
+            drawn.append(text(along(row), HEIGHT - BOTTOM + 13, number(row[across]), 9, "end" if free == WIDTH else "middle"))
+            free = along(row) - (65 if free == WIDTH else 45)
+    for color, (_, make) in zip(COLORS, lines):
+        points = [(along(row), down(make(row))) for row in rows]
+        drawn.append(f'<polyline points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}" fill="none" stroke="{color}" stroke-width="1.5"/>')
+        drawn += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{color}"/>' for x, y in points]
+    return title, drawn + legend(name for name, _ in lines)
+
+
+def column(name, of=1.0):
+    return lambda row: row[name] / of
+
+
+def picture():
+    memory, traffic, scrapes, connections, disk = map(measured, ("memory", "traffic", "scrapes", "connections", "disk"))
+    return sheet([
+        chart("Memory of the statistics, MiB, over groups", memory, "groups", [("with pairs", column("resident_bytes", MIB)), ("without pairs", column("resident_bytes_without_pairs", MIB))]),
+        chart("CPU per callback, µs, over groups that were met", traffic, "groups_tracked", [("CPU", column("cpu_us")), ("answer, mean", column("answer_us"))], logarithmic=True),
+        chart("Memory of the exporter, MiB, over groups that were met", traffic, "groups_tracked", [("resident", column("resident_bytes", MIB))], logarithmic=True),
+        chart("A scrape, MiB, over series", scrapes, "series", [("plain", column("bytes", MIB)), ("gzip", column("gzip_bytes", MIB))]),
+        chart("Asking for and reading a scrape, ms, over series", scrapes, "series", [("median of 7", column("seconds", 1e-3))]),
+        chart("CPU per callback, µs, over connections", connections, "connections", [("CPU", column("cpu_us"))], logarithmic=True),
+        chart("Answers, µs, over connections", connections, "connections", [("p50", column("p50_us"))], logarithmic=True),
+        chart("Prometheus' disk, bytes a sample, over minutes", disk, "minutes", [("all", lambda row: (row["chunk_bytes"] + row["index_bytes"]) / row["samples"]), ("without index", lambda row: row["chunk_bytes"] / row["samples"])]),
+    ])
+
+
+TABLES = {
+    "traffic": [
+        ("Groups", column("groups")), ("of which met", column("groups_tracked")), ("CPU of a callback, µs", column("cpu_us")),
+        ("Answer, mean, µs", column("answer_us")), ("Resident, MiB", column("resident_bytes", MIB)),
+    ],
+    "connections": [
+        ("Connections", column("connections")), ("CPU of a callback, µs", column("cpu_us")),
+        ("Answer, p50, µs", column("p50_us")),
+    ],
+    "memory": [
+        ("Groups", column("groups")), ("Resident, with as many pairs, MiB", column("resident_bytes", MIB)),
+        ("without pairs, MiB", column("resident_bytes_without_pairs", MIB)),
+    ],
+    "scrapes": [
+        ("Groups exported", column("groups_exported")), ("Series", column("series")), ("Scrape, KiB", column("bytes", 1024)),
+        ("gzip, KiB", column("gzip_bytes", 1024)), ("Asked for and read, ms", column("seconds", 1e-3)),
+    ],
+    "disk": [
+        ("Minutes", column("minutes")), ("Series", column("series")), ("Samples", column("samples")), ("Chunks, KiB", column("chunk_bytes", 1024)),
+        ("Index, KiB", column("index_bytes", 1024)), ("Bytes a sample", lambda row: (row["chunk_bytes"] + row["index_bytes"]) / row["samples"]),
+    ],
+}
+
+
+def table(name):
+    columns = TABLES[name]
+    lines = [[head for head, _ in columns], ["---"] * len(columns)]
+    lines += [[number(make(row)) for _, make in columns] for row in measured(name)]
+    return "\n".join(f"| {' | '.join(line)} |" if line[0] != "---" else f"|{'|'.join(line)}|" for line in lines)
+
+
+def main():
+    folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else DOCS
+    marked = r"(<!-- table: (\w+) -->\n)(?:\|.*\n)*"
+    guide = re.sub(marked, lambda found: f"{found[1]}{table(found[2])}\n", (DOCS / "capacity.md").read_text())
+    (folder / "capacity.md").write_text(guide)
+    (folder / "capacity.svg").write_text(picture())
+
+
+main()
