@@ -1,6 +1,7 @@
 //! Who may do what, as the files say that the settings name: read at the start, and again when they change.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ pub enum AccessError {
     Certificate(#[from] CertificateProblem),
     /// A thread for checking passwords cannot be started.
     #[error("a thread for checking passwords cannot be started: {0}")]
-    Thread(#[from] std::io::Error),
+    Thread(#[from] io::Error),
     /// The new certificate is no better than none.
     #[error("--web.config.file: tls_server_config: the new certificate has expired; give one that has not")]
     Expired,
@@ -63,11 +64,16 @@ impl Access {
     /// # Errors
     /// When a file cannot be read, or what stands in it cannot be used.
     pub fn read(config: &config::Access) -> Result<Self, AccessError> {
+        Self::default().next(config)
+    }
+
+    /// Reads it again. Where users are the same, what is known of their passwords stays known.
+    pub(super) fn next(&self, config: &config::Access) -> Result<Self, AccessError> {
         let mut access = Self::default();
         if let Some(path) = &config.web_config {
             access.note(path);
             let web = Web::read(path).map_err(|error| AccessError::File(WEB, error))?;
-            access.take(web)?;
+            access.take(web, self)?;
         }
         if let Some(path) = &config.callback_secret {
             access.note(path);
@@ -76,12 +82,12 @@ impl Access {
         if let Some(path) = &config.callback_users {
             access.note(path);
             let users = Users::read(path).map_err(|error| AccessError::File(USERS, error))?;
-            access.callback_users = Some(Arc::new(Passwords::start(&users)?));
+            access.callback_users = Some(passwords(users, self.callback_users.as_ref())?);
         }
         Ok(access)
     }
 
-    fn take(&mut self, web: Web) -> Result<(), AccessError> {
+    fn take(&mut self, web: Web, before: &Self) -> Result<(), AccessError> {
         if let Some(tls) = &web.tls {
             sources(tls).for_each(|source| {
                 if let Source::File(path) = source {
@@ -94,7 +100,7 @@ impl Access {
         self.headers = web.headers;
         self.rate = web.rate_limit.map(Rate::new);
         if !web.users.is_empty() {
-            self.users = Some(Arc::new(Passwords::start(&web.users)?));
+            self.users = Some(passwords(web.users, before.users.as_ref())?);
         }
         Ok(())
     }
@@ -139,6 +145,13 @@ impl Access {
     }
 }
 
+fn passwords(users: Users, before: Option<&Arc<Passwords>>) -> io::Result<Arc<Passwords>> {
+    match before.filter(|before| *before.users() == users) {
+        Some(same) => Ok(Arc::clone(same)),
+        None => Passwords::start(users).map(Arc::new),
+    }
+}
+
 fn sources(tls: &Tls) -> impl Iterator<Item = &Source> {
     let ca = match &tls.client_auth {
         ClientAuth::None => None,
@@ -168,5 +181,37 @@ impl Stamp {
             ]
         };
         Self(fs::metadata(path).ok().map(stamp))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_of_passwords_outlives_a_reload_as_long_as_the_users_are_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("users");
+        let write = |name: &str| fs::write(&path, format!("{name}:{}\n", bcrypt::hash("x", 4).unwrap())).unwrap();
+        write("openim");
+        let config = config::Access { callback_users: Some(path.clone()), ..config::Access::default() };
+        let first = Access::read(&config).unwrap();
+        let same = first.next(&config).unwrap();
+        let passwords = |access: &Access| Arc::clone(access.callback_users.as_ref().unwrap());
+        assert!(Arc::ptr_eq(&passwords(&first), &passwords(&same)));
+        write("openim");
+        assert!(!Arc::ptr_eq(&passwords(&first), &passwords(&same.next(&config).unwrap())));
+    }
+
+    #[test]
+    fn a_protection_is_not_taken_away_by_a_file_that_was_cut_short() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("web.yml");
+        fs::write(&path, format!("basic_auth_users:\n  a: {}\n", bcrypt::hash("x", 4).unwrap())).unwrap();
+        let config = config::Access { web_config: Some(path.clone()), ..config::Access::default() };
+        let first = Access::read(&config).unwrap();
+        fs::write(&path, "").unwrap();
+        let error = first.next(&config).unwrap().check_successor_of(&first, UnixMillis(0)).unwrap_err().to_string();
+        assert!(error.contains("the passwords for metrics would be turned off"), "{error}");
     }
 }

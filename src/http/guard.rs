@@ -9,6 +9,7 @@ use hyper::http::request::Parts;
 use super::access::Access;
 use super::auth::{Passwords, Verdict, strip};
 use super::caller::Caller;
+use super::progress::{Open, in_time};
 use super::reply::{Reply, closing, with_header};
 use super::router::{Route, Served, route};
 use super::service::refused;
@@ -23,14 +24,15 @@ const PAGES: &str = "Basic realm=\"openim-exporter\", charset=\"UTF-8\"";
 const PATH_SECRET: &str = "Path-Secret realm=\"openim-exporter callbacks\"";
 
 /// What a request wants, if it may have it; else the refusal.
-pub(super) async fn admit(site: &Site, caller: &Caller, head: &Parts) -> Result<Route, Box<Reply>> {
+pub(super) async fn admit(site: &Site, open: &Open, caller: &Caller, head: &Parts) -> Result<Route, Box<Reply>> {
     if let Some(detail) = ambiguity(head) {
         return Err(Box::new(closing(refused(site, Reason::MalformedRequest, detail))));
     }
     let (route, passwords) = examine(site, caller, head)?;
     let Some((passwords, realm)) = passwords else { return Ok(route) };
     let verdict = match head.headers.get(header::AUTHORIZATION) {
-        Some(given) => passwords.check(given).await,
+        // A sweep that finds the request waiting for too long ends that.
+        Some(given) => in_time(open, passwords.check(given)).await.unwrap_or(Verdict::Busy),
         None => Verdict::Wrong,
     };
     match verdict {

@@ -3,9 +3,11 @@
 //! A connection's task, stream and service run on one thread, so the writes cost nothing; atomics make them readable
 //! for the sweep and for a scrape, on other threads.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -284,6 +286,24 @@ impl Drop for Open {
             connections.emptied.notify_one();
         }
     }
+}
+
+/// The sweep has condemned it.
+#[derive(Debug)]
+pub(super) struct Overdue;
+
+/// The future's outcome, if it comes before the sweep condemns the connection or the request.
+pub(super) async fn in_time<T>(open: &Open, future: impl Future<Output = T>) -> Result<T, Overdue> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        open.progress().belongs_to(cx.waker());
+        match future.as_mut().poll(cx) {
+            Poll::Ready(outcome) => Poll::Ready(Ok(outcome)),
+            Poll::Pending if open.progress().condemned().is_some() => Poll::Ready(Err(Overdue)),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
 }
 
 #[cfg(test)]

@@ -1,10 +1,7 @@
 //! TLS under a connection: its beginning.
 
-use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -12,7 +9,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 
 use super::connection::refuse;
-use super::progress::{Open, Phase};
+use super::progress::{Open, Overdue, Phase, in_time};
 use super::site::Site;
 use crate::telemetry::Reason;
 
@@ -52,21 +49,4 @@ pub(super) async fn secure(
     };
     site.telemetry().tls_handshake_failed(&failure, site.now().0);
     None
-}
-
-/// The sweep has condemned it.
-struct Overdue;
-
-/// The future's outcome, if it comes before the sweep condemns the connection.
-async fn in_time<T>(open: &Open, future: impl Future<Output = T>) -> Result<T, Overdue> {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        open.progress().belongs_to(cx.waker());
-        match future.as_mut().poll(cx) {
-            Poll::Ready(outcome) => Poll::Ready(Ok(outcome)),
-            Poll::Pending if open.progress().condemned().is_some() => Poll::Ready(Err(Overdue)),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
 }

@@ -28,7 +28,7 @@ pub(super) fn answer<'a>(
     let (head, body) = request.into_parts();
     let body = RequestBody::begin(body, &head.headers, site.config.max_body_bytes);
     async move {
-        let reply = match guard::admit(site, caller, &head).await {
+        let reply = match guard::admit(site, open, caller, &head).await {
             Ok(Route::Callback(command)) => callback::take(site, open.progress(), command, head.headers, body).await,
             admitted => {
                 // A body that came is read all the same, so that the next request is found behind it.

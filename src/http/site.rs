@@ -143,7 +143,9 @@ impl Site {
     /// When a file cannot be used; that has been logged and counted.
     pub fn reload(&self) -> Result<(), AccessError> {
         let _one_at_a_time = self.reloading.lock();
-        let successor = Access::read(&self.config.access)
+        let successor = self
+            .access()
+            .next(&self.config.access)
             .and_then(|access| access.check_successor_of(&self.access(), self.now()).map(|()| access));
         match successor {
             Ok(access) => {

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
 
+use openim_exporter::config;
+use openim_exporter::http::Limits;
 use socket2::{Domain, Socket, Type};
 
 use crate::authority::Authority;
 use crate::get;
+use crate::served::Served;
 use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, eventually, message, post_bytes};
 
 fn rejected(exporter: &Exporter, reason: &str) -> f64 {
@@ -107,6 +110,25 @@ fn pages_are_limited_to_a_rate_and_callbacks_and_health_are_not() {
         assert_eq!(exporter.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
         assert_eq!(exporter.get("/-/healthy").status, 200);
     }
+}
+
+#[test]
+fn a_password_whose_check_takes_too_long_gets_503_and_callbacks_go_on() {
+    let authority = Authority::new();
+    // Seconds of work, where one is allowed.
+    let users = format!("a:{}\n", bcrypt::hash("right", 4).unwrap().replace("$2b$04$", "$2b$15$"));
+    let access = config::Access {
+        web_config: Some(authority.write("web.yml", format!("basic_auth_users:\n  {}", users.replace(':', ": ")))),
+        ..config::Access::default()
+    };
+    let limits = Limits { body: Duration::from_secs(1), ..Limits::default() };
+    let served = Served::with(0, limits, 1, access);
+    let mut client = served.connect();
+    client.send(get("/metrics", &format!("authorization: {}\r\n", crate::basic("a", "wrong")))).unwrap();
+    let mut other = served.connect();
+    assert_eq!(other.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
+    client.answer().refusal(503);
+    assert_eq!(served.refused("overloaded"), 1.0);
 }
 
 #[test]

@@ -42,6 +42,7 @@ impl From<bool> for Verdict {
 
 /// Knows the users of one file. The thread that verifies ends when this is dropped.
 pub(in crate::http) struct Passwords {
+    users: Arc<Users>,
     fingerprints: Fingerprints,
     verdicts: Verdicts,
     waiting: SyncSender<Request>,
@@ -68,7 +69,8 @@ impl Passwords {
     ///
     /// # Errors
     /// When the system has no thread or no random numbers to give.
-    pub(in crate::http) fn start(users: &Users) -> io::Result<Self> {
+    pub(in crate::http) fn start(users: Users) -> io::Result<Self> {
+        let users = Arc::new(users);
         let fingerprints = Fingerprints::new().map_err(|_| io::Error::other("the system gives no random numbers"))?;
         let verdicts = Verdicts::default();
         let work = Arc::new(Work::default());
@@ -76,7 +78,7 @@ impl Passwords {
         let mut verifier = Verifier {
             // Without users nobody can be told from anybody.
             highest: users.iter().map(|(_, hash)| hash.cost()).max().unwrap_or(0),
-            users: users.clone(),
+            users: Arc::clone(&users),
             memory: Memory::new(verdicts.clone()),
             work: Arc::clone(&work),
         };
@@ -85,12 +87,18 @@ impl Passwords {
             verifier.run(&requests);
         })?;
         Ok(Self {
+            users,
             fingerprints,
             verdicts,
             waiting,
             #[cfg(test)]
             work,
         })
+    }
+
+    /// Whom it knows.
+    pub(in crate::http) fn users(&self) -> &Users {
+        &self.users
     }
 
     /// Whether the credentials of an `Authorization` header are right. Ready at once, without an allocation or a lock,
@@ -121,7 +129,7 @@ impl Passwords {
 
 /// The thread's part.
 struct Verifier {
-    users: Users,
+    users: Arc<Users>,
     /// The highest cost of a user's hash.
     highest: u32,
     memory: Memory,

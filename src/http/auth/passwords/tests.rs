@@ -12,7 +12,7 @@ fn passwords(users: &[(&str, &str, u32)]) -> Passwords {
     let line =
         |(name, password, cost): &(&str, &str, u32)| format!("{name}:{}\n", bcrypt::hash(password, *cost).unwrap());
     let file: String = users.iter().map(line).collect();
-    Passwords::start(&Users::parse(&file).unwrap()).unwrap()
+    Passwords::start(Users::parse(&file).unwrap()).unwrap()
 }
 
 fn basic(user: &str, password: impl AsRef<[u8]>) -> HeaderValue {
@@ -68,7 +68,7 @@ fn hashes_of_other_programs_are_understood() {
         ("$2b$05$abcdefghijklmnopqrstuupx2xBUC4954936wVIjyyPHmUBFu0wCW", "open sesame", Verdict::Right),
         ("$2a$06$DCq7YPn5Rq63x1Lad4cll.TV4S6ytwfsfvkgY8jIucDrjc8deX1s.", "", Verdict::Right),
     ] {
-        let passwords = Passwords::start(&Users::parse(&format!("alice:{hash}")).unwrap()).unwrap();
+        let passwords = Passwords::start(Users::parse(&format!("alice:{hash}")).unwrap()).unwrap();
         assert_eq!(block_on(passwords.check(&basic("alice", password))), expected, "{hash}");
     }
 }
