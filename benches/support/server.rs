@@ -59,9 +59,9 @@ pub(crate) struct Load {
     pub(crate) seed: u64,
 }
 
-/// Sends callbacks as fast as they are answered; all of them must be taken.
-pub(crate) fn send(port: u16, load: Load) -> Result<Report, Failure> {
-    let options = Simulate {
+/// Callbacks as fast as they are answered.
+pub(crate) fn options(port: u16, load: Load) -> Simulate {
+    Simulate {
         target: Target {
             host: "127.0.0.1".to_owned(),
             port,
@@ -75,7 +75,12 @@ pub(crate) fn send(port: u16, load: Load) -> Result<Report, Failure> {
         until: Until::Sent(load.callbacks),
         seed: load.seed,
         report: None,
-    };
+    }
+}
+
+/// Sends callbacks as fast as they are answered; all of them must be taken.
+pub(crate) fn send(port: u16, load: Load) -> Result<Report, Failure> {
+    let options = options(port, load);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(simulate::run(&options, pending(), |_| {}))?;
     if report.is_success() { Ok(report) } else { Err(format!("callbacks failed: {:?}", report.first_failure).into()) }

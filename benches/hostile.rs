@@ -1,0 +1,196 @@
+//! Answers to OpenIM while others do what they should not: hold connections, dribble, send more than the machine takes.
+
+#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark that goes wrong may stop")]
+
+mod support;
+
+use std::future::pending;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use openim_exporter::config::simulate::Until;
+use openim_exporter::simulate;
+use socket2::{Domain, Socket, Type};
+use support::server::{Load, Server, options, send};
+use support::{Failure, median, ratio, resident_bytes, verdict};
+
+const ROUNDS: usize = 7;
+const LOAD: Load = Load { connections: 2, callbacks: 20_000, groups: 1000, senders: 10_000, seed: 0 };
+const IDLE: usize = 10_000;
+const SLOW: usize = 1000;
+/// Beyond what one address may have.
+const TOO_MANY: usize = 500;
+const LIMITS: [&str; 4] = ["--web.max-connections", "12000", "--web.max-connections-per-address", "2500"];
+const OVERLOAD: Duration = Duration::from_secs(60);
+const OVERLOAD_CONNECTIONS: usize = 1000;
+/// What a connection may take at most: what hyper and the kernel's view of the process need, as README says.
+const BYTES_PER_CONNECTION: f64 = 32.0 * 1024.0;
+
+fn main() -> Result<(), Failure> {
+    rlimit::increase_nofile_limit(u64::MAX)?;
+    let mut out = std::io::stdout();
+    held(&mut out)?;
+    overloaded(&mut out)
+}
+
+fn exporter() -> Result<Server, Failure> {
+    Server::exporter("openim-exporter", &LIMITS)
+}
+
+fn p99(server: &Server, round: usize) -> Result<f64, Failure> {
+    Ok(send(server.port, Load { seed: round as u64, ..LOAD })?.answer_seconds.p99 * 1e6)
+}
+
+/// Slow and idle connections at one exporter, none at the other; both are asked in turn.
+fn held(out: &mut impl Write) -> Result<(), Failure> {
+    let (free, besieged) = (exporter()?, exporter()?);
+    [&free, &besieged].into_iter().try_for_each(|server| p99(server, 0).map(drop))?;
+    let before = resident_bytes(besieged.process.id())?;
+    let idle = (0..IDLE).map(|number| connect(besieged.port, 1 + number / 2000)).collect::<Result<Vec<_>, _>>()?;
+    let done = AtomicBool::new(false);
+    let ended = AtomicU64::new(0);
+    let mut taken: [Vec<f64>; 2] = Default::default();
+    let resident = thread::scope(|scope| -> Result<u64, Failure> {
+        scope.spawn(|| dribble(besieged.port, &done, &ended));
+        // Each of them has dribbled, and none has been ended yet.
+        thread::sleep(Duration::from_secs(2));
+        let resident = resident_bytes(besieged.process.id());
+        for round in 1..=ROUNDS {
+            let order: [usize; 2] = if round % 2 == 0 { [0, 1] } else { [1, 0] };
+            for which in order {
+                let measured = p99([&free, &besieged][which], round);
+                if measured.is_err() {
+                    done.store(true, Ordering::Relaxed);
+                }
+                taken[which].push(measured?);
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        resident
+    })?;
+    let refused = (0..TOO_MANY).map(|_| connect(besieged.port, 1)).collect::<Result<Vec<_>, _>>()?;
+    drop((refused, idle));
+    let each = resident.saturating_sub(before) as f64 / (IDLE + SLOW) as f64;
+    writeln!(
+        out,
+        "\n## {SLOW} connections that dribble and {IDLE} that are silent: {ROUNDS} rounds of {} callbacks\n",
+        LOAD.callbacks
+    )?;
+    writeln!(out, "| | answer p99, µs |\n|---|---|")?;
+    writeln!(out, "| without them | {:.0} |", median(taken[0].iter().copied()))?;
+    writeln!(out, "| with them | {:.0} |\n", median(taken[1].iter().copied()))?;
+    writeln!(out, "- p99 with against without: {}", verdict(ratio(&taken[1], &taken[0]), 2.0))?;
+    writeln!(
+        out,
+        "- memory of each of them, KiB: {:.1} of at most {:.0}: {}",
+        each / 1024.0,
+        BYTES_PER_CONNECTION / 1024.0,
+        if each <= BYTES_PER_CONNECTION { "kept" } else { "MISSED" }
+    )?;
+    writeln!(out, "- heads that were ended with 408, as the senders saw it: {}", ended.load(Ordering::Relaxed))?;
+    shown(out, &besieged, &["header_timeout", "too_many_connections_per_address"])
+}
+
+/// A connection from one of this machine's many addresses.
+fn connect(port: u16, host: usize) -> Result<TcpStream, Failure> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    let from = Ipv4Addr::new(127, 0, 1, u8::try_from(host)?);
+    socket.bind(&SocketAddr::new(IpAddr::V4(from), 0).into())?;
+    socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+    Ok(socket.into())
+}
+
+/// Connections that send a byte of a head each second, and begin anew when they are ended.
+fn dribble(port: u16, done: &AtomicBool, ended: &AtomicU64) {
+    let open = || {
+        let mut stream = connect(port, 9).ok()?;
+        stream.set_nonblocking(true).ok()?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nx-slow: ").ok()?;
+        Some(stream)
+    };
+    let mut slow: Vec<Option<TcpStream>> = (0..SLOW).map(|_| open()).collect();
+    while !done.load(Ordering::Relaxed) {
+        let begin = Instant::now();
+        for connection in &mut slow {
+            let goes_on = connection.as_mut().is_some_and(|stream| {
+                let answer = stream.read(&mut [0; 512]);
+                let is_ended = matches!(answer, Ok(1..));
+                ended.fetch_add(u64::from(is_ended), Ordering::Relaxed);
+                answer.is_err() && stream.write_all(b"x").is_ok()
+            });
+            if !goes_on {
+                *connection = open();
+            }
+        }
+        thread::sleep(Duration::from_secs(1).saturating_sub(begin.elapsed()));
+    }
+}
+
+/// Five times what the machine takes, for a minute.
+fn overloaded(out: &mut impl Write) -> Result<(), Failure> {
+    let server = exporter()?;
+    let normal: Vec<f64> = (0..=ROUNDS).map(|round| p99(&server, round)).collect::<Result<_, _>>()?;
+    let most = send(server.port, Load { connections: 16, callbacks: 100_000, ..LOAD })?;
+    let before = (resident_bytes(server.process.id())?, total(&server)?);
+    let mut flood = options(server.port, Load { connections: OVERLOAD_CONNECTIONS, ..LOAD });
+    flood.rate = Some(5.0 * most.answered_per_second);
+    flood.until = Until::Elapsed(OVERLOAD);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut peak = before.0;
+    let report = runtime.block_on(simulate::run(&flood, pending(), |_| {
+        peak = peak.max(resident_bytes(server.process.id()).unwrap_or_default());
+    }))?;
+    let after: Vec<f64> = (0..=ROUNDS).map(|round| p99(&server, round)).collect::<Result<_, _>>()?;
+    let counted = total(&server)? - before.1 - (ROUNDS as u64 + 1) * LOAD.callbacks;
+    writeln!(
+        out,
+        "\n## {OVERLOAD_CONNECTIONS} connections that offer five times what the machine takes, for {} s\n",
+        OVERLOAD.as_secs()
+    )?;
+    writeln!(out, "| | |\n|---|---|")?;
+    writeln!(out, "| taken over 16 connections, callbacks a second | {:.0} |", most.answered_per_second)?;
+    writeln!(out, "| offered, callbacks a second | {:.0} |", 5.0 * most.answered_per_second)?;
+    writeln!(out, "| answered | {} |", report.answered)?;
+    writeln!(out, "| failed | {} |", report.sent - report.answered)?;
+    writeln!(out, "| counted | {counted} |")?;
+    writeln!(out, "| answer p99 meanwhile, ms | {:.1} |", report.answer_seconds.p99 * 1e3)?;
+    writeln!(out, "| memory before, at most, MiB | {:.1}, {:.1} |", mebibytes(before.0), mebibytes(peak))?;
+    writeln!(out, "\n- p99 after against before: {}", verdict(ratio(&after[1..], &normal[1..]), 1.5))?;
+    let agrees = counted == report.answered;
+    writeln!(out, "- what was counted is what was answered with 200: {}", if agrees { "kept" } else { "MISSED" })?;
+    shown(out, &server, &["overloaded", "too_many_connections"])?;
+    if agrees { Ok(()) } else { Err("the counts are not those of the answers".into()) }
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+fn shown(out: &mut impl Write, server: &Server, reasons: &[&str]) -> Result<(), Failure> {
+    let metrics = scrape(server)?;
+    for reason in reasons {
+        let name = format!("openim_exporter_callbacks_rejected_total{{reason=\"{reason}\"}} ");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&name)).ok_or("no such counter")?;
+        writeln!(out, "- rejected, `{reason}`: {value}")?;
+    }
+    Ok(())
+}
+
+/// Messages counted.
+fn total(server: &Server) -> Result<u64, Failure> {
+    let metrics = scrape(server)?;
+    let series = metrics.lines().filter(|line| line.starts_with("openim_group_messages_total{"));
+    let values = series.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+    Ok(values.sum())
+}
+
+fn scrape(server: &Server) -> Result<String, Failure> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port))?;
+    stream.write_all(b"GET /metrics HTTP/1.0\r\nhost: x\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
+}
