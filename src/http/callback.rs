@@ -34,6 +34,8 @@ impl From<Problem> for Refused {
             Fault::MalformedJson => Reason::MalformedJson,
             Fault::WrongType => Reason::WrongType,
             Fault::OutOfRange => Reason::OutOfRange,
+            Fault::ValueTooLong => Reason::ValueTooLong,
+            Fault::TooDeep => Reason::TooDeep,
             Fault::MissingSender => Reason::MissingSender,
             Fault::MissingGroup => Reason::MissingGroup,
         };

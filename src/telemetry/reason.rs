@@ -11,6 +11,10 @@ pub enum Reason {
     WrongType,
     /// A number does not fit its type.
     OutOfRange,
+    /// An ID or a name is over its limit.
+    ValueTooLong,
+    /// The body's objects and lists nest too deeply.
+    TooDeep,
     /// A message without a sender.
     MissingSender,
     /// A message without a group.
@@ -57,11 +61,13 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::EmptyBody,
         Self::MalformedJson,
         Self::WrongType,
         Self::OutOfRange,
+        Self::ValueTooLong,
+        Self::TooDeep,
         Self::MissingSender,
         Self::MissingGroup,
         Self::UnknownCommand,
@@ -93,6 +99,8 @@ impl Reason {
             Self::MalformedJson => "malformed_json",
             Self::WrongType => "wrong_type",
             Self::OutOfRange => "out_of_range",
+            Self::ValueTooLong => "value_too_long",
+            Self::TooDeep => "too_deep",
             Self::MissingSender => "missing_sender",
             Self::MissingGroup => "missing_group",
             Self::UnknownCommand => "unknown_command",
@@ -125,6 +133,8 @@ impl Reason {
             | Self::MalformedJson
             | Self::WrongType
             | Self::OutOfRange
+            | Self::ValueTooLong
+            | Self::TooDeep
             | Self::MissingSender
             | Self::MissingGroup
             | Self::MalformedRequest
@@ -154,6 +164,8 @@ impl Reason {
             Self::MalformedJson => "malformed JSON",
             Self::WrongType => "wrong type",
             Self::OutOfRange => "value out of range",
+            Self::ValueTooLong => "value too long",
+            Self::TooDeep => "nested too deeply",
             Self::MissingSender => "missing sender",
             Self::MissingGroup => "missing group",
             Self::UnknownCommand => "unknown command",

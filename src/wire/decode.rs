@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::field::{Measured, MentionList, Number, Plain, Skipped, Text, Verbatim};
+use super::limits::{MAX_DEPTH, MAX_NAME_BYTES, too_deep_at};
 use super::object::{Fill, Filled, fields};
 use crate::domain::{Message, Source, UnixMillis};
 
@@ -15,7 +16,7 @@ fields! {
         "clientMsgID" => _client_msg_id: Skipped,
         "operationID" => operation_id: Plain<'a>,
         "senderPlatformID" => sender_platform_id: Number<i32>,
-        "senderNickname" => _sender_nickname: Skipped,
+        "senderNickname" => _sender_nickname: Skipped<MAX_NAME_BYTES>,
         "sessionType" => _session_type: Number<i32>,
         "msgFrom" => msg_from: Number<i32>,
         "contentType" => content_type: Number<i32>,
@@ -25,8 +26,9 @@ fields! {
         "content" => content: Measured,
         "seq" => _seq: Number<u32>,
         "atUserList" => at_user_list: MentionList,
-        "faceURL" => _face_url: Skipped,
-        "ex" => _ex: Skipped,
+        "faceURL" => _face_url: Skipped<MAX_NAME_BYTES>,
+        // The app's own: as long as the body may be.
+        "ex" => _ex: Skipped<{ usize::MAX }>,
         "groupID" => group_id: Text<'a>,
         "recvID" => recv_id: Text<'a>,
     }
@@ -50,6 +52,10 @@ pub enum Fault {
     WrongType,
     /// A number does not fit its type, or a string is not Unicode.
     OutOfRange,
+    /// An ID or a name is over its limit.
+    ValueTooLong,
+    /// Objects and lists stand in one another, too many of them.
+    TooDeep,
     /// There is no `sendID`.
     MissingSender,
     /// There is neither a `groupID` nor a `recvID`.
@@ -147,6 +153,10 @@ fn parse<'a, T: Fill<'a>>(body: &'a [u8]) -> Result<T, Problem> {
 
 /// Reads whatever is JSON, and says what is wrong with what is refused.
 fn thoroughly<'a, T: Fill<'a>>(text: &'a str) -> Result<T, Problem> {
+    if let Some(at) = too_deep_at(text) {
+        let detail = format!("the body nests more than {MAX_DEPTH} objects and lists at byte {at}; send it flatter");
+        return Err(Problem::new(Fault::TooDeep, detail));
+    }
     let mut value = T::default();
     let mut json = serde_json::Deserializer::from_str(text);
     match value.fill_from(&mut json).and_then(|()| json.end()) {
@@ -165,8 +175,7 @@ fn not_utf8(body: &[u8]) -> Problem {
 #[cold]
 fn explain<'a, T: Fill<'a>>(text: &'a str, error: &serde_json::Error) -> Problem {
     let fault = match error.classify() {
-        serde_json::error::Category::Data if is_out_of_range(error) => Fault::OutOfRange,
-        serde_json::error::Category::Data => Fault::WrongType,
+        serde_json::error::Category::Data => kind_of(error),
         _ => return Problem::new(Fault::MalformedJson, error.to_string()),
     };
     let mut json = serde_json::Deserializer::from_str(text);
@@ -177,9 +186,14 @@ fn explain<'a, T: Fill<'a>>(text: &'a str, error: &serde_json::Error) -> Problem
     }
 }
 
-/// serde words an error of a value, unlike one of a type, this way (`serde::de::Error::invalid_value`).
-fn is_out_of_range(error: &serde_json::Error) -> bool {
-    error.to_string().starts_with("invalid value")
+/// What kind of error of a value it is, by the words of `serde::de::Error::invalid_value` and its like.
+fn kind_of(error: &serde_json::Error) -> Fault {
+    let words = error.to_string();
+    match words {
+        _ if words.starts_with("invalid value") => Fault::OutOfRange,
+        _ if words.starts_with("invalid length") => Fault::ValueTooLong,
+        _ => Fault::WrongType,
+    }
 }
 
 #[cfg(test)]
@@ -248,7 +262,7 @@ mod tests {
 
     #[test]
     fn each_fault_is_told_apart() {
-        let cases: [(&[u8], Fault); 14] = [
+        let cases: [(&[u8], Fault); 17] = [
             (b"", Fault::EmptyBody),
             (b" ", Fault::MalformedJson),
             (b"{", Fault::MalformedJson),
@@ -261,11 +275,46 @@ mod tests {
             (br#"{"sendID":"u1","sendID":"u2","groupID":"g"}"#, Fault::WrongType),
             (br#"{"sendID":"u1","groupID":"g","content":1}"#, Fault::WrongType),
             (br#"{"sendID":"u1","groupID":"g","seq":-1}"#, Fault::OutOfRange),
+            (br#"{"sendID":"u1","groupID":"g","ex":"\ud800"}"#, Fault::OutOfRange),
+            (br#"{"sendID":"u1","groupID":"g","operationID":"\ud800"}"#, Fault::OutOfRange),
+            (br#"{"sendID":"u1","groupID":"g","new":[{"a":"\udc00"}]}"#, Fault::OutOfRange),
             (br#"{"sendID":"","groupID":"g"}"#, Fault::MissingSender),
             (br#"{"sendID":"u1","recvID":""}"#, Fault::MissingGroup),
         ];
         for (body, fault) in cases {
             assert_eq!(problem(body).fault, fault, "{}", String::from_utf8_lossy(body));
+        }
+    }
+
+    #[test]
+    fn a_value_over_its_limit_is_refused_and_the_limit_named() {
+        let limits: [(&str, Option<usize>); 13] = [
+            ("sendID", Some(1024)),
+            ("callbackCommand", Some(1024)),
+            ("serverMsgID", Some(1024)),
+            ("clientMsgID", Some(1024)),
+            ("operationID", Some(1024)),
+            ("senderNickname", Some(4096)),
+            ("content", None),
+            ("atUserList", Some(1024)),
+            ("faceURL", Some(4096)),
+            ("ex", None),
+            ("groupID", Some(1024)),
+            ("recvID", Some(1024)),
+            ("new", None),
+        ];
+        for (field, limit) in limits {
+            let rest =
+                ["sendID", "groupID"].map(|id| if id == field { String::new() } else { format!(r#","{id}":"i""#) });
+            let list = if field == "atUserList" { ("[", "]") } else { ("", "") };
+            let body = |text: String| format!(r#"{{"{field}":{}"{text}"{}{}}}"#, list.0, list.1, rest.concat());
+            let decoded = |text: String| group_message(body(text).as_bytes(), |_| ()).map_err(|problem| problem.fault);
+            assert_eq!(decoded("x".repeat(limit.unwrap_or(100_000))), Ok(()), "{field}");
+            if let Some(limit) = limit {
+                assert_eq!(decoded("x".repeat(limit + 1)), Err(Fault::ValueTooLong), "{field}");
+                let found = problem(body("x".repeat(limit + 1)).as_bytes()).detail;
+                assert!(found.starts_with(field) && found.contains(&format!("at most {limit} bytes")), "{found}");
+            }
         }
     }
 

@@ -10,9 +10,10 @@ use serde_json::value::RawValue;
 
 use super::encode::MENTION_OF_ALL;
 use super::escape::{Escape, escape};
+use super::limits::MAX_ID_BYTES;
 use crate::domain::Mentions;
 
-/// A string that is looked at: borrowed from the body unless it holds escapes.
+/// An ID that is looked at: borrowed from the body unless it holds escapes.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
 
@@ -26,9 +27,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
                 formatter.write_str("a string")
             }
             fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                check_len(text.len(), MAX_ID_BYTES)?;
                 Ok(Text(Cow::Borrowed(text)))
             }
             fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                check_len(text.len(), MAX_ID_BYTES)?;
                 Ok(Text(Cow::Owned(text.to_owned())))
             }
             fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
@@ -46,42 +49,70 @@ pub(super) struct Measured(pub(super) u64);
 
 impl<'de> Deserialize<'de> for Measured {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        unescaped_len(string_inside(deserializer)?).map(Self).ok_or_else(|| {
-            D::Error::invalid_value(Unexpected::Other("a lone surrogate in an escape"), &"a Unicode string")
-        })
+        measure(string_inside(deserializer)?).map(Self)
     }
 }
 
-/// A string that is wanted only if it can be had where it stands: without escapes. Empty otherwise.
+/// An ID that is wanted only if it can be had where it stands: without escapes. Empty otherwise.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Plain<'a>(pub(super) &'a str);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Plain<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let inside = string_inside(deserializer)?;
+        let inside = string_up_to(MAX_ID_BYTES, deserializer)?;
         let plain = if memchr::memchr(b'\\', inside).is_some() { &[] } else { inside };
         Ok(Self(std::str::from_utf8(plain).unwrap_or_default()))
     }
 }
 
-/// A string as it stands between its quotes, escapes and all: to be compared with itself.
+/// An ID as it stands between its quotes, escapes and all: to be compared with itself.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Verbatim<'a>(pub(super) &'a str);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Verbatim<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(std::str::from_utf8(string_inside(deserializer)?).unwrap_or_default()))
+        Ok(Self(std::str::from_utf8(string_up_to(MAX_ID_BYTES, deserializer)?).unwrap_or_default()))
     }
 }
 
-/// A string of which nothing is kept, but that it is one.
+/// A string of which nothing is kept, but that it is one of at most so many bytes between its quotes.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Skipped;
+pub(super) struct Skipped<const MOST: usize = MAX_ID_BYTES>;
 
-impl<'de> Deserialize<'de> for Skipped {
+impl<'de, const MOST: usize> Deserialize<'de> for Skipped<MOST> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        string_inside(deserializer).map(|_| Self)
+        string_up_to(MOST, deserializer).map(|_| Self)
     }
+}
+
+/// A value of any kind, of a field that is not known.
+pub(super) struct Unknown;
+
+impl<'de> Deserialize<'de> for Unknown {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // A backslash stands in strings alone, so all of them are measured at once.
+        measure(<&RawValue>::deserialize(deserializer)?.get().as_bytes()).map(|_| Self)
+    }
+}
+
+fn check_len<E: Error>(len: usize, most: usize) -> Result<(), E> {
+    if len <= most {
+        return Ok(());
+    }
+    Err(E::invalid_length(len, &format!("at most {most} bytes, so shorten it").as_str()))
+}
+
+/// What stands between the quotes of a string of Unicode that is no longer than that; nothing for `null`.
+fn string_up_to<'de, D: Deserializer<'de>>(most: usize, deserializer: D) -> Result<&'de [u8], D::Error> {
+    let inside = string_inside(deserializer)?;
+    check_len(inside.len(), most)?;
+    measure(inside).map(|_: u64| inside)
+}
+
+/// [`unescaped_len`], or the error that there is none.
+fn measure<E: Error>(inside: &[u8]) -> Result<u64, E> {
+    unescaped_len(inside)
+        .ok_or_else(|| E::invalid_value(Unexpected::Other("a lone surrogate in an escape"), &"a Unicode string"))
 }
 
 /// What stands between the quotes of a string, escapes and all; nothing for `null`.

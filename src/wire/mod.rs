@@ -8,6 +8,7 @@ mod decode;
 mod encode;
 mod escape;
 mod field;
+mod limits;
 mod object;
 mod quick;
 

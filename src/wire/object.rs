@@ -82,7 +82,9 @@ macro_rules! fields {
                             }
                             match key {
                                 $(Key::$field => self.0.$field = object.next_value()?,)+
-                                Key::Unknown => drop(object.next_value::<serde::de::IgnoredAny>()?),
+                                Key::Unknown => {
+                                    object.next_value::<$crate::wire::field::Unknown>()?;
+                                }
                             }
                         }
                         Ok(())

@@ -7,6 +7,7 @@
 
 use super::escape::escape;
 use super::field::{Measured, MentionList, Number, Plain, Skipped, Text, Verbatim, Whole};
+use super::limits::MAX_ID_BYTES;
 
 /// A value that can be read quickly.
 pub(super) trait Quick<'a>: Default {
@@ -97,10 +98,16 @@ impl<'a> Rest<'a> {
         Some(Quoted { inside, saved })
     }
 
-    /// A string without escapes.
+    /// A string of at most so many bytes between its quotes.
     #[inline]
-    fn plain_string(&mut self) -> Option<&'a str> {
-        self.string().filter(|string| string.saved == 0).map(|string| string.inside)
+    fn string_up_to(&mut self, most: usize) -> Option<Quoted<'a>> {
+        self.string().filter(|string| string.inside.len() <= most)
+    }
+
+    /// An ID without escapes.
+    #[inline]
+    fn plain_id(&mut self) -> Option<&'a str> {
+        self.string_up_to(MAX_ID_BYTES).filter(|string| string.saved == 0).map(|string| string.inside)
     }
 
     /// A whole number of at most 18 digits, which fit into 64 bits; one more is what may not come next.
@@ -156,21 +163,21 @@ const fn special_bytes(word: u64) -> u64 {
 impl<'a> Quick<'a> for Text<'a> {
     #[inline]
     fn read(rest: &mut Rest<'a>) -> Option<Self> {
-        rest.plain_string().map(|text| Self(text.into()))
+        rest.plain_id().map(|text| Self(text.into()))
     }
 }
 
 impl<'a> Quick<'a> for Plain<'a> {
     #[inline]
     fn read(rest: &mut Rest<'a>) -> Option<Self> {
-        rest.plain_string().map(Self)
+        rest.plain_id().map(Self)
     }
 }
 
 impl<'a> Quick<'a> for Verbatim<'a> {
     #[inline]
     fn read(rest: &mut Rest<'a>) -> Option<Self> {
-        rest.string().map(|string| Self(string.inside))
+        rest.string_up_to(MAX_ID_BYTES).map(|string| Self(string.inside))
     }
 }
 
@@ -181,10 +188,10 @@ impl<'a> Quick<'a> for Measured {
     }
 }
 
-impl<'a> Quick<'a> for Skipped {
+impl<'a, const MOST: usize> Quick<'a> for Skipped<MOST> {
     #[inline]
     fn read(rest: &mut Rest<'a>) -> Option<Self> {
-        rest.string().map(|_| Self)
+        rest.string_up_to(MOST).map(|_| Self)
     }
 }
 
@@ -204,7 +211,7 @@ impl<'a> Quick<'a> for MentionList {
             return Some(list);
         }
         loop {
-            list.count(rest.plain_string()?);
+            list.count(rest.plain_id()?);
             rest.skip_space();
             if rest.take("]").is_some() {
                 return Some(list);

@@ -4,6 +4,7 @@
 
 mod api;
 mod hostile;
+mod hostile_json;
 mod limits;
 mod refusals;
 mod routes;

@@ -6,7 +6,7 @@ const MESSAGE: &[u8] = br#"{"sendID":"u1","groupID":"g1"}"#;
 
 /// Sends these bytes over a connection of their own and checks that the answer is a refusal with this status, and that
 /// it is counted for this reason and nowhere else.
-fn assert_refused(exporter: &Exporter, what: &str, bytes: &[u8], status: u16, reason: &str) -> Response {
+pub(crate) fn assert_refused(exporter: &Exporter, what: &str, bytes: &[u8], status: u16, reason: &str) -> Response {
     const REFUSED: &str = "openim_exporter_callbacks_rejected_total";
     let before = exporter.scrape();
     let response = exporter.ask(bytes);

@@ -1,0 +1,69 @@
+//! How long and how deep what is sent may be, beside the limit on the body's size.
+
+/// Longest ID in bytes, and longest command. OpenIM's own have up to 40; its apps make up their own.
+pub(super) const MAX_ID_BYTES: usize = 1024;
+
+/// Longest name or URL of a person's picture in bytes.
+pub(super) const MAX_NAME_BYTES: usize = 4096;
+
+/// How many objects and lists may stand in one another. OpenIM's body is an object with a list in it.
+pub(super) const MAX_DEPTH: usize = 64;
+
+/// Where a body nests too deeply, in bytes from its start. Brackets that stand where JSON has none count too: such a
+/// body is refused one way or the other.
+pub(super) fn too_deep_at(body: &str) -> Option<usize> {
+    let brackets = memchr::memchr2_iter(b'{', b'[', body.as_bytes());
+    // Nearly every body has too few to nest deeply, whether in strings or not.
+    if brackets.take(MAX_DEPTH + 1).count() > MAX_DEPTH { search(body.as_bytes()) } else { None }
+}
+
+fn search(body: &[u8]) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut bytes = body.iter().enumerate();
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'"' => {
+                while bytes.next().is_some_and(|(_, byte)| *byte != b'"' && (*byte != b'\\' || bytes.next().is_some()))
+                {
+                }
+            }
+            b'{' | b'[' if depth == MAX_DEPTH => return Some(at),
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_opens_one_too_many_is_too_deep() {
+        for (open, close) in [("[", "]"), ("{\"a\":", "}"), (" [ ", " ]")] {
+            let nested = |depth| format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            assert_eq!(too_deep_at(&nested(MAX_DEPTH)), None);
+            let at = too_deep_at(&nested(MAX_DEPTH + 1)).unwrap();
+            assert_eq!(at, open.len() * MAX_DEPTH + open.find(['[', '{']).unwrap());
+            assert_eq!(too_deep_at(&open.repeat(100_000)), Some(at));
+        }
+    }
+
+    #[test]
+    fn brackets_in_strings_and_side_by_side_are_not_deep() {
+        for body in [
+            format!("[\"{}\"]", "[".repeat(1000)),
+            format!("[\"{}\"]", "\\\"[{".repeat(1000)),
+            format!("[\"\\\\\",\"{}\"]", "{".repeat(1000)),
+            format!("[{}1]", "[{}],".repeat(1000)),
+            format!("\"{}", "[".repeat(1000)),
+            format!("{}[", "]".repeat(1000)),
+        ] {
+            assert_eq!(too_deep_at(&body), None, "{body}");
+        }
+        let after_a_string = format!("[\"\\\\\",{}", "[".repeat(MAX_DEPTH));
+        assert_eq!(too_deep_at(&after_a_string), Some(after_a_string.len() - 1));
+    }
+}
