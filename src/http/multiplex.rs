@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -31,8 +32,11 @@ pub(super) const ALPN: &[u8] = b"h2";
 /// Requests that one connection may have under way. OpenIM has two workers.
 const MAX_STREAMS: u32 = 64;
 
-/// Largest request head, as it counts in HTTP/2. RFC 9113, 6.5.2.
-const MAX_HEAD_BYTES: u32 = 32 * 1024;
+/// Largest request head, as it counts in HTTP/2 (RFC 9113, 6.5.2: 32 bytes more for each header than it has).
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+
+/// Beyond this, `h2` itself answers 431, without a word: so that up to there it is we who do.
+const MAX_DECODED_HEAD_BYTES: u32 = 256 * 1024;
 
 /// What a peer may send before it is read: of one request, and of all.
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -53,7 +57,7 @@ pub(super) async fn serve(
     });
     let connection = http2::Builder::new(spawner.clone())
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEAD_BYTES)
+        .max_header_list_size(MAX_DECODED_HEAD_BYTES)
         .max_send_buf_size(PIECE_BYTES)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -96,6 +100,11 @@ fn is_protocol(error: &hyper::Error) -> bool {
     source.is_some_and(|error| error.is_library() && !error.is_io())
 }
 
+fn head_bytes(request: &Request<Incoming>) -> usize {
+    let each = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 32;
+    request.uri().path().len() + request.headers().iter().map(each).sum::<usize>()
+}
+
 /// What the requests of a connection share.
 struct Shared {
     open: Open,
@@ -108,8 +117,8 @@ struct Shared {
 struct Underway {
     shared: Arc<Shared>,
     open: Open,
-    /// None if there are too many.
-    request: Option<Request<Incoming>>,
+    /// Or why it is refused.
+    request: Result<Request<Incoming>, (Reason, String)>,
 }
 
 impl Underway {
@@ -119,22 +128,26 @@ impl Underway {
         shared.under_way.fetch_add(1, Ordering::Relaxed);
         shared.open.enter(Phase::Multiplexed);
         let site = &shared.site;
-        let request = (site.requests() <= site.limits.requests).then_some(request);
+        let most = site.limits.requests;
+        let request = if site.requests() > most {
+            Err((Reason::Overloaded, format!("{most} requests are under way; --web.max-connections sets the limit")))
+        } else if head_bytes(&request) > MAX_HEAD_BYTES {
+            Err((Reason::HeaderTooLarge, format!("the request's head is over {MAX_HEAD_BYTES} bytes")))
+        } else {
+            Ok(request)
+        };
         Self { shared: Arc::clone(shared), open, request }
     }
 
     async fn answer(mut self) -> Response<Answer> {
         let site = Arc::clone(&self.shared.site);
-        let reply = match self.request.take() {
-            Some(request) => match answer(&site, &self.open, &self.shared.caller, request).await {
+        let gone = Err((Reason::Internal, String::new()));
+        let reply = match std::mem::replace(&mut self.request, gone) {
+            Ok(request) => match answer(&site, &self.open, &self.shared.caller, request).await {
                 Ok(reply) => reply,
                 Err(never) => match never {},
             },
-            None => {
-                let most = site.limits.requests;
-                let detail = format!("{most} requests are under way; --web.max-connections sets the limit");
-                refused(&site, Reason::Overloaded, &detail)
-            }
+            Err((reason, detail)) => refused(&site, reason, &detail),
         };
         reply.map(|payload| Answer { payload, _of: self })
     }

@@ -1,6 +1,7 @@
 //! Where log lines go, and in which form.
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
@@ -18,7 +19,9 @@ pub enum LogFormat {
 /// # Errors
 /// When the process has a log already.
 pub fn init_log(level: LevelFilter, format: LogFormat) -> Result<(), TryInitError> {
-    let registry = tracing_subscriber::registry().with(level);
+    // Our own events only: a library's may quote what a client sent, and with it the secret in its path.
+    let ours = Targets::new().with_target(env!("CARGO_CRATE_NAME"), level);
+    let registry = tracing_subscriber::registry().with(ours);
     match format {
         LogFormat::Logfmt => {
             let lines = tracing_logfmt::builder().with_target(false).layer();

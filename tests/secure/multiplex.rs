@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::authority::Authority;
 use crate::served::Served;
-use crate::support::{Exporter, GROUP_MESSAGE_PATH, PATIENCE, SUCCESS, Samples, message};
+use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, PATIENCE, SUCCESS, Samples, message};
 
 /// A connection that reads no more of an answer than this before it is asked to.
 async fn connect(authority: &Authority, address: SocketAddr, window: u32) -> SendRequest<Bytes> {
@@ -160,6 +160,64 @@ fn requests_beyond_those_allowed_at_once_get_503() {
         }
         assert_eq!(post(&mut requests, message("g", "u")).await.1, SUCCESS);
     });
+}
+
+#[test]
+fn a_head_over_the_limit_gets_431_and_the_connection_goes_on() {
+    let (authority, served) = served(Limits::default(), 1, 0);
+    block_on(async {
+        let mut requests = connect(&authority, served.address(), WIDE).await;
+        let mut large = request("GET", "/-/healthy");
+        large.headers_mut().insert("x-large", "y".repeat(40_000).parse().unwrap());
+        let (answer, _) = requests.send_request(large, true).unwrap();
+        let (status, refusal) = whole(answer.await.unwrap()).await;
+        assert_eq!(status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        assert!(refusal.starts_with(r#"{"actionCode":1,"errCode":431,"#), "{refusal}");
+        assert_eq!(get(&mut requests, "/-/healthy").await.0, StatusCode::OK);
+    });
+    assert_eq!(served.refused("header_too_large"), 1.0);
+}
+
+/// A frame of HTTP/2. RFC 9113, 4.1.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&len[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A header as it is. RFC 7541, 6.2.2.
+fn literal(name: &str, value: &str) -> Vec<u8> {
+    let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    [vec![0], text(name), text(value)].concat()
+}
+
+#[test]
+fn the_secret_is_not_logged_even_where_a_path_is_malformed() {
+    const SECRET: &str = "0123456789abcdef-secret";
+    let authority = Authority::new();
+    authority.issue("server", &["localhost"]);
+    let (config, secret) = (authority.web_config("server", ""), authority.write("secret", SECRET));
+    let files = ["--web.config.file", config.to_str().unwrap(), "--callback.secret-file", secret.to_str().unwrap()];
+    let exporter = Exporter::start(&[&files[..], &["--log.level", "debug"]].concat());
+    let mut client = Client::connect_secure(exporter.address(), &authority.client_of(None, &[b"h2"])).unwrap();
+    let path = format!("/{SECRET}/\u{7f} x");
+    let head = [literal(":method", "GET"), literal(":scheme", "https"), literal(":path", &path)].concat();
+    let bytes = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, &[]), frame(1, 5, 1, &head)].concat();
+    client.send(bytes).unwrap();
+    // It is reset.
+    let mut came = Vec::new();
+    while !came.windows(9).any(|bytes| bytes == [0, 0, 4, 3, 0, 0, 0, 0, 1]) {
+        came.extend(client.some(1000).unwrap());
+    }
+    // One that is refused by us, for the log to have something of this kind.
+    let wrong = exporter_post(&authority, &exporter, &format!("/{SECRET}x/callback"));
+    assert_eq!(wrong, 401);
+    exporter.wait_for_log("that it refuses", |lines| lines.iter().any(|line| line.contains("unauthorized")));
+    assert!(exporter.log().iter().all(|line| !line.contains(SECRET)), "{:#?}", exporter.log());
+}
+
+fn exporter_post(authority: &Authority, exporter: &Exporter, path: &str) -> u16 {
+    let mut client = Client::connect_secure(exporter.address(), &authority.client(None)).unwrap();
+    client.post(path, message("g", "u")).status
 }
 
 #[test]
