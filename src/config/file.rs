@@ -1,9 +1,12 @@
 //! Files that flags name: read within a bound, and what is wrong with them.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
+
+use rustix::fs::OFlags;
 
 /// A file that cannot be used: where, and what would do instead. Tells nothing that the file is to keep secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +55,8 @@ impl FileError {
 /// # Errors
 /// When it cannot be read, is larger than `most_bytes`, or is not UTF-8.
 pub(super) fn read(path: &Path, most_bytes: u64) -> Result<String, FileError> {
-    let found = File::open(path).and_then(|file| bounded(file, most_bytes));
-    let bytes = found.map_err(|error| FileError::whole(format!("{error}; give a file that can be read")))?;
+    let bytes = bounded(path, most_bytes)
+        .map_err(|error| FileError::whole(format!("{error}; give a file that can be read")))?;
     if bytes.len() as u64 > most_bytes {
         return Err(FileError::whole(format!("the file is larger than {most_bytes} bytes, the most that is read")));
     }
@@ -64,7 +67,13 @@ pub(super) fn read(path: &Path, most_bytes: u64) -> Result<String, FileError> {
 }
 
 /// One byte more than the bound, for it to be seen.
-fn bounded(file: File, most_bytes: u64) -> io::Result<Vec<u8>> {
+fn bounded(path: &Path, most_bytes: u64) -> io::Result<Vec<u8>> {
+    // Opening a pipe would wait for whoever writes to it, perhaps for ever.
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
     let mut bytes = Vec::new();
     file.take(most_bytes + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
@@ -113,6 +122,14 @@ mod tests {
             let words = read(Path::new(path), 100).unwrap_err().in_file(Path::new(path)).to_string();
             assert!(words.starts_with(path) && words.ends_with("give a file that can be read"), "{words}");
         }
+    }
+
+    #[test]
+    fn a_pipe_is_refused_and_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert!(read(&path, 100).unwrap_err().to_string().contains("not a regular file"));
     }
 
     #[test]

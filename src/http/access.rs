@@ -12,7 +12,7 @@ use tokio_rustls::rustls::ServerConfig;
 use super::auth::Passwords;
 use super::rate::Rate;
 use super::tls::{self, CertificateProblem};
-use crate::config::web::{ClientAuth, Source, Tls, Web};
+use crate::config::web::{ClientAuth, Source, Tls, TlsVersion, Web};
 use crate::config::{self, FileError, PathSecret, Users};
 use crate::domain::UnixMillis;
 
@@ -28,11 +28,11 @@ pub enum AccessError {
     /// A thread for checking passwords cannot be started.
     #[error("a thread for checking passwords cannot be started: {0}")]
     Thread(#[from] io::Error),
-    /// The new certificate is no better than none.
-    #[error("--web.config.file: tls_server_config: the new certificate has expired; give one that has not")]
-    Expired,
+    /// The certificate is no better than none.
+    #[error("--web.config.file: tls_server_config: the certificate {0}; give one that is valid now")]
+    Expired(&'static str),
     /// A file that is cut short, say, must not open what was closed.
-    #[error("--{0}: {1} would be turned off; that takes a restart")]
+    #[error("--{0}: {1} would be turned off or weakened; that takes a restart")]
     Unprotected(&'static str, &'static str),
 }
 
@@ -44,8 +44,10 @@ const USERS: &str = "callback.basic-auth-file";
 #[derive(Default)]
 pub struct Access {
     pub(super) tls: Option<Arc<ServerConfig>>,
-    /// When the server's certificate expires, in seconds since the epoch.
-    expires: Option<i64>,
+    /// From when until when the server's certificate is valid, in seconds since the epoch.
+    valid: Option<(i64, i64)>,
+    /// What is demanded of clients before anything is asked.
+    demands: Demands,
     /// Headers of every answer.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     /// For everything but callbacks and health.
@@ -95,7 +97,8 @@ impl Access {
                 }
             });
             let ready = tls::ready(tls, web.http2)?;
-            (self.tls, self.expires) = (Some(ready.server), Some(ready.expires));
+            (self.tls, self.valid) = (Some(ready.server), Some(ready.valid));
+            self.demands = Demands::of(tls);
         }
         self.headers = web.headers;
         self.rate = web.rate_limit.map(Rate::new);
@@ -120,16 +123,35 @@ impl Access {
         Stamps(self.files.iter().map(|(_, stamp)| *stamp).collect())
     }
 
+    /// Checks that the server's certificate is valid at this time.
+    ///
+    /// # Errors
+    /// When it has expired or is not valid yet.
+    pub fn check_validity(&self, now: UnixMillis) -> Result<(), AccessError> {
+        let now = now.0.div_euclid(1000);
+        match self.valid {
+            Some((_, until)) if until <= now => Err(AccessError::Expired("has expired")),
+            Some((from, _)) if from > now => Err(AccessError::Expired("is not valid yet")),
+            _ => Ok(()),
+        }
+    }
+
     /// When the server's certificate expires, in seconds since the epoch; `None` without TLS.
     #[must_use]
-    pub const fn expires(&self) -> Option<i64> {
-        self.expires
+    pub fn expires(&self) -> Option<i64> {
+        self.valid.map(|(_, until)| until)
     }
 
     /// Whether it may take the place of another one.
     pub(super) fn check_successor_of(&self, before: &Self, now: UnixMillis) -> Result<(), AccessError> {
+        let (then, now_demanded) = (&before.demands, &self.demands);
         let protections = [
             (WEB, "TLS", before.tls.is_some(), self.tls.is_some()),
+            (WEB, "TLS 1.3 only", then.tls13, now_demanded.tls13),
+            (WEB, "the check of clients' certificates", then.checked, now_demanded.checked),
+            (WEB, "the demand for clients' certificates", then.required, now_demanded.required),
+            (WEB, "the demand for names in clients' certificates", then.named, now_demanded.named),
+            (WEB, "rate_limit", before.rate.is_some(), self.rate.is_some()),
             (WEB, "the passwords for metrics", before.users.is_some(), self.users.is_some()),
             (USERS, "the passwords for callbacks", before.callback_users.is_some(), self.callback_users.is_some()),
         ];
@@ -138,10 +160,27 @@ impl Access {
                 return Err(AccessError::Unprotected(flag, what));
             }
         }
-        match self.expires {
-            Some(expires) if expires <= now.0.div_euclid(1000) => Err(AccessError::Expired),
-            _ => Ok(()),
-        }
+        self.check_validity(now)
+    }
+}
+
+/// What TLS demands of clients.
+#[derive(Clone, Copy, Debug, Default)]
+struct Demands {
+    tls13: bool,
+    checked: bool,
+    required: bool,
+    named: bool,
+}
+
+impl Demands {
+    fn of(tls: &Tls) -> Self {
+        let (checked, required, named) = match &tls.client_auth {
+            ClientAuth::None => (false, false, false),
+            ClientAuth::IfGiven { .. } => (true, false, false),
+            ClientAuth::Required { allowed_sans, .. } => (true, true, !allowed_sans.is_empty()),
+        };
+        Self { tls13: tls.min_version == TlsVersion::Tls13, checked, required, named }
     }
 }
 

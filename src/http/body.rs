@@ -128,6 +128,7 @@ pub(super) async fn read(
         };
         if let Some(error) = refused {
             drop(whole);
+            share.clear();
             body.drop_rest(limit, progress).await;
             return Err(error);
         }

@@ -39,11 +39,16 @@ impl Share {
         }
         grown
     }
+
+    /// Gives all of it back.
+    pub(super) fn clear(&mut self) {
+        self.budget.taken.fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);
+    }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.budget.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.clear();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hyper::Version;
-use hyper::header;
+use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 
 use super::access::Access;
@@ -30,10 +30,14 @@ pub(super) async fn admit(site: &Site, open: &Open, caller: &Caller, head: &Part
     }
     let (route, passwords) = examine(site, caller, head)?;
     let Some((passwords, realm)) = passwords else { return Ok(route) };
-    let verdict = match head.headers.get(header::AUTHORIZATION) {
-        // A sweep that finds the request waiting for too long ends that.
-        Some(given) => in_time(open, passwords.check(given)).await.unwrap_or(Verdict::Busy),
-        None => Verdict::Wrong,
+    let mut given = head.headers.get_all(header::AUTHORIZATION).iter();
+    let verdict = match (given.next(), given.next()) {
+        (Some(given), None) => match passwords.known(given) {
+            Some(verdict) => verdict,
+            None => prove(site, open, caller, &passwords, given).await,
+        },
+        // Of two, a proxy in front may have looked at the other.
+        _ => Verdict::Wrong,
     };
     match verdict {
         Verdict::Right => Ok(route),
@@ -46,6 +50,15 @@ pub(super) async fn admit(site: &Site, open: &Open, caller: &Caller, head: &Part
             Err(Box::new(refused(site, Reason::Overloaded, detail)))
         }
     }
+}
+
+/// Passwords of one address that may wait to be checked: who guesses must not keep others waiting.
+const MOST_PROVING: usize = 4;
+
+async fn prove(site: &Site, open: &Open, caller: &Caller, passwords: &Passwords, given: &HeaderValue) -> Verdict {
+    let Some(_place) = site.proving.enter(caller.address, MOST_PROVING) else { return Verdict::Busy };
+    // A sweep that finds the request waiting for too long ends that.
+    in_time(open, passwords.check(given)).await.unwrap_or(Verdict::Busy)
 }
 
 /// What a proxy in front might read in another way than we do, so that it and we would disagree on where the next
@@ -80,6 +93,10 @@ fn examine(site: &Site, caller: &Caller, head: &Parts) -> Result<(Route, Asked),
             check_callback(site, caller, knows_secret)?;
             (&access.callback_users, CALLBACKS)
         }
+        // A browser says on whose behalf it posts; nobody else does. No page has any business here, not even ours.
+        Route::Reload | Route::Quit if head.headers.contains_key(header::ORIGIN) => {
+            return Err(Box::new(refused(site, Reason::Forbidden, "a web page may not ask for this")));
+        }
         // Nothing is there to be guarded.
         _ if !caller.role.has_pages() => return Ok((route, None)),
         _ => {
@@ -111,7 +128,7 @@ fn check_callback(site: &Site, caller: &Caller, knows_secret: bool) -> Result<()
     let networks = &site.config.access.callback_networks;
     if networks.as_ref().is_some_and(|networks| !networks.contains(caller.address)) {
         let detail = "callbacks are not taken from this address; see --callback.allowed-networks";
-        return Err(Box::new(refused(site, Reason::ForbiddenAddress, detail)));
+        return Err(Box::new(refused(site, Reason::Forbidden, detail)));
     }
     if !knows_secret {
         let detail = "the secret in the path is absent or wrong; see --callback.secret-file";

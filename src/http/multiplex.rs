@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -18,9 +18,9 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::caller::Caller;
+use super::caller::{Caller, Place};
 use super::progress::{Handle, Open, Phase};
-use super::reply::Payload;
+use super::reply::{Payload, begin};
 use super::scrape::PIECE_BYTES;
 use super::service::{answer, refused};
 use super::site::Site;
@@ -49,11 +49,17 @@ pub(super) async fn serve(
     caller: Caller,
     site: &Arc<Site>,
 ) {
-    let shared = Arc::new(Shared { open, caller, site: Arc::clone(site), under_way: AtomicUsize::new(0) });
+    let shared = Arc::new(Shared {
+        open,
+        caller,
+        site: Arc::clone(site),
+        under_way: AtomicUsize::new(0),
+        is_stuck: AtomicBool::new(false),
+    });
     let spawner = Spawner::default();
     let service = service_fn(|request| {
-        let request = Underway::begin(&shared, &spawner, request);
-        async move { Ok::<_, Infallible>(request.answer().await) }
+        let (underway, request) = Underway::begin(&shared, &spawner, request);
+        async move { Ok::<_, Infallible>(underway.answer(request).await) }
     });
     let connection = http2::Builder::new(spawner.clone())
         .max_concurrent_streams(MAX_STREAMS)
@@ -71,9 +77,14 @@ pub(super) async fn serve(
             if let Poll::Ready(end) = connection.as_mut().poll(cx) {
                 return Poll::Ready(Some(end));
             }
+            if shared.is_stuck.load(Ordering::Relaxed) {
+                return Poll::Ready(None);
+            }
             match open.progress().condemned() {
                 // It was told to end, and does not.
                 Some(Phase::Linger) => return Poll::Ready(None),
+                // What was under way when it was told has been answered.
+                Some(Phase::Idle) if told => open.enter(Phase::Linger),
                 // Silent for too long, or draining: what is under way is still answered.
                 Some(_) if !told => {
                     told = true;
@@ -111,53 +122,67 @@ struct Shared {
     caller: Caller,
     site: Arc<Site>,
     under_way: AtomicUsize,
+    /// An answer that hyper has handed over to `h2` is not read: nothing but the connection's end gets rid of it.
+    is_stuck: AtomicBool,
 }
 
-/// A request under way, until all of its answer has been taken.
+/// A request under way, until the last byte of its answer has been written.
 struct Underway {
     shared: Arc<Shared>,
     open: Open,
-    /// Or why it is refused.
-    request: Result<Request<Incoming>, (Reason, String)>,
+    /// One of those that its address may have.
+    _place: Option<Place>,
 }
 
 impl Underway {
-    fn begin(shared: &Arc<Shared>, spawner: &Spawner, request: Request<Incoming>) -> Self {
+    /// The request, unless it is refused.
+    fn begin(
+        shared: &Arc<Shared>,
+        spawner: &Spawner,
+        request: Request<Incoming>,
+    ) -> (Self, Result<Request<Incoming>, (Reason, String)>) {
         let open = shared.open.request();
-        *spawner.next.lock() = Some(open.handle().clone());
+        *spawner.next.lock() = Some((open.handle().clone(), Arc::clone(shared)));
         shared.under_way.fetch_add(1, Ordering::Relaxed);
         shared.open.enter(Phase::Multiplexed);
-        let site = &shared.site;
-        let most = site.limits.requests;
-        let request = if site.requests() > most {
-            Err((Reason::Overloaded, format!("{most} requests are under way; --web.max-connections sets the limit")))
+        let (site, most) = (&shared.site, shared.site.limits.requests);
+        // No address takes all of them from the others.
+        let place = site.requesting.enter(shared.caller.address, most.div_ceil(2));
+        // One at a time is what every connection may have, so that no crowd of requests keeps OpenIM out.
+        let is_one_of_many = shared.under_way.load(Ordering::Relaxed) > 1;
+        let request = if is_one_of_many && (site.requests() > most || place.is_none()) {
+            let detail = format!("{most} requests, or half as many of one address, are under way over HTTP/2");
+            Err((Reason::Overloaded, format!("{detail}; --web.max-connections sets the limit")))
         } else if head_bytes(&request) > MAX_HEAD_BYTES {
             Err((Reason::HeaderTooLarge, format!("the request's head is over {MAX_HEAD_BYTES} bytes")))
         } else {
             Ok(request)
         };
-        Self { shared: Arc::clone(shared), open, request }
+        (Self { shared: Arc::clone(shared), open, _place: place }, request)
     }
 
-    async fn answer(mut self) -> Response<Answer> {
+    async fn answer(self, request: Result<Request<Incoming>, (Reason, String)>) -> Response<Answer> {
         let site = Arc::clone(&self.shared.site);
-        let gone = Err((Reason::Internal, String::new()));
-        let reply = match std::mem::replace(&mut self.request, gone) {
+        let reply = match request {
             Ok(request) => match answer(&site, &self.open, &self.shared.caller, request).await {
                 Ok(reply) => reply,
                 Err(never) => match never {},
             },
-            Err((reason, detail)) => refused(&site, reason, &detail),
+            Err((reason, detail)) => begin(refused(&site, reason, &detail), &self.open),
         };
-        reply.map(|payload| Answer { payload, _of: self })
+        reply.map(|payload| Answer { payload, of: Arc::new(self) })
     }
 }
 
 impl Drop for Underway {
     fn drop(&mut self) {
-        if let Some(took) = self.open.progress().callback_ends() {
+        let progress = self.open.progress();
+        if let Some(took) = progress.callback_ends() {
             self.shared.site.telemetry().callback_answered(took);
         }
+        // Its task may be waiting for that.
+        self.open.enter(Phase::Idle);
+        progress.wake();
         if self.shared.under_way.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.shared.open.enter(Phase::Idle);
         }
@@ -167,7 +192,19 @@ impl Drop for Underway {
 /// An answer's body, and the request that it is of.
 struct Answer {
     payload: Payload,
-    _of: Underway,
+    of: Arc<Underway>,
+}
+
+/// A part of an answer. `h2` drops it when it is written, or will never be.
+struct Piece {
+    bytes: Bytes,
+    _of: Arc<Underway>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Body for Answer {
@@ -175,7 +212,9 @@ impl Body for Answer {
     type Error = std::io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.payload).poll_frame(cx)
+        let of = Arc::clone(&self.of);
+        let held = |bytes| Bytes::from_owner(Piece { bytes, _of: of });
+        Pin::new(&mut self.payload).poll_frame(cx).map_ok(|frame| frame.map_data(held))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -187,28 +226,39 @@ impl Body for Answer {
     }
 }
 
-/// Starts the task of each request, which ends early if the sweep condemns the request: its client does not read.
+/// Starts the task of each request, and ends it if the sweep condemns the request: its client does not read. As long as
+/// hyper has something to write, that resets the request alone; after that, the connection has to end.
 ///
 /// hyper asks the service for a request's future, and then has it spawned: the request that a task is of is the one that
 /// the service was asked for last.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct Spawner {
-    next: Arc<Mutex<Option<Handle>>>,
+    next: Arc<Mutex<Option<(Handle, Arc<Shared>)>>>,
 }
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawner {
     fn execute(&self, task: F) {
-        let request = self.next.lock().take();
+        let Some((request, shared)) = self.next.lock().take() else { return };
         tokio::spawn(async move {
-            let mut task = pin!(task);
+            // `None` once hyper has handed all of the answer over.
+            let mut task = pin!(Some(task));
             poll_fn(|cx| {
-                let poll = task.as_mut().poll(cx);
-                let Some(request) = &request else { return poll };
-                request.progress().belongs_to(cx.waker());
-                match request.progress().condemned() {
+                let progress = request.progress();
+                progress.belongs_to(cx.waker());
+                if task.as_mut().as_pin_mut().is_some_and(|task| task.poll(cx).is_ready()) {
+                    task.set(None);
+                }
+                let is_handed_over = task.is_none();
+                match progress.condemned() {
+                    _ if is_handed_over && progress.phase() == Phase::Idle => Poll::Ready(()),
                     // The service ends its own phase: with an answer.
-                    None | Some(Phase::Service) => poll,
-                    Some(_) => Poll::Ready(()),
+                    None | Some(Phase::Service) => Poll::Pending,
+                    Some(_) if !is_handed_over => Poll::Ready(()),
+                    Some(_) => {
+                        shared.is_stuck.store(true, Ordering::Relaxed);
+                        shared.open.progress().wake();
+                        Poll::Ready(())
+                    }
                 }
             })
             .await;

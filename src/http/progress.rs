@@ -116,9 +116,14 @@ impl Progress {
         let moment = self.moment();
         if is_overdue(moment.phase(), moment.since_ms()) {
             self.condemned.store(moment.0, Ordering::Relaxed);
-            if let Some(task) = self.task.get() {
-                task.wake_by_ref();
-            }
+            self.wake();
+        }
+    }
+
+    /// Has the task look again.
+    pub(super) fn wake(&self) {
+        if let Some(task) = self.task.get() {
+            task.wake_by_ref();
         }
     }
 

@@ -82,6 +82,10 @@ pub struct Site {
     quit: Notify,
     scrapes: Arc<Semaphore>,
     pub(super) addresses: Arc<Addresses>,
+    /// Passwords of each address that wait to be checked.
+    pub(super) proving: Arc<Addresses>,
+    /// Requests of each address that are under way on connections that carry several at a time.
+    pub(super) requesting: Arc<Addresses>,
     pub(super) bodies: Arc<Budget>,
     telemetry: Arc<Telemetry>,
     clock: Arc<dyn Clock>,
@@ -105,6 +109,10 @@ impl Site {
         workers: usize,
     ) -> Self {
         telemetry.certificate_expires(access.expires());
+        if let Err(error) = access.check_validity(clock.now()) {
+            // Serving is better than not being there: who does not check it gets an answer.
+            telemetry.settings_doubtful(&error);
+        }
         Self {
             access: ArcSwap::from_pointee(access),
             reloading: Mutex::new(()),
@@ -112,6 +120,8 @@ impl Site {
             stats,
             scrapes: Arc::new(Semaphore::new(config.max_scrapes)),
             addresses: Arc::default(),
+            proving: Arc::default(),
+            requesting: Arc::default(),
             bodies: Arc::new(Budget::new(limits.buffered_bytes)),
             config,
             limits,

@@ -1,6 +1,5 @@
 //! TLS as the web configuration wants it: certificates, keys, versions, who shows a certificate.
 
-use std::io;
 use std::sync::Arc;
 
 use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
@@ -18,9 +17,6 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::multiplex;
 use crate::config::web::{CipherSuite, ClientAuth, Curve, Source, Tls, TlsVersion};
-
-/// The largest file of certificates or keys that is read, in bytes. A chain has a few thousand.
-const MOST_PEM_BYTES: u64 = 1 << 20;
 
 /// What is wrong with a certificate, a key or an authority. Names the key of `tls_server_config`, and the file.
 #[derive(Debug, thiserror::Error)]
@@ -42,15 +38,15 @@ fn problem(what: &str, source: &Source, problem: impl std::fmt::Display) -> Cert
 #[derive(Clone, Debug)]
 pub(super) struct Ready {
     pub(super) server: Arc<ServerConfig>,
-    /// When the first certificate of the chain to expire does, in seconds since the epoch.
-    pub(super) expires: i64,
+    /// From when until when the server's certificate is valid, in seconds since the epoch.
+    pub(super) valid: (i64, i64),
 }
 
 /// Reads what the settings name, and puts it together.
 pub(super) fn ready(tls: &Tls, http2: bool) -> Result<Ready, CertificateProblem> {
     let chain = certificates("cert", &tls.certificate)?;
-    let expires = expiry(&chain).map_err(|error| problem("cert", &tls.certificate, error))?;
-    let key = PrivateKeyDer::from_pem_slice(&pem("key", &tls.key)?)
+    let valid = validity(&chain).map_err(|error| problem("cert", &tls.certificate, error))?;
+    let key = PrivateKeyDer::from_pem_slice(pem("key", &tls.key)?.as_bytes())
         .map_err(|error| problem("key", &tls.key, format!("{error}; give a private key as PEM, not encrypted")))?;
     let provider = Arc::new(provider(tls));
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -67,26 +63,16 @@ pub(super) fn ready(tls: &Tls, http2: bool) -> Result<Ready, CertificateProblem>
     if let Ok(ticketer) = ring::Ticketer::new() {
         server.ticketer = ticketer;
     }
-    Ok(Ready { server: Arc::new(server), expires })
+    Ok(Ready { server: Arc::new(server), valid })
 }
 
-fn pem(what: &str, source: &Source) -> Result<Vec<u8>, CertificateProblem> {
-    match source {
-        Source::Inline(text) => Ok(text.clone().into_bytes()),
-        Source::File(path) => {
-            let read = || -> io::Result<Vec<u8>> {
-                let mut bytes = Vec::new();
-                let file = std::fs::File::open(path)?;
-                io::Read::read_to_end(&mut io::Read::take(file, MOST_PEM_BYTES), &mut bytes)?;
-                Ok(bytes)
-            };
-            read().map_err(|error| problem(what, source, format!("{error}; give a file that can be read")))
-        }
-    }
+fn pem(what: &str, source: &Source) -> Result<String, CertificateProblem> {
+    let what = if matches!(source, Source::File(_)) { format!("{what}_file") } else { what.to_owned() };
+    source.read().map_err(|error| CertificateProblem { what, problem: error.to_string() })
 }
 
 fn certificates(what: &str, source: &Source) -> Result<Vec<CertificateDer<'static>>, CertificateProblem> {
-    let read = CertificateDer::pem_slice_iter(&pem(what, source)?).collect::<Result<Vec<_>, _>>();
+    let read = CertificateDer::pem_slice_iter(pem(what, source)?.as_bytes()).collect::<Result<Vec<_>, _>>();
     let found = read.map_err(|error| problem(what, source, format!("{error}; give certificates as PEM")))?;
     if found.is_empty() {
         return Err(problem(what, source, "there is no certificate in it; give certificates as PEM"));
@@ -94,13 +80,14 @@ fn certificates(what: &str, source: &Source) -> Result<Vec<CertificateDer<'stati
     Ok(found)
 }
 
-/// When the first of them expires, in seconds since the epoch.
-fn expiry(chain: &[CertificateDer<'_>]) -> Result<i64, String> {
-    let each = |certificate: &CertificateDer<'_>| match X509Certificate::from_der(certificate) {
-        Ok((_, parsed)) => Ok(parsed.validity().not_after.timestamp()),
-        Err(error) => Err(format!("a certificate cannot be read: {error}")),
-    };
-    chain.iter().map(each).try_fold(i64::MAX, |first, next| Ok(first.min(next?)))
+/// From when until when the first of them is valid: the server's own. Others may be there for old clients only.
+fn validity(chain: &[CertificateDer<'_>]) -> Result<(i64, i64), String> {
+    let own = chain.first().map(|own| X509Certificate::from_der(own));
+    match own {
+        Some(Ok((_, own))) => Ok((own.validity().not_before.timestamp(), own.validity().not_after.timestamp())),
+        Some(Err(error)) => Err(format!("the certificate cannot be read: {error}")),
+        None => Err("there is no certificate".to_owned()),
+    }
 }
 
 fn versions(tls: &Tls) -> Vec<&'static SupportedProtocolVersion> {

@@ -22,6 +22,9 @@ const SCRAPE_THREADS: usize = 2;
 /// How much less of a processor such a thread is given than one that serves, when both want it: about a tenth.
 const SCRAPE_NICENESS: i32 = 10;
 
+/// One in so many connections is kept for `--web.telemetry-address`, where there is one.
+const KEPT_FOR_TELEMETRY: usize = 20;
+
 /// What the workers are to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
@@ -177,8 +180,13 @@ impl Acceptor {
 
     fn welcome(&self, stream: TcpStream, address: IpAddr, role: Role) {
         let limits = &self.site.limits;
-        if self.site.open_connections() >= limits.connections {
-            let detail = format!("{} connections are open; --web.max-connections sets the limit", limits.connections);
+        // Whoever fills the callbacks' address must not keep Prometheus, and who looks whether all is well, out of theirs.
+        let most = match role {
+            Role::All | Role::Telemetry => limits.connections,
+            Role::Callbacks => limits.connections - limits.connections / KEPT_FOR_TELEMETRY,
+        };
+        if self.site.open_connections() >= most {
+            let detail = format!("{most} connections are open; --web.max-connections sets the limit");
             return turn_away(&self.site, stream, Reason::TooManyConnections, &detail);
         }
         let most = limits.connections_per_address;
@@ -225,8 +233,8 @@ fn turn_away(site: &Site, stream: TcpStream, reason: Reason, detail: &str) {
     }
 }
 
-/// Whoever writes a scrape or verifies a password gives way to whoever answers callbacks: on Linux, this is of the calling thread alone. Where
-/// it is not allowed, the thread goes on as it is.
+/// Whoever writes a scrape or verifies a password gives way to whoever answers callbacks: on Linux, this is of the
+/// calling thread alone. Where it is not allowed, the thread goes on as it is.
 pub(super) fn give_way() {
     let _ = rustix::process::nice(SCRAPE_NICENESS);
 }

@@ -223,6 +223,11 @@ impl Telemetry {
         self.certificate_expiry.set(at.unwrap_or_default());
     }
 
+    /// The settings can be used, and will not do.
+    pub fn settings_doubtful(&self, problem: &dyn std::fmt::Display) {
+        warn!(%problem, "serving all the same");
+    }
+
     /// The settings' files were read again and are in effect.
     pub fn settings_reloaded(&self) {
         self.last_reload_successful.set(1);

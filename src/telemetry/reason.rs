@@ -27,8 +27,8 @@ pub enum Reason {
     BrokenBody,
     /// The secret or the password is absent or wrong.
     Unauthorized,
-    /// Callbacks are not taken from this address.
-    ForbiddenAddress,
+    /// It comes from where it may not: from an address, or from a web page.
+    Forbidden,
     /// There is nothing at this path.
     NotFound,
     /// The path takes another method.
@@ -74,7 +74,7 @@ impl Reason {
         Self::MalformedRequest,
         Self::BrokenBody,
         Self::Unauthorized,
-        Self::ForbiddenAddress,
+        Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::BadQuery,
@@ -119,7 +119,7 @@ impl Reason {
             Self::TooManyConnectionsPerAddress => "too_many_connections_per_address",
             Self::Overloaded => "overloaded",
             Self::Unauthorized => "unauthorized",
-            Self::ForbiddenAddress => "forbidden_address",
+            Self::Forbidden => "forbidden",
             Self::RateLimited => "rate_limited",
             Self::Internal => "internal",
         }
@@ -141,7 +141,7 @@ impl Reason {
             | Self::BrokenBody
             | Self::BadQuery => 400,
             Self::Unauthorized => 401,
-            Self::ForbiddenAddress => 403,
+            Self::Forbidden => 403,
             Self::UnknownCommand | Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::HeaderTimeout | Self::BodyTimeout => 408,
@@ -184,7 +184,7 @@ impl Reason {
             Self::TooManyConnectionsPerAddress => "too many connections of one address",
             Self::Overloaded => "overloaded",
             Self::Unauthorized => "unauthorized",
-            Self::ForbiddenAddress => "forbidden address",
+            Self::Forbidden => "forbidden",
             Self::RateLimited => "too many requests",
             Self::Internal => "internal error",
         }

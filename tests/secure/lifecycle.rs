@@ -22,6 +22,9 @@ fn a_request_ends_the_process_as_a_signal_does_but_only_where_that_is_allowed() 
     assert_eq!(careful.get("/-/ready").status, 200);
     let exporter = Exporter::start(&["--web.enable-lifecycle"]);
     assert_eq!(exporter.get("/-/quit").status, 405);
+    // What a form on somebody's web page would have a browser send.
+    let form = "POST /-/quit HTTP/1.1\r\nhost: x\r\norigin: https://elsewhere.example\r\ncontent-length: 0\r\n\r\n";
+    exporter.ask(form.as_bytes()).refusal(403);
     assert_eq!(post(&exporter, "/-/quit").status, 200);
     let (status, log) = exporter.wait();
     assert!(status.success(), "{log:#?}");

@@ -46,6 +46,43 @@ fn an_address_with_too_many_connections_is_told_so_and_others_go_on() {
 }
 
 #[test]
+fn who_fills_the_callbacks_address_does_not_keep_others_out_of_that_of_telemetry() {
+    let flags = ["--web.max-connections", "20", "--web.telemetry-address", "127.0.0.1:0"];
+    let exporter = Exporter::start(&flags);
+    let telemetry = exporter.addresses()[1];
+    let mut held: Vec<_> = (0..19).map(|_| exporter.connect()).collect();
+    for client in &mut held {
+        assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
+    }
+    exporter.connect().answer().refusal(503);
+    let mut probe = Client::connect(telemetry).unwrap();
+    probe.send(get("/-/healthy", "")).unwrap();
+    assert_eq!(probe.answer().status, 200);
+}
+
+#[test]
+fn who_guesses_passwords_does_not_keep_others_waiting() {
+    let authority = Authority::new();
+    let callers = authority.write("callers", format!("openim:{}\n", bcrypt::hash("right", 10).unwrap()));
+    let exporter = Exporter::start(&["--callback.basic-auth-file", callers.to_str().unwrap()]);
+    let post = |password: &str| {
+        let headers = format!("authorization: {}\r\n", crate::basic("openim", password));
+        post_bytes(GROUP_MESSAGE_PATH, &headers, message("g", "u").as_bytes())
+    };
+    // Far more than may wait, each another guess.
+    let mut guesses: Vec<_> = (0..100).map(|_| connect_from(&exporter, "127.0.0.2")).collect();
+    for (number, client) in guesses.iter_mut().enumerate() {
+        client.send(post(&format!("guess {number}"))).unwrap();
+    }
+    let mut openim = connect_from(&exporter, "127.0.0.3");
+    openim.send(post("right")).unwrap();
+    assert_eq!(openim.answer().text(), SUCCESS);
+    let statuses: Vec<_> = guesses.iter_mut().map(|client| client.answer().status).collect();
+    assert!(statuses.iter().all(|status| [401, 503].contains(status)), "{statuses:?}");
+    assert!(statuses.contains(&401) && statuses.contains(&503), "{statuses:?}");
+}
+
+#[test]
 fn callbacks_come_from_the_networks_that_are_allowed_and_pages_are_for_all() {
     let exporter = Exporter::start(&["--callback.allowed-networks", "127.0.0.8/30,192.0.2.7"]);
     for (from, allowed) in [("127.0.0.8", true), ("127.0.0.11", true), ("127.0.0.12", false), ("127.0.0.1", false)] {
@@ -60,7 +97,7 @@ fn callbacks_come_from_the_networks_that_are_allowed_and_pages_are_for_all() {
         client.send(get("/-/healthy", "")).unwrap();
         assert_eq!(client.answer().status, 200);
     }
-    assert_eq!(rejected(&exporter, "forbidden_address"), 2.0);
+    assert_eq!(rejected(&exporter, "forbidden"), 2.0);
     assert_eq!(exporter.scrape().sum("openim_group_messages_total"), 2.0);
 }
 

@@ -143,8 +143,40 @@ fn a_scrape_that_is_not_read_gives_its_place_back_and_the_connection_goes_on() {
 }
 
 #[test]
+fn answers_that_are_not_read_to_their_end_end_the_connection() {
+    let (authority, served) = served(Limits { answer: Duration::from_secs(1), ..Limits::default() }, 1, 0);
+    block_on(async {
+        // Less than the shortest answer.
+        let mut requests = connect(&authority, served.address(), 10).await;
+        let (answer, _) = requests.send_request(request("GET", "/-/healthy"), true).unwrap();
+        let mut deaf = answer.await.unwrap().into_body();
+        assert_eq!(deaf.data().await.unwrap().unwrap().len(), 10);
+        assert!(deaf.data().await.unwrap().is_err());
+        // Another connection has not been touched.
+        let mut other = connect(&authority, served.address(), WIDE).await;
+        let (_, metrics) = get(&mut other, "/metrics").await;
+        assert_eq!(Samples::parse(&metrics).value("openim_exporter_connections"), 1.0);
+    });
+}
+
+#[test]
+fn one_address_cannot_have_all_requests() {
+    let (authority, served) = served(Limits { requests: 4, ..Limits::default() }, 1, 0);
+    block_on(async {
+        let mut requests = connect(&authority, served.address(), WIDE).await;
+        let begin = |requests: &mut SendRequest<Bytes>| {
+            requests.send_request(request("POST", GROUP_MESSAGE_PATH), false).unwrap()
+        };
+        let _held = [begin(&mut requests), begin(&mut requests)];
+        let (third, _keep) = begin(&mut requests);
+        assert_eq!(whole(third.await.unwrap()).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    });
+    assert_eq!(served.refused("overloaded"), 1.0);
+}
+
+#[test]
 fn requests_beyond_those_allowed_at_once_get_503() {
-    let (authority, served) = served(Limits { requests: 3, ..Limits::default() }, 1, 0);
+    let (authority, served) = served(Limits { requests: 6, ..Limits::default() }, 1, 0);
     block_on(async {
         let mut requests = connect(&authority, served.address(), WIDE).await;
         let begin = |requests: &mut SendRequest<Bytes>| {

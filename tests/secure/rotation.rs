@@ -108,7 +108,11 @@ fn what_cannot_be_used_keeps_the_old_certificate_and_is_counted_and_logged() {
         });
     };
     let other_key = || authority.issue_with("other", &["localhost"], |_| ());
-    let cases: [(&str, &dyn Fn()); 6] = [
+    let not_yet = || {
+        authority.issue_with("server", &["localhost"], |params| params.not_before = date_time_ymd(2100, 1, 1));
+    };
+    let cases: [(&str, &dyn Fn()); 8] = [
+        ("is not valid yet", &not_yet),
         ("has expired", &expired),
         ("key of the certificate", &|| {
             other_key();
@@ -116,9 +120,15 @@ fn what_cannot_be_used_keeps_the_old_certificate_and_is_counted_and_logged() {
         }),
         ("there is no certificate in it", &|| drop(authority.write("server.pem", ""))),
         ("No such file", &|| std::fs::remove_file(authority.path("server.key")).unwrap()),
-        ("line", &|| drop(authority.write("web.yml", "tls_server_config:\n  cert_fil: server.pem\n"))),
+        ("web.yml:2: tls_server_config.cert_fil", &|| {
+            drop(authority.write("web.yml", "tls_server_config:\n  cert_fil: server.pem\n"))
+        }),
+        ("not a regular file", &|| {
+            std::fs::remove_file(authority.path("server.pem")).unwrap();
+            assert!(std::process::Command::new("mkfifo").arg(authority.path("server.pem")).status().unwrap().success());
+        }),
         // Cut short: a server that was closed must not stand open.
-        ("TLS would be turned off", &|| drop(authority.write("web.yml", ""))),
+        ("TLS would be turned off or weakened", &|| drop(authority.write("web.yml", ""))),
     ];
     for (number, (words, spoil)) in cases.into_iter().enumerate() {
         spoil();
@@ -126,7 +136,7 @@ fn what_cannot_be_used_keeps_the_old_certificate_and_is_counted_and_logged() {
         exporter.wait_for_log("that it keeps the old one", |lines| {
             let kept = |line: &&String| line.contains("those read before stay in effect");
             let kept: Vec<_> = lines.iter().filter(kept).collect();
-            kept.len() > number && (words == "line" || kept[number].contains(words))
+            kept.len() > number && kept[number].contains(words)
         });
         assert_eq!(shown(&exporter, &config), before, "{words}");
         let metrics = scraped(&exporter, &config);
@@ -153,4 +163,19 @@ fn when_the_certificate_expires_is_a_metric() {
     exporter.signal("HUP");
     eventually("the new one's end", || scraped(&exporter, &config).value(until) == 4_102_444_800.0);
     assert_eq!(Exporter::start(&[]).scrape().value(until), 0.0);
+}
+
+#[test]
+fn a_demand_for_client_certificates_is_not_taken_away_by_a_reload() {
+    let authority = Authority::new();
+    authority.issue("server", &["localhost"]);
+    let demand = "  client_ca_file: ca.pem\n  client_auth_type: RequireAndVerifyClientCert\n";
+    let config = authority.web_config("server", demand);
+    let exporter = Exporter::start(&["--web.config.file", config.to_str().unwrap()]);
+    // As if it had been cut short.
+    authority.web_config("server", "");
+    exporter.signal("HUP");
+    exporter.wait_for_log("that it keeps the demand", |lines| {
+        lines.iter().any(|line| line.contains("certificates would be turned off or weakened"))
+    });
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::section::{Field, Section};
-use crate::config::file::FileError;
+use crate::config::file::{self, FileError};
 
 const KEYS: [&str; 13] = [
     "cert",
@@ -50,6 +50,22 @@ pub enum Source {
     File(PathBuf),
     /// In the web configuration.
     Inline(String),
+}
+
+/// The largest file of certificates or keys, in bytes. A chain has a few thousand.
+const MOST_PEM_BYTES: u64 = 1 << 20;
+
+impl Source {
+    /// The PEM.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is too large; names it.
+    pub fn read(&self) -> Result<String, FileError> {
+        match self {
+            Self::Inline(text) => Ok(text.clone()),
+            Self::File(path) => file::read(path, MOST_PEM_BYTES).map_err(|error| error.in_file(path)),
+        }
+    }
 }
 
 impl fmt::Debug for Source {
