@@ -42,9 +42,19 @@ fn help_mentions_every_flag_its_variable_and_its_default() {
         }
     }
     let simulate = stdout(&output(&mut command(&["simulate", "--help"])));
-    for flag in
-        ["--target", "--rate", "--groups", "--senders", "--connections", "--duration", "--count", "--seed", "--report"]
-    {
+    for flag in [
+        "--target",
+        "--ca-file",
+        "--tls-skip-verify",
+        "--rate",
+        "--groups",
+        "--senders",
+        "--connections",
+        "--duration",
+        "--count",
+        "--seed",
+        "--report",
+    ] {
         assert!(simulate.contains(flag), "{flag}: {simulate}");
     }
     assert!(stdout(&output(&mut command(&["--help"]))).contains("simulate"));

@@ -67,6 +67,8 @@ pub(crate) fn options(port: u16, load: Load) -> Simulate {
             port,
             authority: format!("127.0.0.1:{port}"),
             prefix: String::new(),
+            authorization: None,
+            trust: None,
         },
         rate: None,
         groups: load.groups,

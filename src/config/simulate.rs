@@ -1,11 +1,13 @@
 //! `simulate`'s flags, and what they mean once checked.
 
+mod target;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hyper::Uri;
-
 use super::duration;
+
+pub use target::{Target, TargetUrl, Trust};
 
 const MOST_CONNECTIONS: u64 = 1024;
 const MOST_IDS: u64 = 100_000_000;
@@ -20,11 +22,29 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 /// that takes longer than 5 s is given up: exactly what OpenIM does.
 #[derive(Clone, Debug, clap::Args)]
 pub struct SimulateFlags {
-    /// Where to send, as in OpenIM's own setting: `http://host[:port][/prefix]`
+    /// Where to send, as in OpenIM's own setting: `http[s]://[user:password@]host[:port][/prefix]`
     ///
-    /// `/callbackAfterSendGroupMsgCommand` is appended, as OpenIM does. A callback secret is part of the prefix.
+    /// `/callbackAfterSendGroupMsgCommand` is appended, as OpenIM does. A callback secret is part of the prefix. What a
+    /// URL cannot hold of a user or password is written as `%XX`. None of these is ever printed, but whoever may list
+    /// this machine's processes sees them.
+    ///
+    /// With https, HTTP/2 is spoken where the server offers it, as by Go. Each connection is then one of HTTP/2, with
+    /// one request at a time.
     #[arg(long, value_name = "URL")]
-    pub target: String,
+    pub target: TargetUrl,
+
+    /// Trusts the certificates of the authorities in this PEM file and no others, instead of those that the system
+    /// trusts
+    ///
+    /// A server's own self-signed certificate will do too.
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+
+    /// Takes any certificate, whoever it is of: for an exporter that you reach by another name, on a network of your own
+    ///
+    /// Whoever is in between can read everything then, the password and the secret too.
+    #[arg(long, conflicts_with = "ca_file")]
+    pub tls_skip_verify: bool,
 
     /// Callbacks a second, over all connections; absent: as fast as they are answered
     ///
@@ -101,31 +121,19 @@ pub enum ReportTo {
     File(PathBuf),
 }
 
-/// An HTTP server, and the path in front of the command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// Name or address to connect to; an IPv6 address without its brackets.
-    pub host: String,
-    /// Port to connect to.
-    pub port: u16,
-    /// Host and port as they were given, for the `Host` header.
-    pub authority: String,
-    /// What stands before `/callbackAfterSendGroupMsgCommand`: empty, or a path.
-    pub prefix: String,
-}
-
 /// A flag's value that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("--{flag} {given}: {problem}")]
+#[error("--{flag}{given}: {problem}")]
 pub struct SimulateError {
     flag: &'static str,
+    /// After a space, or empty where it may hold a secret.
     given: String,
     problem: String,
 }
 
 impl SimulateError {
-    fn new(flag: &'static str, given: impl ToString, problem: impl Into<String>) -> Self {
-        Self { flag, given: given.to_string(), problem: problem.into() }
+    fn new(flag: &'static str, given: impl std::fmt::Display, problem: impl Into<String>) -> Self {
+        Self { flag, given: format!(" {given}"), problem: problem.into() }
     }
 }
 
@@ -135,7 +143,7 @@ impl TryFrom<SimulateFlags> for Simulate {
     fn try_from(flags: SimulateFlags) -> Result<Self, SimulateError> {
         let connections = within("connections", flags.connections, MOST_CONNECTIONS)?;
         Ok(Self {
-            target: target(&flags.target).map_err(|problem| SimulateError::new("target", &flags.target, problem))?,
+            target: target(&flags)?,
             rate: flags.rate.map(rate).transpose()?,
             groups: within("groups", flags.groups, MOST_IDS)?,
             senders: within("senders", flags.senders, MOST_IDS)?,
@@ -182,32 +190,20 @@ fn until(duration: Option<&str>, count: Option<u64>) -> Result<Until, SimulateEr
     }
 }
 
-fn target(url: &str) -> Result<Target, String> {
-    const SHAPE: &str = "write it like http://127.0.0.1:10006 or http://host:port/prefix";
-    let uri: Uri = url.parse().map_err(|error| format!("is not a URL ({error}); {SHAPE}"))?;
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => return Err("https is not supported yet; send to a plain http listener".to_owned()),
-        _ => return Err(format!("must start with http://; {SHAPE}")),
-    }
-    let authority = uri.authority().ok_or_else(|| format!("has no host; {SHAPE}"))?;
-    if authority.as_str().contains('@') {
-        return Err("a user and password are not supported yet; use a callback secret as the path's prefix".to_owned());
-    }
-    if uri.query().is_some() || url.contains('#') {
-        return Err(
-            "must end with the path: OpenIM appends the command to it, so what follows the path does not survive"
-                .to_owned(),
-        );
-    }
-    let port = match authority.as_str().strip_prefix(authority.host()) {
-        Some("") => 80,
-        _ => authority.port_u16().filter(|port| *port != 0).ok_or_else(|| format!("has no usable port; {SHAPE}"))?,
+fn target(flags: &SimulateFlags) -> Result<Target, SimulateError> {
+    let target = Target::try_from(&flags.target);
+    let mut target = target.map_err(|problem| SimulateError { flag: "target", given: String::new(), problem })?;
+    let (trust, flag, given) = match &flags.ca_file {
+        Some(file) => (Trust::Authorities(file.clone()), "ca-file", format!(" {}", file.display())),
+        None if flags.tls_skip_verify => (Trust::Anybody, "tls-skip-verify", String::new()),
+        None => return Ok(target),
     };
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    // The parser gives `/` for an absent path; OpenIM glues `/` and the command to what was really written.
-    let prefix = if uri.path() == "/" && !url.ends_with('/') { "" } else { uri.path() };
-    Ok(Target { host: host.to_owned(), port, authority: authority.to_string(), prefix: prefix.to_owned() })
+    if target.trust.is_none() {
+        let problem = "is about certificates; give it with an https:// target, or leave it out".to_owned();
+        return Err(SimulateError { flag, given, problem });
+    }
+    target.trust = Some(trust);
+    Ok(target)
 }
 
 #[cfg(test)]
@@ -235,6 +231,8 @@ mod tests {
             port: 10006,
             authority: "localhost:10006".into(),
             prefix: String::new(),
+            authorization: None,
+            trust: None,
         };
         assert_eq!(simulate.target, target);
         assert_eq!(simulate.until, Until::Elapsed(Duration::from_secs(10)));
@@ -243,30 +241,29 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_taken_as_openim_would_take_it() {
-        for (url, host, port, prefix) in [
-            ("http://h", "h", 80, ""),
-            ("http://h/", "h", 80, "/"),
-            ("http://10.0.0.1:81/secret/cb", "10.0.0.1", 81, "/secret/cb"),
-            ("http://[::1]:9/x/", "::1", 9, "/x/"),
-        ] {
-            let target = target(url).unwrap();
-            assert_eq!((target.host.as_str(), target.port, target.prefix.as_str()), (host, port, prefix), "{url}");
-        }
+    fn whose_certificates_are_good_is_told_for_https() {
+        let trust = |arguments: &[&str]| checked(arguments).unwrap().target.trust;
+        assert_eq!(trust(&["--target", "https://h"]), Some(Trust::System));
+        assert_eq!(trust(&["--target", "https://h", "--ca-file", "f"]), Some(Trust::Authorities("f".into())));
+        assert_eq!(trust(&["--target", "https://h", "--tls-skip-verify"]), Some(Trust::Anybody));
+        let both = checked(&["--target", "https://h", "--ca-file", "f", "--tls-skip-verify"]).unwrap_err();
+        assert!(both.contains("--ca-file") && both.contains("--tls-skip-verify"), "{both}");
+        let plain = checked(&["--target", "http://h", "--ca-file", "f"]).unwrap_err();
+        assert!(plain.starts_with("--ca-file f: is about certificates; give it with an https:// target"), "{plain}");
+        let plain = checked(&["--target", "http://h", "--tls-skip-verify"]).unwrap_err();
+        assert!(plain.starts_with("--tls-skip-verify: is about certificates"), "{plain}");
     }
 
     #[test]
     fn every_refusal_names_the_flag_and_the_way_out() {
         for (arguments, expected) in [
-            (
-                ["--target", "https://h"],
-                "--target https://h: https is not supported yet; send to a plain http listener",
-            ),
-            (["--target", "localhost:10006"], "--target localhost:10006: must start with http://"),
-            (["--target", "http://h:99999"], "--target http://h:99999: has no usable port"),
-            (["--target", "http://h:0"], "--target http://h:0: has no usable port"),
-            (["--target", "http://u:p@h"], "--target http://u:p@h: a user and password are not supported yet"),
-            (["--target", "http://h/?a=b"], "--target http://h/?a=b: must end with the path"),
+            (["--target", "localhost:10006"], "--target: must start with http:// or https://; write it like http://"),
+            (["--target", "http://"], "--target: has no host; write it like"),
+            (["--target", "http://h:99999"], "--target: has no usable port; write it like"),
+            (["--target", "http://h:0"], "--target: has no usable port; write it like"),
+            (["--target", "http://u:%p@h"], "--target: has a user or password that a URL cannot hold; write what"),
+            (["--target", "http://u:p/@h"], "--target: has an @ after its host; write / ? # of a password as %2F"),
+            (["--target", "http://h/?a=b"], "--target: must end with the path"),
             (["--rate", "-5"], "--rate -5: must be from 0.001 to 10000000 a second; leave it out"),
             (["--rate", "nan"], "--rate NaN: must be from"),
             (["--groups", "0"], "--groups 0: must be from 1 to 100000000"),

@@ -102,12 +102,12 @@ impl<W: Write> ProgressLine<W> {
 }
 
 fn summarise(report: &Report, options: &Simulate, into: &mut dyn Write) -> io::Result<()> {
-    let target = &options.target;
-    writeln!(into, "http://{}{}/{GROUP_MESSAGE}", target.authority, target.prefix)?;
+    writeln!(into, "{}/{GROUP_MESSAGE}", options.target)?;
     writeln!(
         into,
-        "  {} connections, {} groups, {} senders, seed {}",
+        "  {} connections of {}, {} groups, {} senders, seed {}",
         report.connections,
+        report.protocol,
         grouped(report.groups.into()),
         grouped(report.senders.into()),
         report.seed

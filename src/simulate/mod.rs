@@ -12,6 +12,7 @@ mod schedule;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod worker;
 
 use std::cell::RefCell;
@@ -26,8 +27,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet, LocalSet};
 use tokio::time::{Instant, interval_at, timeout};
 
-use crate::config::simulate::Simulate;
-use link::Link;
+use crate::config::simulate::{Simulate, Target};
+use link::{Link, Route, Unopened};
 use schedule::Schedule;
 use tally::Counts;
 use worker::{Envelope, Feed, Worker};
@@ -35,6 +36,7 @@ use worker::{Envelope, Feed, Worker};
 pub use compose::Letter;
 pub use console::command;
 pub use generator::{Drawn, Generator};
+pub use link::Protocol;
 pub use population::{group_id, sender_id};
 pub use report::{AnswerTimes, Report};
 pub use schedule::Pace;
@@ -50,6 +52,12 @@ pub enum Error {
     /// Nothing listens at the target.
     #[error("cannot connect to {0}: {1}; is the exporter running, and is this its callback listener?")]
     Unreachable(String, io::Error),
+    /// Nobody's certificate could be good; names the flag and the way out.
+    #[error("{0}")]
+    Trust(String),
+    /// The target does not speak TLS, or is not trusted.
+    #[error("no TLS with {0}: {1}")]
+    Handshake(String, String),
     /// Numbers that no distribution can be made of.
     #[error("cannot draw messages: {0}")]
     Numbers(String),
@@ -96,7 +104,9 @@ pub async fn run(
     let envelope = Rc::new(Envelope::new(&options.target)?);
     let generator = Generator::new(options.groups, options.senders, options.seed)?;
     let counts = Counts::new(options.senders)?;
-    let mut first = Some(connect(options).await?);
+    let first = connect(&envelope.route, &options.target).await?;
+    let protocol = first.protocol();
+    let mut first = Some(first);
     let start = Instant::now();
     let feed = Rc::new(RefCell::new(Feed { generator, schedule: Schedule::new(options, start), counts }));
     let (halt, halted) = watch::channel(false);
@@ -112,14 +122,17 @@ pub async fn run(
     local.run_until(attend(workers, &feed, start, (stop, halt), progress)).await?;
     let feed = feed.borrow();
     let end = Instant::now();
-    Ok(Report::new(options, &feed.counts, feed.schedule.pace(end), end - start))
+    Ok(Report::new((options, protocol), &feed.counts, feed.schedule.pace(end), end - start))
 }
 
-async fn connect(options: &Simulate) -> Result<Link, Error> {
-    let target = &options.target;
-    let opened =
-        timeout(ANSWER_TIMEOUT, Link::open(target)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-    opened.map_err(|error| Error::Unreachable(target.authority.clone(), error))
+async fn connect(route: &Route, target: &Target) -> Result<Link, Error> {
+    let authority = || target.authority.clone();
+    match timeout(ANSWER_TIMEOUT, Link::open(route)).await {
+        Ok(Ok(link)) => Ok(link),
+        Ok(Err(Unopened::Unreachable(error))) => Err(Error::Unreachable(authority(), error)),
+        Ok(Err(Unopened::Handshake(problem))) => Err(Error::Handshake(authority(), problem)),
+        Err(_) => Err(Error::Unreachable(authority(), io::ErrorKind::TimedOut.into())),
+    }
 }
 
 /// Until every connection is done: reports progress, and halts when asked to.

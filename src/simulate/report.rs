@@ -6,6 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::link::Protocol;
 use super::population::group_id;
 use super::schedule::Pace;
 use super::tally::{Counts, Failures, Mentioned, Tally};
@@ -19,6 +20,8 @@ pub struct Report {
     pub seed: u64,
     /// Over how many connections.
     pub connections: usize,
+    /// What was spoken, by the first connection.
+    pub protocol: Protocol,
     /// From how many groups they were drawn.
     pub groups: u32,
     /// From how many people they were drawn.
@@ -75,13 +78,19 @@ impl AnswerTimes {
 }
 
 impl Report {
-    pub(super) fn new(options: &Simulate, counts: &Counts, pace: Option<Pace>, elapsed: Duration) -> Self {
+    pub(super) fn new(
+        (options, protocol): (&Simulate, Protocol),
+        counts: &Counts,
+        pace: Option<Pace>,
+        elapsed: Duration,
+    ) -> Self {
         let Tally { sent, answered } = counts.all;
         let users = counts.from_users;
         let admins = Tally { sent: sent - users.sent, answered: answered - users.answered };
         Self {
             seed: options.seed,
             connections: options.connections,
+            protocol,
             groups: options.groups,
             senders: options.senders,
             sent,

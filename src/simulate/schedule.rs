@@ -88,7 +88,14 @@ mod tests {
     use crate::config::simulate::Target;
 
     fn schedule(rate: Option<f64>, until: Until, start: Instant) -> Schedule {
-        let target = Target { host: String::new(), port: 1, authority: String::new(), prefix: String::new() };
+        let target = Target {
+            host: String::new(),
+            port: 1,
+            authority: String::new(),
+            prefix: String::new(),
+            authorization: None,
+            trust: None,
+        };
         let options = Simulate { target, rate, groups: 1, senders: 1, connections: 1, until, seed: 1, report: None };
         Schedule::new(&options, start)
     }

@@ -1,5 +1,7 @@
 //! The whole run, against small servers on a free port.
 
+mod secure;
+
 use std::convert::Infallible;
 use std::future::{pending, ready};
 use std::io;
@@ -27,6 +29,8 @@ fn options(port: u16, until: Until) -> Simulate {
         port,
         authority: format!("127.0.0.1:{port}"),
         prefix: "/secret".to_owned(),
+        authorization: None,
+        trust: None,
     };
     Simulate { target, rate: None, groups: 100, senders: 1000, connections: 4, until, seed: 1, report: None }
 }

@@ -1,13 +1,12 @@
 //! The connection loop: take a turn, send, wait for the answer, count it.
 
 use std::cell::RefCell;
-use std::error::Error as _;
+use std::error::Error as StdError;
 use std::fmt::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri, http};
 use tokio::sync::watch;
@@ -15,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::compose::Letter;
 use super::generator::Generator;
-use super::link::{Broken, LONGEST_ANSWER, Link};
+use super::link::{Broken, LONGEST_ANSWER, Link, Protocol, Route};
 use super::schedule::Schedule;
 use super::tally::{Counts, Failure, FailureKind};
 use super::{ANSWER_TIMEOUT, Error};
@@ -25,6 +24,7 @@ use crate::wire::{GROUP_MESSAGE, OPERATION_ID_HEADER, is_success};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+const CONTENT_TYPE: &str = "application/json; charset=utf-8";
 /// How much of an unexpected answer the report shows.
 const SHOWN: usize = 200;
 
@@ -37,37 +37,78 @@ pub(super) struct Feed {
 
 /// The part of each request that is always the same.
 pub(super) struct Envelope {
-    pub(super) target: Target,
-    uri: Uri,
+    pub(super) route: Route,
     operation_id: HeaderName,
-    /// Every header in Go's order; length and operation ID are put in place for each request.
+    http1: Cover,
+    http2: Cover,
+}
+
+/// Every header in Go's order; length and operation ID are put in place for each request.
+struct Cover {
+    uri: Uri,
     headers: HeaderMap,
 }
 
 impl Envelope {
-    pub(super) fn new(target: &Target) -> Result<Self, http::Error> {
+    pub(super) fn new(target: &Target) -> Result<Self, Error> {
+        let route = Route::new(target).map_err(Error::Trust)?;
         let operation_id = HeaderName::from_static(OPERATION_ID_HEADER);
-        let mut headers = HeaderMap::with_capacity(8);
-        headers.insert(header::HOST, HeaderValue::from_str(&target.authority)?);
-        headers.insert(header::USER_AGENT, HeaderValue::from_static("Go-http-client/1.1"));
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
-        headers.insert(operation_id.clone(), HeaderValue::from_static(""));
-        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        let uri = Uri::try_from(format!("{}/{GROUP_MESSAGE}", target.prefix))?;
-        Ok(Self { target: target.clone(), uri, operation_id, headers })
+        let path = format!("{}/{GROUP_MESSAGE}", target.prefix);
+        // In HTTP/2 the host is part of the URI.
+        let absolute = format!("https://{}{path}", target.authority);
+        let http1 = Cover { uri: uri(path)?, headers: http1_headers(target, &operation_id)? };
+        let http2 = Cover { uri: uri(absolute)?, headers: http2_headers(target, &operation_id) };
+        Ok(Self { route, operation_id, http1, http2 })
     }
 
-    fn request(&self, letter: &Letter) -> Result<Request<Full<Bytes>>, http::Error> {
-        let mut request = Request::new(Full::new(Bytes::copy_from_slice(&letter.body)));
-        let mut headers = self.headers.clone();
+    fn request(&self, letter: &Letter, protocol: Protocol) -> Result<Request<Bytes>, http::Error> {
+        let Cover { uri, headers } = match protocol {
+            Protocol::Http1 => &self.http1,
+            Protocol::Http2 => &self.http2,
+        };
+        let mut request = Request::new(Bytes::copy_from_slice(&letter.body));
+        let mut headers = headers.clone();
         headers.insert(header::CONTENT_LENGTH, letter.body.len().into());
         headers.insert(self.operation_id.clone(), HeaderValue::from_str(&letter.operation_id)?);
         *request.headers_mut() = headers;
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri.clone();
+        *request.uri_mut() = uri.clone();
         Ok(request)
     }
+}
+
+fn uri(text: String) -> Result<Uri, http::Error> {
+    Ok(Uri::try_from(text)?)
+}
+
+fn http1_headers(target: &Target, operation_id: &HeaderName) -> Result<HeaderMap, http::Error> {
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(header::HOST, HeaderValue::from_str(&target.authority)?);
+    headers.insert(header::USER_AGENT, HeaderValue::from_static("Go-http-client/1.1"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    if let Some(authorization) = &target.authorization {
+        headers.insert(header::AUTHORIZATION, authorization.clone());
+    }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    headers.insert(operation_id.clone(), HeaderValue::from_static(""));
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    Ok(headers)
+}
+
+fn http2_headers(target: &Target, operation_id: &HeaderName) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(8);
+    if let Some(authorization) = &target.authorization {
+        let mut authorization = authorization.clone();
+        // Go lets its header compression keep it: from the second request on it is one byte.
+        authorization.set_sensitive(false);
+        headers.insert(header::AUTHORIZATION, authorization);
+    }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    headers.insert(operation_id.clone(), HeaderValue::from_static(""));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    headers.insert(header::USER_AGENT, HeaderValue::from_static("Go-http-client/2.0"));
+    headers
 }
 
 /// One connection, opened again whenever it has ended.
@@ -125,8 +166,8 @@ impl Worker {
         }
     }
 
-    /// Sends the letter once. As in Go, it is no failure to find that an open connection had ended before anything was
-    /// written to it: the letter goes over a new one.
+    /// Sends the letter once. As in Go, it is no failure to find that an open connection had ended before the server
+    /// did anything with the letter: it goes over a new one.
     async fn deliver(&mut self, deadline: Instant) -> Result<Result<(), Failure>, Error> {
         loop {
             let (mut link, is_new) = match self.link.take() {
@@ -138,14 +179,16 @@ impl Worker {
                     }
                 },
             };
-            let request = self.envelope.request(&self.letter)?;
+            let request = self.envelope.request(&self.letter, link.protocol())?;
             let (kind, text) = match timeout_at(deadline, link.exchange(request, &mut self.answer)).await {
                 Ok(Ok(status)) => {
                     self.link = Some(link);
                     return Ok(judge(status, &self.answer));
                 }
                 Ok(Err(Broken::Unsent(_))) if !is_new => continue,
-                Ok(Err(Broken::Unsent(error) | Broken::Lost(error))) => (FailureKind::Closed, with_causes(&error)),
+                Ok(Err(Broken::Unsent(error) | Broken::Lost(error))) => {
+                    (FailureKind::Closed, with_causes(error.as_ref()))
+                }
                 Ok(Err(Broken::TooLong)) => {
                     (FailureKind::Refused, format!("the answer is longer than {LONGEST_ANSWER} bytes"))
                 }
@@ -156,7 +199,7 @@ impl Worker {
     }
 
     async fn connect(&self, deadline: Instant) -> Result<Link, String> {
-        match timeout_at(deadline, Link::open(&self.envelope.target)).await {
+        match timeout_at(deadline, Link::open(&self.envelope.route)).await {
             Ok(opened) => opened.map_err(|error| format!("cannot connect: {error}")),
             Err(_) => Err(format!("cannot connect: nothing within {ANSWER_TIMEOUT:?}")),
         }
@@ -188,7 +231,7 @@ fn judge(status: StatusCode, answer: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn with_causes(error: &hyper::Error) -> String {
+fn with_causes(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -12,6 +12,7 @@ mod lifecycle;
 mod limits;
 mod multiplex;
 mod rotation;
+mod simulate;
 mod table;
 mod tls;
 

@@ -1,0 +1,211 @@
+//! Where `simulate` sends, read from a URL as Go reads it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hyper::Uri;
+use hyper::header::HeaderValue;
+use percent_encoding::percent_decode_str;
+
+const SHAPE: &str = "write it like http://127.0.0.1:10006 or https://user:password@host:port/prefix";
+
+/// A URL as it was given. Its `Debug` does not show it, for it may hold a password.
+#[derive(Clone)]
+pub struct TargetUrl(String);
+
+impl From<String> for TargetUrl {
+    fn from(url: String) -> Self {
+        Self(url)
+    }
+}
+
+impl fmt::Debug for TargetUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TargetUrl(..)")
+    }
+}
+
+/// An HTTP server, the path in front of the command, and how to be let in. Shown as a URL without any secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Name or address to connect to; an IPv6 address without its brackets.
+    pub host: String,
+    /// Port to connect to.
+    pub port: u16,
+    /// Host and port as they were given, for the `Host` header.
+    pub authority: String,
+    /// What stands before `/callbackAfterSendGroupMsgCommand`: empty, or a path.
+    pub prefix: String,
+    /// The `Authorization` header of the URL's user and password, marked as sensitive.
+    pub authorization: Option<HeaderValue>,
+    /// Whose certificates are good; `None`: plain HTTP.
+    pub trust: Option<Trust>,
+}
+
+/// Whose certificates are good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Those of the authorities that the system trusts.
+    System,
+    /// Those of the authorities in this PEM file, and no others.
+    Authorities(PathBuf),
+    /// Anybody's, for any name.
+    Anybody,
+}
+
+impl TryFrom<&TargetUrl> for Target {
+    type Error = String;
+
+    /// # Errors
+    /// Say what is wrong and show nothing of the URL: where it is wrong, it is not known what of it is the password.
+    fn try_from(url: &TargetUrl) -> Result<Self, String> {
+        let scheme_and_rest = url.0.split_once("://").map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
+        let (rest, trust, default_port) = match scheme_and_rest {
+            Some((scheme, rest)) if scheme == "http" => (rest, None, 80),
+            Some((scheme, rest)) if scheme == "https" => (rest, Some(Trust::System), 443),
+            _ => return Err(format!("must start with http:// or https://; {SHAPE}")),
+        };
+        let (authority, prefix) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        if prefix.contains('@') {
+            // Go takes what is before the path for the host: a part of the password would be looked up as a name.
+            return Err(
+                "has an @ after its host; write / ? # of a password as %2F %3F %23, and @ of a path as %40".to_owned()
+            );
+        }
+        if prefix.contains(['?', '#']) {
+            return Err("must end with the path: OpenIM appends the command to it, so what follows the path does not \
+                        survive"
+                .to_owned());
+        }
+        let (user, authority) = match authority.rsplit_once('@') {
+            Some((user, authority)) => (Some(user), authority),
+            None => (None, authority),
+        };
+        let (host, port) = server(authority, prefix, default_port)?;
+        let authorization = user.map(authorization).transpose()?;
+        Ok(Self { host, port, authority: authority.to_owned(), prefix: prefix.to_owned(), authorization, trust })
+    }
+}
+
+fn server(authority: &str, prefix: &str, default_port: u16) -> Result<(String, u16), String> {
+    if authority.is_empty() {
+        return Err(format!("has no host; {SHAPE}"));
+    }
+    let uri: Result<Uri, _> = format!("http://{authority}{prefix}").parse();
+    let uri = uri.map_err(|error| format!("is not a URL ({error}); {SHAPE}"))?;
+    let authority = uri.authority().ok_or_else(|| format!("has no host; {SHAPE}"))?;
+    let port = match authority.as_str().strip_prefix(authority.host()) {
+        Some("") => default_port,
+        _ => authority.port_u16().filter(|port| *port != 0).ok_or_else(|| format!("has no usable port; {SHAPE}"))?,
+    };
+    Ok((authority.host().trim_start_matches('[').trim_end_matches(']').to_owned(), port))
+}
+
+/// What Go makes of `user:password` in a URL, and of a user alone.
+fn authorization(user_and_password: &str) -> Result<HeaderValue, String> {
+    let (user, password) = user_and_password.split_once(':').unwrap_or((user_and_password, ""));
+    let plain = [decoded(user)?, b":".to_vec(), decoded(password)?].concat();
+    let value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(plain)));
+    let mut value = value.map_err(|_| "has a user or password that is too long".to_owned())?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Decodes `%XX`. `+` is a plus, and all that Go does not take unencoded is refused.
+fn decoded(text: &str) -> Result<Vec<u8>, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%".contains(&byte);
+    let is_escape = |after: &str| after.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    if text.bytes().all(is_plain) && text.split('%').skip(1).all(is_escape) {
+        return Ok(percent_decode_str(text).collect());
+    }
+    Err("has a user or password that a URL cannot hold; write what is no letter or digit as % and two hexadecimal digits"
+        .to_owned())
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.trust.is_some() { "https" } else { "http" };
+        // The prefix may be a secret.
+        let prefix = if self.prefix.len() > 1 { "/..." } else { &self.prefix };
+        write!(f, "{scheme}://{}{prefix}", self.authority)
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(url: &str) -> Result<Target, String> {
+        Target::try_from(&TargetUrl::from(url.to_owned()))
+    }
+
+    #[test]
+    fn a_target_is_taken_as_openim_would_take_it() {
+        for (url, tls, host, port, authority, prefix) in [
+            ("http://h", false, "h", 80, "h", ""),
+            ("http://h/", false, "h", 80, "h", "/"),
+            ("HTTPS://h", true, "h", 443, "h", ""),
+            ("https://h:8443/x", true, "h", 8443, "h:8443", "/x"),
+            ("http://10.0.0.1:81/secret/cb", false, "10.0.0.1", 81, "10.0.0.1:81", "/secret/cb"),
+            ("http://[::1]:9/x/", false, "::1", 9, "[::1]:9", "/x/"),
+            ("http://u:p@h:1/x", false, "h", 1, "h:1", "/x"),
+        ] {
+            let target = target(url).unwrap();
+            let parts = (target.host.as_str(), target.port, target.authority.as_str(), target.prefix.as_str());
+            assert_eq!(parts, (host, port, authority, prefix), "{url}");
+            assert_eq!(target.trust, tls.then_some(Trust::System), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_user_and_a_password_become_go_s_header() {
+        for (user, plain) in [
+            ("openim:secret", "openim:secret"),
+            ("openim:p%40ss%3Aw%2Frd+%25", "openim:p@ss:w/rd+%"),
+            ("openim:a:b", "openim:a:b"),
+            ("a@b:c", "a@b:c"),
+            ("openim", "openim:"),
+            ("%C3%A9:", "é:"),
+            ("", ":"),
+        ] {
+            let target = target(&format!("http://{user}@h:1")).unwrap();
+            let value = target.authorization.unwrap();
+            assert_eq!(value.to_str().unwrap(), format!("Basic {}", STANDARD.encode(plain)), "{user}");
+        }
+        assert_eq!(target("http://h").unwrap().authorization, None);
+    }
+
+    #[test]
+    fn no_secret_is_shown_neither_of_a_target_nor_of_one_that_cannot_be_used() {
+        let good = target("https://openim:hunter2@h:1/hunter2/cb").unwrap();
+        assert_eq!((good.to_string(), format!("{good:?}")), ("https://h:1/...".into(), "https://h:1/...".into()));
+        assert_eq!(format!("{:?}", TargetUrl::from("http://u:hunter2@h".to_owned())), "TargetUrl(..)");
+        for url in [
+            "openim:hunter2@h",
+            "http:/openim:hunter2@h",
+            "ftp://openim:hunter2@h",
+            "http://openim:hunter2@h:0",
+            "http://openim:hunter2@",
+            "http://openim:hunter2@h/?hunter2",
+            "http://openim:hunter2/x@h",
+            "http://openim:12?hunter2@h",
+            "http://openim:hunter2%@h",
+            "http://openim:hunter2%2@h",
+            "http://openim:hunter2%é@h",
+            "http://openim:hunter2 @h",
+            "http://openim:hunter2\u{e9}@h",
+            "http://openim:p@hunter2 h",
+        ] {
+            let error = target(url).unwrap_err();
+            assert!(!error.contains("hunter") && !error.contains("openim:"), "{url}: {error}");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Servers with TLS and with passwords.
+
+use std::pin::pin;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hyper::Version;
+use hyper::server::conn::http2;
+use hyper::service::Service;
+use hyper_util::rt::TokioExecutor;
+use rcgen::{CertifiedKey, KeyPair};
+use tempfile::NamedTempFile;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::server::TlsStream;
+
+use super::*;
+use crate::config::simulate::Trust;
+use crate::simulate::Protocol;
+
+/// What a server tells the connection to do after a request.
+type Answer = Result<Response<Full<Bytes>>, io::Error>;
+
+/// When connections of HTTP/2 end.
+#[derive(Clone, Copy)]
+enum End {
+    Never,
+    /// Without a word.
+    Silent(Duration),
+    /// By saying first what it will still answer.
+    Told(Duration),
+}
+
+/// A server for the name `localhost`, and the file of who vouches for it.
+struct Secure {
+    port: u16,
+    authority: NamedTempFile,
+    seen: Seen,
+}
+
+impl Secure {
+    /// Speaks this, ends each connection so, and answers the n-th request so.
+    async fn start(alpn: &str, end: End, answer: fn(u64) -> Answer) -> Self {
+        let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let authority = NamedTempFile::new().unwrap();
+        std::fs::write(authority.path(), cert.pem()).unwrap();
+        let acceptor = acceptor(cert.der().clone(), &signing_key, alpn);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let seen = Seen::default();
+        let all = seen.clone();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                all.connections.fetch_add(1, Ordering::Relaxed);
+                let (acceptor, all) = (acceptor.clone(), all.clone());
+                tokio::spawn(async move {
+                    // Whoever does not trust the server goes away.
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                    let service = service_fn(move |request| {
+                        let all = all.clone();
+                        async move { answer(all.take(request).await) }
+                    });
+                    if is_http2 {
+                        serve_http2(TokioIo::new(stream), service, end).await;
+                    } else {
+                        let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                    }
+                });
+            }
+        });
+        Self { port, authority, seen }
+    }
+
+    fn options(&self, until: Until) -> Simulate {
+        let mut simulate = options(self.port, until);
+        simulate.target.host = "localhost".to_owned();
+        simulate.target.authority = format!("localhost:{}", self.port);
+        simulate.target.trust = Some(Trust::Authorities(self.authority.path().to_owned()));
+        simulate
+    }
+}
+
+async fn serve_http2<S>(stream: TokioIo<TlsStream<TcpStream>>, service: S, end: End)
+where
+    S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = io::Error>,
+    S::Future: Send + 'static,
+{
+    let mut serve = pin!(http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service));
+    let lifetime = match end {
+        End::Never => Duration::MAX,
+        End::Silent(lifetime) | End::Told(lifetime) => lifetime,
+    };
+    let ended = timeout(lifetime, serve.as_mut()).await;
+    if let (Err(_), End::Told(_)) = (ended, end) {
+        serve.as_mut().graceful_shutdown();
+        let _ = serve.await;
+    }
+}
+
+fn acceptor(certificate: CertificateDer<'static>, key: &KeyPair, alpn: &str) -> TlsAcceptor {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key.serialize_der().try_into().unwrap())
+        .unwrap();
+    config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
+    TlsAcceptor::from(Arc::new(config))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "it stands where others fail")]
+fn success_always(_: u64) -> Answer {
+    Ok(success())
+}
+
+async fn not_begun(options: &Simulate) -> String {
+    run(options, pending(), |_| {}).await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn what_the_server_offers_is_spoken_over_connections_that_stay_open() {
+    let each = [("h2", Version::HTTP_2, Protocol::Http2), ("http/1.1", Version::HTTP_11, Protocol::Http1)];
+    for (alpn, version, protocol) in each {
+        let server = Secure::start(alpn, End::Never, success_always).await;
+        let report = ran(&server.options(Until::Sent(1000))).await;
+        assert_eq!((report.sent, report.answered, server.seen.requests()), (1000, 1000, 1000), "{report:?}");
+        assert_eq!(server.seen.connections(), 4, "{alpn}");
+        assert_eq!(server.seen.last.lock().unwrap().as_ref().unwrap().0.version, version);
+        assert_eq!(report.protocol, protocol);
+        assert_sums(&report);
+    }
+}
+
+#[tokio::test]
+async fn a_request_over_http_2_looks_like_go() {
+    let server = Secure::start("h2", End::Never, success_always).await;
+    let mut options = server.options(Until::Sent(1));
+    options.target.authorization = Some("Basic b3BlbmltOnB3".parse().unwrap());
+    ran(&options).await;
+    let (head, body) = server.seen.last.lock().unwrap().take().unwrap();
+    let expected = format!("https://localhost:{}/secret/callbackAfterSendGroupMsgCommand", server.port);
+    assert_eq!((head.method.as_str(), head.uri.to_string()), ("POST", expected));
+    let names: Vec<_> = head.headers.keys().map(|name| name.as_str()).collect();
+    let expected = ["authorization", "content-type", "operationid", "content-length", "accept-encoding", "user-agent"];
+    assert_eq!(names, expected);
+    assert_eq!(head.headers["authorization"], "Basic b3BlbmltOnB3");
+    assert_eq!(head.headers["user-agent"], "Go-http-client/2.0");
+    assert_eq!(head.headers["content-length"], body.len().to_string());
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["operationID"], head.headers["operationid"].to_str().unwrap());
+}
+
+#[tokio::test]
+async fn a_user_and_a_password_stand_where_go_has_them() {
+    let (port, seen) = server(|_| Some(success())).await;
+    let mut options = options(port, Until::Sent(1));
+    let value = format!("Basic {}", STANDARD.encode("openim:pw"));
+    options.target.authorization = Some(value.parse().unwrap());
+    ran(&options).await;
+    let (head, _) = seen.last.lock().unwrap().take().unwrap();
+    let names: Vec<_> = head.headers.keys().map(|name| name.as_str()).collect();
+    let expected =
+        ["host", "user-agent", "content-length", "authorization", "content-type", "operationid", "accept-encoding"];
+    assert_eq!(names, expected);
+    assert_eq!(head.headers["authorization"], value);
+}
+
+#[tokio::test]
+async fn answers_that_fail_over_http_2_are_told_apart_and_cost_no_connection() {
+    let server = Secure::start("h2", End::Never, |number| {
+        if number.is_multiple_of(10) {
+            return Err(io::Error::other("failing"));
+        }
+        Ok(if number.is_multiple_of(5) { status(503, "busy") } else { success() })
+    })
+    .await;
+    let report = ran(&server.options(Until::Sent(1000))).await;
+    assert_eq!(report.failed, Failures { total: 200, closed: 100, status: 100, ..Failures::default() });
+    assert_eq!((report.answered, server.seen.requests()), (800, 1000));
+}
+
+#[tokio::test]
+async fn an_http_2_connection_that_ends_between_two_requests_costs_nothing() {
+    let server = Secure::start("h2", End::Silent(Duration::from_millis(60)), success_always).await;
+    let slow = Simulate { rate: Some(5.0), connections: 1, ..server.options(Until::Sent(4)) };
+    let report = ran(&slow).await;
+    assert_eq!((report.answered, report.failed.total), (4, 0), "{report:?}");
+    assert_eq!(server.seen.connections(), 4);
+}
+
+#[tokio::test]
+async fn an_http_2_server_that_says_it_goes_away_costs_nothing() {
+    let server = Secure::start("h2", End::Told(Duration::from_millis(20)), success_always).await;
+    let report = ran(&server.options(Until::Sent(2000))).await;
+    assert_eq!((report.answered, report.failed.total, server.seen.requests()), (2000, 0, 2000), "{report:?}");
+    assert!(server.seen.connections() > 4, "no connection has ended");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_trusted_is_an_error_at_once_and_names_the_way_out() {
+    let server = Secure::start("h2", End::Never, success_always).await;
+    let good = server.options(Until::Sent(5));
+    let with = |host: &str, trust| {
+        let mut options = good.clone();
+        options.target.host = host.to_owned();
+        options.target.trust = Some(trust);
+        options
+    };
+    let authority = Trust::Authorities(server.authority.path().to_owned());
+    let error = not_begun(&with("localhost", Trust::System)).await;
+    assert!(error.starts_with("no TLS with localhost:") && error.contains("--ca-file"), "{error}");
+    let error = not_begun(&with("127.0.0.1", authority)).await;
+    assert!(error.contains("localhost") && error.contains("use a name of its certificate in --target"), "{error}");
+    assert_eq!(server.seen.requests(), 0);
+    for host in ["127.0.0.1", "localhost"] {
+        assert_eq!(ran(&with(host, Trust::Anybody)).await.answered, 5);
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_an_error_at_once_and_names_the_way_out() {
+    let (port, _) = server(|_| Some(success())).await;
+    let mut options = options(port, Until::Sent(5));
+    options.target.trust = Some(Trust::Anybody);
+    let error = not_begun(&options).await;
+    assert!(error.contains("a --target that begins with http://"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_of_authorities_that_cannot_be_used_is_named() {
+    let file = NamedTempFile::new().unwrap();
+    let mut options = options(1, Until::Sent(5));
+    let path = file.path().display().to_string();
+    for text in ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\n"]
+    {
+        std::fs::write(file.path(), text).unwrap();
+        options.target.trust = Some(Trust::Authorities(file.path().to_owned()));
+        let error = not_begun(&options).await;
+        assert!(error.starts_with(&format!("--ca-file {path}: ")), "{error}");
+        assert!(error.ends_with("; give a file of certificates as PEM"), "{error}");
+    }
+    options.target.trust = Some(Trust::Authorities("/no/such/file".into()));
+    let error = not_begun(&options).await;
+    assert!(error.starts_with("--ca-file /no/such/file: "), "{error}");
+}
