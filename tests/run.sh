@@ -60,7 +60,7 @@ install_missing() {
 
 section "Programs that the tests need"
 install_missing gcc libc6-dev curl prometheus prometheus-alertmanager redis-server python3-prometheus-client python3-yaml python3-venv \
-    golang-go nodejs npm systemd
+    golang-go nodejs npm systemd openssl sslscan
 cargo fmt --version || rustup component add rustfmt
 cargo clippy --version || rustup component add clippy
 

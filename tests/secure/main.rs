@@ -13,6 +13,7 @@ mod limits;
 mod multiplex;
 mod rotation;
 mod simulate;
+mod sslscan;
 mod table;
 mod tls;
 
