@@ -41,7 +41,7 @@ fn exporter() -> Result<Server, Failure> {
 }
 
 fn p99(server: &Server, round: usize) -> Result<f64, Failure> {
-    Ok(send(server.port, Load { seed: round as u64, ..LOAD })?.answer_seconds.p99 * 1e6)
+    Ok(send(&server.target, Load { seed: round as u64, ..LOAD })?.answer_seconds.p99 * 1e6)
 }
 
 /// Slow and idle connections at one exporter, none at the other; both are asked in turn.
@@ -49,12 +49,13 @@ fn held(out: &mut impl Write) -> Result<(), Failure> {
     let (free, besieged) = (exporter()?, exporter()?);
     [&free, &besieged].into_iter().try_for_each(|server| p99(server, 0).map(drop))?;
     let before = resident_bytes(besieged.process.id())?;
-    let idle = (0..IDLE).map(|number| connect(besieged.port, 1 + number / 2000)).collect::<Result<Vec<_>, _>>()?;
+    let idle =
+        (0..IDLE).map(|number| connect(besieged.target.port, 1 + number / 2000)).collect::<Result<Vec<_>, _>>()?;
     let done = AtomicBool::new(false);
     let ended = AtomicU64::new(0);
     let mut taken: [Vec<f64>; 2] = Default::default();
     let resident = thread::scope(|scope| -> Result<u64, Failure> {
-        scope.spawn(|| dribble(besieged.port, &done, &ended));
+        scope.spawn(|| dribble(besieged.target.port, &done, &ended));
         // Each of them has dribbled, and none has been ended yet.
         thread::sleep(Duration::from_secs(2));
         let resident = resident_bytes(besieged.process.id());
@@ -71,7 +72,7 @@ fn held(out: &mut impl Write) -> Result<(), Failure> {
         done.store(true, Ordering::Relaxed);
         resident
     })?;
-    let refused = (0..TOO_MANY).map(|_| connect(besieged.port, 1)).collect::<Result<Vec<_>, _>>()?;
+    let refused = (0..TOO_MANY).map(|_| connect(besieged.target.port, 1)).collect::<Result<Vec<_>, _>>()?;
     drop((refused, idle));
     let each = resident.saturating_sub(before) as f64 / (IDLE + SLOW) as f64;
     writeln!(
@@ -133,9 +134,9 @@ fn dribble(port: u16, done: &AtomicBool, ended: &AtomicU64) {
 fn overloaded(out: &mut impl Write) -> Result<(), Failure> {
     let server = exporter()?;
     let normal: Vec<f64> = (0..=ROUNDS).map(|round| p99(&server, round)).collect::<Result<_, _>>()?;
-    let most = send(server.port, Load { connections: 16, callbacks: 100_000, ..LOAD })?;
+    let most = send(&server.target, Load { connections: 16, callbacks: 100_000, ..LOAD })?;
     let before = (resident_bytes(server.process.id())?, total(&server)?);
-    let mut flood = options(server.port, Load { connections: OVERLOAD_CONNECTIONS, ..LOAD });
+    let mut flood = options(&server.target, Load { connections: OVERLOAD_CONNECTIONS, ..LOAD });
     flood.rate = Some(5.0 * most.answered_per_second);
     flood.until = Until::Elapsed(OVERLOAD);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -188,7 +189,7 @@ fn total(server: &Server) -> Result<u64, Failure> {
 }
 
 fn scrape(server: &Server) -> Result<String, Failure> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port))?;
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.target.port))?;
     stream.write_all(b"GET /metrics HTTP/1.0\r\nhost: x\r\n\r\n")?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;

@@ -48,7 +48,7 @@ fn compare(servers: &[Server; 3], out: &mut impl Write) -> Result<(), Failure> {
                 senders: 10_000,
                 seed: round as u64,
             };
-            let report = send(server.port, load)?;
+            let report = send(&server.target, load)?;
             let spent = cpu_time(server.process.id()) - before;
             // The first one warms up.
             if round > 0 {

@@ -11,11 +11,10 @@ mod support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use empty::Layout;
-use support::server::{Load, Server, send};
-use support::{Failure, cpu_time, median, ratio, verdict};
+use support::server::{Load, Rounds, Server, interleaved, target};
+use support::{Failure, median, ratio, verdict};
 
 const SERVE_EMPTY: &str = "--serve-empty";
 const ROUNDS: usize = 9;
@@ -28,15 +27,7 @@ fn empty_server(layout: Layout) -> Result<Server, Failure> {
     let mut line = String::new();
     BufReader::new(process.stdout.take().ok_or("no output")?).read_line(&mut line)?;
     let name = if layout == Layout::Default { "empty, tokio's default" } else { "empty, our layout" };
-    Ok(Server { name, process, port: line.trim().parse()? })
-}
-
-/// One server's numbers, a round each.
-#[derive(Default)]
-struct Rounds {
-    cpu_us: Vec<f64>,
-    p50_us: Vec<f64>,
-    p99_us: Vec<f64>,
+    Ok(Server { name, process, target: target(&format!("http://127.0.0.1:{}", line.trim()))? })
 }
 
 fn main() -> Result<(), Failure> {
@@ -51,33 +42,13 @@ fn main() -> Result<(), Failure> {
     let mut out = std::io::stdout();
     writeln!(out, "\n## Whole server: {ROUNDS} rounds of {} callbacks, medians\n", LOAD.callbacks)?;
     for connections in CONNECTIONS {
-        compare(&servers, connections, &mut out)?;
+        let rounds = interleaved(&servers, ROUNDS, Load { connections, ..LOAD })?;
+        print(&servers, &rounds, connections, &mut out)?;
     }
     Ok(())
 }
 
-fn compare(servers: &[Server; 3], connections: usize, out: &mut impl Write) -> Result<(), Failure> {
-    let mut rounds: [Rounds; 3] = Default::default();
-    // A round before the first warms the servers' tables and allocators up.
-    for round in 0..=ROUNDS {
-        // Nobody is always the first.
-        for turn in 0..servers.len() {
-            let position = (round + turn) % servers.len();
-            let (server, taken) = (&servers[position], &mut rounds[position]);
-            let before = cpu_time(server.process.id());
-            let report = send(server.port, Load { connections, seed: round as u64, ..LOAD })?;
-            let spent = cpu_time(server.process.id()) - before;
-            if round > 0 {
-                taken.cpu_us.push(micros(spent) / report.answered as f64);
-                taken.p50_us.push(report.answer_seconds.p50 * 1e6);
-                taken.p99_us.push(report.answer_seconds.p99 * 1e6);
-            }
-        }
-    }
-    print(servers, &rounds, connections, out)
-}
-
-fn print(servers: &[Server; 3], rounds: &[Rounds; 3], connections: usize, out: &mut impl Write) -> Result<(), Failure> {
+fn print(servers: &[Server], rounds: &[Rounds], connections: usize, out: &mut impl Write) -> Result<(), Failure> {
     writeln!(out, "| {connections} connections | CPU per callback, µs | answer p50, µs | answer p99, µs |")?;
     writeln!(out, "|---|---|---|---|")?;
     for (server, taken) in servers.iter().zip(rounds) {
@@ -85,7 +56,7 @@ fn print(servers: &[Server; 3], rounds: &[Rounds; 3], connections: usize, out: &
             [&taken.cpu_us, &taken.p50_us, &taken.p99_us].map(|rounds| median(rounds.iter().copied()));
         writeln!(out, "| {} | {cpu:.2} | {p50:.0} | {p99:.0} |", server.name)?;
     }
-    let [exporter, default, ours] = rounds;
+    let [exporter, default, ours] = rounds else { return Err("there are three servers".into()) };
     writeln!(
         out,
         "\n- CPU against the empty server on tokio's default: {}",
@@ -107,8 +78,4 @@ fn print(servers: &[Server; 3], rounds: &[Rounds; 3], connections: usize, out: &
         verdict(ratio(&exporter.p99_us, &ours.p99_us), 1.3)
     )?;
     Ok(())
-}
-
-fn micros(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e6
 }

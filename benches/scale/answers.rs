@@ -47,7 +47,7 @@ fn growth(many: &Server, out: &mut impl Write) -> Result<(), Failure> {
     writeln!(out, "| callbacks | resident, MiB |\n|---|---|")?;
     let mut resident = [0.0; 2];
     for (half, resident) in (1..).zip(&mut resident) {
-        send(many.port, Load { callbacks: HALF, seed: half, ..TOO_MANY })?;
+        send(&many.target, Load { callbacks: HALF, seed: half, ..TOO_MANY })?;
         *resident = resident_bytes(many.process.id())? as f64 / f64::from(1 << 20);
         writeln!(out, "| {} | {resident:.1} |", half * HALF)?;
     }
@@ -57,7 +57,7 @@ fn growth(many: &Server, out: &mut impl Write) -> Result<(), Failure> {
 
 /// Microseconds of the slowest of a hundred answers.
 fn p99(server: &Server, load: Load, round: usize) -> Result<f64, Failure> {
-    Ok(send(server.port, Load { seed: 100 + round as u64, ..load })?.answer_seconds.p99 * 1e6)
+    Ok(send(&server.target, Load { seed: 100 + round as u64, ..load })?.answer_seconds.p99 * 1e6)
 }
 
 fn crowd(few: &Server, many: &Server, out: &mut impl Write) -> Result<(), Failure> {
@@ -82,7 +82,7 @@ fn scraped(server: &Server, out: &mut impl Write) -> Result<(), Failure> {
     for round in 0..=ROUNDS {
         for turn in 0..BESIDE.len() {
             let which = (round + turn) % BESIDE.len();
-            let (taken, done) = while_doing(BESIDE[which].1, server.port, || p99(server, TOO_MANY, round))?;
+            let (taken, done) = while_doing(BESIDE[which].1, server.target.port, || p99(server, TOO_MANY, round))?;
             if round > 0 {
                 rounds[which].0.push(taken);
                 rounds[which].1.push(done as f64);

@@ -4,16 +4,16 @@ use std::future::pending;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
-use openim_exporter::config::simulate::{Simulate, Target, Until};
+use openim_exporter::config::simulate::{Simulate, Target, TargetUrl, Until};
 use openim_exporter::simulate::{self, Report};
 
-use super::Failure;
+use super::{Failure, cpu_time};
 
 /// A server process; killed when dropped.
 pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) process: Child,
-    pub(crate) port: u16,
+    pub(crate) target: Target,
 }
 
 impl Server {
@@ -27,7 +27,7 @@ impl Server {
             .spawn()?;
         let mut log = BufReader::new(process.stderr.take().ok_or("no log")?);
         // What it says of its state comes before.
-        let port = loop {
+        let port: u16 = loop {
             let mut line = String::new();
             if log.read_line(&mut line)? == 0 {
                 return Err("the exporter does not say where it listens".into());
@@ -38,7 +38,7 @@ impl Server {
         };
         // The log goes on; somebody has to read it.
         std::thread::spawn(move || log.read_to_end(&mut Vec::new()));
-        Ok(Self { name, process, port })
+        Ok(Self { name, process, target: target(&format!("http://127.0.0.1:{port}"))? })
     }
 }
 
@@ -47,6 +47,11 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Where to send, as `simulate --target` has it.
+pub(crate) fn target(url: &str) -> Result<Target, Failure> {
+    Ok(Target::try_from(&TargetUrl::from(url.to_owned()))?)
 }
 
 /// What is sent.
@@ -60,16 +65,9 @@ pub(crate) struct Load {
 }
 
 /// Callbacks as fast as they are answered.
-pub(crate) fn options(port: u16, load: Load) -> Simulate {
+pub(crate) fn options(target: &Target, load: Load) -> Simulate {
     Simulate {
-        target: Target {
-            host: "127.0.0.1".to_owned(),
-            port,
-            authority: format!("127.0.0.1:{port}"),
-            prefix: String::new(),
-            authorization: None,
-            trust: None,
-        },
+        target: target.clone(),
         rate: None,
         groups: load.groups,
         senders: load.senders,
@@ -81,9 +79,39 @@ pub(crate) fn options(port: u16, load: Load) -> Simulate {
 }
 
 /// Sends callbacks as fast as they are answered; all of them must be taken.
-pub(crate) fn send(port: u16, load: Load) -> Result<Report, Failure> {
-    let options = options(port, load);
+pub(crate) fn send(target: &Target, load: Load) -> Result<Report, Failure> {
+    let options = options(target, load);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(simulate::run(&options, pending(), |_| {}))?;
     if report.is_success() { Ok(report) } else { Err(format!("callbacks failed: {:?}", report.first_failure).into()) }
+}
+
+/// One server's numbers, a round each.
+#[derive(Default)]
+pub(crate) struct Rounds {
+    pub(crate) cpu_us: Vec<f64>,
+    pub(crate) p50_us: Vec<f64>,
+    pub(crate) p99_us: Vec<f64>,
+}
+
+/// Sends the load to every server in turn, so many rounds, each with messages of its own.
+pub(crate) fn interleaved(servers: &[Server], rounds: usize, load: Load) -> Result<Vec<Rounds>, Failure> {
+    let mut taken: Vec<_> = servers.iter().map(|_| Rounds::default()).collect();
+    // A round before the first warms the servers' tables and allocators up.
+    for round in 0..=rounds {
+        // Nobody is always the first.
+        for turn in 0..servers.len() {
+            let position = (round + turn) % servers.len();
+            let (server, taken) = (&servers[position], &mut taken[position]);
+            let before = cpu_time(server.process.id());
+            let report = send(&server.target, Load { seed: round as u64, ..load })?;
+            let spent = cpu_time(server.process.id()) - before;
+            if round > 0 {
+                taken.cpu_us.push(spent.as_secs_f64() * 1e6 / report.answered as f64);
+                taken.p50_us.push(report.answer_seconds.p50 * 1e6);
+                taken.p99_us.push(report.answer_seconds.p99 * 1e6);
+            }
+        }
+    }
+    Ok(taken)
 }
