@@ -223,6 +223,9 @@ impl Config {
         self.listen.iter().for_each(|address| line("web.listen-address", address));
         line("web.systemd-socket", &self.systemd_socket);
         self.telemetry_listen.iter().for_each(|address| line("web.telemetry-address", address));
+        if self.telemetry_listen.is_empty() {
+            line("web.telemetry-address", &"(none)");
+        }
         line("web.telemetry-path", &self.http.telemetry_path);
         line("web.max-requests", &self.http.max_scrapes);
         line("web.max-connections", &self.http.max_connections);

@@ -233,8 +233,11 @@ impl Body for Answer {
 /// the service was asked for last.
 #[derive(Clone, Default)]
 struct Spawner {
-    next: Arc<Mutex<Option<(Handle, Arc<Shared>)>>>,
+    next: Arc<Mutex<Option<Begun>>>,
 }
+
+/// A request's entry, and the connection that it is of.
+type Begun = (Handle, Arc<Shared>);
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawner {
     fn execute(&self, task: F) {

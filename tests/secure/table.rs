@@ -180,3 +180,14 @@ fn every_endpoint_lets_in_whom_it_is_for_and_nobody_else() {
         assert!(exporter.log().iter().all(|line| !line.contains(SECRET)), "the secret stands in the log");
     }
 }
+
+#[test]
+fn of_two_authorizations_neither_counts() {
+    let authority = Authority::new();
+    let (exporter, _) = locked(&authority, false, false);
+    let (right, wrong) = (basic("prometheus", "scrape me"), basic("prometheus", "scrape me!"));
+    for (headers, status) in [(vec![&right], 200), (vec![&right, &wrong], 401), (vec![&wrong, &right], 401)] {
+        let headers: String = headers.iter().map(|value| format!("authorization: {value}\r\n")).collect();
+        assert_eq!(ask(exporter.address(), None, get("/metrics", &headers).as_bytes()).status, status, "{headers}");
+    }
+}

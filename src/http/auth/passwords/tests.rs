@@ -77,7 +77,8 @@ fn hashes_of_other_programs_are_understood() {
 fn what_is_known_costs_no_hash_no_allocation_and_no_waiting() {
     let passwords = passwords(&[("alice", "open sesame", 4)]);
     let (right, wrong) = (basic("alice", "open sesame"), basic("alice", "guess"));
-    assert_eq!(at_once(&passwords, &right), Poll::Pending);
+    // Abandoned, unless the thread is quicker than this one.
+    let _ = at_once(&passwords, &right);
     assert_eq!(block_on(passwords.check(&right)), Verdict::Right);
     assert_eq!(block_on(passwords.check(&wrong)), Verdict::Wrong);
     assert!(passwords.verifications() <= 2, "an abandoned request costs at most its own hash");
