@@ -233,7 +233,7 @@ fn a_request_that_is_not_finished_gets_408_after_five_seconds() {
         client
     };
     let head = start(format!("POST {GROUP_MESSAGE_PATH} HTTP/1.1\r\nhost: x\r\n"));
-    let body = start(format!("POST {GROUP_MESSAGE_PATH} HTTP/1.1\r\nContent-Length: 30\r\n\r\n{{"));
+    let body = start(format!("POST {GROUP_MESSAGE_PATH} HTTP/1.1\r\nhost: x\r\nContent-Length: 30\r\n\r\n{{"));
     for (mut client, reason) in [(head, "header_timeout"), (body, "body_timeout")] {
         let response = client.answer();
         let waited = begin.elapsed();

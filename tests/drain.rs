@@ -203,7 +203,7 @@ fn a_body_that_was_half_sent_at_the_signal_is_waited_for_and_answered() {
 
 #[test]
 fn a_client_that_never_finishes_is_told_so_and_does_not_hold_the_end_up() {
-    let head = format!("POST {GROUP_MESSAGE_PATH} HTTP/1.1\r\n");
+    let head = format!("POST {GROUP_MESSAGE_PATH} HTTP/1.1\r\nhost: x\r\n");
     for (request, reason) in [
         (head.clone(), "header_timeout"),
         (format!("{head}content-length: 50\r\n\r\n{{"), "body_timeout"),

@@ -21,6 +21,7 @@ use tokio_rustls::server::TlsStream;
 use super::*;
 use crate::config::simulate::Trust;
 use crate::simulate::Protocol;
+use crate::wire;
 
 /// What a server tells the connection to do after a request.
 type Answer = Result<Response<Full<Bytes>>, io::Error>;
@@ -152,8 +153,7 @@ async fn a_request_over_http_2_looks_like_go() {
     assert_eq!(head.headers["authorization"], "Basic b3BlbmltOnB3");
     assert_eq!(head.headers["user-agent"], "Go-http-client/2.0");
     assert_eq!(head.headers["content-length"], body.len().to_string());
-    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(body["operationID"], head.headers["operationid"].to_str().unwrap());
+    wire::group_message(&body, |message| assert_eq!(message.operation_id, head.headers["operationid"])).unwrap();
 }
 
 #[tokio::test]
