@@ -289,18 +289,18 @@ mod tests {
     #[test]
     fn a_value_over_its_limit_is_refused_and_the_limit_named() {
         let limits: [(&str, Option<usize>); 13] = [
-            ("sendID", Some(1024)),
-            ("callbackCommand", Some(1024)),
-            ("serverMsgID", Some(1024)),
-            ("clientMsgID", Some(1024)),
-            ("operationID", Some(1024)),
-            ("senderNickname", Some(4096)),
+            ("sendID", Some(8192)),
+            ("callbackCommand", Some(8192)),
+            ("serverMsgID", Some(8192)),
+            ("clientMsgID", Some(8192)),
+            ("operationID", Some(8192)),
+            ("senderNickname", Some(16384)),
             ("content", None),
-            ("atUserList", Some(1024)),
-            ("faceURL", Some(4096)),
+            ("atUserList", Some(8192)),
+            ("faceURL", Some(16384)),
             ("ex", None),
-            ("groupID", Some(1024)),
-            ("recvID", Some(1024)),
+            ("groupID", Some(8192)),
+            ("recvID", Some(8192)),
             ("new", None),
         ];
         for (field, limit) in limits {

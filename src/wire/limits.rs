@@ -1,10 +1,10 @@
 //! How long and how deep what is sent may be, beside the limit on the body's size.
 
 /// Longest ID in bytes, and longest command. OpenIM's own have up to 40; its apps make up their own.
-pub(super) const MAX_ID_BYTES: usize = 1024;
+pub(super) const MAX_ID_BYTES: usize = 8 * 1024;
 
 /// Longest name or URL of a person's picture in bytes.
-pub(super) const MAX_NAME_BYTES: usize = 4096;
+pub(super) const MAX_NAME_BYTES: usize = 16 * 1024;
 
 /// How many objects and lists may stand in one another. OpenIM's body is an object with a list in it.
 pub(super) const MAX_DEPTH: usize = 64;

@@ -43,15 +43,15 @@ fn what_nests_too_deeply_is_refused_and_64_levels_are_taken() {
 fn what_is_too_long_is_refused_with_the_field_and_the_limit() {
     let long = |field: &str, len: usize| format!(r#","{field}":"{}""#, "x".repeat(len));
     let message = |more: String| with(&more).into_bytes();
-    let group = format!(r#"{{"sendID":"u1","groupID":"{}"}}"#, "群".repeat(342));
+    let group = format!(r#"{{"sendID":"u1","groupID":"{}"}}"#, "群".repeat(2732));
     let sender = format!(r#"{{"sendID":"{}","groupID":"g1"}}"#, "x".repeat(500_000));
-    let mention = format!(r#","atUserList":["a","{}"]"#, "x".repeat(1025));
+    let mention = format!(r#","atUserList":["a","{}"]"#, "x".repeat(8193));
     assert_each_refused(&[
-        ("group", group.into(), "value_too_long", "groupID: invalid length 1026, expected at most 1024 bytes"),
+        ("group", group.into(), "value_too_long", "groupID: invalid length 8196, expected at most 8192 bytes"),
         ("sender", sender.into(), "value_too_long", "sendID"),
-        ("server's ID", message(long("serverMsgID", 1025)), "value_too_long", "serverMsgID"),
-        ("operation", message(long("operationID", 1025)), "value_too_long", "operationID"),
-        ("name", message(long("senderNickname", 4097)), "value_too_long", "at most 4096 bytes"),
+        ("server's ID", message(long("serverMsgID", 8193)), "value_too_long", "serverMsgID"),
+        ("operation", message(long("operationID", 8193)), "value_too_long", "operationID"),
+        ("name", message(long("senderNickname", 16_385)), "value_too_long", "at most 16384 bytes"),
         ("mention", message(mention), "value_too_long", "atUserList"),
     ]);
 }
@@ -104,7 +104,7 @@ fn odd_json_that_is_json_is_counted() {
         with(r#","new":1e999999999"#),
         with(r#","new":1,"new":2"#),
         with(r#","seq":-0"#),
-        format!(r#"{{"send\u0049D":"u\u0031","groupID":"{}"}}"#, "g".repeat(1024)),
+        format!(r#"{{"send\u0049D":"u\u0031","groupID":"{}"}}"#, "g".repeat(8192)),
     ] {
         let before = exporter.scrape();
         assert_eq!(exporter.post(GROUP_MESSAGE_PATH, &body).text(), SUCCESS);
