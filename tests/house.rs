@@ -140,9 +140,9 @@ fn assert_clean<T: std::fmt::Debug>(sources: &[Source], violations: impl Fn(&Sou
     assert!(found.is_empty(), "{found:#?}");
 }
 
-/// All Rust source: the program's, the tests', the benchmarks'.
+/// All Rust source: the program's, the tests', the benchmarks', the fuzzer's.
 fn everything() -> Vec<Source> {
-    ["src", "tests", "benches"].into_iter().flat_map(Source::all_in).collect()
+    ["src", "tests", "benches", "fuzz/properties", "fuzz/fuzz_targets"].into_iter().flat_map(Source::all_in).collect()
 }
 
 #[test]

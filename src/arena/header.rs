@@ -100,7 +100,12 @@ pub(super) fn read(words: &[AtomicU64]) -> Result<[u64; CAPACITIES], Damage> {
     if get(words, WORDS_AT) != words.len() as u64 {
         return Err(Damage::Length);
     }
-    Ok(std::array::from_fn(|position| get(words, CAPACITIES_AT + position)))
+    let capacities: [u64; CAPACITIES] = std::array::from_fn(|position| get(words, CAPACITIES_AT + position));
+    // Whatever there is a number of takes a word or more: a plan for more than that would be for another block.
+    if capacities.iter().any(|capacity| *capacity > words.len() as u64) {
+        return Err(Damage::Header);
+    }
+    Ok(capacities)
 }
 
 /// Whether a block was made by a plan.

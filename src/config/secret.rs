@@ -27,7 +27,11 @@ impl PathSecret {
         text.and_then(|text| Self::parse(&text)).map_err(|error| error.in_file(path))
     }
 
-    fn parse(text: &str) -> Result<Self, FileError> {
+    /// Checks such a file's text.
+    ///
+    /// # Errors
+    /// As [`PathSecret::read`].
+    pub fn parse(text: &str) -> Result<Self, FileError> {
         let secret = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
         // RFC 3986's unreserved characters: the ones that no client writes in another way.
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);

@@ -2,6 +2,8 @@
 
 pub mod catalog;
 mod format;
+#[doc(hidden)]
+pub mod fuzz;
 mod own;
 mod scraper;
 mod writer;

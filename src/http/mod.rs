@@ -14,6 +14,8 @@ mod budget;
 mod callback;
 mod caller;
 mod connection;
+#[doc(hidden)]
+pub mod fuzz;
 mod guard;
 mod listen;
 mod multiplex;

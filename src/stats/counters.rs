@@ -57,9 +57,10 @@ impl Counters {
         &self.words
     }
 
-    /// One counter's value.
+    /// One counter's value. Wraps as the lanes do, which a damaged state may have brought to the end of their range.
     pub(crate) fn sum(&self, index: usize) -> u64 {
-        self.words.iter().skip(index).step_by(self.stride).map(|word| word.load(Ordering::Relaxed)).sum()
+        let lanes = self.words.iter().skip(index).step_by(self.stride);
+        lanes.map(|word| word.load(Ordering::Relaxed)).fold(0, u64::wrapping_add)
     }
 }
 

@@ -95,7 +95,7 @@ fn write(slot: &[AtomicU64; SLOT_WORDS], value_ms: u64, at: UnixMillis, operatio
             word.store(value, Ordering::Relaxed);
         }
     }
-    slot[TURN].store(turn + 2, Ordering::Release);
+    slot[TURN].store(turn.wrapping_add(2), Ordering::Release);
 }
 
 fn read(slot: &[AtomicU64; SLOT_WORDS]) -> Option<Exemplar> {

@@ -219,7 +219,7 @@ impl Groups {
     /// twice. The map's entry is held exclusively: nobody is counting.
     fn move_to_folded(&self, number: u32, slot: Slot<'_>) {
         let _one_at_a_time = self.retiring.lock();
-        let folded = self.folded_retired() + slot.messages();
+        let folded = self.folded_retired().wrapping_add(slot.messages());
         if let [journal_slot, journal_folded, ..] = &*self.journal {
             // A process that is killed has done the stores before some instruction and none after it: they only must be
             // in this order.

@@ -46,17 +46,17 @@ impl Histogram {
     }
 
     pub(super) fn read(&self) -> HistogramReading {
-        let mut count = 0;
+        let mut count = 0_u64;
         let buckets = self
             .bounds
             .iter()
             .enumerate()
             .map(|(bucket, bound)| {
-                count += self.row.sum(bucket);
+                count = count.wrapping_add(self.row.sum(bucket));
                 (*bound, count)
             })
             .collect();
-        count += self.row.sum(self.bounds.len());
+        count = count.wrapping_add(self.row.sum(self.bounds.len()));
         HistogramReading { buckets, sum: self.row.sum(self.bounds.len() + 1), count }
     }
 }

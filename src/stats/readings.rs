@@ -14,7 +14,7 @@ impl Stats {
     /// All messages.
     #[must_use]
     pub fn messages(&self) -> u64 {
-        self.mix().map(|cell| cell.messages).sum()
+        self.mix().map(|cell| cell.messages).fold(0, u64::wrapping_add)
     }
 
     /// Messages by status: one number for each of [`STATUSES`], then one for all other values.

@@ -122,7 +122,7 @@ impl Slot<'_> {
 
     /// Frees the slot for the next hand.
     pub(super) fn vacate(self) {
-        self.set(STATE, (self.get(STATE) & !LENGTH_MASK) + HAND);
+        self.set(STATE, (self.get(STATE) & !LENGTH_MASK).wrapping_add(HAND));
         // Who sees any of the words below as they are written next sees this state too.
         fence(Ordering::Release);
         for word in [MESSAGES, LAST_SEEN, CREATED, SENDERS, RATED, RATE, EXPORTED] {

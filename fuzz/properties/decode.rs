@@ -1,0 +1,68 @@
+//! A callback's body. What is accepted is what another decoder reads too, within the limits; the quick way of decoding
+//! reads what the thorough one does; what is refused is refused in words that are JSON again.
+
+use openim_exporter::domain::Message;
+use openim_exporter::wire::{self, Problem, Quickly};
+use serde_json::{Value, json};
+
+/// Longest ID in bytes.
+const LONGEST_ID: usize = 8 * 1024;
+
+pub(crate) fn holds(body: &[u8]) {
+    assert_ne!(wire::quickly(body), Quickly::Otherwise);
+    let command = wire::command_of(body);
+    let ids = |message: &Message<'_>| (message.group_id.to_owned(), message.sender_id.to_owned());
+    match wire::group_message(body, |message| (agrees(message, body), ids(message))) {
+        Ok(((), (group, sender))) => {
+            assert!(command.is_ok(), "{command:?}");
+            let again = json!({"sendID": sender, "groupID": group}).to_string();
+            assert_eq!(wire::group_message(again.as_bytes(), ids), Ok((group, sender)));
+        }
+        Err(problem) => is_said_in_words(&problem),
+    }
+    match command {
+        Ok(command) => {
+            if let Some(value) = reference(body) {
+                assert_eq!(command, value["callbackCommand"].as_str().unwrap_or_default());
+            }
+        }
+        Err(problem) => is_said_in_words(&problem),
+    }
+}
+
+/// The body as serde_json reads it, where it does: it also looks at what is of no matter here, as a number that no f64
+/// holds in a field that is not known.
+fn reference(body: &[u8]) -> Option<Value> {
+    serde_json::from_slice(body).ok()
+}
+
+fn agrees(message: &Message<'_>, body: &[u8]) {
+    assert!(!message.sender_id.is_empty() && !message.group_id.is_empty());
+    for id in [message.sender_id, message.group_id, message.server_msg_id, message.operation_id] {
+        assert!(id.len() <= LONGEST_ID);
+    }
+    let Some(value) = reference(body) else { return };
+    let text = |field: &str| value[field].as_str().unwrap_or_default();
+    let number = |field: &str| value[field].as_f64().unwrap_or_default();
+    let group = if text("groupID").is_empty() { text("recvID") } else { text("groupID") };
+    assert_eq!((message.group_id, message.sender_id), (group, text("sendID")));
+    assert_eq!(message.content_bytes, text("content").len() as u64);
+    assert!(message.operation_id.is_empty() || message.operation_id == text("operationID"));
+    for (read, field) in
+        [(message.content_type, "contentType"), (message.platform_id, "senderPlatformID"), (message.status, "status")]
+    {
+        assert_eq!(f64::from(read).to_bits(), (number(field) + 0.0).to_bits(), "{field}");
+    }
+    for (read, field) in [(message.send_time, "sendTime"), (message.create_time, "createTime")] {
+        assert_eq!(read.map_or(0, |at| at.0), value[field].as_i64().unwrap_or_default(), "{field}");
+    }
+    let list = value["atUserList"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let of_all = list.iter().filter(|entry| *entry == "AtAllTag").count();
+    assert_eq!((message.mentions.users as usize, message.mentions.all), (list.len() - of_all, of_all > 0));
+}
+
+fn is_said_in_words(problem: &Problem) {
+    assert!(!problem.detail.is_empty());
+    let answer: Value = serde_json::from_str(&wire::refusal(400, "refused", &problem.detail)).unwrap();
+    assert!(problem.detail.starts_with(answer["errDlt"].as_str().unwrap()));
+}

@@ -1,0 +1,220 @@
+//! The state's file: whatever it holds, it is opened or set aside; then counting and reading go on, in no more memory
+//! than the capacities take.
+
+use std::cell::RefCell;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arbitrary::Unstructured;
+use openim_exporter::arena::BootId;
+use openim_exporter::domain::{Mentions, Message, Source, UnixMillis};
+use openim_exporter::exposition::{Format, Scope, Scraper, catalog};
+use openim_exporter::stats::{Capacities, Recorded, Stats};
+use openim_exporter::telemetry::Telemetry;
+use tempfile::TempDir;
+
+use super::exposition;
+
+const NOW: UnixMillis = UnixMillis(1_732_345_678_901);
+const BOOT: BootId = Some([1, 2]);
+const OTHER_BOOT: BootId = Some([3, 4]);
+const CAPACITIES: Capacities =
+    Capacities { groups: 8, exported_groups: 4, sender_pairs: 16, dedup_window: Duration::ZERO };
+
+pub(super) const CAPACITIES_AT: usize = 4;
+
+/// In [`CLEAN_AT`] of a state that was closed.
+pub(super) const CLEAN: u64 = 0x434c_4541_4e21_2100;
+
+const PAGE: usize = 4096;
+
+/// What is changed in a file, at most.
+const MOST_CHANGES: usize = 16;
+
+thread_local! {
+    static BENCH: RefCell<Option<Bench>> = const { RefCell::new(None) };
+}
+
+pub(crate) fn holds(bytes: &[u8]) {
+    BENCH.with_borrow_mut(|bench| bench.get_or_insert_with(Bench::new).try_on(&mut Unstructured::new(bytes)));
+}
+
+/// A directory, in memory where there is one.
+pub(super) fn directory() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// A file's words.
+pub(super) struct Words(pub(super) Vec<u8>);
+
+impl Words {
+    pub(super) fn get(&self, at: usize) -> u64 {
+        self.0.get(8 * at..8 * at + 8).map_or(0, |word| u64::from_ne_bytes(word.try_into().unwrap()))
+    }
+
+    pub(super) fn set(&mut self, at: usize, value: u64) {
+        if let Some(word) = self.0.get_mut(8 * at..8 * at + 8) {
+            word.copy_from_slice(&value.to_ne_bytes());
+        }
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.0.len() as u64 / 8
+    }
+}
+
+/// The sum over the facts in the header, worked out a second time.
+pub(super) mod facts_sum {
+    use super::Words;
+
+    pub(in super::super) const AT: usize = 12;
+
+    pub(in super::super) fn of(words: &Words) -> u64 {
+        let step = |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
+        let first = (0..8).map(|at| step(0xcbf2_9ce4_8422_2325, words.get(at)));
+        (8..AT).map(|at| words.get(at)).chain(first).fold(0, step)
+    }
+}
+
+/// A small state, to be changed and opened again and again.
+struct Bench {
+    directory: TempDir,
+    telemetry: Arc<Telemetry>,
+    /// The pages that are not all zeros: where, and what.
+    pages: Vec<(usize, Vec<u8>)>,
+    /// The whole file.
+    len: usize,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let directory = directory();
+        let (stats, _) = Stats::open(directory.path(), CAPACITIES, BOOT, NOW).unwrap();
+        for number in 0..20_i64 {
+            let (group, sender) = (format!("group-{}", number % 5), format!("sender-{number}"));
+            record(&stats, &group, &sender, UnixMillis(NOW.0 - 7 * number));
+        }
+        stats.tick(UnixMillis(NOW.0 + 20_000));
+        drop(stats);
+        let file = fs::read(directory.path().join("state")).unwrap();
+        let pages = file.chunks(PAGE).enumerate().filter(|(_, page)| page.iter().any(|byte| *byte != 0));
+        let pages = pages.map(|(at, page)| (at * PAGE, page.to_vec())).collect();
+        let telemetry = Arc::new(Telemetry::new(catalog::describe, &["a", "b"]).unwrap());
+        Self { directory, telemetry, pages, len: file.len() }
+    }
+
+    fn try_on(&self, bytes: &mut Unstructured<'_>) {
+        self.prepare(bytes);
+        let boot = if bytes.arbitrary().unwrap_or_default() { BOOT } else { OTHER_BOOT };
+        let now = UnixMillis(NOW.0 + i64::from(bytes.arbitrary::<i32>().unwrap_or_default()));
+        let (stats, start) = Stats::open(self.directory.path(), CAPACITIES, boot, now).unwrap();
+        let stats = Arc::new(stats);
+        assert_eq!((stats.groups_capacity(), stats.sender_pairs_capacity()), (8, 16));
+        assert_eq!(fs::metadata(self.directory.path().join("state")).unwrap().len(), self.len as u64);
+        // Rarely, for a scrape takes longer than all else.
+        let is_read_whole = bytes.arbitrary::<u8>().unwrap_or_default() == 0xff;
+        self.goes_on(&stats, now, is_read_whole);
+        drop(stats);
+        if let Some((aside, _)) = start.set_aside {
+            fs::remove_file(aside).unwrap();
+        }
+        fs::remove_file(self.directory.path().join("state")).unwrap();
+    }
+
+    /// A file of any bytes, or the small state with some words changed.
+    fn prepare(&self, bytes: &mut Unstructured<'_>) {
+        let file = File::create(self.directory.path().join("state")).unwrap();
+        let kind: u8 = bytes.arbitrary().unwrap_or_default();
+        if kind & 7 == 7 {
+            file.write_all_at(bytes.bytes(bytes.len()).unwrap(), 0).unwrap();
+            return;
+        }
+        file.set_len(self.len as u64).unwrap();
+        let mut pages: Vec<_> = self.pages.iter().map(|(at, page)| (*at, Words(page.clone()))).collect();
+        for _ in 0..usize::from(kind >> 3).min(MOST_CHANGES) {
+            if bytes.is_empty() {
+                break;
+            }
+            let (page, word): (u8, u16) = bytes.arbitrary().unwrap_or_default();
+            let page = usize::from(page) % pages.len();
+            let (word, value) = (usize::from(word) % (PAGE / 8), any_word(bytes));
+            pages[page].1.set(word, value);
+        }
+        if kind & 1 == 0 {
+            let header = &mut pages[0].1;
+            header.set(facts_sum::AT, facts_sum::of(header));
+        }
+        for (at, page) in pages {
+            file.write_all_at(&page.0, at as u64).unwrap();
+        }
+        if kind & 6 == 6 {
+            let len: u32 = bytes.arbitrary().unwrap_or_default();
+            file.set_len(u64::from(len) % (2 * self.len as u64)).unwrap();
+        }
+    }
+
+    /// One message more, and everything read.
+    fn goes_on(&self, stats: &Arc<Stats>, now: UnixMillis, is_read_whole: bool) {
+        // Counted with each message, and quicker to read than their number.
+        let before = stats.content_bytes().count;
+        let recorded = record(stats, "group-of-mine", "sender-of-mine", now);
+        assert_eq!(stats.content_bytes().count, before.wrapping_add(1));
+        let slot = match recorded {
+            Recorded::Known(slot) | Recorded::Added(slot) => Some(slot),
+            Recorded::Folded => None,
+            Recorded::Repeat => panic!("there are no IDs"),
+        };
+        assert!(slot.is_none_or(|slot| stats.group(slot).is_some_and(|group| group.name.as_str() == "group-of-mine")));
+        stats.tick(UnixMillis(now.0 + 10_000));
+        let groups: Vec<_> = stats.groups().collect();
+        assert_eq!(groups.len(), stats.groups_tracked());
+        if is_read_whole {
+            self.is_read(stats, Scope::Metrics, Format::Text, now);
+            self.is_read(stats, Scope::Groups, Format::OpenMetrics, now);
+        }
+    }
+
+    fn is_read(&self, stats: &Arc<Stats>, scope: Scope, format: Format, now: UnixMillis) {
+        let mut scraper = Scraper::new(scope, format, Arc::clone(stats), Arc::clone(&self.telemetry), now);
+        let mut text = Vec::new();
+        let mut chunk = Vec::new();
+        while {
+            let has_more = scraper.next_chunk(&mut chunk);
+            text.append(&mut chunk);
+            has_more
+        } {}
+        let families = exposition::parse(std::str::from_utf8(&text).unwrap(), format).unwrap();
+        assert!(!families.is_empty());
+    }
+}
+
+/// Any word, or one that is near an end of a range.
+fn any_word(bytes: &mut Unstructured<'_>) -> u64 {
+    let word: u64 = bytes.arbitrary().unwrap_or_default();
+    match word & 3 {
+        0 => word >> 2 & 0xff,
+        1 => u64::MAX - (word >> 2 & 0xff),
+        2 => 1_u64.rotate_left(u32::try_from(word >> 2 & 63).unwrap()),
+        _ => word,
+    }
+}
+
+fn record(stats: &Stats, group: &str, sender: &str, now: UnixMillis) -> Recorded {
+    let message = Message {
+        group_id: group,
+        sender_id: sender,
+        content_type: 101,
+        platform_id: 2,
+        source: Source::User,
+        status: 2,
+        content_bytes: 20,
+        mentions: Mentions { users: 1, all: false },
+        server_msg_id: "",
+        operation_id: "op",
+        send_time: Some(UnixMillis(now.0 - 30)),
+        create_time: Some(UnixMillis(now.0 - 40)),
+    };
+    stats.record(&message, now)
+}

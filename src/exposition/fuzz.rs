@@ -1,0 +1,45 @@
+//! For fuzzing: the writer, given names and numbers of one's choice.
+
+use super::catalog;
+use super::format::Format;
+use super::writer::{Observed, Writer};
+use crate::domain::UnixMillis;
+use crate::stats::Exemplar;
+
+/// What is to be written.
+#[derive(Clone, Debug)]
+pub struct Families {
+    /// Since when everything is counted.
+    pub began: UnixMillis,
+    /// Names of groups, with their counters and since when those count.
+    pub groups: Vec<(String, u64, UnixMillis)>,
+    /// Names of groups, with a gauge each that may be any number.
+    pub gauges: Vec<(String, f64)>,
+    /// The delivery delay's bounds in seconds, with the number of observations up to each, and the exemplars.
+    pub buckets: Vec<(f64, u64, Option<Exemplar>)>,
+    /// The sum of the observations.
+    pub sum: f64,
+    /// The number of all observations.
+    pub count: u64,
+}
+
+/// Writes a counter, a gauge and a histogram.
+#[must_use]
+pub fn written(families: &Families, format: Format) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut writer = Writer::new(format, Some(families.began), &mut out);
+    let mut counters = writer.family(&catalog::BY_GROUP);
+    for (name, count, since) in &families.groups {
+        counters.sample_since([name], *count, *since);
+    }
+    let mut gauges = writer.family(&catalog::GROUP_ACTIVE_SENDERS);
+    for (name, value) in &families.gauges {
+        gauges.sample([name, name], *value);
+    }
+    let buckets = families.buckets.iter().map(|(bound, count, _)| (*bound, *count)).collect();
+    let observed = Observed { buckets, sum: families.sum, count: families.count };
+    let exemplars: Vec<_> = families.buckets.iter().map(|(.., exemplar)| exemplar.clone()).collect();
+    writer.family(&catalog::DELIVERY_DELAY).histogram(&observed, &exemplars);
+    writer.end();
+    out
+}

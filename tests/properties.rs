@@ -1,0 +1,119 @@
+//! What the fuzzer looks for, at every test run: the corpus, and bytes that are made of it. The same bytes each time.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+#[path = "../fuzz/properties/mod.rs"]
+mod properties;
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+
+/// Made of each target's corpus.
+const TRIES: usize = 20_000;
+
+/// The longest that is made, in bytes.
+const LONGEST: usize = 4096;
+
+/// Bytes at which parsers turn.
+const TURNS: &[u8] = b"\0\t\n\r \"#$%&'*+,-./0123456789:;<=>?@AZ[\\]_`az{|}~\x7f\x80\xc3\xe2\xf0\xff";
+
+fn corpus(target: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() >= 5, "{target} has no corpus");
+    files.iter().map(|file| fs::read(file).unwrap()).collect()
+}
+
+/// Bytes like those of a corpus.
+fn made_of(corpus: &[Vec<u8>], random: &mut Pcg64Mcg) -> Vec<u8> {
+    let mut bytes = corpus[random.random_range(0..corpus.len())].clone();
+    for _ in 0..1 << random.random_range(0..5) {
+        change(&mut bytes, corpus, random);
+    }
+    bytes.truncate(LONGEST);
+    bytes
+}
+
+fn change(bytes: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut Pcg64Mcg) {
+    let at = random.random_range(0..=bytes.len());
+    let some = at..(at + random.random_range(0..=16)).min(bytes.len());
+    let turn = TURNS[random.random_range(0..TURNS.len())];
+    match random.random_range(0..7) {
+        0 if at < bytes.len() => bytes[at] ^= 1 << random.random_range(0..8),
+        1 if at < bytes.len() => bytes[at] = turn,
+        2 => bytes.insert(at, turn),
+        3 => drop(bytes.drain(some)),
+        4 => {
+            let again = bytes[some].to_vec();
+            bytes.splice(at..at, again);
+        }
+        5 => {
+            let other = &corpus[random.random_range(0..corpus.len())];
+            let from = random.random_range(0..=other.len());
+            let piece = &other[from..(from + random.random_range(0..=64)).min(other.len())];
+            bytes.splice(some, piece.iter().copied());
+        }
+        _ => bytes.truncate(at.max(bytes.len() / 2)),
+    }
+}
+
+/// Tries the corpus, and so many bytes that are made of it. Returns those for which the property does not hold.
+fn broken_by(corpus: &[Vec<u8>], holds: fn(&[u8]), tries: usize) -> Option<Vec<u8>> {
+    let mut random = Pcg64Mcg::seed_from_u64(6);
+    let made = (0..tries).map(|_| made_of(corpus, &mut random));
+    corpus.iter().cloned().chain(made).find(|bytes| catch_unwind(AssertUnwindSafe(|| holds(bytes))).is_err())
+}
+
+fn try_all(target: &str, holds: fn(&[u8]), tries: usize) {
+    if let Some(bytes) = broken_by(&corpus(target), holds, tries) {
+        panic!("{target} does not hold for b\"{}\"", bytes.escape_ascii());
+    }
+}
+
+#[test]
+fn a_body_is_a_message_or_is_refused_in_words() {
+    try_all("decode", properties::decode::holds, TRIES);
+}
+
+#[test]
+fn whatever_comes_on_a_connection_all_that_is_said_is_http_and_all_that_is_counted_is_answered() {
+    try_all("head", properties::head::holds, TRIES);
+    // Most of these are scraped, for each of which much is written.
+    try_all("head", properties::head::holds_with_scrapes, TRIES / 20);
+}
+
+#[test]
+fn settings_are_taken_or_refused_and_what_is_said_shows_no_secret() {
+    try_all("web_config", properties::web_config::holds, TRIES);
+}
+
+#[test]
+fn a_file_of_any_bytes_is_a_state_or_is_set_aside_and_counting_goes_on() {
+    // Each of them is a file of megabytes.
+    try_all("state", properties::state::holds, TRIES / 4);
+}
+
+#[test]
+fn a_file_with_a_state_s_header_is_one_whose_sums_say_so() {
+    try_all("state_header", properties::state_header::holds, TRIES);
+}
+
+#[test]
+fn what_is_written_of_names_and_numbers_is_read_back() {
+    try_all("writers", properties::writers::holds, TRIES);
+}
+
+#[test]
+fn what_does_not_hold_is_found() {
+    let corpus = corpus("decode");
+    let no_tilde = |bytes: &[u8]| assert!(!bytes.contains(&b'~'));
+    assert!(broken_by(&corpus, no_tilde, 0).is_none());
+    assert!(broken_by(&corpus, no_tilde, TRIES).is_some());
+    let no_text_begins_so = |bytes: &[u8]| assert!(!bytes.starts_with(b"{\"sendID\":\"\\ud83d"));
+    assert!(broken_by(&corpus, no_text_begins_so, 0).is_some());
+}
