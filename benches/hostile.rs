@@ -22,7 +22,7 @@ const LOAD: Load = Load { connections: 2, callbacks: 20_000, groups: 1000, sende
 const IDLE: usize = 10_000;
 const SLOW: usize = 1000;
 /// Beyond what one address may have.
-const TOO_MANY: usize = 500;
+const TOO_MANY: usize = 1000;
 const LIMITS: [&str; 4] = ["--web.max-connections", "12000", "--web.max-connections-per-address", "2500"];
 const OVERLOAD: Duration = Duration::from_secs(60);
 const OVERLOAD_CONNECTIONS: usize = 1000;
