@@ -79,11 +79,8 @@ pub fn run(command: Result<Command, Rejected>) -> ExitCode {
 
 /// Says whether the settings can be used, those in files too.
 fn check(config: &Config) -> ExitCode {
-    match Access::read(&config.http.access) {
-        Ok(access) => match access.check_validity(SystemClock.now()) {
-            Ok(()) => print(&format!("the configuration is valid\n{}", config.describe())),
-            Err(error) => complain(&error, USAGE),
-        },
+    match Access::read(&config.http.access).and_then(|access| access.check_validity(SystemClock.now())) {
+        Ok(()) => print(&format!("the configuration is valid\n{}", config.describe())),
         Err(error) => complain(&error, USAGE),
     }
 }

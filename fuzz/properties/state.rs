@@ -9,13 +9,17 @@ use std::time::Duration;
 
 use arbitrary::Unstructured;
 use openim_exporter::arena::BootId;
-use openim_exporter::domain::{Mentions, Message, Source, UnixMillis};
+use openim_exporter::domain::UnixMillis;
 use openim_exporter::exposition::{Format, Scope, Scraper, catalog};
 use openim_exporter::stats::{Capacities, Recorded, Stats};
 use openim_exporter::telemetry::Telemetry;
 use tempfile::TempDir;
 
 use super::exposition;
+use typical::typical;
+
+#[path = "../../tests/support/typical.rs"]
+mod typical;
 
 const NOW: UnixMillis = UnixMillis(1_732_345_678_901);
 const BOOT: BootId = Some([1, 2]);
@@ -202,19 +206,5 @@ fn any_word(bytes: &mut Unstructured<'_>) -> u64 {
 }
 
 fn record(stats: &Stats, group: &str, sender: &str, now: UnixMillis) -> Recorded {
-    let message = Message {
-        group_id: group,
-        sender_id: sender,
-        content_type: 101,
-        platform_id: 2,
-        source: Source::User,
-        status: 2,
-        content_bytes: 20,
-        mentions: Mentions { users: 1, all: false },
-        server_msg_id: "",
-        operation_id: "op",
-        send_time: Some(UnixMillis(now.0 - 30)),
-        create_time: Some(UnixMillis(now.0 - 40)),
-    };
-    stats.record(&message, now)
+    stats.record(&typical(group, sender, now), now)
 }

@@ -83,15 +83,12 @@ pub(super) async fn serve(
             match open.progress().condemned() {
                 // It was told to end, and does not.
                 Some(Phase::Linger) => return Poll::Ready(None),
-                // What was under way when it was told has been answered.
+                // It was told to end, and nothing is under way, or nothing any more.
                 Some(Phase::Idle) if told => open.enter(Phase::Linger),
                 // Silent for too long, or draining: what is under way is still answered.
                 Some(_) if !told => {
                     told = true;
                     connection.as_mut().graceful_shutdown();
-                    if shared.under_way.load(Ordering::Relaxed) == 0 {
-                        open.enter(Phase::Linger);
-                    }
                 }
                 _ => return Poll::Pending,
             }

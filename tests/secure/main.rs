@@ -17,8 +17,13 @@ mod sslscan;
 mod table;
 mod tls;
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use tokio_rustls::rustls::ClientConfig;
+
+use support::{Client, Exporter, Samples};
 
 /// An `Authorization` header's value.
 pub(crate) fn basic(user: &str, password: &str) -> String {
@@ -28,6 +33,13 @@ pub(crate) fn basic(user: &str, password: &str) -> String {
 /// A hash that costs next to nothing to check.
 pub(crate) fn hash(password: &str) -> String {
     bcrypt::hash(password, 4).unwrap()
+}
+
+/// The metrics, for a client that trusts the server and sends these headers.
+pub(crate) fn scraped(exporter: &Exporter, config: &Arc<ClientConfig>, headers: &str) -> Samples {
+    let mut client = Client::connect_secure(exporter.address(), config).unwrap();
+    client.send(get("/metrics", headers)).unwrap();
+    Samples::parse(&client.answer().text())
 }
 
 /// A request with these headers, each on a line that it ends itself.

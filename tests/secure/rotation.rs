@@ -9,8 +9,8 @@ use rcgen::date_time_ymd;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection};
 
 use crate::authority::Authority;
-use crate::get;
-use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, Samples, eventually, message};
+use crate::scraped;
+use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, eventually, message};
 
 const ROTATIONS: usize = 100;
 
@@ -22,12 +22,6 @@ fn shown(exporter: &Exporter, config: &Arc<ClientConfig>) -> Vec<u8> {
         tls.complete_io(&mut socket).unwrap();
     }
     tls.peer_certificates().unwrap()[0].to_vec()
-}
-
-fn scraped(exporter: &Exporter, config: &Arc<ClientConfig>) -> Samples {
-    let mut client = Client::connect_secure(exporter.address(), config).unwrap();
-    client.send(get("/metrics", "")).unwrap();
-    Samples::parse(&client.answer().text())
 }
 
 fn served(authority: &Authority) -> Exporter {
@@ -73,7 +67,7 @@ fn certificates_rotate_a_hundred_times_under_load_and_no_request_fails() {
         }
         done.store(true, Ordering::Relaxed);
     });
-    let metrics = scraped(&exporter, &config);
+    let metrics = scraped(&exporter, &config, "");
     assert_eq!(metrics.sum("openim_group_messages_total"), sent.load(Ordering::Relaxed) as f64);
     assert_eq!(metrics.value("openim_exporter_config_reload_failures_total"), 0.0);
     assert_eq!(metrics.value("openim_exporter_tls_handshake_failures_total"), 0.0);
@@ -139,14 +133,14 @@ fn what_cannot_be_used_keeps_the_old_certificate_and_is_counted_and_logged() {
             kept.len() > number && kept[number].contains(words)
         });
         assert_eq!(shown(&exporter, &config), before, "{words}");
-        let metrics = scraped(&exporter, &config);
+        let metrics = scraped(&exporter, &config, "");
         assert_eq!(metrics.value("openim_exporter_config_reload_failures_total"), number as f64 + 1.0, "{words}");
         assert_eq!(metrics.value("openim_exporter_config_last_reload_successful"), 0.0, "{words}");
         // Back, so that each case is by itself.
         good.iter().for_each(|(name, text)| drop(authority.write(name, text)));
         exporter.signal("HUP");
         eventually("the good settings to be in effect", || {
-            scraped(&exporter, &config).value("openim_exporter_config_last_reload_successful") == 1.0
+            scraped(&exporter, &config, "").value("openim_exporter_config_last_reload_successful") == 1.0
         });
     }
 }
@@ -158,10 +152,10 @@ fn when_the_certificate_expires_is_a_metric() {
     let config = authority.client(None);
     // rcgen's default is a certificate until the year 4096.
     let until = "openim_exporter_tls_certificate_expiry_timestamp_seconds";
-    assert_eq!(scraped(&exporter, &config).value(until), 67_090_118_400.0);
+    assert_eq!(scraped(&exporter, &config, "").value(until), 67_090_118_400.0);
     authority.issue_with("server", &["localhost"], |params| params.not_after = date_time_ymd(2100, 1, 1));
     exporter.signal("HUP");
-    eventually("the new one's end", || scraped(&exporter, &config).value(until) == 4_102_444_800.0);
+    eventually("the new one's end", || scraped(&exporter, &config, "").value(until) == 4_102_444_800.0);
     assert_eq!(Exporter::start(&[]).scrape().value(until), 0.0);
 }
 

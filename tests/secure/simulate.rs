@@ -5,8 +5,8 @@ use std::process::Output;
 use serde_json::Value;
 
 use crate::authority::Authority;
-use crate::support::{Client, Exporter, Samples, command};
-use crate::{basic, get, hash};
+use crate::support::{Exporter, Samples, command};
+use crate::{basic, hash, scraped};
 
 const SECRET: &str = "0123456789abcdef-the-secret";
 const COUNT: &str = "2000";
@@ -41,11 +41,9 @@ fn report(authority: &Authority) -> Value {
     serde_json::from_slice(&std::fs::read(authority.path("report.json")).unwrap()).unwrap()
 }
 
-fn scraped(exporter: &Exporter, authority: &Authority) -> Samples {
-    let mut client = Client::connect_secure(exporter.address(), &authority.client(None)).unwrap();
+fn seen(exporter: &Exporter, authority: &Authority) -> Samples {
     let authorization = format!("authorization: {}\r\n", basic("prometheus", "scrape me"));
-    client.send(get("/metrics", &authorization)).unwrap();
-    Samples::parse(&client.answer().text())
+    scraped(exporter, &authority.client(None), &authorization)
 }
 
 #[test]
@@ -60,7 +58,7 @@ fn all_that_is_sent_with_the_right_credentials_is_counted_over_either_protocol()
         let report = report(&authority);
         assert_eq!((&report["sent"], &report["answered"]), (&2000.into(), &2000.into()));
         assert_eq!(report["protocol"], protocol);
-        let samples = scraped(&exporter, &authority);
+        let samples = seen(&exporter, &authority);
         let messages = "openim_group_messages_total";
         assert_eq!(samples.sum(messages), 2000.0);
         for (group, tally) in report["by_group"].as_object().unwrap() {
@@ -85,5 +83,5 @@ fn wrong_credentials_are_answered_401_and_nothing_is_counted() {
         let first = report["first_failure"].as_str().unwrap();
         assert!(first.contains("401"), "{first}");
     }
-    assert_eq!(scraped(&exporter, &authority).sum("openim_group_messages_total"), 0.0);
+    assert_eq!(seen(&exporter, &authority).sum("openim_group_messages_total"), 0.0);
 }

@@ -9,18 +9,12 @@ use std::sync::Arc;
 use tokio_rustls::rustls::{ClientConfig, ProtocolVersion};
 
 use crate::authority::Authority;
-use crate::get;
 use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, Samples, eventually, message, post_bytes};
+use crate::{get, scraped};
 
 fn served(authority: &Authority, rest: &str) -> Exporter {
     let config = authority.web_config("server", rest);
     Exporter::start(&["--web.config.file", config.to_str().unwrap()])
-}
-
-fn scraped(exporter: &Exporter, authority: &Authority) -> Samples {
-    let mut client = Client::connect_secure(exporter.address(), &authority.client(None)).unwrap();
-    client.send(get("/metrics", "")).unwrap();
-    Samples::parse(&client.answer().text())
 }
 
 fn authority() -> Authority {
@@ -50,7 +44,7 @@ fn who_speaks_plain_http_to_tls_is_told_so_and_the_other_way_round() {
     let (_, detail) = answer.refusal(400);
     assert!(detail.contains("https://"), "{detail}");
     let rejected = r#"openim_exporter_callbacks_rejected_total{reason="malformed_request"}"#;
-    assert_eq!(scraped(&secure, &authority).value(rejected), 1.0);
+    assert_eq!(scraped(&secure, &authority.client(None), "").value(rejected), 1.0);
 
     let plain = Exporter::start(&[]);
     // The begin of a TLS handshake, as a client sends it.
@@ -72,7 +66,7 @@ fn handshakes_that_fail_are_counted_and_a_probe_of_the_port_is_none() {
     garbage.send([22; 600]).unwrap();
     let _ = garbage.rest();
     eventually("both to be counted", || {
-        scraped(&exporter, &authority).value("openim_exporter_tls_handshake_failures_total") == 2.0
+        scraped(&exporter, &authority.client(None), "").value("openim_exporter_tls_handshake_failures_total") == 2.0
     });
 }
 
@@ -85,7 +79,10 @@ fn a_handshake_that_does_not_go_on_is_ended_and_counted() {
     half.send([22, 3, 1]).unwrap();
     assert_eq!(half.rest(), "");
     assert_eq!(silent.read(&mut [0; 1]).unwrap_or_default(), 0);
-    assert_eq!(scraped(&exporter, &authority).value("openim_exporter_tls_handshake_failures_total"), 2.0);
+    assert_eq!(
+        scraped(&exporter, &authority.client(None), "").value("openim_exporter_tls_handshake_failures_total"),
+        2.0
+    );
 }
 
 #[test]

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod damage;
+#[path = "../support/typical.rs"]
+mod typical;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,11 +13,12 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use openim_exporter::arena::{BootId, Damage, Error};
-use openim_exporter::domain::{Mentions, Message, Source, UnixMillis};
+use openim_exporter::domain::{Message, UnixMillis};
 use openim_exporter::stats::{Capacities, Outcome, Recorded, Start, Stats};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::time::Duration;
+use typical::typical;
 
 const NOW: UnixMillis = UnixMillis(1_732_345_678_901);
 const BOOT: BootId = Some([1, 2]);
@@ -36,25 +39,8 @@ fn open(path: &Path, boot: BootId) -> (Stats, Start) {
     open_with(path, CAPACITIES, boot)
 }
 
-fn message<'a>(group: &'a str, sender: &'a str, now: UnixMillis) -> Message<'a> {
-    Message {
-        group_id: group,
-        sender_id: sender,
-        content_type: 101,
-        platform_id: 2,
-        source: Source::User,
-        status: 2,
-        content_bytes: 20,
-        mentions: Mentions { users: 1, all: false },
-        server_msg_id: "",
-        operation_id: "op",
-        send_time: Some(UnixMillis(now.0 - 30)),
-        create_time: Some(UnixMillis(now.0 - 40)),
-    }
-}
-
 fn record(stats: &Stats, group: &str, sender: &str, now: UnixMillis) {
-    stats.record(&message(group, sender, now), now);
+    stats.record(&typical(group, sender, now), now);
 }
 
 /// Messages to some groups, of many people.
@@ -287,7 +273,7 @@ fn a_repeat_is_known_across_a_restart_and_forgotten_when_the_window_is_off() {
     let directory = tempfile::tempdir().unwrap();
     let on = Capacities { dedup_window: Duration::from_secs(600), ..CAPACITIES };
     let say = |stats: &Stats, id: &str| {
-        let message = Message { server_msg_id: id, ..message("g", "u", NOW) };
+        let message = Message { server_msg_id: id, ..typical("g", "u", NOW) };
         stats.record(&message, NOW) != Recorded::Repeat
     };
     let (stats, _) = open_with(directory.path(), on, BOOT);

@@ -103,20 +103,22 @@ impl Passwords {
 
     /// What is known of the credentials already: without an allocation or a lock.
     pub(in crate::http) fn known(&self, authorization: &HeaderValue) -> Option<Verdict> {
-        let fingerprint = self.fingerprints.of(authorization.as_bytes())?;
-        self.verdicts.get(&fingerprint).map(Verdict::from)
+        self.recall(authorization.as_bytes())?.1
+    }
+
+    /// The fingerprint of a header that is no longer than credentials can be, and what is known of it.
+    fn recall(&self, header: &[u8]) -> Option<(Fingerprint, Option<Verdict>)> {
+        let fingerprint = if header.len() > LONGEST_HEADER { None } else { self.fingerprints.of(header) }?;
+        Some((fingerprint, self.verdicts.get(&fingerprint).map(Verdict::from)))
     }
 
     /// Whether the credentials of an `Authorization` header are right. Ready at once, without an allocation or a lock,
     /// when they were verified before.
     pub(in crate::http) async fn check(&self, authorization: &HeaderValue) -> Verdict {
         let header = authorization.as_bytes();
-        if header.len() > LONGEST_HEADER {
-            return Verdict::Wrong;
-        }
-        let Some(fingerprint) = self.fingerprints.of(header) else { return Verdict::Wrong };
-        if let Some(is_right) = self.verdicts.get(&fingerprint) {
-            return is_right.into();
+        let Some((fingerprint, known)) = self.recall(header) else { return Verdict::Wrong };
+        if let Some(verdict) = known {
+            return verdict;
         }
         let Some(credentials) = basic::credentials(header) else { return Verdict::Wrong };
         let (answer, verdict) = oneshot::channel();

@@ -1,0 +1,21 @@
+//! A message like most: for whoever counts messages without caring what they are.
+
+use openim_exporter::domain::{Mentions, Message, Source, UnixMillis};
+
+/// One that was sent just before this time.
+pub(crate) fn typical<'a>(group: &'a str, sender: &'a str, now: UnixMillis) -> Message<'a> {
+    Message {
+        group_id: group,
+        sender_id: sender,
+        content_type: 101,
+        platform_id: 2,
+        source: Source::User,
+        status: 2,
+        content_bytes: 20,
+        mentions: Mentions { users: 1, all: false },
+        server_msg_id: "",
+        operation_id: "op",
+        send_time: Some(UnixMillis(now.0 - 30)),
+        create_time: Some(UnixMillis(now.0 - 40)),
+    }
+}
