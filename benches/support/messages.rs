@@ -16,7 +16,7 @@ pub(crate) fn filled(groups: u32, sender_pairs: usize, dedup_window: Duration) -
     let capacities = Capacities { groups: groups as usize, exported_groups: 1000, sender_pairs, dedup_window };
     let now = SystemClock.now();
     let stats = Stats::in_memory(capacities, now)?;
-    for rank in 1..=groups {
+    for rank in 0..groups {
         record(&stats, group_id(rank), 1, now)?;
     }
     Ok(stats)
@@ -53,6 +53,15 @@ pub(crate) fn with(body: &[u8], field: &[u8], value: &str) -> Vec<u8> {
         body.splice(start..start + old, value.bytes());
     }
     body
+}
+
+/// Messages as `simulate` sends them: a few groups get most of them.
+pub(crate) fn typical_bodies(count: usize, groups: u32, seed: u64) -> Result<Vec<Vec<u8>>, Failure> {
+    let mut generator = Generator::new(groups, SENDERS, seed)?;
+    let mut letter = Letter::default();
+    let now = SystemClock.now();
+    let mut drawn = |_| generator.draw(now, &mut letter).map(|_| letter.body.clone());
+    Ok((0..count).map(&mut drawn).collect::<Result<Vec<_>, serde_json::Error>>()?)
 }
 
 /// Nanoseconds that it takes to parse a message.

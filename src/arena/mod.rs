@@ -3,11 +3,12 @@
 //! The block is anonymous memory or a mapped file: a header that says what it is, then the sections, each at a fixed
 //! place that depends on the capacities alone. Nothing in it is a pointer.
 //!
-//! This is the only room with `unsafe`. All of it is in `Arena::words`.
+//! This is the only room with `unsafe`: in `Arena::words` and in [`prefetch`].
 
 mod directory;
 mod header;
 mod plan;
+mod prefetch;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ use memmap2::{MmapMut, MmapRaw};
 pub use directory::{Directory, Error, Found};
 pub use header::{BootId, CAPACITIES, Damage, MAGIC, Trust, VERSION};
 pub use plan::{Place, Plan};
+pub use prefetch::prefetch;
 
 /// A block of words, the first page of which is its header.
 #[derive(Debug)]

@@ -65,3 +65,15 @@ fn threads_that_add_at_once_lose_nothing() {
     let total: u64 = section.iter().map(|word| word.load(Ordering::Relaxed)).sum();
     assert_eq!(total, 4 * rounds as u64);
 }
+
+#[test]
+fn asking_for_a_word_changes_nothing() {
+    let mut plan = Plan::new();
+    let place = plan.reserve("numbers", 1000);
+    let section = Arena::anonymous(&plan).unwrap().section(place).unwrap();
+    for (value, word) in (1..).zip(section.iter()) {
+        word.store(value, Ordering::Relaxed);
+        prefetch(word);
+    }
+    assert!((1..).zip(section.iter()).all(|(value, word)| word.load(Ordering::Relaxed) == value));
+}

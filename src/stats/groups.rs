@@ -133,14 +133,19 @@ impl Groups {
         })
     }
 
-    /// Counts a message of a group.
+    /// Counts a message of a group. The slot's memory has come, more often than not, when `meanwhile` is done, which may
+    /// be anything that takes some time and does not wait.
     #[inline]
-    pub(super) fn record(&self, id: &str, now: UnixMillis) -> Recorded {
+    pub(super) fn record(&self, id: &str, now: UnixMillis, meanwhile: impl FnOnce()) -> Recorded {
         with_name(id, |name| {
             if let Some(entry) = self.by_name.get(name) {
-                self.count(*entry, now);
+                let slot = self.slot(*entry);
+                slot.inspect(|slot| slot.prefetch());
+                meanwhile();
+                slot.inspect(|slot| slot.count(now));
                 return Recorded::Known(*entry);
             }
+            meanwhile();
             let recorded = self.add(name, now);
             if recorded == Recorded::Folded {
                 self.tallies.add(Tally::FoldedForCapacity as usize, 1);

@@ -32,7 +32,7 @@ use histogram::Histogram;
 use hyperloglog::{Element, hash};
 use mix::Mix;
 use pairs::Pairs;
-use windows::Windows;
+use windows::{Current, Windows};
 
 pub use delays::ClockError;
 pub use exemplars::Exemplar;
@@ -160,17 +160,21 @@ impl Stats {
             Admission::New(entry) => entry,
         };
         let (sender, group) = (hash(message.sender_id.as_bytes()), hash(message.group_id.as_bytes()));
+        let pair = pair(group, sender);
+        self.pairs.prefetch(pair);
         // Before the total: who reads the total first and the groups then misses no message of it among them.
-        let recorded = self.groups.record(message.group_id, now);
+        let recorded = self.groups.record(message.group_id, now, || {
+            self.delays.record(message, now);
+            let current = Current::at(now);
+            self.senders.add(Element::of_hash(sender), &current);
+            self.active_groups.add(Element::of_hash(group), &current);
+        });
         if let Recorded::Known(slot) | Recorded::Added(slot) = recorded {
-            self.pairs.record(pair(group, sender), slot, now);
+            self.pairs.record(pair, slot, now);
         }
         self.mix.record(message);
         self.record_tallies(message);
         self.content_bytes.observe(message.content_bytes);
-        self.delays.record(message, now);
-        self.senders.add(Element::of_hash(sender), now);
-        self.active_groups.add(Element::of_hash(group), now);
         admitted.into_iter().for_each(dedup::Entry::confirm);
         recorded
     }

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::counters::Counters;
-use crate::arena::{Place, Plan, Section};
+use crate::arena::{Place, Plan, Section, prefetch};
 use crate::domain::UnixMillis;
 use entry::{Entry, Key, Minute, State, Words};
 use scan::Sums;
@@ -123,6 +123,15 @@ impl Pairs {
             entry.change(State::FREE);
         }
         Ok(pairs)
+    }
+
+    /// Asks for the memory where the search for a pair begins.
+    #[inline]
+    pub(super) fn prefetch(&self, key: u64) {
+        let entries = self.entries();
+        if let Some([word, ..]) = entries.get(Key::of(key).home(entries.len())) {
+            prefetch(word);
+        }
     }
 
     /// Notes that a pair was seen. `key` is a hash of the group's name and the sender's id of which every bit is mixed;

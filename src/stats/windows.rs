@@ -56,16 +56,14 @@ impl Windows {
 
     pub(super) fn over(places: Places, section: impl Fn(Place) -> std::io::Result<Section>) -> std::io::Result<Self> {
         let [minutes, hours, days] = places.0;
-        let ring = |(stretches, registers), (stretch_ms, _)| {
+        let ring = |(stretches, registers)| {
             std::io::Result::Ok(Ring {
                 stretches: section(stretches)?,
                 registers: section(registers)?,
-                stretch_ms,
                 turning: Mutex::new(()),
             })
         };
-        let [minute, hour, day] = RINGS;
-        Ok(Self { rings: [ring(minutes, minute)?, ring(hours, hour)?, ring(days, day)?] })
+        Ok(Self { rings: [ring(minutes)?, ring(hours)?, ring(days)?] })
     }
 
     pub(super) fn sections(&self) -> impl Iterator<Item = &Section> {
@@ -74,16 +72,15 @@ impl Windows {
 
     /// Adds an element at a time to the current stretch of each ring.
     #[inline]
-    pub(super) fn add(&self, element: Element, now: UnixMillis) {
-        for ring in &self.rings {
-            element.add_to(ring.current(now));
+    pub(super) fn add(&self, element: Element, current: &Current) {
+        for (ring, at) in self.rings.iter().zip(current.0) {
+            element.add_to(ring.current(at));
         }
     }
 
     /// Makes the current and the next stretch of each ring ready, off the serving threads.
     pub(super) fn prepare(&self, now: UnixMillis) {
-        for ring in &self.rings {
-            let stretch = now.stretch(ring.stretch_ms);
+        for (ring, At { stretch, .. }) in self.rings.iter().zip(Current::at(now).0) {
             ring.turn_to(stretch);
             ring.turn_to(stretch + 1);
         }
@@ -91,14 +88,42 @@ impl Windows {
 
     /// How many distinct elements each of [`WINDOWS`] holds.
     pub(super) fn counts(&self, now: UnixMillis) -> [u64; WINDOWS.len()] {
+        let Current(current) = Current::at(now);
         WINDOWS.map(|window| {
             let mut union = Union::new();
-            if let Some(ring) = self.rings.get(window.ring) {
-                ring.sets_since(now, window.stretches).for_each(|set| union.unite(set));
+            if let (Some(ring), Some(at)) = (self.rings.get(window.ring), current.get(window.ring)) {
+                ring.sets_since(at.stretch, window.stretches).for_each(|set| union.unite(set));
             }
             union.estimate()
         })
     }
+}
+
+/// Where each ring stands at a moment: worked out once for all that is added then, and from [`RINGS`], whose numbers are
+/// constants, for a division by one of these is a multiplication.
+pub(super) struct Current([At; RINGS.len()]);
+
+#[derive(Clone, Copy)]
+struct At {
+    stretch: u64,
+    bucket: usize,
+}
+
+impl Current {
+    #[inline]
+    pub(super) fn at(now: UnixMillis) -> Self {
+        Self(RINGS.map(|(stretch_ms, buckets)| {
+            let stretch = now.stretch(stretch_ms);
+            At { stretch, bucket: bucket(stretch, buckets) }
+        }))
+    }
+}
+
+/// The bucket of a stretch in a ring of so many.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "a remainder of the number of buckets")]
+const fn bucket(stretch: u64, buckets: usize) -> usize {
+    (stretch % buckets as u64) as usize
 }
 
 /// A ring of sets, one for each stretch of time, the oldest of which gives way to the newest.
@@ -107,16 +132,14 @@ struct Ring {
     /// For each bucket, which stretch it holds, plus one; 0 for none.
     stretches: Section,
     registers: Section,
-    stretch_ms: u64,
     /// Held while a bucket is emptied: by the tick, or by a callback only if the tick is over a stretch late or the
     /// machine's clock was set.
     turning: Mutex<()>,
 }
 
 impl Ring {
-    fn current(&self, now: UnixMillis) -> &[AtomicU64] {
-        let stretch = now.stretch(self.stretch_ms);
-        let bucket = self.bucket(stretch);
+    #[inline]
+    fn current(&self, At { stretch, bucket }: At) -> &[AtomicU64] {
         let holds = self.stretches.get(bucket).map(|holds| holds.load(Ordering::Acquire));
         if holds != Some(stretch + 1) {
             self.turn_to(stretch);
@@ -127,7 +150,7 @@ impl Ring {
     /// Empties the stretch's bucket if it holds another stretch.
     #[cold]
     fn turn_to(&self, stretch: u64) {
-        let bucket = self.bucket(stretch);
+        let bucket = bucket(stretch, self.stretches.len());
         let Some(holds) = self.stretches.get(bucket) else {
             return;
         };
@@ -143,16 +166,10 @@ impl Ring {
     }
 
     /// The sets of the current stretch and of the `back` ones before it.
-    fn sets_since(&self, now: UnixMillis, back: u64) -> impl Iterator<Item = &[AtomicU64]> {
-        let current = now.stretch(self.stretch_ms);
+    fn sets_since(&self, current: u64, back: u64) -> impl Iterator<Item = &[AtomicU64]> {
         let wanted = current.saturating_sub(back) + 1..=current + 1;
         let held = self.stretches.iter().map(|holds| holds.load(Ordering::Acquire)).enumerate();
         held.filter(move |(_, stretch)| wanted.contains(stretch)).map(|(bucket, _)| self.set(bucket))
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "a remainder of the number of buckets")]
-    fn bucket(&self, stretch: u64) -> usize {
-        (stretch % self.stretches.len() as u64) as usize
     }
 
     fn set(&self, bucket: usize) -> &[AtomicU64] {
@@ -181,7 +198,7 @@ mod tests {
     #[test]
     fn an_element_is_counted_for_the_window_and_then_no_more() {
         let windows = windows();
-        windows.add(Element::of(b"someone"), START);
+        windows.add(Element::of(b"someone"), &Current::at(START));
         assert_eq!(windows.counts(START), [1; 5]);
         assert_eq!(windows.counts(later(5 * MINUTE_MS)), [1; 5]);
         assert_eq!(windows.counts(later(6 * MINUTE_MS)), [0, 1, 1, 1, 1]);
@@ -197,7 +214,7 @@ mod tests {
         for hour in 0..40 * 24_u64 {
             let now = later(hour * HOUR_MS);
             windows.prepare(now);
-            windows.add(Element::of(&hour.to_le_bytes()), now);
+            windows.add(Element::of(&hour.to_le_bytes()), &Current::at(now));
             let counts = windows.counts(now);
             let expected = [1, 2, 25, 7 * 24, 30 * 24].map(|most: u64| most.min(hour + 1));
             // The day windows hold the hours of the current day too, and an estimate may be off by some hundredths.
@@ -212,21 +229,21 @@ mod tests {
     fn preparing_the_next_stretch_takes_nothing_away() {
         let windows = windows();
         let last_moment = UnixMillis(START.0 - START.0.rem_euclid(MINUTE_MS.cast_signed()) + 59_999);
-        windows.add(Element::of(b"someone"), last_moment);
+        windows.add(Element::of(b"someone"), &Current::at(last_moment));
         windows.prepare(last_moment);
         assert_eq!(windows.counts(last_moment), [1; 5]);
-        windows.add(Element::of(b"another"), UnixMillis(last_moment.0 + 1));
+        windows.add(Element::of(b"another"), &Current::at(UnixMillis(last_moment.0 + 1)));
         assert_eq!(windows.counts(UnixMillis(last_moment.0 + 1)), [2; 5]);
     }
 
     #[test]
     fn a_clock_that_is_set_back_and_forth_counts_on() {
         let windows = windows();
-        windows.add(Element::of(b"a"), later(90 * DAY_MS));
-        windows.add(Element::of(b"b"), START);
+        windows.add(Element::of(b"a"), &Current::at(later(90 * DAY_MS)));
+        windows.add(Element::of(b"b"), &Current::at(START));
         assert_eq!(windows.counts(START), [1; 5]);
-        windows.add(Element::of(b"c"), UnixMillis(i64::MIN));
-        windows.add(Element::of(b"d"), UnixMillis(i64::MAX));
+        windows.add(Element::of(b"c"), &Current::at(UnixMillis(i64::MIN)));
+        windows.add(Element::of(b"d"), &Current::at(UnixMillis(i64::MAX)));
         assert_eq!(windows.counts(START), [1; 5]);
     }
 

@@ -8,6 +8,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
+use crate::arena::prefetch;
 use crate::domain::UnixMillis;
 use crate::stats::group_name::MAX_NAME_BYTES;
 use crate::stats::packed;
@@ -95,6 +96,12 @@ impl Slot<'_> {
         if let Some(word) = self.0.get(word) {
             word.store(value, Ordering::Relaxed);
         }
+    }
+
+    /// Asks for what [`Slot::count`] writes.
+    #[inline]
+    pub(super) fn prefetch(self) {
+        prefetch(&self.0[MESSAGES]);
     }
 
     /// Counts a message.

@@ -34,7 +34,7 @@ fn exported(groups: &Groups) -> Vec<String> {
 
 fn record(groups: &Groups, id: &str, times: usize, now: UnixMillis) {
     for _ in 0..times {
-        groups.record(id, now);
+        groups.record(id, now, || {});
     }
 }
 
@@ -43,7 +43,7 @@ fn each_group_has_its_own_count_under_its_own_name() {
     let groups = groups(10, 10);
     let long = "\u{7fa4}".repeat(100);
     for id in ["", "a", "a", "g\"quoted\\back\nline", "\u{7fa4}\u{804a}-1", &long, &long] {
-        groups.record(id, NOW);
+        groups.record(id, NOW, || {});
     }
     let all = all(&groups);
     let found: Vec<_> = all.iter().map(|group| (group.name.as_str(), group.messages)).collect();
@@ -55,7 +55,7 @@ fn each_group_has_its_own_count_under_its_own_name() {
 fn a_full_table_folds_new_groups_and_counts_the_old() {
     let groups = groups(2, 2);
     assert_eq!(
-        ["a", "b", "c", "a", "c"].map(|id| groups.record(id, NOW)),
+        ["a", "b", "c", "a", "c"].map(|id| groups.record(id, NOW, || {})),
         [Recorded::Added(0), Recorded::Added(1), Recorded::Folded, Recorded::Known(0), Recorded::Folded]
     );
     assert_eq!((groups.tracked(), groups.folded_for_capacity()), (2, 2));
@@ -69,7 +69,7 @@ fn threads_that_bring_the_same_new_groups_lose_no_message() {
         for _ in 0..4 {
             scope.spawn(|| {
                 for round in 0..4000 {
-                    groups.record(&(round % 400).to_string(), NOW);
+                    groups.record(&(round % 400).to_string(), NOW, || {});
                 }
             });
         }
@@ -86,11 +86,11 @@ fn a_full_table_gives_the_slot_of_the_group_that_was_idle_longest_to_a_new_one()
     record(&groups, "awake", 1, later(HOUR_MS));
     let day_after = later(25 * HOUR_MS);
     groups.tick(day_after);
-    assert_eq!(groups.record("new", day_after), Recorded::Added(1));
+    assert_eq!(groups.record("new", day_after, || {}), Recorded::Added(1));
     assert_eq!(counts(&groups), [("old".into(), 5), ("new".into(), 1), ("awake".into(), 1)].into());
     assert_eq!((groups.folded_retired(), groups.retired(), groups.tracked()), (7, 1, 3));
-    assert_eq!(groups.record("newer", day_after), Recorded::Added(0));
-    assert_eq!(groups.record("one too many", day_after), Recorded::Folded);
+    assert_eq!(groups.record("newer", day_after, || {}), Recorded::Added(0));
+    assert_eq!(groups.record("one too many", day_after, || {}), Recorded::Folded);
     assert_eq!((groups.folded_retired(), groups.folded_for_capacity()), (12, 1));
     // What was retired starts anew, should it come back.
     assert_eq!(exported(&groups).len(), 3);
@@ -103,8 +103,8 @@ fn a_group_that_woke_up_after_the_tick_looked_is_not_retired() {
     record(&groups, "b", 1, NOW);
     groups.tick(later(25 * HOUR_MS));
     record(&groups, "a", 1, later(25 * HOUR_MS));
-    assert_eq!(groups.record("c", later(25 * HOUR_MS)), Recorded::Added(1));
-    assert_eq!(groups.record("d", later(25 * HOUR_MS)), Recorded::Folded);
+    assert_eq!(groups.record("c", later(25 * HOUR_MS), || {}), Recorded::Added(1));
+    assert_eq!(groups.record("d", later(25 * HOUR_MS), || {}), Recorded::Folded);
     assert_eq!(counts(&groups), [("a".into(), 2), ("c".into(), 1)].into());
 }
 
@@ -115,14 +115,14 @@ fn nothing_is_retired_while_somebody_reads_nor_for_long_because_of_that() {
     let day_after = later(25 * HOUR_MS);
     groups.tick(day_after);
     let pause = groups.pause_retirement(day_after);
-    assert_eq!(groups.record("b", day_after), Recorded::Folded);
+    assert_eq!(groups.record("b", day_after, || {}), Recorded::Folded);
     drop(pause);
-    assert_eq!(groups.record("b", day_after), Recorded::Added(0));
+    assert_eq!(groups.record("b", day_after, || {}), Recorded::Added(0));
     let two_days_after = later(50 * HOUR_MS);
     groups.tick(two_days_after);
     let _slow_reader = groups.pause_retirement(two_days_after);
-    assert_eq!(groups.record("c", UnixMillis(two_days_after.0 + 9_999)), Recorded::Folded);
-    assert_eq!(groups.record("c", UnixMillis(two_days_after.0 + 10_000)), Recorded::Added(0));
+    assert_eq!(groups.record("c", UnixMillis(two_days_after.0 + 9_999), || {}), Recorded::Folded);
+    assert_eq!(groups.record("c", UnixMillis(two_days_after.0 + 10_000), || {}), Recorded::Added(0));
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn at_every_moment_the_groups_and_the_folded_messages_together_are_all_messages(
                 clock.fetch_add(2 * HOUR_MS, Ordering::SeqCst);
                 groups.tick(now());
             }
-            groups.record(&id.to_string(), now());
+            groups.record(&id.to_string(), now(), || {});
             sent.fetch_add(1, Ordering::SeqCst);
         }
     };
