@@ -287,7 +287,9 @@ pub(crate) fn promtool(arguments: &[&str], input: &[u8]) -> Output {
 fn create_blocks_from(arguments: &[&str]) {
     let all = [&["tsdb", "create-blocks-from", "--max-block-duration=162h"], arguments].concat();
     let made = promtool(&all, b"");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let said = String::from_utf8_lossy(&made.stderr);
+    // An error of one rule does not make it fail.
+    assert!(made.status.success() && !said.contains("error"), "{said}");
 }
 
 /// promtool parses the metrics and has no complaint about them.
