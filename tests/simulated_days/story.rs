@@ -73,7 +73,7 @@ pub(crate) fn due(alert: &str) -> Vec<Range<u32>> {
         "OpenimNoCallbacks" => only(seen_after(&SILENCE, 2)),
         "OpenimCallbacksMissing" => [SILENCE, LOSS, DOWN].iter().map(|range| seen_after(range, 30)).collect(),
         "OpenimAnswersSlow" => only(seen_after(&SLOW_ANSWERS, 5)),
-        "OpenimCallbacksRejected" => only(seen_after(&REFUSALS, 10)),
+        "OpenimCallbacksRejected" | "OpenimAccessRefused" => only(seen_after(&REFUSALS, 10)),
         "OpenimClockErrors" => only(seen_after(&WRONG_CLOCKS, 10)),
         "OpenimDeliveryDelayGrows" => only(seen_after(&DELAY, 10)),
         "OpenimGroupFlood" => only(seen_after(&FLOOD, 5)),
