@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant, SystemTime};
@@ -44,6 +44,27 @@ pub(crate) fn config_with(exporter: SocketAddr, alertmanager: &str, rules: &str)
     let text = replaced(text, "  - prometheus/rules/", &format!("  - {rules}"), 2);
     let text = replaced(text, "evaluation_interval: 15s", "evaluation_interval: 1s", 1);
     replaced(text, "scrape_interval: 15s", "scrape_interval: 1s", 1)
+}
+
+/// An OpenIM's metrics: a count that rises by 50 with each scrape.
+pub(crate) fn serve_openim_s_metrics() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for (scrape, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let body = format!("group_chat_msg_process_success_total {}\n", 50 * scrape);
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n", body.len());
+            let _ = stream.write_all(format!("{head}Connection: close\r\n\r\n{body}").as_bytes());
+        }
+    });
+    address
+}
+
+/// What scrapes it, at the end of a configuration.
+pub(crate) fn openim_job(openim: SocketAddr) -> String {
+    format!("  - job_name: openim\n    scrape_interval: 1s\n    static_configs:\n      - targets: [\"{openim}\"]\n")
 }
 
 /// A running Prometheus with an empty database. It is killed when dropped.
