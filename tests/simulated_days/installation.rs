@@ -38,17 +38,34 @@ pub(crate) struct Installation {
 }
 
 impl Installation {
-    /// All days, scraped each minute of the last one, each fourth minute before.
+    /// All days, scraped each minute of the last one, each second minute before: a rate of five minutes needs two.
     pub(crate) fn over_all_days() -> Self {
+        Self::over(story::END, false)
+    }
+
+    /// The first day of one in which nobody writes, scraped each minute; twice an hour two scrapes in a row are missed.
+    pub(crate) fn over_an_idle_day() -> Self {
+        Self::over(DAY, true)
+    }
+
+    fn over(end: u32, is_idle: bool) -> Self {
         let (stats, telemetry) = started_at(MIDNIGHT);
-        let mut all =
-            Self { stats, telemetry, started: MIDNIGHT, minute: 0, written: 0, processed: 0, scrapes: String::new() };
-        for minute in 0..story::END {
+        let (started, scrapes) = (MIDNIGHT, String::new());
+        let mut all = Self { stats, telemetry, started, minute: 0, written: 0, processed: 0, scrapes };
+        for minute in 0..end {
             all.minute = minute;
-            all.pass();
+            if is_idle { all.pass_idly() } else { all.pass() }
         }
         all.scrapes.push_str("# EOF\n");
         all
+    }
+
+    /// One minute in which nothing happens.
+    fn pass_idly(&mut self) {
+        self.telemetry.connections_are(1, 0);
+        self.telemetry.certificate_expires(Some(MIDNIGHT + i64::from(90 * DAY) * 60));
+        self.stats.tick(UnixMillis(self.now_ms()));
+        self.scrape(self.minute % 30 >= 28);
     }
 
     fn now(&self) -> i64 {
@@ -85,7 +102,7 @@ impl Installation {
             self.happen();
             self.stats.tick(UnixMillis(self.now_ms()));
         }
-        if self.minute >= LAST_DAY || self.minute.is_multiple_of(4) {
+        if self.minute >= LAST_DAY || self.minute.is_multiple_of(2) {
             self.scrape(is_down);
         }
     }
