@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use monitoring::{files, read};
-use oracle::{Prometheus, config_with};
+use oracle::{Prometheus, config_with, openim_job, serve_openim_s_metrics};
 use serde_json::Value;
 use support::{Client, Exporter, GROUP_MESSAGE_PATH, message, post_bytes};
 use tempfile::TempDir;
@@ -94,6 +94,26 @@ impl Alertmanager {
         client.answer().json().as_array().unwrap().clone()
     }
 
+    /// Raises these, each by its name, job and instance; an alert of a whole job has none.
+    fn raise(&self, alerts: &[[&str; 3]]) {
+        let labels = |[name, job, instance]: &[&str; 3]| match *instance {
+            "" => serde_json::json!({"alertname": name, "job": job}),
+            instance => serde_json::json!({"alertname": name, "job": job, "instance": instance}),
+        };
+        let body: Vec<_> = alerts.iter().map(|alert| serde_json::json!({"labels": labels(alert)})).collect();
+        let body = Value::from(body).to_string();
+        let mut client = Client::connect(self.address).unwrap();
+        client.send(post_bytes("/api/v2/alerts", "connection: close\r\n", body.as_bytes())).unwrap();
+        assert_eq!(client.answer().status, 200);
+    }
+
+    /// Those of them that somebody is told of, by name, job and instance.
+    fn told(&self) -> BTreeSet<[String; 3]> {
+        let active = self.alerts().into_iter().filter(|alert| alert["status"]["state"] != "suppressed");
+        let label = |alert: &Value, label| alert["labels"][label].as_str().unwrap_or_default().to_owned();
+        active.map(|alert| ["alertname", "job", "instance"].map(|name| label(&alert, name))).collect()
+    }
+
     /// Their names.
     fn names(&self) -> BTreeSet<String> {
         self.alerts().iter().map(|alert| alert["labels"]["alertname"].as_str().unwrap().to_owned()).collect()
@@ -117,11 +137,11 @@ struct Scene {
 
 impl Scene {
     fn start() -> Self {
-        Self::start_with(str::to_owned)
+        Self::start_with(str::to_owned, "")
     }
 
-    /// With the rules edited.
-    fn start_with(edit: impl Fn(&str) -> String) -> Self {
+    /// With the rules edited, and with jobs that are scraped too.
+    fn start_with(edit: impl Fn(&str) -> String, jobs: &str) -> Self {
         let (exporter, alertmanager) = (Exporter::start(&[]), Alertmanager::start());
         let rules = TempDir::new().unwrap();
         for file in files("prometheus/rules", ".yml") {
@@ -130,7 +150,7 @@ impl Scene {
         }
         let folder = format!("{}/", rules.path().display());
         let config = config_with(exporter.address(), &alertmanager.address.to_string(), &folder);
-        let prometheus = Prometheus::start(&config);
+        let prometheus = Prometheus::start(&(config + jobs));
         prometheus.wait_for_a_scrape();
         Self { exporter, prometheus, alertmanager, _rules: rules }
     }
@@ -196,7 +216,8 @@ fn an_exporter_that_is_killed_is_reported_and_a_fresh_and_idle_one_never() {
 #[test]
 #[ignore = "needs prometheus and prometheus-alertmanager"]
 fn an_alert_whose_rule_names_another_job_does_not_come() {
-    let scene = Scene::start_with(|rules| rules.replace("up{job=\"openim-exporter\"}", "up{job=\"openim-exporters\"}"));
+    let scene =
+        Scene::start_with(|rules| rules.replace("up{job=\"openim-exporter\"}", "up{job=\"openim-exporters\"}"), "");
     scene.exporter.signal("KILL");
     // Five times as long as it takes when the rule is right.
     Scene::during(20, || ());
@@ -209,6 +230,14 @@ fn a_sender_that_stops_is_reported() {
     let scene = Scene::start();
     Scene::during(45, || drop(scene.exporter.post(GROUP_MESSAGE_PATH, message("g1", "u1"))));
     scene.raises("OpenimNoCallbacks", || ());
+}
+
+#[test]
+#[ignore = "needs prometheus and prometheus-alertmanager"]
+fn an_openim_that_processes_messages_and_sends_none_is_reported() {
+    let scene = Scene::start_with(str::to_owned, &openim_job(serve_openim_s_metrics()));
+    let alert = scene.raises("OpenimNoCallbacks", || ());
+    assert_eq!(alert["labels"]["job"], "openim-exporter");
 }
 
 #[test]
@@ -251,4 +280,31 @@ fn a_clock_that_is_wrong_is_reported() {
         scene.exporter.post(GROUP_MESSAGE_PATH, message_sent(3600));
     });
     assert_eq!(alert["labels"]["kind"], "future");
+}
+
+#[test]
+#[ignore = "needs prometheus-alertmanager"]
+fn an_exporter_that_is_down_silences_what_follows_from_it_and_nothing_of_another_exporter() {
+    let alertmanager = Alertmanager::start();
+    let job = "openim-exporter";
+    let follows = [
+        ["OpenimCountersReset", job, "a:10006"],
+        ["OpenimNoCallbacks", job, ""],
+        ["OpenimCallbacksMissing", job, ""],
+        ["OpenimTrafficLow", job, ""],
+    ];
+    let others = [
+        ["OpenimCapReached", job, "b:10006"],
+        ["OpenimCallbacksRejected", job, "b:10006"],
+        ["OpenimAnswersSlow", job, ""],
+        ["OpenimNoCallbacks", "another-job", ""],
+        ["OpenimClockErrors", "another-job", "a:10006"],
+    ];
+    let named = |alerts: &[[&str; 3]]| -> BTreeSet<_> { alerts.iter().map(|alert| alert.map(str::to_owned)).collect() };
+    alertmanager.raise(&[&follows[..], &others].concat());
+    support::eventually("they are there", || alertmanager.told() == named(&[&follows[..], &others].concat()));
+    let down = [["OpenimExporterDown", job, "a:10006"]];
+    alertmanager.raise(&down);
+    support::eventually("it is there", || alertmanager.told().contains(&named(&down).pop_first().unwrap()));
+    assert_eq!(alertmanager.told(), named(&[&down[..], &others].concat()));
 }

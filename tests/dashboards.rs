@@ -10,6 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use monitoring::values::all_known;
 use monitoring::{
     all_rules, at, dashboards, expressions, family_of, list, names, others, panels, parsed, read, unknown,
 };
@@ -140,6 +141,7 @@ fn the_dashboards_name_metrics_and_labels_that_there_are() {
             "openim_exporter_info",
         ),
         ("}, group_id)", "}, groups)", "by (groups)"),
+        ("window=\\\"1h\\\"", "window=\\\"6h\\\"", "openim_group_active_senders{window=\"6h\"}"),
     ] {
         assert!(text.contains(old), "{old}");
         assert!(unknown_in(&parsed(&text.replacen(old, new, 1))).contains(&found.to_owned()), "{found}");
@@ -153,7 +155,7 @@ fn unknown_in_text(text: &str) -> Vec<String> {
     let without_blocks: String = text.split("```").step_by(2).collect();
     let looks_like_one = |code: &&str| {
         ["openim_", "process_", "group_chat", "up"].iter().any(|start| code.starts_with(start)) && !code.contains(' ')
-            || code.contains(":openim_")
+            || [":openim_", "(openim_", "(group_chat"].iter().any(|part| code.contains(part))
     };
     // People call a histogram by its family's name.
     let is_family = |code: &String| CATALOG.iter().any(|family| family.name == code);
@@ -175,9 +177,41 @@ fn the_runbook_names_metrics_and_labels_that_there_are() {
             "`job:openim_sender_workers_busy:max2d`",
             "job:openim_sender_workers_busy:max2d",
         ),
+        ("window=\"1h\"", "window=\"1d\"", "openim_group_active_senders{window=\"1d\"}"),
+        (
+            "count by (instance) (group_chat_msg",
+            "count by (instance) (group_chat_message",
+            "group_chat_message_process_success_total",
+        ),
     ] {
         assert!(runbook.contains(old), "{old}");
         assert_eq!(unknown_in_text(&runbook.replacen(old, new, 1)), [found]);
+    }
+}
+
+/// Words in code's type in the runbook that are nothing of the metrics'.
+const OTHER_WORDS: &[&str] = &["cert_file", "curl", "key_file", "timedatectl", "timeout", "up", "url", "webhook"];
+
+/// Words in code's type that are neither a label, nor a value that a label has, nor one of the others.
+fn unknown_words(text: &str) -> Vec<&str> {
+    let known = all_known(&all_rules());
+    let is_word = |code: &&str| code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let is_other =
+        |word: &str| OTHER_WORDS.contains(&word) || others().chain(CATALOG.iter().map(|f| f.name)).any(|n| n == word);
+    let prose = text.split("```").step_by(2);
+    let words = prose.flat_map(|prose| prose.split('`').skip(1).step_by(2)).filter(is_word);
+    words.filter(|word| !known.contains(*word) && !is_other(word)).collect()
+}
+
+#[test]
+fn the_runbook_names_values_of_labels_that_there_are() {
+    let runbook = read("docs/runbook.md");
+    assert_eq!(unknown_words(&runbook), [""; 0]);
+    for (old, new) in
+        [("`stale`", "`too_old`"), ("`sender_pairs`", "`pairs`"), ("`platform`", "`platforms`"), ("`fresh`", "`new`")]
+    {
+        assert!(runbook.contains(old), "{old}");
+        assert_eq!(unknown_words(&runbook.replacen(old, new, 1)), [new.trim_matches('`')]);
     }
 }
 

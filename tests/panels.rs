@@ -8,32 +8,15 @@ mod support;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use monitoring::{all_rules, at, dashboards, expressions, parsed};
-use oracle::{Prometheus, config_for, promtool};
+use oracle::{Prometheus, config_for, openim_job, promtool, serve_openim_s_metrics};
 use support::{Exporter, GROUP_MESSAGE_PATH};
 use tempfile::TempDir;
-
-/// An OpenIM's metrics: a count that rises by 50 with each scrape.
-fn serve_openim_s_metrics() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for (scrape, stream) in listener.incoming().enumerate() {
-            let mut stream = stream.unwrap();
-            let _ = stream.read(&mut [0; 4096]);
-            let body = format!("group_chat_msg_process_success_total {}\n", 50 * scrape);
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n", body.len());
-            let _ = stream.write_all(format!("{head}Connection: close\r\n\r\n{body}").as_bytes());
-        }
-    });
-    address
-}
 
 /// The nine days before, up to ten minutes ago, for what looks days and weeks back.
 fn history(exporter: SocketAddr) -> String {
@@ -116,10 +99,7 @@ fn without_data(prometheus: &Prometheus, expressions: &[(String, String)]) -> Ve
 fn each_expression_of_each_panel_and_rule_has_data_at_a_prometheus_that_scrapes_an_exporter_at_work() {
     let exporter = Exporter::start(&["--callback.dedup-window", "1m"]);
     let openim = serve_openim_s_metrics();
-    let job = format!(
-        "  - job_name: openim\n    scrape_interval: 1s\n    static_configs:\n      - targets: [\"{openim}\"]\n"
-    );
-    let prometheus = with_history(&(config_for(exporter.address()) + &job), exporter.address());
+    let prometheus = with_history(&(config_for(exporter.address()) + &openim_job(openim)), exporter.address());
     let _sender = Sender::start(&exporter);
     for _ in 0..25 {
         exporter.post(GROUP_MESSAGE_PATH, support::message("g1", "u1"));

@@ -200,8 +200,33 @@ fn the_rules_name_metrics_and_labels_that_there_are() {
         ("openim_group_mentions_total{type=\"all\"}", "openim_group_mentions_total{type}"),
         ("sum by (group) (openim_group_messages_by_group_total)", "by (group)"),
         ("job:openim_group_messages:rate7m > 1", "job:openim_group_messages:rate7m"),
+        ("openim_active_senders{window=\"6h\"}", "openim_active_senders{window=\"6h\"}"),
+        ("up{job=\"openim-exporters\"}", "up{job=\"openim-exporters\"}"),
     ] {
         assert_eq!(unknown(wrong, &rules), [found], "{wrong}");
+    }
+}
+
+#[test]
+fn the_rules_ask_for_values_of_labels_that_there_are() {
+    let text: String =
+        files("prometheus/rules", ".yml").iter().map(|file| fs::read_to_string(file).unwrap() + "\n").collect();
+    for (old, new, found) in [
+        // Names are checked, whether the alternatives of a pattern or one by itself.
+        ("not_found|method_not_allowed", "not_found|method_not_alowed", "reason!~\"not_found|method_not_alowed|"),
+        ("reason=\"too_many_connections\"", "reason=\"many_connections\"", "reason=\"many_connections\""),
+        ("reason=\"capacity\"", "reason=\"full\"", "reason=\"full\""),
+        ("cap=\"exported_groups\"", "cap=\"series\"", "cap=\"series\""),
+        ("cap=~\"groups|exported_groups", "cap=~\"group.*|exported_groups", "cap=~\"group.*|exported_groups|"),
+        ("le=\"+Inf\"", "le=\"Inf\"", "le=\"Inf\""),
+        ("up{job=\"openim-exporter\"}", "up{job=\"exporter\"}", "job=\"exporter\""),
+        // A value that is set is known, and no longer if it is not set.
+        ("labels: {cap: sender_pairs}", "labels: {cap: pairs}", "cap=~\"groups|exported_groups|sender_pairs\""),
+    ] {
+        assert!(text.contains(old), "{old}");
+        let spoilt = rules(&text.replace(old, new));
+        let unknown: Vec<_> = spoilt.iter().flat_map(|rule| unknown(&rule.expression, &spoilt)).collect();
+        assert!(!unknown.is_empty() && unknown.iter().all(|unknown| unknown.contains(found)), "{old}: {unknown:?}");
     }
 }
 

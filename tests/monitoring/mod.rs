@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each file of tests is a program of its own and uses a part of this")]
 
+pub(crate) mod values;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -73,8 +75,16 @@ pub(crate) fn all_rules() -> Vec<Rule> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Selector {
     pub(crate) metric: String,
-    pub(crate) labels: Vec<String>,
+    pub(crate) matchers: Vec<Matcher>,
     pub(crate) is_range: bool,
+}
+
+/// `label="value"` in braces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Matcher {
+    pub(crate) label: String,
+    pub(crate) operator: String,
+    pub(crate) value: String,
 }
 
 /// What an expression names.
@@ -90,7 +100,7 @@ const OPERATORS: &[&str] = &["and", "or", "unless", "offset", "bool", "inf", "na
 
 /// Finds the names in an expression. Whether it is one, Prometheus says.
 pub(crate) fn names(expression: &str) -> Names {
-    let text = without_comments_and_strings(expression);
+    let (text, strings) = without_comments_and_strings(expression);
     let mut found = Names::default();
     let (mut rest, mut grouping) = (text.as_str(), false);
     while let Some(first) = rest.chars().next() {
@@ -115,10 +125,10 @@ pub(crate) fn names(expression: &str) -> Names {
         } else if next.starts_with('{')
             || !(next.starts_with('(') || OPERATORS.contains(&name) || is_aggregation(name, next))
         {
-            let (labels, behind) = matchers(next);
+            let (matchers, behind) = matchers(next, &strings);
             found.selectors.push(Selector {
                 metric: name.to_owned(),
-                labels,
+                matchers,
                 is_range: behind.trim_start().starts_with('['),
             });
             rest = behind;
@@ -133,18 +143,35 @@ fn is_aggregation(name: &str, next: &str) -> bool {
         && ["by", "without"].iter().any(|word| next.starts_with(word))
 }
 
-/// The names of the labels in braces, and what follows them.
-fn matchers(text: &str) -> (Vec<String>, &str) {
+/// What stands in braces, where a string is its number among these, and what follows them.
+fn matchers<'a>(text: &'a str, strings: &[&str]) -> (Vec<Matcher>, &'a str) {
     let Some(inner) = text.strip_prefix('{') else { return (Vec::new(), text) };
     let (inner, behind) = inner.split_once('}').unwrap();
-    let labels = inner.split(',').filter_map(|matcher| matcher.split(['=', '!']).next());
-    (labels.map(|label| label.trim().to_owned()).filter(|label| !label.is_empty()).collect(), behind)
+    let matcher = |text: &str| {
+        let (label, rest) = text.split_at(text.find(['=', '!']).unwrap());
+        let (operator, number) = rest.split_once('"').unwrap();
+        let value = strings[number.trim().trim_end_matches('"').parse::<usize>().unwrap()];
+        Matcher { label: label.trim().to_owned(), operator: operator.trim().to_owned(), value: value.to_owned() }
+    };
+    (inner.split(',').filter(|text| !text.trim().is_empty()).map(matcher).collect(), behind)
 }
 
-fn without_comments_and_strings(text: &str) -> String {
-    let lines =
-        text.lines().map(|line| line.split_once('#').map_or(line, |(code, _)| code)).collect::<Vec<_>>().join("\n");
-    lines.split('"').step_by(2).collect()
+/// The text with each string made its number, and the strings.
+fn without_comments_and_strings(text: &str) -> (String, Vec<&str>) {
+    let code = text.lines().map(|line| line.split_once('#').map_or(line, |(code, _)| code));
+    let (mut without, mut strings) = (String::new(), Vec::new());
+    for line in code {
+        for (position, part) in line.split('"').enumerate() {
+            if position % 2 == 0 {
+                without.push_str(part);
+            } else {
+                without.push_str(&format!("\"{}\"", strings.len()));
+                strings.push(part);
+            }
+        }
+        without.push('\n');
+    }
+    (without, strings)
 }
 
 /// Metrics that others expose, or Prometheus itself, with their labels.
@@ -200,10 +227,14 @@ pub(crate) fn unknown(expression: &str, rules: &[Rule]) -> Vec<String> {
             unknown.push(selector.metric.clone());
             continue;
         };
-        let is_known = |label: &&String| labels.contains(label) || ["job", "instance"].contains(&label.as_str());
-        unknown.extend(
-            selector.labels.iter().filter(|label| !is_known(label)).map(|l| format!("{}{{{l}}}", selector.metric)),
-        );
+        for matcher in &selector.matchers {
+            let label = &matcher.label;
+            if labels.contains(label) || ["job", "instance"].contains(&label.as_str()) {
+                unknown.extend(values::unknown_value(&selector.metric, matcher, rules));
+            } else {
+                unknown.push(format!("{}{{{label}}}", selector.metric));
+            }
+        }
         possible.extend(labels);
     }
     unknown.extend(names.labels.iter().filter(|label| !possible.contains(*label)).map(|label| format!("by ({label})")));

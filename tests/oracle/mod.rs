@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant, SystemTime};
@@ -21,6 +21,9 @@ pub(crate) const CONFIG: &str = include_str!("../../prometheus.yml");
 
 /// Nobody listens there.
 const NOWHERE: &str = "127.0.0.1:9";
+
+/// Longer than what is simulated.
+const RETENTION: &str = "--storage.tsdb.retention.time=1y";
 
 /// Where the rules are that the configuration names.
 const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/prometheus/rules/");
@@ -43,11 +46,33 @@ pub(crate) fn config_with(exporter: SocketAddr, alertmanager: &str, rules: &str)
     replaced(text, "scrape_interval: 15s", "scrape_interval: 1s", 1)
 }
 
+/// An OpenIM's metrics: a count that rises by 50 with each scrape.
+pub(crate) fn serve_openim_s_metrics() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for (scrape, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let body = format!("group_chat_msg_process_success_total {}\n", 50 * scrape);
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n", body.len());
+            let _ = stream.write_all(format!("{head}Connection: close\r\n\r\n{body}").as_bytes());
+        }
+    });
+    address
+}
+
+/// What scrapes it, at the end of a configuration.
+pub(crate) fn openim_job(openim: SocketAddr) -> String {
+    format!("  - job_name: openim\n    scrape_interval: 1s\n    static_configs:\n      - targets: [\"{openim}\"]\n")
+}
+
 /// A running Prometheus with an empty database. It is killed when dropped.
 pub(crate) struct Prometheus {
     process: Child,
     address: SocketAddr,
-    _directory: TempDir,
+    /// Is there but where another one goes on in it.
+    directory: Option<TempDir>,
 }
 
 /// One series of an answer: its labels, and its value now.
@@ -69,10 +94,23 @@ impl Prometheus {
         let directory = TempDir::new().unwrap();
         let [file, data] = ["samples", "data"].map(|name| directory.path().join(name).to_str().unwrap().to_owned());
         std::fs::write(&file, open_metrics).unwrap();
-        let made = promtool(&["tsdb", "create-blocks-from", "openmetrics", &file, &data], b"");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        create_blocks_from(&["openmetrics", &file, &data]);
         let lookback = format!("--query.lookback-delta={lookback}");
-        Self::start_in(directory, "", &[&lookback, "--storage.tsdb.retention.time=1y"])
+        Self::start_in(directory, "", &[&lookback, RETENTION])
+    }
+
+    /// The same Prometheus, which now also has what these recording rules make of its samples, each two minutes from one
+    /// time to another. What they are made of must be there.
+    pub(crate) fn with_recorded(mut self, rules: &str, from: i64, to: i64) -> Self {
+        let directory = self.directory.take().unwrap();
+        let [file, data] = ["rules.yml", "data"].map(|name| directory.path().join(name).to_str().unwrap().to_owned());
+        std::fs::write(&file, rules).unwrap();
+        let url = format!("--url=http://{}", self.address);
+        let [from, to] = [format!("--start={from}"), format!("--end={to}")];
+        create_blocks_from(&["rules", &url, &from, &to, "--eval-interval=2m", &format!("--output-dir={data}"), &file]);
+        // It finds the new blocks at once when it begins.
+        drop(self);
+        Self::start_in(directory, "", &[RETENTION])
     }
 
     /// Starts one in a directory, whose `data` may be a database.
@@ -90,7 +128,7 @@ impl Prometheus {
             .spawn()
             .expect("prometheus must be installed");
         let address = listening_at(process.stderr.take().unwrap());
-        let prometheus = Self { process, address, _directory: directory };
+        let prometheus = Self { process, address, directory: Some(directory) };
         // It listens before it can answer.
         wait_until("Prometheus is ready", || prometheus.get("/-/ready").0.contains(" 200 "));
         prometheus
@@ -120,6 +158,15 @@ impl Prometheus {
     /// The values of an expression by one of its labels at a time, without those that are 0.
     pub(crate) fn by_at(&self, time: i64, label: &str, expression: &str) -> BTreeMap<String, f64> {
         by(label, self.answer_at(time, expression).iter().map(series))
+    }
+
+    /// The samples of each series of an expression from one time to another, each so many seconds: when, and values.
+    pub(crate) fn over(&self, from: i64, to: i64, step: i64, expression: &str) -> Vec<Vec<(i64, f64)>> {
+        let query = percent_encoded(expression);
+        let data = self.data(&format!("/api/v1/query_range?start={from}&end={to}&step={step}&query={query}"));
+        let sample = |sample: &Value| (sample[0].as_i64().unwrap(), sample[1].as_str().unwrap().parse().unwrap());
+        let samples = |found: &Value| found["values"].as_array().unwrap().iter().map(sample).collect();
+        data["result"].as_array().unwrap().iter().map(samples).collect()
     }
 
     fn answer_at(&self, time: i64, expression: &str) -> Vec<Value> {
@@ -255,6 +302,15 @@ pub(crate) fn promtool(arguments: &[&str], input: &[u8]) -> Output {
     // Dropped at the end of the statement, which ends the input. promtool says nothing before it has read all.
     process.stdin.take().unwrap().write_all(input).unwrap();
     process.wait_with_output().unwrap()
+}
+
+/// Has promtool make blocks of a database, as long ones as it can: it reads everything once for each.
+fn create_blocks_from(arguments: &[&str]) {
+    let all = [&["tsdb", "create-blocks-from", "--max-block-duration=162h"], arguments].concat();
+    let made = promtool(&all, b"");
+    let said = String::from_utf8_lossy(&made.stderr);
+    // An error of one rule does not make it fail.
+    assert!(made.status.success() && !said.contains("error"), "{said}");
 }
 
 /// promtool parses the metrics and has no complaint about them.

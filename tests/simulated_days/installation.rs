@@ -1,0 +1,242 @@
+//! An OpenIM and the exporter's own code under a clock that the test sets, and what Prometheus would have scraped of them.
+
+use std::fmt::Write as _;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openim_exporter::domain::UnixMillis;
+use openim_exporter::exposition::{Format, Scope, Scraper, catalog};
+use openim_exporter::stats::{Capacities, Stats};
+use openim_exporter::telemetry::{Reason, Telemetry};
+use openim_exporter::wire;
+
+use crate::story::{self, DAY, LAST_DAY};
+
+/// The first midnight: any would do.
+pub(crate) const MIDNIGHT: i64 = 1_700_006_400;
+
+/// So small that a day's people and groups can fill them.
+const CAPACITIES: Capacities =
+    Capacities { groups: 40, exported_groups: 24, sender_pairs: 1024, dedup_window: Duration::from_secs(60) };
+
+/// What Prometheus calls the exporter.
+const TARGET: &str = r#"job="openim-exporter",instance="a:10006""#;
+
+pub(crate) struct Installation {
+    stats: Arc<Stats>,
+    telemetry: Arc<Telemetry>,
+    /// When the exporter was started, in seconds since the epoch.
+    started: i64,
+    minute: u32,
+    /// Messages so far, for what each is to be like.
+    written: u64,
+    /// OpenIM's own count, which has what is typed as well.
+    processed: u64,
+    /// All scrapes, in OpenMetrics.
+    pub(crate) scrapes: String,
+}
+
+impl Installation {
+    /// All days, scraped each minute of the last one, each second minute before: a rate of five minutes needs two.
+    pub(crate) fn over_all_days() -> Self {
+        Self::over(story::END, false)
+    }
+
+    /// The first day of one in which nobody writes, scraped each minute; twice an hour two scrapes in a row are missed.
+    pub(crate) fn over_an_idle_day() -> Self {
+        Self::over(DAY, true)
+    }
+
+    fn over(end: u32, is_idle: bool) -> Self {
+        let (stats, telemetry) = started_at(MIDNIGHT);
+        let (started, scrapes) = (MIDNIGHT, String::new());
+        let mut all = Self { stats, telemetry, started, minute: 0, written: 0, processed: 0, scrapes };
+        for minute in 0..end {
+            all.minute = minute;
+            if is_idle { all.pass_idly() } else { all.pass() }
+        }
+        all.scrapes.push_str("# EOF\n");
+        all
+    }
+
+    /// One minute in which nothing happens.
+    fn pass_idly(&mut self) {
+        self.telemetry.connections_are(1, 0);
+        self.telemetry.certificate_expires(Some(MIDNIGHT + i64::from(90 * DAY) * 60));
+        self.stats.tick(UnixMillis(self.now_ms()));
+        self.scrape(self.minute % 30 >= 28);
+    }
+
+    fn now(&self) -> i64 {
+        MIDNIGHT + i64::from(self.minute) * 60
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.now() * 1000
+    }
+
+    /// One minute of it.
+    fn pass(&mut self) {
+        let is_down = story::DOWN.contains(&self.minute);
+        if self.minute == story::DOWN.end {
+            (self.stats, self.telemetry) = started_at(self.now());
+            self.started = self.now();
+        }
+        for _ in 0..story::written(self.minute) {
+            let is_lost = story::SILENCE.contains(&self.minute)
+                || (story::LOSS.contains(&self.minute) && self.written.is_multiple_of(2));
+            self.message(is_lost || is_down);
+        }
+        self.processed += u64::from(self.minute % 2);
+        if self.minute == story::TWO_GROUPS_END {
+            (900..902).for_each(|group| self.send(group, 0));
+        }
+        if story::FLOOD.contains(&self.minute) {
+            (0..600).for_each(|_| self.send(5, self.written % 700));
+        }
+        if story::NEWCOMERS.contains(&self.minute) {
+            (0..4).for_each(|_| self.send(1000 + u32::try_from(self.written).unwrap(), 0));
+        }
+        if !is_down {
+            self.happen();
+            self.stats.tick(UnixMillis(self.now_ms()));
+        }
+        if self.minute >= LAST_DAY || self.minute.is_multiple_of(2) {
+            self.scrape(is_down);
+        }
+    }
+
+    /// A message to one of the groups, the first of which are the busiest.
+    fn message(&mut self, is_lost: bool) {
+        let groups = story::groups(self.minute);
+        let noise = noise(self.written);
+        let group = noise % groups * (noise / 64 % groups) / groups;
+        if is_lost {
+            (self.written, self.processed) = (self.written + 1, self.processed + 1);
+        } else {
+            self.send(group, u64::from(noise / 4096 % 30));
+        }
+    }
+
+    /// A message that arrives, is counted and answered. One in fifty comes twice.
+    fn send(&mut self, group: u32, sender: u64) {
+        let body = self.body(group, sender);
+        let now = self.now_ms();
+        for _ in 0..if self.written.is_multiple_of(50) { 2 } else { 1 } {
+            wire::group_message(body.as_bytes(), |message| self.stats.record(message, UnixMillis(now))).unwrap();
+            self.taken(wire::GROUP_MESSAGE, now);
+            self.telemetry.callback_answered(Duration::from_millis(story::answer_ms(self.minute)));
+        }
+        (self.written, self.processed) = (self.written + 1, self.processed + 1);
+    }
+
+    fn taken(&self, command: &str, now: i64) {
+        self.telemetry.callback_taken(wire::COMMANDS.iter().position(|known| *known == command), now);
+    }
+
+    /// A callback's body, each a little different.
+    fn body(&self, group: u32, sender: u64) -> String {
+        let (n, noise) = (self.written, noise(self.written));
+        let (send_time, create_time) = self.times();
+        let pick = |from: &[u32], shift: u32| from[(noise >> shift) as usize % from.len()];
+        let content = "x".repeat(1 << (noise >> 8 & 7));
+        let mentioned = ["null", "[\"u1\",\"u2\"]", "[\"AtAllTag\"]", "[]"][(noise >> 12 & 3) as usize];
+        format!(
+            r#"{{"sendID":"u{sender}","groupID":"g{group}","serverMsgID":"m{n}","senderPlatformID":{},"msgFrom":{},"#,
+            pick(&[1, 2, 3, 5], 3),
+            pick(&[100, 100, 100, 200], 5),
+        ) + &format!(
+            r#""contentType":{},"status":{},"sendTime":{send_time},"createTime":{create_time},"atUserList":{mentioned},"content":"{content}"}}"#,
+            pick(&[101, 102, 103, 106, 110], 7),
+            pick(&[1, 2, 2, 2], 9),
+        )
+    }
+
+    /// When the message was sent, and when it was made.
+    fn times(&self) -> (i64, i64) {
+        let now = self.now_ms();
+        if story::WRONG_CLOCKS.contains(&self.minute) {
+            return match self.written % 3 {
+                0 => (now + 3_600_000, now),
+                1 => (now - 2 * 3_600_000, now - 2 * 3_600_000),
+                _ => (now - 200, now + 60_000),
+            };
+        }
+        let delay = if story::DELAY.contains(&self.minute) { 8000 } else { 200 };
+        (now - delay, now - delay - 100)
+    }
+
+    /// What else there is in a minute than messages.
+    fn happen(&self) {
+        let now = self.now_ms();
+        self.taken("callbackAfterJoinGroupCommand", now);
+        self.telemetry.connections_are(3, 1);
+        self.telemetry.certificate_expires(Some(MIDNIGHT + i64::from(story::END + 13 * DAY) * 60));
+        if story::REFUSALS.contains(&self.minute) {
+            for _ in 0..3 {
+                Reason::ALL.iter().for_each(|reason| self.telemetry.request_rejected(*reason, "", now));
+                self.telemetry.accept_failed(&io::Error::other("no more files"), now);
+                self.telemetry.tls_handshake_failed(&io::Error::other("plain HTTP"), now);
+            }
+        }
+        if story::SPOILT_SETTINGS.contains(&self.minute) {
+            self.telemetry.settings_kept(&"line 1");
+        } else if self.minute == story::SPOILT_SETTINGS.end {
+            self.telemetry.settings_reloaded();
+        }
+    }
+
+    /// Notes what Prometheus would: of the exporter, of OpenIM, and its own.
+    fn scrape(&mut self, is_down: bool) {
+        let now = self.now();
+        if !is_down {
+            self.scrape_exporter();
+        }
+        let Self { scrapes, processed, .. } = self;
+        writeln!(scrapes, "up{{{TARGET}}} {} {now}", u32::from(!is_down)).unwrap();
+        writeln!(scrapes, "scrape_duration_seconds{{{TARGET}}} 0.006 {now}").unwrap();
+        let openim = r#"job="openim",instance="b:12130""#;
+        writeln!(scrapes, "group_chat_msg_process_success_total{{{openim}}} {processed} {now}").unwrap();
+    }
+
+    fn scrape_exporter(&mut self) {
+        let (now, stats, telemetry) = (self.now(), Arc::clone(&self.stats), Arc::clone(&self.telemetry));
+        let mut scraper = Scraper::new(Scope::Metrics, Format::OpenMetrics, stats, telemetry, UnixMillis(now * 1000));
+        let mut page = Vec::new();
+        loop {
+            let mut chunk = Vec::new();
+            let has_more = scraper.next_chunk(&mut chunk);
+            page.append(&mut chunk);
+            if !has_more {
+                break;
+            }
+        }
+        self.telemetry.scraped(scraper.series(), Duration::from_millis(4));
+        let page = String::from_utf8(page).unwrap();
+        for line in page.lines().filter(|line| !line.starts_with('#')) {
+            let sample = line.split(" # ").next().unwrap();
+            let (series, value) = sample.rsplit_once(' ').unwrap();
+            let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+            // This process was not there in those days. Of the many kinds of messages, those that never come are left out.
+            let value = if name == "process_start_time_seconds" { &self.started.to_string() } else { value };
+            let is_left_out = name.ends_with("_created") || (name == "openim_group_messages_total" && value == "0");
+            if !is_left_out {
+                let comma = if labels == "}" { "" } else { "," };
+                writeln!(self.scrapes, "{name}{{{TARGET}{comma}{labels} {value} {now}").unwrap();
+            }
+        }
+    }
+}
+
+/// An exporter without a past.
+fn started_at(now: i64) -> (Arc<Stats>, Arc<Telemetry>) {
+    let stats = Stats::in_memory(CAPACITIES, UnixMillis(now * 1000)).unwrap();
+    (Arc::new(stats), Arc::new(Telemetry::new(catalog::describe, wire::COMMANDS).unwrap()))
+}
+
+/// The same for the same number, and as good as random.
+fn noise(n: u64) -> u32 {
+    let mixed = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    u32::try_from((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 34).unwrap()
+}

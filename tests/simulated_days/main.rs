@@ -1,0 +1,196 @@
+//! Every panel and every rule, at a real Prometheus that has nine simulated days of every family: written by the exporter's
+//! own code under a clock that the test sets, as OpenMetrics, and backfilled by promtool, the recording rules too. In the
+//! last of the days goes wrong whatever an alert is there for.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+#[path = "../monitoring/mod.rs"]
+mod monitoring;
+#[path = "../oracle/mod.rs"]
+mod oracle;
+
+mod installation;
+mod story;
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use installation::{Installation, MIDNIGHT};
+use monitoring::{Rule, all_rules, dashboards, expressions, family_of, names, parsed};
+use openim_exporter::exposition::catalog::CATALOG;
+use oracle::Prometheus;
+use story::{DAY, END, LAST_DAY};
+
+/// Seconds between two answers of an expression over a time.
+const STEP: i64 = 120;
+
+fn at(minute: u32) -> i64 {
+    MIDNIGHT + i64::from(minute) * 60
+}
+
+/// The recording rules, those first that need no other; then those that need these, and so on.
+fn by_need(rules: Vec<Rule>) -> Vec<Vec<Rule>> {
+    let (mut left, mut levels) = (rules, Vec::new());
+    while !left.is_empty() {
+        let missing: BTreeSet<_> = left.iter().map(|rule| rule.name.clone()).collect();
+        let needs = |rule: &Rule| names(&rule.expression).selectors.iter().any(|found| missing.contains(&found.metric));
+        let (later, now): (Vec<_>, Vec<_>) = left.into_iter().partition(needs);
+        assert!(!now.is_empty(), "{later:?}");
+        levels.push(now);
+        left = later;
+    }
+    levels
+}
+
+/// A file with these rules, in a group of their own.
+fn file_of(rules: &[Rule]) -> String {
+    let lines = rules.iter().flat_map(|rule| rule.text.lines()).filter(|line| line.starts_with("      "));
+    format!("groups:\n  - name: recorded\n    rules:\n{}\n", lines.collect::<Vec<_>>().join("\n"))
+}
+
+fn recording_rules() -> Vec<Rule> {
+    all_rules().into_iter().filter(|rule| !rule.is_alert).collect()
+}
+
+fn with_recorded(installation: &Installation, end: u32) -> Prometheus {
+    let raw = Prometheus::with_samples(&installation.scrapes, "5m");
+    by_need(recording_rules())
+        .iter()
+        .fold(raw, |prometheus, level| prometheus.with_recorded(&file_of(level), MIDNIGHT, at(end)))
+}
+
+/// Families of the catalogue without a sample that is not 0.
+fn families_without(installation: &Installation) -> Vec<&'static str> {
+    let moved = installation.scrapes.lines().filter(|line| line.rsplit(' ').nth(1) != Some("0"));
+    let there: BTreeSet<_> = moved.map(|line| family_of(line.split('{').next().unwrap())).collect();
+    CATALOG.iter().map(|family| family.name).filter(|name| !there.contains(name)).collect()
+}
+
+/// As Grafana would ask it, of everything.
+fn as_asked(expression: &str) -> String {
+    [("$__rate_interval", "5m"), ("$__range", "1h"), ("$job", ".*"), ("$instance", ".*"), ("$group", ".*")]
+        .iter()
+        .fold(expression.to_owned(), |asked, (variable, value)| asked.replace(variable, value))
+}
+
+/// What may be 0 all the time, and why.
+const ALWAYS_ZERO: &[(&str, &str)] =
+    &[("openim_exporter_message_ids_evicted_total", "the dedup window has room for two million messages")];
+
+/// What is there only at times, and why.
+const SOMETIMES: &[(&str, &str)] =
+    &[("sum by (reason) (rate(openim_exporter_callbacks_rejected_total", "without a refusal the panel is to be empty")];
+
+/// What is wrong with what an expression says over the last day: each has data most of the time, and not only 0.
+fn wrong(prometheus: &Prometheus, expression: &str) -> Option<String> {
+    let series = prometheus.over(at(LAST_DAY), at(END), STEP, &as_asked(expression));
+    let numbers: Vec<_> = series.iter().flatten().filter(|(_, value)| value.is_finite()).collect();
+    let times: BTreeSet<_> = numbers.iter().map(|(time, _)| time).collect();
+    let share = times.len() as f64 / (f64::from(DAY) * 60.0 / STEP as f64);
+    let is_listed = |list: &[(&str, &str)]| list.iter().any(|(listed, _)| expression.contains(listed));
+    if share < 0.9 && (share == 0.0 || !is_listed(SOMETIMES)) {
+        Some(format!("{:.0} % of the day: {expression}", share * 100.0))
+    } else if numbers.iter().all(|(_, value)| *value == 0.0) && !is_listed(ALWAYS_ZERO) {
+        Some(format!("always 0: {expression}"))
+    } else {
+        None
+    }
+}
+
+/// What is wrong with the panels and the recording rules: with their expressions, and with what was recorded.
+fn all_wrong(prometheus: &Prometheus) -> Vec<String> {
+    let panels = dashboards().into_iter().flat_map(|(_, text)| expressions(&parsed(&text)));
+    let recorded = recording_rules().into_iter().flat_map(|rule| {
+        let cap = rule.text.split_once("labels: {cap: ").map(|(_, rest)| rest.split('}').next().unwrap());
+        let cap = cap.map_or(String::new(), |cap| format!("{{cap=\"{cap}\"}}"));
+        // One that is always 0 is so under its name too.
+        let is_zero = ALWAYS_ZERO.iter().any(|(listed, _)| rule.expression.contains(listed));
+        let name = if is_zero { String::new() } else { format!("{}{cap}", rule.name) };
+        [name, rule.expression]
+    });
+    let asked = panels.map(|(_, expression)| expression).chain(recorded).filter(|asked| !asked.is_empty());
+    asked.filter_map(|asked| wrong(prometheus, &asked)).collect()
+}
+
+/// The stretches of time in which an alert would be raised for a series: its expression has held for its `for`.
+fn raised(prometheus: &Prometheus, rule: &Rule, end: u32) -> Vec<Range<u32>> {
+    let hold = rule.text.lines().find_map(|line| line.strip_prefix("        for: ")).map_or(0, minutes);
+    let mut stretches = Vec::new();
+    for samples in prometheus.over(MIDNIGHT, at(end), STEP, &rule.expression) {
+        for stretch in samples.chunk_by(|(before, _), (after, _)| after - before == STEP) {
+            let minute = |time: i64| u32::try_from((time - MIDNIGHT) / 60).unwrap();
+            let (from, to) = (minute(stretch[0].0) + hold, minute(stretch[stretch.len() - 1].0));
+            stretches.extend((from <= to).then_some(from..to));
+        }
+    }
+    stretches
+}
+
+fn minutes(text: &str) -> u32 {
+    let (number, unit) = text.split_at(text.len() - 1);
+    number.parse::<u32>().unwrap() * if unit == "h" { 60 } else { 1 }
+}
+
+/// Alerts that would not be raised where they are due, and those that would be raised elsewhere.
+fn wrongly_raised(prometheus: &Prometheus, rules: &[Rule]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for rule in rules {
+        let (due, raised) = (story::due(&rule.name), raised(prometheus, rule, END));
+        let is_within = |inner: &Range<u32>, outer: &Range<u32>| outer.start <= inner.start && inner.end <= outer.end;
+        let overlaps = |one: &Range<u32>, other: &Range<u32>| one.start <= other.end && other.start <= one.end;
+        let missing = due.iter().filter(|due| !raised.iter().any(|raised| overlaps(raised, due)));
+        wrong.extend(missing.map(|due| format!("{} is not raised in {due:?}", rule.name)));
+        let others = raised.iter().filter(|raised| !due.iter().any(|due| is_within(raised, due)));
+        wrong.extend(others.map(|raised| format!("{} is raised in {raised:?}", rule.name)));
+    }
+    wrong
+}
+
+#[test]
+#[ignore = "needs prometheus"]
+fn each_panel_each_rule_and_each_alert_has_data_in_days_in_which_everything_happens() {
+    let installation = Installation::over_all_days();
+    assert_eq!(families_without(&installation), ["openim_exporter_message_ids_evicted_total"]);
+    let prometheus = with_recorded(&installation, END);
+    assert_eq!(all_wrong(&prometheus), [""; 0]);
+    let alerts: Vec<_> = all_rules().into_iter().filter(|rule| rule.is_alert).collect();
+    assert_eq!(wrongly_raised(&prometheus, &alerts), [""; 0]);
+    // A name or a label's value that is wrong is no error, only empty, and what is always 0 looks as if all were well:
+    // each would be noticed, and so would an alert that comes too late or without need.
+    for (spoilt, found) in [
+        ("sum(rate(openim_group_message_total{job=~\"$job\"}[$__rate_interval]))", "0 % of the day: "),
+        ("openim_active_senders{window=\"2h\"}", "0 % of the day: "),
+        ("resets(openim_exporter_callback_repeats_total[1h]) * 0", "always 0: "),
+    ] {
+        assert_eq!(wrong(&prometheus, spoilt), Some(format!("{found}{spoilt}")));
+    }
+    let rule = |expression: &str| {
+        let (name, text) = ("OpenimExporterDown".into(), "        for: 15m\n".into());
+        [Rule { name, is_alert: true, expression: expression.into(), text }]
+    };
+    let (due, down) = (&story::due("OpenimExporterDown")[0], "up{job=\"openim-exporter\"} == 0");
+    assert_eq!(wrongly_raised(&prometheus, &rule(down)), [format!("OpenimExporterDown is not raised in {due:?}")]);
+    let always = wrongly_raised(&prometheus, &rule("up{job=\"openim-exporter\"} < 2"));
+    assert_eq!(always, [format!("OpenimExporterDown is raised in 15..{END}")]);
+}
+
+#[test]
+#[ignore = "needs prometheus"]
+fn nothing_is_raised_in_the_first_day_of_an_installation_that_is_idle_though_scrapes_are_missed() {
+    let prometheus = with_recorded(&Installation::over_an_idle_day(), DAY);
+    let end = at(DAY - 3);
+    // As the pages have it: what is there for TLS and for settings too.
+    for there in
+        ["openim_exporter_tls_certificate_expiry_timestamp_seconds", "openim_exporter_config_last_reload_successful"]
+    {
+        assert!(prometheus.value_at(end, there) > 0.0, "{there}");
+    }
+    assert!(prometheus.value_at(end, "count_over_time((up{job=\"openim-exporter\"} == 0)[1d:1m])") >= 90.0);
+    for rule in all_rules().iter().filter(|rule| rule.is_alert) {
+        assert_eq!(raised(&prometheus, rule, DAY - 3), [], "{}", rule.name);
+    }
+    // One that looked at the last scrape alone would be raised with each that is missed.
+    let (name, expression) = ("OpenimExporterDown".into(), "up{job=\"openim-exporter\"} == 0".into());
+    let hasty = Rule { name, is_alert: true, expression, text: String::new() };
+    assert!(raised(&prometheus, &hasty, DAY - 3).len() >= 40);
+}

@@ -1,0 +1,94 @@
+//! What happens in the days: how much is written, and what goes wrong when. Times are minutes since the first midnight.
+
+use std::ops::Range;
+
+pub(crate) const DAY: u32 = 24 * 60;
+pub(crate) const DAYS: u32 = 9;
+/// The day in which things go wrong.
+pub(crate) const LAST_DAY: u32 = (DAYS - 1) * DAY;
+pub(crate) const END: u32 = DAYS * DAY;
+
+/// A stretch of the last day, from an hour and minute to another.
+const fn on_the_last_day(from: (u32, u32), to: (u32, u32)) -> Range<u32> {
+    LAST_DAY + from.0 * 60 + from.1..LAST_DAY + to.0 * 60 + to.1
+}
+
+/// Two groups have their only messages: when others want their places, they are retired.
+pub(crate) const TWO_GROUPS_END: u32 = 6 * DAY;
+/// OpenIM processes messages and sends no callback.
+pub(crate) const SILENCE: Range<u32> = on_the_last_day((2, 0), (2, 40));
+/// Every second callback is lost on its way.
+pub(crate) const LOSS: Range<u32> = on_the_last_day((4, 0), (5, 0));
+/// Requests are refused, for each reason that there is; connections are not accepted; handshakes fail.
+pub(crate) const REFUSALS: Range<u32> = on_the_last_day((6, 0), (6, 30));
+/// The settings' files cannot be used.
+pub(crate) const SPOILT_SETTINGS: Range<u32> = on_the_last_day((7, 0), (7, 20));
+/// The messages have times that cannot be.
+pub(crate) const WRONG_CLOCKS: Range<u32> = on_the_last_day((8, 0), (8, 40));
+/// Messages need eight seconds.
+pub(crate) const DELAY: Range<u32> = on_the_last_day((9, 0), (9, 40));
+/// New groups come by the minute, and find no place.
+pub(crate) const NEWCOMERS: Range<u32> = on_the_last_day((10, 30), (11, 0));
+/// Answers take seconds.
+pub(crate) const SLOW_ANSWERS: Range<u32> = on_the_last_day((12, 0), (12, 30));
+/// One group has ten messages a second, from hundreds of people.
+pub(crate) const FLOOD: Range<u32> = on_the_last_day((14, 0), (14, 20));
+/// The exporter is down; what it had counted is lost.
+pub(crate) const DOWN: Range<u32> = on_the_last_day((15, 30), (15, 40));
+/// People write far less than usual.
+pub(crate) const LULL: Range<u32> = on_the_last_day((18, 0), (20, 0));
+
+/// How many messages are written in a minute: 24 at noon, 6 at midnight, the same each day.
+pub(crate) fn written(minute: u32) -> u32 {
+    let usual = 24 - (minute % DAY).abs_diff(DAY / 2) * 18 / (DAY / 2);
+    if LULL.contains(&minute) { usual / 8 } else { usual }
+}
+
+/// How long an answer takes, in milliseconds: at noon longer from day to day.
+pub(crate) fn answer_ms(minute: u32) -> u64 {
+    let is_noon = (minute % DAY).abs_diff(DAY / 2) < 20;
+    match (SLOW_ANSWERS.contains(&minute), is_noon) {
+        (true, _) => 4500,
+        (false, true) => u64::from(minute / DAY + 1) * 300,
+        (false, false) => 1,
+    }
+}
+
+/// How many groups there are: a few more each day.
+pub(crate) fn groups(minute: u32) -> u32 {
+    12 + minute / DAY * 3
+}
+
+/// One stretch alone.
+fn only(stretch: Range<u32>) -> Vec<Range<u32>> {
+    vec![stretch]
+}
+
+/// When each alert is due: somewhere in each of these stretches it would be raised, and outside of them never.
+pub(crate) fn due(alert: &str) -> Vec<Range<u32>> {
+    // What looks back sees it for so long after.
+    let seen_after = |range: &Range<u32>, minutes: u32| range.start..range.end + minutes;
+    match alert {
+        "OpenimExporterDown" => only(seen_after(&DOWN, 2)),
+        "OpenimNoCallbacks" => only(seen_after(&SILENCE, 2)),
+        "OpenimCallbacksMissing" => [SILENCE, LOSS, DOWN].iter().map(|range| seen_after(range, 30)).collect(),
+        "OpenimAnswersSlow" => only(seen_after(&SLOW_ANSWERS, 5)),
+        "OpenimCallbacksRejected" | "OpenimAccessRefused" => only(seen_after(&REFUSALS, 10)),
+        "OpenimClockErrors" => only(seen_after(&WRONG_CLOCKS, 10)),
+        "OpenimDeliveryDelayGrows" => only(seen_after(&DELAY, 10)),
+        "OpenimGroupFlood" => only(seen_after(&FLOOD, 5)),
+        "OpenimTrafficLow" => only(seen_after(&LULL, 60)),
+        "OpenimTrafficHigh" => only(seen_after(&FLOOD, 60)),
+        // More groups from day to day, and what has series is full first.
+        "OpenimCapForecast" => only(3 * DAY..END),
+        "OpenimCapNear" => only(3 * DAY..END),
+        // Once the pairs' table is full, each new pair drives out another.
+        "OpenimCapReached" => vec![seen_after(&REFUSALS, 10), seen_after(&NEWCOMERS, 10), FLOOD.start..DOWN.end],
+        "OpenimCertificateExpires" => only(LAST_DAY..END),
+        "OpenimCountersReset" => only(DOWN.start..DOWN.end + 60),
+        "OpenimSettingsNotUsed" => only(seen_after(&SPOILT_SETTINGS, 5)),
+        // Of the noons' growth, once there is a week.
+        "OpenimSenderLimitForecast" => only(7 * DAY..END),
+        _ => panic!("say when {alert} is due"),
+    }
+}
