@@ -1,5 +1,6 @@
 //! What all connections share.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::access::{Access, AccessError, Stamps};
 use super::budget::Budget;
-use super::caller::Addresses;
+use super::caller::{Addresses, Place};
 use super::progress::{Connections, Phase};
 use crate::config;
 use crate::domain::{Clock, UnixMillis};
@@ -70,6 +71,19 @@ impl Default for Limits {
     }
 }
 
+/// One of the scrapes and API answers at once; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Permit {
+    _place: Place,
+    _one_of_all: OwnedSemaphorePermit,
+}
+
+/// The bytes of bodies that one address may have: half of all, but enough for one body of the largest size, of which it
+/// takes up to twice as much while it grows.
+fn of_one_address(limits: &Limits, max_body_bytes: usize) -> usize {
+    limits.buffered_bytes.div_ceil(2).max(max_body_bytes.saturating_mul(2))
+}
+
 /// What all connections share.
 pub struct Site {
     pub(super) stats: Arc<Stats>,
@@ -81,6 +95,8 @@ pub struct Site {
     /// Told when a request asks for the process' end.
     quit: Notify,
     scrapes: Arc<Semaphore>,
+    /// Those of each address.
+    scraping: Arc<Addresses>,
     pub(super) addresses: Arc<Addresses>,
     /// Passwords of each address that wait to be checked.
     pub(super) proving: Arc<Addresses>,
@@ -119,10 +135,11 @@ impl Site {
             quit: Notify::new(),
             stats,
             scrapes: Arc::new(Semaphore::new(config.max_scrapes)),
+            scraping: Arc::default(),
             addresses: Arc::default(),
             proving: Arc::default(),
             requesting: Arc::default(),
-            bodies: Arc::new(Budget::new(limits.buffered_bytes)),
+            bodies: Arc::new(Budget::new(limits.buffered_bytes, of_one_address(&limits, config.max_body_bytes))),
             config,
             limits,
             telemetry,
@@ -187,9 +204,15 @@ impl Site {
         self.quit.notified().await;
     }
 
-    /// A permit for one more scrape or API answer, if as many as allowed are not being written already.
-    pub(super) fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.scrapes).try_acquire_owned().ok()
+    /// A permit for one more scrape or API answer to an address, if as many as allowed are not being written already.
+    pub(super) fn permit(&self, address: IpAddr) -> Option<Permit> {
+        let place = self.scraping.enter(address, self.scrapes_of_one())?;
+        Some(Permit { _place: place, _one_of_all: Arc::clone(&self.scrapes).try_acquire_owned().ok()? })
+    }
+
+    /// The scrapes and API answers that one address may have at once: half of all, so that it leaves others some.
+    pub(super) const fn scrapes_of_one(&self) -> usize {
+        self.config.max_scrapes.div_ceil(2)
     }
 
     pub(super) fn is_draining(&self) -> bool {

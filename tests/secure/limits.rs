@@ -19,9 +19,13 @@ fn rejected(exporter: &Exporter, reason: &str) -> f64 {
 
 /// A connection from this address: all of 127.0.0.0/8 is this machine.
 fn connect_from(exporter: &Exporter, address: &str) -> Client {
+    connect_to(exporter.address(), address)
+}
+
+fn connect_to(server: SocketAddr, address: &str) -> Client {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::new(address.parse::<IpAddr>().unwrap(), 0).into()).unwrap();
-    socket.connect(&exporter.address().into()).unwrap();
+    socket.connect(&server.into()).unwrap();
     Client::over(TcpStream::from(socket)).unwrap()
 }
 
@@ -133,6 +137,61 @@ fn bodies_that_are_being_received_share_a_memory_and_what_finds_none_is_told_so(
     let (first, second) = body.split_at(BODY / 2);
     chunked.send(format!("{head}{:x}\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\n\r\n", first.len(), second.len())).unwrap();
     assert_eq!(chunked.answer().text(), SUCCESS);
+}
+
+#[test]
+fn half_bodies_of_one_address_leave_memory_for_those_of_others() {
+    const BODY: usize = 60 * 1024;
+    let flags = ["--callback.max-body-bytes", "64KiB", "--callback.max-buffered-bytes", "256KiB"];
+    let exporter = Exporter::start(&flags);
+    let fill = format!(r#"{{"ex":"{}","#, "x".repeat(BODY));
+    let bytes = post_bytes(GROUP_MESSAGE_PATH, "", message("g", "u").replace('{', &fill).as_bytes());
+    let (begin, end) = bytes.split_at(bytes.len() - 100);
+    let in_flight = |count: f64| exporter.scrape().value("openim_exporter_callbacks_in_flight") == count;
+    let mut half = connect_from(&exporter, "127.0.0.2");
+    half.send(begin).unwrap();
+    eventually("half a body to come", || in_flight(1.0));
+    // All of it that was sent.
+    std::thread::sleep(Duration::from_millis(500));
+    // There is as much again, but not for this address.
+    let mut second = connect_from(&exporter, "127.0.0.2");
+    second.send(&bytes).unwrap();
+    let (_, detail) = second.answer().refusal(503);
+    assert!(detail.contains("of one address") && detail.contains("--callback.max-buffered-bytes"), "{detail}");
+    let mut other = connect_from(&exporter, "127.0.0.3");
+    other.send(&bytes).unwrap();
+    assert_eq!(other.answer().text(), SUCCESS);
+    assert_eq!(rejected(&exporter, "overloaded"), 1.0);
+    half.send(end).unwrap();
+    assert_eq!(half.answer().text(), SUCCESS);
+}
+
+#[test]
+fn scrapes_that_one_address_does_not_read_leave_some_for_others() {
+    // A scrape of several megabytes: more than the kernel keeps for a client that does not read.
+    let served = Served::with_groups(60_000, Limits::default(), 4);
+    let mut deaf: Vec<_> = (0..2).map(|_| connect_to(served.address(), "127.0.0.2")).collect();
+    for client in &mut deaf {
+        client.send(get("/metrics/groups", "")).unwrap();
+        // It is being written.
+        assert!(!client.some(100).unwrap().is_empty());
+    }
+    for (reason, path) in ["/metrics", "/api/v1/summary"].into_iter().enumerate() {
+        let mut third = connect_to(served.address(), "127.0.0.2");
+        third.send(get(path, "")).unwrap();
+        let (_, detail) = third.answer().refusal(503);
+        assert!(detail.contains("2 of one address") && detail.contains("--web.max-requests"), "{detail}");
+        assert_eq!(served.refused("too_many_scrapes"), reason as f64 + 1.0);
+    }
+    let mut prometheus = connect_to(served.address(), "127.0.0.3");
+    prometheus.send(get("/metrics", "")).unwrap();
+    assert_eq!(prometheus.answer().status, 200);
+    drop(deaf);
+    eventually("their places to be free", || {
+        let mut client = connect_to(served.address(), "127.0.0.2");
+        client.send(get("/metrics", "")).unwrap();
+        client.answer().status == 200
+    });
 }
 
 #[test]
