@@ -89,6 +89,8 @@ pub(super) struct Progress {
     callback_since: AtomicU64,
     /// hyper wrote an answer of its own, to a head that it could not parse.
     swallowed: AtomicBool,
+    /// A request was answered of which a part is still to come, and which nobody will read.
+    unread: AtomicBool,
     task: OnceLock<Waker>,
 }
 
@@ -158,6 +160,14 @@ impl Progress {
 
     pub(super) fn has_swallowed(&self) -> bool {
         self.swallowed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn leave_unread(&self) {
+        self.unread.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_left_unread(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
     }
 }
 

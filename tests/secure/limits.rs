@@ -1,6 +1,6 @@
 //! Limits of number and memory, and from where callbacks come.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
 
@@ -192,6 +192,77 @@ fn scrapes_that_one_address_does_not_read_leave_some_for_others() {
         client.send(get("/metrics", "")).unwrap();
         client.answer().status == 200
     });
+}
+
+/// A head of a callback with these lines, and a body announced.
+fn head(path: &str, lines: &str, length: usize) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n{lines}\r\n"
+    )
+}
+
+#[test]
+fn who_may_not_post_is_told_so_before_the_body_is_wanted_and_who_may_is_told_to_go_on() {
+    const SECRET: &str = "0123456789abcdef-secret";
+    const EXPECT: &str = "Expect: 100-continue\r\n";
+    let authority = Authority::new();
+    let secret = authority.write("secret", SECRET);
+    let callers = authority.write("callers", format!("openim:{}\n", crate::hash("right")));
+    let exporter = Exporter::start(&[
+        "--callback.secret-file",
+        secret.to_str().unwrap(),
+        "--callback.basic-auth-file",
+        callers.to_str().unwrap(),
+        "--callback.allowed-networks",
+        "127.0.0.1",
+    ]);
+    let body = message("g", "u");
+    let path = format!("/{SECRET}{GROUP_MESSAGE_PATH}");
+    let (wrong, right) = (crate::basic("openim", "wrong"), crate::basic("openim", "right"));
+    let no_secret = head(GROUP_MESSAGE_PATH, EXPECT, 1 << 20);
+    let guess = head(&path, &format!("{EXPECT}authorization: {wrong}\r\n"), 1 << 20);
+    // With and without waiting for leave to send; the first is the only answer.
+    for (from, head, status) in [
+        ("127.0.0.1", no_secret.clone(), 401),
+        ("127.0.0.1", guess.clone(), 401),
+        ("127.0.0.2", guess.clone(), 403),
+        ("127.0.0.1", no_secret.replace(EXPECT, ""), 401),
+        ("127.0.0.1", guess.replace(EXPECT, ""), 401),
+    ] {
+        let mut client = connect_from(&exporter, from);
+        let begin = Instant::now();
+        client.send(&head).unwrap();
+        let answer = client.answer();
+        answer.refusal(status);
+        assert!(answer.closes(), "{head}: {answer:?}");
+        assert_eq!(client.rest(), "", "{head}");
+        assert!(begin.elapsed() < Duration::from_secs(3), "{head}: {:?}", begin.elapsed());
+    }
+    // The same body when it is there at once: the connection goes on.
+    let mut client = connect_from(&exporter, "127.0.0.1");
+    for _ in 0..3 {
+        let answer = client.post(GROUP_MESSAGE_PATH, &body);
+        answer.refusal(401);
+        assert!(!answer.closes(), "{answer:?}");
+    }
+    client.send(head(&path, &format!("{EXPECT}authorization: {right}\r\n"), body.len())).unwrap();
+    assert_eq!(client.answer().status, 100);
+    client.send(&body).unwrap();
+    assert_eq!(client.answer().text(), SUCCESS);
+    assert_eq!(rejected(&exporter, "unauthorized") + rejected(&exporter, "forbidden"), 8.0);
+}
+
+#[test]
+fn who_sends_a_large_body_without_leave_can_read_why_it_is_refused() {
+    let authority = Authority::new();
+    let secret = authority.write("secret", "0123456789abcdef-secret");
+    let exporter = Exporter::start(&["--callback.secret-file", secret.to_str().unwrap()]);
+    for round in 0..10 {
+        let mut client = exporter.connect();
+        client.send(head(GROUP_MESSAGE_PATH, "", 200_000)).unwrap();
+        client.send(vec![b' '; 200_000]).unwrap();
+        client.try_answer().unwrap_or_else(|error| panic!("round {round}: {error}")).refusal(401);
+    }
 }
 
 #[test]
