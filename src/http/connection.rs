@@ -103,8 +103,10 @@ async fn exchange(
             return End::Done(end);
         }
         if let Some(phase) = overdue(open) {
-            // Half a head that came behind the request before it is in hyper's buffer only.
-            let half_a_head = phase == Phase::Idle && !connection.into_parts().read_buf.is_empty();
+            // Half a head that came behind the request before it is in hyper's buffer only; half a TLS record of one is in
+            // that of rustls.
+            let half_a_head = phase == Phase::Idle
+                && (open.progress().midway_since_ms().is_some() || !connection.into_parts().read_buf.is_empty());
             return End::Overdue(if half_a_head { Phase::Head } else { phase });
         }
     }
