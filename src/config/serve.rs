@@ -71,6 +71,8 @@ pub struct ServeFlags {
     telemetry_path: String,
 
     /// Scrapes that are answered at once; more get 503
+    ///
+    /// Half of them, and at least one, to one address. Answers of the API count too.
     #[arg(long = "web.max-requests", value_name = "N", env = "OPENIM_EXPORTER_WEB_MAX_REQUESTS", default_value = "40")]
     max_requests: usize,
 

@@ -177,6 +177,7 @@ impl Demands {
     fn of(tls: &Tls) -> Self {
         let (checked, required, named) = match &tls.client_auth {
             ClientAuth::None => (false, false, false),
+            ClientAuth::Unverified { required } => (false, *required, false),
             ClientAuth::IfGiven { .. } => (true, false, false),
             ClientAuth::Required { allowed_sans, .. } => (true, true, !allowed_sans.is_empty()),
         };
@@ -193,7 +194,7 @@ fn passwords(users: Users, before: Option<&Arc<Passwords>>) -> io::Result<Arc<Pa
 
 fn sources(tls: &Tls) -> impl Iterator<Item = &Source> {
     let ca = match &tls.client_auth {
-        ClientAuth::None => None,
+        ClientAuth::None | ClientAuth::Unverified { .. } => None,
         ClientAuth::IfGiven { ca } | ClientAuth::Required { ca, .. } => Some(ca),
     };
     [&tls.certificate, &tls.key].into_iter().chain(ca)

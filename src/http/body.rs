@@ -38,21 +38,22 @@ pub(super) struct RequestBody {
 }
 
 impl RequestBody {
-    /// Tells hyper that the body is wanted, if it is not announced to be over the limit.
+    /// Tells hyper that the body is wanted, unless that would have the client send one that may be refused unread.
     ///
     /// hyper asks the service for a future, and takes the body out of its buffer only once somebody wants it. Were that
     /// the future, in its first poll, the connection would have to be scheduled and polled a second time, at every
     /// callback; told at once, hyper does it all in one.
     pub(super) fn begin(mut incoming: Incoming, headers: &HeaderMap, limit: usize) -> Self {
-        if announced(&incoming) > limit {
-            return Self { incoming, early: None, on_demand: headers.contains_key(header::EXPECT) };
+        let on_demand = headers.contains_key(header::EXPECT);
+        if on_demand || announced(&incoming) > limit {
+            return Self { incoming, early: None, on_demand };
         }
         let mut nobody = Context::from_waker(Waker::noop());
         let early = match Pin::new(&mut incoming).poll_frame(&mut nobody) {
             Poll::Ready(early) => Some(early),
             Poll::Pending => None,
         };
-        Self { incoming, early, on_demand: false }
+        Self { incoming, early, on_demand }
     }
 
     /// The next piece of data, or `None` at the end.
@@ -79,18 +80,36 @@ impl RequestBody {
     /// Reads what there is and drops it, so that its sender gets to read the answer instead of a reset. Returns whether
     /// that was all of it: if not, the connection must be closed.
     pub(super) async fn drop_rest(mut self, limit: usize, progress: &Progress) -> bool {
-        if self.on_demand {
-            return false;
-        }
         let mut dropped = 0;
-        while dropped <= limit.saturating_mul(DROPPED_BEYOND) {
+        while !self.on_demand && dropped <= limit.saturating_mul(DROPPED_BEYOND) {
             match self.next(progress).await {
                 Ok(Some(bytes)) => dropped += bytes.len(),
                 Ok(None) => return true,
-                Err(_) => return false,
+                Err(_) => break,
             }
         }
+        progress.leave_unread();
         false
+    }
+
+    /// Drops the body of a request that may not have what it wants: nothing more is read for it. Returns whether it was
+    /// there as a whole already: if not, the connection must be closed.
+    pub(super) async fn refuse(mut self, progress: &Progress) -> bool {
+        let came = poll_fn(|cx| {
+            if self.on_demand || self.incoming.is_end_stream() {
+                return Poll::Ready(Poll::Pending);
+            }
+            Poll::Ready(self.early.take().map_or_else(|| Pin::new(&mut self.incoming).poll_frame(cx), Poll::Ready))
+        });
+        let is_whole = match came.await {
+            Poll::Ready(None) => true,
+            Poll::Ready(Some(Err(_))) => false,
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => self.incoming.is_end_stream(),
+        };
+        if !is_whole {
+            progress.leave_unread();
+        }
+        is_whole
     }
 }
 

@@ -3,6 +3,7 @@
 use hyper::header::{self, HeaderMap};
 
 use super::body::{self, BodyError, RequestBody};
+use super::caller::Caller;
 use super::progress::Progress;
 use super::reply::{Reply, closing, refusal, success};
 use super::site::Site;
@@ -45,14 +46,14 @@ impl From<Problem> for Refused {
 
 /// Reads a callback, counts it and answers it. The URL may have told its command.
 pub(super) async fn take(
-    site: &Site,
+    (site, caller): (&Site, &Caller),
     progress: &Progress,
     command: Option<Command>,
     headers: HeaderMap,
     body: RequestBody,
 ) -> Reply {
     progress.callback_begins();
-    match taken(site, progress, command, &headers, body).await {
+    match taken((site, caller), progress, command, &headers, body).await {
         Ok(()) => success(headers),
         Err(refused) => {
             site.telemetry().request_rejected(refused.reason, &refused.detail, site.now().0);
@@ -63,13 +64,13 @@ pub(super) async fn take(
 }
 
 async fn taken(
-    site: &Site,
+    (site, caller): (&Site, &Caller),
     progress: &Progress,
     command: Option<Command>,
     headers: &HeaderMap,
     body: RequestBody,
 ) -> Result<(), Refused> {
-    let mut share = site.bodies.share();
+    let mut share = site.bodies.share(caller.address);
     let body = body::read(body, site.config.max_body_bytes, &mut share, progress);
     let body = body.await.map_err(|error| unread(site, &error))?;
     check_media_type(headers)?;
@@ -93,9 +94,10 @@ fn unread(site: &Site, error: &BodyError) -> Refused {
             Refused::new(Reason::BodyTooLarge, detail).and_close()
         }
         BodyError::NoMemory => {
-            let limit = site.limits.buffered_bytes;
+            let (limit, of_one) = (site.limits.buffered_bytes, site.bodies.most_of_one());
             let detail = format!(
-                "bodies that are being received have {limit} bytes; --callback.max-buffered-bytes sets the limit"
+                "bodies that are being received have {limit} bytes, those of one address {of_one}; \
+                 --callback.max-buffered-bytes sets the limit"
             );
             Refused::new(Reason::Overloaded, detail).and_close()
         }

@@ -44,11 +44,10 @@ impl Addresses {
     pub(super) fn enter(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<Place> {
         let host = host(address);
         let mut open = self.open.lock();
-        let count = open.entry(host).or_default();
-        if *count >= most {
+        if open.get(&host).copied().unwrap_or_default() >= most {
             return None;
         }
-        *count += 1;
+        *open.entry(host).or_default() += 1;
         Some(Place { addresses: Arc::clone(self), host })
     }
 }
@@ -66,7 +65,7 @@ impl Drop for Place {
 }
 
 /// What counts as one address: of IPv6, the network of 64 bits that one host is commonly given whole.
-fn host(address: IpAddr) -> IpAddr {
+pub(super) fn host(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
         address => address,

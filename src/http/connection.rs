@@ -59,6 +59,8 @@ pub(super) async fn talk(
     let end = exchange(stream, open, caller, site).await;
     if let Some((reason, detail)) = refusal_of(&end, open) {
         refuse(stream, open, site, reason, &detail).await;
+    } else if matches!(end, End::Done(_)) && open.progress().has_left_unread() {
+        say_goodbye(stream, open, &[]).await;
     }
 }
 
@@ -101,8 +103,10 @@ async fn exchange(
             return End::Done(end);
         }
         if let Some(phase) = overdue(open) {
-            // Half a head that came behind the request before it is in hyper's buffer only.
-            let half_a_head = phase == Phase::Idle && !connection.into_parts().read_buf.is_empty();
+            // Half a head that came behind the request before it is in hyper's buffer only; half a TLS record of one is in
+            // that of rustls.
+            let half_a_head = phase == Phase::Idle
+                && (open.progress().midway_since_ms().is_some() || !connection.into_parts().read_buf.is_empty());
             return End::Overdue(if half_a_head { Phase::Head } else { phase });
         }
     }
@@ -144,8 +148,14 @@ pub(super) async fn refuse(
     detail: &str,
 ) {
     site.telemetry().request_rejected(reason, detail, site.now().0);
+    say_goodbye(stream, open, &raw_answer(reason, detail)).await;
+}
+
+/// Says the last thing, and lets the peer read what was said: closed while it still sends, the connection would be reset,
+/// and what is on its way lost.
+async fn say_goodbye(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), open: &Open, last: &[u8]) {
     open.enter(Phase::Linger);
-    let mut farewell = pin!(say_and_linger(stream, raw_answer(reason, detail)));
+    let mut farewell = pin!(say_and_linger(stream, last));
     poll_fn(|cx| match farewell.as_mut().poll(cx) {
         // Whether it was read or not, there is nothing more to say.
         Poll::Ready(_) => Poll::Ready(()),
@@ -155,8 +165,8 @@ pub(super) async fn refuse(
     .await;
 }
 
-async fn say_and_linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), answer: Vec<u8>) -> std::io::Result<()> {
-    stream.write_all(&answer).await?;
+async fn say_and_linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), last: &[u8]) -> std::io::Result<()> {
+    stream.write_all(last).await?;
     stream.shutdown().await?;
     let mut dropped = 0;
     let mut buffer = [0; 4096];

@@ -2,8 +2,8 @@
 //!
 //! Each serving thread has a runtime of its own (`worker`); the first accepts for all, and fills them one after the other. A
 //! connection (`connection`) is hyper's, over a stream that keeps note of how far the exchange is (`progress`,
-//! `stream`); a sweep of the site's looks at those notes a few times a second and ends what takes too long, so that no
-//! request needs a timer.
+//! `stream`, `framing`); a sweep of the site's looks at those notes a few times a second and ends what takes too long, so
+//! that no request needs a timer.
 
 mod access;
 mod actions;
@@ -14,6 +14,7 @@ mod budget;
 mod callback;
 mod caller;
 mod connection;
+mod framing;
 #[doc(hidden)]
 pub mod fuzz;
 mod guard;

@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::caller::{Caller, Place};
+use super::framing::Framed;
 use super::progress::{Handle, Open, Phase};
 use super::reply::{Payload, begin};
 use super::scrape::PIECE_BYTES;
@@ -67,7 +68,7 @@ pub(super) async fn serve(
         .max_send_buf_size(PIECE_BYTES)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Framed::frames(stream, shared.open.handle().clone(), site)), service);
     let mut connection = pin!(connection);
     let open = &shared.open;
     let mut told = false;
@@ -88,6 +89,10 @@ pub(super) async fn serve(
                 // Silent for too long, or draining: what is under way is still answered.
                 Some(_) if !told => {
                     told = true;
+                    if open.progress().midway_since_ms().is_some() && !site.is_draining() {
+                        let detail = "HTTP/2: half a request's head, or half a frame, did not go on in time";
+                        site.telemetry().request_rejected(Reason::HeaderTimeout, detail, site.now().0);
+                    }
                     connection.as_mut().graceful_shutdown();
                 }
                 _ => return Poll::Pending,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hyper::http::request::Parts;
 use hyper::{Method, header};
 
+use super::caller::Caller;
 use super::negotiation;
 use super::progress::Open;
 use super::reply::{Reply, page, streamed, with_header};
@@ -51,8 +52,13 @@ pub(super) fn landing(site: &Site) -> Reply {
 }
 
 /// A scrape, in the form that the client asks for.
-pub(super) async fn metrics(site: &Arc<Site>, open: &Open, scope: Scope, request: &Parts) -> Reply {
-    let Some(permit) = site.permit() else { return busy(site, "scrapes") };
+pub(super) async fn metrics(
+    (site, caller): (&Arc<Site>, &Caller),
+    open: &Open,
+    scope: Scope,
+    request: &Parts,
+) -> Reply {
+    let Some(permit) = site.permit(caller.address) else { return busy(site, "scrapes") };
     let (format, gzip) = (negotiation::format(&request.headers), negotiation::takes_gzip(&request.headers));
     let mut scrape = Streamed::new(Unwritten::new(site, site.scraper(scope, format), gzip), open, permit);
     // The first chunk before the head: until the head is written, a failure can still be told as one.

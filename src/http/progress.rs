@@ -36,6 +36,15 @@ pub(super) enum Phase {
     Multiplexed = 7,
 }
 
+/// What hands over only whole parts of what comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layer {
+    /// Whole records.
+    Tls = 0,
+    /// Whole heads of requests.
+    Http2 = 1,
+}
+
 /// One moment of an exchange, in one word: its phase, when that began, and the how manyeth it is, so that no two
 /// moments of a connection are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +98,11 @@ pub(super) struct Progress {
     callback_since: AtomicU64,
     /// hyper wrote an answer of its own, to a head that it could not parse.
     swallowed: AtomicBool,
+    /// A request was answered of which a part is still to come, and which nobody will read.
+    unread: AtomicBool,
+    /// For each [`Layer`], since when it has held a part of something, in milliseconds since the site came up, and one
+    /// more; 0 where it holds none.
+    midway_since: [AtomicU64; 2],
     task: OnceLock<Waker>,
 }
 
@@ -111,13 +125,19 @@ impl Progress {
         self.moment.store(self.moment().next(phase, sweep_ms).0, Ordering::Relaxed);
     }
 
-    /// Has the sweep judge the present moment, by its phase and when that began: true condemns it, and wakes the task.
-    pub(super) fn judge(&self, is_overdue: impl FnOnce(Phase, u64) -> bool) {
+    /// Has the sweep judge the present moment, by its phase, when that began, and since when half of something has been
+    /// there: true condemns it, and wakes the task.
+    pub(super) fn judge(&self, is_overdue: impl FnOnce(Phase, u64, Option<u64>) -> bool) {
         let moment = self.moment();
-        if is_overdue(moment.phase(), moment.since_ms()) {
+        if is_overdue(moment.phase(), moment.since_ms(), self.midway_since_ms()) {
             self.condemned.store(moment.0, Ordering::Relaxed);
             self.wake();
         }
+    }
+
+    /// Since when a layer has held a part of something, if one does.
+    pub(super) fn midway_since_ms(&self) -> Option<u64> {
+        self.midway_since.iter().filter_map(|since| since.load(Ordering::Relaxed).checked_sub(1)).min()
     }
 
     /// Has the task look again.
@@ -158,6 +178,14 @@ impl Progress {
 
     pub(super) fn has_swallowed(&self) -> bool {
         self.swallowed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn leave_unread(&self) {
+        self.unread.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_left_unread(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
     }
 }
 
@@ -239,6 +267,20 @@ pub(super) struct Handle {
 impl Handle {
     pub(super) fn progress(&self) -> &Progress {
         &self.progress
+    }
+
+    /// A layer holds a part of something or does not; and whether it held nothing for a moment just before.
+    pub(super) fn is_midway(&self, layer: Layer, is_midway: bool, has_rested: bool) {
+        let [tls, http2] = &self.progress.midway_since;
+        let since = match layer {
+            Layer::Tls => tls,
+            Layer::Http2 => http2,
+        };
+        if !is_midway {
+            since.store(0, Ordering::Relaxed);
+        } else if has_rested || since.load(Ordering::Relaxed) == 0 {
+            since.store(self.connections.sweep_ms.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
     }
 
     /// Enters a phase, at the worker's coarse time.
@@ -341,13 +383,13 @@ mod tests {
         let progress = Progress::default();
         progress.enter(Phase::Idle, 0);
         assert_eq!(progress.condemned(), None);
-        progress.judge(|phase, since_ms| (phase, since_ms) == (Phase::Idle, 0));
+        progress.judge(|phase, since_ms, midway| (phase, since_ms, midway) == (Phase::Idle, 0, None));
         assert_eq!(progress.condemned(), Some(Phase::Idle));
         for phase in [Phase::Head, Phase::Service, Phase::Answer, Phase::Idle] {
             progress.enter(phase, 0);
             assert_eq!(progress.condemned(), None, "{phase:?}");
         }
-        progress.judge(|_, _| false);
+        progress.judge(|_, _, _| false);
         assert_eq!(progress.condemned(), None);
     }
 }

@@ -12,11 +12,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::progress::{Handle, Open, Phase};
-use super::site::Site;
+use super::site::{Permit, Site};
 use crate::exposition::{CHUNK_BYTES, Scope, Scraper};
 
 /// The most of a body that is handed to hyper at once: what a slow reader makes hyper hold.
@@ -96,7 +95,7 @@ pub(super) struct Streamed {
     /// Where to note how far it is.
     handle: Handle,
     /// Given back when all of it has been taken.
-    _permit: Option<OwnedSemaphorePermit>,
+    _permit: Option<Permit>,
 }
 
 enum Rest {
@@ -107,7 +106,7 @@ enum Rest {
 }
 
 impl Streamed {
-    pub(super) fn new(scrape: Unwritten, open: &Open, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(scrape: Unwritten, open: &Open, permit: Permit) -> Self {
         Self {
             written: Bytes::new(),
             rest: Rest::Unwritten(Box::new(scrape)),

@@ -9,6 +9,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 
 use super::connection::refuse;
+use super::framing::Framed;
 use super::progress::{Open, Overdue, Phase, in_time};
 use super::site::Site;
 use crate::telemetry::Reason;
@@ -22,7 +23,7 @@ pub(super) async fn secure(
     tls: Arc<ServerConfig>,
     open: &Open,
     site: &Site,
-) -> Option<TlsStream<TcpStream>> {
+) -> Option<TlsStream<Framed<TcpStream>>> {
     open.enter(Phase::Handshake);
     let mut first = [HANDSHAKE];
     // rustls would answer with an alert, which who speaks plain HTTP cannot read.
@@ -35,7 +36,7 @@ pub(super) async fn secure(
     let agreed = match peeked {
         // It was opened and closed again, as a probe of the port does: nothing has failed.
         Ok(Ok(0)) => return None,
-        Ok(Ok(_)) => in_time(open, TlsAcceptor::from(tls).accept(stream)).await,
+        Ok(Ok(_)) => in_time(open, TlsAcceptor::from(tls).accept(Framed::records(stream, open.handle().clone()))).await,
         Ok(Err(error)) => Ok(Err(error)),
         Err(overdue) => Err(overdue),
     };

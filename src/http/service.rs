@@ -29,15 +29,18 @@ pub(super) fn answer<'a>(
     let body = RequestBody::begin(body, &head.headers, site.config.max_body_bytes);
     async move {
         let reply = match guard::admit(site, open, caller, &head).await {
-            Ok(Route::Callback(command)) => callback::take(site, open.progress(), command, head.headers, body).await,
-            admitted => {
+            Ok(Route::Callback(command)) => {
+                callback::take((site, caller), open.progress(), command, head.headers, body).await
+            }
+            Ok(route) => {
                 // A body that came is read all the same, so that the next request is found behind it.
                 let all_read = body.drop_rest(site.config.max_body_bytes, open.progress()).await;
-                let reply = match admitted {
-                    Ok(route) => bodyless(site, open, route, &head).await,
-                    Err(refusal) => *refusal,
-                };
+                let reply = bodyless((site, caller), open, route, &head).await;
                 if all_read { reply } else { closing(reply) }
+            }
+            Err(refusal) => {
+                let was_there = body.refuse(open.progress()).await;
+                if was_there { *refusal } else { closing(*refusal) }
             }
         };
         let mut reply = begin(reply, open);
@@ -49,14 +52,14 @@ pub(super) fn answer<'a>(
 }
 
 /// Answers what needs no body.
-async fn bodyless(site: &Arc<Site>, open: &Open, route: Route, head: &Parts) -> Reply {
+async fn bodyless((site, caller): (&Arc<Site>, &Caller), open: &Open, route: Route, head: &Parts) -> Reply {
     match route {
-        Route::Metrics(scope) => pages::metrics(site, open, scope, head).await,
+        Route::Metrics(scope) => pages::metrics((site, caller), open, scope, head).await,
         Route::Healthy => pages::healthy(),
         Route::Ready => pages::ready(site),
         Route::Landing => pages::landing(site),
-        Route::Summary => api::summary(site, head.uri.query()).await,
-        Route::Groups => api::groups(site, head.uri.query()).await,
+        Route::Summary => api::summary((site, caller), head.uri.query()).await,
+        Route::Groups => api::groups((site, caller), head.uri.query()).await,
         Route::Reload => actions::reload(site).await,
         Route::Quit => actions::quit(site),
         Route::WrongMethod(allowed) => with_header(wrong_method(site, allowed), header::ALLOW, allowed),
@@ -77,8 +80,9 @@ pub(super) fn refused(site: &Site, reason: Reason, detail: &str) -> Reply {
 
 /// As many scrapes and API answers as allowed are being written; `what` names them.
 pub(super) fn busy(site: &Site, what: &str) -> Reply {
-    let most = site.config.max_scrapes;
-    let detail = format!("{most} {what} are being written; --web.max-requests sets the limit");
+    let (most, of_one) = (site.config.max_scrapes, site.scrapes_of_one());
+    let detail =
+        format!("{most} {what}, or {of_one} of one address, are being written; --web.max-requests sets the limit");
     refused(site, Reason::TooManyScrapes, &detail)
 }
 

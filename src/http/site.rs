@@ -1,5 +1,6 @@
 //! What all connections share.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::access::{Access, AccessError, Stamps};
 use super::budget::Budget;
-use super::caller::Addresses;
+use super::caller::{Addresses, Place};
 use super::progress::{Connections, Phase};
 use crate::config;
 use crate::domain::{Clock, UnixMillis};
@@ -70,6 +71,19 @@ impl Default for Limits {
     }
 }
 
+/// One of the scrapes and API answers at once; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Permit {
+    _place: Place,
+    _one_of_all: OwnedSemaphorePermit,
+}
+
+/// The bytes of bodies that one address may have: half of all, but enough for one body of the largest size, of which it
+/// takes up to twice as much while it grows.
+fn of_one_address(limits: &Limits, max_body_bytes: usize) -> usize {
+    limits.buffered_bytes.div_ceil(2).max(max_body_bytes.saturating_mul(2))
+}
+
 /// What all connections share.
 pub struct Site {
     pub(super) stats: Arc<Stats>,
@@ -81,6 +95,8 @@ pub struct Site {
     /// Told when a request asks for the process' end.
     quit: Notify,
     scrapes: Arc<Semaphore>,
+    /// Those of each address.
+    scraping: Arc<Addresses>,
     pub(super) addresses: Arc<Addresses>,
     /// Passwords of each address that wait to be checked.
     pub(super) proving: Arc<Addresses>,
@@ -119,10 +135,11 @@ impl Site {
             quit: Notify::new(),
             stats,
             scrapes: Arc::new(Semaphore::new(config.max_scrapes)),
+            scraping: Arc::default(),
             addresses: Arc::default(),
             proving: Arc::default(),
             requesting: Arc::default(),
-            bodies: Arc::new(Budget::new(limits.buffered_bytes)),
+            bodies: Arc::new(Budget::new(limits.buffered_bytes, of_one_address(&limits, config.max_body_bytes))),
             config,
             limits,
             telemetry,
@@ -187,9 +204,15 @@ impl Site {
         self.quit.notified().await;
     }
 
-    /// A permit for one more scrape or API answer, if as many as allowed are not being written already.
-    pub(super) fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.scrapes).try_acquire_owned().ok()
+    /// A permit for one more scrape or API answer to an address, if as many as allowed are not being written already.
+    pub(super) fn permit(&self, address: IpAddr) -> Option<Permit> {
+        let place = self.scraping.enter(address, self.scrapes_of_one())?;
+        Some(Permit { _place: place, _one_of_all: Arc::clone(&self.scrapes).try_acquire_owned().ok()? })
+    }
+
+    /// The scrapes and API answers that one address may have at once: half of all, so that it leaves others some.
+    pub(super) const fn scrapes_of_one(&self) -> usize {
+        self.config.max_scrapes.div_ceil(2)
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -235,23 +258,24 @@ impl Site {
         let now_ms = self.up_ms();
         for worker in &self.workers {
             worker.sweep(now_ms, |progress| {
-                progress.judge(|phase, since_ms| self.is_overdue(phase, since_ms, now_ms));
+                progress.judge(|phase, since_ms, midway| self.is_overdue(phase, (since_ms, midway), now_ms));
             });
         }
         self.swept.notify_waiters();
     }
 
-    /// Whether a phase that began then has taken too long.
-    fn is_overdue(&self, phase: Phase, since_ms: u64, now_ms: u64) -> bool {
+    /// Whether a phase that began then has taken too long, or the half of something that has been there since then.
+    fn is_overdue(&self, phase: Phase, (since_ms, midway): (u64, Option<u64>), now_ms: u64) -> bool {
         let limits = &self.limits;
         let age = |since: u64| Duration::from_millis(now_ms.saturating_sub(since));
         let drained = |limit: Duration| {
             let drain = self.draining_since_ms.get();
             drain.is_some_and(|drain| age(since_ms.max(*drain)) >= limit)
         };
+        let is_stuck_midway = midway.is_some_and(|since| age(since) >= limits.head);
         let age = age(since_ms);
         match phase {
-            Phase::Idle => age >= limits.idle || drained(limits.idle_draining),
+            Phase::Idle => is_stuck_midway || age >= limits.idle || drained(limits.idle_draining),
             Phase::Head | Phase::Handshake => age >= limits.head || drained(limits.request_draining),
             // Its requests have limits of their own; a drain is told to it at once.
             Phase::Multiplexed => drained(Duration::ZERO),

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
-use tokio_rustls::rustls::crypto::{CryptoProvider, SupportedKxGroup, ring};
+use tokio_rustls::rustls::crypto::{
+    CryptoProvider, SupportedKxGroup, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -138,6 +140,10 @@ fn client_verifier(
 ) -> Result<Arc<dyn ClientCertVerifier>, CertificateProblem> {
     let (ca, allowed_sans) = match auth {
         ClientAuth::None => return Ok(Arc::new(NoClientAuth)),
+        ClientAuth::Unverified { required } => {
+            let algorithms = provider.signature_verification_algorithms;
+            return Ok(Arc::new(Unverified { required: *required, algorithms }));
+        }
         ClientAuth::IfGiven { ca } => (ca, None),
         ClientAuth::Required { ca, allowed_sans } => (ca, Some(allowed_sans)),
     };
@@ -152,6 +158,54 @@ fn client_verifier(
         Some(allowed) if !allowed.is_empty() => Arc::new(Named { verifier, allowed: allowed.clone() }),
         _ => verifier,
     })
+}
+
+/// Takes any certificate whose key the client has, as Go's `RequestClientCert` and `RequireAnyClientCert` do.
+#[derive(Debug)]
+struct Unverified {
+    required: bool,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ClientCertVerifier for Unverified {
+    fn client_auth_mandatory(&self) -> bool {
+        self.required
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, TlsError> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
 }
 
 /// Takes a client's certificate that is good and has one of these names, as `client_allowed_sans` of the toolkit does.

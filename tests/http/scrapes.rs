@@ -231,7 +231,8 @@ fn a_client_that_goes_away_in_the_middle_of_a_scrape_makes_room_for_another() {
 fn who_reads_a_scrape_slowly_holds_up_neither_callbacks_nor_other_scrapes() {
     // More of them than there are threads that write scrapes.
     const SLOW: usize = 6;
-    let served = Served::with_groups(MANY_GROUPS, Limits::default(), SLOW + 1);
+    // Half of them are for one address.
+    let served = Served::with_groups(MANY_GROUPS, Limits::default(), 2 * (SLOW + 1));
     let mut slow: Vec<_> = (0..SLOW).map(|_| served.connect()).collect();
     for client in &mut slow {
         client.send(get("/metrics/groups")).unwrap();

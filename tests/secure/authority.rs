@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
+use tokio_rustls::rustls::client::WantsClientCert;
 use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::crypto::ring::sign::any_supported_type;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tokio_rustls::rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 
 /// An authority, and a directory for what it makes.
 pub(crate) struct Authority {
@@ -66,13 +69,25 @@ impl Authority {
         self.client_of(shows, &[b"http/1.1"])
     }
 
-    pub(crate) fn client_of(&self, shows: Option<&str>, alpn: &[&[u8]]) -> Arc<ClientConfig> {
+    /// One that shows the certificate `NAME.pem` whether the key `NAME.key` is its own or not.
+    pub(crate) fn thief(&self, name: &str) -> Arc<ClientConfig> {
+        let certificate = certificate_in(&self.path(&format!("{name}.pem")));
+        let key = any_supported_type(&key_in(&self.path(&format!("{name}.key")))).unwrap();
+        let shown = SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key));
+        Arc::new(self.trusting().with_client_cert_resolver(Arc::new(shown)))
+    }
+
+    fn trusting(&self) -> ConfigBuilder<ClientConfig, WantsClientCert> {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(roots);
+            .with_root_certificates(roots)
+    }
+
+    pub(crate) fn client_of(&self, shows: Option<&str>, alpn: &[&[u8]]) -> Arc<ClientConfig> {
+        let builder = self.trusting();
         let mut config = match shows {
             None => builder.with_no_client_auth(),
             Some(name) => {

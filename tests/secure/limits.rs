@@ -1,6 +1,6 @@
 //! Limits of number and memory, and from where callbacks come.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
 
@@ -19,9 +19,13 @@ fn rejected(exporter: &Exporter, reason: &str) -> f64 {
 
 /// A connection from this address: all of 127.0.0.0/8 is this machine.
 fn connect_from(exporter: &Exporter, address: &str) -> Client {
+    connect_to(exporter.address(), address)
+}
+
+fn connect_to(server: SocketAddr, address: &str) -> Client {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::new(address.parse::<IpAddr>().unwrap(), 0).into()).unwrap();
-    socket.connect(&exporter.address().into()).unwrap();
+    socket.connect(&server.into()).unwrap();
     Client::over(TcpStream::from(socket)).unwrap()
 }
 
@@ -133,6 +137,132 @@ fn bodies_that_are_being_received_share_a_memory_and_what_finds_none_is_told_so(
     let (first, second) = body.split_at(BODY / 2);
     chunked.send(format!("{head}{:x}\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\n\r\n", first.len(), second.len())).unwrap();
     assert_eq!(chunked.answer().text(), SUCCESS);
+}
+
+#[test]
+fn half_bodies_of_one_address_leave_memory_for_those_of_others() {
+    const BODY: usize = 60 * 1024;
+    let flags = ["--callback.max-body-bytes", "64KiB", "--callback.max-buffered-bytes", "256KiB"];
+    let exporter = Exporter::start(&flags);
+    let fill = format!(r#"{{"ex":"{}","#, "x".repeat(BODY));
+    let bytes = post_bytes(GROUP_MESSAGE_PATH, "", message("g", "u").replace('{', &fill).as_bytes());
+    let (begin, end) = bytes.split_at(bytes.len() - 100);
+    let in_flight = |count: f64| exporter.scrape().value("openim_exporter_callbacks_in_flight") == count;
+    let mut half = connect_from(&exporter, "127.0.0.2");
+    half.send(begin).unwrap();
+    eventually("half a body to come", || in_flight(1.0));
+    // All of it that was sent.
+    std::thread::sleep(Duration::from_millis(500));
+    // There is as much again, but not for this address.
+    let mut second = connect_from(&exporter, "127.0.0.2");
+    second.send(&bytes).unwrap();
+    let (_, detail) = second.answer().refusal(503);
+    assert!(detail.contains("of one address") && detail.contains("--callback.max-buffered-bytes"), "{detail}");
+    let mut other = connect_from(&exporter, "127.0.0.3");
+    other.send(&bytes).unwrap();
+    assert_eq!(other.answer().text(), SUCCESS);
+    assert_eq!(rejected(&exporter, "overloaded"), 1.0);
+    half.send(end).unwrap();
+    assert_eq!(half.answer().text(), SUCCESS);
+}
+
+#[test]
+fn scrapes_that_one_address_does_not_read_leave_some_for_others() {
+    // A scrape of several megabytes: more than the kernel keeps for a client that does not read.
+    let served = Served::with_groups(60_000, Limits::default(), 4);
+    let mut deaf: Vec<_> = (0..2).map(|_| connect_to(served.address(), "127.0.0.2")).collect();
+    for client in &mut deaf {
+        client.send(get("/metrics/groups", "")).unwrap();
+        // It is being written.
+        assert!(!client.some(100).unwrap().is_empty());
+    }
+    for (reason, path) in ["/metrics", "/api/v1/summary"].into_iter().enumerate() {
+        let mut third = connect_to(served.address(), "127.0.0.2");
+        third.send(get(path, "")).unwrap();
+        let (_, detail) = third.answer().refusal(503);
+        assert!(detail.contains("2 of one address") && detail.contains("--web.max-requests"), "{detail}");
+        assert_eq!(served.refused("too_many_scrapes"), reason as f64 + 1.0);
+    }
+    let mut prometheus = connect_to(served.address(), "127.0.0.3");
+    prometheus.send(get("/metrics", "")).unwrap();
+    assert_eq!(prometheus.answer().status, 200);
+    drop(deaf);
+    eventually("their places to be free", || {
+        let mut client = connect_to(served.address(), "127.0.0.2");
+        client.send(get("/metrics", "")).unwrap();
+        client.answer().status == 200
+    });
+}
+
+/// A head of a callback with these lines, and a body announced.
+fn head(path: &str, lines: &str, length: usize) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n{lines}\r\n"
+    )
+}
+
+#[test]
+fn who_may_not_post_is_told_so_before_the_body_is_wanted_and_who_may_is_told_to_go_on() {
+    const SECRET: &str = "0123456789abcdef-secret";
+    const EXPECT: &str = "Expect: 100-continue\r\n";
+    let authority = Authority::new();
+    let secret = authority.write("secret", SECRET);
+    let callers = authority.write("callers", format!("openim:{}\n", crate::hash("right")));
+    let exporter = Exporter::start(&[
+        "--callback.secret-file",
+        secret.to_str().unwrap(),
+        "--callback.basic-auth-file",
+        callers.to_str().unwrap(),
+        "--callback.allowed-networks",
+        "127.0.0.1",
+    ]);
+    let body = message("g", "u");
+    let path = format!("/{SECRET}{GROUP_MESSAGE_PATH}");
+    let (wrong, right) = (crate::basic("openim", "wrong"), crate::basic("openim", "right"));
+    let no_secret = head(GROUP_MESSAGE_PATH, EXPECT, 1 << 20);
+    let guess = head(&path, &format!("{EXPECT}authorization: {wrong}\r\n"), 1 << 20);
+    // With and without waiting for leave to send; the first is the only answer.
+    for (from, head, status) in [
+        ("127.0.0.1", no_secret.clone(), 401),
+        ("127.0.0.1", guess.clone(), 401),
+        ("127.0.0.2", guess.clone(), 403),
+        ("127.0.0.1", no_secret.replace(EXPECT, ""), 401),
+        ("127.0.0.1", guess.replace(EXPECT, ""), 401),
+    ] {
+        let mut client = connect_from(&exporter, from);
+        let begin = Instant::now();
+        client.send(&head).unwrap();
+        let answer = client.answer();
+        answer.refusal(status);
+        assert!(answer.closes(), "{head}: {answer:?}");
+        assert_eq!(client.rest(), "", "{head}");
+        assert!(begin.elapsed() < Duration::from_secs(3), "{head}: {:?}", begin.elapsed());
+    }
+    // The same body when it is there at once: the connection goes on.
+    let mut client = connect_from(&exporter, "127.0.0.1");
+    for _ in 0..3 {
+        let answer = client.post(GROUP_MESSAGE_PATH, &body);
+        answer.refusal(401);
+        assert!(!answer.closes(), "{answer:?}");
+    }
+    client.send(head(&path, &format!("{EXPECT}authorization: {right}\r\n"), body.len())).unwrap();
+    assert_eq!(client.answer().status, 100);
+    client.send(&body).unwrap();
+    assert_eq!(client.answer().text(), SUCCESS);
+    assert_eq!(rejected(&exporter, "unauthorized") + rejected(&exporter, "forbidden"), 8.0);
+}
+
+#[test]
+fn who_sends_a_large_body_without_leave_can_read_why_it_is_refused() {
+    let authority = Authority::new();
+    let secret = authority.write("secret", "0123456789abcdef-secret");
+    let exporter = Exporter::start(&["--callback.secret-file", secret.to_str().unwrap()]);
+    for round in 0..10 {
+        let mut client = exporter.connect();
+        client.send(head(GROUP_MESSAGE_PATH, "", 200_000)).unwrap();
+        client.send(vec![b' '; 200_000]).unwrap();
+        client.try_answer().unwrap_or_else(|error| panic!("round {round}: {error}")).refusal(401);
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod served;
 mod support;
 
 mod authority;
+mod halves;
 mod lifecycle;
 mod limits;
 mod multiplex;

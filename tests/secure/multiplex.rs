@@ -69,7 +69,7 @@ fn block_on<T>(test: impl Future<Output = T>) -> T {
     runtime.block_on(async { timeout(2 * PATIENCE, test).await.expect("it takes too long") })
 }
 
-fn served(limits: Limits, max_scrapes: usize, groups: usize) -> (Authority, Served) {
+pub(crate) fn served(limits: Limits, max_scrapes: usize, groups: usize) -> (Authority, Served) {
     let authority = Authority::new();
     authority.issue("server", &["localhost"]);
     let access = config::Access { web_config: Some(authority.web_config("server", "")), ..config::Access::default() };
@@ -211,13 +211,13 @@ fn a_head_over_the_limit_gets_431_and_the_connection_goes_on() {
 }
 
 /// A frame of HTTP/2. RFC 9113, 4.1.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let len = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&len[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// A header as it is. RFC 7541, 6.2.2.
-fn literal(name: &str, value: &str) -> Vec<u8> {
+pub(crate) fn literal(name: &str, value: &str) -> Vec<u8> {
     let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
     [vec![0], text(name), text(value)].concat()
 }

@@ -110,6 +110,32 @@ fn a_client_s_certificate_is_demanded_where_the_settings_say_so() {
 }
 
 #[test]
+fn a_certificate_of_no_authority_is_asked_for_or_demanded_where_the_settings_say_so() {
+    let authority = authority();
+    let stranger = Authority::new();
+    stranger.issue("anybody", &["anybody.example"]);
+    stranger.issue("else", &["else.example"]);
+    for (pem, key, name) in [("anybody", "anybody", "anybody"), ("anybody", "else", "thief")] {
+        std::fs::copy(stranger.path(&format!("{pem}.pem")), authority.path(&format!("{name}.pem"))).unwrap();
+        std::fs::copy(stranger.path(&format!("{key}.key")), authority.path(&format!("{name}.key"))).unwrap();
+    }
+    for (policy, without) in [("RequestClientCert", Some(200)), ("RequireAnyClientCert", None)] {
+        for version in ["", "  max_version: TLS12\n"] {
+            let exporter = served(&authority, &format!("  client_auth_type: {policy}\n{version}"));
+            let scrape = |config: &Arc<ClientConfig>| {
+                let mut client = Client::connect_secure(exporter.address(), config).ok()?;
+                client.send(get("/-/healthy", "")).ok()?;
+                client.try_answer().ok().map(|answer| answer.status)
+            };
+            assert_eq!(scrape(&authority.client(None)), without, "{policy} {version}");
+            assert_eq!(scrape(&authority.client(Some("anybody"))), Some(200), "{policy} {version}");
+            // Somebody else's certificate, without its key.
+            assert_eq!(scrape(&authority.thief("thief")), None, "{policy} {version}");
+        }
+    }
+}
+
+#[test]
 #[ignore = "needs curl"]
 fn the_versions_that_the_settings_allow_are_spoken_and_no_others() {
     let authority = authority();

@@ -103,6 +103,11 @@ impl Client {
         self.stream.flush()
     }
 
+    /// Sends bytes past TLS.
+    pub(crate) fn send_below(&self, bytes: &[u8]) {
+        (&self.socket).write_all(bytes).unwrap();
+    }
+
     /// Posts a body as OpenIM does, leaves the connection open, and reads the answer.
     pub(crate) fn post(&mut self, path: &str, body: impl AsRef<[u8]>) -> Response {
         self.send(post_bytes(path, "", body.as_ref())).unwrap();

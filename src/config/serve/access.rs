@@ -85,7 +85,8 @@ pub(super) struct AccessFlags {
 
     /// Memory for callbacks' bodies that are being received and do not come in one piece; more get 503
     ///
-    /// It is at least twice --callback.max-body-bytes, so that one of these finds room.
+    /// It is at least twice --callback.max-body-bytes, so that one of these finds room. The bodies of one address may have
+    /// half of it, or that much.
     #[arg(
         long = "callback.max-buffered-bytes",
         value_name = "BYTES",

@@ -82,6 +82,11 @@ impl fmt::Debug for Source {
 pub enum ClientAuth {
     /// They are not asked.
     None,
+    /// They may show one that nobody has vouched for; only that they have its key is verified.
+    Unverified {
+        /// They must.
+        required: bool,
+    },
     /// They may; one that is shown must be of this authority.
     IfGiven {
         /// The authority's certificates, as PEM.
@@ -163,16 +168,17 @@ enum Policy {
     None,
     IfGiven,
     Required,
-    Unverified,
+    Unverified { required: bool },
 }
 
 const POLICIES: [(&str, Policy); 6] = [
     ("NoClientCert", Policy::None),
     ("VerifyClientCertIfGiven", Policy::IfGiven),
     ("RequireAndVerifyClientCert", Policy::Required),
-    ("RequestClientCert", Policy::Unverified),
-    ("RequireAnyClientCert", Policy::Unverified),
-    ("RequireClientCert", Policy::Unverified),
+    ("RequestClientCert", Policy::Unverified { required: false }),
+    ("RequireAnyClientCert", Policy::Unverified { required: true }),
+    // As the toolkit once called it.
+    ("RequireClientCert", Policy::Unverified { required: true }),
 ];
 
 /// The section; `None` when it is empty, which the toolkit takes for plain HTTP too.
@@ -225,13 +231,22 @@ fn client_auth(section: &mut Section, directory: &Path) -> Result<ClientAuth, Fi
     let sans = section.take("client_allowed_sans");
     let policy = section.take_text("client_auth_type")?.map(|(field, _)| field);
     let chosen = policy.as_ref().map_or(Ok(Policy::None), |field| field.choice(&POLICIES))?;
-    if let (Some(sans), Policy::None | Policy::IfGiven) = (&sans, chosen) {
-        return Err(sans.refused(format!("a client need not show a certificate; {REQUIRE}")));
+    match (&sans, chosen) {
+        (Some(sans), Policy::None | Policy::IfGiven) => {
+            return Err(sans.refused(format!("a client need not show a certificate; {REQUIRE}")));
+        }
+        (Some(sans), Policy::Unverified { .. }) => {
+            return Err(
+                sans.refused(format!("anybody can put names into a certificate that nobody verifies; {REQUIRE}"))
+            );
+        }
+        _ => {}
     }
     match (chosen, policy, ca) {
-        (Policy::Unverified, Some(policy), _) => {
-            Err(policy.refused(format!("a certificate that nobody verifies proves nothing; {REQUIRE}")))
+        (Policy::Unverified { .. }, _, Some((ca, _))) => {
+            Err(ca.refused(format!("an authority, but certificates are not verified; {REQUIRE}")))
         }
+        (Policy::Unverified { required }, ..) => Ok(ClientAuth::Unverified { required }),
         (Policy::IfGiven, _, Some((_, ca))) => Ok(ClientAuth::IfGiven { ca }),
         (Policy::Required, _, Some((_, ca))) => {
             Ok(ClientAuth::Required { ca, allowed_sans: sans.map_or(Ok(Vec::new()), allowed_sans)? })

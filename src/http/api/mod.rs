@@ -10,26 +10,26 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::header;
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::caller::Caller;
 use super::reply::{Reply, page, with_header};
 use super::service::{busy, refused};
-use super::site::Site;
+use super::site::{Permit, Site};
 use crate::domain::UnixMillis;
 use crate::telemetry::Reason;
 
 /// All statistics, and what the exporter says about itself.
-pub(super) async fn summary(site: &Arc<Site>, query: Option<&str>) -> Reply {
+pub(super) async fn summary((site, caller): (&Arc<Site>, &Caller), query: Option<&str>) -> Reply {
     match query::none(query.unwrap_or_default()) {
-        Ok(()) => answer(site, summary::read).await,
+        Ok(()) => answer(site, caller, summary::read).await,
         Err(detail) => refused(site, Reason::BadQuery, &detail),
     }
 }
 
 /// A page of the tracked groups.
-pub(super) async fn groups(site: &Arc<Site>, query: Option<&str>) -> Reply {
+pub(super) async fn groups((site, caller): (&Arc<Site>, &Caller), query: Option<&str>) -> Reply {
     match query::groups(query.unwrap_or_default()) {
-        Ok(query) => answer(site, move |site| groups::read(&site.stats, &query)).await,
+        Ok(query) => answer(site, caller, move |site| groups::read(&site.stats, &query)).await,
         Err(detail) => refused(site, Reason::BadQuery, &detail),
     }
 }
@@ -38,7 +38,7 @@ pub(super) async fn groups(site: &Arc<Site>, query: Option<&str>) -> Reply {
 /// client that has hung up is done.
 struct Held {
     body: Vec<u8>,
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
 }
 
 impl AsRef<[u8]> for Held {
@@ -48,8 +48,12 @@ impl AsRef<[u8]> for Held {
 }
 
 /// Makes an answer off the serving thread, as one of the scrapes that are allowed at once.
-async fn answer<T: Serialize>(site: &Arc<Site>, read: impl FnOnce(&Site) -> T + Send + 'static) -> Reply {
-    let Some(permit) = site.permit() else { return busy(site, "scrapes or API answers") };
+async fn answer<T: Serialize>(
+    site: &Arc<Site>,
+    caller: &Caller,
+    read: impl FnOnce(&Site) -> T + Send + 'static,
+) -> Reply {
+    let Some(permit) = site.permit(caller.address) else { return busy(site, "scrapes or API answers") };
     let from = Arc::clone(site);
     let made = move || serde_json::to_vec(&read(&from)).map(|body| Held { body, _permit: permit });
     match tokio::task::spawn_blocking(made).await {

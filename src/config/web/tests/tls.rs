@@ -72,6 +72,10 @@ fn each_policy_for_clients_is_taken_or_refused_with_words() {
     assert_eq!(auth(&[&policy("NoClientCert")]).unwrap(), ClientAuth::None);
     assert_eq!(auth(&[&policy("''")]).unwrap(), ClientAuth::None);
     assert_eq!(auth(&[&policy("VerifyClientCertIfGiven"), ca]).unwrap(), ClientAuth::IfGiven { ca: source() });
+    for (name, required) in [("RequestClientCert", false), ("RequireAnyClientCert", true), ("RequireClientCert", true)]
+    {
+        assert_eq!(auth(&[&policy(name)]).unwrap(), ClientAuth::Unverified { required });
+    }
     let required = ClientAuth::Required { ca: source(), allowed_sans: Vec::new() };
     assert_eq!(auth(&[&policy("RequireAndVerifyClientCert"), ca]).unwrap(), required);
 
@@ -79,11 +83,13 @@ fn each_policy_for_clients_is_taken_or_refused_with_words() {
     for (lines, expected) in [
         (
             [&*policy("RequireAnyClientCert"), ca],
-            "line 4: tls_server_config.client_auth_type: a certificate that nobody \
-            verifies proves nothing; set client_auth_type: RequireAndVerifyClientCert",
+            "line 5: tls_server_config.client_ca_file: an authority, but certificates are not verified; set \
+            client_auth_type: RequireAndVerifyClientCert",
         ),
-        ([&policy("RequireClientCert"), ""], "line 4: tls_server_config.client_auth_type: a certificate that nobody"),
-        ([&policy("RequestClientCert"), ca], "line 4: tls_server_config.client_auth_type: a certificate that nobody"),
+        (
+            [&policy("RequestClientCert"), sans],
+            "line 5: tls_server_config.client_allowed_sans: anybody can put names into a certificate that nobody",
+        ),
         (
             [&policy("requireandverifyclientcert"), ca],
             "line 4: tls_server_config.client_auth_type: \

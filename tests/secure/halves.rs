@@ -1,0 +1,147 @@
+//! Halves of what TLS and HTTP/2 take whole, and requests that HTTP/2 refuses by itself.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use openim_exporter::http::Limits;
+
+use crate::authority::Authority;
+use crate::multiplex::{frame, literal, served};
+use crate::served::Served;
+use crate::support::{Client, GROUP_MESSAGE_PATH, SUCCESS, eventually, message};
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+fn limits() -> Limits {
+    Limits { head: Duration::from_secs(1), ..Limits::default() }
+}
+
+fn connect(authority: &Authority, served: &Served, protocol: &[u8]) -> Client {
+    Client::connect_secure(served.address(), &authority.client_of(None, &[protocol])).unwrap()
+}
+
+/// A client that has said what HTTP/2 begins with.
+fn greeted(authority: &Authority, served: &Served) -> Client {
+    let mut client = connect(authority, served, b"h2");
+    client.send([PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).unwrap();
+    client
+}
+
+fn head(method: &str, path: &str) -> Vec<u8> {
+    [literal(":method", method), literal(":scheme", "https"), literal(":path", path), literal(":authority", "x")]
+        .concat()
+}
+
+/// Whether the server ends the connection about when a head's time is up.
+fn ends_in_time(client: &mut Client, begin: Instant) {
+    client.rest();
+    let waited = begin.elapsed();
+    assert!((Duration::from_millis(700)..Duration::from_secs(6)).contains(&waited), "{waited:?}");
+}
+
+#[test]
+fn half_a_tls_record_is_half_a_head() {
+    let (authority, served) = served(limits(), 1, 0);
+    let mut client = connect(&authority, &served, b"http/1.1");
+    assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
+    // Silence is no half, however long it lasts.
+    thread::sleep(Duration::from_millis(2500));
+    assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
+    let begin = Instant::now();
+    client.send_below(&[&[23, 3, 3, 1, 0][..], &[7; 100]].concat());
+    client.answer().refusal(408);
+    ends_in_time(&mut client, begin);
+    assert_eq!(served.refused("header_timeout"), 1.0);
+}
+
+#[test]
+fn halves_of_heads_and_frames_have_as_long_as_a_head_over_http_2() {
+    let (authority, served) = served(limits(), 1, 0);
+    let open = frame(HEADERS, END_STREAM, 1, &head("GET", "/-/healthy"));
+    let more = frame(CONTINUATION, 0, 1, &literal("x-more", "1"));
+    let halves = [
+        PREFACE[..10].to_vec(),
+        [PREFACE, &frame(SETTINGS, 0, 0, &[])[..4]].concat(),
+        [PREFACE, &frame(SETTINGS, 0, 0, &[]), &open].concat(),
+        [PREFACE, &frame(SETTINGS, 0, 0, &[]), &open, &more].concat(),
+        [PREFACE, &frame(SETTINGS, 0, 0, &[]), &frame(PING, 0, 0, &[1; 8])[..12]].concat(),
+    ];
+    let mut clients: Vec<_> = halves
+        .iter()
+        .map(|half| {
+            let mut client = connect(&authority, &served, b"h2");
+            client.send(half).unwrap();
+            client
+        })
+        .collect();
+    let begin = Instant::now();
+    for client in &mut clients {
+        ends_in_time(client, begin);
+    }
+    assert_eq!(served.refused("header_timeout"), halves.len() as f64);
+}
+
+#[test]
+fn whole_frames_and_silence_are_no_half_and_a_head_of_two_frames_is_answered() {
+    let (authority, served) = served(limits(), 1, 0);
+    let mut client = greeted(&authority, &served);
+    client.send(frame(PING, 0, 0, &[1; 8])).unwrap();
+    thread::sleep(Duration::from_millis(2500));
+    let whole = head("HEAD", "/-/healthy");
+    let (first, second) = whole.split_at(20);
+    client.send(frame(HEADERS, END_STREAM, 1, first)).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    client.send(frame(CONTINUATION, END_HEADERS, 1, second)).unwrap();
+    let mut came = Vec::new();
+    // The head of the answer, with `:status: 200` as its first field.
+    while !came.windows(6).any(|bytes| bytes == [0, 0, 0, 1, 0x88, 0x5f]) {
+        came.extend(client.some(1000).unwrap());
+    }
+    for reason in ["header_timeout", "header_too_large", "malformed_request", "overloaded"] {
+        assert_eq!(served.refused(reason), 0.0, "{reason}");
+    }
+}
+
+#[test]
+fn requests_that_http_2_refuses_by_itself_are_counted() {
+    let (authority, served) = served(Limits::default(), 1, 0);
+    let mut client = greeted(&authority, &served);
+    // No path may have a control character.
+    client.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, &head("GET", "/\u{7f}"))).unwrap();
+    eventually("the broken request to be counted", || served.refused("malformed_request") == 1.0);
+    // A body that is longer than announced.
+    let announced = [head("POST", GROUP_MESSAGE_PATH), literal("content-length", "1")].concat();
+    client.send(frame(HEADERS, END_HEADERS, 3, &announced)).unwrap();
+    client.send(frame(DATA, END_STREAM, 3, b"{}")).unwrap();
+    eventually("the broken body to be counted", || served.refused("malformed_request") == 2.0);
+    // 64 may be under way.
+    for stream in 0..70 {
+        client.send(frame(HEADERS, END_HEADERS, 5 + 2 * stream, &head("POST", GROUP_MESSAGE_PATH))).unwrap();
+    }
+    eventually("those too many to be counted", || served.refused("overloaded") == 6.0);
+    assert_eq!(served.refused("header_too_large"), 0.0);
+}
+
+#[test]
+fn a_head_beyond_what_http_2_decodes_is_counted() {
+    let (authority, served) = served(Limits::default(), 1, 0);
+    let mut client = greeted(&authority, &served);
+    for (end, stream) in [(END_STREAM, 1), (0, 3)] {
+        client.send(frame(HEADERS, end, stream, &head("POST", GROUP_MESSAGE_PATH))).unwrap();
+        for _ in 0..19 {
+            let fields = literal("x-large", &"y".repeat(100)).repeat(140);
+            client.send(frame(CONTINUATION, 0, stream, &fields)).unwrap();
+        }
+        client.send(frame(CONTINUATION, END_HEADERS, stream, &[])).unwrap();
+    }
+    eventually("both to be counted", || served.refused("header_too_large") == 2.0);
+    assert_eq!(served.refused("malformed_request"), 0.0);
+}
