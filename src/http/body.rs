@@ -66,6 +66,7 @@ impl RequestBody {
                 if progress.condemned().is_some() {
                     return Poll::Ready(Err(BodyError::Overdue));
                 }
+                self.on_demand = false;
                 Pin::new(&mut self.incoming).poll_frame(cx).map(Ok)
             });
             match frame.await?.transpose().map_err(BodyError::Broken)?.map(Frame::into_data) {
@@ -90,26 +91,6 @@ impl RequestBody {
         }
         progress.leave_unread();
         false
-    }
-
-    /// Drops the body of a request that may not have what it wants: nothing more is read for it. Returns whether it was
-    /// there as a whole already: if not, the connection must be closed.
-    pub(super) async fn refuse(mut self, progress: &Progress) -> bool {
-        let came = poll_fn(|cx| {
-            if self.on_demand || self.incoming.is_end_stream() {
-                return Poll::Ready(Poll::Pending);
-            }
-            Poll::Ready(self.early.take().map_or_else(|| Pin::new(&mut self.incoming).poll_frame(cx), Poll::Ready))
-        });
-        let is_whole = match came.await {
-            Poll::Ready(None) => true,
-            Poll::Ready(Some(Err(_))) => false,
-            Poll::Ready(Some(Ok(_))) | Poll::Pending => self.incoming.is_end_stream(),
-        };
-        if !is_whole {
-            progress.leave_unread();
-        }
-        is_whole
     }
 }
 

@@ -22,6 +22,7 @@ const RECORD_HEAD_BYTES: usize = 5;
 const FRAME_HEAD_BYTES: usize = 9;
 
 // Types of frames, flags and errors. RFC 9113, 6 and 7.
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const CONTINUATION: u8 = 9;
@@ -29,6 +30,7 @@ const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const NO_ERROR: u32 = 0;
 const INTERNAL_ERROR: u32 = 2;
+const STREAM_CLOSED: u32 = 5;
 const REFUSED_STREAM: u32 = 7;
 const CANCEL: u32 = 8;
 
@@ -62,9 +64,10 @@ impl Position {
         Self { layer, head: [0; FRAME_HEAD_BYTES], head_bytes: 0, left, error: 0, is_in_headers: false }
     }
 
-    /// Whether a part has come of which more must come.
+    /// Whether a part has come of which more must come, and which is none of a body: that has a time of its own.
     const fn is_midway(&self) -> bool {
-        self.head_bytes > 0 || self.left > 0 || self.is_in_headers
+        let is_body = matches!(self.layer, Layer::Http2) && self.left > 0 && self.frame().kind == DATA;
+        self.is_in_headers || !is_body && (self.head_bytes > 0 || self.left > 0)
     }
 
     /// Goes on by these bytes, and tells of each frame that they end. Returns whether there was a moment at which nothing
@@ -148,10 +151,11 @@ impl Refusals {
                 // Each answer of ours has a body; only that of `h2` to a head beyond its limit has none.
                 (HEADERS, _) if frame.flags & END_STREAM != 0 => {
                     *too_large = Some(frame.stream);
-                    (Reason::HeaderTooLarge, "the request's head is over 256 KiB")
+                    (Reason::HeaderTooLarge, "the request's head is over 64 KiB")
                 }
                 (RST_STREAM, REFUSED_STREAM) => (Reason::Overloaded, "too many requests of one connection over HTTP/2"),
-                (RST_STREAM, NO_ERROR | INTERNAL_ERROR | CANCEL) => return,
+                // A stream that is closed has been answered, or reset and counted: the peer was still sending.
+                (RST_STREAM, NO_ERROR | INTERNAL_ERROR | STREAM_CLOSED | CANCEL) => return,
                 (RST_STREAM, _) if *too_large != Some(frame.stream) => {
                     (Reason::MalformedRequest, "HTTP/2: a request breaks the rules")
                 }

@@ -9,11 +9,11 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::caller::{Caller, Place};
 use super::framing::Framed;
 use super::progress::{Handle, Open, Phase};
-use super::reply::{Payload, begin};
+use super::reply::{Payload, Reply, begin};
 use super::scrape::PIECE_BYTES;
 use super::service::{answer, refused};
 use super::site::Site;
@@ -36,8 +36,12 @@ const MAX_STREAMS: u32 = 64;
 /// Largest request head, as it counts in HTTP/2 (RFC 9113, 6.5.2: 32 bytes more for each header than it has).
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 
-/// Beyond this, `h2` itself answers 431, without a word: so that up to there it is we who do.
-const MAX_DECODED_HEAD_BYTES: u32 = 256 * 1024;
+/// Headers of a request: as many as hyper takes over HTTP/1.
+const MAX_HEADERS: usize = 100;
+
+/// Beyond this, `h2` itself answers 431, without a word: so that up to there it is we who do. It bounds what a head that
+/// is still coming holds: a byte of it may stand for a header that came before.
+const MAX_DECODED_HEAD_BYTES: u32 = 64 * 1024;
 
 /// What a peer may send before it is read: of one request, and of all.
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -118,6 +122,14 @@ fn head_bytes(request: &Request<Incoming>) -> usize {
     request.uri().path().len() + request.headers().iter().map(each).sum::<usize>()
 }
 
+/// The answer to a `HEAD`: hyper sends the content over HTTP/2 all the same. RFC 9110, 9.3.2.
+fn without_content(mut reply: Reply) -> Reply {
+    if let Some(length) = reply.body().size_hint().exact() {
+        reply.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    reply.map(|_| Payload::Whole(Bytes::new()))
+}
+
 /// What the requests of a connection share.
 struct Shared {
     open: Open,
@@ -157,6 +169,8 @@ impl Underway {
             Err((Reason::Overloaded, format!("{detail}; --web.max-connections sets the limit")))
         } else if head_bytes(&request) > MAX_HEAD_BYTES {
             Err((Reason::HeaderTooLarge, format!("the request's head is over {MAX_HEAD_BYTES} bytes")))
+        } else if request.headers().len() > MAX_HEADERS {
+            Err((Reason::HeaderTooLarge, format!("the request's head has over {MAX_HEADERS} headers")))
         } else {
             Ok(request)
         };
@@ -165,6 +179,7 @@ impl Underway {
 
     async fn answer(self, request: Result<Request<Incoming>, (Reason, String)>) -> Response<Answer> {
         let site = Arc::clone(&self.shared.site);
+        let is_head = request.as_ref().is_ok_and(|request| request.method() == Method::HEAD);
         let reply = match request {
             Ok(request) => match answer(&site, &self.open, &self.shared.caller, request).await {
                 Ok(reply) => reply,
@@ -172,7 +187,8 @@ impl Underway {
             },
             Err((reason, detail)) => begin(refused(&site, reason, &detail), &self.open),
         };
-        reply.map(|payload| Answer { payload, of: Arc::new(self) })
+        let reply = if is_head { without_content(reply) } else { reply };
+        reply.map(|payload| Answer { payload, is_head, of: Arc::new(self) })
     }
 }
 
@@ -194,6 +210,8 @@ impl Drop for Underway {
 /// An answer's body, and the request that it is of.
 struct Answer {
     payload: Payload,
+    /// It has no content, and is ended by an empty frame of data: who ends with the head is `h2`, by itself.
+    is_head: bool,
     of: Arc<Underway>,
 }
 
@@ -220,7 +238,7 @@ impl Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.payload.is_end_stream()
+        !self.is_head && self.payload.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

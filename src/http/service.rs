@@ -32,15 +32,15 @@ pub(super) fn answer<'a>(
             Ok(Route::Callback(command)) => {
                 callback::take((site, caller), open.progress(), command, head.headers, body).await
             }
-            Ok(route) => {
-                // A body that came is read all the same, so that the next request is found behind it.
+            admitted => {
+                // A body that came is read all the same: so that the next request is found behind it, and because a
+                // client that is still sending may not look at its answer.
                 let all_read = body.drop_rest(site.config.max_body_bytes, open.progress()).await;
-                let reply = bodyless((site, caller), open, route, &head).await;
+                let reply = match admitted {
+                    Ok(route) => bodyless((site, caller), open, route, &head).await,
+                    Err(refusal) => *refusal,
+                };
                 if all_read { reply } else { closing(reply) }
-            }
-            Err(refusal) => {
-                let was_there = body.refuse(open.progress()).await;
-                if was_there { *refusal } else { closing(*refusal) }
             }
         };
         let mut reply = begin(reply, open);

@@ -131,16 +131,36 @@ fn requests_that_http_2_refuses_by_itself_are_counted() {
 }
 
 #[test]
+fn what_is_still_sent_of_a_request_that_was_answered_is_no_broken_request() {
+    let (authority, served) = served(Limits::default(), 1, 0);
+    let mut client = greeted(&authority, &served);
+    // Answered before its body has come.
+    let waiting = [head("POST", "/metrics"), literal("expect", "100-continue")].concat();
+    // More of them than `h2` remembers.
+    let streams = (0..60).map(|number| 1 + 2 * number);
+    for stream in streams.clone() {
+        client.send(frame(HEADERS, END_HEADERS, stream, &waiting)).unwrap();
+    }
+    eventually("the answers", || served.refused("method_not_allowed") == 60.0);
+    thread::sleep(Duration::from_millis(200));
+    for stream in streams {
+        client.send(frame(DATA, 0, stream, b"late")).unwrap();
+    }
+    client.send(frame(HEADERS, END_HEADERS | END_STREAM, 121, &head("DELETE", "/metrics"))).unwrap();
+    eventually("the next answer", || served.refused("method_not_allowed") == 61.0);
+    assert_eq!(served.refused("malformed_request"), 0.0);
+}
+
+#[test]
 fn a_head_beyond_what_http_2_decodes_is_counted() {
     let (authority, served) = served(Limits::default(), 1, 0);
     let mut client = greeted(&authority, &served);
     for (end, stream) in [(END_STREAM, 1), (0, 3)] {
         client.send(frame(HEADERS, end, stream, &head("POST", GROUP_MESSAGE_PATH))).unwrap();
-        for _ in 0..19 {
-            let fields = literal("x-large", &"y".repeat(100)).repeat(140);
-            client.send(frame(CONTINUATION, 0, stream, &fields)).unwrap();
+        let fields = literal("x-large", &"y".repeat(100)).repeat(140);
+        for flags in [0, 0, 0, END_HEADERS] {
+            client.send(frame(CONTINUATION, flags, stream, &fields)).unwrap();
         }
-        client.send(frame(CONTINUATION, END_HEADERS, stream, &[])).unwrap();
     }
     eventually("both to be counted", || served.refused("header_too_large") == 2.0);
     assert_eq!(served.refused("malformed_request"), 0.0);

@@ -221,14 +221,10 @@ fn who_may_not_post_is_told_so_before_the_body_is_wanted_and_who_may_is_told_to_
     let (wrong, right) = (crate::basic("openim", "wrong"), crate::basic("openim", "right"));
     let no_secret = head(GROUP_MESSAGE_PATH, EXPECT, 1 << 20);
     let guess = head(&path, &format!("{EXPECT}authorization: {wrong}\r\n"), 1 << 20);
-    // With and without waiting for leave to send; the first is the only answer.
-    for (from, head, status) in [
-        ("127.0.0.1", no_secret.clone(), 401),
-        ("127.0.0.1", guess.clone(), 401),
-        ("127.0.0.2", guess.clone(), 403),
-        ("127.0.0.1", no_secret.replace(EXPECT, ""), 401),
-        ("127.0.0.1", guess.replace(EXPECT, ""), 401),
-    ] {
+    // The first is the only answer.
+    for (from, head, status) in
+        [("127.0.0.1", no_secret.clone(), 401), ("127.0.0.1", guess.clone(), 401), ("127.0.0.2", guess.clone(), 403)]
+    {
         let mut client = connect_from(&exporter, from);
         let begin = Instant::now();
         client.send(&head).unwrap();
@@ -238,7 +234,7 @@ fn who_may_not_post_is_told_so_before_the_body_is_wanted_and_who_may_is_told_to_
         assert_eq!(client.rest(), "", "{head}");
         assert!(begin.elapsed() < Duration::from_secs(3), "{head}: {:?}", begin.elapsed());
     }
-    // The same body when it is there at once: the connection goes on.
+    // A body that is not held back: the connection goes on.
     let mut client = connect_from(&exporter, "127.0.0.1");
     for _ in 0..3 {
         let answer = client.post(GROUP_MESSAGE_PATH, &body);
@@ -249,7 +245,7 @@ fn who_may_not_post_is_told_so_before_the_body_is_wanted_and_who_may_is_told_to_
     assert_eq!(client.answer().status, 100);
     client.send(&body).unwrap();
     assert_eq!(client.answer().text(), SUCCESS);
-    assert_eq!(rejected(&exporter, "unauthorized") + rejected(&exporter, "forbidden"), 8.0);
+    assert_eq!(rejected(&exporter, "unauthorized") + rejected(&exporter, "forbidden"), 6.0);
 }
 
 #[test]
@@ -259,8 +255,8 @@ fn who_sends_a_large_body_without_leave_can_read_why_it_is_refused() {
     let exporter = Exporter::start(&["--callback.secret-file", secret.to_str().unwrap()]);
     for round in 0..10 {
         let mut client = exporter.connect();
-        client.send(head(GROUP_MESSAGE_PATH, "", 200_000)).unwrap();
-        client.send(vec![b' '; 200_000]).unwrap();
+        client.send(head(GROUP_MESSAGE_PATH, "", 1 << 20)).unwrap();
+        client.send(vec![b' '; 1 << 20]).unwrap_or_else(|error| panic!("round {round}: {error}"));
         client.try_answer().unwrap_or_else(|error| panic!("round {round}: {error}")).refusal(401);
     }
 }
