@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
 
+#[path = "rules/missed.rs"]
+mod missed;
 mod monitoring;
 
 use std::fs;
@@ -46,6 +48,30 @@ fn each_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() {
     let silent = "- alertname: OpenimClockErrors\n        eval_time: 21m\n        exp_alerts: []";
     assert!(tests.matches(silent).count() >= 2, "as it stands in the file");
     assert_eq!(untested(&alerts, &tests.replace(silent, "")), ["OpenimClockErrors"]);
+}
+
+#[test]
+fn each_alert_goes_on_firing_and_stays_silent_over_a_missed_scrape_in_some_case() {
+    let (alerts, all, tests) = (read(ALERTS), all_rules(), all_tests());
+    let not_shown = |tests: &str| missed::not_shown(&alerts, &all, tests);
+    assert_eq!(not_shown(&tests), [""; 0]);
+    // No gap, one that does not end, one that is a scrape too early, and one in one series of two.
+    for (old, new, found) in [
+        ("0+27x63 stale 1755+27x16\n    alert", "0+27x80\n    alert", "OpenimAnswersSlow fires"),
+        ("1x20 0x46 stale 0x12", "1x20 0x46 stale", "OpenimSettingsNotUsed fires"),
+        ("5000x20 10x18 stale 10x60", "5000x20 10x17 stale 10x60", "OpenimCountersReset fires"),
+        (
+            "0+3x83 stale 255+3x15\n    alert_rule_test:\n      - alertname: OpenimClockErrors\n        eval_time: 21m\n        exp_alerts: []",
+            "0+3x99\n    alert_rule_test:\n      - alertname: OpenimClockErrors\n        eval_time: 21m\n        exp_alerts: []",
+            "OpenimClockErrors is silent",
+        ),
+    ] {
+        assert!(tests.contains(old), "{old}");
+        assert_eq!(not_shown(&tests.replace(old, new)), [found]);
+    }
+    let more = format!("{alerts}      - alert: OpenimNew\n        expr: avg_over_time(up[5m]) == 0\n");
+    let found = missed::not_shown(&more, &all, &tests);
+    assert_eq!(found, ["OpenimNew fires", "OpenimNew is silent"]);
 }
 
 /// Runs the tests of the rules against the rules, with the alerts edited.
