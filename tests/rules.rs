@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
 
+#[path = "rules/missed.rs"]
+mod missed;
 mod monitoring;
 
 use std::fs;
@@ -48,8 +50,37 @@ fn each_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() {
     assert_eq!(untested(&alerts, &tests.replace(silent, "")), ["OpenimClockErrors"]);
 }
 
+#[test]
+fn each_alert_goes_on_firing_and_stays_silent_over_a_missed_scrape_in_some_case() {
+    let (alerts, all, tests) = (read(ALERTS), all_rules(), all_tests());
+    let not_shown = |tests: &str| missed::not_shown(&alerts, &all, tests);
+    assert_eq!(not_shown(&tests), [""; 0]);
+    // No gap, one that does not end, one that is a scrape too early, and one in one series of two.
+    for (old, new, found) in [
+        ("0+27x63 stale 1755+27x16\n    alert", "0+27x80\n    alert", "OpenimAnswersSlow fires"),
+        ("1x20 0x46 stale 0x12", "1x20 0x46 stale", "OpenimSettingsNotUsed fires"),
+        ("5000x20 10x18 stale 10x60", "5000x20 10x17 stale 10x60", "OpenimCountersReset fires"),
+        (
+            "0+3x83 stale 255+3x15\n    alert_rule_test:\n      - alertname: OpenimClockErrors\n        eval_time: 21m\n        exp_alerts: []",
+            "0+3x99\n    alert_rule_test:\n      - alertname: OpenimClockErrors\n        eval_time: 21m\n        exp_alerts: []",
+            "OpenimClockErrors is silent",
+        ),
+    ] {
+        assert!(tests.contains(old), "{old}");
+        assert_eq!(not_shown(&tests.replace(old, new)), [found]);
+    }
+    let more = format!("{alerts}      - alert: OpenimNew\n        expr: avg_over_time(up[5m]) == 0\n");
+    let found = missed::not_shown(&more, &all, &tests);
+    assert_eq!(found, ["OpenimNew fires", "OpenimNew is silent"]);
+}
+
 /// Runs the tests of the rules against the rules, with the alerts edited.
 fn promtool_test(edit: impl Fn(&str) -> String) -> Output {
+    promtool_test_of(".yml", edit)
+}
+
+/// Those in the files that end so.
+fn promtool_test_of(end: &str, edit: impl Fn(&str) -> String) -> Output {
     let directory = TempDir::new().unwrap();
     for folder in ["prometheus/rules", "tests/rules"] {
         fs::create_dir_all(directory.path().join(folder)).unwrap();
@@ -59,7 +90,7 @@ fn promtool_test(edit: impl Fn(&str) -> String) -> Output {
             fs::write(directory.path().join(folder).join(file.file_name().unwrap()), edited).unwrap();
         }
     }
-    let tests = files("tests/rules", ".yml");
+    let tests = files("tests/rules", end);
     let tests = tests.iter().map(|file| directory.path().join("tests/rules").join(file.file_name().unwrap()));
     Command::new("promtool").args(["test", "rules"]).args(tests).output().expect("promtool must be installed")
 }
@@ -96,6 +127,26 @@ fn an_alert_that_never_fires_and_one_that_always_does_fail_their_cases() {
             assert!(said.contains(&format!("alertname: {name}, ")), "{expression}: {name} passes");
         }
     }
+}
+
+#[test]
+#[ignore = "needs prometheus"]
+fn an_alert_that_reads_the_last_scrape_alone_fails_where_it_is_missed() {
+    let ran = promtool_test_of("alerts.yml", |text| {
+        let hasty = |text: String, (old, new): (&str, &str)| {
+            assert_eq!(text.matches(old).count(), 1, "{old}");
+            text.replace(old, new)
+        };
+        let [settings, expiry] = ["config_last_reload_successful", "tls_certificate_expiry_timestamp_seconds"]
+            .map(|name| format!("openim_exporter_{name}"));
+        let changes =
+            [(format!("max_over_time({settings}[5m])"), settings), (format!("last_over_time({expiry}[10m])"), expiry)];
+        changes.iter().fold(text.to_owned(), |text, (old, new)| hasty(text, (old, new)))
+    });
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+    assert!(!ran.status.success());
+    let failed: Vec<_> = said.lines().filter_map(|line| line.trim().strip_prefix("alertname: ")).collect();
+    assert_eq!(failed, ["OpenimCertificateExpires, time: 30m,", "OpenimSettingsNotUsed, time: 17m,"], "{said}");
 }
 
 /// What promtool says of a file of rules, and whether it takes it.

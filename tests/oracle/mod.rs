@@ -48,13 +48,18 @@ pub(crate) fn config_with(exporter: SocketAddr, alertmanager: &str, rules: &str)
 
 /// An OpenIM's metrics: a count that rises by 50 with each scrape.
 pub(crate) fn serve_openim_s_metrics() -> SocketAddr {
+    serve_openim_s_count(|scrape| 50 * scrape)
+}
+
+/// The same with another count, as it is at the scrape of this number.
+pub(crate) fn serve_openim_s_count(count: impl Fn(u64) -> u64 + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
-        for (scrape, stream) in listener.incoming().enumerate() {
+        for (scrape, stream) in (0..).zip(listener.incoming()) {
             let mut stream = stream.unwrap();
             let _ = stream.read(&mut [0; 4096]);
-            let body = format!("group_chat_msg_process_success_total {}\n", 50 * scrape);
+            let body = format!("group_chat_msg_process_success_total {}\n", count(scrape));
             let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n", body.len());
             let _ = stream.write_all(format!("{head}Connection: close\r\n\r\n{body}").as_bytes());
         }
@@ -191,6 +196,13 @@ impl Prometheus {
         let data = self.data("/api/v1/rules?type=alert");
         let mut rules = data["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
         rules.find(|rule| rule["name"] == alert).unwrap()["duration"].as_f64().unwrap()
+    }
+
+    /// The longest of them of all alerts.
+    pub(crate) fn longest_hold(&self) -> Duration {
+        let data = self.data("/api/v1/rules?type=alert");
+        let rules = data["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
+        Duration::from_secs_f64(rules.map(|rule| rule["duration"].as_f64().unwrap()).fold(0.0, f64::max))
     }
 
     /// The rules that could not be evaluated, and why.

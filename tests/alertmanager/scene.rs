@@ -1,0 +1,145 @@
+//! Exporter, OpenIM, Prometheus with the rules, Alertmanager: all that is there when something goes wrong.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::monitoring::files;
+use crate::oracle::{Prometheus, config_with, openim_job, serve_openim_s_count};
+use crate::server::Alertmanager;
+use crate::support::{Exporter, GROUP_MESSAGE_PATH};
+
+/// What a minute and an hour of the rules become, in seconds.
+const MINUTE: u64 = 2;
+const HOUR: u64 = 20;
+
+/// Longer than any window and `for` together, made seconds.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// OpenIM has processed so many before the first is sent: else the first seconds have more of the messages arrive than
+/// there are, or fewer, by which of the two Prometheus asks first.
+const AHEAD: u64 = 10;
+
+/// The rules' minutes and hours made seconds. Days and weeks stay: there are none.
+pub(crate) fn hastened(rules: &str) -> String {
+    let mut text = String::new();
+    let mut rest = rules;
+    while let Some(at) = rest.find(['[', ' ']) {
+        let (before, after) = rest.split_at(at + 1);
+        text.push_str(before);
+        let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, behind) = after.split_at(digits);
+        let unit =
+            behind.chars().next().filter(|_| digits > 0 && behind.chars().nth(1).is_none_or(|c| !c.is_alphanumeric()));
+        rest = match unit {
+            Some(unit @ ('m' | 'h')) => {
+                let seconds = number.parse::<u64>().unwrap() * if unit == 'm' { MINUTE } else { HOUR };
+                text.push_str(&format!("{seconds}s"));
+                behind.split_at(1).1
+            }
+            _ => after,
+        };
+    }
+    text + rest
+}
+
+/// All four, with nothing wrong.
+pub(crate) struct Scene {
+    pub(crate) exporter: Exporter,
+    pub(crate) prometheus: Prometheus,
+    pub(crate) alertmanager: Alertmanager,
+    /// What OpenIM says that it processed.
+    processed: Arc<AtomicU64>,
+    _rules: TempDir,
+}
+
+impl Scene {
+    pub(crate) fn start() -> Self {
+        Self::start_with(str::to_owned)
+    }
+
+    /// With the rules edited.
+    pub(crate) fn start_with(edit: impl Fn(&str) -> String) -> Self {
+        let (exporter, alertmanager) = (Exporter::start(&[]), Alertmanager::start());
+        let rules = TempDir::new().unwrap();
+        for file in files("prometheus/rules", ".yml") {
+            let text = hastened(&edit(&fs::read_to_string(&file).unwrap()));
+            fs::write(rules.path().join(file.file_name().unwrap()), text).unwrap();
+        }
+        let folder = format!("{}/", rules.path().display());
+        let config = config_with(exporter.address(), &alertmanager.address.to_string(), &folder);
+        let processed = Arc::new(AtomicU64::new(0));
+        let served = Arc::clone(&processed);
+        let openim = openim_job(serve_openim_s_count(move |_| served.load(Relaxed)));
+        let prometheus = Prometheus::start(&(config + &openim));
+        prometheus.wait_for_a_scrape();
+        Self { exporter, prometheus, alertmanager, processed, _rules: rules }
+    }
+
+    /// OpenIM processes a message.
+    pub(crate) fn process(&self) {
+        if self.processed.fetch_add(1, Relaxed) == 0 {
+            self.processed.fetch_add(AHEAD, Relaxed);
+        }
+    }
+
+    /// And sends it.
+    pub(crate) fn send(&self, message: impl AsRef<[u8]>) {
+        self.process();
+        assert_eq!(self.exporter.post(GROUP_MESSAGE_PATH, message).status, 200);
+    }
+
+    /// Does something each tenth of a second, for so long.
+    pub(crate) fn during(seconds: u64, mut act: impl FnMut()) {
+        for _ in 0..seconds * 10 {
+            act();
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Nowhere but within its `for` was the alert held back.
+    fn assert_raised_within_its_for(&self, name: &str) {
+        let hold = self.prometheus.hold_of(name);
+        let since = self.prometheus.value(&format!("max(ALERTS_FOR_STATE{{alertname=\"{name}\"}})"));
+        let now = i64::try_from(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap() + 1;
+        let pending = format!("ALERTS{{alertname=\"{name}\",alertstate=\"pending\"}}[1h]");
+        let pending = self.prometheus.samples_until(now, &pending).into_iter().flatten();
+        let held: Vec<_> = pending.map(|(time, _)| time - since).filter(|held| *held >= 0.0).collect();
+        assert!(!held.is_empty() && held.iter().all(|held| *held < hold), "{name}: {held:?} of {hold}");
+    }
+
+    /// Does something each tenth of a second until Alertmanager has this alert, and goes on for as long as any alert may
+    /// be held back: neither Alertmanager nor Prometheus may have another meanwhile, or have had one before.
+    pub(crate) fn raises(&self, name: &str, mut act: impl FnMut()) -> Value {
+        assert_eq!(self.alertmanager.names(), BTreeSet::new(), "before");
+        let begin = Instant::now();
+        let mut go_on = || {
+            act();
+            thread::sleep(Duration::from_millis(100));
+        };
+        while self.alertmanager.alerts().is_empty() {
+            assert!(begin.elapsed() < PATIENCE, "{name} is not raised; {:?}", self.prometheus.query("ALERTS"));
+            go_on();
+        }
+        let alert = self.alertmanager.alerts().remove(0);
+        assert_eq!([&alert["labels"]["alertname"], &alert["status"]["state"]], [name, "active"]);
+        self.assert_raised_within_its_for(name);
+        let (raised, longest) = (Instant::now(), self.prometheus.longest_hold());
+        assert!(longest > Duration::ZERO && longest < PATIENCE, "{longest:?}");
+        while raised.elapsed() < longest {
+            go_on();
+            let others: Vec<_> = self.alertmanager.names().into_iter().filter(|other| other != name).collect();
+            assert_eq!(others, [""; 0], "after {name}");
+        }
+        // What it looked at between two looks of ours is in what it remembers.
+        let others = format!("count_over_time(ALERTS{{alertstate=\"firing\",alertname!=\"{name}\"}}[1h])");
+        assert_eq!(self.prometheus.query(&others), [], "beside {name}");
+        alert
+    }
+}

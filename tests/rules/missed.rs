@@ -1,0 +1,111 @@
+//! Scrapes that are missed in the cases of the rules' tests: in each series that an alert is made of, the sample that would
+//! be the newest at the moment at which the alert is looked at is not there. Those before and after are.
+
+use std::collections::BTreeSet;
+
+use crate::monitoring::{Rule, names, rules};
+
+/// The metrics that an alert is made of, through what is recorded for it.
+fn metrics_of(alert: &Rule, all: &[Rule]) -> BTreeSet<String> {
+    let (mut found, mut open) = (BTreeSet::new(), vec![&alert.expression]);
+    while let Some(expression) = open.pop() {
+        for selector in names(expression).selectors {
+            let recorded = all.iter().filter(|rule| !rule.is_alert && rule.name == selector.metric);
+            if found.insert(selector.metric.clone()) {
+                open.extend(recorded.map(|rule| &rule.expression));
+            }
+        }
+    }
+    found
+}
+
+/// Seconds of `1d6h` and the like.
+fn seconds(duration: &str) -> usize {
+    let parts = duration.trim().split_inclusive(|c: char| c.is_ascii_alphabetic());
+    let part = |part: &str| {
+        let (number, unit) = part.split_at(part.len() - 1);
+        let unit = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            "d" => 86400,
+            _ => panic!("{duration}"),
+        };
+        number.parse::<usize>().unwrap() * unit
+    };
+    parts.map(part).sum()
+}
+
+/// Whether there is a sample, scrape by scrape, of values as promtool has them: `1 0+15x240 _ stale 2x3`.
+fn samples(values: &str) -> Vec<bool> {
+    let stretch = |value: &str| {
+        let (value, times) = value.split_once('x').map_or((value, 0), |(value, times)| (value, times.parse().unwrap()));
+        match value {
+            "_" => vec![false; times.max(1)],
+            "stale" => vec![false],
+            _ => vec![true; times + 1],
+        }
+    };
+    values.split_whitespace().flat_map(stretch).collect()
+}
+
+/// One or two scrapes, of which this is one, are missed, and those around them are not.
+fn is_missed(samples: &[bool], scrape: usize) -> bool {
+    let (before, after) = samples.split_at(scrape.min(samples.len()));
+    let gap = before.iter().rev().take_while(|is_there| !**is_there).count();
+    let rest = after.iter().take_while(|is_there| !**is_there).count();
+    rest >= 1 && gap + rest <= 2 && gap < before.len() && rest < after.len()
+}
+
+/// A case: its series by metric, and the alerts that are looked at, when, and whether they are to fire.
+struct Case<'a> {
+    interval: usize,
+    series: Vec<(&'a str, Vec<bool>)>,
+    looks: Vec<(&'a str, usize, bool)>,
+}
+
+/// The line of a key, without it.
+fn line_of<'a>(text: &'a str, key: &str) -> &'a str {
+    text.split_once(key).unwrap_or_else(|| panic!("no {key} in {text}")).1.lines().next().unwrap()
+}
+
+fn case(text: &str) -> Case<'_> {
+    let series = text.split("- series: '").skip(1);
+    let series = series.map(|text| (text.split('{').next().unwrap(), samples(line_of(text, "values: "))));
+    let looks = text.split("- alertname: ").skip(1);
+    let looks = looks.map(|text| {
+        let is_silent = line_of(text, "exp_alerts:").trim() == "[]";
+        (text.lines().next().unwrap(), seconds(line_of(text, "eval_time: ")), !is_silent)
+    });
+    Case { interval: seconds(line_of(text, "    interval: ")), series: series.collect(), looks: looks.collect() }
+}
+
+/// Whether the newest scrape at this moment is missed, in each series of these metrics that the case has.
+fn misses(case: &Case<'_>, metrics: &BTreeSet<String>, moment: usize) -> bool {
+    let mut read = case.series.iter().filter(|(metric, _)| metrics.contains(*metric)).peekable();
+    // What is recorded is not scraped: it is to be shown from what is.
+    read.peek().is_some()
+        && read.all(|(metric, samples)| !metric.contains(':') && is_missed(samples, moment / case.interval))
+}
+
+/// Alerts of which no case shows that they go on firing while the last scrape is missed, or that they stay silent.
+pub(crate) fn not_shown(alerts: &str, recording: &[Rule], tests: &str) -> Vec<String> {
+    let mut shown = BTreeSet::new();
+    let alerts = rules(alerts);
+    for file in tests.split("\nevaluation_interval: ").skip(1) {
+        let step = seconds(file.lines().next().unwrap());
+        for case in file.split("\n  - name: ").skip(1).map(case) {
+            for (name, time, fires) in &case.looks {
+                // As of the last time at which the rules were evaluated.
+                let moment = time / step * step;
+                let mut named = alerts.iter().filter(|alert| alert.name == *name);
+                if named.any(|alert| misses(&case, &metrics_of(alert, recording), moment)) {
+                    shown.insert((*name, *fires));
+                }
+            }
+        }
+    }
+    let due = alerts.iter().flat_map(|alert| [(alert.name.as_str(), true), (alert.name.as_str(), false)]);
+    let missing = due.filter(|due| !shown.contains(due));
+    missing.map(|(name, fires)| format!("{name} {}", if fires { "fires" } else { "is silent" })).collect()
+}
