@@ -60,7 +60,7 @@ pub(super) async fn metrics(
 ) -> Reply {
     let Some(permit) = site.permit(caller.address) else { return busy(site, "scrapes") };
     let (format, gzip) = (negotiation::format(&request.headers), negotiation::takes_gzip(&request.headers));
-    let mut scrape = Streamed::new(Unwritten::new(site, site.scraper(scope, format), gzip), open, permit);
+    let mut scrape = Streamed::new(Unwritten::new(site, site.scraper(scope, format), gzip, permit), open);
     // The first chunk before the head: until the head is written, a failure can still be told as one.
     if request.method != Method::HEAD
         && let Err(error) = poll_fn(|cx| scrape.poll_written(cx)).await

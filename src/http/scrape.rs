@@ -1,7 +1,8 @@
 //! A scrape as an answer's body: chunk by chunk, each written when the client has taken the one before it.
 //!
 //! A chunk is written, and compressed, on a thread for blocking work: callbacks are answered meanwhile. Who reads slowly
-//! holds one chunk and a permit, but no thread and no lock.
+//! holds one chunk and a permit, but no thread and no lock. Who hangs up leaves at most one chunk that is being written,
+//! and the permit is not given back before that has ended.
 
 use std::io::{self, Write};
 use std::pin::Pin;
@@ -28,9 +29,13 @@ const COMPRESSED_BYTES: usize = PIECE_BYTES;
 pub(super) struct Unwritten {
     site: Arc<Site>,
     scraper: Scraper,
+    is_gzip: bool,
+    /// Made with the first chunk: what waits for a thread is small.
     gzip: Option<GzEncoder<Vec<u8>>>,
     /// The time that writing has taken so far.
     took: Duration,
+    /// The last field, so that it is given back when the rest of this is gone.
+    permit: Arc<Permit>,
 }
 
 /// A part of a scrape, and the rest if there is one.
@@ -40,9 +45,9 @@ struct Chunk {
 }
 
 impl Unwritten {
-    pub(super) fn new(site: &Arc<Site>, scraper: Scraper, gzip: bool) -> Self {
-        let gzip = gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
-        Self { site: Arc::clone(site), scraper, gzip, took: Duration::ZERO }
+    pub(super) fn new(site: &Arc<Site>, scraper: Scraper, is_gzip: bool, permit: Permit) -> Self {
+        let site = Arc::clone(site);
+        Self { site, scraper, is_gzip, gzip: None, took: Duration::ZERO, permit: Arc::new(permit) }
     }
 
     fn write_chunk(mut self: Box<Self>) -> io::Result<Chunk> {
@@ -50,10 +55,7 @@ impl Unwritten {
         if self.scraper.series() == 0 {
             self.site.tell_connections();
         }
-        let (bytes, has_more) = match self.gzip.take() {
-            None => self.plain(),
-            Some(gzip) => self.compressed(gzip)?,
-        };
+        let (bytes, has_more) = if self.is_gzip { self.compressed()? } else { self.plain() };
         self.took += begin.elapsed();
         if !has_more {
             match self.scraper.scope() {
@@ -71,7 +73,8 @@ impl Unwritten {
         (text, has_more)
     }
 
-    fn compressed(&mut self, mut gzip: GzEncoder<Vec<u8>>) -> io::Result<(Vec<u8>, bool)> {
+    fn compressed(&mut self) -> io::Result<(Vec<u8>, bool)> {
+        let mut gzip = self.gzip.take().unwrap_or_else(|| GzEncoder::new(Vec::new(), Compression::fast()));
         loop {
             let (text, has_more) = self.plain();
             gzip.write_all(&text)?;
@@ -94,8 +97,9 @@ pub(super) struct Streamed {
     rest: Rest,
     /// Where to note how far it is.
     handle: Handle,
-    /// Given back when all of it has been taken.
-    _permit: Option<Permit>,
+    /// Given back when all of it has been taken, or when the writing for a client that has hung up has ended: it is shared
+    /// with what is unwritten.
+    _permit: Option<Arc<Permit>>,
 }
 
 enum Rest {
@@ -106,12 +110,12 @@ enum Rest {
 }
 
 impl Streamed {
-    pub(super) fn new(scrape: Unwritten, open: &Open, permit: Permit) -> Self {
+    pub(super) fn new(scrape: Unwritten, open: &Open) -> Self {
         Self {
             written: Bytes::new(),
-            rest: Rest::Unwritten(Box::new(scrape)),
             handle: open.handle().clone(),
-            _permit: Some(permit),
+            _permit: Some(Arc::clone(&scrape.permit)),
+            rest: Rest::Unwritten(Box::new(scrape)),
         }
     }
 
@@ -170,11 +174,146 @@ impl Streamed {
     }
 }
 
-/// Dropped by hyper when it has taken all, or wants none, as of the answer to a `HEAD`.
+/// Dropped by hyper when it has taken all, or wants none, as of the answer to a `HEAD` or for a client that has hung up.
 impl Drop for Streamed {
     fn drop(&mut self) {
+        if let Rest::Writing(writing) = &self.rest {
+            // A chunk that no thread has begun to write is not written. One that is being written is written to its end.
+            writing.abort();
+        }
         if self.handle.progress().phase() == Phase::Stream {
             self.handle.enter(Phase::Answer);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::mpsc::channel;
+    use std::task::Waker;
+    use std::thread;
+
+    use tokio::runtime::{self, Runtime};
+
+    use super::*;
+    use crate::config;
+    use crate::domain::{Clock, SystemClock, UnixMillis};
+    use crate::exposition::{Format, catalog};
+    use crate::http::{Access, Limits};
+    use crate::stats::{Capacities, Stats};
+    use crate::telemetry::Telemetry;
+    use crate::wire;
+
+    const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    /// A site where one scrape may be written at once.
+    fn site() -> Arc<Site> {
+        let capacities =
+            Capacities { groups: 10, exported_groups: 10, sender_pairs: 10, dedup_window: Duration::from_secs(60) };
+        let stats = Stats::in_memory(capacities, UnixMillis(0)).unwrap();
+        let telemetry = Telemetry::new(catalog::describe, wire::COMMANDS).unwrap();
+        let config = config::Http {
+            telemetry_path: "/metrics".into(),
+            max_scrapes: 1,
+            max_body_bytes: 1024,
+            max_connections: 1,
+            max_connections_per_address: 1,
+            max_buffered_bytes: 1024,
+            lifecycle: false,
+            access: config::Access::default(),
+        };
+        let parts = (Arc::new(stats), Arc::new(telemetry), Arc::new(SystemClock) as Arc<dyn Clock>);
+        Arc::new(Site::new(parts, config, Access::default(), Limits::default(), 1))
+    }
+
+    /// A runtime that writes on one thread.
+    fn runtime() -> Runtime {
+        runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap()
+    }
+
+    /// A scrape whose first chunk has been asked for.
+    fn begun(site: &Arc<Site>, open: &Open) -> Streamed {
+        let permit = site.permit(CLIENT).unwrap();
+        let scraper = site.scraper(Scope::Metrics, Format::Text);
+        let mut body = Streamed::new(Unwritten::new(site, scraper, true, permit), open);
+        assert!(body.poll_written(&mut Context::from_waker(Waker::noop())).is_pending());
+        body
+    }
+
+    fn is_place_free(site: &Site) -> bool {
+        site.permit(CLIENT).is_some()
+    }
+
+    fn wait_for_a_free_place(site: &Site) {
+        let begin = Instant::now();
+        while !is_place_free(site) {
+            assert!(begin.elapsed() < Duration::from_secs(20), "the place is never given back");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn written(site: &Site) -> u64 {
+        let families = site.telemetry().gather();
+        let family = families.iter().find(|family| family.name() == catalog::SCRAPE_DURATION.name).unwrap();
+        family.get_metric()[0].get_histogram().get_sample_count()
+    }
+
+    #[test]
+    fn a_chunk_that_waits_for_a_thread_when_its_client_hangs_up_has_its_place_and_is_not_written() {
+        let (site, runtime) = (site(), runtime());
+        let _within = runtime.enter();
+        let (release, held) = channel::<()>();
+        let busy = spawn_blocking(move || held.recv());
+        let open = site.workers()[0].open();
+        drop(begun(&site, &open));
+        assert!(!is_place_free(&site));
+        drop(release);
+        assert!(runtime.block_on(busy).unwrap().is_err());
+        wait_for_a_free_place(&site);
+        assert_eq!((written(&site), Arc::strong_count(&site)), (0, 1));
+    }
+
+    #[test]
+    fn a_chunk_that_is_being_written_when_its_client_hangs_up_has_its_place_until_it_has_been() {
+        let (site, runtime) = (site(), runtime());
+        let _within = runtime.enter();
+        let open = site.workers()[0].open();
+        thread::scope(|scope| {
+            let (tell, told) = channel();
+            let (release, held) = channel::<()>();
+            let connections = &site.workers()[0];
+            scope.spawn(move || {
+                // Who writes a scrape looks at the connections first, and has to wait for this.
+                connections.sweep(0, |_| {
+                    tell.send(()).unwrap();
+                    assert!(held.recv().is_err());
+                });
+            });
+            told.recv().unwrap();
+            let body = begun(&site, &open);
+            // Until it is being written. On a very busy machine it may still wait for a thread, and then be dropped at any
+            // moment: so its place may be free, but only once nothing of it is left.
+            thread::sleep(Duration::from_millis(200));
+            drop(body);
+            thread::sleep(Duration::from_millis(50));
+            assert!(!is_place_free(&site) || Arc::strong_count(&site) == 1);
+            drop(release);
+        });
+        wait_for_a_free_place(&site);
+        assert_eq!(Arc::strong_count(&site), 1);
+    }
+
+    #[test]
+    fn a_scrape_that_has_been_taken_whole_gives_its_place_back() {
+        let (site, runtime) = (site(), runtime());
+        let _within = runtime.enter();
+        let open = site.workers()[0].open();
+        let mut body = begun(&site, &open);
+        runtime.block_on(std::future::poll_fn(|cx| body.poll_written(cx))).unwrap();
+        assert!(body.len().is_some_and(|len| len > 0) && !is_place_free(&site));
+        drop(body);
+        assert!(is_place_free(&site));
+        assert_eq!(written(&site), 1);
     }
 }

@@ -267,15 +267,19 @@ impl Site {
     /// Whether a phase that began then has taken too long, or the half of something that has been there since then.
     fn is_overdue(&self, phase: Phase, (since_ms, midway): (u64, Option<u64>), now_ms: u64) -> bool {
         let limits = &self.limits;
+        let (phase, since_ms) = match (phase, midway) {
+            // Half of a TLS record or of a frame is half a head, of which hyper has seen nothing yet.
+            (Phase::Idle, Some(since)) => (Phase::Head, since),
+            _ => (phase, since_ms),
+        };
         let age = |since: u64| Duration::from_millis(now_ms.saturating_sub(since));
         let drained = |limit: Duration| {
             let drain = self.draining_since_ms.get();
             drain.is_some_and(|drain| age(since_ms.max(*drain)) >= limit)
         };
-        let is_stuck_midway = midway.is_some_and(|since| age(since) >= limits.head);
         let age = age(since_ms);
         match phase {
-            Phase::Idle => is_stuck_midway || age >= limits.idle || drained(limits.idle_draining),
+            Phase::Idle => age >= limits.idle || drained(limits.idle_draining),
             Phase::Head | Phase::Handshake => age >= limits.head || drained(limits.request_draining),
             // Its requests have limits of their own; a drain is told to it at once.
             Phase::Multiplexed => drained(Duration::ZERO),

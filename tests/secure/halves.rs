@@ -1,14 +1,17 @@
 //! Halves of what TLS and HTTP/2 take whole, and requests that HTTP/2 refuses by itself.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use openim_exporter::http::Limits;
+use tokio_rustls::rustls::{ClientConnection, Stream};
 
 use crate::authority::Authority;
 use crate::multiplex::{frame, literal, served};
 use crate::served::Served;
-use crate::support::{Client, GROUP_MESSAGE_PATH, SUCCESS, eventually, message};
+use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, PATIENCE, SUCCESS, eventually, message, post_bytes};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -60,6 +63,55 @@ fn half_a_tls_record_is_half_a_head() {
     client.answer().refusal(408);
     ends_in_time(&mut client, begin);
     assert_eq!(served.refused("header_timeout"), 1.0);
+}
+
+/// A callback's answer, over a connection that has no other.
+fn answer(tls: &mut ClientConnection, socket: &mut TcpStream) -> String {
+    let mut answer = String::new();
+    while !answer.contains("\r\n\r\n{") || !answer.ends_with('}') {
+        let mut some = [0; 1024];
+        let len = Stream::new(tls, socket).read(&mut some).unwrap();
+        assert!(len > 0, "closed after {answer:?}");
+        answer.push_str(std::str::from_utf8(&some[..len]).unwrap());
+    }
+    answer
+}
+
+#[test]
+fn half_a_tls_record_has_as_long_as_half_a_head_while_draining() {
+    let authority = Authority::new();
+    authority.issue("server", &["localhost"]);
+    let config = authority.web_config("server", "");
+    let exporter = Exporter::start(&["--web.config.file", config.to_str().unwrap()]);
+    let request = post_bytes(GROUP_MESSAGE_PATH, "", message("g", "u").as_bytes());
+    let mut socket = TcpStream::connect(exporter.address()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut tls = ClientConnection::new(authority.client(None), "localhost".try_into().unwrap()).unwrap();
+    Stream::new(&mut tls, &mut socket).write_all(&request).unwrap();
+    assert!(answer(&mut tls, &mut socket).starts_with("HTTP/1.1 200"));
+    tls.writer().write_all(&request).unwrap();
+    let mut record = Vec::new();
+    tls.write_tls(&mut record).unwrap();
+    let (half, rest) = record.split_at(60);
+    socket.write_all(half).unwrap();
+    let mut never = Client::connect_secure(exporter.address(), &authority.client(None)).unwrap();
+    never.send_below(half);
+    // Both have come.
+    thread::sleep(Duration::from_millis(100));
+    exporter.signal("TERM");
+    let begin = Instant::now();
+    // Longer than an idle connection has.
+    thread::sleep(Duration::from_millis(1700));
+    socket.write_all(rest).unwrap();
+    let answered = answer(&mut tls, &mut socket);
+    assert!(answered.starts_with("HTTP/1.1 200") && answered.contains("connection: close"), "{answered}");
+    never.answer().refusal(408);
+    let waited = begin.elapsed();
+    assert!((Duration::from_millis(2500)..Duration::from_millis(3900)).contains(&waited), "{waited:?}");
+    drop((never, socket));
+    let (status, log) = exporter.wait();
+    assert!(status.success(), "{log:#?}");
+    assert!(log.iter().any(|line| line.contains("message=stopped") && line.contains("messages=2")), "{log:#?}");
 }
 
 #[test]
