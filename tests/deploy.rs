@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Has systemd check the units, with the program where this machine has it.
 fn systemd_analyze(edit: impl Fn(&str) -> String) -> Output {
@@ -98,6 +98,13 @@ fn misfits(documents: &[Value]) -> Vec<&'static str> {
         "the claim",
     );
     need(pod["spec"]["securityContext"]["runAsNonRoot"] == true, "not root");
+    let relabelings = &monitor["spec"]["endpoints"][0]["relabelings"];
+    let relabels = |wanted: Value| relabelings.as_array().is_some_and(|all| all.contains(&wanted));
+    need(
+        relabels(json!({"targetLabel": "instance", "replacement": "openim-exporter"}))
+            && relabels(json!({"action": "labeldrop", "regex": "pod"})),
+        "the same series after a rollout",
+    );
     misfits
 }
 
@@ -108,7 +115,9 @@ fn the_parts_of_the_kubernetes_manifest_fit_together() {
     assert_eq!(misfits(&yaml(&text)), [""; 0]);
     for (old, new, what) in [
         ("replicas: 1", "replicas: 2", "one process"),
-        ("port: http, path", "port: web, path", "the monitor's port"),
+        ("- port: http", "- port: web", "the monitor's port"),
+        ("targetLabel: instance", "targetLabel: node", "the same series after a rollout"),
+        ("regex: pod}", "regex: container}", "the same series after a rollout"),
         ("mountPath: /data", "mountPath: /state", "the state's place"),
         ("runAsNonRoot: true", "runAsNonRoot: false", "not root"),
     ] {
