@@ -148,6 +148,27 @@ fn the_dashboards_name_metrics_and_labels_that_there_are() {
     }
 }
 
+/// The steps at which a dashboard looks at rates of ten minutes, other than those that pass over no message.
+fn gaps(dashboard: &Value) -> Vec<String> {
+    let asked = expressions(dashboard).into_iter().map(|(_, expression)| expression);
+    let steps = asked.flat_map(|expression| {
+        let sampled =
+            expression.split(":rate10m{").skip(1).filter_map(|part| part.split_once("})[")?.1.split_once(':'));
+        sampled.map(|(_, step)| step.split(']').next().unwrap().to_owned()).collect::<Vec<_>>()
+    });
+    steps.filter(|step| !["5m", "10m"].contains(&step.as_str())).collect()
+}
+
+#[test]
+fn a_peak_of_ten_minutes_is_looked_for_in_all_of_them() {
+    for (name, text) in dashboards() {
+        assert_eq!(gaps(&parsed(&text)), [""; 0], "{name}");
+    }
+    let text = read("grafana/dashboards/capacity.json");
+    assert!(text.contains("[1d:10m]"));
+    assert_eq!(gaps(&parsed(&text.replacen("[1d:10m]", "[1d:1h]", 1))), ["1h"]);
+}
+
 /// Names in a text for people that look like a metric's, and are none; and expressions in it with such names.
 fn unknown_in_text(text: &str) -> Vec<String> {
     let rules = all_rules();
