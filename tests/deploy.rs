@@ -89,9 +89,28 @@ fn misfits(documents: &[Value]) -> Vec<&'static str> {
         selected(&monitor["spec"]["selector"]["matchLabels"], &service["metadata"]["labels"]),
         "the monitor's service",
     );
-    need(monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"], "the monitor's port");
-    need(service["spec"]["ports"][0]["targetPort"] == container["ports"][0]["name"], "the service's port");
-    need(container["env"][0]["value"] == container["volumeMounts"][0]["mountPath"], "the state's place");
+    need(monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][1]["name"], "the monitor's port");
+    need(
+        [0, 1].iter().all(|port| service["spec"]["ports"][port]["targetPort"] == container["ports"][port]["name"]),
+        "the service's ports",
+    );
+    let variable = |name: &str| {
+        let variables = container["env"].as_array()?;
+        variables.iter().find(|variable| variable["name"] == name)?["value"].as_str()
+    };
+    need(
+        variable("OPENIM_EXPORTER_STORAGE_PATH").is_some_and(|path| container["volumeMounts"][0]["mountPath"] == path),
+        "the state's place",
+    );
+    // Else callbacks could take the places of probes and scrapes.
+    let port = format!("0.0.0.0:{}", container["ports"][1]["containerPort"]);
+    need(variable("OPENIM_EXPORTER_WEB_TELEMETRY_ADDRESS") == Some(&port), "the telemetry's address");
+    need(
+        ["readinessProbe", "livenessProbe"]
+            .iter()
+            .all(|probe| container[probe]["httpGet"]["port"] == container["ports"][1]["name"]),
+        "the probes' port",
+    );
     need(
         pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"]
             == of("PersistentVolumeClaim")["metadata"]["name"],
@@ -115,7 +134,10 @@ fn the_parts_of_the_kubernetes_manifest_fit_together() {
     assert_eq!(misfits(&yaml(&text)), [""; 0]);
     for (old, new, what) in [
         ("replicas: 1", "replicas: 2", "one process"),
-        ("- port: http", "- port: web", "the monitor's port"),
+        ("- port: metrics", "- port: http", "the monitor's port"),
+        ("targetPort: metrics", "targetPort: http", "the service's ports"),
+        ("value: \"0.0.0.0:10007\"", "value: \"0.0.0.0:10006\"", "the telemetry's address"),
+        ("/-/healthy, port: metrics", "/-/healthy, port: http", "the probes' port"),
         ("targetLabel: instance", "targetLabel: node", "the same series after a rollout"),
         ("regex: pod}", "regex: container}", "the same series after a rollout"),
         ("mountPath: /data", "mountPath: /state", "the state's place"),
