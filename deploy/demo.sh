@@ -4,7 +4,8 @@
 #
 #   deploy/demo.sh [--rate N] [--for SECONDS]
 #
-# Ports: EXPORTER_PORT (10006), PROMETHEUS_PORT (9090), ALERTMANAGER_PORT (9093).
+# Ports: EXPORTER_PORT (10006), PROMETHEUS_PORT (9090), ALERTMANAGER_PORT (9093). Debian's packages start services at the
+# last two, so there it is `PROMETHEUS_PORT=9190 ALERTMANAGER_PORT=9193 deploy/demo.sh`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,14 +14,32 @@ while [[ $# -gt 0 ]]; do
     case $1 in
         --rate) rate=$2; shift 2 ;;
         --for) seconds=$2; shift 2 ;;
-        *) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
 done
 exporter=127.0.0.1:${EXPORTER_PORT:-10006}
 prometheus=127.0.0.1:${PROMETHEUS_PORT:-9090}
 alertmanager=127.0.0.1:${ALERTMANAGER_PORT:-9093}
 
-command -v prometheus >/dev/null || { echo "prometheus is missing: apt-get install prometheus" >&2; exit 1; }
+for needed in prometheus curl; do
+    command -v $needed >/dev/null || { echo "$needed is missing: apt-get install $needed" >&2; exit 1; }
+done
+# Else what already runs there would be taken for what is started here, and the made-up messages would be sent to it.
+own=" " taken="" instead=""
+for pair in "EXPORTER_PORT $exporter" "PROMETHEUS_PORT $prometheus" "ALERTMANAGER_PORT $alertmanager"; do
+    variable=${pair%% *} port=${pair##*:} other=""
+    if [[ $variable == ALERTMANAGER_PORT ]] && ! command -v prometheus-alertmanager >/dev/null; then continue; fi
+    if [[ $own == *" $port "* ]] || (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+        taken+="port $port is taken, "
+        other=$((port > 65435 ? port - 100 : port + 100))
+    fi
+    own+="$port "
+    if [[ -n $other || -n ${!variable:-} ]]; then instead+="$variable=${other:-$port} "; fi
+done
+if [[ -n $taken ]]; then
+    echo "${taken}perhaps by a service; use another: ${instead}deploy/demo.sh" >&2
+    exit 1
+fi
 program=${OPENIM_EXPORTER:-}
 if [[ -z $program ]]; then
     cargo build --release --locked

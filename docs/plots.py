@@ -60,8 +60,8 @@ def picture():
         chart("Memory of the statistics, MiB, over groups", memory, "groups", [("with pairs", column("resident_bytes", MIB)), ("without pairs", column("resident_bytes_without_pairs", MIB))]),
         chart("CPU per callback, µs, over groups that were met", traffic, "groups_tracked", [("CPU", column("cpu_us")), ("answer, mean", column("answer_us"))], logarithmic=True),
         chart("Memory of the exporter, MiB, over groups that were met", traffic, "groups_tracked", [("resident", column("resident_bytes", MIB))], logarithmic=True),
-        chart("A scrape, MiB, over series", scrapes, "series", [("plain", column("bytes", MIB)), ("gzip", column("gzip_bytes", MIB))]),
-        chart("Asking for and reading a scrape, ms, over series", scrapes, "series", [("median of 7", column("seconds", 1e-3))]),
+        chart("A scrape, MiB, over series", scrapes, "series", [("unpacked", column("bytes", MIB)), ("sent", column("wire_bytes", MIB))]),
+        chart("Asking for and reading a scrape, ms, over series", scrapes, "series", [("fastest of 20", column("seconds", 1e-3))]),
         chart("CPU per callback, µs, over connections", connections, "connections", [("CPU", column("cpu_us"))], logarithmic=True),
         chart("Answers, µs, over connections", connections, "connections", [("p50", column("p50_us"))], logarithmic=True),
         chart("Prometheus' disk, bytes a sample, over minutes", disk, "minutes", [("all", lambda row: (row["chunk_bytes"] + row["index_bytes"]) / row["samples"]), ("without index", lambda row: row["chunk_bytes"] / row["samples"])]),
@@ -82,8 +82,8 @@ TABLES = {
         ("without pairs, MiB", column("resident_bytes_without_pairs", MIB)),
     ],
     "scrapes": [
-        ("Groups exported", column("groups_exported")), ("Series", column("series")), ("Scrape, KiB", column("bytes", 1024)),
-        ("gzip, KiB", column("gzip_bytes", 1024)), ("Asked for and read, ms", column("seconds", 1e-3)),
+        ("Groups exported", column("groups_exported")), ("Series", column("series")), ("Unpacked, KiB", column("bytes", 1024)),
+        ("Sent, KiB", column("wire_bytes", 1024)), ("Asked for and read, ms", column("seconds", 1e-3)),
     ],
     "disk": [
         ("Minutes", column("minutes")), ("Series", column("series")), ("Samples", column("samples")), ("Chunks, KiB", column("chunk_bytes", 1024)),

@@ -276,7 +276,7 @@ CAPACITY = [
     stat("OpenIM can send", "Callbacks a second at the present answer time: two workers for each process, without the network's time.", "cps", (f"scalar(2 * openim:processes:count) / {MEAN}", "")),
     stat("OpenIM processes", "As many as Prometheus scrapes; 1 is assumed where it scrapes none.", "short", ("max(openim:processes:count)", "")),
     row("Traffic"),
-    lines("Peaks", "Most messages a second in any ten minutes of the day and of the week before.", "cps", ("max_over_time(sum(job:openim_group_messages:rate10m{$J})[1d:10m])", "day"), ("max_over_time(sum(job:openim_group_messages:rate10m{$J})[1w:1h])", "week")),
+    lines("Peaks", "Most messages a second in any ten minutes of the day and of the week before.", "cps", ("max_over_time(sum(job:openim_group_messages:rate10m{$J})[1d:10m])", "day"), ("max_over_time(sum(job:openim_group_messages:rate10m{$J})[1w:10m])", "week")),
     lines("Messages in a day", "Messages of the 24 hours before, of those a week earlier, and of a day in 14 days at the growth between the two.", "short", (DAY, "this day"), (WEEK_AGO, "a week ago"), (f"{DAY} * ({DAY} / ({WEEK_AGO} > 0)) ^ 2", "in 14 days")),
     row("The sender's limit"),
     lines("Workers busy", "Part of OpenIM's callback workers' time that waits for answers: now, at the day's peak, and in 14 days as the week's peaks grow. At 1 the queue of 100 fills, then callbacks are dropped.", "percentunit", ("max(job:openim_sender_workers_busy:ratio5m{$J})", "now"), ("max(job:openim_sender_workers_busy:max1d{$J})", "peak of the day"), ("max(clamp_min(predict_linear(job:openim_sender_workers_busy:max1d{$J}[1w], 14 * 86400), 0))", "in 14 days"), limits=[0.7, 1]),

@@ -21,6 +21,9 @@ use tempfile::TempDir;
 /// Families that no dashboard and no rule uses, and the reason.
 const UNUSED: &[(&str, &str)] = &[];
 
+/// Grafana's names of the units that are in use; one that it does not know it shows as text after the number.
+const UNITS: &[&str] = &["bytes", "cps", "d", "none", "percentunit", "s", "short"];
+
 /// What is wrong with a dashboard's form.
 fn lint(dashboard: &Value) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -44,7 +47,8 @@ fn lint(dashboard: &Value) -> Vec<String> {
     need(list(dashboard, "panels").iter().all(|panel| is_text(&panel["title"])), "every panel's title");
     for (title, panel) in panels(dashboard) {
         need(is_text(&panel["description"]), &format!("{title}: description"));
-        need(is_text(&panel["fieldConfig"]["defaults"]["unit"]), &format!("{title}: unit"));
+        let unit = &panel["fieldConfig"]["defaults"]["unit"];
+        need(UNITS.iter().any(|known| unit == known), &format!("{title}: unit"));
         need(!list(panel, "targets").is_empty(), &format!("{title}: a query"));
         for target in list(panel, "targets") {
             let expression = target["expr"].as_str().unwrap_or_default();
@@ -99,7 +103,9 @@ fn each_dashboard_is_complete_and_asks_for_its_data_source() {
     assert_eq!(edited(&|d| d["panels"][1]["id"] = 1.into()), ["unique panel ids"]);
     assert_eq!(edited(&|d| d["panels"][6]["title"] = " ".into()), ["every panel's title"]);
     assert_eq!(edited(&|d| d["panels"][0]["description"] = "".into()), ["Messages: description"]);
-    assert_eq!(edited(&|d| d["panels"][0]["fieldConfig"]["defaults"]["unit"] = "".into()), ["Messages: unit"]);
+    for unit in ["", "messages", "percent-unit"] {
+        assert_eq!(edited(&|d| d["panels"][0]["fieldConfig"]["defaults"]["unit"] = unit.into()), ["Messages: unit"]);
+    }
     assert_eq!(edited(&|d| d["panels"][0]["targets"] = Value::Array(Vec::new())), ["Messages: a query"]);
     assert_eq!(edited(&|d| d["panels"][0]["targets"][0]["expr"] = "up".into()), ["Messages: of the chosen job"]);
     assert_eq!(edited(&|d| d["panels"][1]["gridPos"]["x"] = 0.into()), ["panels lie on each other"]);
@@ -146,6 +152,41 @@ fn the_dashboards_name_metrics_and_labels_that_there_are() {
         assert!(text.contains(old), "{old}");
         assert!(unknown_in(&parsed(&text.replacen(old, new, 1))).contains(&found.to_owned()), "{found}");
     }
+}
+
+/// The steps at which a dashboard looks at rates of ten minutes, other than those that pass over no message.
+fn gaps(dashboard: &Value) -> Vec<String> {
+    let asked = expressions(dashboard).into_iter().map(|(_, expression)| expression);
+    let steps = asked.flat_map(|expression| {
+        let sampled =
+            expression.split(":rate10m{").skip(1).filter_map(|part| part.split_once("})[")?.1.split_once(':'));
+        sampled.map(|(_, step)| step.split(']').next().unwrap().to_owned()).collect::<Vec<_>>()
+    });
+    steps.filter(|step| !["5m", "10m"].contains(&step.as_str())).collect()
+}
+
+#[test]
+fn a_peak_of_ten_minutes_is_looked_for_in_all_of_them() {
+    for (name, text) in dashboards() {
+        assert_eq!(gaps(&parsed(&text)), [""; 0], "{name}");
+    }
+    let text = read("grafana/dashboards/capacity.json");
+    assert!(text.contains("[1d:10m]"));
+    assert_eq!(gaps(&parsed(&text.replacen("[1d:10m]", "[1d:1h]", 1))), ["1h"]);
+}
+
+/// What is asked of a metric that every process has, without saying whose.
+fn of_any_job(text: &str) -> Vec<&str> {
+    let blocks = text.split("```promql\n").skip(1).flat_map(|block| block.split("```").next().unwrap().lines());
+    blocks.filter(|line| line.contains("process_") && !line.contains("job=")).collect()
+}
+
+#[test]
+fn the_runbook_asks_for_the_exporter_s_process_alone() {
+    let runbook = read("docs/runbook.md");
+    assert_eq!(of_any_job(&runbook), [""; 0]);
+    let spoilt = runbook.replacen("process_cpu_seconds_total{job=\"openim-exporter\"}", "process_cpu_seconds_total", 1);
+    assert_eq!(of_any_job(&spoilt), ["rate(process_cpu_seconds_total[10m])"]);
 }
 
 /// Names in a text for people that look like a metric's, and are none; and expressions in it with such names.

@@ -3,13 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Has systemd check the units, with the program where this machine has it.
 fn systemd_analyze(edit: impl Fn(&str) -> String) -> Output {
@@ -87,15 +89,41 @@ fn misfits(documents: &[Value]) -> Vec<&'static str> {
         selected(&monitor["spec"]["selector"]["matchLabels"], &service["metadata"]["labels"]),
         "the monitor's service",
     );
-    need(monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"], "the monitor's port");
-    need(service["spec"]["ports"][0]["targetPort"] == container["ports"][0]["name"], "the service's port");
-    need(container["env"][0]["value"] == container["volumeMounts"][0]["mountPath"], "the state's place");
+    need(monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][1]["name"], "the monitor's port");
+    need(
+        [0, 1].iter().all(|port| service["spec"]["ports"][port]["targetPort"] == container["ports"][port]["name"]),
+        "the service's ports",
+    );
+    let variable = |name: &str| {
+        let variables = container["env"].as_array()?;
+        variables.iter().find(|variable| variable["name"] == name)?["value"].as_str()
+    };
+    need(
+        variable("OPENIM_EXPORTER_STORAGE_PATH").is_some_and(|path| container["volumeMounts"][0]["mountPath"] == path),
+        "the state's place",
+    );
+    // Else callbacks could take the places of probes and scrapes.
+    let port = format!("0.0.0.0:{}", container["ports"][1]["containerPort"]);
+    need(variable("OPENIM_EXPORTER_WEB_TELEMETRY_ADDRESS") == Some(&port), "the telemetry's address");
+    need(
+        ["readinessProbe", "livenessProbe"]
+            .iter()
+            .all(|probe| container[probe]["httpGet"]["port"] == container["ports"][1]["name"]),
+        "the probes' port",
+    );
     need(
         pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"]
             == of("PersistentVolumeClaim")["metadata"]["name"],
         "the claim",
     );
     need(pod["spec"]["securityContext"]["runAsNonRoot"] == true, "not root");
+    let relabelings = &monitor["spec"]["endpoints"][0]["relabelings"];
+    let relabels = |wanted: Value| relabelings.as_array().is_some_and(|all| all.contains(&wanted));
+    need(
+        relabels(json!({"targetLabel": "instance", "replacement": "openim-exporter"}))
+            && relabels(json!({"action": "labeldrop", "regex": "pod"})),
+        "the same series after a rollout",
+    );
     misfits
 }
 
@@ -106,7 +134,12 @@ fn the_parts_of_the_kubernetes_manifest_fit_together() {
     assert_eq!(misfits(&yaml(&text)), [""; 0]);
     for (old, new, what) in [
         ("replicas: 1", "replicas: 2", "one process"),
-        ("port: http, path", "port: web, path", "the monitor's port"),
+        ("- port: metrics", "- port: http", "the monitor's port"),
+        ("targetPort: metrics", "targetPort: http", "the service's ports"),
+        ("value: \"0.0.0.0:10007\"", "value: \"0.0.0.0:10006\"", "the telemetry's address"),
+        ("/-/healthy, port: metrics", "/-/healthy, port: http", "the probes' port"),
+        ("targetLabel: instance", "targetLabel: node", "the same series after a rollout"),
+        ("regex: pod}", "regex: container}", "the same series after a rollout"),
         ("mountPath: /data", "mountPath: /state", "the state's place"),
         ("runAsNonRoot: true", "runAsNonRoot: false", "not root"),
     ] {
@@ -156,15 +189,85 @@ fn free_ports() -> [String; 3] {
     listeners.map(|listener| listener.local_addr().unwrap().port().to_string())
 }
 
+/// The demo, at these ports of the exporter, Prometheus and Alertmanager.
+fn demo(ports: &[String; 3]) -> Command {
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/demo.sh"));
+    command.env("OPENIM_EXPORTER", env!("CARGO_BIN_EXE_openim-exporter")).envs(PORTS.into_iter().zip(ports));
+    command.stdin(Stdio::null());
+    command
+}
+
+const PORTS: [&str; 3] = ["EXPORTER_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT"];
+
+/// Answers everybody that all is well, and passes on what they send.
+fn somebody_else(listener: TcpListener) -> mpsc::Receiver<String> {
+    let (sender, received) = mpsc::channel();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut buffer = [0; 1000];
+            let size = stream.read(&mut buffer).unwrap_or(0);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            if size > 0 && sender.send(String::from_utf8_lossy(&buffer[..size]).into_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    received
+}
+
+#[test]
+#[ignore = "needs prometheus, prometheus-alertmanager and curl"]
+fn the_demo_leaves_those_alone_who_have_one_of_its_ports() {
+    for (position, variable) in PORTS.into_iter().enumerate() {
+        let mut ports = free_ports();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        ports[position] = listener.local_addr().unwrap().port().to_string();
+        let received = somebody_else(listener);
+        let ran = demo(&ports).args(["--rate", "100", "--for", "1"]).output().unwrap();
+        assert_eq!(received.try_iter().collect::<Vec<_>>(), [""; 0], "{variable}");
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!((ran.status.code(), &*String::from_utf8_lossy(&ran.stdout)), (Some(1), ""), "{variable}: {said}");
+        let begin = format!("port {} is taken", ports[position]);
+        assert!(said.starts_with(&begin), "{said}");
+        for (name, port) in PORTS.into_iter().zip(&ports) {
+            assert_eq!(said.contains(&format!(" {name}={port} ")), name != variable, "{variable}: {name}: {said}");
+        }
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+    // Nor may two of its own have one port.
+    let [port, other, _] = free_ports();
+    let ran = demo(&[port.clone(), other, port.clone()]).args(["--for", "1"]).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(!ran.status.success() && said.contains(&port) && said.contains(" ALERTMANAGER_PORT="), "{said}");
+}
+
+#[test]
+fn the_demo_says_which_program_is_missing() {
+    for missing in ["prometheus", "curl"] {
+        let folder = tempfile::tempdir().unwrap();
+        let link = |name: &str, to: &str| symlink(to, folder.path().join(name)).unwrap();
+        // What the script itself needs, and of the others only whether they are there.
+        for name in ["bash", "dirname"] {
+            link(name, &format!("/usr/bin/{name}"));
+        }
+        for name in ["prometheus", "curl"].into_iter().filter(|name| *name != missing) {
+            link(name, "/usr/bin/false");
+        }
+        let ran = demo(&free_ports()).env("PATH", folder.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(
+            (&*said, ran.status.code()),
+            (&*format!("{missing} is missing: apt-get install {missing}\n"), Some(1))
+        );
+    }
+}
+
 #[test]
 #[ignore = "needs prometheus, prometheus-alertmanager and curl"]
 fn one_command_brings_up_all_of_it_says_where_and_takes_it_down_again() {
-    let [exporter, prometheus, alertmanager] = free_ports();
-    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/demo.sh"));
-    command.args(["--rate", "100", "--for", "60"]).stdin(Stdio::null()).stdout(Stdio::piped());
-    command.env("OPENIM_EXPORTER", env!("CARGO_BIN_EXE_openim-exporter")).env("EXPORTER_PORT", &exporter);
-    command.env("PROMETHEUS_PORT", &prometheus).env("ALERTMANAGER_PORT", &alertmanager);
-    let mut demo = command.spawn().unwrap();
+    let ports = free_ports();
+    let mut demo = demo(&ports).args(["--rate", "100", "--for", "60"]).stdout(Stdio::piped()).spawn().unwrap();
+    let [exporter, prometheus, alertmanager] = ports;
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);
     let said: Vec<_> = lines.by_ref().take_while(|line| !line.starts_with("Ctrl-C")).collect();
     let get = |port: &str, path: &str| {

@@ -150,7 +150,9 @@ fn the_service_monitor_is_of_the_operator_s_published_type() {
     assert_eq!(monitor_s_errors(&text), "");
     for (old, new, found) in [
         ("jobLabel:", "jobLabels:", "'\"jobLabels\"' does not exist"),
-        ("path: /metrics, interval", "pfad: /metrics, interval", "'\"pfad\"' does not exist"),
+        ("path: /metrics", "pfad: /metrics", "'\"pfad\"' does not exist"),
+        ("targetLabel", "targetLabels", "'\"targetLabels\"' does not exist"),
+        ("action: labeldrop", "action: dropLabel", "'\"dropLabel\"' is not assignable"),
         ("interval: 15s", "interval: 15", "Type 'number' is not assignable to type 'string'"),
         ("monitoring.coreos.com/v1", "monitoring.coreos.com/v2", "v2"),
     ] {
