@@ -66,6 +66,15 @@ impl Scene {
 
     /// With the rules edited.
     pub(crate) fn start_with(edit: impl Fn(&str) -> String) -> Self {
+        Self::of(edit, true)
+    }
+
+    /// Where nobody asks OpenIM for its own count.
+    pub(crate) fn without_openim_s_count() -> Self {
+        Self::of(str::to_owned, false)
+    }
+
+    fn of(edit: impl Fn(&str) -> String, scrapes_openim: bool) -> Self {
         let (exporter, alertmanager) = (Exporter::start(&[]), Alertmanager::start());
         let rules = TempDir::new().unwrap();
         for file in files("prometheus/rules", ".yml") {
@@ -77,7 +86,7 @@ impl Scene {
         let processed = Arc::new(AtomicU64::new(0));
         let served = Arc::clone(&processed);
         let openim = openim_job(serve_openim_s_count(move |_| served.load(Relaxed)));
-        let prometheus = Prometheus::start(&(config + &openim));
+        let prometheus = Prometheus::start(&(config + if scrapes_openim { &openim } else { "" }));
         prometheus.wait_for_a_scrape();
         Self { exporter, prometheus, alertmanager, processed, _rules: rules }
     }
