@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-/// Has the processor bring the cache line of a word, to be written, and goes on at once. Where the block is larger than
+/// Has the processor bring the cache line of a word, and goes on at once. Where the block is larger than
 /// the caches, that takes longer than most of what is done with a message, and an atomic addition to a word that is not
 /// there has everything behind it wait.
 #[inline]
