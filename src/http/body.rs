@@ -6,9 +6,9 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame, Incoming};
-use hyper::header::{self, HeaderMap};
 
 use super::budget::Share;
+use super::noted::Noted;
 use super::progress::Progress;
 
 /// What is read and dropped of a body that nobody wants, in multiples of the limit. One that goes on after that is cut
@@ -43,8 +43,8 @@ impl RequestBody {
     /// hyper asks the service for a future, and takes the body out of its buffer only once somebody wants it. Were that
     /// the future, in its first poll, the connection would have to be scheduled and polled a second time, at every
     /// callback; told at once, hyper does it all in one.
-    pub(super) fn begin(mut incoming: Incoming, headers: &HeaderMap, limit: usize) -> Self {
-        let on_demand = headers.contains_key(header::EXPECT);
+    pub(super) fn begin(mut incoming: Incoming, noted: Noted, limit: usize) -> Self {
+        let on_demand = noted.expects;
         if on_demand || announced(&incoming) > limit {
             return Self { incoming, early: None, on_demand };
         }
@@ -54,6 +54,25 @@ impl RequestBody {
             Poll::Pending => None,
         };
         Self { incoming, early, on_demand }
+    }
+
+    /// The whole body if it is there, in one piece, as a callback's nearly always is: it is not copied. Whatever else has
+    /// come is kept for who reads it piece by piece.
+    pub(super) fn whole(&mut self, limit: usize, cx: &mut Context<'_>) -> Option<Bytes> {
+        if self.early.is_some() || self.on_demand || announced(&self.incoming) > limit {
+            return None;
+        }
+        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else { return None };
+        let is_last = self.incoming.is_end_stream();
+        match frame {
+            Some(Ok(frame)) if is_last && frame.data_ref().is_some_and(|data| data.len() <= limit) => {
+                frame.into_data().ok()
+            }
+            frame => {
+                self.early = Some(frame);
+                None
+            }
+        }
     }
 
     /// The next piece of data, or `None` at the end.

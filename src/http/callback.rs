@@ -3,9 +3,9 @@
 use hyper::header::{self, HeaderMap};
 
 use super::body::{self, BodyError, RequestBody};
-use super::caller::Caller;
-use super::progress::Progress;
+use super::noted::{Noted, is_json};
 use super::reply::{Reply, closing, refusal, success};
+use super::service::Exchange;
 use super::site::Site;
 use crate::telemetry::Reason;
 use crate::wire::{self, Command, Fault, Problem};
@@ -44,43 +44,57 @@ impl From<Problem> for Refused {
     }
 }
 
-/// Reads a callback, counts it and answers it. The URL may have told its command.
-pub(super) async fn take(
-    (site, caller): (&Site, &Caller),
-    progress: &Progress,
-    command: Option<Command>,
+/// Reads a callback as it comes, counts it and answers it. The URL may have told its command.
+pub(super) async fn receive(
+    exchange: Exchange<'_>,
+    (command, noted): (Option<Command>, Noted),
     headers: HeaderMap,
     body: RequestBody,
 ) -> Reply {
-    progress.callback_begins();
-    match taken((site, caller), progress, command, &headers, body).await {
-        Ok(()) => success(headers),
-        Err(refused) => {
-            site.telemetry().request_rejected(refused.reason, &refused.detail, site.now().0);
-            let reply = refusal(refused.reason, &refused.detail);
-            if refused.close { closing(reply) } else { reply }
-        }
+    let Exchange { site, open, caller } = exchange;
+    open.progress().callback_begins();
+    let mut share = site.bodies.share(caller.address);
+    match body::read(body, site.config.max_body_bytes, &mut share, open.progress()).await {
+        Ok(body) => answered(site, (command, noted), headers, &body),
+        Err(error) => refused(site, &unread(site, &error)),
     }
 }
 
-async fn taken(
-    (site, caller): (&Site, &Caller),
-    progress: &Progress,
-    command: Option<Command>,
+/// Counts a callback that has come as a whole, and answers it.
+pub(super) fn take(exchange: Exchange<'_>, wanted: (Option<Command>, Noted), headers: HeaderMap, body: &[u8]) -> Reply {
+    exchange.open.progress().callback_begins();
+    answered(exchange.site, wanted, headers, body)
+}
+
+fn answered(site: &Site, wanted: (Option<Command>, Noted), headers: HeaderMap, body: &[u8]) -> Reply {
+    match counted(site, wanted, &headers, body) {
+        Ok(()) => success(headers),
+        Err(why) => refused(site, &why),
+    }
+}
+
+fn refused(site: &Site, why: &Refused) -> Reply {
+    site.telemetry().request_rejected(why.reason, &why.detail, site.now().0);
+    let reply = refusal(why.reason, &why.detail);
+    if why.close { closing(reply) } else { reply }
+}
+
+fn counted(
+    site: &Site,
+    (command, noted): (Option<Command>, Noted),
     headers: &HeaderMap,
-    body: RequestBody,
+    body: &[u8],
 ) -> Result<(), Refused> {
-    let mut share = site.bodies.share(caller.address);
-    let body = body::read(body, site.config.max_body_bytes, &mut share, progress);
-    let body = body.await.map_err(|error| unread(site, &error))?;
-    check_media_type(headers)?;
+    if noted.may_not_be_json {
+        check_media_type(headers)?;
+    }
     let command = match command {
         Some(command) => command,
-        None => command_in(&body)?,
+        None => command_in(body)?,
     };
     let now = site.now();
     if command == Command::GroupMessage {
-        wire::group_message(&body, |message| site.stats.record(message, now))?;
+        wire::group_message(body, |message| site.stats.record(message, now))?;
     }
     site.telemetry().callback_taken(command.position(), now.0);
     Ok(())
@@ -124,12 +138,6 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Refused> {
     }
 }
 
-fn is_json(media_type: &[u8]) -> bool {
-    const JSON: &[u8] = b"application/json";
-    let (essence, rest) = media_type.split_at_checked(JSON.len()).unwrap_or((media_type, &[]));
-    essence.eq_ignore_ascii_case(JSON) && matches!(rest.first(), None | Some(b';' | b' ' | b'\t'))
-}
-
 fn command_in(body: &[u8]) -> Result<Command, Refused> {
     let name = wire::command_of(body)?;
     Command::from_name(&name).ok_or_else(|| {
@@ -137,19 +145,4 @@ fn command_in(body: &[u8]) -> Result<Command, Refused> {
         let ways = "end the path with, or set ?command= or the body's callbackCommand to";
         Refused::new(Reason::UnknownCommand, format!("callbackCommand {found}; {ways} {}", wire::GROUP_MESSAGE))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_json_is_taken_for_json() {
-        for json in ["application/json", "application/json; charset=utf-8", "Application/JSON;charset=utf-8"] {
-            assert!(is_json(json.as_bytes()), "{json}");
-        }
-        for other in ["", "application/jsonp", "text/plain", "application/x-www-form-urlencoded", "application"] {
-            assert!(!is_json(other.as_bytes()), "{other}");
-        }
-    }
 }

@@ -15,7 +15,7 @@ use super::caller::Caller;
 use super::multiplex;
 use super::progress::{Open, Phase};
 use super::secured::{HANDSHAKE, secure};
-use super::service::answer;
+use super::service::{Exchange, answer};
 use super::site::Site;
 use super::stream::Watched;
 use crate::telemetry::Reason;
@@ -71,7 +71,7 @@ async fn exchange(
     site: &Arc<Site>,
 ) -> End {
     let watched = Watched { stream, open, telemetry: site.telemetry() };
-    let service = service_fn(|request| answer(site, open, caller, request));
+    let service = service_fn(|request| answer(Exchange { site, open, caller }, request));
     let mut connection = http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
         // One small answer: copying its body behind its head is cheaper than a vectored write.

@@ -9,10 +9,11 @@ use hyper::http::request::Parts;
 use super::access::Access;
 use super::auth::{Passwords, Verdict, strip};
 use super::caller::Caller;
-use super::progress::{Open, in_time};
+use super::noted::Noted;
+use super::progress::in_time;
 use super::reply::{Reply, closing, with_header};
 use super::router::{Route, Served, route};
-use super::service::refused;
+use super::service::{Exchange, refused};
 use super::site::Site;
 use crate::telemetry::Reason;
 
@@ -23,27 +24,63 @@ const PAGES: &str = "Basic realm=\"openim-exporter\", charset=\"UTF-8\"";
 /// A 401 must say what is wanted (RFC 9110, 11.6.1); for a secret in the path there is no registered word.
 const PATH_SECRET: &str = "Path-Secret realm=\"openim-exporter callbacks\"";
 
-/// What a request wants, if it may have it; else the refusal.
-pub(super) async fn admit(site: &Site, open: &Open, caller: &Caller, head: &Parts) -> Result<Route, Box<Reply>> {
-    if let Some(detail) = ambiguity(head) {
-        return Err(Box::new(closing(refused(site, Reason::MalformedRequest, detail))));
+/// Whether a request may have what it wants.
+pub(super) enum Admission {
+    Granted(Route),
+    Refused(Box<Reply>),
+    /// That depends on a password of which nothing is known yet.
+    Unproven(Route, Proof),
+}
+
+/// Whether a request may have what it wants, as far as that can be told without waiting.
+pub(super) fn admit(
+    Exchange { site, caller, .. }: Exchange<'_>,
+    access: &Access,
+    head: &Parts,
+    noted: Noted,
+) -> Admission {
+    if let Some(detail) = ambiguity(head.version, noted) {
+        return Admission::Refused(Box::new(closing(refused(site, Reason::MalformedRequest, detail))));
     }
-    let (route, passwords) = examine(site, caller, head)?;
-    let Some((passwords, realm)) = passwords else { return Ok(route) };
-    let mut given = head.headers.get_all(header::AUTHORIZATION).iter();
-    let verdict = match (given.next(), given.next()) {
-        (Some(given), None) => match passwords.known(given) {
-            Some(verdict) => verdict,
-            None => prove(site, open, caller, &passwords, given).await,
-        },
-        // Of two, a proxy in front may have looked at the other.
-        _ => Verdict::Wrong,
+    let (route, proof) = match examine(site, access, caller, head) {
+        Ok((route, Some(proof))) => (route, proof),
+        Ok((route, None)) => return Admission::Granted(route),
+        Err(refusal) => return Admission::Refused(refusal),
     };
+    let verdict = given(head).map_or(Some(Verdict::Wrong), |given| proof.passwords.known(given));
+    match verdict {
+        Some(verdict) => judged(site, route, verdict, &proof).map_or_else(Admission::Refused, Admission::Granted),
+        None => Admission::Unproven(route, proof),
+    }
+}
+
+/// Decides what could not be told without waiting.
+pub(super) async fn decide(exchange: Exchange<'_>, head: &Parts, admission: Admission) -> Result<Route, Box<Reply>> {
+    match admission {
+        Admission::Granted(route) => Ok(route),
+        Admission::Refused(refusal) => Err(refusal),
+        Admission::Unproven(route, proof) => {
+            let verdict = match given(head) {
+                Some(given) => prove(exchange, &proof.passwords, given).await,
+                None => Verdict::Wrong,
+            };
+            judged(exchange.site, route, verdict, &proof)
+        }
+    }
+}
+
+/// The credentials that a request gives. Of two, a proxy in front may have looked at the other: that is none.
+fn given(head: &Parts) -> Option<&HeaderValue> {
+    let mut given = head.headers.get_all(header::AUTHORIZATION).iter();
+    given.next().filter(|_| given.next().is_none())
+}
+
+fn judged(site: &Site, route: Route, verdict: Verdict, proof: &Proof) -> Result<Route, Box<Reply>> {
     match verdict {
         Verdict::Right => Ok(route),
         Verdict::Wrong => {
-            let detail = "user and password are absent or wrong";
-            Err(Box::new(with_header(refused(site, Reason::Unauthorized, detail), header::WWW_AUTHENTICATE, realm)))
+            let reply = refused(site, Reason::Unauthorized, "user and password are absent or wrong");
+            Err(Box::new(with_header(reply, header::WWW_AUTHENTICATE, proof.realm)))
         }
         Verdict::Busy => {
             let detail = "too many passwords are waiting to be checked; ask again";
@@ -55,7 +92,7 @@ pub(super) async fn admit(site: &Site, open: &Open, caller: &Caller, head: &Part
 /// Passwords of one address that may wait to be checked: who guesses must not keep others waiting.
 const MOST_PROVING: usize = 4;
 
-async fn prove(site: &Site, open: &Open, caller: &Caller, passwords: &Passwords, given: &HeaderValue) -> Verdict {
+async fn prove(Exchange { site, open, caller }: Exchange<'_>, passwords: &Passwords, given: &HeaderValue) -> Verdict {
     let Some(_place) = site.proving.enter(caller.address, MOST_PROVING) else { return Verdict::Busy };
     // A sweep that finds the request waiting for too long ends that.
     in_time(open, passwords.check(given)).await.unwrap_or(Verdict::Busy)
@@ -64,29 +101,30 @@ async fn prove(site: &Site, open: &Open, caller: &Caller, passwords: &Passwords,
 /// What a proxy in front might read in another way than we do, so that it and we would disagree on where the next
 /// request begins, or on whose it is. hyper refuses the rest of these, and closes after a body that has both a length
 /// and chunks.
-fn ambiguity(head: &Parts) -> Option<&'static str> {
-    if head.version == Version::HTTP_2 {
-        return None;
+fn ambiguity(version: Version, noted: Noted) -> Option<&'static str> {
+    match version {
+        Version::HTTP_2 => None,
+        // RFC 9112, 3.2.
+        _ if noted.hosts > 1 || noted.hosts == 0 && version == Version::HTTP_11 => {
+            Some("there is not exactly one Host")
+        }
+        // RFC 9112, 6.1: a coding that we do not know, or chunks within chunks.
+        _ if noted.is_coded_otherwise => {
+            Some("Transfer-Encoding is not chunked and nothing else; send the body as it is")
+        }
+        _ => None,
     }
-    let hosts = head.headers.get_all(header::HOST).iter().take(2).count();
-    // RFC 9112, 3.2.
-    if hosts > 1 || hosts == 0 && head.version == Version::HTTP_11 {
-        return Some("there is not exactly one Host");
-    }
-    // RFC 9112, 6.1: a coding that we do not know, or chunks within chunks.
-    let codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
-    let mut unknown =
-        codings.enumerate().filter(|(at, coding)| *at > 0 || !coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
-    unknown.next().map(|_| "Transfer-Encoding is not chunked and nothing else; send the body as it is")
 }
 
-/// The passwords of which a request must know one, and their realm.
-type Asked = Option<(Arc<Passwords>, &'static str)>;
+/// What a request must prove: that it knows one of these passwords.
+pub(super) struct Proof {
+    passwords: Arc<Passwords>,
+    realm: &'static str,
+}
 
 /// All but the password, which may have to be waited for.
-fn examine(site: &Site, caller: &Caller, head: &Parts) -> Result<(Route, Asked), Box<Reply>> {
-    let access = site.access();
-    let (route, knows_secret) = wanted(site, &access, caller, head);
+fn examine(site: &Site, access: &Access, caller: &Caller, head: &Parts) -> Result<(Route, Option<Proof>), Box<Reply>> {
+    let (route, knows_secret) = wanted(site, access, caller, head);
     let (users, realm) = match route {
         Route::Healthy | Route::Ready => return Ok((route, None)),
         Route::Callback(_) => {
@@ -107,7 +145,7 @@ fn examine(site: &Site, caller: &Caller, head: &Parts) -> Result<(Route, Asked),
             (&access.users, PAGES)
         }
     };
-    Ok((route, users.as_ref().map(|users| (Arc::clone(users), realm))))
+    Ok((route, users.as_ref().map(|users| Proof { passwords: Arc::clone(users), realm })))
 }
 
 /// What a request wants, and whether it knows the secret, if there is one.

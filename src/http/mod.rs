@@ -21,6 +21,7 @@ mod guard;
 mod listen;
 mod multiplex;
 mod negotiation;
+mod noted;
 mod pages;
 mod progress;
 mod rate;

@@ -23,7 +23,7 @@ use super::framing::Framed;
 use super::progress::{Handle, Open, Phase};
 use super::reply::{Payload, Reply, begin};
 use super::scrape::PIECE_BYTES;
-use super::service::{answer, refused};
+use super::service::{Exchange, answer, refused};
 use super::site::Site;
 use crate::telemetry::Reason;
 
@@ -181,10 +181,13 @@ impl Underway {
         let site = Arc::clone(&self.shared.site);
         let is_head = request.as_ref().is_ok_and(|request| request.method() == Method::HEAD);
         let reply = match request {
-            Ok(request) => match answer(&site, &self.open, &self.shared.caller, request).await {
-                Ok(reply) => reply,
-                Err(never) => match never {},
-            },
+            Ok(request) => {
+                let exchange = Exchange { site: &site, open: &self.open, caller: &self.shared.caller };
+                match answer(exchange, request).await {
+                    Ok(reply) => reply,
+                    Err(never) => match never {},
+                }
+            }
             Err((reason, detail)) => begin(refused(&site, reason, &detail), &self.open),
         };
         let reply = if is_head { without_content(reply) } else { reply };

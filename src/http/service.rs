@@ -1,15 +1,20 @@
 //! One request, one answer.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use hyper::body::Incoming;
 use hyper::header;
 use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
 
+use super::access::Access;
 use super::body::RequestBody;
 use super::caller::Caller;
+use super::guard::Admission;
+use super::noted::Noted;
 use super::progress::{Open, Phase};
 use super::reply::{Reply, begin, closing, refusal, with_header};
 use super::router::Route;
@@ -17,42 +22,97 @@ use super::site::Site;
 use super::{actions, api, callback, guard, pages};
 use crate::telemetry::Reason;
 
-/// Answers a request: begins at once, and ends in the future.
-pub(super) fn answer<'a>(
-    site: &'a Arc<Site>,
-    open: &'a Open,
-    caller: &'a Caller,
-    request: Request<Incoming>,
-) -> impl Future<Output = Result<Reply, Infallible>> + 'a {
-    open.enter(Phase::Service);
+/// Of whom a request comes, at which point of the exchange, and to which site.
+#[derive(Clone, Copy)]
+pub(super) struct Exchange<'a> {
+    pub(super) site: &'a Arc<Site>,
+    pub(super) open: &'a Open,
+    pub(super) caller: &'a Caller,
+}
+
+/// An answer to come.
+///
+/// Nearly every request is a callback whose body is there as a whole when the answer is first asked for: it is answered
+/// then, without a state machine being moved about for what it might have had to wait for. Only what must wait gets one.
+pub(super) struct Answering<'a> {
+    exchange: Exchange<'a>,
+    noted: Noted,
+    begun: Option<(Parts, RequestBody)>,
+    rest: Option<Pin<Box<dyn Future<Output = Reply> + Send + 'a>>>,
+}
+
+/// Begins to answer a request.
+pub(super) fn answer(exchange: Exchange<'_>, request: Request<Incoming>) -> Answering<'_> {
+    exchange.open.enter(Phase::Service);
     let (head, body) = request.into_parts();
-    let body = RequestBody::begin(body, &head.headers, site.config.max_body_bytes);
-    async move {
-        let reply = match guard::admit(site, open, caller, &head).await {
-            Ok(Route::Callback(command)) => {
-                callback::take((site, caller), open.progress(), command, head.headers, body).await
+    let noted = Noted::of(&head.headers);
+    let body = RequestBody::begin(body, noted, exchange.site.config.max_body_bytes);
+    Answering { exchange, noted, begun: Some((head, body)), rest: None }
+}
+
+impl Future for Answering<'_> {
+    type Output = Result<Reply, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { exchange, noted, begun, rest } = &mut *self;
+        let (exchange, noted) = (*exchange, *noted);
+        if let Some((head, body)) = begun {
+            let access = exchange.site.access();
+            let admission = guard::admit(exchange, &access, head, noted);
+            if let Admission::Granted(Route::Callback(command)) = admission
+                && let Some(whole) = body.whole(exchange.site.config.max_body_bytes, cx)
+            {
+                let headers = std::mem::take(&mut head.headers);
+                return Poll::Ready(Ok(ready(
+                    callback::take(exchange, (command, noted), headers, &whole),
+                    exchange,
+                    &access,
+                )));
             }
-            admitted => {
-                // A body that came is read all the same: so that the next request is found behind it, and because a
-                // client that is still sending may not look at its answer.
-                let all_read = body.drop_rest(site.config.max_body_bytes, open.progress()).await;
-                let reply = match admitted {
-                    Ok(route) => bodyless((site, caller), open, route, &head).await,
-                    Err(refusal) => *refusal,
-                };
-                if all_read { reply } else { closing(reply) }
-            }
-        };
-        let mut reply = begin(reply, open);
-        for (name, value) in &site.access().headers {
-            reply.headers_mut().insert(name, value.clone());
+            *rest = begun.take().map(|begun| Box::pin(later((exchange, noted), begun, admission)) as _);
         }
-        Ok(if site.is_draining() { closing(reply) } else { reply })
+        match rest {
+            Some(rest) => rest.as_mut().poll(cx).map(Ok),
+            // Answered already; nobody asks twice.
+            None => Poll::Pending,
+        }
     }
 }
 
+/// Answers what may have to wait.
+async fn later(
+    (exchange, noted): (Exchange<'_>, Noted),
+    (head, body): (Parts, RequestBody),
+    admission: Admission,
+) -> Reply {
+    let (site, progress) = (exchange.site, exchange.open.progress());
+    let reply = match guard::decide(exchange, &head, admission).await {
+        Ok(Route::Callback(command)) => callback::receive(exchange, (command, noted), head.headers, body).await,
+        admitted => {
+            // A body that came is read all the same: so that the next request is found behind it, and because a client
+            // that is still sending may not look at its answer.
+            let all_read = body.drop_rest(site.config.max_body_bytes, progress).await;
+            let reply = match admitted {
+                Ok(route) => bodyless(exchange, route, &head).await,
+                Err(refusal) => *refusal,
+            };
+            if all_read { reply } else { closing(reply) }
+        }
+    };
+    ready(reply, exchange, &site.access())
+}
+
+/// What every answer is given, and its begin.
+fn ready(reply: Reply, Exchange { site, open, .. }: Exchange<'_>, access: &Access) -> Reply {
+    let mut reply = begin(reply, open);
+    for (name, value) in &access.headers {
+        reply.headers_mut().insert(name, value.clone());
+    }
+    if site.is_draining() { closing(reply) } else { reply }
+}
+
 /// Answers what needs no body.
-async fn bodyless((site, caller): (&Arc<Site>, &Caller), open: &Open, route: Route, head: &Parts) -> Reply {
+async fn bodyless(Exchange { site, open, caller }: Exchange<'_>, route: Route, head: &Parts) -> Reply {
     match route {
         Route::Metrics(scope) => pages::metrics((site, caller), open, scope, head).await,
         Route::Healthy => pages::healthy(),

@@ -2,6 +2,10 @@
 //!
 //! A cache line that two cores write in turn costs each of them a transfer at every write, so a counter is a lane of
 //! words, one for each thread that counts (up to [`LANES`]), and its value is their sum.
+//!
+//! An atomic addition, even to a line that the core has, waits until all that was read before it has come, and has all
+//! that is behind it wait. So the first threads have lanes of their own, and add by reading and writing; those after
+//! them share the rest, and add atomically.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,6 +15,9 @@ use crate::arena::{Place, Plan, Section};
 /// Threads that count without sharing a cache line; the next ones share. A power of two. The fuzzer counts on one thread,
 /// and makes and reads a state at each run.
 pub(crate) const LANES: usize = if cfg!(fuzzing) { 2 } else { 16 };
+
+/// Lanes that are one thread's own; the rest are for all other threads. A thread keeps its own until the process ends.
+const OWN: usize = LANES - LANES.div_ceil(4);
 
 /// Words in two cache lines: lanes start on a multiple, so that no two lanes share a line or a prefetched pair.
 const LINE_PAIR: usize = 16;
@@ -40,8 +47,13 @@ impl Counters {
     /// Adds to one counter, in this thread's lane.
     #[inline]
     pub(crate) fn add(&self, index: usize, amount: u64) {
-        if let Some(word) = self.words.get(lane() * self.stride + index) {
-            word.fetch_add(amount, Ordering::Relaxed);
+        let lane = lane();
+        if let Some(word) = self.words.get(lane * self.stride + index) {
+            if lane < OWN {
+                word.store(word.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
+            } else {
+                word.fetch_add(amount, Ordering::Relaxed);
+            }
         }
     }
 
@@ -65,14 +77,15 @@ impl Counters {
     }
 }
 
-/// This thread's lane: the first threads that ask get one each.
+/// This thread's lane: the first threads that ask get one of their own.
 #[inline]
 fn lane() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local!(static LANE: Cell<Option<usize>> = const { Cell::new(None) });
     LANE.with(|lane| {
         lane.get().unwrap_or_else(|| {
-            let mine = NEXT.fetch_add(1, Ordering::Relaxed) % LANES;
+            let mine = NEXT.fetch_add(1, Ordering::Relaxed);
+            let mine = if mine < OWN { mine } else { OWN + mine % (LANES - OWN) };
             lane.set(Some(mine));
             mine
         })

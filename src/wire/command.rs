@@ -91,6 +91,10 @@ impl Command {
     /// `/callbackExample`, is none.
     #[must_use]
     pub fn from_path(path: &str) -> Option<Self> {
+        // Nearly always so: no search for where the last part begins.
+        if path.strip_suffix(GROUP_MESSAGE).is_some_and(|before| before.ends_with('/')) {
+            return Some(Self::GroupMessage);
+        }
         let last = path.rsplit('/').next()?;
         if last.ends_with("Command") { Self::from_name(last) } else { None }
     }
