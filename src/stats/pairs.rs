@@ -233,7 +233,8 @@ impl Pairs {
         changed
     }
 
-    #[cold]
+    // Not cold: half of the messages of a busy hour bring a new pair.
+    #[inline]
     fn insert(&self, entry: Entry<'_>, sighting: Sighting) -> bool {
         if !entry.change(State::claim(sighting.key)) {
             return false;
@@ -244,7 +245,7 @@ impl Pairs {
         self.fill(entry, sighting)
     }
 
-    #[cold]
+    #[inline]
     fn fill(&self, entry: Entry<'_>, sighting: Sighting) -> bool {
         let filled = entry.fill(sighting.key, sighting.state);
         if filled {
