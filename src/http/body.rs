@@ -31,7 +31,7 @@ pub(super) enum BodyError {
 /// A request's body, begun to be read.
 pub(super) struct RequestBody {
     incoming: Incoming,
-    /// What beginning has brought already, if anything: a piece, or the end.
+    /// What has come already and is still to be read, if anything: a piece, or the end.
     early: Option<Option<hyper::Result<Frame<Bytes>>>>,
     /// The client sends the body only when told to go ahead (`Expect: 100-continue`), which reading it does.
     on_demand: bool,
@@ -59,10 +59,16 @@ impl RequestBody {
     /// The whole body if it is there, in one piece, as a callback's nearly always is: it is not copied. Whatever else has
     /// come is kept for who reads it piece by piece.
     pub(super) fn whole(&mut self, limit: usize, cx: &mut Context<'_>) -> Option<Bytes> {
-        if self.early.is_some() || self.on_demand || announced(&self.incoming) > limit {
+        if self.on_demand || announced(&self.incoming) > limit {
             return None;
         }
-        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else { return None };
+        let frame = match self.early.take() {
+            Some(early) => early,
+            None => match Pin::new(&mut self.incoming).poll_frame(cx) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => return None,
+            },
+        };
         let is_last = self.incoming.is_end_stream();
         match frame {
             Some(Ok(frame)) if is_last && frame.data_ref().is_some_and(|data| data.len() <= limit) => {

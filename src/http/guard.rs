@@ -28,8 +28,8 @@ const PATH_SECRET: &str = "Path-Secret realm=\"openim-exporter callbacks\"";
 pub(super) enum Admission {
     Granted(Route),
     Refused(Box<Reply>),
-    /// That depends on a password of which nothing is known yet.
-    Unproven(Route, Proof),
+    /// That depends on a password of which nothing is known yet: the one given.
+    Unproven(Route, Proof, HeaderValue),
 }
 
 /// Whether a request may have what it wants, as far as that can be told without waiting.
@@ -47,23 +47,23 @@ pub(super) fn admit(
         Ok((route, None)) => return Admission::Granted(route),
         Err(refusal) => return Admission::Refused(refusal),
     };
-    let verdict = given(head).map_or(Some(Verdict::Wrong), |given| proof.passwords.known(given));
-    match verdict {
-        Some(verdict) => judged(site, route, verdict, &proof).map_or_else(Admission::Refused, Admission::Granted),
-        None => Admission::Unproven(route, proof),
+    let decided = |verdict| judged(site, route, verdict, &proof).map_or_else(Admission::Refused, Admission::Granted);
+    match given(head) {
+        None => decided(Verdict::Wrong),
+        Some(given) => match proof.passwords.known(given) {
+            Some(verdict) => decided(verdict),
+            None => Admission::Unproven(route, proof, given.clone()),
+        },
     }
 }
 
 /// Decides what could not be told without waiting.
-pub(super) async fn decide(exchange: Exchange<'_>, head: &Parts, admission: Admission) -> Result<Route, Box<Reply>> {
+pub(super) async fn decide(exchange: Exchange<'_>, admission: Admission) -> Result<Route, Box<Reply>> {
     match admission {
         Admission::Granted(route) => Ok(route),
         Admission::Refused(refusal) => Err(refusal),
-        Admission::Unproven(route, proof) => {
-            let verdict = match given(head) {
-                Some(given) => prove(exchange, &proof.passwords, given).await,
-                None => Verdict::Wrong,
-            };
+        Admission::Unproven(route, proof, given) => {
+            let verdict = prove(exchange, &proof.passwords, &given).await;
             judged(exchange.site, route, verdict, &proof)
         }
     }

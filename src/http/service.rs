@@ -63,11 +63,9 @@ impl Future for Answering<'_> {
                 && let Some(whole) = body.whole(exchange.site.config.max_body_bytes, cx)
             {
                 let headers = std::mem::take(&mut head.headers);
-                return Poll::Ready(Ok(ready(
-                    callback::take(exchange, (command, noted), headers, &whole),
-                    exchange,
-                    &access,
-                )));
+                *begun = None;
+                let reply = callback::take(exchange, (command, noted), headers, &whole);
+                return Poll::Ready(Ok(ready(reply, exchange, &access)));
             }
             *rest = begun.take().map(|begun| Box::pin(later((exchange, noted), begun, admission)) as _);
         }
@@ -86,7 +84,7 @@ async fn later(
     admission: Admission,
 ) -> Reply {
     let (site, progress) = (exchange.site, exchange.open.progress());
-    let reply = match guard::decide(exchange, &head, admission).await {
+    let reply = match guard::decide(exchange, admission).await {
         Ok(Route::Callback(command)) => callback::receive(exchange, (command, noted), head.headers, body).await,
         admitted => {
             // A body that came is read all the same: so that the next request is found behind it, and because a client

@@ -3,8 +3,8 @@
 //! A cache line that two cores write in turn costs each of them a transfer at every write, so a counter is a lane of
 //! words, one for each thread that counts (up to [`LANES`]), and its value is their sum.
 //!
-//! An atomic addition, even to a line that the core has, waits until all that was read before it has come, and has all
-//! that is behind it wait. So the first threads have lanes of their own, and add by reading and writing; those after
+//! An atomic addition, even to a line that the core has, waits on x86 until all that was read before it has come, and
+//! has all that is behind it wait. So the first threads have lanes of their own, and add by reading and writing; those after
 //! them share the rest, and add atomically.
 
 use std::cell::Cell;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::arena::{Place, Plan, Section};
 
-/// Threads that count without sharing a cache line; the next ones share. A power of two. The fuzzer counts on one thread,
+/// Threads that count without sharing a cache line; the next ones share. The fuzzer counts on one thread,
 /// and makes and reads a state at each run.
 pub(crate) const LANES: usize = if cfg!(fuzzing) { 2 } else { 16 };
 
@@ -65,7 +65,7 @@ impl Counters {
         }
     }
 
-    /// The section that holds the row.
+    /// The section that holds the row. Nobody may add to it while it is written to.
     pub(crate) const fn section(&self) -> &Section {
         &self.words
     }
