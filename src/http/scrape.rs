@@ -188,7 +188,7 @@ impl Drop for Streamed {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::net::{IpAddr, Ipv4Addr};
     use std::sync::mpsc::channel;
     use std::task::Waker;
@@ -208,7 +208,7 @@ mod tests {
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     /// A site where one scrape may be written at once.
-    fn site() -> Arc<Site> {
+    pub(in crate::http) fn site() -> Arc<Site> {
         let capacities =
             Capacities { groups: 10, exported_groups: 10, sender_pairs: 10, dedup_window: Duration::from_secs(60) };
         let stats = Stats::in_memory(capacities, UnixMillis(0)).unwrap();
@@ -220,7 +220,7 @@ mod tests {
             max_connections: 1,
             max_connections_per_address: 1,
             max_buffered_bytes: 1024,
-            lifecycle: false,
+            lifecycle: true,
             access: config::Access::default(),
         };
         let parts = (Arc::new(stats), Arc::new(telemetry), Arc::new(SystemClock) as Arc<dyn Clock>);
@@ -228,7 +228,7 @@ mod tests {
     }
 
     /// A runtime that writes on one thread.
-    fn runtime() -> Runtime {
+    pub(in crate::http) fn runtime() -> Runtime {
         runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap()
     }
 

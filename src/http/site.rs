@@ -92,6 +92,8 @@ pub struct Site {
     access: ArcSwap<Access>,
     /// Held while the settings are read again.
     reloading: Mutex<()>,
+    /// Had by the one request that may have that done.
+    pub(super) reload_turn: Arc<Semaphore>,
     /// Told when a request asks for the process' end.
     quit: Notify,
     scrapes: Arc<Semaphore>,
@@ -132,6 +134,7 @@ impl Site {
         Self {
             access: ArcSwap::from_pointee(access),
             reloading: Mutex::new(()),
+            reload_turn: Arc::new(Semaphore::new(1)),
             quit: Notify::new(),
             stats,
             scrapes: Arc::new(Semaphore::new(config.max_scrapes)),
