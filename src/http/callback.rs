@@ -4,6 +4,7 @@ use hyper::header::{self, HeaderMap};
 
 use super::body::{self, BodyError, RequestBody};
 use super::caller::Caller;
+use super::multiplex;
 use super::progress::Progress;
 use super::reply::{Reply, closing, refusal, success};
 use super::site::Site;
@@ -16,11 +17,13 @@ struct Refused {
     detail: String,
     /// What is left of the request cannot be told from the next one.
     close: bool,
+    /// Under another reason, by whoever saw it first.
+    is_counted: bool,
 }
 
 impl Refused {
     fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into(), close: false }
+        Self { reason, detail: detail.into(), close: false, is_counted: false }
     }
 
     fn and_close(self) -> Self {
@@ -56,7 +59,9 @@ pub(super) async fn take(
     match taken((site, caller), progress, command, &headers, body).await {
         Ok(()) => success(headers),
         Err(refused) => {
-            site.telemetry().request_rejected(refused.reason, &refused.detail, site.now().0);
+            if !refused.is_counted {
+                site.telemetry().request_rejected(refused.reason, &refused.detail, site.now().0);
+            }
             let reply = refusal(refused.reason, &refused.detail);
             if refused.close { closing(reply) } else { reply }
         }
@@ -105,7 +110,10 @@ fn unread(site: &Site, error: &BodyError) -> Refused {
             let seconds = site.limits.body.as_secs();
             Refused::new(Reason::BodyTimeout, format!("the body did not arrive within {seconds} s")).and_close()
         }
-        BodyError::Broken(error) => Refused::new(Reason::BrokenBody, format!("the body: {error}")).and_close(),
+        BodyError::Broken(error) => {
+            let refused = Refused::new(Reason::BrokenBody, format!("the body: {error}")).and_close();
+            Refused { is_counted: multiplex::has_reset(error), ..refused }
+        }
     }
 }
 

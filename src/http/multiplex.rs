@@ -113,8 +113,16 @@ pub(super) async fn serve(
 
 /// Whether the peer broke HTTP/2's rules, rather than the connection.
 fn is_protocol(error: &hyper::Error) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
-    source.is_some_and(|error| error.is_library() && !error.is_io())
+    of_http_2(error).is_some_and(|error| error.is_library() && !error.is_io())
+}
+
+/// Whether `h2` has reset a request, because its body breaks the rules: that is counted where the reset passes.
+pub(super) fn has_reset(error: &hyper::Error) -> bool {
+    of_http_2(error).is_some_and(|error| error.is_library() && error.is_reset())
+}
+
+fn of_http_2(error: &hyper::Error) -> Option<&h2::Error> {
+    std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>())
 }
 
 fn head_bytes(request: &Request<Incoming>) -> usize {
