@@ -107,8 +107,13 @@ fn unread(site: &Site, error: &BodyError) -> Refused {
             Refused::new(Reason::Overloaded, detail).and_close()
         }
         BodyError::Overdue => {
-            let seconds = site.limits.body.as_secs();
-            Refused::new(Reason::BodyTimeout, format!("the body did not arrive within {seconds} s")).and_close()
+            // A drain leaves it less time, counted from elsewhere.
+            let detail = if site.is_draining() {
+                "the body did not arrive in time; the exporter is about to end".to_owned()
+            } else {
+                format!("the body did not arrive within {} s", site.limits.body.as_secs())
+            };
+            Refused::new(Reason::BodyTimeout, detail).and_close()
         }
         BodyError::Broken(error) => {
             let refused = Refused::new(Reason::BrokenBody, format!("the body: {error}")).and_close();
