@@ -18,7 +18,8 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::caller::{Caller, Place};
+use super::budget::Share;
+use super::caller::Caller;
 use super::framing::Framed;
 use super::progress::{Handle, Open, Phase};
 use super::reply::{Payload, Reply, begin};
@@ -153,7 +154,7 @@ struct Underway {
     shared: Arc<Shared>,
     open: Open,
     /// One of those that its address may have.
-    _place: Option<Place>,
+    _place: Option<Share>,
 }
 
 impl Underway {
@@ -169,7 +170,7 @@ impl Underway {
         shared.open.enter(Phase::Multiplexed);
         let (site, most) = (&shared.site, shared.site.limits.requests);
         // No address takes all of them from the others.
-        let place = site.requesting.enter(shared.caller.address, most.div_ceil(2));
+        let place = site.requesting.one(shared.caller.address);
         // One at a time is what every connection may have, so that no crowd of requests keeps OpenIM out.
         let is_one_of_many = shared.under_way.load(Ordering::Relaxed) > 1;
         let request = if is_one_of_many && (site.requests() > most || place.is_none()) {

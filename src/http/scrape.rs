@@ -15,8 +15,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::budget::Share;
 use super::progress::{Handle, Open, Phase};
-use super::site::{Permit, Site};
+use super::site::Site;
 use crate::exposition::{CHUNK_BYTES, Scope, Scraper};
 
 /// The most of a body that is handed to hyper at once: what a slow reader makes hyper hold.
@@ -35,7 +36,7 @@ pub(super) struct Unwritten {
     /// The time that writing has taken so far.
     took: Duration,
     /// The last field, so that it is given back when the rest of this is gone.
-    permit: Arc<Permit>,
+    permit: Arc<Share>,
 }
 
 /// A part of a scrape, and the rest if there is one.
@@ -45,7 +46,7 @@ struct Chunk {
 }
 
 impl Unwritten {
-    pub(super) fn new(site: &Arc<Site>, scraper: Scraper, is_gzip: bool, permit: Permit) -> Self {
+    pub(super) fn new(site: &Arc<Site>, scraper: Scraper, is_gzip: bool, permit: Share) -> Self {
         let site = Arc::clone(site);
         Self { site, scraper, is_gzip, gzip: None, took: Duration::ZERO, permit: Arc::new(permit) }
     }
@@ -99,7 +100,7 @@ pub(super) struct Streamed {
     handle: Handle,
     /// Given back when all of it has been taken, or when the writing for a client that has hung up has ended: it is shared
     /// with what is unwritten.
-    _permit: Option<Arc<Permit>>,
+    _permit: Option<Arc<Share>>,
 }
 
 enum Rest {
@@ -234,7 +235,7 @@ pub(super) mod tests {
 
     /// A scrape whose first chunk has been asked for.
     fn begun(site: &Arc<Site>, open: &Open) -> Streamed {
-        let permit = site.permit(CLIENT).unwrap();
+        let permit = site.scrapes.one(CLIENT).unwrap();
         let scraper = site.scraper(Scope::Metrics, Format::Text);
         let mut body = Streamed::new(Unwritten::new(site, scraper, true, permit), open);
         assert!(body.poll_written(&mut Context::from_waker(Waker::noop())).is_pending());
@@ -242,7 +243,7 @@ pub(super) mod tests {
     }
 
     fn is_place_free(site: &Site) -> bool {
-        site.permit(CLIENT).is_some()
+        site.scrapes.one(CLIENT).is_some()
     }
 
     fn wait_for_a_free_place(site: &Site) {
