@@ -91,7 +91,10 @@ section "Tests, with those that need the programs"
 cargo test --locked --no-run
 # These keep promtool busy for a minute each and wait for nobody: they run beside the others.
 beside=$(mktemp)
-cargo test --locked --test days --test rules --test simulated_days -- --include-ignored >"$beside" 2>&1 &
+# In a process group of its own: what it starts ends with it.
+setsid cargo test --locked --test days --test rules --test simulated_days -- --include-ignored >"$beside" 2>&1 &
+group=$!
+trap 'kill -- "-$group" 2>/dev/null || true; rm -f "$beside"' EXIT
 others=(--lib)
 for file in tests/*.rs tests/*/main.rs; do
     name=${file#tests/} && name=${name%.rs} && name=${name%/main}
@@ -100,7 +103,8 @@ done
 # Its scenes wait most of the time: many at once.
 cargo test --locked --test alertmanager -- --include-ignored --test-threads=6
 cargo test --locked --no-fail-fast "${others[@]}" -- --include-ignored
-wait $! || { cat "$beside"; exit 1; }
+wait "$group" || { cat "$beside"; exit 1; }
+trap 'rm -f "$beside"' EXIT
 grep '^test result' "$beside"
 
 section "The end and the sender once more, as released: other timing, no checks for overflow"

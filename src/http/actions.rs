@@ -15,8 +15,16 @@ pub(super) async fn reload(site: &Arc<Site>) -> Reply {
     if !site.config.lifecycle {
         return refused(site, Reason::NotFound, OFF);
     }
+    let Ok(turn) = Arc::clone(&site.reload_turn).try_acquire_owned() else {
+        return refused(site, Reason::Overloaded, "the settings are being read again already; ask once more");
+    };
     let reloading = Arc::clone(site);
-    match tokio::task::spawn_blocking(move || reloading.reload().map_err(|error| error.to_string())).await {
+    let reload = move || {
+        // Until it has been done, also if nobody waits for it any more.
+        let _turn = turn;
+        reloading.reload().map_err(|error| error.to_string())
+    };
+    match tokio::task::spawn_blocking(reload).await {
         Ok(Ok(())) => said("openim-exporter has read its settings again.\n"),
         Ok(Err(error)) => refused(site, Reason::Internal, &error),
         Err(error) => refused(site, Reason::Internal, &error.to_string()),
@@ -30,4 +38,38 @@ pub(super) fn quit(site: &Site) -> Reply {
     }
     site.ask_to_quit();
     said("openim-exporter is draining, and will end.\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::task::{Context, Poll, Waker};
+
+    use tokio::task::spawn_blocking;
+
+    use super::*;
+    use crate::http::scrape::tests::{runtime, site};
+
+    #[test]
+    fn one_request_at_a_time_has_the_settings_read_also_if_it_hangs_up() {
+        let (site, runtime) = (site(), runtime());
+        let _within = runtime.enter();
+        let (release, held) = channel::<()>();
+        let busy = spawn_blocking(move || held.recv());
+        let mut nobody = Context::from_waker(Waker::noop());
+        let mut first = Box::pin(reload(&site));
+        assert!(first.as_mut().poll(&mut nobody).is_pending());
+        let status = |polled: Poll<Reply>| match polled {
+            Poll::Ready(reply) => reply.status().as_u16(),
+            Poll::Pending => 0,
+        };
+        assert_eq!(status(Box::pin(reload(&site)).as_mut().poll(&mut nobody)), 503);
+        drop(first);
+        assert_eq!(status(Box::pin(reload(&site)).as_mut().poll(&mut nobody)), 503);
+        drop(release);
+        assert!(runtime.block_on(busy).unwrap().is_err());
+        // What nobody waits for any more is read before this is.
+        runtime.block_on(spawn_blocking(|| ())).unwrap();
+        assert_eq!(runtime.block_on(reload(&site)).status(), 200);
+    }
 }

@@ -1,4 +1,4 @@
-//! Memory that all requests share, and of which no address has all.
+//! What all share, and of which no address has all: memory, scrapes, connections, requests.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::caller::host;
 
-/// How many bytes may be taken, and how many are.
+/// How much may be taken, and how much is.
 #[derive(Debug)]
 pub(super) struct Budget {
     most: usize,
@@ -19,27 +19,33 @@ pub(super) struct Budget {
 #[derive(Debug, Default)]
 struct Taken {
     all: usize,
-    /// By those who have some; at most as many as there are requests.
+    /// By those who have some; at most as many as there are shares.
     by_host: HashMap<IpAddr, usize>,
 }
 
-/// Bytes that were taken; given back when dropped.
+/// What was taken; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Share {
     budget: Arc<Budget>,
     host: IpAddr,
-    bytes: usize,
+    taken: usize,
 }
 
 impl Budget {
-    /// So many bytes in all, and of one address.
+    /// So much in all, and of one address.
     pub(super) fn new(most: usize, most_of_one: usize) -> Self {
         Self { most, most_of_one, taken: Mutex::default() }
     }
 
     /// A share of nothing yet.
     pub(super) fn share(self: &Arc<Self>, address: IpAddr) -> Share {
-        Share { budget: Arc::clone(self), host: host(address), bytes: 0 }
+        Share { budget: Arc::clone(self), host: host(address), taken: 0 }
+    }
+
+    /// A share of one, if it is to be had.
+    pub(super) fn one(self: &Arc<Self>, address: IpAddr) -> Option<Share> {
+        let mut share = self.share(address);
+        share.grow_to(1).then_some(share)
     }
 
     /// What one address may have.
@@ -49,9 +55,9 @@ impl Budget {
 }
 
 impl Share {
-    /// Makes it this large, if that many bytes are to be had; it never becomes smaller.
-    pub(super) fn grow_to(&mut self, bytes: usize) -> bool {
-        let more = bytes.saturating_sub(self.bytes);
+    /// Makes it this large, if that much is to be had; it never becomes smaller.
+    pub(super) fn grow_to(&mut self, size: usize) -> bool {
+        let more = size.saturating_sub(self.taken);
         let mut taken = self.budget.taken.lock();
         let of_host = taken.by_host.get(&self.host).copied().unwrap_or_default().saturating_add(more);
         let of_all = taken.all.saturating_add(more);
@@ -59,22 +65,22 @@ impl Share {
         if has_grown && more > 0 {
             taken.all = of_all;
             taken.by_host.insert(self.host, of_host);
-            self.bytes += more;
+            self.taken += more;
         }
         has_grown
     }
 
     /// Gives all of it back.
     pub(super) fn clear(&mut self) {
-        let bytes = std::mem::take(&mut self.bytes);
+        let size = std::mem::take(&mut self.taken);
         // Nearly every body comes in one piece, and has taken nothing: no lock for those.
-        if bytes == 0 {
+        if size == 0 {
             return;
         }
         let mut taken = self.budget.taken.lock();
-        taken.all -= bytes;
+        taken.all -= size;
         if let Some(of_host) = taken.by_host.get_mut(&self.host) {
-            *of_host -= bytes;
+            *of_host -= size;
             if *of_host == 0 {
                 taken.by_host.remove(&self.host);
             }
@@ -125,5 +131,26 @@ mod tests {
         assert!(second.grow_to(50));
         drop(shares);
         assert!(is_empty(&budget));
+    }
+    #[test]
+    fn an_address_has_so_many_places_and_gets_them_back() {
+        let places = Arc::new(Budget::new(usize::MAX, 2));
+        let enter = |address: &str| places.one(address.parse().unwrap());
+        let held = [enter("10.0.0.1").unwrap(), enter("::ffff:10.0.0.1").unwrap()];
+        assert!(enter("10.0.0.1").is_none());
+        let other = enter("10.0.0.2").unwrap();
+        drop(held);
+        let again = [enter("10.0.0.1"), enter("10.0.0.1")];
+        assert!(again.iter().all(Option::is_some) && enter("10.0.0.1").is_none());
+        drop((again, other));
+        assert!(is_empty(&places));
+    }
+
+    #[test]
+    fn one_host_s_ipv6_network_is_one_address() {
+        let places = Arc::new(Budget::new(usize::MAX, 1));
+        let _first = places.one("2001:db8::1".parse().unwrap()).unwrap();
+        assert!(places.one("2001:db8::ffff:2".parse().unwrap()).is_none());
+        assert!(places.one("2001:db8:0:1::1".parse().unwrap()).is_some());
     }
 }

@@ -3,6 +3,7 @@
 use hyper::header::{self, HeaderMap};
 
 use super::body::{self, BodyError, RequestBody};
+use super::multiplex;
 use super::noted::{Noted, is_json};
 use super::reply::{Reply, closing, refusal, success};
 use super::service::Exchange;
@@ -16,11 +17,13 @@ struct Refused {
     detail: String,
     /// What is left of the request cannot be told from the next one.
     close: bool,
+    /// Under another reason, by whoever saw it first.
+    is_counted: bool,
 }
 
 impl Refused {
     fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into(), close: false }
+        Self { reason, detail: detail.into(), close: false, is_counted: false }
     }
 
     fn and_close(self) -> Self {
@@ -74,7 +77,9 @@ fn answered(site: &Site, wanted: (Option<Command>, Noted), headers: HeaderMap, b
 }
 
 fn refused(site: &Site, why: &Refused) -> Reply {
-    site.telemetry().request_rejected(why.reason, &why.detail, site.now().0);
+    if !why.is_counted {
+        site.telemetry().request_rejected(why.reason, &why.detail, site.now().0);
+    }
     let reply = refusal(why.reason, &why.detail);
     if why.close { closing(reply) } else { reply }
 }
@@ -116,10 +121,18 @@ fn unread(site: &Site, error: &BodyError) -> Refused {
             Refused::new(Reason::Overloaded, detail).and_close()
         }
         BodyError::Overdue => {
-            let seconds = site.limits.body.as_secs();
-            Refused::new(Reason::BodyTimeout, format!("the body did not arrive within {seconds} s")).and_close()
+            // A drain leaves it less time, counted from elsewhere.
+            let detail = if site.is_draining() {
+                "the body did not arrive in time; the exporter is about to end".to_owned()
+            } else {
+                format!("the body did not arrive within {} s", site.limits.body.as_secs())
+            };
+            Refused::new(Reason::BodyTimeout, detail).and_close()
         }
-        BodyError::Broken(error) => Refused::new(Reason::BrokenBody, format!("the body: {error}")).and_close(),
+        BodyError::Broken(error) => {
+            let refused = Refused::new(Reason::BrokenBody, format!("the body: {error}")).and_close();
+            Refused { is_counted: multiplex::has_reset(error), ..refused }
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use super::site::Site;
 /// What is said to a peer that sends these pieces, one after the other, and then no more. The site has a worker.
 pub async fn talk(site: &Arc<Site>, role: Role, pieces: &[&[u8]]) -> Vec<u8> {
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let (Some(worker), Some(place)) = (site.workers().first(), site.addresses.enter(address, usize::MAX)) else {
+    let (Some(worker), Some(place)) = (site.workers().first(), site.addresses.one(address)) else {
         return Vec::new();
     };
     let mut stream = Pieces { to_come: pieces.iter().copied().collect(), has_paused: true, said: Vec::new() };

@@ -89,11 +89,8 @@ fn judged(site: &Site, route: Route, verdict: Verdict, proof: &Proof) -> Result<
     }
 }
 
-/// Passwords of one address that may wait to be checked: who guesses must not keep others waiting.
-const MOST_PROVING: usize = 4;
-
 async fn prove(Exchange { site, open, caller }: Exchange<'_>, passwords: &Passwords, given: &HeaderValue) -> Verdict {
-    let Some(_place) = site.proving.enter(caller.address, MOST_PROVING) else { return Verdict::Busy };
+    let Some(_place) = site.proving.one(caller.address) else { return Verdict::Busy };
     // A sweep that finds the request waiting for too long ends that.
     in_time(open, passwords.check(given)).await.unwrap_or(Verdict::Busy)
 }

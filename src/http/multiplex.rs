@@ -18,7 +18,8 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::caller::{Caller, Place};
+use super::budget::Share;
+use super::caller::Caller;
 use super::framing::Framed;
 use super::progress::{Handle, Open, Phase};
 use super::reply::{Payload, Reply, begin};
@@ -113,8 +114,16 @@ pub(super) async fn serve(
 
 /// Whether the peer broke HTTP/2's rules, rather than the connection.
 fn is_protocol(error: &hyper::Error) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
-    source.is_some_and(|error| error.is_library() && !error.is_io())
+    of_http_2(error).is_some_and(|error| error.is_library() && !error.is_io())
+}
+
+/// Whether `h2` has reset a request, because its body breaks the rules: that is counted where the reset passes.
+pub(super) fn has_reset(error: &hyper::Error) -> bool {
+    of_http_2(error).is_some_and(|error| error.is_library() && error.is_reset())
+}
+
+fn of_http_2(error: &hyper::Error) -> Option<&h2::Error> {
+    std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>())
 }
 
 fn head_bytes(request: &Request<Incoming>) -> usize {
@@ -145,7 +154,7 @@ struct Underway {
     shared: Arc<Shared>,
     open: Open,
     /// One of those that its address may have.
-    _place: Option<Place>,
+    _place: Option<Share>,
 }
 
 impl Underway {
@@ -161,7 +170,7 @@ impl Underway {
         shared.open.enter(Phase::Multiplexed);
         let (site, most) = (&shared.site, shared.site.limits.requests);
         // No address takes all of them from the others.
-        let place = site.requesting.enter(shared.caller.address, most.div_ceil(2));
+        let place = site.requesting.one(shared.caller.address);
         // One at a time is what every connection may have, so that no crowd of requests keeps OpenIM out.
         let is_one_of_many = shared.under_way.load(Ordering::Relaxed) > 1;
         let request = if is_one_of_many && (site.requests() > most || place.is_none()) {

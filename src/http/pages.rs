@@ -58,7 +58,7 @@ pub(super) async fn metrics(
     scope: Scope,
     request: &Parts,
 ) -> Reply {
-    let Some(permit) = site.permit(caller.address) else { return busy(site, "scrapes") };
+    let Some(permit) = site.scrapes.one(caller.address) else { return busy(site, "scrapes") };
     let (format, gzip) = (negotiation::format(&request.headers), negotiation::takes_gzip(&request.headers));
     let mut scrape = Streamed::new(Unwritten::new(site, site.scraper(scope, format), gzip, permit), open);
     // The first chunk before the head: until the head is written, a failure can still be told as one.

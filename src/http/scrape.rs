@@ -15,8 +15,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::budget::Share;
 use super::progress::{Handle, Open, Phase};
-use super::site::{Permit, Site};
+use super::site::Site;
 use crate::exposition::{CHUNK_BYTES, Scope, Scraper};
 
 /// The most of a body that is handed to hyper at once: what a slow reader makes hyper hold.
@@ -35,7 +36,7 @@ pub(super) struct Unwritten {
     /// The time that writing has taken so far.
     took: Duration,
     /// The last field, so that it is given back when the rest of this is gone.
-    permit: Arc<Permit>,
+    permit: Arc<Share>,
 }
 
 /// A part of a scrape, and the rest if there is one.
@@ -45,7 +46,7 @@ struct Chunk {
 }
 
 impl Unwritten {
-    pub(super) fn new(site: &Arc<Site>, scraper: Scraper, is_gzip: bool, permit: Permit) -> Self {
+    pub(super) fn new(site: &Arc<Site>, scraper: Scraper, is_gzip: bool, permit: Share) -> Self {
         let site = Arc::clone(site);
         Self { site, scraper, is_gzip, gzip: None, took: Duration::ZERO, permit: Arc::new(permit) }
     }
@@ -99,7 +100,7 @@ pub(super) struct Streamed {
     handle: Handle,
     /// Given back when all of it has been taken, or when the writing for a client that has hung up has ended: it is shared
     /// with what is unwritten.
-    _permit: Option<Arc<Permit>>,
+    _permit: Option<Arc<Share>>,
 }
 
 enum Rest {
@@ -188,7 +189,7 @@ impl Drop for Streamed {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::net::{IpAddr, Ipv4Addr};
     use std::sync::mpsc::channel;
     use std::task::Waker;
@@ -208,7 +209,7 @@ mod tests {
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     /// A site where one scrape may be written at once.
-    fn site() -> Arc<Site> {
+    pub(in crate::http) fn site() -> Arc<Site> {
         let capacities =
             Capacities { groups: 10, exported_groups: 10, sender_pairs: 10, dedup_window: Duration::from_secs(60) };
         let stats = Stats::in_memory(capacities, UnixMillis(0)).unwrap();
@@ -220,7 +221,7 @@ mod tests {
             max_connections: 1,
             max_connections_per_address: 1,
             max_buffered_bytes: 1024,
-            lifecycle: false,
+            lifecycle: true,
             access: config::Access::default(),
         };
         let parts = (Arc::new(stats), Arc::new(telemetry), Arc::new(SystemClock) as Arc<dyn Clock>);
@@ -228,13 +229,13 @@ mod tests {
     }
 
     /// A runtime that writes on one thread.
-    fn runtime() -> Runtime {
+    pub(in crate::http) fn runtime() -> Runtime {
         runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap()
     }
 
     /// A scrape whose first chunk has been asked for.
     fn begun(site: &Arc<Site>, open: &Open) -> Streamed {
-        let permit = site.permit(CLIENT).unwrap();
+        let permit = site.scrapes.one(CLIENT).unwrap();
         let scraper = site.scraper(Scope::Metrics, Format::Text);
         let mut body = Streamed::new(Unwritten::new(site, scraper, true, permit), open);
         assert!(body.poll_written(&mut Context::from_waker(Waker::noop())).is_pending());
@@ -242,7 +243,7 @@ mod tests {
     }
 
     fn is_place_free(site: &Site) -> bool {
-        site.permit(CLIENT).is_some()
+        site.scrapes.one(CLIENT).is_some()
     }
 
     fn wait_for_a_free_place(site: &Site) {

@@ -138,7 +138,7 @@ pub(super) fn refused(site: &Site, reason: Reason, detail: &str) -> Reply {
 
 /// As many scrapes and API answers as allowed are being written; `what` names them.
 pub(super) fn busy(site: &Site, what: &str) -> Reply {
-    let (most, of_one) = (site.config.max_scrapes, site.scrapes_of_one());
+    let (most, of_one) = (site.config.max_scrapes, site.scrapes.most_of_one());
     let detail =
         format!("{most} {what}, or {of_one} of one address, are being written; --web.max-requests sets the limit");
     refused(site, Reason::TooManyScrapes, &detail)

@@ -1,6 +1,5 @@
 //! What all connections share.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,11 +7,10 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, Semaphore};
 
 use super::access::{Access, AccessError, Stamps};
 use super::budget::Budget;
-use super::caller::{Addresses, Place};
 use super::progress::{Connections, Phase};
 use crate::config;
 use crate::domain::{Clock, UnixMillis};
@@ -71,12 +69,8 @@ impl Default for Limits {
     }
 }
 
-/// One of the scrapes and API answers at once; given back when dropped.
-#[derive(Debug)]
-pub(super) struct Permit {
-    _place: Place,
-    _one_of_all: OwnedSemaphorePermit,
-}
+/// Passwords of one address that may wait to be checked: who guesses must not keep others waiting.
+const MOST_PROVING: usize = 4;
 
 /// The bytes of bodies that one address may have: half of all, but enough for one body of the largest size, of which it
 /// takes up to twice as much while it grows.
@@ -92,16 +86,19 @@ pub struct Site {
     access: ArcSwap<Access>,
     /// Held while the settings are read again.
     reloading: Mutex<()>,
+    /// Had by the one request that may have that done.
+    pub(super) reload_turn: Arc<Semaphore>,
     /// Told when a request asks for the process' end.
     quit: Notify,
-    scrapes: Arc<Semaphore>,
-    /// Those of each address.
-    scraping: Arc<Addresses>,
-    pub(super) addresses: Arc<Addresses>,
+    /// Scrapes and API answers at once.
+    pub(super) scrapes: Arc<Budget>,
+    /// Connections of each address.
+    pub(super) addresses: Arc<Budget>,
     /// Passwords of each address that wait to be checked.
-    pub(super) proving: Arc<Addresses>,
+    pub(super) proving: Arc<Budget>,
     /// Requests of each address that are under way on connections that carry several at a time.
-    pub(super) requesting: Arc<Addresses>,
+    pub(super) requesting: Arc<Budget>,
+    /// Bytes of bodies that do not come in one piece.
     pub(super) bodies: Arc<Budget>,
     telemetry: Arc<Telemetry>,
     clock: Arc<dyn Clock>,
@@ -129,17 +126,19 @@ impl Site {
             // Serving is better than not being there: who does not check it gets an answer.
             telemetry.settings_doubtful(&error);
         }
+        let budget = |most: usize, most_of_one: usize| Arc::new(Budget::new(most, most_of_one));
         Self {
             access: ArcSwap::from_pointee(access),
             reloading: Mutex::new(()),
+            reload_turn: Arc::new(Semaphore::new(1)),
             quit: Notify::new(),
             stats,
-            scrapes: Arc::new(Semaphore::new(config.max_scrapes)),
-            scraping: Arc::default(),
-            addresses: Arc::default(),
-            proving: Arc::default(),
-            requesting: Arc::default(),
-            bodies: Arc::new(Budget::new(limits.buffered_bytes, of_one_address(&limits, config.max_body_bytes))),
+            // Half of all, so that one address leaves others some.
+            scrapes: budget(config.max_scrapes, config.max_scrapes.div_ceil(2)),
+            addresses: budget(usize::MAX, limits.connections_per_address),
+            proving: budget(usize::MAX, MOST_PROVING),
+            requesting: budget(usize::MAX, limits.requests.div_ceil(2)),
+            bodies: budget(limits.buffered_bytes, of_one_address(&limits, config.max_body_bytes)),
             config,
             limits,
             telemetry,
@@ -202,17 +201,6 @@ impl Site {
     /// Waits until a request asks for the process' end.
     pub async fn asked_to_quit(&self) {
         self.quit.notified().await;
-    }
-
-    /// A permit for one more scrape or API answer to an address, if as many as allowed are not being written already.
-    pub(super) fn permit(&self, address: IpAddr) -> Option<Permit> {
-        let place = self.scraping.enter(address, self.scrapes_of_one())?;
-        Some(Permit { _place: place, _one_of_all: Arc::clone(&self.scrapes).try_acquire_owned().ok()? })
-    }
-
-    /// The scrapes and API answers that one address may have at once: half of all, so that it leaves others some.
-    pub(super) const fn scrapes_of_one(&self) -> usize {
-        self.config.max_scrapes.div_ceil(2)
     }
 
     pub(super) fn is_draining(&self) -> bool {

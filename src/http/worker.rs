@@ -189,8 +189,8 @@ impl Acceptor {
             let detail = format!("{most} connections are open; --web.max-connections sets the limit");
             return turn_away(&self.site, stream, Reason::TooManyConnections, &detail);
         }
-        let most = limits.connections_per_address;
-        let Some(place) = self.site.addresses.enter(address, most) else {
+        let Some(place) = self.site.addresses.one(address) else {
+            let most = limits.connections_per_address;
             let detail = format!(
                 "{most} connections of this address are open; --web.max-connections-per-address sets the limit"
             );

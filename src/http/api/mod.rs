@@ -11,10 +11,11 @@ use bytes::Bytes;
 use hyper::header;
 use serde::Serialize;
 
+use super::budget::Share;
 use super::caller::Caller;
 use super::reply::{Reply, page, with_header};
 use super::service::{busy, refused};
-use super::site::{Permit, Site};
+use super::site::Site;
 use crate::domain::UnixMillis;
 use crate::telemetry::Reason;
 
@@ -38,7 +39,7 @@ pub(super) async fn groups((site, caller): (&Arc<Site>, &Caller), query: Option<
 /// client that has hung up is done.
 struct Held {
     body: Vec<u8>,
-    _permit: Permit,
+    _permit: Share,
 }
 
 impl AsRef<[u8]> for Held {
@@ -53,7 +54,7 @@ async fn answer<T: Serialize>(
     caller: &Caller,
     read: impl FnOnce(&Site) -> T + Send + 'static,
 ) -> Reply {
-    let Some(permit) = site.permit(caller.address) else { return busy(site, "scrapes or API answers") };
+    let Some(permit) = site.scrapes.one(caller.address) else { return busy(site, "scrapes or API answers") };
     let from = Arc::clone(site);
     let made = move || serde_json::to_vec(&read(&from)).map(|body| Held { body, _permit: permit });
     match tokio::task::spawn_blocking(made).await {
