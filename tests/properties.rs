@@ -88,6 +88,17 @@ fn whatever_comes_on_a_connection_all_that_is_said_is_http_and_all_that_is_count
 }
 
 #[test]
+fn whatever_comes_over_http_2_all_that_is_counted_is_answered_and_nothing_is_left_of_it() {
+    properties::multiplex::the_readers_read();
+    try_all("multiplex", properties::multiplex::holds, TRIES / 2);
+}
+
+#[test]
+fn records_and_frames_are_seen_as_they_are_in_whatever_pieces_they_come() {
+    try_all("framing", properties::framing::holds, TRIES);
+}
+
+#[test]
 fn settings_are_taken_or_refused_and_what_is_said_shows_no_secret() {
     try_all("web_config", properties::web_config::holds, TRIES);
 }

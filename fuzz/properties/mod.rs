@@ -11,8 +11,13 @@
 )]
 
 pub(crate) mod decode;
+mod exporter;
 mod exposition;
+mod frames;
+pub(crate) mod framing;
 pub(crate) mod head;
+mod hpack;
+pub(crate) mod multiplex;
 mod responses;
 pub(crate) mod state;
 pub(crate) mod state_header;

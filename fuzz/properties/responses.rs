@@ -1,10 +1,12 @@
 //! A strict reader of what a connection is told: HTTP/1 answers, one behind the other. RFC 9112.
 
+use serde_json::Value;
+
 /// One answer.
 #[derive(Debug)]
 pub(super) struct Response {
     pub(super) status: u16,
-    headers: Vec<(String, String)>,
+    pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
     /// It says that it has a body, and none follows: it answers a HEAD.
     pub(super) is_bodyless: bool,
@@ -14,6 +16,19 @@ impl Response {
     /// A header's value; each stands once at most.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// It refuses, in five fields of JSON.
+    pub(super) fn is_in_the_sender_s_form(&self) {
+        if self.is_bodyless {
+            return;
+        }
+        assert_eq!(self.header("content-type"), Some("application/json"));
+        let body: Value = serde_json::from_slice(&self.body).unwrap();
+        let fields = body.as_object().unwrap();
+        assert_eq!((fields.len(), &body["actionCode"], &body["nextCode"]), (5, &1.into(), &0.into()));
+        assert_eq!(body["errCode"], self.status);
+        assert!(!body["errMsg"].as_str().unwrap().is_empty() && body["errDlt"].is_string());
     }
 }
 

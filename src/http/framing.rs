@@ -13,7 +13,7 @@ use super::site::Site;
 use crate::telemetry::Reason;
 
 /// What a client of HTTP/2 begins with. RFC 9113, 3.4.
-const PREFACE_BYTES: usize = 24;
+pub(super) const PREFACE_BYTES: usize = 24;
 
 /// Of a TLS record: its type, a version, its length. RFC 8446, 5.1.
 const RECORD_HEAD_BYTES: usize = 5;
@@ -36,17 +36,17 @@ const CANCEL: u32 = 8;
 
 /// A frame that has passed; of a TLS record nothing is known but that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Frame {
-    kind: u8,
-    flags: u8,
-    stream: u32,
+pub(super) struct Frame {
+    pub(super) kind: u8,
+    pub(super) flags: u8,
+    pub(super) stream: u32,
     /// Of an `RST_STREAM`.
-    error: u32,
+    pub(super) error: u32,
 }
 
 /// How far into a record or a frame a stream is.
 #[derive(Debug)]
-struct Position {
+pub(super) struct Position {
     layer: Layer,
     /// Its head, as far as it has come.
     head: [u8; FRAME_HEAD_BYTES],
@@ -60,19 +60,19 @@ struct Position {
 }
 
 impl Position {
-    const fn new(layer: Layer, left: usize) -> Self {
+    pub(super) const fn new(layer: Layer, left: usize) -> Self {
         Self { layer, head: [0; FRAME_HEAD_BYTES], head_bytes: 0, left, error: 0, is_in_headers: false }
     }
 
     /// Whether a part has come of which more must come, and which is none of a body: that has a time of its own.
-    const fn is_midway(&self) -> bool {
+    pub(super) const fn is_midway(&self) -> bool {
         let is_body = matches!(self.layer, Layer::Http2) && self.left > 0 && self.frame().kind == DATA;
         self.is_in_headers || !is_body && (self.head_bytes > 0 || self.left > 0)
     }
 
     /// Goes on by these bytes, and tells of each frame that they end. Returns whether there was a moment at which nothing
     /// more had to come.
-    fn pass(&mut self, mut bytes: &[u8], mut done: impl FnMut(Frame)) -> bool {
+    pub(super) fn pass(&mut self, mut bytes: &[u8], mut done: impl FnMut(Frame)) -> bool {
         let mut has_rested = false;
         while let Some((first, rest)) = bytes.split_first() {
             if self.left > 0 {

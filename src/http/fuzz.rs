@@ -1,29 +1,37 @@
-//! For fuzzing: a connection without a socket.
+//! For fuzzing: connections without a socket.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::task::yield_now;
 
 use super::caller::Caller;
-use super::connection;
+use super::framing::{Frame, PREFACE_BYTES, Position};
 use super::listen::Role;
+use super::progress::{Layer, Open};
 use super::site::Site;
+use super::{connection, multiplex};
+
+/// Where all of them come from.
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// What is said to a peer that sends these pieces, one after the other, and then no more. The site has a worker.
 pub async fn talk(site: &Arc<Site>, role: Role, pieces: &[&[u8]]) -> Vec<u8> {
-    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let (Some(worker), Some(place)) = (site.workers().first(), site.addresses.one(address)) else {
-        return Vec::new();
-    };
+    let Some((open, caller)) = enter(site, role) else { return Vec::new() };
     let mut stream = Pieces { to_come: pieces.iter().copied().collect(), has_paused: true, said: Vec::new() };
-    let caller = Caller::new(role, place, address);
-    connection::talk(&mut stream, &worker.open(), &caller, site).await;
+    connection::talk(&mut stream, &open, &caller, site).await;
     stream.said
+}
+
+fn enter(site: &Site, role: Role) -> Option<(Open, Caller)> {
+    let (worker, place) = (site.workers().first()?, site.addresses.one(ADDRESS)?);
+    Some((worker.open(), Caller::new(role, place, ADDRESS)))
 }
 
 /// A stream of which one piece is there at a time, and that keeps what is written.
@@ -66,4 +74,141 @@ impl AsyncWrite for Pieces<'_> {
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
+}
+
+/// What a peer of HTTP/2 does once it has sent everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It waits until nothing more is said, and then sends no more.
+    Listens,
+    /// It waits for ever: time has to end it.
+    FallsSilent,
+    /// It sends no more, at once.
+    HangsUp,
+}
+
+/// What has become of a connection over HTTP/2.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// All that was said to the peer.
+    pub said: Vec<u8>,
+    /// When nothing more was said to a peer that waited, no request was under way.
+    pub is_all_answered: bool,
+    /// It ended, and by no panic.
+    pub has_ended: bool,
+    /// Nothing is left of it: no connection, request or task, and no place, permit or memory of its address' is taken.
+    pub is_gone: bool,
+}
+
+/// How often everybody else is let on before something counts as never to come.
+const PATIENCE: usize = 10_000;
+
+/// How often nothing must happen before nothing more counts as said.
+const QUIET: usize = 3;
+
+/// Speaks HTTP/2 with a peer that sends these pieces, one after the other. The site has a worker, and its limits' times
+/// are 0: each sweep finds that everything takes too long.
+pub async fn multiplex(site: &Arc<Site>, role: Role, pieces: &[&[u8]], ending: Ending) -> Outcome {
+    let Some((open, caller)) = enter(site, role) else { return Outcome::default() };
+    let (stream, served) = tokio::io::duplex(1 << 20);
+    let serving = tokio::spawn({
+        let site = Arc::clone(site);
+        async move { multiplex::serve(served, open, caller, &site).await }
+    });
+    let mut peer = Peer { stream, said: Vec::new() };
+    for piece in pieces {
+        // Whoever has been told to go may not be heard to the end.
+        if peer.stream.write_all(piece).await.is_err() {
+            break;
+        }
+        peer.listen().await;
+    }
+    if ending != Ending::HangsUp {
+        peer.hear_out(site).await;
+    }
+    let is_all_answered = ending != Ending::HangsUp && site.requests() == 0;
+    if ending != Ending::FallsSilent {
+        // It may have been closed from the other end.
+        let _ = peer.stream.shutdown().await;
+    }
+    for _ in 0..PATIENCE {
+        if serving.is_finished() {
+            break;
+        }
+        if ending == Ending::FallsSilent {
+            site.sweep();
+        }
+        peer.listen().await;
+    }
+    peer.listen().await;
+    let has_ended = serving.is_finished() && serving.await.is_ok();
+    Outcome { said: peer.said, is_all_answered, has_ended, is_gone: is_gone(site).await }
+}
+
+async fn is_gone(site: &Arc<Site>) -> bool {
+    let tasks = tokio::runtime::Handle::current().metrics();
+    for _ in 0..PATIENCE {
+        if site.requests() == 0 && tasks.num_alive_tasks() == 0 {
+            break;
+        }
+        yield_now().await;
+    }
+    site.requests() == 0
+        && site.open_connections() == 0
+        && tasks.num_alive_tasks() == 0
+        && [&site.addresses, &site.requesting, &site.proving, &site.scrapes, &site.bodies]
+            .into_iter()
+            .all(|budget| budget.share(ADDRESS).grow_to(budget.most_of_one()))
+}
+
+struct Peer {
+    stream: DuplexStream,
+    said: Vec<u8>,
+}
+
+impl Peer {
+    /// Lets everybody else on, and hears what there is to be heard.
+    async fn listen(&mut self) {
+        yield_now().await;
+        poll_fn(|cx| {
+            let mut buffer = [0; 4096];
+            loop {
+                let mut buffer = ReadBuf::new(&mut buffer);
+                match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                    Poll::Ready(Ok(())) if !buffer.filled().is_empty() => self.said.extend_from_slice(buffer.filled()),
+                    _ => return Poll::Ready(()),
+                }
+            }
+        })
+        .await;
+    }
+
+    /// Listens until nothing more is said.
+    async fn hear_out(&mut self, site: &Site) {
+        let mut quiet = 0;
+        while quiet < QUIET {
+            let before = (self.said.len(), site.requests());
+            self.listen().await;
+            quiet = if before == (self.said.len(), site.requests()) { quiet + 1 } else { 0 };
+        }
+    }
+}
+
+/// What has been noted behind a piece: that more must come, and that within it there was a moment at which nothing more
+/// had to.
+pub type Midway = (bool, bool);
+
+/// What is noted of TLS records, or of HTTP/2 from its preface on, in these pieces: each frame's type, flags, stream and
+/// error, and what is behind each piece.
+#[must_use]
+pub fn watch(is_http_2: bool, pieces: &[&[u8]]) -> (Vec<[u32; 4]>, Vec<Midway>) {
+    let (layer, preface) = if is_http_2 { (Layer::Http2, PREFACE_BYTES) } else { (Layer::Tls, 0) };
+    let (mut position, mut frames) = (Position::new(layer, preface), Vec::new());
+    let behind = |piece: &&[u8]| {
+        let note = |frame: Frame| frames.push([frame.kind.into(), frame.flags.into(), frame.stream, frame.error]);
+        let has_rested = position.pass(piece, note);
+        (position.is_midway(), has_rested)
+    };
+    let behind = pieces.iter().map(behind).collect();
+    (frames, behind)
 }

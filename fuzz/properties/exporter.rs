@@ -1,0 +1,109 @@
+//! An exporter without sockets, and what it counts.
+
+use std::cell::Cell;
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openim_exporter::config::{self, Http, Networks};
+use openim_exporter::domain::{Clock, ManualClock, UnixMillis};
+use openim_exporter::exposition::catalog;
+use openim_exporter::http::{Access, Limits, Site};
+use openim_exporter::stats::{Capacities, Stats};
+use openim_exporter::telemetry::{Reason, Telemetry};
+use openim_exporter::wire::{COMMANDS, GROUP_MESSAGE};
+
+/// In the path of callbacks, where one is asked for.
+const SECRET: &str = "a-secret-of-the-path";
+
+pub(super) struct Exporter {
+    pub(super) site: Arc<Site>,
+    stats: Arc<Stats>,
+    telemetry: Arc<Telemetry>,
+    /// What had been counted before.
+    counted: Cell<Counts>,
+}
+
+/// What was counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) messages: u64,
+    pub(super) callbacks: u64,
+    pub(super) message_callbacks: u64,
+    pub(super) rejections: u64,
+    /// Of them, because of a body that broke off or broke the rules.
+    pub(super) broken_bodies: u64,
+}
+
+impl Exporter {
+    /// Lets in whoever comes.
+    pub(super) fn open(limits: Limits, max_scrapes: usize, lifecycle: bool) -> Self {
+        Self::new(config::Access::default(), limits, max_scrapes, lifecycle)
+    }
+
+    /// Wants a secret in the path of callbacks.
+    pub(super) fn guarded(limits: Limits, max_scrapes: usize, lifecycle: bool) -> Self {
+        let directory = super::state::directory();
+        let secret = directory.path().join("secret");
+        fs::write(&secret, SECRET).unwrap();
+        let access = config::Access {
+            callback_secret: Some(secret),
+            callback_networks: Some(Networks::parse("127.0.0.0/8").unwrap()),
+            ..config::Access::default()
+        };
+        Self::new(access, limits, max_scrapes, lifecycle)
+    }
+
+    fn new(access: config::Access, limits: Limits, max_scrapes: usize, lifecycle: bool) -> Self {
+        let now = UnixMillis(1_732_345_678_901);
+        let telemetry = Arc::new(Telemetry::new(catalog::describe, COMMANDS).unwrap());
+        let capacities = Capacities { groups: 10, exported_groups: 5, sender_pairs: 20, dedup_window: Duration::ZERO };
+        let stats = Arc::new(Stats::in_memory(capacities, now).unwrap());
+        let config = Http {
+            telemetry_path: "/metrics".into(),
+            max_scrapes,
+            max_body_bytes: 512,
+            max_connections: limits.connections,
+            max_connections_per_address: limits.connections_per_address,
+            max_buffered_bytes: limits.buffered_bytes,
+            lifecycle,
+            access,
+        };
+        let access = Access::read(&config.access).unwrap();
+        let clock = Arc::new(ManualClock::new(now)) as Arc<dyn Clock>;
+        let parts = (Arc::clone(&stats), Arc::clone(&telemetry), clock);
+        Self { site: Arc::new(Site::new(parts, config, access, limits, 1)), stats, telemetry, counted: Cell::default() }
+    }
+
+    /// What has been counted since the last time.
+    pub(super) fn count(&self, may_have_callbacks: bool) -> Counts {
+        let before = self.counted.get();
+        let mut now = before;
+        // The quickest to read of what is counted at each message.
+        now.messages = self.stats.content_bytes().count;
+        now.rejections = 0;
+        for (reason, count) in self.telemetry.rejections() {
+            now.rejections += count;
+            if reason == Reason::BrokenBody.name() {
+                now.broken_bodies = count;
+            }
+        }
+        if may_have_callbacks {
+            now.callbacks = 0;
+            for (command, count) in self.telemetry.callbacks() {
+                now.callbacks += count;
+                if command == GROUP_MESSAGE {
+                    now.message_callbacks = count;
+                }
+            }
+        }
+        self.counted.set(now);
+        Counts {
+            messages: now.messages - before.messages,
+            callbacks: now.callbacks - before.callbacks,
+            message_callbacks: now.message_callbacks - before.message_callbacks,
+            rejections: now.rejections - before.rejections,
+            broken_bodies: now.broken_bodies - before.broken_bodies,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! How TLS records and frames of HTTP/2 are watched: as a reader that has all of the bytes would see it, in whatever
+//! pieces they come.
+
+use openim_exporter::http::fuzz::watch;
+
+use super::frames::{CONTINUATION, DATA, END_HEADERS, HEADERS, RST_STREAM};
+
+/// Lengths of the pieces that the bytes come in.
+const PIECES: [usize; 6] = [usize::MAX, 1, 2, 5, 9, 100];
+
+const PREFACE_BYTES: usize = 24;
+
+/// The first byte says which of the two the others are.
+pub(crate) fn holds(bytes: &[u8]) {
+    let Some((how, bytes)) = bytes.split_first() else { return };
+    let is_http_2 = how & 1 == 1;
+    let expected = read(bytes, is_http_2);
+    for pieces in PIECES.map(|len| bytes.chunks(len).collect::<Vec<_>>()) {
+        let (frames, behind) = watch(is_http_2, &pieces);
+        assert_eq!(frames, expected.frames);
+        let mut at = 0;
+        for (piece, (is_midway, has_rested)) in pieces.iter().zip(behind) {
+            let before = at;
+            at += piece.len();
+            assert_eq!(is_midway, expected.is_midway[at - 1], "behind {at} bytes");
+            let rests = expected.rests.iter().filter(|rest| (before + 1..=at).contains(*rest));
+            assert_eq!(has_rested, rests.count() > 0, "from {before} to {at}");
+        }
+    }
+}
+
+#[derive(Default)]
+struct Read {
+    frames: Vec<[u32; 4]>,
+    /// Behind which bytes nothing more has to come.
+    rests: Vec<usize>,
+    /// Behind each byte, whether more must come.
+    is_midway: Vec<bool>,
+}
+
+/// Part by part, each as a whole.
+fn read(bytes: &[u8], is_http_2: bool) -> Read {
+    let mut read = Read::default();
+    let mut in_head = false;
+    let mut at = 0;
+    while at < bytes.len() {
+        let rest = &bytes[at..];
+        let is_preface = is_http_2 && at == 0;
+        let (len, kind, flags, stream) = match rest {
+            _ if is_preface => (PREFACE_BYTES, u8::MAX, 0, 0),
+            [a, b, c, kind, flags, d, e, f, g, ..] if is_http_2 => {
+                let stream = u32::from_be_bytes([*d, *e, *f, *g]);
+                (9 + u32::from_be_bytes([0, *a, *b, *c]) as usize, *kind, *flags, stream)
+            }
+            [_, _, _, a, b, ..] if !is_http_2 => (5 + usize::from(u16::from_be_bytes([*a, *b])), u8::MAX, 0, 0),
+            // Half a head.
+            _ => (usize::MAX, u8::MAX, 0, 0),
+        };
+        for behind in 1..=len.min(rest.len()) {
+            let is_in_data = kind == DATA && behind >= 9;
+            read.is_midway.push(in_head || !is_in_data);
+        }
+        if len > rest.len() {
+            break;
+        }
+        at += len;
+        if [HEADERS, CONTINUATION].contains(&kind) {
+            in_head = flags & END_HEADERS == 0;
+        }
+        let payload = if kind == RST_STREAM { &rest[9..len] } else { &[] };
+        let error = payload.iter().fold(0, |error: u32, byte| error << 8 | u32::from(*byte));
+        read.frames.push([kind.into(), flags.into(), stream, error]);
+        *read.is_midway.last_mut().unwrap() = in_head;
+        read.rests.extend((!in_head).then_some(at));
+    }
+    read
+}

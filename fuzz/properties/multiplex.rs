@@ -1,0 +1,212 @@
+//! A connection over HTTP/2: whatever comes, in whatever pieces, all that is said is HTTP/2, each refusal is counted once
+//! and is JSON in the sender's form, each message that was counted was answered with success, and at the end nothing is
+//! left of the connection.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use openim_exporter::http::fuzz::{self, Ending, Outcome};
+use openim_exporter::http::{Limits, Role};
+use openim_exporter::wire::SUCCESS;
+use tokio::runtime::Runtime;
+
+use super::exporter::{Counts, Exporter};
+use super::frames::{self, ACK, Answer, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, SETTINGS, Told, split};
+use super::hpack;
+
+/// Lengths of the pieces that the bytes come in.
+const PIECES: [usize; 8] = [usize::MAX, usize::MAX, 1, 7, 33, 64, 200, 1000];
+
+const ROLES: [Role; 4] = [Role::All, Role::All, Role::Callbacks, Role::Telemetry];
+
+const ENDINGS: [Ending; 4] = [Ending::Listens, Ending::Listens, Ending::FallsSilent, Ending::HangsUp];
+
+/// What a client begins with. RFC 9113, 3.4.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Errors by which a request is ended without being refused. RFC 9113, 7.
+const NO_REFUSALS: [u32; 4] = [0, 2, 5, 8];
+
+/// From here on, a frame's type is that of a head which has one of these before what it says itself.
+const READY_MADE: u8 = 0x80;
+const HEADS: [&[(&str, &str)]; 10] = [
+    &[(":method", "POST"), (":path", "/callbackAfterSendGroupMsgCommand"), ("content-type", "application/json")],
+    &[(":method", "POST"), (":path", "/a-secret-of-the-path/callbackAfterSendGroupMsgCommand")],
+    &[(":method", "POST"), (":path", "/callback")],
+    &[(":method", "POST"), (":path", "/?command=callbackAfterSendGroupMsgCommand"), ("expect", "100-continue")],
+    &[(":method", "GET"), (":path", "/")],
+    &[(":method", "HEAD"), (":path", "/metrics")],
+    &[(":method", "GET"), (":path", "/metrics/groups")],
+    &[(":method", "GET"), (":path", "/-/ready")],
+    &[(":method", "POST"), (":path", "/-/reload")],
+    &[(":path", "/")],
+];
+
+thread_local! {
+    static BENCH: Bench = Bench::new();
+}
+
+/// The first two bytes say where the others come to, how, and what follows. Scrapes and the API's answers are refused, as
+/// if too many were being written.
+pub(crate) fn holds(bytes: &[u8]) {
+    BENCH.with(|bench| bench.talk(bytes));
+}
+
+pub(crate) fn the_readers_read() {
+    hpack::reads_the_rfc_s_example();
+}
+
+struct Bench {
+    runtime: Runtime,
+    /// An open one, one that wants a secret, and one that is being drained.
+    exporters: [Exporter; 3],
+}
+
+/// A stream of frames, as far as its bytes are.
+struct Sent {
+    bytes: Vec<u8>,
+    /// Streams with a head.
+    requested: BTreeSet<u32>,
+    has_resets: bool,
+    says_goodbye: bool,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let none = Duration::ZERO;
+        let limits = Limits {
+            head: none,
+            body: none,
+            answer: none,
+            idle: none,
+            linger: none,
+            idle_draining: none,
+            request_draining: none,
+            buffered_bytes: 4096,
+            ..Limits::default()
+        };
+        let exporters = [Exporter::open, Exporter::guarded, Exporter::open].map(|new| new(limits, 0, false));
+        exporters[2].site.drain();
+        Self { runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(), exporters }
+    }
+
+    fn talk(&self, bytes: &[u8]) {
+        let [how, whom, bytes @ ..] = bytes else { return };
+        let sent = Sent::new(how >> 5 & 3, bytes);
+        let exporter = &self.exporters[[0, 0, 1, 2][usize::from(whom & 3)]];
+        let ending = ENDINGS[usize::from(whom >> 2 & 3)];
+        let pieces: Vec<_> = sent.bytes.chunks(PIECES[usize::from(how >> 2 & 7)]).collect();
+        let role = ROLES[usize::from(how & 3)];
+        let outcome = self.runtime.block_on(fuzz::multiplex(&exporter.site, role, &pieces, ending));
+        assert!(outcome.has_ended && outcome.is_gone, "{outcome:?}");
+        let told = frames::parse(&outcome.said);
+        told.answers.values().for_each(is_refusal_in_form);
+        sent.agrees(&outcome, &told, exporter.count(true), ending);
+    }
+}
+
+/// All but the page that says whether the exporter is ready, where it is not.
+fn is_refusal(answer: &Answer) -> bool {
+    let response = &answer.response;
+    let is_page = response.header("content-type").is_some_and(|kind| kind.starts_with("text/plain"));
+    response.status >= 400 && !(is_page && response.status == 503)
+}
+
+fn is_refusal_in_form(answer: &Answer) {
+    let response = &answer.response;
+    if !is_refusal(answer) || !answer.is_whole {
+        return;
+    }
+    if answer.is_bare {
+        // The one that `h2` gives by itself.
+        assert_eq!(response.status, 431);
+    } else {
+        // What has no content answers a HEAD, and says how long it would be.
+        assert!(!response.is_bodyless || response.header("content-length").is_some_and(|length| length != "0"));
+        response.is_in_the_sender_s_form();
+    }
+}
+
+impl Sent {
+    /// Frames whose lengths are right, behind a beginning as it must be; or just bytes, with a beginning or without.
+    fn new(form: u8, bytes: &[u8]) -> Self {
+        let mut sent = Vec::new();
+        if form < 3 {
+            sent.extend_from_slice(PREFACE);
+            push_frame(&mut sent, SETTINGS, 0, 0, &[]);
+            push_frame(&mut sent, SETTINGS, ACK, 0, &[]);
+        }
+        if form < 2 {
+            push_frames(&mut sent, bytes)
+        } else {
+            sent.extend_from_slice(bytes)
+        }
+        let (frames, _) = split(sent.get(PREFACE.len()..).unwrap_or_default());
+        let requested = frames.iter().filter(|frame| frame.kind == HEADERS).map(|frame| frame.stream).collect();
+        let has = |kind: u8| frames.iter().any(|frame| frame.kind == kind);
+        let (has_resets, says_goodbye) = (has(RST_STREAM), has(GOAWAY));
+        Self { bytes: sent, requested, has_resets, says_goodbye }
+    }
+
+    fn agrees(&self, outcome: &Outcome, told: &Told, counted: Counts, ending: Ending) {
+        assert_eq!(counted.messages, counted.message_callbacks);
+        let whole = told.answers.values().filter(|answer| answer.is_whole);
+        let successes = whole.filter(|answer| answer.response.body == SUCCESS.as_bytes()).count() as u64;
+        let goodbye = told.goodbye.unwrap_or_default();
+        // Refused without a word: it is another protocol.
+        let is_other = !PREFACE.starts_with(&self.bytes) && !self.bytes.starts_with(PREFACE);
+        let is_peaceful =
+            outcome.is_all_answered && !self.has_resets && told.resets.is_empty() && goodbye == 0 && !is_other;
+        if is_peaceful {
+            assert_eq!(counted.callbacks, successes);
+        }
+        let requested = self.requested.len() as u64;
+        assert!((successes..=requested).contains(&counted.callbacks));
+
+        let refused = told.answers.iter().filter(|(_, answer)| is_refusal(answer)).map(|(stream, _)| stream);
+        let reset = told.resets.iter().filter(|(_, error)| !NO_REFUSALS.contains(error)).map(|(stream, _)| stream);
+        let resets = reset.clone().count() as u64;
+        let reset: BTreeSet<_> = reset.collect();
+        let refused: BTreeSet<_> = refused.chain(reset.iter().copied()).collect();
+        // A peer that goes away with an error is told the same.
+        let least = refused.len() as u64 + u64::from(goodbye != 0 && !self.says_goodbye);
+        // Those that were neither answered nor reset may have been refused all the same, and the connection, once. One
+        // that was reset may have been refused before, but not for the same thing.
+        let taken = told.answers.values().filter(|answer| !is_refusal(answer)).count() as u64;
+        let of_connection = u64::from(goodbye != 0 || is_other || ending == Ending::FallsSilent);
+        let most = requested.saturating_sub(taken) + of_connection + resets;
+        let most = if is_peaceful && ending == Ending::Listens { least } else { most };
+        let reset_requests = reset.iter().filter(|stream| self.requested.contains(stream)).count() as u64;
+        assert!(counted.broken_bodies + reset_requests <= requested, "{counted:?}");
+        assert!((least..=most).contains(&counted.rejections), "{least}..={most}: {counted:?}");
+    }
+}
+
+/// The bytes as frames: type, flags, stream, length, and what is in it.
+fn push_frames(sent: &mut Vec<u8>, mut bytes: &[u8]) {
+    while let [kind, flags, stream, len, rest @ ..] = bytes {
+        let (payload, rest) = rest.split_at(rest.len().min(usize::from(*len)));
+        bytes = rest;
+        if *kind < READY_MADE {
+            push_frame(sent, *kind, *flags, (*stream).into(), payload);
+            continue;
+        }
+        let mut head = vec![0x87];
+        for (name, value) in HEADS[usize::from(*flags >> 4) % HEADS.len()] {
+            head.push(0);
+            for text in [name, value] {
+                head.push(u8::try_from(text.len()).unwrap());
+                head.extend(text.as_bytes());
+            }
+        }
+        head.extend_from_slice(payload);
+        push_frame(sent, HEADERS, END_HEADERS | flags & END_STREAM, (*stream).into(), &head);
+    }
+}
+
+fn push_frame(sent: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+    sent.extend(&u32::try_from(payload.len()).unwrap().to_be_bytes()[1..]);
+    sent.extend([kind, flags]);
+    sent.extend(stream.to_be_bytes());
+    sent.extend_from_slice(payload);
+}
