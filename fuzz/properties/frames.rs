@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use super::hpack::{Field, Table};
 use super::responses::Response;
 
+/// What a client begins with. RFC 9113, 3.4.
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 // Types of frames and their flags. RFC 9113, 6.
 pub(super) const DATA: u8 = 0;
 pub(super) const HEADERS: u8 = 1;

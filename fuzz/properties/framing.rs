@@ -3,12 +3,10 @@
 
 use openim_exporter::http::fuzz::watch;
 
-use super::frames::{CONTINUATION, DATA, END_HEADERS, HEADERS, RST_STREAM};
+use super::frames::{CONTINUATION, DATA, END_HEADERS, HEADERS, PREFACE, RST_STREAM};
 
 /// Lengths of the pieces that the bytes come in.
 const PIECES: [usize; 6] = [usize::MAX, 1, 2, 5, 9, 100];
-
-const PREFACE_BYTES: usize = 24;
 
 /// The first byte says which of the two the others are.
 pub(crate) fn holds(bytes: &[u8]) {
@@ -47,7 +45,7 @@ fn read(bytes: &[u8], is_http_2: bool) -> Read {
         let rest = &bytes[at..];
         let is_preface = is_http_2 && at == 0;
         let (len, kind, flags, stream) = match rest {
-            _ if is_preface => (PREFACE_BYTES, u8::MAX, 0, 0),
+            _ if is_preface => (PREFACE.len(), u8::MAX, 0, 0),
             [a, b, c, kind, flags, d, e, f, g, ..] if is_http_2 => {
                 let stream = u32::from_be_bytes([*d, *e, *f, *g]);
                 (9 + u32::from_be_bytes([0, *a, *b, *c]) as usize, *kind, *flags, stream)

@@ -11,7 +11,9 @@ use openim_exporter::wire::SUCCESS;
 use tokio::runtime::Runtime;
 
 use super::exporter::{Counts, Exporter};
-use super::frames::{self, ACK, Answer, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, SETTINGS, Told, split};
+use super::frames::{
+    self, ACK, Answer, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, Told, split,
+};
 use super::hpack;
 
 /// Lengths of the pieces that the bytes come in.
@@ -20,9 +22,6 @@ const PIECES: [usize; 8] = [usize::MAX, usize::MAX, 1, 7, 33, 64, 200, 1000];
 const ROLES: [Role; 4] = [Role::All, Role::All, Role::Callbacks, Role::Telemetry];
 
 const ENDINGS: [Ending; 4] = [Ending::Listens, Ending::Listens, Ending::FallsSilent, Ending::HangsUp];
-
-/// What a client begins with. RFC 9113, 3.4.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Errors by which a request is ended without being refused. RFC 9113, 7.
 const NO_REFUSALS: [u32; 4] = [0, 2, 5, 8];

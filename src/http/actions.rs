@@ -42,20 +42,18 @@ pub(super) fn quit(site: &Site) -> Reply {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
     use std::task::{Context, Poll, Waker};
 
     use tokio::task::spawn_blocking;
 
     use super::*;
-    use crate::http::scrape::tests::{runtime, site};
+    use crate::http::scrape::tests::{runtime, site, thread_held_up};
 
     #[test]
     fn one_request_at_a_time_has_the_settings_read_also_if_it_hangs_up() {
         let (site, runtime) = (site(), runtime());
         let _within = runtime.enter();
-        let (release, held) = channel::<()>();
-        let busy = spawn_blocking(move || held.recv());
+        let (release, busy) = thread_held_up();
         let mut nobody = Context::from_waker(Waker::noop());
         let mut first = Box::pin(reload(&site));
         assert!(first.as_mut().poll(&mut nobody).is_pending());

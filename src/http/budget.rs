@@ -132,6 +132,7 @@ mod tests {
         drop(shares);
         assert!(is_empty(&budget));
     }
+
     #[test]
     fn an_address_has_so_many_places_and_gets_them_back() {
         let places = Arc::new(Budget::new(usize::MAX, 2));

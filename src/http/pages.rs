@@ -1,18 +1,15 @@
 //! What Prometheus, probes and people read.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 
 use hyper::http::request::Parts;
 use hyper::{Method, header};
 
-use super::caller::Caller;
 use super::negotiation;
-use super::progress::Open;
 use super::reply::{Reply, page, streamed, with_header};
 use super::router::groups_path;
 use super::scrape::{Streamed, Unwritten};
-use super::service::{busy, refused, unavailable};
+use super::service::{Exchange, busy, refused, unavailable};
 use super::site::Site;
 use crate::exposition::Scope;
 use crate::telemetry::Reason;
@@ -52,12 +49,8 @@ pub(super) fn landing(site: &Site) -> Reply {
 }
 
 /// A scrape, in the form that the client asks for.
-pub(super) async fn metrics(
-    (site, caller): (&Arc<Site>, &Caller),
-    open: &Open,
-    scope: Scope,
-    request: &Parts,
-) -> Reply {
+pub(super) async fn metrics(exchange: Exchange<'_>, scope: Scope, request: &Parts) -> Reply {
+    let Exchange { site, open, caller } = exchange;
     let Some(permit) = site.scrapes.one(caller.address) else { return busy(site, "scrapes") };
     let (format, gzip) = (negotiation::format(&request.headers), negotiation::takes_gzip(&request.headers));
     let mut scrape = Streamed::new(Unwritten::new(site, site.scraper(scope, format), gzip, permit), open);

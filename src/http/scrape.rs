@@ -191,7 +191,7 @@ impl Drop for Streamed {
 #[cfg(test)]
 pub(super) mod tests {
     use std::net::{IpAddr, Ipv4Addr};
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::{RecvError, Sender, channel};
     use std::task::Waker;
     use std::thread;
 
@@ -233,6 +233,12 @@ pub(super) mod tests {
         runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap()
     }
 
+    /// Has the thread of that runtime wait until the sender is dropped; and its end.
+    pub(in crate::http) fn thread_held_up() -> (Sender<()>, JoinHandle<Result<(), RecvError>>) {
+        let (release, held) = channel();
+        (release, spawn_blocking(move || held.recv()))
+    }
+
     /// A scrape whose first chunk has been asked for.
     fn begun(site: &Arc<Site>, open: &Open) -> Streamed {
         let permit = site.scrapes.one(CLIENT).unwrap();
@@ -264,8 +270,7 @@ pub(super) mod tests {
     fn a_chunk_that_waits_for_a_thread_when_its_client_hangs_up_has_its_place_and_is_not_written() {
         let (site, runtime) = (site(), runtime());
         let _within = runtime.enter();
-        let (release, held) = channel::<()>();
-        let busy = spawn_blocking(move || held.recv());
+        let (release, busy) = thread_held_up();
         let open = site.workers()[0].open();
         drop(begun(&site, &open));
         assert!(!is_place_free(&site));

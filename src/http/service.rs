@@ -110,14 +110,15 @@ fn ready(reply: Reply, Exchange { site, open, .. }: Exchange<'_>, access: &Acces
 }
 
 /// Answers what needs no body.
-async fn bodyless(Exchange { site, open, caller }: Exchange<'_>, route: Route, head: &Parts) -> Reply {
+async fn bodyless(exchange: Exchange<'_>, route: Route, head: &Parts) -> Reply {
+    let site = exchange.site;
     match route {
-        Route::Metrics(scope) => pages::metrics((site, caller), open, scope, head).await,
+        Route::Metrics(scope) => pages::metrics(exchange, scope, head).await,
         Route::Healthy => pages::healthy(),
         Route::Ready => pages::ready(site),
         Route::Landing => pages::landing(site),
-        Route::Summary => api::summary((site, caller), head.uri.query()).await,
-        Route::Groups => api::groups((site, caller), head.uri.query()).await,
+        Route::Summary => api::summary(exchange, head.uri.query()).await,
+        Route::Groups => api::groups(exchange, head.uri.query()).await,
         Route::Reload => actions::reload(site).await,
         Route::Quit => actions::quit(site),
         Route::WrongMethod(allowed) => with_header(wrong_method(site, allowed), header::ALLOW, allowed),

@@ -218,7 +218,6 @@ fn a_head_over_the_limit_gets_431_and_the_connection_goes_on() {
     assert_eq!(served.refused("header_too_large"), 2.0);
 }
 
-/// A frame of HTTP/2. RFC 9113, 4.1.
 #[test]
 fn a_head_is_answered_without_content() {
     let (authority, served) = served(Limits::default(), 1, 0);
@@ -239,6 +238,7 @@ fn a_head_is_answered_without_content() {
     assert_eq!(served.refused("header_too_large"), 0.0);
 }
 
+/// A frame of HTTP/2. RFC 9113, 4.1.
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let len = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&len[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()

@@ -12,26 +12,25 @@ use hyper::header;
 use serde::Serialize;
 
 use super::budget::Share;
-use super::caller::Caller;
 use super::reply::{Reply, page, with_header};
-use super::service::{busy, refused};
+use super::service::{Exchange, busy, refused};
 use super::site::Site;
 use crate::domain::UnixMillis;
 use crate::telemetry::Reason;
 
 /// All statistics, and what the exporter says about itself.
-pub(super) async fn summary((site, caller): (&Arc<Site>, &Caller), query: Option<&str>) -> Reply {
+pub(super) async fn summary(exchange: Exchange<'_>, query: Option<&str>) -> Reply {
     match query::none(query.unwrap_or_default()) {
-        Ok(()) => answer(site, caller, summary::read).await,
-        Err(detail) => refused(site, Reason::BadQuery, &detail),
+        Ok(()) => answer(exchange, summary::read).await,
+        Err(detail) => refused(exchange.site, Reason::BadQuery, &detail),
     }
 }
 
 /// A page of the tracked groups.
-pub(super) async fn groups((site, caller): (&Arc<Site>, &Caller), query: Option<&str>) -> Reply {
+pub(super) async fn groups(exchange: Exchange<'_>, query: Option<&str>) -> Reply {
     match query::groups(query.unwrap_or_default()) {
-        Ok(query) => answer(site, caller, move |site| groups::read(&site.stats, &query)).await,
-        Err(detail) => refused(site, Reason::BadQuery, &detail),
+        Ok(query) => answer(exchange, move |site| groups::read(&site.stats, &query)).await,
+        Err(detail) => refused(exchange.site, Reason::BadQuery, &detail),
     }
 }
 
@@ -50,8 +49,7 @@ impl AsRef<[u8]> for Held {
 
 /// Makes an answer off the serving thread, as one of the scrapes that are allowed at once.
 async fn answer<T: Serialize>(
-    site: &Arc<Site>,
-    caller: &Caller,
+    Exchange { site, caller, .. }: Exchange<'_>,
     read: impl FnOnce(&Site) -> T + Send + 'static,
 ) -> Reply {
     let Some(permit) = site.scrapes.one(caller.address) else { return busy(site, "scrapes or API answers") };
