@@ -77,12 +77,14 @@ impl Drop for Sender {
     }
 }
 
-/// As Grafana would ask it, of everything; and where it looks at each minute, at each second, for the test has no more.
+/// As Grafana would ask it, of everything; and where it looks at each minute or ten, at each second or ten, for the test
+/// has no more.
 fn as_asked(expression: &str) -> String {
     expression
         .replace("$__rate_interval", "20s")
         .replace("$__range", "1h")
         .replace("h:1m]", "h:1s]")
+        .replace("d:10m]", "d:10s]")
         .replace("$job", ".*")
         .replace("$instance", ".*")
         .replace("$group", ".*")
