@@ -9,12 +9,15 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use monitoring::values::all_known;
 use monitoring::{
     all_rules, at, dashboards, expressions, family_of, list, names, others, panels, parsed, read, unknown,
 };
+use openim_exporter::domain::UnixMillis;
 use openim_exporter::exposition::catalog::CATALOG;
+use openim_exporter::stats::{Capacities, Stats};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -173,6 +176,58 @@ fn a_peak_of_ten_minutes_is_looked_for_in_all_of_them() {
     let text = read("grafana/dashboards/capacity.json");
     assert!(text.contains("[1d:10m]"));
     assert_eq!(gaps(&parsed(&text.replacen("[1d:10m]", "[1d:1h]", 1))), ["1h"]);
+}
+
+/// The bytes of a state with room for so much, as its file has them: what the exporter reserves.
+fn reserved(groups: usize, sender_pairs: usize, dedup_window: Duration) -> u64 {
+    let directory = TempDir::new().unwrap();
+    let capacities = Capacities { groups, exported_groups: 1, sender_pairs, dedup_window };
+    let opened = Stats::open(directory.path(), capacities, None, UnixMillis(0)).unwrap();
+    let files = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
+    let largest = files.max().unwrap();
+    drop(opened);
+    largest
+}
+
+/// What of a dashboard's or a guide's words on the memory is not so.
+fn wrong_about_memory(panel: &str, guide: &str) -> Vec<String> {
+    let (many, off, on) = (1 << 16, Duration::ZERO, Duration::from_secs(60));
+    let least = reserved(1, 1, off);
+    let group = (reserved(2 * many, 1, off) - reserved(many, 1, off)) / many as u64;
+    // Twice as many entries as pairs; and as many as the next power of two has, for any number of pairs up to it.
+    let entry = (reserved(1, 2 * many, off) - reserved(1, many, off)) / (2 * many) as u64;
+    assert_eq!(reserved(1, many + 1, off), reserved(1, 2 * many, off));
+    let window = Capacities { groups: 1, exported_groups: 1, sender_pairs: 1, dedup_window: on };
+    let ids = Stats::in_memory(window, UnixMillis(0)).unwrap().message_ids_capacity();
+    let id = (reserved(1, 1, on) - least) / ids as u64;
+    let rest = least.div_ceil(1 << 20);
+    let formula = format!(
+        "{group} * openim_exporter_groups_capacity{{$S}} + {entry} * 2 ^ ceil(log2(2 * openim_exporter_sender_pairs_capacity{{$S}})) \
+         + {id} * openim_exporter_message_ids_capacity{{$S}} + {rest} * 2^20"
+    );
+    let formula = formula.replace("$S", "job=~\\\"$job\\\", instance=~\\\"$instance\\\"");
+    let words = [
+        format!("{group} bytes for each of `--groups.max-tracked`, {} to {} for each of", 2 * entry, 4 * entry),
+        format!("of {entry} bytes each), and {rest} MiB"),
+    ];
+    let one_line = guide.replace('\n', " ");
+    let wrong = words.into_iter().filter(|words| !one_line.contains(words));
+    wrong.chain((!panel.contains(&formula)).then_some(formula.clone())).collect()
+}
+
+#[test]
+fn the_panel_and_the_guide_say_of_the_memory_what_the_exporter_reserves() {
+    let (panel, guide) = (read("grafana/dashboards/capacity.json"), read("docs/capacity.md"));
+    assert_eq!(wrong_about_memory(&panel, &guide), [""; 0]);
+    for (old, new) in [("128 * openim", "96 * openim"), ("+ 16 * 2 ^", "+ 24 * 2 ^"), ("+ 5 * 2^20", "+ 4 * 2^20")] {
+        assert!(panel.contains(old), "{old}");
+        assert_eq!(wrong_about_memory(&panel.replace(old, new), &guide).len(), 1, "{old}");
+    }
+    for (old, new) in [("128 bytes", "96 bytes"), ("of 16 bytes each", "of 24 bytes each"), ("and 5 MiB", "and 4 MiB")]
+    {
+        assert!(guide.contains(old), "{old}");
+        assert_eq!(wrong_about_memory(&panel, &guide.replace(old, new)).len(), 1, "{old}");
+    }
 }
 
 /// What is asked of a metric that every process has, without saying whose.

@@ -35,8 +35,9 @@ fn history(exporter: SocketAddr) -> String {
         ("job:openim_group_messages:rate10m", "job=\"openim-exporter\"".into(), &rate),
         ("job:openim_group_messages:rate1h", "job=\"openim-exporter\"".into(), &rate),
         ("job:openim_sender_workers_busy:max1d", "job=\"openim-exporter\"".into(), &|time| (time - begin) as f64 / 1e7),
+        // Less than of the exporter at work: it grows.
         ("instance:openim_exporter_cap_used:ratio", format!("{own},cap=\"groups\""), &|time| {
-            (time - begin) as f64 / 1e7
+            (time - begin) as f64 / 1e10
         }),
         ("group:openim_group_messages:rate5m", format!("{own},group_id=\"g1\""), &rate),
     ] {
@@ -76,12 +77,14 @@ impl Drop for Sender {
     }
 }
 
-/// As Grafana would ask it, of everything; and where it looks at each minute, at each second, for the test has no more.
+/// As Grafana would ask it, of everything; and where it looks at each minute or ten, at each second or ten, for the test
+/// has no more.
 fn as_asked(expression: &str) -> String {
     expression
         .replace("$__rate_interval", "20s")
         .replace("$__range", "1h")
         .replace("h:1m]", "h:1s]")
+        .replace("d:10m]", "d:10s]")
         .replace("$job", ".*")
         .replace("$instance", ".*")
         .replace("$group", ".*")

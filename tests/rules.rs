@@ -269,6 +269,9 @@ fn the_rules_ask_for_values_of_labels_that_there_are() {
         ("reason=\"capacity\"", "reason=\"full\"", "reason=\"full\""),
         ("cap=\"exported_groups\"", "cap=\"series\"", "cap=\"series\""),
         ("cap=~\"groups|exported_groups", "cap=~\"group.*|exported_groups", "cap=~\"group.*|exported_groups|"),
+        ("\"cap\", \"groups\", \"\"", "\"cap\", \"group\", \"\"", "label_replace(cap=\"group\")"),
+        ("\"cap\", \"groups\", \"\"", "\"caps\", \"groups\", \"\"", "label_replace(caps)"),
+        ("\"groups\", \"\", \"\"", "\"$1\", \"group\", \"(.*)\"", "label_replace(group)"),
         ("le=\"+Inf\"", "le=\"Inf\"", "le=\"Inf\""),
         ("up{job=\"openim-exporter\"}", "up{job=\"exporter\"}", "job=\"exporter\""),
         // A value that is set is known, and no longer if it is not set.

@@ -238,6 +238,7 @@ pub(crate) fn unknown(expression: &str, rules: &[Rule]) -> Vec<String> {
         possible.extend(labels);
     }
     unknown.extend(names.labels.iter().filter(|label| !possible.contains(*label)).map(|label| format!("by ({label})")));
+    unknown.extend(values::unknown_replacements(expression, rules));
     unknown
 }
 

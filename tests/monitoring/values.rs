@@ -11,7 +11,7 @@ use openim_exporter::stats::{Capacities, Stats};
 use openim_exporter::telemetry::Telemetry;
 use openim_exporter::wire;
 
-use super::{Rule, family_of, read};
+use super::{Rule, family_of, names, read};
 
 /// Labels whose values are anybody's.
 const OPEN: &[&str] = &["group_id", "instance", "version"];
@@ -64,9 +64,15 @@ fn known(metric: &str, label: &str, rules: &[Rule]) -> Option<BTreeSet<String>> 
         return Some(jobs());
     }
     let shown = SHOWN.get(&(family_of(metric).to_owned(), label.to_owned())).cloned();
-    let set = rules.iter().filter(|rule| rule.name == metric).filter_map(|rule| {
-        let (_, rest) = rule.text.split_once(&format!("labels: {{{label}: "))?;
-        rest.split('}').next().map(str::to_owned)
+    let set = rules.iter().filter(|rule| rule.name == metric).flat_map(|rule| {
+        // Set by the rule, or as in what it is made of.
+        match rule.text.split_once(&format!("labels: {{{label}: ")) {
+            Some((_, rest)) => rest.split('}').next().map(str::to_owned).into_iter().collect(),
+            None => {
+                let from = names(&rule.expression).selectors.into_iter();
+                from.filter_map(|selector| known(&selector.metric, label, rules)).flatten().collect::<Vec<_>>()
+            }
+        }
     });
     Some(shown.unwrap_or_else(|| set.collect()))
 }
@@ -86,6 +92,55 @@ pub(super) fn unknown_value(metric: &str, matcher: &super::Matcher, rules: &[Rul
     let known = known(metric, &matcher.label, rules)?;
     let is_fine = is_known(&matcher.value, matcher.operator.ends_with('~'), &matcher.label, &known);
     (!is_fine).then(|| format!("{metric}{{{}{}\"{}\"}}", matcher.label, matcher.operator, matcher.value))
+}
+
+/// The labels that any series has.
+fn labels(rules: &[Rule]) -> BTreeSet<String> {
+    let set = rules.iter().filter(|rule| !rule.is_alert).filter_map(|rule| rule.text.split_once("labels: {"));
+    let set = set.filter_map(|(_, rest)| rest.split(':').next().map(str::to_owned));
+    SHOWN
+        .keys()
+        .map(|(_, label)| label.clone())
+        .chain(OPEN.iter().chain(&["job"]).map(|label| (*label).to_owned()))
+        .chain(set)
+        .collect()
+}
+
+/// Whether any series has the label with this value.
+fn is_of_a_series(value: &str, label: &str, rules: &[Rule]) -> bool {
+    let metrics = SHOWN.keys().map(|(metric, _)| metric.as_str()).chain(rules.iter().map(|rule| rule.name.as_str()));
+    let mut known = metrics.map(|metric| known(metric, label, rules));
+    known.any(|known| known.is_none_or(|known| is_known(value, false, label, &known)))
+}
+
+/// What the calls of `label_replace` name that there is not: the label that is set, its value, and the label that is read.
+pub(super) fn unknown_replacements(expression: &str, rules: &[Rule]) -> Vec<String> {
+    let (text, strings) = super::without_comments_and_strings(expression);
+    let labels = labels(rules);
+    let mut unknown = Vec::new();
+    for (begin, name) in text.match_indices("label_replace(") {
+        let mut depth = 1;
+        let is_outside = |c: char| {
+            depth += i32::from(c == '(') - i32::from(c == ')');
+            depth == 0
+        };
+        let call = text.split_at(begin + name.len()).1.split(is_outside).next().unwrap();
+        // The last four: the label that is set, its value, the label that is read, and a pattern.
+        let strings: Vec<_> = call.rsplitn(5, ',').take(4).map(|argument| strings[number(argument)]).collect();
+        let [_, read, value, set] = strings[..] else { panic!("{call}") };
+        for label in [read, set].iter().filter(|label| !label.is_empty() && !labels.contains(**label)) {
+            unknown.push(format!("label_replace({label})"));
+        }
+        if labels.contains(set) && !value.contains('$') && !is_of_a_series(value, set, rules) {
+            unknown.push(format!("label_replace({set}=\"{value}\")"));
+        }
+    }
+    unknown
+}
+
+/// Of a string that was made its number.
+fn number(argument: &str) -> usize {
+    argument.trim().trim_matches('"').parse().unwrap()
 }
 
 /// Every value that is known in advance, and every label.

@@ -18,7 +18,7 @@ pub(crate) const MIDNIGHT: i64 = 1_700_006_400;
 
 /// So small that a day's people and groups can fill them.
 const CAPACITIES: Capacities =
-    Capacities { groups: 40, exported_groups: 24, sender_pairs: 1024, dedup_window: Duration::from_secs(60) };
+    Capacities { groups: 40, exported_groups: 24, sender_pairs: 1400, dedup_window: Duration::from_secs(60) };
 
 /// What Prometheus calls the exporter.
 const TARGET: &str = r#"job="openim-exporter",instance="a:10006""#;

@@ -71,7 +71,8 @@ pub(crate) fn due(alert: &str) -> Vec<Range<u32>> {
     match alert {
         "OpenimExporterDown" => only(seen_after(&DOWN, 2)),
         "OpenimNoCallbacks" => only(seen_after(&SILENCE, 2)),
-        "OpenimCallbacksMissing" => [SILENCE, LOSS, DOWN].iter().map(|range| seen_after(range, 30)).collect(),
+        // What was lost in the silence, and while the exporter was down, has its own.
+        "OpenimCallbacksMissing" => only(seen_after(&LOSS, 30)),
         "OpenimAnswersSlow" => only(seen_after(&SLOW_ANSWERS, 5)),
         "OpenimCallbacksRejected" | "OpenimAccessRefused" => only(seen_after(&REFUSALS, 10)),
         "OpenimClockErrors" => only(seen_after(&WRONG_CLOCKS, 10)),
@@ -79,8 +80,8 @@ pub(crate) fn due(alert: &str) -> Vec<Range<u32>> {
         "OpenimGroupFlood" => only(seen_after(&FLOOD, 5)),
         "OpenimTrafficLow" => only(seen_after(&LULL, 60)),
         "OpenimTrafficHigh" => only(seen_after(&FLOOD, 60)),
-        // More groups from day to day, and what has series is full first.
-        "OpenimCapForecast" => only(3 * DAY..END),
+        // More groups from day to day, once there is a week: by then what has series is full, and pairs are not.
+        "OpenimCapForecast" => only(8 * DAY..END),
         "OpenimCapNear" => only(3 * DAY..END),
         // Once the pairs' table is full, each new pair drives out another.
         "OpenimCapReached" => vec![seen_after(&REFUSALS, 10), seen_after(&NEWCOMERS, 10), FLOOD.start..DOWN.end],
@@ -88,7 +89,7 @@ pub(crate) fn due(alert: &str) -> Vec<Range<u32>> {
         "OpenimCountersReset" => only(DOWN.start..DOWN.end + 60),
         "OpenimSettingsNotUsed" => only(seen_after(&SPOILT_SETTINGS, 5)),
         // Of the noons' growth, once there is a week.
-        "OpenimSenderLimitForecast" => only(7 * DAY..END),
+        "OpenimSenderLimitForecast" => only(8 * DAY..END),
         _ => panic!("say when {alert} is due"),
     }
 }
