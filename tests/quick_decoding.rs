@@ -262,10 +262,11 @@ fn each_character_and_escape_is_read_wherever_it_stands_among_the_bytes_that_are
     let characters = (0..128).map(|byte| char::from(byte).to_string());
     for piece in characters.chain(escapes.map(str::to_owned)) {
         let is_read = !matches!(piece.as_bytes(), [0..b' ' | b'"' | b'\\']);
-        for (before, behind) in (0..40).flat_map(|before| [0, 1, 15, 16, 40].map(|behind| (before, behind))) {
+        for (before, behind) in (0..60).flat_map(|before| [0, 1, 15, 16, 47, 48].map(|behind| (before, behind))) {
             let content = format!("{}{piece}{}", "x".repeat(before), "y".repeat(behind));
             for last in ["", r#","groupID":"g""#] {
-                let body = format!(r#"{{"sendID":"u","content":"{content}"{last}}}"#);
+                // One of less than 48 bytes would be left.
+                let body = format!(r#"{{"sendID":"u","callbackCommand":null,"content":"{content}"{last}}}"#);
                 let read = quickly(body.as_bytes());
                 assert_eq!(read, if is_read { Quickly::Alike } else { Quickly::Left }, "{body}");
             }

@@ -71,6 +71,8 @@ impl Element {
 }
 
 /// The 64-bit hash of some bytes, the same on every machine and in every process.
+// Not inlined: it is wanted for each message several times, and in the program once.
+#[inline(never)]
 pub(super) fn hash(bytes: &[u8]) -> u64 {
     murmur_hash_64a(bytes, SEED)
 }

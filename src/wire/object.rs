@@ -36,6 +36,14 @@ macro_rules! fields {
             _body: std::marker::PhantomData<&'a str>,
         }
 
+        impl<'a> $name<'a> {
+            /// Its fields, as [`quick`]($crate::wire::quick) looks for them.
+            const FIELDS: &'static [$crate::wire::quick::Field] = &[$($crate::wire::quick::Field::new(
+                concat!("\"", $json, "\":"),
+                <$type as $crate::wire::quick::Quick<'a>>::KIND,
+            ),)+];
+        }
+
         impl<'a> $crate::wire::object::Fill<'a> for $name<'a> {
             fn fill_from<D: serde::Deserializer<'a>>(&mut self, object: D) -> Result<(), D::Error> {
                 /// The fields, and what is none of them.
@@ -96,12 +104,12 @@ macro_rules! fields {
 
             #[inline]
             fn quick(body: &'a str) -> Option<Self> {
-                let mut rest = $crate::wire::quick::Rest::open(body)?;
-                let found = Self {
-                    $($field: rest.field(concat!("\"", $json, "\":"))?,)+
-                    _body: std::marker::PhantomData,
-                };
-                rest.closes().then_some(found)
+                use $crate::wire::quick::{Quick, Value, read};
+
+                let mut values = [Value::default(); [$($json),+].len()];
+                read(body, Self::FIELDS, &mut values)?;
+                let [$($field),+] = values;
+                Some(Self { $($field: Quick::of($field, body)?,)+ _body: std::marker::PhantomData })
             }
         }
     };
