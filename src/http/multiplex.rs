@@ -32,7 +32,7 @@ use crate::telemetry::Reason;
 pub(super) const ALPN: &[u8] = b"h2";
 
 /// Requests that one connection may have under way. OpenIM has two workers.
-const MAX_STREAMS: u32 = 64;
+pub(super) const MAX_STREAMS: u32 = 64;
 
 /// Largest request head, as it counts in HTTP/2 (RFC 9113, 6.5.2: 32 bytes more for each header than it has).
 const MAX_HEAD_BYTES: usize = 32 * 1024;

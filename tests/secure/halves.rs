@@ -217,3 +217,22 @@ fn a_head_beyond_what_http_2_decodes_is_counted() {
     eventually("both to be counted", || served.refused("header_too_large") == 2.0);
     assert_eq!(served.refused("malformed_request"), 0.0);
 }
+
+#[test]
+fn several_heads_beyond_what_http_2_decodes_that_come_at_once_are_counted_once_each() {
+    let (authority, served) = served(Limits::default(), 1, 0);
+    let mut client = greeted(&authority, &served);
+    // The first field of these is remembered by HPACK, and stands twenty times in each head.
+    let large = [&[0x40, 1, b'a', 0x7f, 0xbd, 0x1d][..], &[b'v'; 3900]].concat();
+    let bytes: Vec<_> = (0..5).map(|number| 1 + 2 * number).fold(Vec::new(), |mut bytes, stream| {
+        let first: &[u8] = if stream == 1 { &large } else { &[] };
+        let fields = [&head("POST", GROUP_MESSAGE_PATH), first, &[0xbe; 20]].concat();
+        bytes.extend(frame(HEADERS, END_HEADERS, stream, &fields));
+        bytes.extend(frame(DATA, END_STREAM, stream, b"{}"));
+        bytes
+    });
+    client.send(bytes).unwrap();
+    client.send(frame(HEADERS, END_HEADERS | END_STREAM, 11, &head("DELETE", "/metrics"))).unwrap();
+    eventually("the next answer", || served.refused("method_not_allowed") == 1.0);
+    assert_eq!((served.refused("header_too_large"), served.refused("malformed_request")), (5.0, 0.0));
+}
