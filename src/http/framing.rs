@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::yield_now;
 
+use super::budget::Share;
 use super::multiplex::MAX_STREAMS;
 use super::progress::{Handle, Layer};
 use super::site::Site;
@@ -182,19 +184,43 @@ pub(super) struct Framed<S> {
     /// What has come since others had their turn.
     turn_bytes: usize,
     refusals: Option<Refusals>,
+    /// The peer's address, and the place of the head that it has begun and that is to go on in another frame.
+    half_head: Option<(IpAddr, Option<Share>)>,
 }
 
 impl<S> Framed<S> {
     /// The stream under TLS.
     pub(super) const fn records(stream: S, handle: Handle) -> Self {
-        Self { stream, handle, read: Position::new(Layer::Tls, 0), turn_bytes: 0, refusals: None }
+        Self { stream, handle, read: Position::new(Layer::Tls, 0), turn_bytes: 0, refusals: None, half_head: None }
     }
 
     /// The stream under HTTP/2.
-    pub(super) fn frames(stream: S, handle: Handle, site: &Arc<Site>) -> Self {
+    pub(super) fn frames(stream: S, handle: Handle, site: &Arc<Site>, peer: IpAddr) -> Self {
         let written = Position::new(Layer::Http2, 0);
         let refusals = Some(Refusals { site: Arc::clone(site), written, too_large: VecDeque::new() });
-        Self { stream, handle, read: Position::new(Layer::Http2, PREFACE_BYTES), turn_bytes: 0, refusals }
+        let read = Position::new(Layer::Http2, PREFACE_BYTES);
+        Self { stream, handle, read, turn_bytes: 0, refusals, half_head: Some((peer, None)) }
+    }
+}
+
+impl<S> Framed<S> {
+    /// `h2` keeps what it has decoded of a head that goes on in another frame, which few clients ever send: of these there
+    /// is a number, beyond which the connection ends.
+    fn hold_half_head(&mut self) -> io::Result<()> {
+        let (Some((peer, place)), Some(Refusals { site, .. })) = (&mut self.half_head, &self.refusals) else {
+            return Ok(());
+        };
+        if !self.read.is_in_headers {
+            *place = None;
+        } else if place.is_none() {
+            *place = site.half_heads.one(*peer);
+            if place.is_none() {
+                let detail = "too many heads of requests over HTTP/2 have come in part";
+                site.telemetry().request_rejected(Reason::Overloaded, detail, site.now().0);
+                return Err(io::ErrorKind::OutOfMemory.into());
+            }
+        }
+        Ok(())
     }
 }
 
@@ -212,7 +238,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Framed<S> {
         self.turn_bytes = self.turn_bytes.saturating_add(came.len());
         let has_rested = self.read.pass(came, |_| ());
         self.handle.is_midway(self.read.layer, self.read.is_midway(), has_rested);
-        Poll::Ready(Ok(()))
+        Poll::Ready(self.hold_half_head())
     }
 }
 
@@ -294,7 +320,8 @@ mod tests {
         let site = crate::http::scrape::tests::site();
         let open = site.workers()[0].open();
         // Pings, without an end.
-        let mut framed = Framed::frames(tokio::io::repeat(6), open.handle().clone(), &site);
+        let mut framed =
+            Framed::frames(tokio::io::repeat(6), open.handle().clone(), &site, std::net::Ipv4Addr::LOCALHOST.into());
         let told = Arc::new(Told::default());
         let waker = Waker::from(Arc::clone(&told));
         let mut cx = Context::from_waker(&waker);

@@ -62,6 +62,7 @@ pub(super) async fn serve(
         under_way: AtomicUsize::new(0),
         is_stuck: AtomicBool::new(false),
     });
+    let framed = Framed::frames(stream, shared.open.handle().clone(), site, shared.caller.address);
     let spawner = Spawner::default();
     let service = service_fn(|request| {
         let (underway, request) = Underway::begin(&shared, &spawner, request);
@@ -73,7 +74,7 @@ pub(super) async fn serve(
         .max_send_buf_size(PIECE_BYTES)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .serve_connection(TokioIo::new(Framed::frames(stream, shared.open.handle().clone(), site)), service);
+        .serve_connection(TokioIo::new(framed), service);
     let mut connection = pin!(connection);
     let open = &shared.open;
     let mut told = false;

@@ -236,3 +236,32 @@ fn several_heads_beyond_what_http_2_decodes_that_come_at_once_are_counted_once_e
     eventually("the next answer", || served.refused("method_not_allowed") == 1.0);
     assert_eq!((served.refused("header_too_large"), served.refused("malformed_request")), (5.0, 0.0));
 }
+
+#[test]
+fn heads_that_have_come_in_part_over_http_2_have_a_number() {
+    let (authority, served) = served(Limits::default(), 1, 0);
+    let half = frame(HEADERS, END_STREAM, 1, &head("GET", "/-/healthy"));
+    let mut held: Vec<_> = (0..64).map(|_| greeted(&authority, &served)).collect();
+    for client in &mut held {
+        client.send(&half).unwrap();
+    }
+    // They have come.
+    thread::sleep(Duration::from_millis(200));
+    let mut another = greeted(&authority, &served);
+    another.send(&half).unwrap();
+    eventually("one too many to be refused", || served.refused("overloaded") == 1.0);
+    another.rest();
+    // A head that goes on is one that is there, and leaves its place to the next.
+    for client in &mut held {
+        client.send(frame(CONTINUATION, END_HEADERS, 1, &[])).unwrap();
+    }
+    thread::sleep(Duration::from_millis(200));
+    let mut next = greeted(&authority, &served);
+    next.send(&half).unwrap();
+    next.send(frame(CONTINUATION, END_HEADERS, 1, &literal("x-more", "1"))).unwrap();
+    let mut came = Vec::new();
+    while !came.windows(6).any(|bytes| bytes == [0, 0, 0, 1, 0x88, 0x5f]) {
+        came.extend(next.some(1000).unwrap());
+    }
+    assert_eq!((served.refused("overloaded"), served.refused("header_timeout")), (1.0, 0.0));
+}
