@@ -105,6 +105,10 @@ fn misfits(documents: &[Value]) -> Vec<&'static str> {
     // Else callbacks could take the places of probes and scrapes.
     let port = format!("0.0.0.0:{}", container["ports"][1]["containerPort"]);
     need(variable("OPENIM_EXPORTER_WEB_TELEMETRY_ADDRESS") == Some(&port), "the telemetry's address");
+    // As the README says of connections and of requests over HTTP/2; and 256 MiB for all else.
+    let connections = variable("OPENIM_EXPORTER_WEB_MAX_CONNECTIONS").and_then(|most| most.parse::<usize>().ok());
+    need(connections.is_some_and(|most| most * (80 + 85) / 1024 + 256 <= 512), "what connections can take");
+    need(container["resources"]["limits"]["memory"] == "512Mi", "the memory");
     need(
         ["readinessProbe", "livenessProbe"]
             .iter()
@@ -137,6 +141,8 @@ fn the_parts_of_the_kubernetes_manifest_fit_together() {
         ("- port: metrics", "- port: http", "the monitor's port"),
         ("targetPort: metrics", "targetPort: http", "the service's ports"),
         ("value: \"0.0.0.0:10007\"", "value: \"0.0.0.0:10006\"", "the telemetry's address"),
+        ("value: \"1000\"", "value: \"10000\"", "what connections can take"),
+        ("memory: 512Mi", "memory: 256Mi", "the memory"),
         ("/-/healthy, port: metrics", "/-/healthy, port: http", "the probes' port"),
         ("targetLabel: instance", "targetLabel: node", "the same series after a rollout"),
         ("regex: pod}", "regex: container}", "the same series after a rollout"),

@@ -59,7 +59,11 @@ pub(super) async fn receive(
     let mut share = site.bodies.share(caller.address);
     match body::read(body, site.config.max_body_bytes, &mut share, open.progress()).await {
         Ok(body) => answered(site, (command, noted), headers, &body),
-        Err(error) => refused(site, &unread(site, &error)),
+        Err(error) => {
+            // Its sender may still be at it, and is to read why that is in vain.
+            open.progress().leave_unread();
+            refused(site, &unread(site, &error))
+        }
     }
 }
 

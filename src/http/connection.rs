@@ -1,7 +1,7 @@
 //! One connection, from its acceptance to its end.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 use super::caller::Caller;
 use super::multiplex;
-use super::progress::{Open, Phase};
+use super::progress::{Open, Phase, in_time};
 use super::secured::{HANDSHAKE, secure};
 use super::service::{Exchange, answer};
 use super::site::Site;
@@ -61,6 +61,10 @@ pub(super) async fn talk(
         refuse(stream, open, site, reason, &detail).await;
     } else if matches!(end, End::Done(_)) && open.progress().has_left_unread() {
         say_goodbye(stream, open, &[]).await;
+    } else if matches!(end, End::Done(Ok(())) | End::Overdue(Phase::Idle)) {
+        // Over TLS, what ends with the connection is whole only if it is said that this is the end. Of an answer that was
+        // cut off, it must not be said.
+        part(open, stream.shutdown()).await;
     }
 }
 
@@ -154,15 +158,13 @@ pub(super) async fn refuse(
 /// Says the last thing, and lets the peer read what was said: closed while it still sends, the connection would be reset,
 /// and what is on its way lost.
 async fn say_goodbye(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), open: &Open, last: &[u8]) {
+    part(open, say_and_linger(stream, last)).await;
+}
+
+/// Parts from the peer, who has little time for that. Whether it reads what was said or not, there is nothing more to say.
+async fn part(open: &Open, farewell: impl Future<Output = std::io::Result<()>>) {
     open.enter(Phase::Linger);
-    let mut farewell = pin!(say_and_linger(stream, last));
-    poll_fn(|cx| match farewell.as_mut().poll(cx) {
-        // Whether it was read or not, there is nothing more to say.
-        Poll::Ready(_) => Poll::Ready(()),
-        Poll::Pending if open.progress().condemned().is_some() => Poll::Ready(()),
-        Poll::Pending => Poll::Pending,
-    })
-    .await;
+    let _ = in_time(open, farewell).await;
 }
 
 async fn say_and_linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), last: &[u8]) -> std::io::Result<()> {

@@ -1,13 +1,18 @@
 //! A stream under rustls or `h2`, watched for what these keep to themselves: half a TLS record and half a head of HTTP/2,
 //! with which a connection looks idle, and requests that `h2` refuses by itself.
 
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::yield_now;
 
+use super::budget::Share;
+use super::multiplex::MAX_STREAMS;
 use super::progress::{Handle, Layer};
 use super::site::Site;
 use crate::telemetry::Reason;
@@ -33,6 +38,10 @@ const INTERNAL_ERROR: u32 = 2;
 const STREAM_CLOSED: u32 = 5;
 const REFUSED_STREAM: u32 = 7;
 const CANCEL: u32 = 8;
+
+/// What a connection hands to `h2` before others have their turn: it reads all that there is, and frames may be so small
+/// that this keeps the thread for milliseconds.
+const TURN_BYTES: usize = 16 * 1024;
 
 /// A frame that has passed; of a TLS record nothing is known but that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,8 +148,8 @@ impl Position {
 struct Refusals {
     site: Arc<Site>,
     written: Position,
-    /// Answered because its head is too large; `h2` may reset it after that.
-    too_large: Option<u32>,
+    /// Those answered last because their heads are too large; `h2` may reset them after that. There are no more at once.
+    too_large: VecDeque<u32>,
 }
 
 impl Refusals {
@@ -150,13 +159,14 @@ impl Refusals {
             let (reason, detail) = match (frame.kind, frame.error) {
                 // Each answer of ours has a body; only that of `h2` to a head beyond its limit has none.
                 (HEADERS, _) if frame.flags & END_STREAM != 0 => {
-                    *too_large = Some(frame.stream);
+                    too_large.truncate(MAX_STREAMS as usize - 1);
+                    too_large.push_front(frame.stream);
                     (Reason::HeaderTooLarge, "the request's head is over 64 KiB")
                 }
                 (RST_STREAM, REFUSED_STREAM) => (Reason::Overloaded, "too many requests of one connection over HTTP/2"),
                 // A stream that is closed has been answered, or reset and counted: the peer was still sending.
                 (RST_STREAM, NO_ERROR | INTERNAL_ERROR | STREAM_CLOSED | CANCEL) => return,
-                (RST_STREAM, _) if *too_large != Some(frame.stream) => {
+                (RST_STREAM, _) if !too_large.contains(&frame.stream) => {
                     (Reason::MalformedRequest, "HTTP/2: a request breaks the rules")
                 }
                 _ => return,
@@ -171,31 +181,64 @@ pub(super) struct Framed<S> {
     stream: S,
     handle: Handle,
     read: Position,
+    /// What has come since others had their turn.
+    turn_bytes: usize,
     refusals: Option<Refusals>,
+    /// The peer's address, and the place of the head that it has begun and that is to go on in another frame.
+    half_head: Option<(IpAddr, Option<Share>)>,
 }
 
 impl<S> Framed<S> {
     /// The stream under TLS.
     pub(super) const fn records(stream: S, handle: Handle) -> Self {
-        Self { stream, handle, read: Position::new(Layer::Tls, 0), refusals: None }
+        Self { stream, handle, read: Position::new(Layer::Tls, 0), turn_bytes: 0, refusals: None, half_head: None }
     }
 
     /// The stream under HTTP/2.
-    pub(super) fn frames(stream: S, handle: Handle, site: &Arc<Site>) -> Self {
+    pub(super) fn frames(stream: S, handle: Handle, site: &Arc<Site>, peer: IpAddr) -> Self {
         let written = Position::new(Layer::Http2, 0);
-        let refusals = Some(Refusals { site: Arc::clone(site), written, too_large: None });
-        Self { stream, handle, read: Position::new(Layer::Http2, PREFACE_BYTES), refusals }
+        let refusals = Some(Refusals { site: Arc::clone(site), written, too_large: VecDeque::new() });
+        let read = Position::new(Layer::Http2, PREFACE_BYTES);
+        Self { stream, handle, read, turn_bytes: 0, refusals, half_head: Some((peer, None)) }
+    }
+}
+
+impl<S> Framed<S> {
+    /// `h2` keeps what it has decoded of a head that goes on in another frame, which few clients ever send: of these there
+    /// is a number, beyond which the connection ends.
+    fn hold_half_head(&mut self) -> io::Result<()> {
+        let (Some((peer, place)), Some(Refusals { site, .. })) = (&mut self.half_head, &self.refusals) else {
+            return Ok(());
+        };
+        if !self.read.is_in_headers {
+            *place = None;
+        } else if place.is_none() {
+            *place = site.half_heads.one(*peer);
+            if place.is_none() {
+                let detail = "too many heads of requests over HTTP/2 have come in part";
+                site.telemetry().request_rejected(Reason::Overloaded, detail, site.now().0);
+                return Err(io::ErrorKind::OutOfMemory.into());
+            }
+        }
+        Ok(())
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Framed<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.refusals.is_some() && self.turn_bytes >= TURN_BYTES {
+            self.turn_bytes = 0;
+            // Goes on when the runtime has looked at what came for others; waking up by itself would come before that.
+            let _ = pin!(yield_now()).poll(cx);
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
         let came = buffer.filled().get(before..).unwrap_or_default();
+        self.turn_bytes = self.turn_bytes.saturating_add(came.len());
         let has_rested = self.read.pass(came, |_| ());
         self.handle.is_midway(self.read.layer, self.read.is_midway(), has_rested);
-        Poll::Ready(Ok(()))
+        Poll::Ready(self.hold_half_head())
     }
 }
 
@@ -240,7 +283,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Framed<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+
     use super::*;
+
+    /// How often a task was woken.
+    #[derive(Default)]
+    struct Told(AtomicUsize);
+
+    impl Wake for Told {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 
     /// All at once and byte by byte: the frames, and after which bytes nothing more has to come.
     fn passed(layer: Layer, preface: usize, bytes: &[u8]) -> (Vec<Frame>, Vec<usize>) {
@@ -257,6 +313,31 @@ mod tests {
         }
         assert_eq!(whole, frames);
         (frames, rests)
+    }
+
+    #[test]
+    fn a_connection_that_always_has_frames_lets_others_have_their_turn_and_goes_on() {
+        let site = crate::http::scrape::tests::site();
+        let open = site.workers()[0].open();
+        // Pings, without an end.
+        let mut framed =
+            Framed::frames(tokio::io::repeat(6), open.handle().clone(), &site, std::net::Ipv4Addr::LOCALHOST.into());
+        let told = Arc::new(Told::default());
+        let waker = Waker::from(Arc::clone(&told));
+        let mut cx = Context::from_waker(&waker);
+        for turn in 1..=3 {
+            let mut came = 0;
+            let mut memory = [0; 1000];
+            loop {
+                let mut buffer = ReadBuf::new(&mut memory);
+                if Pin::new(&mut framed).poll_read(&mut cx, &mut buffer).is_pending() {
+                    break;
+                }
+                came += buffer.filled().len();
+            }
+            assert!((TURN_BYTES..TURN_BYTES + 1000).contains(&came), "{came}");
+            assert_eq!(told.0.load(Ordering::Relaxed), turn);
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ use crate::telemetry::Reason;
 pub(super) const ALPN: &[u8] = b"h2";
 
 /// Requests that one connection may have under way. OpenIM has two workers.
-const MAX_STREAMS: u32 = 64;
+pub(super) const MAX_STREAMS: u32 = 64;
 
 /// Largest request head, as it counts in HTTP/2 (RFC 9113, 6.5.2: 32 bytes more for each header than it has).
 const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -62,6 +62,7 @@ pub(super) async fn serve(
         under_way: AtomicUsize::new(0),
         is_stuck: AtomicBool::new(false),
     });
+    let framed = Framed::frames(stream, shared.open.handle().clone(), site, shared.caller.address);
     let spawner = Spawner::default();
     let service = service_fn(|request| {
         let (underway, request) = Underway::begin(&shared, &spawner, request);
@@ -73,7 +74,7 @@ pub(super) async fn serve(
         .max_send_buf_size(PIECE_BYTES)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .serve_connection(TokioIo::new(Framed::frames(stream, shared.open.handle().clone(), site)), service);
+        .serve_connection(TokioIo::new(framed), service);
     let mut connection = pin!(connection);
     let open = &shared.open;
     let mut told = false;

@@ -72,6 +72,10 @@ impl Default for Limits {
 /// Passwords of one address that may wait to be checked: who guesses must not keep others waiting.
 const MOST_PROVING: usize = 4;
 
+/// Heads over HTTP/2 that have come in part, and of which more is to come in another frame; half of them of one address.
+/// What has been decoded of one may take 260 KiB.
+const MOST_HALF_HEADS: usize = 128;
+
 /// The bytes of bodies that one address may have: half of all, but enough for one body of the largest size, of which it
 /// takes up to twice as much while it grows.
 fn of_one_address(limits: &Limits, max_body_bytes: usize) -> usize {
@@ -98,6 +102,8 @@ pub struct Site {
     pub(super) proving: Arc<Budget>,
     /// Requests of each address that are under way on connections that carry several at a time.
     pub(super) requesting: Arc<Budget>,
+    /// Heads over HTTP/2 that have come in part.
+    pub(super) half_heads: Arc<Budget>,
     /// Bytes of bodies that do not come in one piece.
     pub(super) bodies: Arc<Budget>,
     telemetry: Arc<Telemetry>,
@@ -138,6 +144,7 @@ impl Site {
             addresses: budget(usize::MAX, limits.connections_per_address),
             proving: budget(usize::MAX, MOST_PROVING),
             requesting: budget(usize::MAX, limits.requests.div_ceil(2)),
+            half_heads: budget(MOST_HALF_HEADS, MOST_HALF_HEADS / 2),
             bodies: budget(limits.buffered_bytes, of_one_address(&limits, config.max_body_bytes)),
             config,
             limits,

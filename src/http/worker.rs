@@ -22,6 +22,10 @@ const SCRAPE_THREADS: usize = 2;
 /// How much less of a processor such a thread is given than one that serves, when both want it: about a tenth.
 const SCRAPE_NICENESS: i32 = 10;
 
+/// Tasks that run before the thread looks at what came for others. One connection that has always something to be done, a
+/// row of requests sent at once, say, is such a task again and again, and keeps others waiting so many times.
+const TASKS_BEFORE_A_LOOK: u32 = 8;
+
 /// One in so many connections is kept for `--web.telemetry-address`, where there is one.
 const KEPT_FOR_TELEMETRY: usize = 20;
 
@@ -82,6 +86,7 @@ impl Worker {
                 // No timers: with them, it would read the clock whenever it goes to sleep and whenever it wakes up.
                 runtime: runtime::Builder::new_current_thread()
                     .enable_io()
+                    .event_interval(TASKS_BEFORE_A_LOOK)
                     .max_blocking_threads(SCRAPE_THREADS)
                     .on_thread_start(give_way)
                     .build()?,

@@ -183,3 +183,17 @@ fn a_request_may_be_written_in_unusual_ways_that_mean_one_thing() {
         answer.refusal(status);
     }
 }
+
+#[test]
+fn who_goes_on_sending_a_broken_body_can_read_why_it_is_refused() {
+    let exporter = Exporter::start(&[]);
+    for round in 0..10 {
+        let mut client = exporter.connect();
+        let head = format!("POST {GROUP_MESSAGE_PATH} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
+        client.send([head.as_bytes(), b"1\r\n{XX", &[b' '; 100_000]].concat()).unwrap();
+        client.answer().refusal(400);
+        // Its end, and no reset: one that came sooner would have taken the answer with it.
+        let end = client.some(1);
+        assert!(end.as_ref().is_ok_and(Vec::is_empty), "round {round}: {end:?}");
+    }
+}

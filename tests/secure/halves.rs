@@ -217,3 +217,51 @@ fn a_head_beyond_what_http_2_decodes_is_counted() {
     eventually("both to be counted", || served.refused("header_too_large") == 2.0);
     assert_eq!(served.refused("malformed_request"), 0.0);
 }
+
+#[test]
+fn several_heads_beyond_what_http_2_decodes_that_come_at_once_are_counted_once_each() {
+    let (authority, served) = served(Limits::default(), 1, 0);
+    let mut client = greeted(&authority, &served);
+    // The first field of these is remembered by HPACK, and stands twenty times in each head.
+    let large = [&[0x40, 1, b'a', 0x7f, 0xbd, 0x1d][..], &[b'v'; 3900]].concat();
+    let bytes: Vec<_> = (0..5).map(|number| 1 + 2 * number).fold(Vec::new(), |mut bytes, stream| {
+        let first: &[u8] = if stream == 1 { &large } else { &[] };
+        let fields = [&head("POST", GROUP_MESSAGE_PATH), first, &[0xbe; 20]].concat();
+        bytes.extend(frame(HEADERS, END_HEADERS, stream, &fields));
+        bytes.extend(frame(DATA, END_STREAM, stream, b"{}"));
+        bytes
+    });
+    client.send(bytes).unwrap();
+    client.send(frame(HEADERS, END_HEADERS | END_STREAM, 11, &head("DELETE", "/metrics"))).unwrap();
+    eventually("the next answer", || served.refused("method_not_allowed") == 1.0);
+    assert_eq!((served.refused("header_too_large"), served.refused("malformed_request")), (5.0, 0.0));
+}
+
+#[test]
+fn heads_that_have_come_in_part_over_http_2_have_a_number() {
+    let (authority, served) = served(Limits::default(), 1, 0);
+    let half = frame(HEADERS, END_STREAM, 1, &head("GET", "/-/healthy"));
+    let mut held: Vec<_> = (0..64).map(|_| greeted(&authority, &served)).collect();
+    for client in &mut held {
+        client.send(&half).unwrap();
+    }
+    // They have come.
+    thread::sleep(Duration::from_millis(200));
+    let mut another = greeted(&authority, &served);
+    another.send(&half).unwrap();
+    eventually("one too many to be refused", || served.refused("overloaded") == 1.0);
+    another.rest();
+    // A head that goes on is one that is there, and leaves its place to the next.
+    for client in &mut held {
+        client.send(frame(CONTINUATION, END_HEADERS, 1, &[])).unwrap();
+    }
+    thread::sleep(Duration::from_millis(200));
+    let mut next = greeted(&authority, &served);
+    next.send(&half).unwrap();
+    next.send(frame(CONTINUATION, END_HEADERS, 1, &literal("x-more", "1"))).unwrap();
+    let mut came = Vec::new();
+    while !came.windows(6).any(|bytes| bytes == [0, 0, 0, 1, 0x88, 0x5f]) {
+        came.extend(next.some(1000).unwrap());
+    }
+    assert_eq!((served.refused("overloaded"), served.refused("header_timeout")), (1.0, 0.0));
+}

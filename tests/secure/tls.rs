@@ -1,11 +1,12 @@
 //! TLS: who may connect, and how.
 
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::net::TcpStream;
 use std::process::Command;
-
 use std::sync::Arc;
+use std::time::Duration;
 
+use openim_exporter::http::Limits;
 use tokio_rustls::rustls::{ClientConfig, ProtocolVersion};
 
 use crate::authority::Authority;
@@ -34,6 +35,45 @@ fn callbacks_and_scrapes_pass_through_tls_over_one_connection() {
     client.post(GROUP_MESSAGE_PATH, "{").refusal(400);
     client.send(get("/metrics", "")).unwrap();
     assert_eq!(Samples::parse(&client.answer().text()).sum("openim_group_messages_total"), 100.0);
+}
+
+/// What comes until the connection ends, and whether TLS said that it would: otherwise anybody may have cut it.
+fn rest_and_whether_it_is_whole(client: &mut Client) -> (String, bool) {
+    let mut came = Vec::new();
+    loop {
+        match client.some(1 << 16) {
+            Ok(bytes) if bytes.is_empty() => break (String::from_utf8(came).unwrap(), true),
+            Ok(bytes) => came.extend(bytes),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => break (String::from_utf8(came).unwrap(), false),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_connection_s_end_is_announced_within_tls_and_that_of_a_part_of_an_answer_is_not() {
+    let short = Limits { idle: Duration::from_secs(1), answer: Duration::from_secs(1), ..Limits::default() };
+    let (authority, served) = crate::multiplex::served(short, 1, 60_000);
+    let connect = || Client::connect_secure(served.address(), &authority.client_of(None, &[b"http/1.1"])).unwrap();
+    for request in [
+        get("/-/healthy", "connection: close\r\n"),
+        "GET /-/healthy HTTP/1.0\r\n\r\n".to_owned(),
+        "GET /metrics HTTP/1.0\r\n\r\n".to_owned(),
+        // Silent for too long.
+        get("/-/healthy", ""),
+        "GET /-/healthy HTTP/1.1\r\n\r\n".to_owned(),
+    ] {
+        let mut client = connect();
+        client.send(&request).unwrap();
+        let (answer, is_whole) = rest_and_whether_it_is_whole(&mut client);
+        assert!(is_whole && answer.starts_with("HTTP/1."), "{request}: {answer}");
+    }
+    // Its length is not known before, and it is not read in time.
+    let mut deaf = connect();
+    deaf.send("GET /metrics/groups HTTP/1.0\r\n\r\n").unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    let (answer, is_whole) = rest_and_whether_it_is_whole(&mut deaf);
+    assert!(!is_whole && answer.starts_with("HTTP/1.0 200"), "{} bytes", answer.len());
 }
 
 #[test]
