@@ -266,7 +266,11 @@ GROUP = [
 MEAN = "(sum(rate(openim_exporter_callback_duration_seconds_sum{$S}[$__rate_interval])) / (sum(rate(openim_exporter_callback_duration_seconds_count{$S}[$__rate_interval])) > 0))"
 
 DAY = "sum(increase(openim_group_messages_by_status_total{$S}[1d]))"
-WEEK_AGO = "sum(increase(openim_group_messages_by_status_total{$S}[1d] offset 1w))"
+# Nothing until that was a whole day: against a part of the first one, any installation grows.
+WEEK_AGO = (
+    "(sum(increase(openim_group_messages_by_status_total{$S}[1d] offset 1w))"
+    " and on () sum(last_over_time(openim_group_messages_by_status_total{$S}[1h] offset 8d)))"
+)
 
 CAPACITY = [
     stat("Peak of the day", "Most messages a second in any ten minutes of the last day.", "cps", ("max_over_time(sum(job:openim_group_messages:rate10m{$J})[1d:5m])", "")),

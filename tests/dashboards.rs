@@ -178,6 +178,24 @@ fn a_peak_of_ten_minutes_is_looked_for_in_all_of_them() {
     assert_eq!(gaps(&parsed(&text.replacen("[1d:10m]", "[1d:1h]", 1))), ["1h"]);
 }
 
+/// Expressions that divide by the messages of a day a week ago, of which the installation may have had a part only.
+fn compare_with_a_part_of_a_day(dashboard: &Value) -> Vec<String> {
+    let compares = |expression: &String| expression.contains("/") && expression.contains("[1d] offset 1w)");
+    let is_whole = |expression: &String| expression.contains("[1h] offset 8d)");
+    let asked = expressions(dashboard).into_iter().map(|(_, expression)| expression);
+    asked.filter(|expression| compares(expression) && !is_whole(expression)).collect()
+}
+
+#[test]
+fn the_growth_of_a_week_is_that_of_whole_days() {
+    for (name, text) in dashboards() {
+        assert_eq!(compare_with_a_part_of_a_day(&parsed(&text)), [""; 0], "{name}");
+    }
+    let text = read("grafana/dashboards/capacity.json");
+    let spoilt = text.replace("[1h] offset 8d)", "[1h])");
+    assert_eq!(compare_with_a_part_of_a_day(&parsed(&spoilt)).len(), 2, "growth, and the day in 14 days");
+}
+
 /// The bytes of a state with room for so much, as its file has them: what the exporter reserves.
 fn reserved(groups: usize, sender_pairs: usize, dedup_window: Duration) -> u64 {
     let directory = TempDir::new().unwrap();
