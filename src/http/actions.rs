@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::pages::said;
-use super::reply::Reply;
+use super::reply::{Reply, refusal};
 use super::service::refused;
 use super::site::Site;
 use crate::telemetry::Reason;
@@ -26,7 +26,8 @@ pub(super) async fn reload(site: &Arc<Site>) -> Reply {
     };
     match tokio::task::spawn_blocking(reload).await {
         Ok(Ok(())) => said("openim-exporter has read its settings again.\n"),
-        Ok(Err(error)) => refused(site, Reason::Internal, &error),
+        // Logged and counted, as what it is.
+        Ok(Err(error)) => refusal(Reason::Internal, &error),
         Err(error) => refused(site, Reason::Internal, &error.to_string()),
     }
 }

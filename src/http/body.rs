@@ -104,18 +104,24 @@ impl RequestBody {
     }
 
     /// Reads what there is and drops it, so that its sender gets to read the answer instead of a reset. Returns whether
-    /// that was all of it: if not, the connection must be closed.
-    pub(super) async fn drop_rest(mut self, limit: usize, progress: &Progress) -> bool {
+    /// that was all of it: if not, be it an error or a body that was never asked for, the connection must be closed.
+    pub(super) async fn drop_rest(mut self, limit: usize, progress: &Progress) -> Result<bool, BodyError> {
         let mut dropped = 0;
-        while !self.on_demand && dropped <= limit.saturating_mul(DROPPED_BEYOND) {
+        let result = loop {
+            if self.on_demand {
+                break Ok(false);
+            }
+            if dropped > limit.saturating_mul(DROPPED_BEYOND) {
+                break Err(BodyError::TooLarge);
+            }
             match self.next(progress).await {
                 Ok(Some(bytes)) => dropped += bytes.len(),
-                Ok(None) => return true,
-                Err(_) => break,
+                Ok(None) => return Ok(true),
+                Err(error) => break Err(error),
             }
-        }
+        };
         progress.leave_unread();
-        false
+        result
     }
 }
 
@@ -134,7 +140,8 @@ pub(super) async fn read(
 ) -> Result<Bytes, BodyError> {
     let announced = announced(&body.incoming);
     if announced > limit {
-        body.drop_rest(limit, progress).await;
+        // It is too large, whatever else is wrong with it.
+        let _ = body.drop_rest(limit, progress).await;
         return Err(BodyError::TooLarge);
     }
     let first = body.next(progress).await?.unwrap_or_default();
@@ -154,7 +161,7 @@ pub(super) async fn read(
         if let Some(error) = refused {
             drop(whole);
             share.clear();
-            body.drop_rest(limit, progress).await;
+            let _ = body.drop_rest(limit, progress).await;
             return Err(error);
         }
         whole.extend_from_slice(&bytes);

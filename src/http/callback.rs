@@ -62,7 +62,7 @@ pub(super) async fn receive(
         Err(error) => {
             // Its sender may still be at it, and is to read why that is in vain.
             open.progress().leave_unread();
-            refused(site, &unread(site, &error))
+            unread(site, &error)
         }
     }
 }
@@ -109,7 +109,12 @@ fn counted(
     Ok(())
 }
 
-fn unread(site: &Site, error: &BodyError) -> Refused {
+/// Refuses a request whose body could not be read.
+pub(super) fn unread(site: &Site, error: &BodyError) -> Reply {
+    refused(site, &why_unread(site, error))
+}
+
+fn why_unread(site: &Site, error: &BodyError) -> Refused {
     match error {
         BodyError::TooLarge => {
             let limit = site.config.max_body_bytes;

@@ -201,9 +201,7 @@ impl<S> Framed<S> {
         let read = Position::new(Layer::Http2, PREFACE_BYTES);
         Self { stream, handle, read, turn_bytes: 0, refusals, half_head: Some((peer, None)) }
     }
-}
 
-impl<S> Framed<S> {
     /// `h2` keeps what it has decoded of a head that goes on in another frame, which few clients ever send: of these there
     /// is a number, beyond which the connection ends.
     fn hold_half_head(&mut self) -> io::Result<()> {

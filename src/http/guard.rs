@@ -42,7 +42,7 @@ pub(super) fn admit(
     if let Some(detail) = ambiguity(head.version, noted) {
         return Admission::Refused(Box::new(closing(refused(site, Reason::MalformedRequest, detail))));
     }
-    let (route, proof) = match examine(site, access, caller, head) {
+    let (route, proof) = match examine((site, access), caller, head, noted) {
         Ok((route, Some(proof))) => (route, proof),
         Ok((route, None)) => return Admission::Granted(route),
         Err(refusal) => return Admission::Refused(refusal),
@@ -120,17 +120,22 @@ pub(super) struct Proof {
 }
 
 /// All but the password, which may have to be waited for.
-fn examine(site: &Site, access: &Access, caller: &Caller, head: &Parts) -> Result<(Route, Option<Proof>), Box<Reply>> {
+fn examine(
+    (site, access): (&Site, &Access),
+    caller: &Caller,
+    head: &Parts,
+    noted: Noted,
+) -> Result<(Route, Option<Proof>), Box<Reply>> {
     let (route, knows_secret) = wanted(site, access, caller, head);
     let (users, realm) = match route {
         Route::Healthy | Route::Ready => return Ok((route, None)),
+        // No page has any business there, not even ours. The name of another may lead to this address.
+        Route::Callback(_) | Route::Reload | Route::Quit if noted.is_of_a_page => {
+            return Err(Box::new(refused(site, Reason::Forbidden, "a web page may not ask for this")));
+        }
         Route::Callback(_) => {
             check_callback(site, caller, knows_secret)?;
             (&access.callback_users, CALLBACKS)
-        }
-        // A browser says on whose behalf it posts; nobody else does. No page has any business here, not even ours.
-        Route::Reload | Route::Quit if head.headers.contains_key(header::ORIGIN) => {
-            return Err(Box::new(refused(site, Reason::Forbidden, "a web page may not ask for this")));
         }
         // Nothing is there to be guarded.
         _ if !caller.role.has_pages() => return Ok((route, None)),

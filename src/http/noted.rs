@@ -14,6 +14,8 @@ pub(super) struct Noted {
     pub(super) expects: bool,
     /// A `Content-Type` or a `Content-Encoding` may say that the body is something else than JSON.
     pub(super) may_not_be_json: bool,
+    /// There is an `Origin`: a browser says on whose behalf it asks; nobody else does.
+    pub(super) is_of_a_page: bool,
 }
 
 impl Noted {
@@ -29,6 +31,7 @@ impl Noted {
                 }
                 header::EXPECT => noted.expects = true,
                 header::CONTENT_TYPE => noted.may_not_be_json |= !is_json(value.as_bytes()),
+                header::ORIGIN => noted.is_of_a_page = true,
                 header::CONTENT_ENCODING => noted.may_not_be_json |= value != "identity",
                 _ => {}
             }
@@ -68,7 +71,7 @@ mod tests {
     #[test]
     fn each_header_that_matters_is_noted_also_where_it_stands_twice() {
         let none = Noted::default();
-        let cases: [(&[(&str, &str)], Noted); 9] = [
+        let cases: [(&[(&str, &str)], Noted); 10] = [
             (&[("host", "x"), ("host", "x")], Noted { hosts: 2, ..none }),
             (&[("transfer-encoding", "Chunked")], none),
             (&[("transfer-encoding", "gzip")], Noted { is_coded_otherwise: true, ..none }),
@@ -77,6 +80,7 @@ mod tests {
                 Noted { is_coded_otherwise: true, ..none },
             ),
             (&[("expect", "100-continue")], Noted { expects: true, ..none }),
+            (&[("origin", "null")], Noted { is_of_a_page: true, ..none }),
             (&[("content-type", "text/plain")], Noted { may_not_be_json: true, ..none }),
             (
                 &[("content-type", "application/json"), ("content-type", "text/plain")],

@@ -89,10 +89,12 @@ async fn later(
         admitted => {
             // A body that came is read all the same: so that the next request is found behind it, and because a client
             // that is still sending may not look at its answer.
-            let all_read = body.drop_rest(site.config.max_body_bytes, progress).await;
-            let reply = match admitted {
-                Ok(route) => bodyless(exchange, route, &head).await,
-                Err(refusal) => *refusal,
+            let dropped = body.drop_rest(site.config.max_body_bytes, progress).await;
+            let all_read = matches!(dropped, Ok(true));
+            let reply = match (admitted, dropped) {
+                (Err(refusal), _) => *refusal,
+                (Ok(_), Err(error)) => callback::unread(site, &error),
+                (Ok(route), Ok(_)) => bodyless(exchange, route, &head).await,
             };
             if all_read { reply } else { closing(reply) }
         }

@@ -164,6 +164,23 @@ fn heads_that_are_none_are_refused_and_not_taken_for_others() {
 }
 
 #[test]
+fn what_a_browser_sends_for_a_page_is_no_callback() {
+    let exporter = Exporter::start(&[]);
+    let body = message("g", "u");
+    for origin in ["http://elsewhere.example", "null", ""] {
+        let before = exporter.scrape();
+        let request = framed(&format!("Origin: {origin}|Content-Length: {}", body.len()), &body);
+        let (_, detail) = exporter.ask(&request).refusal(403);
+        assert!(detail.contains("web page"), "{detail}");
+        let after = exporter.scrape();
+        let rise = |name: &str| after.sum(name) - before.sum(name);
+        assert_eq!((rise("openim_group_messages_total"), rise(REJECTED)), (0.0, 1.0), "{origin}");
+        let forbidden = format!(r#"{REJECTED}{{reason="forbidden"}}"#);
+        assert_eq!(after.value(&forbidden) - before.value(&forbidden), 1.0, "{origin}");
+    }
+}
+
+#[test]
 fn a_request_may_be_written_in_unusual_ways_that_mean_one_thing() {
     let exporter = Exporter::start(&[]);
     let body = message("g", "u");

@@ -88,6 +88,32 @@ fn a_body_that_does_not_arrive_in_time_gets_408() {
 }
 
 #[test]
+fn who_asks_for_a_page_with_a_body_that_does_not_end_is_refused_and_counted() {
+    let served = Served::new(Limits { body: Duration::from_secs(1), ..Limits::default() }, 1);
+    let endless = format!("content-length: 10000000\r\n\r\n{}", "x".repeat(40_000));
+    let cases = [
+        ("content-length: 100\r\n\r\n{", 408, "body_timeout"),
+        ("transfer-encoding: chunked\r\n\r\n5\r\n{", 408, "body_timeout"),
+        ("transfer-encoding: chunked\r\n\r\nzz\r\n", 400, "broken_body"),
+        (&endless, 413, "body_too_large"),
+    ];
+    for (rest, status, reason) in cases {
+        for path in ["/metrics", "/-/healthy"] {
+            let before = served.refused(reason);
+            let mut client = served.connect();
+            client.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n{rest}")).unwrap();
+            let answer = client.answer();
+            answer.refusal(status);
+            assert!(answer.closes(), "{path} {reason}");
+            assert_eq!(served.refused(reason) - before, 1.0, "{path} {reason}");
+        }
+    }
+    let mut client = served.connect();
+    client.send("GET /-/healthy HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nxx").unwrap();
+    assert_eq!(client.answer().status, 200);
+}
+
+#[test]
 fn a_head_that_does_not_arrive_in_time_gets_408_however_it_trickles() {
     let served = Served::new(Limits { head: Duration::from_secs(1), ..Limits::default() }, 1);
     let mut client = served.connect();

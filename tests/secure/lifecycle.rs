@@ -48,6 +48,20 @@ fn a_reload_that_fails_says_why_and_a_hang_up_does_not_end_the_process() {
     );
 }
 
+#[test]
+fn settings_that_cannot_be_used_are_no_defect_of_the_exporter() {
+    let authority = Authority::new();
+    let config = authority.write("web.yml", "http_server_config:\n  http2: true\n");
+    let exporter = Exporter::start(&["--web.enable-lifecycle", "--web.config.file", config.to_str().unwrap()]);
+    assert_eq!(post(&exporter, "/-/reload").status, 200);
+    authority.write("web.yml", "http_server_config:\n  http3: true\n");
+    let (_, detail) = post(&exporter, "/-/reload").refusal(500);
+    assert!(detail.contains("web.yml:2"), "{detail}");
+    let metrics = exporter.scrape();
+    assert!(metrics.value("openim_exporter_config_reload_failures_total") >= 1.0);
+    assert_eq!(metrics.value(r#"openim_exporter_callbacks_rejected_total{reason="internal"}"#), 0.0);
+}
+
 fn refused(flags: &[&str]) -> String {
     let ran = command(flags).arg("--check-config").output().unwrap();
     assert_eq!(ran.status.code(), Some(2), "{flags:?}: {}", String::from_utf8_lossy(&ran.stdout));
