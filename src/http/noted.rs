@@ -44,7 +44,8 @@ impl Noted {
 pub(super) fn is_json(media_type: &[u8]) -> bool {
     const JSON: &[u8] = b"application/json";
     let (essence, rest) = media_type.split_at_checked(JSON.len()).unwrap_or((media_type, &[]));
-    essence.eq_ignore_ascii_case(JSON) && matches!(rest.first(), None | Some(b';' | b' ' | b'\t'))
+    // As OpenIM writes it, and else in any way.
+    (essence == JSON || essence.eq_ignore_ascii_case(JSON)) && matches!(rest.first(), None | Some(b';' | b' ' | b'\t'))
 }
 
 #[cfg(test)]

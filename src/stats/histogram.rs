@@ -34,8 +34,7 @@ impl Histogram {
     /// Counts one observation, and returns its bucket. The sum wraps after 2^64, which the callers' bounds on a value put out of reach.
     #[inline]
     pub(super) fn observe(&self, value: u64) -> usize {
-        // A straight count of bounds below the value: no branch to mispredict, and the lists are short.
-        let bucket = self.bounds.iter().map(|bound| usize::from(*bound < value)).sum();
+        let bucket = self.bounds.partition_point(|bound| *bound < value);
         self.row.add(bucket, 1);
         self.row.add(self.bounds.len() + 1, value);
         bucket

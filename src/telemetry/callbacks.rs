@@ -13,24 +13,10 @@ use thread_local::ThreadLocal;
 
 use super::{Description, Own};
 
-/// Upper bounds of an answer's time: 50 µs to 5 s, after which OpenIM gives up.
-const BOUNDS: [Duration; 16] = [
-    Duration::from_micros(50),
-    Duration::from_micros(100),
-    Duration::from_micros(200),
-    Duration::from_micros(500),
-    Duration::from_millis(1),
-    Duration::from_millis(2),
-    Duration::from_millis(5),
-    Duration::from_millis(10),
-    Duration::from_millis(20),
-    Duration::from_millis(50),
-    Duration::from_millis(100),
-    Duration::from_millis(200),
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(5),
+/// Upper bounds of an answer's time in microseconds: 50 µs to 5 s, after which OpenIM gives up.
+const BOUNDS_US: [u64; 16] = [
+    50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000,
+    5_000_000,
 ];
 
 /// The label value that gathers the commands that are not known.
@@ -51,7 +37,7 @@ pub(super) struct Callbacks {
 #[repr(align(128))]
 struct Share {
     by_command: Box<[AtomicU64]>,
-    durations: [AtomicU64; BOUNDS.len() + 1],
+    durations: [AtomicU64; BOUNDS_US.len() + 1],
     nanoseconds: AtomicU64,
     last_ms: AtomicI64,
 }
@@ -110,11 +96,11 @@ impl Callbacks {
     #[inline]
     pub(super) fn answered(&self, after: Duration) {
         let share = self.share();
-        let bucket: usize = BOUNDS.iter().map(|bound| usize::from(*bound < after)).sum();
+        let nanoseconds = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS_US.partition_point(|bound| *bound * 1000 < nanoseconds);
         if let Some(counter) = share.durations.get(bucket) {
             add(counter, 1);
         }
-        let nanoseconds = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
         add(&share.nanoseconds, nanoseconds);
     }
 
@@ -160,15 +146,15 @@ impl Callbacks {
     fn collect_duration(&self) -> proto::MetricFamily {
         let mut count = 0;
         let mut histogram = proto::Histogram::default();
-        let buckets = BOUNDS.iter().enumerate().map(|(position, bound)| {
+        let buckets = BOUNDS_US.iter().enumerate().map(|(position, bound)| {
             count += self.sum(|share| share.durations.get(position));
             let mut bucket = proto::Bucket::default();
-            bucket.set_upper_bound(bound.as_secs_f64());
+            bucket.set_upper_bound(Duration::from_micros(*bound).as_secs_f64());
             bucket.set_cumulative_count(count);
             bucket
         });
         histogram.set_bucket(buckets.collect());
-        count += self.sum(|share| share.durations.get(BOUNDS.len()));
+        count += self.sum(|share| share.durations.get(BOUNDS_US.len()));
         histogram.set_sample_count(count);
         histogram.set_sample_sum(Duration::from_nanos(self.sum(|share| Some(&share.nanoseconds))).as_secs_f64());
         let mut metric = proto::Metric::default();
