@@ -27,6 +27,9 @@ const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// After a refusal that ends the connection, the most that is read and dropped of what the peer still sends.
 const MAX_LINGER_BYTES: usize = 256 * 1024;
 
+/// What is read of that at once.
+const LINGER_PIECE_BYTES: usize = 4096;
+
 enum End {
     /// hyper is done with it.
     Done(hyper::Result<()>),
@@ -171,7 +174,8 @@ async fn say_and_linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), last
     stream.write_all(last).await?;
     stream.shutdown().await?;
     let mut dropped = 0;
-    let mut buffer = [0; 4096];
+    // Not in the connection's future, of which each open connection has one.
+    let mut buffer = vec![0; LINGER_PIECE_BYTES];
     while dropped < MAX_LINGER_BYTES {
         match stream.read(&mut buffer).await? {
             0 => break,
