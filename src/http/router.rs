@@ -33,6 +33,13 @@ pub(super) enum Route {
     NotFound,
 }
 
+impl Route {
+    /// Whether what is wanted is there, and takes this method.
+    pub(super) const fn is_served(self) -> bool {
+        !matches!(self, Self::WrongMethod(_) | Self::NotFound)
+    }
+}
+
 /// What is served where a request has come to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Served<'a> {

@@ -93,8 +93,9 @@ async fn later(
             let all_read = matches!(dropped, Ok(true));
             let reply = match (admitted, dropped) {
                 (Err(refusal), _) => *refusal,
-                (Ok(_), Err(error)) => callback::unread(site, &error),
-                (Ok(route), Ok(_)) => bodyless(exchange, route, &head).await,
+                // What is there is not given to who sends a body without an end; what is not there is missing whatever comes.
+                (Ok(route), Err(error)) if route.is_served() => callback::unread(site, &error),
+                (Ok(route), _) => bodyless(exchange, route, &head).await,
             };
             if all_read { reply } else { closing(reply) }
         }

@@ -107,6 +107,20 @@ fn who_asks_for_a_page_with_a_body_that_does_not_end_is_refused_and_counted() {
             assert!(answer.closes(), "{path} {reason}");
             assert_eq!(served.refused(reason) - before, 1.0, "{path} {reason}");
         }
+        // What is not there is refused for that, whatever comes with it.
+        for (line, status, why) in [("GET /nothing", 404, "not_found"), ("PUT /metrics", 405, "method_not_allowed")] {
+            let before = (served.refused(why), served.refused(reason));
+            let mut client = served.connect();
+            client.send(format!("{line} HTTP/1.1\r\nhost: x\r\n{rest}")).unwrap();
+            let answer = client.answer();
+            answer.refusal(status);
+            assert!(answer.closes(), "{line} {reason}");
+            assert_eq!(
+                (served.refused(why) - before.0, served.refused(reason) - before.1),
+                (1.0, 0.0),
+                "{line} {reason}"
+            );
+        }
     }
     let mut client = served.connect();
     client.send("GET /-/healthy HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nxx").unwrap();
