@@ -92,6 +92,12 @@ def panel(kind, title, description, unit, *targets, width=12, height=8, stack=Fa
     if decimals is not None:
         defaults["decimals"] = decimals
     at_once = kind in ("stat", "bargauge", "table")
+    options, legend = OPTIONS[kind], targets[0][1]
+    # Of a single series Grafana would show the number, and leave out what it is of.
+    if legend and kind == "stat":
+        options = options | {"textMode": "value_and_name"}
+    elif legend and kind == "bargauge":
+        defaults["displayName"] = legend.replace("{{", "${__field.labels.").replace("}}", "}")
     made = []
     for letter, (expression, legend) in zip("ABCDEFGH", targets):
         target = {"refId": letter, "datasource": SOURCE, "expr": filled(expression), "legendFormat": legend}
@@ -106,7 +112,7 @@ def panel(kind, title, description, unit, *targets, width=12, height=8, stack=Fa
         "datasource": SOURCE,
         "gridPos": {"w": width, "h": height},
         "fieldConfig": {"defaults": defaults, "overrides": []},
-        "options": OPTIONS[kind],
+        "options": options,
         "targets": made,
     }
 
