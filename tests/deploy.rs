@@ -197,7 +197,12 @@ fn free_ports() -> [String; 3] {
 
 /// The demo, at these ports of the exporter, Prometheus and Alertmanager.
 fn demo(ports: &[String; 3]) -> Command {
-    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/demo.sh"));
+    demo_in(Path::new(env!("CARGO_MANIFEST_DIR")), ports)
+}
+
+/// The same in a clone that is there.
+fn demo_in(clone: &Path, ports: &[String; 3]) -> Command {
+    let mut command = Command::new(clone.join("deploy/demo.sh"));
     command.env("OPENIM_EXPORTER", env!("CARGO_BIN_EXE_openim-exporter")).envs(PORTS.into_iter().zip(ports));
     command.stdin(Stdio::null());
     command
@@ -270,9 +275,24 @@ fn the_demo_says_which_program_is_missing() {
 
 #[test]
 #[ignore = "needs prometheus, prometheus-alertmanager and curl"]
+fn the_demo_says_why_it_ends_when_its_sender_cannot_send() {
+    let ran = demo(&free_ports()).args(["--rate", "many"]).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("simulate has ended:\n") && said.contains("many"), "{said}");
+}
+
+#[test]
+#[ignore = "needs prometheus, prometheus-alertmanager and curl"]
 fn one_command_brings_up_all_of_it_says_where_and_takes_it_down_again() {
     let ports = free_ports();
-    let mut demo = demo(&ports).args(["--rate", "100", "--for", "60"]).stdout(Stdio::piped()).spawn().unwrap();
+    // A folder's name may be any, and a proxy is for elsewhere.
+    let folder = tempfile::tempdir().unwrap();
+    let clone = folder.path().join("R&D #1: openim");
+    symlink(env!("CARGO_MANIFEST_DIR"), &clone).unwrap();
+    let mut demo = demo_in(&clone, &ports);
+    demo.args(["--rate", "100", "--for", "60"]).env("http_proxy", "http://127.0.0.1:1").stdout(Stdio::piped());
+    let mut demo = demo.spawn().unwrap();
     let [exporter, prometheus, alertmanager] = ports;
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);
     let said: Vec<_> = lines.by_ref().take_while(|line| !line.starts_with("Ctrl-C")).collect();
