@@ -175,6 +175,18 @@ fn the_dashboards_name_metrics_and_labels_that_there_are() {
     }
 }
 
+/// The colour in which a stat of exporter health shows 0.
+fn colour_of_none(dashboard: &Value, title: &str) -> String {
+    let (_, panel) = panels(dashboard).find(|(found, _)| *found == title).unwrap();
+    list(&panel["fieldConfig"]["defaults"]["thresholds"], "steps")[0]["color"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn that_no_exporter_answers_is_red_and_that_nothing_was_refused_is_green() {
+    let health = parsed(&read("grafana/dashboards/exporter-health.json"));
+    assert_eq!(["Up", "Refused, 1 h"].map(|title| colour_of_none(&health, title)), ["red", "green"]);
+}
+
 /// The steps at which a dashboard looks at rates of ten minutes, other than those that pass over no message.
 fn gaps(dashboard: &Value) -> Vec<String> {
     let asked = expressions(dashboard).into_iter().map(|(_, expression)| expression);
