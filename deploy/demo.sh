@@ -64,25 +64,33 @@ start() {
     started+=($!)
 }
 
-# Waits until a page is there; the log says why if it is not.
+# Ends, with what became of one of them; its log says why.
+give_up() {
+    local name=$1 what=$2
+    echo "$name $what:" >&2
+    tail -n 5 "$folder/$name.log" >&2
+    exit 1
+}
+
+# Waits until a page is there. It is on this machine, so whatever proxy there is for others is left out.
 wait_for() {
     local name=$1 url=$2
     for _ in $(seq 150); do
-        if curl -sf -o /dev/null "$url" && kill -0 "${started[-1]}" 2>/dev/null; then return; fi
+        if curl -sf --noproxy '*' -o /dev/null "$url" && kill -0 "${started[-1]}" 2>/dev/null; then return; fi
         kill -0 "${started[-1]}" 2>/dev/null || break
         sleep 0.2
     done
-    echo "$name does not begin:" >&2
-    tail -n 5 "$folder/$name.log" >&2
-    exit 1
+    give_up "$name" "does not begin"
 }
 
 start exporter "$program" --web.listen-address="$exporter" --storage.path="$folder/state"
 wait_for exporter "http://$exporter/-/ready"
 
-sed -e "s/localhost:10006/$exporter/; s/localhost:9093/$alertmanager/" \
-    -e "s#  - prometheus/rules/#  - $PWD/prometheus/rules/#; s/_interval: 15s/_interval: 5s/" prometheus.yml >"$folder/prometheus.yml"
-start prometheus prometheus --config.file="$folder/prometheus.yml" --storage.tsdb.path="$folder/prometheus" \
+sed "s/localhost:10006/$exporter/; s/localhost:9093/$alertmanager/; s/_interval: 15s/_interval: 5s/" \
+    prometheus.yml >"$folder/prometheus.yml"
+# It looks for the rules beside its configuration.
+ln -s "$PWD/prometheus" "$folder/prometheus"
+start prometheus prometheus --config.file="$folder/prometheus.yml" --storage.tsdb.path="$folder/data" \
     --web.listen-address="$prometheus" --enable-feature=exemplar-storage
 wait_for prometheus "http://$prometheus/-/ready"
 
@@ -107,4 +115,4 @@ Running, with $rate made-up messages a second:
 Dashboards: import grafana/dashboards/*.json into a Grafana that has this Prometheus as its data source.
 Ctrl-C ends it.
 END
-wait "${started[-1]}"
+wait "${started[-1]}" || give_up simulate "has ended"

@@ -69,10 +69,12 @@ OPTIONS = {
 }
 
 
-def panel(kind, title, description, unit, *targets, width=12, height=8, stack=False, most=None, limits=None, decimals=None):
+def panel(kind, title, description, unit, *targets, width=12, height=8, stack=False, most=None, limits=None, wanted=None, decimals=None):
     """A panel; its targets are pairs of an expression and a legend."""
     defaults = {"unit": unit, "color": {"mode": "palette-classic"}, "mappings": []}
     steps = [{"value": None, "color": "green"}]
+    if wanted is not None:
+        steps = [{"value": None, "color": "red"}, {"value": wanted, "color": "green"}]
     steps += [{"value": at, "color": color} for at, color in zip(limits or [], ["orange", "red"])]
     defaults["thresholds"] = {"mode": "absolute", "steps": steps}
     if kind in ("stat", "bargauge"):
@@ -92,6 +94,12 @@ def panel(kind, title, description, unit, *targets, width=12, height=8, stack=Fa
     if decimals is not None:
         defaults["decimals"] = decimals
     at_once = kind in ("stat", "bargauge", "table")
+    options, legend = OPTIONS[kind], targets[0][1]
+    # Of a single series Grafana would show the number, and leave out what it is of.
+    if legend and kind == "stat":
+        options = options | {"textMode": "value_and_name"}
+    elif legend and kind == "bargauge":
+        defaults["displayName"] = legend.replace("{{", "${__field.labels.").replace("}}", "}")
     made = []
     for letter, (expression, legend) in zip("ABCDEFGH", targets):
         target = {"refId": letter, "datasource": SOURCE, "expr": filled(expression), "legendFormat": legend}
@@ -106,7 +114,7 @@ def panel(kind, title, description, unit, *targets, width=12, height=8, stack=Fa
         "datasource": SOURCE,
         "gridPos": {"w": width, "h": height},
         "fieldConfig": {"defaults": defaults, "overrides": []},
-        "options": OPTIONS[kind],
+        "options": options,
         "targets": made,
     }
 
@@ -298,7 +306,7 @@ CAPACITY = [
 ]
 
 HEALTH = [
-    stat("Up", "Exporters that answer scrapes.", "short", ("sum(up{$S} and on (job, instance) last_over_time(openim_exporter_build_info[1d]))", "")),
+    stat("Up", "Exporters that answer scrapes.", "short", ("sum(up{$S} and on (job, instance) last_over_time(openim_exporter_build_info[1d]))", ""), wanted=1),
     stat("Last callback", "How long ago the last callback was taken; nothing before the first.", "s", ("min(time() - (openim_exporter_last_callback_timestamp_seconds{$S} > 0))", "")),
     stat("Refused, 1 h", "Requests that were refused in the last hour.", "short", ("sum(increase(openim_exporter_callbacks_rejected_total{$S}[1h]))", ""), limits=[1, 100]),
     stat("Answer p99", "99 of 100 callbacks were answered within this time.", "s", ("histogram_quantile(0.99, sum by (le) (rate(openim_exporter_callback_duration_seconds_bucket{$S}[5m])))", ""), limits=[0.001, 0.1]),

@@ -4,6 +4,8 @@
 
 mod monitoring;
 mod packages;
+#[path = "dashboards/runbook.rs"]
+mod runbook;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +13,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use monitoring::values::all_known;
 use monitoring::{
     all_rules, at, dashboards, expressions, family_of, list, names, others, panels, parsed, read, unknown,
 };
@@ -53,6 +54,7 @@ fn lint(dashboard: &Value) -> Vec<String> {
         let unit = &panel["fieldConfig"]["defaults"]["unit"];
         need(UNITS.iter().any(|known| unit == known), &format!("{title}: unit"));
         need(!list(panel, "targets").is_empty(), &format!("{title}: a query"));
+        need(tells_what_is_shown(panel), &format!("{title}: whose number it is, where there is one"));
         for target in list(panel, "targets") {
             let expression = target["expr"].as_str().unwrap_or_default();
             let is_selected = expression.contains("$job") || expression == "max(openim:processes:count)";
@@ -62,6 +64,17 @@ fn lint(dashboard: &Value) -> Vec<String> {
     need(overlaps(dashboard).is_empty(), "panels lie on each other");
     need(sources(dashboard).iter().all(|uid| uid == "${datasource}"), "no data source of its own");
     wrong
+}
+
+/// Grafana leaves out what a number is of while there is only one, unless it is told to say so: a stat by its text mode, a bar
+/// gauge by a name of our own.
+fn tells_what_is_shown(panel: &Value) -> bool {
+    let is_named = list(panel, "targets").iter().any(|target| target["legendFormat"] != "");
+    match panel["type"].as_str() {
+        Some("stat") => !is_named || panel["options"]["textMode"] == "value_and_name",
+        Some("bargauge") => !is_named || !panel["fieldConfig"]["defaults"]["displayName"].is_null(),
+        _ => true,
+    }
 }
 
 /// Every data source that is named anywhere.
@@ -112,6 +125,11 @@ fn each_dashboard_is_complete_and_asks_for_its_data_source() {
     assert_eq!(edited(&|d| d["panels"][0]["targets"] = Value::Array(Vec::new())), ["Messages: a query"]);
     assert_eq!(edited(&|d| d["panels"][0]["targets"][0]["expr"] = "up".into()), ["Messages: of the chosen job"]);
     assert_eq!(edited(&|d| d["panels"][1]["gridPos"]["x"] = 0.into()), ["panels lie on each other"]);
+    let whose = "whose number it is, where there is one";
+    assert_eq!(edited(&|d| d["panels"][0]["targets"][0]["legendFormat"] = "x".into()), [format!("Messages: {whose}")]);
+    let busiest = list(&parsed(&text), "panels").iter().position(|panel| panel["title"] == "Busiest groups").unwrap();
+    let without_name = |d: &mut Value| d["panels"][busiest]["fieldConfig"]["defaults"]["displayName"] = Value::Null;
+    assert_eq!(edited(&without_name), [format!("Busiest groups: {whose}")]);
     let own = "no data source of its own";
     assert_eq!(edited(&|d| d["panels"][0]["targets"][0]["datasource"]["uid"] = "PBFA97CFB590B2093".into()), [own]);
 }
@@ -155,6 +173,18 @@ fn the_dashboards_name_metrics_and_labels_that_there_are() {
         assert!(text.contains(old), "{old}");
         assert!(unknown_in(&parsed(&text.replacen(old, new, 1))).contains(&found.to_owned()), "{found}");
     }
+}
+
+/// The colour in which a stat of exporter health shows 0.
+fn colour_of_none(dashboard: &Value, title: &str) -> String {
+    let (_, panel) = panels(dashboard).find(|(found, _)| *found == title).unwrap();
+    list(&panel["fieldConfig"]["defaults"]["thresholds"], "steps")[0]["color"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn that_no_exporter_answers_is_red_and_that_nothing_was_refused_is_green() {
+    let health = parsed(&read("grafana/dashboards/exporter-health.json"));
+    assert_eq!(["Up", "Refused, 1 h"].map(|title| colour_of_none(&health, title)), ["red", "green"]);
 }
 
 /// The steps at which a dashboard looks at rates of ten minutes, other than those that pass over no message.
@@ -245,87 +275,6 @@ fn the_panel_and_the_guide_say_of_the_memory_what_the_exporter_reserves() {
     {
         assert!(guide.contains(old), "{old}");
         assert_eq!(wrong_about_memory(&panel, &guide.replace(old, new)).len(), 1, "{old}");
-    }
-}
-
-/// What is asked of a metric that every process has, without saying whose.
-fn of_any_job(text: &str) -> Vec<&str> {
-    let blocks = text.split("```promql\n").skip(1).flat_map(|block| block.split("```").next().unwrap().lines());
-    blocks.filter(|line| line.contains("process_") && !line.contains("job=")).collect()
-}
-
-#[test]
-fn the_runbook_asks_for_the_exporter_s_process_alone() {
-    let runbook = read("docs/runbook.md");
-    assert_eq!(of_any_job(&runbook), [""; 0]);
-    let spoilt = runbook.replacen("process_cpu_seconds_total{job=\"openim-exporter\"}", "process_cpu_seconds_total", 1);
-    assert_eq!(of_any_job(&spoilt), ["rate(process_cpu_seconds_total[10m])"]);
-}
-
-/// Names in a text for people that look like a metric's, and are none; and expressions in it with such names.
-fn unknown_in_text(text: &str) -> Vec<String> {
-    let rules = all_rules();
-    let blocks = text.split("```promql\n").skip(1).flat_map(|block| block.split("```").next().unwrap().lines());
-    let without_blocks: String = text.split("```").step_by(2).collect();
-    let looks_like_one = |code: &&str| {
-        ["openim_", "process_", "group_chat", "up"].iter().any(|start| code.starts_with(start)) && !code.contains(' ')
-            || [":openim_", "(openim_", "(group_chat"].iter().any(|part| code.contains(part))
-    };
-    // People call a histogram by its family's name.
-    let is_family = |code: &String| CATALOG.iter().any(|family| family.name == code);
-    let quoted =
-        without_blocks.split('`').skip(1).step_by(2).filter(looks_like_one).map(str::to_owned).collect::<Vec<_>>();
-    let quoted = quoted.into_iter().filter(|code| !is_family(code));
-    blocks.map(str::to_owned).chain(quoted).flat_map(|expression| unknown(&expression, &rules)).collect()
-}
-
-#[test]
-fn the_runbook_names_metrics_and_labels_that_there_are() {
-    let runbook = read("docs/runbook.md");
-    assert_eq!(unknown_in_text(&runbook), [""; 0]);
-    for (old, new, found) in [
-        ("`openim_exporter_connections`", "`openim_exporter_connection`", "openim_exporter_connection"),
-        ("sum by (command) (rate", "sum by (commands) (rate", "by (commands)"),
-        (
-            "`job:openim_sender_workers_busy:max1d`",
-            "`job:openim_sender_workers_busy:max2d`",
-            "job:openim_sender_workers_busy:max2d",
-        ),
-        ("window=\"1h\"", "window=\"1d\"", "openim_group_active_senders{window=\"1d\"}"),
-        (
-            "count by (instance) (group_chat_msg",
-            "count by (instance) (group_chat_message",
-            "group_chat_message_process_success_total",
-        ),
-    ] {
-        assert!(runbook.contains(old), "{old}");
-        assert_eq!(unknown_in_text(&runbook.replacen(old, new, 1)), [found]);
-    }
-}
-
-/// Words in code's type in the runbook that are nothing of the metrics'.
-const OTHER_WORDS: &[&str] = &["cert_file", "curl", "key_file", "timedatectl", "timeout", "up", "url", "webhook"];
-
-/// Words in code's type that are neither a label, nor a value that a label has, nor one of the others.
-fn unknown_words(text: &str) -> Vec<&str> {
-    let known = all_known(&all_rules());
-    let is_word = |code: &&str| code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    let is_other =
-        |word: &str| OTHER_WORDS.contains(&word) || others().chain(CATALOG.iter().map(|f| f.name)).any(|n| n == word);
-    let prose = text.split("```").step_by(2);
-    let words = prose.flat_map(|prose| prose.split('`').skip(1).step_by(2)).filter(is_word);
-    words.filter(|word| !known.contains(*word) && !is_other(word)).collect()
-}
-
-#[test]
-fn the_runbook_names_values_of_labels_that_there_are() {
-    let runbook = read("docs/runbook.md");
-    assert_eq!(unknown_words(&runbook), [""; 0]);
-    for (old, new) in
-        [("`stale`", "`too_old`"), ("`sender_pairs`", "`pairs`"), ("`platform`", "`platforms`"), ("`fresh`", "`new`")]
-    {
-        assert!(runbook.contains(old), "{old}");
-        assert_eq!(unknown_words(&runbook.replacen(old, new, 1)), [new.trim_matches('`')]);
     }
 }
 

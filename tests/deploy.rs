@@ -180,13 +180,43 @@ fn the_composition_mounts_what_there_is_and_the_provisioning_is_yaml() {
     let source = yaml(&read("grafana/provisioning/datasources/prometheus.yml")).remove(0);
     assert_eq!(source["datasources"][0]["url"], "http://prometheus:9090");
     assert!(compose["services"].get("prometheus").is_some());
-    // What the composition changes in prometheus.yml stands there.
-    let config = read("prometheus.yml");
-    assert!(
-        ["localhost:10006", "localhost:9093", "- prometheus/rules/"]
-            .iter()
-            .all(|old| config.contains(old) && text.contains(old))
-    );
+}
+
+/// What does not fit in the configuration that the composition's Prometheus makes of prometheus.yml, by its own command.
+fn misfits_of_prometheus(compose: &Value) -> Vec<String> {
+    let service = &compose["services"]["prometheus"];
+    let (edit, _) = service["command"][0].as_str().unwrap().split_once(" > /tmp/prometheus.yml && exec ").unwrap();
+    let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("prometheus.yml");
+    let edit = edit.replace("/etc/prometheus/original.yml", original.to_str().unwrap());
+    let ran = Command::new("/bin/sh").args(["-c", &edit]).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let config = yaml(&String::from_utf8(ran.stdout).unwrap()).remove(0);
+    let targets = [&config["scrape_configs"][0], &config["alerting"]["alertmanagers"][0]]
+        .map(|part| part["static_configs"][0]["targets"][0].as_str().unwrap().to_owned());
+    let is_a_service = |target: &&String| compose["services"].get(target.split(':').next().unwrap()).is_some();
+    let mounts = service["volumes"].as_array().unwrap();
+    let is_mounted = |file: &&String| mounts.contains(&format!("..{}:{file}:ro", file.replace("/etc", "")).into());
+    let rules = config["rule_files"].as_array().unwrap().iter().map(|file| file.as_str().unwrap());
+    let folders: Vec<_> = rules.map(|file| file.rsplit_once('/').unwrap().0.to_owned()).collect();
+    let wrong = targets.iter().filter(|target| !is_a_service(target));
+    wrong.chain(folders.iter().filter(|folder| !is_mounted(folder))).cloned().collect()
+}
+
+#[test]
+#[ignore = "needs python3-yaml"]
+fn the_composition_s_prometheus_is_told_of_its_other_services_and_of_the_rules_that_are_mounted() {
+    let text = read("deploy/compose.yml");
+    let misfits = |text: &str| misfits_of_prometheus(&yaml(text)[0]);
+    assert_eq!(misfits(&text), [""; 0]);
+    for (old, new, found) in [
+        ("s/localhost:9093/", "s/localhost:9094/", &["localhost:9093"][..]),
+        ("/exporter:10006/", "/openim-exporter:10006/", &["openim-exporter:10006"]),
+        ("#- prometheus/rules/#", "#- rules/#", &["prometheus/rules", "prometheus/rules"]),
+        ("../prometheus/rules:", "../rules:", &["/etc/prometheus/rules", "/etc/prometheus/rules"]),
+    ] {
+        assert!(text.contains(old), "{old}");
+        assert_eq!(misfits(&text.replacen(old, new, 1)), found, "{old}");
+    }
 }
 
 /// Ports that are free now.
@@ -197,7 +227,12 @@ fn free_ports() -> [String; 3] {
 
 /// The demo, at these ports of the exporter, Prometheus and Alertmanager.
 fn demo(ports: &[String; 3]) -> Command {
-    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/demo.sh"));
+    demo_in(Path::new(env!("CARGO_MANIFEST_DIR")), ports)
+}
+
+/// The same in a clone that is there.
+fn demo_in(clone: &Path, ports: &[String; 3]) -> Command {
+    let mut command = Command::new(clone.join("deploy/demo.sh"));
     command.env("OPENIM_EXPORTER", env!("CARGO_BIN_EXE_openim-exporter")).envs(PORTS.into_iter().zip(ports));
     command.stdin(Stdio::null());
     command
@@ -270,9 +305,24 @@ fn the_demo_says_which_program_is_missing() {
 
 #[test]
 #[ignore = "needs prometheus, prometheus-alertmanager and curl"]
+fn the_demo_says_why_it_ends_when_its_sender_cannot_send() {
+    let ran = demo(&free_ports()).args(["--rate", "many"]).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("simulate has ended:\n") && said.contains("many"), "{said}");
+}
+
+#[test]
+#[ignore = "needs prometheus, prometheus-alertmanager and curl"]
 fn one_command_brings_up_all_of_it_says_where_and_takes_it_down_again() {
     let ports = free_ports();
-    let mut demo = demo(&ports).args(["--rate", "100", "--for", "60"]).stdout(Stdio::piped()).spawn().unwrap();
+    // A folder's name may be any, and a proxy is for elsewhere.
+    let folder = tempfile::tempdir().unwrap();
+    let clone = folder.path().join("R&D #1: openim");
+    symlink(env!("CARGO_MANIFEST_DIR"), &clone).unwrap();
+    let mut demo = demo_in(&clone, &ports);
+    demo.args(["--rate", "100", "--for", "60"]).env("http_proxy", "http://127.0.0.1:1").stdout(Stdio::piped());
+    let mut demo = demo.spawn().unwrap();
     let [exporter, prometheus, alertmanager] = ports;
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);
     let said: Vec<_> = lines.by_ref().take_while(|line| !line.starts_with("Ctrl-C")).collect();

@@ -278,6 +278,28 @@ fn what_is_linked_to_is_there() {
     assert_eq!(dead_links(&spoilt("](docs/overview.svg)", "](docs/overviews.svg)"), ""), ["docs/overviews.svg"]);
 }
 
+/// What the guide to capacity says of TLS that does not follow from what was measured of it.
+fn wrong_about_tls(readme: &str, guide: &str) -> Vec<String> {
+    let row = readme.lines().find(|line| line.starts_with("| TLS, HTTP/2, ")).unwrap();
+    let mut times: Vec<f64> = row.split('|').filter_map(|cell| cell.trim().parse().ok()).collect();
+    times.sort_by(f64::total_cmp);
+    let [least, most] = times[..] else { panic!("{row}") };
+    // Of 70,000 a second; and an OpenIM process sends one for each of its two workers in 0.55 ms.
+    let left = (70.0 / most).floor();
+    let processes = (left * 0.55 / 2.0).floor();
+    let takes = format!("HTTP/2 takes {least:.2} to {most:.2} times the CPU (the README's *How fast*), ");
+    let words = [takes + &format!("which leaves about {left},000."), format!("or {processes} over TLS")];
+    let one_line = guide.replace('\n', " ");
+    words.into_iter().filter(|words| !one_line.contains(words)).collect()
+}
+
+#[test]
+fn the_guide_to_capacity_says_of_tls_what_was_measured() {
+    let guide = include_str!("../docs/capacity.md");
+    assert_eq!(wrong_about_tls(README, guide), [""; 0]);
+    assert_eq!(wrong_about_tls(&spoilt("| 1.66 | 1.64 |", "| 1.96 | 1.84 |"), guide).len(), 2);
+}
+
 /// What the script makes of the measurements, with one of them edited: the guide with its tables, and the plots.
 fn drawn(edit: impl Fn(&str) -> String) -> [String; 2] {
     let folder = tempfile::TempDir::new().unwrap();

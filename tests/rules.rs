@@ -333,6 +333,22 @@ fn prometheus_is_told_to_keep_as_much_as_the_rules_look_back_to() {
     assert_eq!(keep_less_than(longest, spoilt), ["README.md", "prometheus.yml", "deploy/compose.yml"]);
 }
 
+/// Alerts that wait for one that reads hours or days of every exported group's rate, for they are evaluated after it.
+fn wait_for_all_groups(text: &str) -> Vec<String> {
+    let sections = text.split("\n  - name: ").skip(1).map(rules);
+    let reads_all = |rule: &Rule| rule.expression.contains("_over_time(group:");
+    let with_one = sections.filter(|section| section.iter().any(reads_all));
+    with_one.flatten().filter(|rule| !reads_all(rule)).map(|rule| rule.name).collect()
+}
+
+#[test]
+fn no_alert_waits_for_the_one_that_takes_longer_the_more_groups_there_are() {
+    let alerts = read(ALERTS);
+    assert_eq!(wait_for_all_groups(&alerts), [""; 0]);
+    let together = alerts.replacen("  - name: openim-exporter-groups\n    rules:\n", "", 1);
+    assert_eq!(wait_for_all_groups(&together).len(), rules(&alerts).len() - 1);
+}
+
 #[test]
 fn prometheus_is_told_to_load_every_file_of_rules() {
     let config = read("prometheus.yml");
