@@ -3,7 +3,6 @@
 use hyper::header::{self, HeaderMap};
 
 use super::body::{self, BodyError, RequestBody};
-use super::multiplex;
 use super::noted::{Noted, is_json};
 use super::reply::{Reply, closing, refusal, success};
 use super::service::Exchange;
@@ -111,7 +110,7 @@ fn counted(
 
 /// Refuses a request whose body could not be read.
 pub(super) fn unread(site: &Site, error: &BodyError) -> Reply {
-    refused(site, &why_unread(site, error))
+    refused(site, &Refused { is_counted: error.is_counted(), ..why_unread(site, error) })
 }
 
 fn why_unread(site: &Site, error: &BodyError) -> Refused {
@@ -138,10 +137,7 @@ fn why_unread(site: &Site, error: &BodyError) -> Refused {
             };
             Refused::new(Reason::BodyTimeout, detail).and_close()
         }
-        BodyError::Broken(error) => {
-            let refused = Refused::new(Reason::BrokenBody, format!("the body: {error}")).and_close();
-            Refused { is_counted: multiplex::has_reset(error), ..refused }
-        }
+        BodyError::Broken(error) => Refused::new(Reason::BrokenBody, format!("the body: {error}")).and_close(),
     }
 }
 

@@ -108,7 +108,13 @@ fn who_asks_for_a_page_with_a_body_that_does_not_end_is_refused_and_counted() {
             assert_eq!(served.refused(reason) - before, 1.0, "{path} {reason}");
         }
         // What is not there is refused for that, whatever comes with it.
-        for (line, status, why) in [("GET /nothing", 404, "not_found"), ("PUT /metrics", 405, "method_not_allowed")] {
+        for (line, status, why) in [
+            ("GET /nothing", 404, "not_found"),
+            ("PUT /metrics", 405, "method_not_allowed"),
+            // Turned off.
+            ("POST /-/quit", 404, "not_found"),
+            ("POST /-/reload", 404, "not_found"),
+        ] {
             let before = (served.refused(why), served.refused(reason));
             let mut client = served.connect();
             client.send(format!("{line} HTTP/1.1\r\nhost: x\r\n{rest}")).unwrap();
