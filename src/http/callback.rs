@@ -145,14 +145,12 @@ fn why_unread(site: &Site, error: &BodyError) -> Refused {
 /// make a browser post a form or plain text to any address, but not JSON.
 fn check_media_type(headers: &HeaderMap) -> Result<(), Refused> {
     let refused = |detail: String| Err(Refused::new(Reason::UnsupportedMediaType, detail));
-    if let Some(encoding) = headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
+    if let Some(encoding) = headers.get_all(header::CONTENT_ENCODING).iter().find(|encoding| *encoding != "identity") {
         return refused(format!("Content-Encoding is {encoding:?}; send the body as it is"));
     }
-    match headers.get(header::CONTENT_TYPE) {
-        Some(media_type) if !is_json(media_type.as_bytes()) => {
-            refused(format!("Content-Type is {media_type:?}; send application/json"))
-        }
-        _ => Ok(()),
+    match headers.get_all(header::CONTENT_TYPE).iter().find(|media_type| !is_json(media_type.as_bytes())) {
+        Some(media_type) => refused(format!("Content-Type is {media_type:?}; send application/json")),
+        None => Ok(()),
     }
 }
 
