@@ -163,6 +163,7 @@ fn a_silent_connection_is_closed_without_a_word_after_its_time_and_not_before() 
     assert_eq!(client.rest(), "");
     let waited = begin.elapsed();
     assert!((Duration::from_millis(500)..Duration::from_secs(4)).contains(&waited), "{waited:?}");
+    assert_eq!((served.ended("idle"), served.ended("unread")), (1.0, 0.0));
 }
 
 #[test]
@@ -185,4 +186,5 @@ fn a_client_that_does_not_read_its_answers_is_cut_off() {
     eventually("its connection to be cut off", || connections() == 1.0);
     let answers = deaf.rest().matches("HTTP/1.1 ").count();
     assert!((1..500).contains(&answers), "{answers}");
+    assert_eq!((served.ended("idle"), served.ended("unread")), (0.0, 1.0));
 }
