@@ -57,7 +57,9 @@ impl Bench {
         let counted = exporter.count(may_have_callbacks);
         assert_eq!(counted.callbacks, successes.count() as u64);
         assert_eq!(counted.messages, counted.message_callbacks);
-        assert_eq!(counted.rejections, refusals.clone().count() as u64);
+        // Settings that could not be read again, as those with a secret here, are counted as just that.
+        let rejections = refusals.clone().filter(|response| response.status != 500);
+        assert_eq!(counted.rejections, rejections.count() as u64);
         refusals.for_each(Response::is_in_the_sender_s_form);
         let heads = bytes.windows(4).filter(|window| window == b"HEAD").count();
         assert!(responses.iter().filter(|response| response.is_bodyless).count() <= heads);

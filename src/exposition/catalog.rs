@@ -131,6 +131,8 @@ catalog! {
     RELOAD_FAILURES = Counter "openim_exporter_config_reload_failures_total" "" [];
     /// Open connections.
     CONNECTIONS = Gauge "openim_exporter_connections" "" [];
+    /// Connections that were ended without a word: silent for too long, or with an answer that was not read in time.
+    CONNECTIONS_ENDED = Counter "openim_exporter_connections_ended_total" "" ["reason"];
     /// When the last callback was taken, in seconds since the epoch; 0 before the first.
     LAST_CALLBACK = Gauge "openim_exporter_last_callback_timestamp_seconds" "seconds" [];
     /// Time that writing a scrape took.
@@ -157,6 +159,7 @@ pub const fn describe(own: Own) -> Description {
         Own::Duration => CALLBACK_DURATION,
         Own::InFlight => CALLBACKS_IN_FLIGHT,
         Own::Connections => CONNECTIONS,
+        Own::ConnectionsEnded => CONNECTIONS_ENDED,
         Own::LastCallback => LAST_CALLBACK,
         Own::ScrapeDuration => SCRAPE_DURATION,
         Own::ScrapeSeries => SCRAPE_SERIES,

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame, Incoming};
 
 use super::budget::Share;
+use super::multiplex;
 use super::noted::Noted;
 use super::progress::Progress;
 
@@ -26,6 +27,13 @@ pub(super) enum BodyError {
     Overdue,
     /// It ended early, or is wrongly framed.
     Broken(hyper::Error),
+}
+
+impl BodyError {
+    /// Whether whoever saw it first has counted it.
+    pub(super) fn is_counted(&self) -> bool {
+        matches!(self, Self::Broken(error) if multiplex::has_reset(error))
+    }
 }
 
 /// A request's body, begun to be read.

@@ -3,7 +3,6 @@
 use hyper::header::{self, HeaderMap};
 
 use super::body::{self, BodyError, RequestBody};
-use super::multiplex;
 use super::noted::{Noted, is_json};
 use super::reply::{Reply, closing, refusal, success};
 use super::service::Exchange;
@@ -111,7 +110,7 @@ fn counted(
 
 /// Refuses a request whose body could not be read.
 pub(super) fn unread(site: &Site, error: &BodyError) -> Reply {
-    refused(site, &why_unread(site, error))
+    refused(site, &Refused { is_counted: error.is_counted(), ..why_unread(site, error) })
 }
 
 fn why_unread(site: &Site, error: &BodyError) -> Refused {
@@ -138,10 +137,7 @@ fn why_unread(site: &Site, error: &BodyError) -> Refused {
             };
             Refused::new(Reason::BodyTimeout, detail).and_close()
         }
-        BodyError::Broken(error) => {
-            let refused = Refused::new(Reason::BrokenBody, format!("the body: {error}")).and_close();
-            Refused { is_counted: multiplex::has_reset(error), ..refused }
-        }
+        BodyError::Broken(error) => Refused::new(Reason::BrokenBody, format!("the body: {error}")).and_close(),
     }
 }
 
@@ -149,14 +145,12 @@ fn why_unread(site: &Site, error: &BodyError) -> Refused {
 /// make a browser post a form or plain text to any address, but not JSON.
 fn check_media_type(headers: &HeaderMap) -> Result<(), Refused> {
     let refused = |detail: String| Err(Refused::new(Reason::UnsupportedMediaType, detail));
-    if let Some(encoding) = headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
+    if let Some(encoding) = headers.get_all(header::CONTENT_ENCODING).iter().find(|encoding| *encoding != "identity") {
         return refused(format!("Content-Encoding is {encoding:?}; send the body as it is"));
     }
-    match headers.get(header::CONTENT_TYPE) {
-        Some(media_type) if !is_json(media_type.as_bytes()) => {
-            refused(format!("Content-Type is {media_type:?}; send application/json"))
-        }
-        _ => Ok(()),
+    match headers.get_all(header::CONTENT_TYPE).iter().find(|media_type| !is_json(media_type.as_bytes())) {
+        Some(media_type) => refused(format!("Content-Type is {media_type:?}; send application/json")),
+        None => Ok(()),
     }
 }
 

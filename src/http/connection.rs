@@ -60,6 +60,9 @@ pub(super) async fn talk(
     site: &Arc<Site>,
 ) {
     let end = exchange(stream, open, caller, site).await;
+    if matches!(end, End::Overdue(Phase::Idle)) {
+        site.ends_idle();
+    }
     if let Some((reason, detail)) = refusal_of(&end, open) {
         refuse(stream, open, site, reason, &detail).await;
     } else if matches!(end, End::Done(_)) && open.progress().has_left_unread() {

@@ -95,7 +95,9 @@ pub(super) async fn serve(
                 // Silent for too long, or draining: what is under way is still answered.
                 Some(_) if !told => {
                     told = true;
-                    if open.progress().midway_since_ms().is_some() && !site.is_draining() {
+                    if open.progress().midway_since_ms().is_none() {
+                        site.ends_idle();
+                    } else if !site.is_draining() {
                         let detail = "HTTP/2: half a request's head, or half a frame, did not go on in time";
                         site.telemetry().request_rejected(Reason::HeaderTimeout, detail, site.now().0);
                     }

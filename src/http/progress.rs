@@ -126,13 +126,15 @@ impl Progress {
     }
 
     /// Has the sweep judge the present moment, by its phase, when that began, and since when half of something has been
-    /// there: true condemns it, and wakes the task.
-    pub(super) fn judge(&self, is_overdue: impl FnOnce(Phase, u64, Option<u64>) -> bool) {
+    /// there: true condemns it, and wakes the task. Returns the phase of a moment that is condemned for the first time.
+    pub(super) fn judge(&self, is_overdue: impl FnOnce(Phase, u64, Option<u64>) -> bool) -> Option<Phase> {
         let moment = self.moment();
-        if is_overdue(moment.phase(), moment.since_ms(), self.midway_since_ms()) {
-            self.condemned.store(moment.0, Ordering::Relaxed);
-            self.wake();
+        if !is_overdue(moment.phase(), moment.since_ms(), self.midway_since_ms()) {
+            return None;
         }
+        let before = self.condemned.swap(moment.0, Ordering::Relaxed);
+        self.wake();
+        (before != moment.0).then(|| moment.phase())
     }
 
     /// Since when a layer has held a part of something, if one does.
@@ -383,13 +385,15 @@ mod tests {
         let progress = Progress::default();
         progress.enter(Phase::Idle, 0);
         assert_eq!(progress.condemned(), None);
-        progress.judge(|phase, since_ms, midway| (phase, since_ms, midway) == (Phase::Idle, 0, None));
-        assert_eq!(progress.condemned(), Some(Phase::Idle));
+        for first in [Some(Phase::Idle), None] {
+            let judged = progress.judge(|phase, since_ms, midway| (phase, since_ms, midway) == (Phase::Idle, 0, None));
+            assert_eq!((judged, progress.condemned()), (first, Some(Phase::Idle)));
+        }
         for phase in [Phase::Head, Phase::Service, Phase::Answer, Phase::Idle] {
             progress.enter(phase, 0);
             assert_eq!(progress.condemned(), None, "{phase:?}");
         }
-        progress.judge(|_, _, _| false);
+        assert_eq!(progress.judge(|_, _, _| false), None);
         assert_eq!(progress.condemned(), None);
     }
 }

@@ -34,9 +34,13 @@ pub(super) enum Route {
 }
 
 impl Route {
-    /// Whether what is wanted is there, and takes this method.
-    pub(super) const fn is_served(self) -> bool {
-        !matches!(self, Self::WrongMethod(_) | Self::NotFound)
+    /// Whether what is wanted is there, and takes this method; `lifecycle` says whether actions are.
+    pub(super) const fn is_served(self, lifecycle: bool) -> bool {
+        match self {
+            Self::WrongMethod(_) | Self::NotFound => false,
+            Self::Reload | Self::Quit => lifecycle,
+            _ => true,
+        }
     }
 }
 

@@ -94,7 +94,10 @@ async fn later(
             let reply = match (admitted, dropped) {
                 (Err(refusal), _) => *refusal,
                 // What is there is not given to who sends a body without an end; what is not there is missing whatever comes.
-                (Ok(route), Err(error)) if route.is_served() => callback::unread(site, &error),
+                // Who was reset over HTTP/2 for its body has been counted, and reads nothing any more.
+                (Ok(route), Err(error)) if route.is_served(site.config.lifecycle) || error.is_counted() => {
+                    callback::unread(site, &error)
+                }
                 (Ok(route), _) => bodyless(exchange, route, &head).await,
             };
             if all_read { reply } else { closing(reply) }

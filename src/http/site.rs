@@ -210,6 +210,13 @@ impl Site {
         self.quit.notified().await;
     }
 
+    /// A silent connection is ended; that a drain leaves it less time is no limit that was met.
+    pub(super) fn ends_idle(&self) {
+        if !self.is_draining() {
+            self.telemetry.connection_idle();
+        }
+    }
+
     pub(super) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
@@ -253,7 +260,11 @@ impl Site {
         let now_ms = self.up_ms();
         for worker in &self.workers {
             worker.sweep(now_ms, |progress| {
-                progress.judge(|phase, since_ms, midway| self.is_overdue(phase, (since_ms, midway), now_ms));
+                let condemned =
+                    progress.judge(|phase, since_ms, midway| self.is_overdue(phase, (since_ms, midway), now_ms));
+                if matches!(condemned, Some(Phase::Stream | Phase::Answer)) {
+                    self.telemetry.answer_unread();
+                }
             });
         }
         self.swept.notify_waiters();

@@ -43,6 +43,8 @@ pub enum Own {
     InFlight,
     /// Open connections.
     Connections,
+    /// Connections that were ended without a word, by reason.
+    ConnectionsEnded,
     /// When the last callback was taken.
     LastCallback,
     /// How long scrapes took to write.
@@ -75,6 +77,10 @@ pub struct Telemetry {
     reload_failures: IntCounter,
     in_flight: IntGauge,
     connections: IntGauge,
+    /// Connections that were silent for too long.
+    idle: IntCounter,
+    /// Answers that were not read in time.
+    unread: IntCounter,
     scrape_duration: Histogram,
     scrape_series: IntGauge,
 }
@@ -123,6 +129,7 @@ impl Telemetry {
             .iter()
             .map(|reason| Ok(Repeated::new(rejections.get_metric_with_label_values(&[reason.name()])?)))
             .collect::<prometheus::Result<_>>()?;
+        let ended = IntCounterVec::new(opts(Own::ConnectionsEnded), describe(Own::ConnectionsEnded).2)?;
         let scrape_duration = HistogramOpts::from(opts(Own::ScrapeDuration)).buckets(SCRAPE_BOUNDS.to_vec());
         let telemetry = Self {
             callbacks,
@@ -134,11 +141,14 @@ impl Telemetry {
             reload_failures: IntCounter::with_opts(opts(Own::ReloadFailures))?,
             in_flight: IntGauge::with_opts(opts(Own::InFlight))?,
             connections: IntGauge::with_opts(opts(Own::Connections))?,
+            idle: ended.get_metric_with_label_values(&["idle"])?,
+            unread: ended.get_metric_with_label_values(&["unread"])?,
             scrape_duration: Histogram::with_opts(scrape_duration)?,
             scrape_series: IntGauge::with_opts(opts(Own::ScrapeSeries))?,
             registry,
         };
         telemetry.register(Box::new(rejections))?;
+        telemetry.register(Box::new(ended))?;
         telemetry.register(Box::new(build_info(&describe)?))?;
         telemetry.register_own()?;
         telemetry.last_reload_successful.set(1);
@@ -216,6 +226,18 @@ impl Telemetry {
         self.handshake_failures.happened(at_ms, |total| {
             warn!(%error, total, "TLS handshake failed; the next is logged in a minute");
         });
+    }
+
+    /// A connection was ended because it was silent for too long.
+    pub fn connection_idle(&self) {
+        self.idle.inc();
+        debug!("a connection was silent for too long, and is ended");
+    }
+
+    /// An answer was not read in time; its connection, or over HTTP/2 its request, is ended.
+    pub fn answer_unread(&self) {
+        self.unread.inc();
+        debug!("an answer was not read in time, and is cut off");
     }
 
     /// When the server's certificate expires, in seconds since the epoch; `None` without TLS.

@@ -96,6 +96,8 @@ fn a_length_and_an_encoding_that_could_be_read_in_two_ways_smuggle_nothing() {
         ("Transfer-Encoding: \u{b}chunked".to_owned(), &chunked, MALFORMED),
         ("X: y|Transfer-Encoding:|\tchunked".to_owned(), &chunked, MALFORMED),
         ("Transfer-Encoding: CHUNKED".to_owned(), &chunked, Counted),
+        // Who takes a line feed alone for a part of the value sees the length only.
+        (format!("Content-Length: {len}|X: y\n{CHUNKED}"), &chunked, CountedAndClosed),
     ];
     for (lines, rest, outcome) in cases {
         check(&exporter, &lines, &framed(&lines, rest), outcome);
@@ -142,6 +144,7 @@ fn heads_that_are_none_are_refused_and_not_taken_for_others() {
         "PRI * HTTP/2.0||SM".to_owned(),
         format!("{healthy}|Host: x|X: a| b"),
         format!("{healthy}|Host: x|X: a\0b"),
+        format!("{healthy}|Host: x|X: a\rb"),
         format!("{healthy}|Host: x|X Y: a"),
         format!("{healthy}|Host: x|: a"),
         format!("{healthy}\rHost: x"),
@@ -189,6 +192,8 @@ fn a_request_may_be_written_in_unusual_ways_that_mean_one_thing() {
     for (what, request) in [
         ("absolute form", usual.replace(path, &format!("http://elsewhere.example{path}"))),
         ("empty lines before", format!("\r\n\r\n{usual}")),
+        // RFC 9112, 2.2.
+        ("lines that end with a line feed alone", usual.replace("\r\n", "\n")),
         ("names in capitals", usual.replace("Content-Length", "CONTENT-LENGTH")),
         ("an upgrade that is offered", usual.replace("Host: x", "Host: x\r\nConnection: Upgrade\r\nUpgrade: h2c")),
     ] {

@@ -108,7 +108,13 @@ fn who_asks_for_a_page_with_a_body_that_does_not_end_is_refused_and_counted() {
             assert_eq!(served.refused(reason) - before, 1.0, "{path} {reason}");
         }
         // What is not there is refused for that, whatever comes with it.
-        for (line, status, why) in [("GET /nothing", 404, "not_found"), ("PUT /metrics", 405, "method_not_allowed")] {
+        for (line, status, why) in [
+            ("GET /nothing", 404, "not_found"),
+            ("PUT /metrics", 405, "method_not_allowed"),
+            // Turned off.
+            ("POST /-/quit", 404, "not_found"),
+            ("POST /-/reload", 404, "not_found"),
+        ] {
             let before = (served.refused(why), served.refused(reason));
             let mut client = served.connect();
             client.send(format!("{line} HTTP/1.1\r\nhost: x\r\n{rest}")).unwrap();
@@ -157,6 +163,7 @@ fn a_silent_connection_is_closed_without_a_word_after_its_time_and_not_before() 
     assert_eq!(client.rest(), "");
     let waited = begin.elapsed();
     assert!((Duration::from_millis(500)..Duration::from_secs(4)).contains(&waited), "{waited:?}");
+    assert_eq!((served.ended("idle"), served.ended("unread")), (1.0, 0.0));
 }
 
 #[test]
@@ -179,4 +186,5 @@ fn a_client_that_does_not_read_its_answers_is_cut_off() {
     eventually("its connection to be cut off", || connections() == 1.0);
     let answers = deaf.rest().matches("HTTP/1.1 ").count();
     assert!((1..500).contains(&answers), "{answers}");
+    assert_eq!((served.ended("idle"), served.ended("unread")), (0.0, 1.0));
 }

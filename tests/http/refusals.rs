@@ -138,6 +138,9 @@ fn a_body_that_is_said_not_to_be_json_is_refused() {
         "Content-Type: multipart/form-data; boundary=x",
         "Content-Type: ",
         "Content-Encoding: gzip",
+        // Of two, either may be what it is.
+        "Content-Type: application/json\r\nContent-Type: text/plain",
+        "Content-Encoding: identity\r\nContent-Encoding: gzip",
     ] {
         let head = format!("POST {GROUP_MESSAGE_PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: 30\r\n{header}\r\n\r\n");
         let bytes = [head.as_bytes(), MESSAGE].concat();

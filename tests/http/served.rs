@@ -83,8 +83,17 @@ impl Served {
 
     /// Refusals for a reason, straight from the counter: a scrape may be what is refused.
     pub(crate) fn refused(&self, reason: &str) -> f64 {
+        self.counted(&catalog::REJECTED, reason)
+    }
+
+    /// Connections that were ended for a reason.
+    pub(crate) fn ended(&self, reason: &str) -> f64 {
+        self.counted(&catalog::CONNECTIONS_ENDED, reason)
+    }
+
+    fn counted(&self, counter: &catalog::Family, reason: &str) -> f64 {
         let families = self.telemetry.gather();
-        let family = families.iter().find(|family| family.name() == catalog::REJECTED.name).unwrap();
+        let family = families.iter().find(|family| family.name() == counter.name).unwrap();
         let is_it = |metric: &&prometheus::proto::Metric| metric.get_label()[0].value() == reason;
         family.get_metric().iter().find(is_it).unwrap().get_counter().get_value()
     }

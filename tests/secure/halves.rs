@@ -174,9 +174,18 @@ fn requests_that_http_2_refuses_by_itself_are_counted() {
     client.send(frame(HEADERS, END_HEADERS, 3, &announced)).unwrap();
     client.send(frame(DATA, END_STREAM, 3, b"{}")).unwrap();
     eventually("the broken body to be counted", || served.refused("malformed_request") == 2.0);
+    // The same of what is not there, and of a method that is not taken.
+    for (stream, method, path) in [(201, "GET", "/nothing"), (203, "PUT", "/metrics")] {
+        client
+            .send(frame(HEADERS, END_HEADERS, stream, &[head(method, path), literal("content-length", "1")].concat()))
+            .unwrap();
+        client.send(frame(DATA, END_STREAM, stream, b"{}")).unwrap();
+    }
+    eventually("both to be counted", || served.refused("malformed_request") == 4.0);
+    assert_eq!((served.refused("not_found"), served.refused("method_not_allowed")), (0.0, 0.0));
     // 64 may be under way.
     for stream in 0..70 {
-        client.send(frame(HEADERS, END_HEADERS, 5 + 2 * stream, &head("POST", GROUP_MESSAGE_PATH))).unwrap();
+        client.send(frame(HEADERS, END_HEADERS, 301 + 2 * stream, &head("POST", GROUP_MESSAGE_PATH))).unwrap();
     }
     eventually("those too many to be counted", || served.refused("overloaded") == 6.0);
     assert_eq!(served.refused("header_too_large"), 0.0);

@@ -140,6 +140,20 @@ fn a_scrape_that_is_not_read_gives_its_place_back_and_the_connection_goes_on() {
         assert_eq!(get(&mut requests, "/metrics").await.0, StatusCode::OK);
         assert_eq!(post(&mut requests, message("g", "u")).await.1, SUCCESS);
     });
+    assert_eq!(served.ended("unread"), 1.0);
+}
+
+#[test]
+fn a_silent_connection_is_told_to_end_and_counted() {
+    let (authority, served) = served(Limits { idle: Duration::from_secs(1), ..Limits::default() }, 1, 0);
+    block_on(async {
+        let mut requests = connect(&authority, served.address(), WIDE).await;
+        assert_eq!(post(&mut requests, message("g", "u")).await.1, SUCCESS);
+        assert_eq!(served.ended("idle"), 0.0);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert!(requests.ready().await.is_err());
+    });
+    assert_eq!((served.ended("idle"), served.ended("unread")), (1.0, 0.0));
 }
 
 #[test]
@@ -157,6 +171,7 @@ fn answers_that_are_not_read_to_their_end_end_the_connection() {
         let (_, metrics) = get(&mut other, "/metrics").await;
         assert_eq!(Samples::parse(&metrics).value("openim_exporter_connections"), 1.0);
     });
+    assert_eq!(served.ended("unread"), 1.0);
 }
 
 #[test]

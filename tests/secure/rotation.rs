@@ -1,5 +1,6 @@
 //! New certificates while the exporter serves.
 
+use std::os::unix::fs::symlink;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -86,6 +87,33 @@ fn a_new_certificate_is_found_without_anybody_asking() {
         shown(&exporter, &config) != before
     });
     assert_eq!(open.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
+}
+
+#[test]
+fn certificates_behind_a_link_are_found_when_it_is_turned_as_kubernetes_does_it() {
+    let authority = Authority::new();
+    let mount = |folder: &str| {
+        std::fs::create_dir(authority.path(folder)).unwrap();
+        authority.issue(&format!("{folder}/server"), &["localhost"]);
+        symlink(folder, authority.path("..data_tmp")).unwrap();
+        std::fs::rename(authority.path("..data_tmp"), authority.path("..data")).unwrap();
+    };
+    mount("..2026_11_28_01");
+    for name in ["server.pem", "server.key"] {
+        symlink(format!("..data/{name}"), authority.path(name)).unwrap();
+    }
+    let settings = authority.web_config("server", "");
+    let exporter = Exporter::start(&["--web.config.file", settings.to_str().unwrap()]);
+    let config = authority.client(None);
+    let before = shown(&exporter, &config);
+    mount("..2026_11_28_02");
+    std::fs::remove_dir_all(authority.path("..2026_11_28_01")).unwrap();
+    eventually("the new certificate to be shown", || {
+        thread::sleep(Duration::from_millis(200));
+        shown(&exporter, &config) != before
+    });
+    let metrics = scraped(&exporter, &config, "");
+    assert_eq!(metrics.value("openim_exporter_config_reload_failures_total"), 0.0);
 }
 
 #[test]
