@@ -51,18 +51,29 @@ impl Element {
         Self { register: hash as usize & (REGISTERS - 1), rank: rest.trailing_zeros() as u8 + 1 }
     }
 
+    /// Whether adding the element to the set whose words these are would change nothing. Then whatever was written before
+    /// what made it so, by whichever thread, is there too.
+    #[inline]
+    pub(super) fn is_in(self, set: &[AtomicU64]) -> bool {
+        let (word, shift) = self.place();
+        set.get(word).is_none_or(|word| (word.load(Ordering::Acquire) >> shift) & 0xff >= u64::from(self.rank))
+    }
+
+    /// The word of its register in a set, and by how many bits the register is shifted there.
+    const fn place(self) -> (usize, usize) {
+        (self.register / LANES, self.register % LANES * 8)
+    }
+
     /// Adds the element to the set whose words these are. Lock-free; writes only when the register rises, which for a
     /// sender that was seen before it never does.
     pub fn add_to(self, set: &[AtomicU64]) {
-        let Some(word) = set.get(self.register / LANES) else {
-            return;
-        };
-        let shift = (self.register % LANES) * 8;
+        let (word, shift) = self.place();
+        let Some(word) = set.get(word) else { return };
         let rank = u64::from(self.rank);
         let mut seen = word.load(Ordering::Relaxed);
         while (seen >> shift) & 0xff < rank {
             let raised = (seen & !(0xff << shift)) | (rank << shift);
-            match word.compare_exchange_weak(seen, raised, Ordering::Relaxed, Ordering::Relaxed) {
+            match word.compare_exchange_weak(seen, raised, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => seen = now,
             }

@@ -71,11 +71,21 @@ impl Windows {
     }
 
     /// Adds an element at a time to the current stretch of each ring.
+    ///
+    /// A minute's set comes last, so what it has, its hour and its day have too, whenever the process ends. Where there is
+    /// much traffic the minute has nearly everything after some seconds, and the other sets' memory is left alone. (A
+    /// clock that is set forward by days and back within a minute can empty the hour under it, until that minute is over.)
     #[inline]
     pub(super) fn add(&self, element: Element, current: &Current) {
-        for (ring, at) in self.rings.iter().zip(current.0) {
+        let ([minutes, longer @ ..], [minute, others @ ..]) = (&self.rings, current.0);
+        let this_minute = minutes.current(minute);
+        if element.is_in(this_minute) {
+            return;
+        }
+        for (ring, at) in longer.iter().zip(others) {
             element.add_to(ring.current(at));
         }
+        element.add_to(this_minute);
     }
 
     /// Makes the current and the next stretch of each ring ready, off the serving threads.
@@ -221,6 +231,46 @@ mod tests {
             for (count, expected) in counts.into_iter().zip(expected) {
                 let slack = 2 + expected / 50;
                 assert!(count + slack >= expected && count <= expected + 25 + slack, "hour {hour}: {counts:?}");
+            }
+        }
+    }
+
+    /// The registers of the set that a ring has for a time.
+    fn registers(ring: &Ring, stretch_ms: u64, now: UnixMillis) -> Vec<u64> {
+        let set = ring.set(bucket(now.stretch(stretch_ms), ring.stretches.len()));
+        set.iter().map(|word| word.load(Ordering::Relaxed)).collect()
+    }
+
+    #[test]
+    fn each_ring_has_what_all_threads_added_though_most_of_it_is_left_out_once_the_minute_has_it() {
+        let windows = windows();
+        let alone = || (0..WORDS).map(|_| AtomicU64::new(0)).collect::<Vec<_>>();
+        let day = UnixMillis(START.0 - START.0.rem_euclid(DAY_MS.cast_signed()));
+        let (in_the_day, mut in_the_hour) = (alone(), alone());
+        for minute in 0..90 {
+            let now = UnixMillis(day.0 + minute * MINUTE_MS.cast_signed());
+            if minute == 60 {
+                in_the_hour = alone();
+            }
+            // Some of the people are new in each minute, and threads add the same ones at the same time.
+            let people: Vec<_> =
+                (0..2000).map(|person: i64| Element::of(&(minute * 300 + person).to_le_bytes())).collect();
+            std::thread::scope(|scope| {
+                for first in [0, 500, 1000] {
+                    let (windows, people) = (&windows, &people);
+                    let mine = people.iter().cycle().skip(first).take(2000);
+                    scope.spawn(move || mine.for_each(|person| windows.add(*person, &Current::at(now))));
+                }
+            });
+            let in_the_minute = alone();
+            for set in [&in_the_minute, &in_the_hour, &in_the_day] {
+                people.iter().for_each(|person| person.add_to(set));
+            }
+            for ((ring, (stretch_ms, _)), set) in
+                windows.rings.iter().zip(RINGS).zip([&in_the_minute, &in_the_hour, &in_the_day])
+            {
+                let expected: Vec<_> = set.iter().map(|word| word.load(Ordering::Relaxed)).collect();
+                assert!(registers(ring, stretch_ms, now) == expected, "minute {minute}, stretch of {stretch_ms} ms");
             }
         }
     }
