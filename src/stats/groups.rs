@@ -52,6 +52,19 @@ pub enum Recorded {
     Repeat,
 }
 
+/// Groups in a shard of the map, at most, when all are tracked. A shard that grows holds every group in it up, with so few
+/// for less than 50 us; so the map need not be made for the capacity from the start, and the entries of the groups that
+/// there are stand close together.
+const GROUPS_OF_A_SHARD: usize = 1024;
+
+/// The fewest shards, so that threads seldom meet in one.
+const FEWEST_SHARDS: usize = 64;
+
+/// Shards of the map: a power of two, as the map wants it.
+fn shards(capacity: usize) -> usize {
+    capacity.div_ceil(GROUPS_OF_A_SHARD).next_power_of_two().max(FEWEST_SHARDS)
+}
+
 /// Counters beside the slots.
 #[derive(Clone, Copy)]
 enum Tally {
@@ -123,8 +136,7 @@ impl Groups {
             retiring: Mutex::default(),
             used: AtomicUsize::new(0),
             tracked: AtomicUsize::new(0),
-            // Made large enough at once: a shard that grows later holds every group in it up while it does.
-            by_name: DashMap::with_capacity_and_hasher(capacity, RandomState::default()),
+            by_name: DashMap::with_hasher_and_shard_amount(RandomState::default(), shards(capacity)),
             idle: Idle::default(),
             pauses: Pauses::default(),
             exported: Exported::new(max_exported),
