@@ -81,6 +81,27 @@ impl Element {
     }
 }
 
+/// Adds all that is in one set to another. Lock-free; writes nothing where nothing is new.
+pub(super) fn add_set(from: &[AtomicU64], to: &[AtomicU64]) {
+    for (from, to) in from.iter().zip(to) {
+        let from = from.load(Ordering::Relaxed);
+        // That it changes nothing is no failure.
+        let _ = to.fetch_update(Ordering::Release, Ordering::Relaxed, |seen| {
+            let both = higher(from, seen);
+            (both != seen).then_some(both)
+        });
+    }
+}
+
+/// Of each register in two words, the higher.
+fn higher(left: u64, right: u64) -> u64 {
+    let (mut left, right) = (left.to_le_bytes(), right.to_le_bytes());
+    for (left, right) in left.iter_mut().zip(right) {
+        *left = (*left).max(right);
+    }
+    u64::from_le_bytes(left)
+}
+
 /// The 64-bit hash of some bytes, the same on every machine and in every process.
 // Not inlined: it is wanted for each message several times, and in the program once.
 #[inline(never)]

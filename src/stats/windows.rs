@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::hyperloglog::{Element, Union, WORDS};
+use super::hyperloglog::{self, Element, Union, WORDS};
 use crate::arena::{Place, Plan, Section};
 use crate::domain::UnixMillis;
 
@@ -72,9 +72,9 @@ impl Windows {
 
     /// Adds an element at a time to the current stretch of each ring.
     ///
-    /// A minute's set comes last, so what it has, its hour and its day have too, whenever the process ends. Where there is
-    /// much traffic the minute has nearly everything after some seconds, and the other sets' memory is left alone. (A
-    /// clock that is set forward by days and back within a minute can empty the hour under it, until that minute is over.)
+    /// A minute's set comes last, so what it has, its hour and its day have too, also if the process is killed in between.
+    /// Where there is much traffic the minute has nearly everything after some seconds, and the other sets' memory is left
+    /// alone.
     #[inline]
     pub(super) fn add(&self, element: Element, current: &Current) {
         let ([minutes, longer @ ..], [minute, others @ ..]) = (&self.rings, current.0);
@@ -88,11 +88,17 @@ impl Windows {
         element.add_to(this_minute);
     }
 
-    /// Makes the current and the next stretch of each ring ready, off the serving threads.
+    /// Makes the current and the next stretch of each ring ready, off the serving threads. What the hour and the day lack
+    /// of what the minute has, because the machine's clock was set or went down without an orderly end, they get.
     pub(super) fn prepare(&self, now: UnixMillis) {
-        for (ring, At { stretch, .. }) in self.rings.iter().zip(Current::at(now).0) {
+        let Current(current) = Current::at(now);
+        for (ring, At { stretch, .. }) in self.rings.iter().zip(current) {
             ring.turn_to(stretch);
             ring.turn_to(stretch + 1);
+        }
+        let ([minutes, longer @ ..], [minute, others @ ..]) = (&self.rings, current);
+        for (ring, at) in longer.iter().zip(others) {
+            hyperloglog::add_set(minutes.set(minute.bucket), ring.set(at.bucket));
         }
     }
 
@@ -189,6 +195,8 @@ impl Ring {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
     use crate::arena::Arena;
 
@@ -255,6 +263,7 @@ mod tests {
             // Some of the people are new in each minute, and threads add the same ones at the same time.
             let people: Vec<_> =
                 (0..2000).map(|person: i64| Element::of(&(minute * 300 + person).to_le_bytes())).collect();
+            windows.prepare(now);
             std::thread::scope(|scope| {
                 for first in [0, 500, 1000] {
                     let (windows, people) = (&windows, &people);
@@ -273,6 +282,50 @@ mod tests {
                 assert!(registers(ring, stretch_ms, now) == expected, "minute {minute}, stretch of {stretch_ms} ms");
             }
         }
+    }
+
+    #[test]
+    fn no_minute_ever_has_what_its_hour_and_its_day_have_not() {
+        let windows = windows();
+        let (is_over, looks) = (AtomicBool::new(false), AtomicU64::new(0));
+        let rank = |ring: &Ring, stretch_ms, register: usize| {
+            let set = ring.set(bucket(START.stretch(stretch_ms), ring.stretches.len()));
+            set[register / 8].load(Ordering::Acquire).to_le_bytes()[register % 8]
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let [minutes, hours, days] = &windows.rings;
+                for register in (0..WORDS * 8).cycle().take_while(|_| !is_over.load(Ordering::Relaxed)) {
+                    // The minute's first: what is added meanwhile is in the others before.
+                    let in_the_minute = rank(minutes, MINUTE_MS, register);
+                    assert!(in_the_minute <= rank(hours, HOUR_MS, register));
+                    assert!(in_the_minute <= rank(days, DAY_MS, register));
+                    looks.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            let adders = [0, 1].map(|first: u64| {
+                let windows = &windows;
+                let people = (first..400_000).step_by(2).map(|person| Element::of(&person.to_le_bytes()));
+                scope.spawn(move || people.for_each(|person| windows.add(person, &Current::at(START))))
+            });
+            let ended = adders.map(|adder| adder.join().is_ok());
+            is_over.store(true, Ordering::Relaxed);
+            assert_eq!(ended, [true; 2]);
+        });
+        assert!(looks.into_inner() > 0);
+    }
+
+    #[test]
+    fn an_hour_that_a_wrong_clock_has_emptied_gets_back_what_the_minute_has() {
+        let windows = windows();
+        windows.prepare(START);
+        windows.add(Element::of(b"someone"), &Current::at(START));
+        // The place of the hour goes to another one, those of the minute and the day do not.
+        windows.prepare(later(26 * HOUR_MS));
+        windows.add(Element::of(b"someone"), &Current::at(START));
+        assert_eq!(windows.counts(START), [1, 1, 0, 1, 1]);
+        windows.prepare(START);
+        assert_eq!(windows.counts(START), [1; 5]);
     }
 
     #[test]
