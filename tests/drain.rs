@@ -9,7 +9,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, free_port, logfmt_value, message, post_bytes};
+use support::{Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, Samples, free_port, logfmt_value, message, post_bytes};
 
 /// Connections that send at once.
 const CONNECTIONS: usize = 16;
@@ -240,6 +240,22 @@ fn half_a_pipelined_request_is_told_that_it_came_too_late() {
     let (status, log) = exporter.wait();
     assert!(status.success(), "{status}");
     assert_eq!(stopped_messages(&log), 1);
+}
+
+#[test]
+fn a_connection_that_a_drain_leaves_little_time_has_met_no_limit() {
+    let exporter = Exporter::start(&[]);
+    let mut idle = exporter.connect();
+    assert_eq!(idle.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);
+    let mut asking = exporter.connect();
+    asking.send("GET /metrics HTTP/1.1\r\n").unwrap();
+    thread::sleep(Duration::from_millis(50));
+    begin_to_drain(&exporter);
+    assert_eq!(idle.rest(), "");
+    asking.send("host: x\r\n\r\n").unwrap();
+    let metrics = Samples::parse(&asking.answer().text());
+    assert_eq!(metrics.value(r#"openim_exporter_connections_ended_total{reason="idle"}"#), 0.0);
+    assert!(exporter.wait().0.success());
 }
 
 /// Connects as soon as somebody listens there.

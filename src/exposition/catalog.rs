@@ -131,7 +131,7 @@ catalog! {
     RELOAD_FAILURES = Counter "openim_exporter_config_reload_failures_total" "" [];
     /// Open connections.
     CONNECTIONS = Gauge "openim_exporter_connections" "" [];
-    /// Connections that were ended without a word: silent for too long, or with an answer that was not read in time.
+    /// Connections that were ended because they were silent, and answers that were cut off because they were not read in time.
     CONNECTIONS_ENDED = Counter "openim_exporter_connections_ended_total" "" ["reason"];
     /// When the last callback was taken, in seconds since the epoch; 0 before the first.
     LAST_CALLBACK = Gauge "openim_exporter_last_callback_timestamp_seconds" "seconds" [];

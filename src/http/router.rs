@@ -39,7 +39,8 @@ impl Route {
         match self {
             Self::WrongMethod(_) | Self::NotFound => false,
             Self::Reload | Self::Quit => lifecycle,
-            _ => true,
+            Self::Callback(_) | Self::Metrics(_) | Self::Healthy | Self::Ready => true,
+            Self::Landing | Self::Summary | Self::Groups => true,
         }
     }
 }

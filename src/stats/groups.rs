@@ -52,9 +52,9 @@ pub enum Recorded {
     Repeat,
 }
 
-/// Groups in a shard of the map, at most, when all are tracked. A shard that grows holds every group in it up, with so few
-/// for less than 50 us; so the map need not be made for the capacity from the start, and the entries of the groups that
-/// there are stand close together.
+/// Groups in a shard of the map, about, when all are tracked. A shard that grows holds every group in it up, with so few
+/// usually for less than 50 us; so the map need not be made for the capacity from the start, and the entries of the groups
+/// that there are stand close together.
 const GROUPS_OF_A_SHARD: usize = 1024;
 
 /// The fewest shards, so that threads seldom meet in one.

@@ -148,7 +148,7 @@ fn a_head_that_does_not_arrive_in_time_gets_408_however_it_trickles() {
     let answer = client.answer();
     answer.refusal(408);
     assert!(answer.closes());
-    assert_eq!(served.refused("header_timeout"), 1.0);
+    assert_eq!((served.refused("header_timeout"), served.ended("idle")), (1.0, 0.0));
 }
 
 #[test]

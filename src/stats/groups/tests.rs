@@ -228,3 +228,9 @@ fn at_every_moment_the_groups_and_the_folded_messages_together_are_all_messages(
     assert_eq!(groups.tracked(), all(&groups).len());
     assert!(groups.exported().len() <= 5);
 }
+
+#[test]
+fn the_map_has_about_so_many_groups_in_a_shard_whatever_the_capacity() {
+    let expected = [(1, 64), (65_536, 64), (65_537, 128), (100_000, 128), (1_000_000, 1024), (100_000_000, 131_072)];
+    assert_eq!(expected.map(|(capacity, _)| (capacity, shards(capacity))), expected);
+}
