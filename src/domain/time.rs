@@ -34,7 +34,9 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> UnixMillis {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        UnixMillis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+        // Not `as_millis`, whose 128 bits nobody needs: at every callback.
+        let seconds = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
+        UnixMillis(seconds.saturating_mul(1000).saturating_add(i64::from(since_epoch.subsec_millis())))
     }
 }
 

@@ -47,12 +47,23 @@ impl Counters {
     /// Adds to one counter, in this thread's lane.
     #[inline]
     pub(crate) fn add(&self, index: usize, amount: u64) {
+        self.add_each([(index, amount)]);
+    }
+
+    /// Adds to several counters, in this thread's lane, which is looked for once.
+    #[inline]
+    pub(crate) fn add_each<const N: usize>(&self, additions: [(usize, u64); N]) {
         let lane = lane();
-        if let Some(word) = self.words.get(lane * self.stride + index) {
-            if lane < OWN {
-                word.store(word.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
-            } else {
-                word.fetch_add(amount, Ordering::Relaxed);
+        let Some(words) = self.words.get(lane * self.stride..) else { return };
+        for (index, amount) in additions {
+            match words.get(index) {
+                Some(word) if lane < OWN => {
+                    word.store(word.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
+                }
+                Some(word) => {
+                    word.fetch_add(amount, Ordering::Relaxed);
+                }
+                None => {}
             }
         }
     }

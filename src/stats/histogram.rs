@@ -35,8 +35,7 @@ impl Histogram {
     #[inline]
     pub(super) fn observe(&self, value: u64) -> usize {
         let bucket = self.bounds.partition_point(|bound| *bound < value);
-        self.row.add(bucket, 1);
-        self.row.add(self.bounds.len() + 1, value);
+        self.row.add_each([(bucket, 1), (self.bounds.len() + 1, value)]);
         bucket
     }
 
