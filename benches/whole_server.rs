@@ -37,8 +37,11 @@ fn main() -> Result<(), Failure> {
     {
         return Ok(empty::serve(layout)?);
     }
-    let servers =
-        [Server::exporter("openim-exporter", &[])?, empty_server(Layout::Default)?, empty_server(Layout::Ours)?];
+    // As it is shipped: its state in a file.
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().to_str().ok_or("no path")?;
+    let exporter = Server::exporter("openim-exporter", &["--storage.path", path])?;
+    let servers = [exporter, empty_server(Layout::Default)?, empty_server(Layout::Ours)?];
     let mut out = std::io::stdout();
     writeln!(out, "\n## Whole server: {ROUNDS} rounds of {} callbacks, medians\n", LOAD.callbacks)?;
     for connections in CONNECTIONS {
