@@ -178,6 +178,8 @@ impl Installation {
                 Reason::ALL.iter().for_each(|reason| self.telemetry.request_rejected(*reason, "", now));
                 self.telemetry.accept_failed(&io::Error::other("no more files"), now);
                 self.telemetry.tls_handshake_failed(&io::Error::other("plain HTTP"), now);
+                self.telemetry.connection_idle();
+                self.telemetry.answer_unread();
             }
         }
         if story::SPOILT_SETTINGS.contains(&self.minute) {
