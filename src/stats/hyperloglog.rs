@@ -87,19 +87,19 @@ pub(super) fn add_set(from: &[AtomicU64], to: &[AtomicU64]) {
         let from = from.load(Ordering::Relaxed);
         // That it changes nothing is no failure.
         let _ = to.fetch_update(Ordering::Release, Ordering::Relaxed, |seen| {
-            let both = higher(from, seen);
+            let mut both = seen.to_le_bytes();
+            raise(&mut both, from);
+            let both = u64::from_le_bytes(both);
             (both != seen).then_some(both)
         });
     }
 }
 
-/// Of each register in two words, the higher.
-fn higher(left: u64, right: u64) -> u64 {
-    let (mut left, right) = (left.to_le_bytes(), right.to_le_bytes());
-    for (left, right) in left.iter_mut().zip(right) {
-        *left = (*left).max(right);
+/// Raises a word's registers to those of another word, where these are higher.
+fn raise(mine: &mut [u8; LANES], theirs: u64) {
+    for (mine, theirs) in mine.iter_mut().zip(theirs.to_le_bytes()) {
+        *mine = (*mine).max(theirs);
     }
-    u64::from_le_bytes(left)
 }
 
 /// The 64-bit hash of some bytes, the same on every machine and in every process.
@@ -144,10 +144,7 @@ impl Union {
     /// Takes a set in.
     pub fn unite(&mut self, set: &[AtomicU64]) {
         for (mine, theirs) in self.registers.iter_mut().zip(set) {
-            let theirs = theirs.load(Ordering::Relaxed).to_le_bytes();
-            for (mine, theirs) in mine.iter_mut().zip(theirs) {
-                *mine = (*mine).max(theirs);
-            }
+            raise(mine, theirs.load(Ordering::Relaxed));
         }
     }
 

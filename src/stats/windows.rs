@@ -243,9 +243,12 @@ mod tests {
         }
     }
 
-    /// The registers of the set that a ring has for a time.
-    fn registers(ring: &Ring, stretch_ms: u64, now: UnixMillis) -> Vec<u64> {
-        let set = ring.set(bucket(now.stretch(stretch_ms), ring.stretches.len()));
+    /// The set that a ring has for a time.
+    fn set_at(ring: &Ring, stretch_ms: u64, now: UnixMillis) -> &[AtomicU64] {
+        ring.set(bucket(now.stretch(stretch_ms), ring.stretches.len()))
+    }
+
+    fn words(set: &[AtomicU64]) -> Vec<u64> {
         set.iter().map(|word| word.load(Ordering::Relaxed)).collect()
     }
 
@@ -278,8 +281,8 @@ mod tests {
             for ((ring, (stretch_ms, _)), set) in
                 windows.rings.iter().zip(RINGS).zip([&in_the_minute, &in_the_hour, &in_the_day])
             {
-                let expected: Vec<_> = set.iter().map(|word| word.load(Ordering::Relaxed)).collect();
-                assert!(registers(ring, stretch_ms, now) == expected, "minute {minute}, stretch of {stretch_ms} ms");
+                let there = words(set_at(ring, stretch_ms, now));
+                assert!(there == words(set), "minute {minute}, stretch of {stretch_ms} ms");
             }
         }
     }
@@ -289,8 +292,7 @@ mod tests {
         let windows = windows();
         let (is_over, looks) = (AtomicBool::new(false), AtomicU64::new(0));
         let rank = |ring: &Ring, stretch_ms, register: usize| {
-            let set = ring.set(bucket(START.stretch(stretch_ms), ring.stretches.len()));
-            set[register / 8].load(Ordering::Acquire).to_le_bytes()[register % 8]
+            set_at(ring, stretch_ms, START)[register / 8].load(Ordering::Acquire).to_le_bytes()[register % 8]
         };
         std::thread::scope(|scope| {
             scope.spawn(|| {

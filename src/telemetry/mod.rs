@@ -43,7 +43,7 @@ pub enum Own {
     InFlight,
     /// Open connections.
     Connections,
-    /// Connections that were ended without a word, by reason.
+    /// Connections that were ended for their silence, and answers that were not read in time.
     ConnectionsEnded,
     /// When the last callback was taken.
     LastCallback,
