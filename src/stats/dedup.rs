@@ -7,8 +7,12 @@
 //! Two messages are taken for one if 44 bits of their hashes and the bucket agree: of ten trillion messages that find a
 //! full bucket, four. A message that is taken for a repeat is not counted, so it had better be rare.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use std::{hint, thread};
 
 use super::counters::Counters;
 use crate::arena::{Place, Plan, Section};
@@ -38,10 +42,18 @@ const TAG_BIT: u64 = PENDING << 1;
 /// How often a place is looked for anew because another thread was faster.
 const ATTEMPTS: usize = 8;
 
+/// How often a duplicate checks its original before it gives way to other threads. Counting takes about a microsecond.
+const SPINS: usize = 100;
+
+/// A duplicate waits at most this long for its original to be counted, and is then counted itself: counting twice is
+/// better than losing a message that was answered. A thread that the system paused usually goes on much earlier. One
+/// that panicked never does; then the duplicate must still be answered within OpenIM's timeout of five seconds.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
 /// What becomes of a message.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Admission<'a> {
-    /// It came within the window before.
+    /// It came within the window before, and that one has been counted.
     Repeat,
     /// It is new. It is known once [`Entry::confirm`] says that it has been counted.
     New(Option<Entry<'a>>),
@@ -58,8 +70,10 @@ impl Entry<'_> {
     /// The message has been counted.
     #[inline]
     pub(super) fn confirm(self) {
-        // Where another message has taken the place, there is nothing to confirm.
-        let _ = self.word.compare_exchange(self.pending, self.pending & !PENDING, Ordering::Relaxed, Ordering::Relaxed);
+        let counted = self.pending & !PENDING;
+        // Where another message has taken the place, there is nothing to confirm. Release: a thread that sees the entry
+        // confirmed sees the counts too.
+        let _ = self.word.compare_exchange(self.pending, counted, Ordering::Release, Ordering::Relaxed);
     }
 }
 
@@ -121,7 +135,8 @@ impl Dedup {
         })
     }
 
-    /// Whether a message whose ID has this hash is to be counted.
+    /// Whether a message whose ID has this hash is to be counted. A duplicate waits until its original has been counted.
+    /// Otherwise it could be answered, and the process killed before anything is counted.
     #[inline]
     pub(super) fn admit(&self, hash: u64, now: UnixMillis) -> Admission<'_> {
         let second = second(now);
@@ -130,12 +145,13 @@ impl Dedup {
             return Admission::New(None);
         };
         for _ in 0..ATTEMPTS {
-            let (word, seen) = match look(bucket, pending, self.window_seconds) {
-                Spot::Known => {
+            let Some(spot) = look(bucket, pending, self.window_seconds) else { break };
+            let (word, seen) = match spot {
+                Spot::Known(word, seen) if wait_for_count(word, seen) => {
                     self.tallies.add(Tally::Repeats as usize, 1);
                     return Admission::Repeat;
                 }
-                Spot::At(word, seen) => (word, seen),
+                Spot::Known(word, seen) | Spot::At(word, seen) => (word, seen),
             };
             if word.compare_exchange(seen, pending, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
                 if seen != 0 && age(seen, second) <= self.window_seconds {
@@ -224,25 +240,51 @@ impl Dedup {
 
 /// Where a message is or belongs in its bucket.
 enum Spot<'a> {
-    Known,
+    /// The place that it has, with what stands there.
+    Known(&'a AtomicU64, u64),
     /// A place that is free or old, or else that of the oldest, with what stands there.
     At(&'a AtomicU64, u64),
 }
 
 #[inline]
-fn look(bucket: &[AtomicU64; BUCKET], wanted: u64, window_seconds: u64) -> Spot<'_> {
+fn look(bucket: &[AtomicU64; BUCKET], wanted: u64, window_seconds: u64) -> Option<Spot<'_>> {
     let mut best: Option<(u64, &AtomicU64, u64)> = None;
     for word in bucket {
         let seen = word.load(Ordering::Relaxed);
         let age = if seen == 0 { u64::MAX } else { age(seen, wanted & SECOND_MASK) };
         if seen & TAG_MASK == wanted & TAG_MASK && age <= window_seconds {
-            return Spot::Known;
+            return Some(Spot::Known(word, seen));
         }
         if best.is_none_or(|(oldest, ..)| age > oldest) {
             best = Some((age, word, seen));
         }
     }
-    best.map_or(Spot::Known, |(_, word, seen)| Spot::At(word, seen))
+    best.map(|(_, word, seen)| Spot::At(word, seen))
+}
+
+/// Waits until a known message has been counted. Returns false if that takes too long or the entry changes otherwise.
+fn wait_for_count(word: &AtomicU64, seen: u64) -> bool {
+    // Acquire: goes with the Release of `confirm`.
+    let is_pending = || word.load(Ordering::Acquire) == seen | PENDING;
+    if is_pending() {
+        wait_while(is_pending);
+    }
+    word.load(Ordering::Acquire) == seen & !PENDING
+}
+
+/// Spins first, then gives way to other threads, for [`LONGEST_WAIT`] at most.
+#[cold]
+fn wait_while(is_pending: impl Fn() -> bool) {
+    for _ in 0..SPINS {
+        if !is_pending() {
+            return;
+        }
+        hint::spin_loop();
+    }
+    let begin = Instant::now();
+    while is_pending() && begin.elapsed() < LONGEST_WAIT {
+        thread::yield_now();
+    }
 }
 
 const fn second(now: UnixMillis) -> u64 {
@@ -253,125 +295,4 @@ const fn second(now: UnixMillis) -> u64 {
 const fn age(word: u64, second: u64) -> u64 {
     let age = second.wrapping_sub(word) & SECOND_MASK;
     if age > SECOND_MASK / 2 + LONGEST_WINDOW.as_secs() / 2 { 0 } else { age }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::hyperloglog::hash;
-    use super::*;
-    use crate::arena::Arena;
-    use std::thread;
-
-    const NOW: i64 = 1_732_345_678_901;
-
-    fn dedup(entries: usize, window_seconds: u64) -> Dedup {
-        let mut plan = Plan::new();
-        let places = Dedup::reserve(&mut plan, entries);
-        let arena = Arena::anonymous(&plan).unwrap();
-        let dedup = Dedup::over(places, Duration::from_secs(window_seconds), |place| arena.section(place)).unwrap();
-        dedup.tick(UnixMillis(NOW));
-        dedup
-    }
-
-    fn is_new(dedup: &Dedup, id: u64, seconds: i64) -> bool {
-        match dedup.admit(hash(&id.to_le_bytes()), UnixMillis(NOW + seconds * 1000)) {
-            Admission::Repeat => false,
-            Admission::New(entry) => {
-                entry.into_iter().for_each(Entry::confirm);
-                true
-            }
-        }
-    }
-
-    #[test]
-    fn a_message_is_a_repeat_within_the_window_and_new_after_it() {
-        let dedup = dedup(1024, 60);
-        assert!(is_new(&dedup, 1, 0));
-        assert!(!is_new(&dedup, 1, 0) && !is_new(&dedup, 1, 60));
-        assert!(is_new(&dedup, 2, 60));
-        assert!(is_new(&dedup, 1, 61), "the window begins with the message that was counted");
-        assert!(!is_new(&dedup, 1, 121));
-        assert_eq!((dedup.repeats(), dedup.evicted()), (3, 0));
-    }
-
-    #[test]
-    fn a_table_that_is_off_takes_everything() {
-        let dedup = dedup(0, 0);
-        assert!(is_new(&dedup, 1, 0) && is_new(&dedup, 1, 0));
-        dedup.tick(UnixMillis(NOW));
-        assert_eq!((dedup.repeats(), dedup.capacity()), (0, 0));
-    }
-
-    #[test]
-    fn no_message_of_ten_million_is_taken_for_another() {
-        let dedup = dedup(1 << 16, 60);
-        for id in 0..10_000_000_u64 {
-            assert!(is_new(&dedup, id, (id / 1000).cast_signed()), "{id}");
-        }
-    }
-
-    #[test]
-    fn the_oldest_of_a_full_bucket_is_forgotten_and_that_is_counted() {
-        let dedup = dedup(BUCKET, 3600);
-        for id in 0..9 {
-            assert!(is_new(&dedup, id, id.cast_signed()));
-        }
-        assert_eq!(dedup.evicted(), 1);
-        assert!((1..9).all(|id| !is_new(&dedup, id, 9)));
-        assert!(is_new(&dedup, 0, 9));
-    }
-
-    #[test]
-    fn the_tick_forgets_what_is_old_and_counts_the_rest() {
-        let dedup = dedup(1024, 60);
-        (0..10).for_each(|id| assert!(is_new(&dedup, id, 0)));
-        (10..15).for_each(|id| assert!(is_new(&dedup, id, 50)));
-        dedup.tick(UnixMillis(NOW + 61_000));
-        assert_eq!(dedup.known(), 5);
-        assert!((10..15).all(|id| !is_new(&dedup, id, 61)));
-        // The seconds come round after three days; what was cleared does not come back.
-        assert!((0..10).all(|id| is_new(&dedup, id, 1 << SECOND_BITS)));
-    }
-
-    #[test]
-    fn after_days_without_a_tick_nothing_is_known() {
-        let dedup = dedup(1024, 86_400);
-        assert!(is_new(&dedup, 1, 0));
-        let round = 1 << SECOND_BITS;
-        dedup.tick(UnixMillis(NOW + round * 1000));
-        assert!(is_new(&dedup, 1, round));
-    }
-
-    #[test]
-    fn a_clock_that_is_set_back_keeps_repeats_repeats() {
-        let dedup = dedup(1024, 60);
-        assert!(is_new(&dedup, 1, 1000));
-        assert!(!is_new(&dedup, 1, 0) && !is_new(&dedup, 1, 1000));
-        for now in [i64::MIN, -1, 0, i64::MAX] {
-            dedup.admit(7, UnixMillis(now));
-            dedup.tick(UnixMillis(now));
-        }
-    }
-
-    #[test]
-    fn a_message_that_was_not_yet_counted_when_the_process_ended_is_heard_again() {
-        let dedup = dedup(1024, 60);
-        let at = UnixMillis(NOW);
-        assert!(matches!(dedup.admit(hash(b"a"), at), Admission::New(Some(_))));
-        assert!(matches!(dedup.admit(hash(b"a"), at), Admission::Repeat), "somebody is at it");
-        dedup.restore();
-        assert!(matches!(dedup.admit(hash(b"a"), at), Admission::New(Some(_))));
-    }
-
-    #[test]
-    fn of_threads_that_bring_the_same_messages_each_message_is_new_to_one() {
-        let dedup = dedup(1 << 14, 3600);
-        let news: usize = thread::scope(|scope| {
-            let bring = || (0..4000).filter(|id| is_new(&dedup, *id, 0)).count();
-            let threads: Vec<_> = (0..4).map(|_| scope.spawn(bring)).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
-        });
-        assert_eq!(news as u64, 4000 + dedup.evicted());
-        assert_eq!(dedup.repeats() + news as u64, 16_000);
-    }
 }

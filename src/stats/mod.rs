@@ -153,7 +153,7 @@ impl Stats {
     }
 
     /// Counts one message that was received at `now`. Takes no exclusive lock and, for a group that is tracked,
-    /// allocates nothing.
+    /// allocates nothing. A duplicate that comes while its original is being counted waits for that.
     pub fn record(&self, message: &Message<'_>, now: UnixMillis) -> Recorded {
         let admitted = match self.admit(message.server_msg_id, now) {
             Admission::Repeat => return Recorded::Repeat,
