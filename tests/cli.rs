@@ -148,6 +148,24 @@ fn a_variable_sets_what_its_flag_sets_and_the_flag_wins() {
 }
 
 #[test]
+fn a_default_follows_a_lower_value_that_is_set_but_a_variable_does_not() {
+    const TRACKED: &str = "OPENIM_EXPORTER_GROUPS_MAX_TRACKED";
+    for check in [&["--check-config"][..], &["serve", "--check-config"]] {
+        let alone = output(command(check).env(TRACKED, "77").env("OPENIM_EXPORTER_WEB_MAX_CONNECTIONS", "88"));
+        let text = stdout(&alone);
+        for line in ["groups.max-exported = 77\n", "web.max-connections-per-address = 88\n"] {
+            assert!(text.contains(line), "{line}: {text}{}", stderr(&alone));
+        }
+        let both = output(command(check).env(TRACKED, "77").env("OPENIM_EXPORTER_GROUPS_MAX_EXPORTED", "1000"));
+        let said = stderr(&both);
+        assert_eq!(both.status.code(), Some(2), "{said}");
+        assert!(said.contains("--groups.max-exported") && said.contains("raise --groups.max-tracked"), "{said}");
+        let empty = output(command(check).env("OPENIM_EXPORTER_GROUPS_MAX_EXPORTED", ""));
+        assert_eq!(empty.status.code(), Some(2), "{}", stderr(&empty));
+    }
+}
+
+#[test]
 fn a_variable_that_cannot_be_used_is_refused_like_its_flag() {
     let refused = output(command::<&str>(&[]).env("OPENIM_EXPORTER_WEB_MAX_REQUESTS", "0"));
     assert_eq!(refused.status.code(), Some(2));
@@ -169,15 +187,8 @@ fn simulate_works_while_the_exporter_s_variables_are_set() {
 
 #[test]
 fn serve_is_what_happens_without_a_subcommand() {
-    let exporter = Exporter::run(&mut command(&[
-        "serve",
-        "--web.listen-address",
-        "127.0.0.1:0",
-        "--groups.max-tracked",
-        "5",
-        "--groups.max-exported",
-        "5",
-    ]));
+    let exporter =
+        Exporter::run(&mut command(&["serve", "--web.listen-address", "127.0.0.1:0", "--groups.max-tracked", "5"]));
     assert_eq!(exporter.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);
     let samples = exporter.scrape();
     assert_eq!(samples.value("openim_exporter_groups_capacity"), 5.0);

@@ -15,7 +15,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 use crate::telemetry::LogFormat;
@@ -180,8 +180,9 @@ where
     I: IntoIterator<Item = T>,
     T: Into<std::ffi::OsString> + Clone,
 {
-    let cli = Cli::try_parse_from(args).map_err(Rejected::Usage)?;
-    let flags = match cli.command {
+    let matches = Cli::command().try_get_matches_from(args).map_err(Rejected::Usage)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(Rejected::Usage)?;
+    let mut flags = match cli.command {
         Some(CliCommand::Simulate(flags)) => {
             let simulate = Simulate::try_from(flags).map_err(|error| Rejected::Value(error.into()))?;
             return Ok(Command::Simulate(simulate));
@@ -189,6 +190,7 @@ where
         Some(CliCommand::Serve(flags)) => flags,
         None => cli.serve,
     };
+    flags.lower_defaults(matches.subcommand_matches("serve").unwrap_or(&matches));
     let check_only = flags.check_config;
     let config = flags.check().map_err(Rejected::Value)?;
     Ok(if check_only { Command::CheckConfig(config) } else { Command::Serve(config) })

@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::{Args, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
 use super::{Config, Error, Http, Log, Stats, duration};
@@ -115,7 +116,8 @@ pub struct ServeFlags {
 
     /// Groups that get a series of their own at the metrics' path: the most active ones
     ///
-    /// A group stays for at least ten minutes once it is there. All tracked groups are at /metrics/groups.
+    /// A group stays for at least ten minutes once it is there. All tracked groups are at /metrics/groups. The default is
+    /// --groups.max-tracked, if that is lower.
     #[arg(
         long = "groups.max-exported",
         value_name = "N",
@@ -166,6 +168,18 @@ enum Format {
 }
 
 impl ServeFlags {
+    /// Lowers the defaults that are more than another flag allows, so that this other flag can be set alone.
+    pub(super) fn lower_defaults(&mut self, matches: &ArgMatches) {
+        let lower = |flag: &str, value: &mut usize, most: usize| {
+            if matches.value_source(flag) == Some(ValueSource::DefaultValue) {
+                *value = (*value).min(most);
+            }
+        };
+        lower("max_exported", &mut self.max_exported, self.max_tracked.get());
+        let access = &mut self.access;
+        lower("max_connections_per_address", &mut access.max_connections_per_address, access.max_connections);
+    }
+
     /// Checks every flag.
     pub(super) fn check(self) -> Result<Config, Error> {
         let listen =

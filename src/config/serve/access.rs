@@ -51,6 +51,8 @@ pub(super) struct AccessFlags {
     pub(super) max_connections: usize,
 
     /// Connections from one address (of IPv6: from one /64); more get 503
+    ///
+    /// The default is --web.max-connections, if that is lower.
     #[arg(
         long = "web.max-connections-per-address",
         value_name = "N",

@@ -67,6 +67,35 @@ fn a_refused_value_names_its_flag_and_the_way_out() {
     }
 }
 
+/// Flags, and what becomes of the groups that are exported and of the connections of one address.
+#[test]
+fn a_default_is_no_more_than_another_flag_allows() {
+    let cases: [(&[&str], _); 8] = [
+        (&[], (1000, 5000)),
+        (&["--groups.max-tracked=100"], (100, 5000)),
+        (&["serve", "--groups.max-tracked=1"], (1, 5000)),
+        (&["--groups.max-tracked=1000000"], (1000, 5000)),
+        (&["--groups.max-tracked=100", "--groups.max-exported=7"], (7, 5000)),
+        (&["--web.max-connections=100"], (1000, 100)),
+        (&["serve", "--web.max-connections=20000"], (1000, 5000)),
+        (&["--web.max-connections=100", "--web.max-connections-per-address=200"], (1000, 200)),
+    ];
+    for (flags, expected) in cases {
+        let config = config(flags).unwrap();
+        let found = (config.stats.max_exported_groups, config.http.max_connections_per_address);
+        assert_eq!(found, expected, "{flags:?}");
+    }
+}
+
+#[test]
+fn a_value_that_is_set_is_never_lowered() {
+    // The same as the default, but set.
+    let error = config(&["--groups.max-tracked=100", "--groups.max-exported=1000"]).unwrap_err();
+    assert!(error.starts_with("--groups.max-exported") && error.contains("or raise --groups.max-tracked"), "{error}");
+    let error = config(&["--web.max-connections=0"]).unwrap_err();
+    assert!(error.starts_with("--web.max-connections \""), "{error}");
+}
+
 #[test]
 fn an_empty_storage_path_means_memory() {
     assert_eq!(config(&["--storage.path", ""]).unwrap().storage, None);
