@@ -9,6 +9,7 @@ mod support;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use openim_exporter::arena::Boot;
 use openim_exporter::domain::{Clock, Mentions, Message, Source, SystemClock};
 use openim_exporter::stats::{Capacities, Stats};
 use support::server::{Load, Server, send};
@@ -75,19 +76,19 @@ fn start(out: &mut impl Write) -> Result<(), Failure> {
         dedup_window: Duration::from_secs(600),
     };
     let (directory, now) = (tempfile::tempdir()?, SystemClock.now());
-    let open = || Stats::open(directory.path(), capacities, Some([1, 2]), now);
-    let (stats, _) = open()?;
+    let open = || Stats::open(directory.path(), capacities, Boot::Id([1, 2]), now, &|_| ());
+    let stats = open()?;
     fill(&stats);
     drop(stats);
     for closed in [false, true] {
         let mut seconds = Vec::new();
         for _ in 0..STARTS {
             let begin = Instant::now();
-            let (stats, _) = open()?;
+            let stats = open()?;
             seconds.push(begin.elapsed().as_secs_f64());
             assert_eq!(stats.groups_tracked(), GROUPS, "the state holds another number of groups");
             if closed {
-                stats.close()?;
+                stats.close(now, &|_| ())?;
             }
         }
         // The first start of the closed ones found it as it was left open.

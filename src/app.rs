@@ -1,6 +1,7 @@
 //! The composition root: puts the rooms together, runs them, and takes them down in order.
 
 mod settings;
+mod state;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -13,16 +14,17 @@ use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::arena::{self, BootId};
+use crate::arena;
 use crate::config::simulate::Simulate;
 use crate::config::{self, Command, Config, Rejected};
-use crate::domain::{Clock, SystemClock};
+use crate::domain::{Clock, SystemClock, UnixMillis};
 use crate::exposition::catalog;
 use crate::http::{Access, AccessError, Limits, Listener, Outcome, Role, Site, Stage, Worker, listen};
-use crate::stats::{Capacities, Stats};
+use crate::stats::Stats;
 use crate::telemetry::{Telemetry, init_log};
 use crate::{simulate, wire};
 use settings::Reloader;
+use state::Keeper;
 
 /// Time between two ticks of the periodic work.
 const TICK: Duration = Duration::from_secs(1);
@@ -49,8 +51,6 @@ enum Error {
     NonePassed,
     #[error("--web.systemd-socket: a socket that was passed on is of no use: {0}; it must be a listening TCP socket")]
     Passed(io::Error),
-    #[error("the state in --storage.path cannot be written to disk: {0}; it is whole as long as the machine stays on")]
-    Close(io::Error),
     #[error("{0}")]
     Access(#[from] AccessError),
     #[error("the metrics cannot be registered: {0}")]
@@ -134,7 +134,7 @@ fn serve_until_told(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), E
     let listeners = listeners(config)?;
     let limits = limits(&config.http);
     raise_open_files(telemetry, limits.connections);
-    let stats = Arc::new(open_state(config, clock.as_ref(), telemetry)?);
+    let stats = Arc::new(state::open(config, clock.as_ref(), telemetry)?);
 
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let parts = (Arc::clone(&stats), Arc::clone(telemetry), Arc::clone(&clock));
@@ -142,8 +142,11 @@ fn serve_until_told(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), E
     let reloader = Reloader::watch(&site)?;
     let (stage, stages) = watch::channel(Stage::Serve);
     let addresses = listeners.iter().map(Listener::address).collect::<io::Result<Vec<_>>>();
-    let made = addresses.and_then(|addresses| Ok((addresses, Worker::all(&site, listeners, &stages)?)));
-    let (addresses, workers) = made.map_err(|error| unserved(&stats, error))?;
+    let made = addresses.and_then(|addresses| {
+        let workers = Worker::all(&site, listeners, &stages)?;
+        Ok((addresses, workers, Keeper::start(&stats, telemetry, config.storage.as_deref())?))
+    });
+    let (addresses, workers, keeper) = made.map_err(|error| unserved(&stats, clock.now(), error))?;
     addresses.into_iter().for_each(|address| telemetry.serving(address, threads));
     let workers = spawn(workers)?;
 
@@ -162,35 +165,16 @@ fn serve_until_told(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), E
     stage.send_replace(Stage::End);
     telemetry.drained(join(workers)?);
     // Nobody counts any more.
-    stats.close().map_err(Error::Close)?;
+    keeper.stop();
+    stats.close(clock.now(), &|step| state::report(telemetry, &step))?;
     telemetry.stopped(stats.messages());
     Ok(())
 }
 
 /// Closes a state that nobody counts in yet, so that it is as good as it was; the error is what there is to say.
-fn unserved(stats: &Stats, error: io::Error) -> Error {
-    let _ = stats.close();
+fn unserved(stats: &Stats, now: UnixMillis, error: io::Error) -> Error {
+    let _ = stats.close(now, &|_| ());
     error.into()
-}
-
-/// Opens the state that the configuration names, or makes one in memory.
-fn open_state(config: &Config, clock: &dyn Clock, telemetry: &Telemetry) -> Result<Stats, Error> {
-    let (capacities, now) = (capacities(&config.stats), clock.now());
-    let Some(path) = &config.storage else {
-        telemetry.state_in_memory();
-        return Ok(Stats::in_memory(capacities, now)?);
-    };
-    let begin = Instant::now();
-    let (stats, start) = Stats::open(path, capacities, boot_id(), now)?;
-    if let Some((aside, damage)) = &start.set_aside {
-        telemetry.state_set_aside(aside, damage);
-    }
-    if let Some(before) = start.carried_from {
-        telemetry
-            .state_carried_over((before.groups, before.sender_pairs), (capacities.groups, capacities.sender_pairs));
-    }
-    telemetry.state_opened(path, start.outcome.name(), stats.messages(), begin.elapsed());
-    Ok(stats)
 }
 
 /// Where the configuration says to listen.
@@ -219,25 +203,6 @@ fn passed_on(role: Role) -> Result<Vec<Listener>, Error> {
     let listeners = sockets.map(|socket| Listener::passed_on(socket?, role)).collect::<io::Result<Vec<_>>>();
     let listeners = listeners.map_err(Error::Passed)?;
     if listeners.is_empty() { Err(Error::NonePassed) } else { Ok(listeners) }
-}
-
-/// The kernel's name for the time since the machine was switched on: as long as it is the same, the kernel has every
-/// page that a process of before has written. <https://docs.kernel.org/admin-guide/sysctl/kernel.html#random>
-fn boot_id() -> BootId {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    let digits: String = id.chars().filter(char::is_ascii_hexdigit).collect();
-    let (high, low) = digits.split_at_checked(16)?;
-    let half = |digits: &str| u64::from_str_radix(digits, 16).ok();
-    Some([half(high)?, half(low)?])
-}
-
-const fn capacities(config: &config::Stats) -> Capacities {
-    Capacities {
-        groups: config.max_tracked_groups.get(),
-        exported_groups: config.max_exported_groups,
-        sender_pairs: config.max_sender_pairs,
-        dedup_window: config.dedup_window,
-    }
 }
 
 /// Every connection is an open file, and a service often starts with a limit of 1,024.

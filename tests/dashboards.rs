@@ -16,6 +16,7 @@ use std::time::Duration;
 use monitoring::{
     all_rules, at, dashboards, expressions, family_of, list, names, others, panels, parsed, read, unknown,
 };
+use openim_exporter::arena::Boot;
 use openim_exporter::domain::UnixMillis;
 use openim_exporter::exposition::catalog::CATALOG;
 use openim_exporter::stats::{Capacities, Stats};
@@ -231,7 +232,7 @@ fn the_growth_of_a_week_is_that_of_whole_days() {
 fn reserved(groups: usize, sender_pairs: usize, dedup_window: Duration) -> u64 {
     let directory = TempDir::new().unwrap();
     let capacities = Capacities { groups, exported_groups: 1, sender_pairs, dedup_window };
-    let opened = Stats::open(directory.path(), capacities, None, UnixMillis(0)).unwrap();
+    let opened = Stats::open(directory.path(), capacities, Boot::Unknown, UnixMillis(0), &|_| ()).unwrap();
     let files = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
     let largest = files.max().unwrap();
     drop(opened);

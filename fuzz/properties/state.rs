@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arbitrary::Unstructured;
-use openim_exporter::arena::BootId;
+use openim_exporter::arena::{Boot, Step};
 use openim_exporter::domain::UnixMillis;
 use openim_exporter::exposition::{Format, Scope, Scraper, catalog};
 use openim_exporter::stats::{Capacities, Recorded, Stats};
@@ -22,12 +22,10 @@ use typical::typical;
 mod typical;
 
 const NOW: UnixMillis = UnixMillis(1_732_345_678_901);
-const BOOT: BootId = Some([1, 2]);
-const OTHER_BOOT: BootId = Some([3, 4]);
+const BOOT: Boot = Boot::Id([1, 2]);
+const OTHER_BOOT: Boot = Boot::Id([3, 4]);
 const CAPACITIES: Capacities =
     Capacities { groups: 8, exported_groups: 4, sender_pairs: 16, dedup_window: Duration::ZERO };
-
-pub(super) const CAPACITIES_AT: usize = 4;
 
 /// In [`CLEAN_AT`] of a state that was closed.
 pub(super) const CLEAN: u64 = 0x434c_4541_4e21_2100;
@@ -72,16 +70,26 @@ impl Words {
     }
 }
 
-/// The sum over the facts in the header, worked out a second time.
+/// The sum that a header has over some words, worked out a second time.
+pub(super) fn sum(words: impl Iterator<Item = u64>) -> u64 {
+    let step = |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
+    let words: Vec<_> = words.collect();
+    let mut sums = [0xcbf2_9ce4_8422_2325_u64; 8];
+    let (rows, rest) = words.as_chunks::<8>();
+    for (sum, word) in rows.iter().flat_map(|row| row.iter().enumerate()).map(|(lane, word)| (lane, *word)) {
+        sums[sum] = step(sums[sum], word);
+    }
+    rest.iter().copied().chain(sums).fold(0, step)
+}
+
+/// The sum over the facts in the header.
 pub(super) mod facts_sum {
     use super::Words;
 
     pub(in super::super) const AT: usize = 12;
 
     pub(in super::super) fn of(words: &Words) -> u64 {
-        let step = |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
-        let first = (0..8).map(|at| step(0xcbf2_9ce4_8422_2325, words.get(at)));
-        (8..AT).map(|at| words.get(at)).chain(first).fold(0, step)
+        super::sum((0..AT).map(|at| words.get(at)))
     }
 }
 
@@ -98,7 +106,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let directory = directory();
-        let (stats, _) = Stats::open(directory.path(), CAPACITIES, BOOT, NOW).unwrap();
+        let stats = Stats::open(directory.path(), CAPACITIES, BOOT, NOW, &|_| ()).unwrap();
         for number in 0..20_i64 {
             let (group, sender) = (format!("group-{}", number % 5), format!("sender-{number}"));
             record(&stats, &group, &sender, UnixMillis(NOW.0 - 7 * number));
@@ -121,13 +129,19 @@ impl Bench {
         self.prepare(bytes);
         let boot = if bytes.arbitrary().unwrap_or_default() { BOOT } else { OTHER_BOOT };
         let now = UnixMillis(NOW.0 + i64::from(bytes.arbitrary::<i32>().unwrap_or_default()));
-        let (stats, start) = Stats::open(self.directory.path(), CAPACITIES, boot, now).unwrap();
+        let aside = RefCell::new(None);
+        let note = |step| {
+            if let Step::SetAside { aside: path, .. } = step {
+                *aside.borrow_mut() = Some(path);
+            }
+        };
+        let stats = Stats::open(self.directory.path(), CAPACITIES, boot, now, &note).unwrap();
         let stats = Arc::new(stats);
         assert_eq!((stats.groups_capacity(), stats.sender_pairs_capacity()), (8, 16));
         assert_eq!(fs::metadata(self.directory.path().join("state")).unwrap().len(), self.file.len() as u64);
         self.goes_on(&stats, now, is_read_whole);
         drop(stats);
-        if let Some((aside, _)) = start.set_aside {
+        if let Some(aside) = aside.into_inner() {
             fs::remove_file(aside).unwrap();
         }
     }

@@ -1,15 +1,19 @@
-//! The header of a state's file: a file of any bytes is a state or is not, and one that is has the sums that say so.
+//! The header of a state's file and its table of contents: a file of any bytes is a state or is not, and one that is has
+//! the sums that say so, and sections that lie inside it.
 
 use std::cell::RefCell;
 use std::fs;
 
 use arbitrary::Unstructured;
-use openim_exporter::arena::{BootId, Directory, Found, MAGIC, Trust, VERSION};
+use openim_exporter::arena::{Boot, Contents, Directory, Found, Layout, MAGIC, Plan, Sections, Trust, VERSION};
 use tempfile::TempDir;
 
-use super::state::{CAPACITIES_AT, CLEAN, Words, facts_sum};
+use super::state::{CLEAN, Words, facts_sum, sum};
 
-const BOOT: BootId = Some([1, 2]);
+const BOOT: Boot = Boot::Id([1, 2]);
+
+/// Where the sections end in a file that is made here.
+const END: usize = 1024;
 
 thread_local! {
     static DIRECTORY: RefCell<Option<(TempDir, Directory)>> = const { RefCell::new(None) };
@@ -19,45 +23,98 @@ pub(crate) fn holds(bytes: &[u8]) {
     DIRECTORY.with_borrow_mut(|directory| {
         let (_, directory) = directory.get_or_insert_with(|| {
             let path = super::state::directory();
-            let locked = Directory::lock(path.path()).unwrap();
+            let locked = Directory::lock(path.path(), &|_| ()).unwrap();
             (path, locked)
         });
         let file = file_of(&mut Unstructured::new(bytes));
         fs::write(directory.state(), &file).unwrap();
-        let found = directory.find(BOOT).unwrap();
-        assert_eq!(fs::metadata(directory.state()).unwrap().len(), file.len() as u64);
-        if let Found::State { arena, capacities, trust } = found {
+        let found = directory.find(BOOT, &|_| ()).unwrap();
+        assert!(fs::read(directory.state()).unwrap() == file, "looking changes nothing");
+        if let Found::State { arena, sections, trust, .. } = found {
             let words = Words(file);
-            assert_eq!([words.get(0), words.get(1), words.get(3)], [MAGIC, VERSION, words.len()]);
+            assert_eq!([words.get(0), words.get(3)], [MAGIC, words.len()]);
             assert_eq!(words.get(facts_sum::AT), facts_sum::of(&words));
-            assert_eq!(capacities, std::array::from_fn(|at| words.get(CAPACITIES_AT + at)));
-            let of_this_boot = BOOT == Some([words.get(16), words.get(17)]);
-            assert_eq!(trust == Trust::Exact, words.get(18) == CLEAN || of_this_boot);
+            let of_this_boot = [1, 2] == [words.get(16), words.get(17)];
+            match trust {
+                Trust::Exact => assert!(words.get(18) == CLEAN || of_this_boot),
+                Trust::Restored(_) => assert_eq!(words.get(18), CLEAN),
+                Trust::Torn(_) => assert_ne!(words.get(18), CLEAN),
+            }
             assert!(arena.is_at(directory.state()));
+            check(&sections, &words);
         }
     });
 }
 
-/// A file as the bytes have it, or one with their header words and body, and maybe sums that are right.
+fn check(sections: &Sections, words: &Words) {
+    match sections {
+        Sections::OfFirstVersion { fingerprint, capacities } => {
+            assert_eq!((words.get(1), words.get(2)), (1, *fingerprint));
+            assert_eq!(*capacities, std::array::from_fn(|at| words.get(4 + at)));
+        }
+        Sections::Listed(contents) => {
+            assert_eq!(words.get(1), VERSION);
+            let mut end = 4096;
+            for entry in &contents.sections {
+                assert!(entry.offset >= end, "sections overlap");
+                end = entry.offset + entry.length;
+                let layout = &entry.layout;
+                assert!(layout.count * layout.element_bytes * layout.lanes <= entry.length);
+            }
+            assert!(end as u64 <= 8 * words.get(2));
+        }
+    }
+}
+
+/// A file as the bytes have it, or one with their header words and table of contents, and maybe sums that are right.
 fn file_of(bytes: &mut Unstructured<'_>) -> Vec<u8> {
     let kind: u8 = bytes.arbitrary().unwrap_or_default();
     if kind & 1 == 0 {
         return bytes.bytes(bytes.len()).unwrap_or_default().to_vec();
     }
-    let header = bytes.bytes(bytes.len().min(20 * 8)).unwrap_or_default().to_vec();
-    let mut file = header;
-    file.resize(4096, 0);
-    file.extend(bytes.bytes(bytes.len()).unwrap_or_default());
+    let mut file = bytes.bytes(bytes.len().min(25 * 8)).unwrap_or_default().to_vec();
+    file.resize(END * 8, 0);
+    let contents = if kind & 2 == 0 { bytes.bytes(bytes.len()).unwrap_or_default().to_vec() } else { listed(bytes) };
+    file.extend(&contents);
+    file.resize(file.len().next_multiple_of(8), 0);
     let mut words = Words(file);
-    if kind & 2 != 0 {
-        words.set(0, MAGIC);
-        words.set(1, VERSION);
-    }
     if kind & 4 != 0 {
+        words.set(0, MAGIC);
+        words.set(1, if kind & 8 == 0 { VERSION } else { 1 });
         words.set(3, words.len());
     }
-    if kind & 8 != 0 {
+    if kind & 16 != 0 {
+        words.set(2, END as u64);
+        words.set(4, contents.len() as u64);
+        words.set(5, sum((END..usize::try_from(words.len()).unwrap()).map(|at| words.get(at))));
+    }
+    if kind & 32 != 0 {
         words.set(facts_sum::AT, facts_sum::of(&words));
     }
     words.0
+}
+
+/// The table of contents of some sections, with changes.
+fn listed(bytes: &mut Unstructured<'_>) -> Vec<u8> {
+    let mut plan = Plan::new();
+    plan.reserve(Layout::of("a", 1, 8, 3));
+    plan.reserve(Layout { lanes: 2, keys: vec![vec!["x".into(), "y".into()]], ..Layout::of("b", 1, 8, 2) });
+    plan.reserve(Layout::of("c", 2, 128, 1));
+    let mut contents: Contents = plan.contents().clone();
+    let number = contents.sections.len();
+    for _ in 0..bytes.arbitrary::<u8>().unwrap_or_default() % 4 {
+        let entry = &mut contents.sections[usize::from(bytes.arbitrary::<u8>().unwrap_or_default()) % number];
+        let (what, value): (u8, u16) = bytes.arbitrary().unwrap_or_default();
+        let value = if value > 60_000 { usize::MAX - usize::from(value) } else { usize::from(value) };
+        match what % 7 {
+            0 => entry.offset = value,
+            1 => entry.length = value,
+            2 => entry.layout.count = value,
+            3 => entry.layout.element_bytes = value,
+            4 => entry.layout.lanes = value,
+            5 => entry.layout.name = "a".into(),
+            _ => entry.layout.keys.push(vec!["x".into(); value % 3]),
+        }
+    }
+    serde_json::to_vec(&contents).unwrap()
 }

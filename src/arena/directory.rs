@@ -1,69 +1,28 @@
 //! The directory that a state is kept in: the file that is mapped, and the lock that keeps others out.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use memmap2::{MmapOptions, MmapRaw};
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::Arena;
-use super::header::{self, BootId, CAPACITIES, Damage, Trust};
-use super::plan::Plan;
+use super::block::Arena;
+use super::blocks_on_disk::{self, CopyOnWrite};
+use super::header::{self, Sections};
+use super::identity::Identity;
+use super::names::{self, LOCK, NEW_STATE, OTHER_LAYOUT, PREVIOUS, REPLACED, STATE};
+use super::plan::{HEADER_WORDS, Plan};
+use super::step::{Error, Step, Steps};
+use super::trust::{Boot, Damage, Trust};
 
-/// The mapped file.
-const STATE: &str = "state";
-
-/// A new one, until it is whole.
-const NEW_STATE: &str = "state.new";
-
-/// Held while a process uses the directory. A file of its own: the state's may be replaced.
-const LOCK: &str = "lock";
-
-/// Written at once where the file system cannot reserve space.
-static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-
-/// Why a state cannot be had. Names the file and the way out.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Another process has it.
-    #[error(
-        "{path}: another process uses this state; end it first, or give this one a directory of its own with \
-         --storage.path"
-    )]
-    InUse {
-        /// The lock's file.
-        path: PathBuf,
-    },
-    /// There is no room for it.
-    #[error(
-        "{path}: no room for the state, which takes {} MiB; free some, choose another --storage.path, or lower \
-         --groups.max-tracked or --senders.max-tracked", bytes.div_ceil(1 << 20)
-    )]
-    NoRoom {
-        /// The state's file.
-        path: PathBuf,
-        /// What it takes.
-        bytes: u64,
-    },
-    /// The system refuses something.
-    #[error(
-        "{path}: {what}: {error}; the directory must exist or be makeable and be writable for user {user}; an empty \
-         --storage.path keeps the state in memory"
-    )]
-    Refused {
-        /// The file.
-        path: PathBuf,
-        /// What was tried.
-        what: &'static str,
-        /// Who tried.
-        user: u32,
-        /// What the system says.
-        error: io::Error,
-    },
-}
+/// For the user that runs the exporter alone: the files hold group IDs and operation IDs.
+const DIRECTORY_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+const OTHERS: u32 = 0o077;
 
 /// What a directory holds.
 #[derive(Debug)]
@@ -72,53 +31,63 @@ pub enum Found {
     Nothing,
     /// One that cannot be used.
     Damaged(Damage),
-    /// A whole one.
+    /// A whole one. Nothing of it has been changed.
     State {
         /// Its block.
         arena: Arc<Arena>,
-        /// The capacities that it was made with.
-        capacities: [u64; CAPACITIES],
+        /// What it says about its sections.
+        sections: Sections,
         /// How far its numbers can be trusted.
         trust: Trust,
+        /// Whether it has to be moved into a new file, whose changed blocks stay where they are.
+        must_move: bool,
     },
+}
+
+/// What becomes of the old state when a new one takes its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Everything in it was carried over: it is kept until the next orderly shutdown.
+    UntilShutdown,
+    /// Not everything was: it is set aside, at this time in milliseconds since the epoch.
+    Aside(i64),
+    /// It cannot be used: it is set aside, at this time.
+    Damaged(Damage, i64),
 }
 
 /// A directory that this process alone uses.
 #[derive(Debug)]
 pub struct Directory {
-    /// Where the state is. A link is followed, so that a new state comes to stand where the old one did.
+    path: PathBuf,
+    /// Where the state is: a symbolic link has been followed, so that a new state replaces the old one there.
     state: PathBuf,
-    /// Locked until it is closed.
-    _lock: File,
+    is_link: bool,
+    /// Locked until it is closed. Holds the generation of the state that was last in use here.
+    lock: File,
+    seen: u64,
 }
 
 impl Directory {
     /// Makes the directory if there is none, and locks it.
     ///
     /// # Errors
-    /// When it cannot be made or written to, or another process has it.
-    pub fn lock(path: &Path) -> Result<Self, Error> {
-        fs::create_dir_all(path).map_err(|error| refused(path, "the directory cannot be made", error))?;
+    /// When it cannot be made or written to, another process has it, or the state is a symbolic link that leads nowhere.
+    pub fn lock(path: &Path, steps: Steps<'_>) -> Result<Self, Error> {
+        make_private(path, steps)?;
         let lock_path = path.join(LOCK);
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            // Reading too, or a pipe of that name would be waited for.
-            .read(true)
-            .write(true)
-            .open(&lock_path)
-            .map_err(|error| refused(&lock_path, "the lock's file cannot be opened", error))?;
+        // Reading too, or a pipe of that name would be waited for.
+        let lock = open(&lock_path, OpenOptions::new().create(true).truncate(false), steps)
+            .map_err(|error| Error::refused(&lock_path, "the lock's file cannot be opened", error))?;
         match lock.try_lock() {
-            Ok(()) => {
-                // What a process that was killed had begun to make.
-                let state = path.join(STATE);
-                let directory = Self { state: fs::canonicalize(&state).unwrap_or(state), _lock: lock };
-                let _ = fs::remove_file(directory.new_state());
-                Ok(directory)
-            }
-            Err(fs::TryLockError::WouldBlock) => Err(Error::InUse { path: lock_path }),
-            Err(fs::TryLockError::Error(error)) => Err(refused(&lock_path, "it cannot be locked", error)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::InUse { path: lock_path }),
+            Err(TryLockError::Error(error)) => return Err(Error::refused(&lock_path, "it cannot be locked", error)),
         }
+        let (state, is_link) = follow(path.join(STATE))?;
+        // What a process that was killed had begun to make.
+        let _ = fs::remove_file(state.with_file_name(NEW_STATE));
+        let seen = generation_in(&lock);
+        Ok(Self { path: path.to_owned(), state, is_link, lock, seen })
     }
 
     /// Where the state's file is.
@@ -131,141 +100,312 @@ impl Directory {
         self.state.with_file_name(NEW_STATE)
     }
 
-    /// Looks at the state that is there, on this boot of the machine.
+    /// Looks at the state that is there, on this boot of the machine, and changes nothing.
     ///
     /// # Errors
-    /// When it cannot be read and written.
-    pub fn find(&self, boot: BootId) -> Result<Found, Error> {
-        let path = self.state();
-        let file = match OpenOptions::new().read(true).write(true).open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
-            Err(error) => return Err(refused(path, "the state cannot be opened", error)),
-        };
-        let metadata = file.metadata().map_err(|error| refused(path, "its length cannot be read", error))?;
-        if !metadata.is_file() {
-            return Ok(Found::Damaged(Damage::Foreign));
+    /// When it cannot be read and written, or is a symbolic link to something else than a state.
+    pub fn find(&self, boot: Boot, steps: Steps<'_>) -> Result<Found, Error> {
+        match self.look(boot, steps)? {
+            Found::Damaged(damage) if self.is_link => {
+                Err(Error::Link { link: self.path.join(STATE), target: self.state.clone(), reason: damage.to_string() })
+            }
+            found => Ok(found),
         }
-        let bytes = metadata.len();
+    }
+
+    fn look(&self, boot: Boot, steps: Steps<'_>) -> Result<Found, Error> {
+        let path = self.state();
+        match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+            Err(error) => return Err(Error::refused(path, "the state cannot be looked at", error)),
+            // Not even opened: to open a device may do something.
+            Ok(metadata) if !metadata.is_file() => return Ok(Found::Damaged(Damage::Foreign)),
+            Ok(_) => {}
+        }
+        let cannot_open = |error| Error::refused(path, "the state cannot be opened", error);
+        let file = open(path, &mut OpenOptions::new(), steps).map_err(cannot_open)?;
+        let bytes = file.metadata().map_err(cannot_open)?.len();
         if bytes < header_bytes() || !bytes.is_multiple_of(size_of::<u64>() as u64) {
             return Ok(Found::Damaged(damage_of_short(&file)));
         }
         lock_too(&file, path)?;
+        let identity = Identity::of(&file).map_err(cannot_open)?;
+        let copy_on_write = blocks_on_disk::copy_on_write(&file);
         let arena = Arc::new(Arena::over(map(&file, path)?, Some(file)));
-        let looked =
-            header::read(arena.words()).and_then(|capacities| Ok((capacities, header::trust(arena.words(), boot)?)));
+        let looked = header::read(arena.words())
+            .and_then(|sections| Ok((sections, header::trust(arena.words(), boot, identity, self.seen)?)));
         Ok(match looked {
-            Ok((capacities, trust)) => Found::State { arena, capacities, trust },
+            Ok((sections, trust)) => {
+                let may_share_blocks = matches!(trust, Trust::Restored(_) | Trust::Torn(_));
+                let must_move =
+                    copy_on_write == CopyOnWrite::On || may_share_blocks && blocks_on_disk::is_on_btrfs(arena.file());
+                Found::State { arena, sections, trust, must_move }
+            }
             Err(damage) => Found::Damaged(damage),
         })
+    }
+
+    /// Reserves every block of the state's file, before anything in it is changed.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn reserve(&self, arena: &Arena, steps: Steps<'_>) -> Result<(), Error> {
+        let (path, Some(file)) = (self.state(), arena.file()) else { return Ok(()) };
+        if blocks_on_disk::copy_on_write(file) == CopyOnWrite::Always {
+            steps(Step::CopyOnWrite(path.to_owned()));
+        }
+        reserve(file, path, arena.bytes())
     }
 
     /// Makes a new state beside the one that may be there; [`Directory::put_in_place`] makes it the state.
     ///
     /// # Errors
     /// When it cannot be written, or the disk is full: every block of it is reserved here.
-    pub fn create(&self, plan: &Plan, capacities: [u64; CAPACITIES]) -> Result<Arc<Arena>, Error> {
-        let path = self.new_state();
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(|error| refused(&path, "the state cannot be made", error))?;
-        let bytes = (plan.words() * size_of::<u64>()) as u64;
-        reserve(&file, bytes).map_err(|error| {
-            // What was reserved of it is of no use to anybody.
-            let _ = fs::remove_file(&path);
-            match error.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                    Error::NoRoom { path: path.clone(), bytes }
-                }
-                _ => refused(&path, "its space cannot be reserved", error),
-            }
-        })?;
-        lock_too(&file, &path)?;
-        let arena = Arena::over(map(&file, &path)?, Some(file));
-        header::write(arena.words(), plan, capacities);
-        Ok(Arc::new(arena))
+    pub fn create(&self, plan: &Plan, steps: Steps<'_>) -> Result<Arc<Arena>, Error> {
+        let contents = serde_json::to_vec(plan.contents())
+            .map_err(|error| Error::refused(&self.new_state(), "its contents cannot be listed", error.into()))?;
+        let words = plan.words() + header::contents_words(&contents);
+        let arena = self.create_file(words * size_of::<u64>(), steps)?;
+        header::write(arena.words(), plan.words(), &contents);
+        Ok(arena)
     }
 
-    /// Makes what [`Directory::create`] made the state, in place of the one that was there.
+    fn create_file(&self, bytes: usize, steps: Steps<'_>) -> Result<Arc<Arena>, Error> {
+        let (path, bytes) = (self.new_state(), bytes as u64);
+        let made = self.create_reserved(&path, bytes, steps);
+        made.map_err(|error| {
+            let _ = fs::remove_file(&path);
+            if self.state.exists() { error.beside(&self.state) } else { error }
+        })
+    }
+
+    fn create_reserved(&self, path: &Path, bytes: u64, steps: Steps<'_>) -> Result<Arc<Arena>, Error> {
+        // A failed start has left one in this process.
+        let _ = fs::remove_file(path);
+        let file = open(path, OpenOptions::new().create_new(true), steps)
+            .map_err(|error| Error::refused(path, "the state cannot be made", error))?;
+        if blocks_on_disk::switch_copy_on_write_off(&file) != CopyOnWrite::Off {
+            steps(Step::CopyOnWrite(self.state.clone()));
+        }
+        reserve(&file, path, bytes)?;
+        steps(Step::Reserved { file: path.to_owned(), bytes });
+        lock_too(&file, path)?;
+        Ok(Arc::new(Arena::over(map(&file, path)?, Some(file))))
+    }
+
+    /// Makes what [`Directory::create`] made the state, in one step, and keeps the one that was there under another name.
     ///
     /// # Errors
-    /// When the file cannot be renamed.
-    pub fn put_in_place(&self) -> Result<(), Error> {
+    /// When a file cannot be renamed.
+    pub fn put_in_place(&self, old: Option<Kept>, steps: Steps<'_>) -> Result<(), Error> {
         let path = self.state();
-        let folder = path.parent().unwrap_or(path);
-        fs::rename(self.new_state(), path)
-            .and_then(|()| File::open(folder)?.sync_all())
-            .map_err(|error| refused(path, "the new state cannot be put in place", error))
+        let put = |error| Error::refused(path, "the new state cannot be put in place", error);
+        if let Some(kept) = old {
+            self.keep(&kept, steps)?;
+        }
+        fs::rename(self.new_state(), path).map_err(put)?;
+        sync_directory(path).map_err(put)?;
+        names::limit_aside(path, steps);
+        Ok(())
+    }
+
+    /// Removes what [`Directory::create`] made, and says in an error that the state is as it was.
+    #[must_use]
+    pub fn without_new(&self, error: Error) -> Error {
+        let _ = fs::remove_file(self.new_state());
+        error.beside(&self.state)
+    }
+
+    /// Gives the state another name besides the one that it has, so that at no moment there is none.
+    fn keep(&self, kept: &Kept, steps: Steps<'_>) -> Result<(), Error> {
+        let path = self.state();
+        let (other, step) = match kept {
+            Kept::UntilShutdown => {
+                let previous = path.with_file_name(PREVIOUS);
+                let _ = fs::remove_file(&previous);
+                (previous.clone(), Step::PreviousKept(previous))
+            }
+            Kept::Aside(stamp) => {
+                let aside = names::aside(path, OTHER_LAYOUT, *stamp);
+                let reason = "not everything in it could be carried over".to_owned();
+                (aside.clone(), Step::SetAside { aside, reason })
+            }
+            Kept::Damaged(damage, stamp) => {
+                let aside = names::aside(path, damage.word(), *stamp);
+                (aside.clone(), Step::SetAside { aside, reason: damage.to_string() })
+            }
+        };
+        match fs::hard_link(path, &other) {
+            Ok(()) => steps(step),
+            // Nothing is lost if the process ends between this renaming and the next: there is nothing to lose.
+            Err(_) if matches!(kept, Kept::Damaged(..)) => {
+                fs::rename(path, &other).map_err(|error| Error::refused(path, "it cannot be set aside", error))?;
+                steps(step);
+            }
+            Err(error) => steps(Step::PreviousNotKept(other, error.to_string())),
+        }
+        Ok(())
+    }
+
+    /// The generation that the next use of a state has, later than all before it.
+    #[must_use]
+    pub fn next_generation(&self, arena: &Arena) -> u64 {
+        arena.generation().max(self.seen).saturating_add(1)
+    }
+
+    /// Notes that the state is in use, in the state and in the lock, so that an older copy of it is known as one.
+    pub fn note_generation(&self, arena: &Arena, generation: u64) {
+        // In this order: a process that is killed in between leaves a state that is later than the lock.
+        arena.set_generation(generation);
+        // A lock that cannot be written only leaves an older copy unknown.
+        let _ = self.lock.write_all_at(format!("{generation:020}\n").as_bytes(), 0);
+    }
+
+    /// Removes what was kept of the state before its last carry-over.
+    pub fn forget_previous(&self, steps: Steps<'_>) {
+        names::forget_previous(&self.state, steps);
+    }
+
+    /// Writes a closed block to the state's path again, whose file was removed or replaced. What is there now is left
+    /// alone.
+    ///
+    /// # Errors
+    /// When it cannot be written; and when another file has the path, after the block was written beside it.
+    pub fn write_again(&self, arena: &Arena, stamp: i64, steps: Steps<'_>) -> Result<(), Error> {
+        let lock_is_ours = Arena::is_file_at(&self.lock, &self.path.join(LOCK));
+        // The directory was replaced too: another process may use it.
+        let anew = if lock_is_ours { None } else { Some(Self::lock(&self.path, steps)?) };
+        let directory = anew.as_ref().unwrap_or(self);
+        let copy = directory.create_file(arena.words().len() * size_of::<u64>(), steps)?;
+        let path = directory.state();
+        let cannot_write = |error| Error::refused(path, "the state cannot be written again", error);
+        copy.copy_of(arena);
+        copy.sign().and_then(|()| copy.close()).map_err(cannot_write)?;
+        directory.note_generation(&copy, copy.generation());
+        let is_free = path.symlink_metadata().is_err();
+        let to = if is_free { path.to_owned() } else { names::aside(path, REPLACED, stamp) };
+        fs::rename(directory.new_state(), &to).and_then(|()| sync_directory(&to)).map_err(cannot_write)?;
+        if !is_free {
+            names::limit_aside(path, steps);
+            return Err(Error::Replaced { path: path.to_owned(), saved: to });
+        }
+        steps(Step::WrittenAgain(to));
+        Ok(())
     }
 
     /// An error of the state's.
     #[must_use]
     pub fn refused(&self, what: &'static str, error: io::Error) -> Error {
-        refused(self.state(), what, error)
-    }
-
-    /// Renames a state that cannot be used, so that nothing of it is lost; returns its new path.
-    ///
-    /// # Errors
-    /// When the file cannot be renamed.
-    pub fn set_aside(&self, damage: Damage, stamp: i64) -> Result<PathBuf, Error> {
-        let path = self.state();
-        let names = (0..).map(|number: u32| match number {
-            0 => format!("{STATE}.{}-{stamp}", damage.word()),
-            _ => format!("{STATE}.{}-{stamp}-{number}", damage.word()),
-        });
-        let aside = names.map(|name| path.with_file_name(name)).find(|aside| !aside.exists()).unwrap_or_default();
-        fs::rename(path, &aside).map_err(|error| refused(path, "it cannot be set aside", error))?;
-        Ok(aside)
+        Error::refused(self.state(), what, error)
     }
 }
 
 const fn header_bytes() -> u64 {
-    (super::plan::HEADER_WORDS * size_of::<u64>()) as u64
+    (HEADER_WORDS * size_of::<u64>()) as u64
+}
+
+/// The path that a symbolic link leads to, and whether it is one.
+fn follow(state: PathBuf) -> Result<(PathBuf, bool), Error> {
+    if !state.is_symlink() {
+        return Ok((state, false));
+    }
+    match fs::canonicalize(&state) {
+        Ok(target) => Ok((target, true)),
+        Err(error) => {
+            let target = fs::read_link(&state).unwrap_or_default();
+            Err(Error::Link { link: state, target, reason: error.to_string() })
+        }
+    }
+}
+
+/// The generation that a lock's file holds; 0 in one that 0.1.0 made.
+fn generation_in(lock: &File) -> u64 {
+    let mut digits = [0; 20];
+    let read = lock.read_exact_at(&mut digits, 0);
+    let text = read.ok().and_then(|()| std::str::from_utf8(&digits).ok());
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+/// Makes a directory if there is none. One that has other files than ours keeps its mode: it may be meant for others.
+fn make_private(path: &Path, steps: Steps<'_>) -> Result<(), Error> {
+    let is_new = !path.exists();
+    DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY_MODE)
+        .create(path)
+        .map_err(|error| Error::refused(path, "the directory cannot be made", error))?;
+    let mode = fs::metadata(path).map_or(DIRECTORY_MODE, |metadata| metadata.permissions().mode());
+    let narrow = || fs::set_permissions(path, Permissions::from_mode(DIRECTORY_MODE));
+    if is_new {
+        // A umask may have taken the owner's rights too.
+        return narrow().map_err(|error| Error::refused(path, "its mode cannot be set", error));
+    }
+    if mode & OTHERS != 0 {
+        let stays = |why: String| Step::ModeStays(path.to_owned(), why);
+        steps(match names::are_all_ours(path).then(narrow) {
+            Some(Ok(())) => Step::ModeNarrowed(path.to_owned()),
+            Some(Err(error)) => stays(error.to_string()),
+            None => stays("it holds other files than the state's".to_owned()),
+        });
+    }
+    Ok(())
+}
+
+/// Opens a file to be read and written, never through a symbolic link, and keeps others from doing so.
+fn open(path: &Path, options: &mut OpenOptions, steps: Steps<'_>) -> io::Result<File> {
+    let is_new = path.symlink_metadata().is_err();
+    let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    let file = options.read(true).write(true).mode(FILE_MODE).custom_flags(no_link).open(path)?;
+    let mode = file.metadata()?.permissions().mode();
+    if is_new || mode & OTHERS != 0 {
+        match file.set_permissions(Permissions::from_mode(FILE_MODE)) {
+            Ok(()) if is_new => {}
+            Ok(()) => steps(Step::ModeNarrowed(path.to_owned())),
+            Err(error) => steps(Step::ModeStays(path.to_owned(), error.to_string())),
+        }
+    }
+    Ok(file)
 }
 
 /// A file that is shorter than a header: ours, cut off, if it starts as ours do.
-fn damage_of_short(mut file: &File) -> Damage {
-    let mut start = [0; 8];
-    let ours = io::Read::read_exact(&mut file, &mut start).is_ok() && u64::from_ne_bytes(start) == header::MAGIC;
+fn damage_of_short(file: &File) -> Damage {
+    let mut start = [0; size_of::<u64>()];
+    let ours = file.read_exact_at(&mut start, 0).is_ok() && u64::from_ne_bytes(start) == header::MAGIC;
     if ours { Damage::Length } else { Damage::Foreign }
 }
 
-/// Locks the state's own file beside the directory's lock, which somebody may have removed.
+/// Locks the state's own file besides the directory's lock, which somebody may have removed.
 fn lock_too(file: &File, path: &Path) -> Result<(), Error> {
     match file.try_lock() {
-        Err(fs::TryLockError::WouldBlock) => Err(Error::InUse { path: path.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse { path: path.to_owned() }),
         // Where the file system has no locks, the directory's had none either.
-        Ok(()) | Err(fs::TryLockError::Error(_)) => Ok(()),
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
     }
 }
 
 fn map(file: &File, path: &Path) -> Result<MmapRaw, Error> {
-    MmapOptions::new().map_raw(file).map_err(|error| refused(path, "it cannot be mapped", error))
+    MmapOptions::new().map_raw(file).map_err(|error| Error::refused(path, "it cannot be mapped", error))
 }
 
-/// Reserves every block of a file, so that a full disk is seen now and not, as a fatal signal, at some later write.
-fn reserve(file: &File, bytes: u64) -> io::Result<()> {
-    match fallocate(file, FallocateFlags::empty(), 0, bytes) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_zeros(file, bytes),
-        reserved => Ok(reserved?),
+fn reserve(file: &File, path: &Path, bytes: u64) -> Result<(), Error> {
+    blocks_on_disk::reserve(file, bytes).map_err(|error| {
+        if blocks_on_disk::is_full(&error) {
+            Error::NoRoom { path: path.to_owned(), bytes, old: None }
+        } else {
+            Error::refused(path, "its space cannot be reserved", error)
+        }
+    })
+}
+
+/// Writes a directory to disk, in which a file was renamed. Some file systems (SMB, 9p) cannot, and say so.
+fn sync_directory(file: &Path) -> io::Result<()> {
+    let synced = File::open(file.parent().unwrap_or(file)).and_then(|directory| directory.sync_all());
+    match synced {
+        Err(error)
+            if [Errno::INVAL, Errno::OPNOTSUPP].map(Errno::raw_os_error).map(Some).contains(&error.raw_os_error()) =>
+        {
+            Ok(())
+        }
+        synced => synced,
     }
-}
-
-fn write_zeros(mut file: &File, bytes: u64) -> io::Result<()> {
-    let mut left = bytes;
-    while left > 0 {
-        let len = usize::try_from(left).unwrap_or(usize::MAX).min(ZEROS.len());
-        file.write_all(ZEROS.get(..len).unwrap_or_default())?;
-        left -= len as u64;
-    }
-    file.sync_all()
-}
-
-fn refused(path: &Path, what: &'static str, error: io::Error) -> Error {
-    Error::Refused { path: path.to_owned(), what, user: rustix::process::geteuid().as_raw(), error }
 }

@@ -1,98 +1,92 @@
-//! What stands at the start of every block: what it is, and whether its numbers can be trusted.
+//! The first page of every block: what the block is, and whether its numbers can be trusted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::plan::{HEADER_WORDS, Plan};
+use super::contents::Contents;
+use super::identity::{Identity, Origin};
+use super::plan::HEADER_WORDS;
+use super::trust::{Boot, Damage, Doubt, Trust};
 
 /// The first word of every block: `OIMSTATS` in ASCII, big-endian.
 pub const MAGIC: u64 = 0x4f49_4d53_5441_5453;
 
-/// The layout's version: the second word. It changes whenever the meaning of any word does.
-pub const VERSION: u64 = 1;
+/// The second word: the version of the header. Since 2 a block has a table of contents.
+pub const VERSION: u64 = 2;
 
-/// How many capacities a block can have.
+/// The version that 0.1.0 wrote, without a table of contents.
+const FIRST_VERSION: u64 = 1;
+
+/// How many capacities a block of 0.1.0 has.
 pub const CAPACITIES: usize = 8;
-
-/// Which boot of the machine wrote a block: the kernel's random boot ID. `None` where there is none to be had.
-pub type BootId = Option<[u64; 2]>;
 
 // Places of the header's words.
 const MAGIC_AT: usize = 0;
 const VERSION_AT: usize = 1;
-const FINGERPRINT_AT: usize = 2;
+/// Where the table of contents begins, counted in words. In a block of 0.1.0 the fingerprint of its sections.
+const CONTENTS_AT: usize = 2;
 const WORDS_AT: usize = 3;
-const CAPACITIES_AT: usize = 4;
+/// Length of the table of contents in bytes, and its sum. In a block of 0.1.0 here are the capacities.
+const CONTENTS_BYTES_AT: usize = 4;
+const CONTENTS_SUM_AT: usize = 5;
 /// A sum over the words before it, none of which ever changes.
-const FACTS_SUM_AT: usize = CAPACITIES_AT + CAPACITIES;
+const FACTS_SUM_AT: usize = 12;
 const BOOT_AT: usize = 16;
 /// [`CLEAN`] while nobody writes and everything is on disk.
 const CLEAN_AT: usize = 18;
 /// A sum over everything behind the header; means something only while the block is clean.
 const BODY_SUM_AT: usize = 19;
+/// Which file the block was in when it was last written to: see [`Identity`].
+const IDENTITY_AT: usize = 20;
+/// How often the block was opened or looked after: it only rises.
+const GENERATION_AT: usize = 24;
+const _: () = assert!(IDENTITY_AT + Identity::WORDS == GENERATION_AT);
 
 /// `CLEAN` and a zero in ASCII: not what a flipped bit leaves.
 const CLEAN: u64 = 0x434c_4541_4e21_2100;
 
-/// Why a block cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Damage {
-    /// It does not start with [`MAGIC`].
-    #[error("it is not a state of openim-exporter")]
-    Foreign,
-    /// It is of another [`VERSION`].
-    #[error("it is of version {0}, and this program reads version {VERSION}")]
-    OtherVersion(u64),
-    /// Its header contradicts itself.
-    #[error("its header is damaged")]
-    Header,
-    /// It is shorter or longer than its header says.
-    #[error("it has another length than its header says: it was cut off, or written to")]
-    Length,
-    /// What it holds is not what was written when it was closed.
-    #[error("its contents changed after it was closed")]
-    Body,
-    /// Its numbers contradict each other.
-    #[error("its numbers contradict each other")]
-    Numbers,
+/// What a block says about its sections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sections {
+    /// Its table of contents.
+    Listed(Contents),
+    /// 0.1.0 wrote the sections of these capacities, in an order that only the program knew.
+    OfFirstVersion {
+        /// A sum over the sections' names and lengths.
+        fingerprint: u64,
+        /// The numbers of elements that an operator chose.
+        capacities: [u64; CAPACITIES],
+    },
 }
 
-impl Damage {
-    /// A word for a file's name.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Foreign => "foreign",
-            Self::OtherVersion(_) => "other-version",
-            Self::Header | Self::Length | Self::Body | Self::Numbers => "damaged",
-        }
+/// Words that a table of contents takes as JSON.
+pub(super) fn contents_words(text: &[u8]) -> usize {
+    text.len().div_ceil(size_of::<u64>())
+}
+
+/// Writes the facts into a new block's header, and the table of contents behind the sections, which end before the
+/// word `end`.
+pub(super) fn write(words: &[AtomicU64], end: usize, contents: &[u8]) {
+    let (_, tail) = words.split_at_checked(end).unwrap_or_default();
+    for (word, bytes) in tail.iter().zip(contents.chunks(size_of::<u64>())) {
+        let mut eight = [0; size_of::<u64>()];
+        eight.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        word.store(u64::from_le_bytes(eight), Ordering::Relaxed);
     }
-}
-
-/// Whether a block's numbers are those that were counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trust {
-    /// They are: it was closed in order, or the machine has not been off since, so that the kernel has every page.
-    Exact,
-    /// Pages may be older than others: the machine went down while it was written.
-    Torn,
-}
-
-/// Writes the facts into a new block's header.
-pub(super) fn write(words: &[AtomicU64], plan: &Plan, capacities: [u64; CAPACITIES]) {
-    let facts = [MAGIC, VERSION, plan.fingerprint(), plan.words() as u64];
-    for (word, fact) in words.iter().zip(facts.into_iter().chain(capacities)) {
+    let facts = [MAGIC, VERSION, end as u64, words.len() as u64, contents.len() as u64, sum(tail)];
+    for (word, fact) in words.iter().zip(facts) {
         word.store(fact, Ordering::Relaxed);
     }
     set(words, FACTS_SUM_AT, facts_sum(words));
 }
 
-/// Reads the capacities out of a block's header, if the block is whole.
-pub(super) fn read(words: &[AtomicU64]) -> Result<[u64; CAPACITIES], Damage> {
+/// Reads what a block says about its sections, if the header is whole.
+pub(super) fn read(words: &[AtomicU64]) -> Result<Sections, Damage> {
     if get(words, MAGIC_AT) != MAGIC {
         return Err(Damage::Foreign);
     }
-    if get(words, VERSION_AT) != VERSION {
-        return Err(Damage::OtherVersion(get(words, VERSION_AT)));
+    let version = get(words, VERSION_AT);
+    if ![FIRST_VERSION, VERSION].contains(&version) {
+        return Err(Damage::OtherVersion(version));
     }
     if get(words, FACTS_SUM_AT) != facts_sum(words) {
         return Err(Damage::Header);
@@ -100,34 +94,76 @@ pub(super) fn read(words: &[AtomicU64]) -> Result<[u64; CAPACITIES], Damage> {
     if get(words, WORDS_AT) != words.len() as u64 {
         return Err(Damage::Length);
     }
-    let capacities: [u64; CAPACITIES] = std::array::from_fn(|position| get(words, CAPACITIES_AT + position));
-    // Whatever there is a number of takes a word or more: a plan for more than that would be for another block.
+    if version == VERSION {
+        return listed(words).map(Sections::Listed).ok_or(Damage::Header);
+    }
+    let capacities: [u64; CAPACITIES] = std::array::from_fn(|position| get(words, CONTENTS_BYTES_AT + position));
+    // Each element takes a word or more: with more elements it would be another block.
     if capacities.iter().any(|capacity| *capacity > words.len() as u64) {
         return Err(Damage::Header);
     }
-    Ok(capacities)
+    Ok(Sections::OfFirstVersion { fingerprint: get(words, CONTENTS_AT), capacities })
 }
 
-/// Whether a block was made by a plan.
-pub(super) fn fits(words: &[AtomicU64], plan: &Plan) -> bool {
-    get(words, FINGERPRINT_AT) == plan.fingerprint() && words.len() == plan.words()
-}
-
-/// How far a whole block can be trusted on this boot of the machine.
-pub(super) fn trust(words: &[AtomicU64], boot: BootId) -> Result<Trust, Damage> {
-    if get(words, CLEAN_AT) == CLEAN {
-        return if get(words, BODY_SUM_AT) == body_sum(words) { Ok(Trust::Exact) } else { Err(Damage::Body) };
+fn listed(words: &[AtomicU64]) -> Option<Contents> {
+    let [at, bytes] =
+        [CONTENTS_AT, CONTENTS_BYTES_AT].map(|fact| usize::try_from(get(words, fact)).unwrap_or(usize::MAX));
+    let tail = words.get(at..)?;
+    if sum(tail) != get(words, CONTENTS_SUM_AT) {
+        return None;
     }
-    let same_boot = boot.is_some_and(|boot| boot == [get(words, BOOT_AT), get(words, BOOT_AT + 1)]);
-    Ok(if same_boot { Trust::Exact } else { Trust::Torn })
+    let text: Vec<u8> = tail.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
+    Contents::parse(text.get(..bytes)?, at.checked_mul(size_of::<u64>())?)
+}
+
+/// How far a whole block can be trusted on this boot of the machine, in the file that has this identity, beside a
+/// lock that saw the block at this generation.
+pub(super) fn trust(words: &[AtomicU64], boot: Boot, file: Identity, seen: u64) -> Result<Trust, Damage> {
+    let origin = match Identity::of_words(std::array::from_fn(|word| get(words, IDENTITY_AT + word))) {
+        Some(written) if !written.is_same_file(file) => Origin::Copied,
+        Some(_) if get(words, GENERATION_AT) < seen => Origin::Older,
+        _ => Origin::Original,
+    };
+    if get(words, CLEAN_AT) == CLEAN {
+        let is_whole = get(words, BODY_SUM_AT) == body_sum(words);
+        let trust = if origin == Origin::Original { Trust::Exact } else { Trust::Restored(origin) };
+        return if is_whole { Ok(trust) } else { Err(Damage::Body) };
+    }
+    let written_on = Boot::of_words([get(words, BOOT_AT), get(words, BOOT_AT + 1)]);
+    let is_elsewhere = || {
+        Identity::of_words(std::array::from_fn(|word| get(words, IDENTITY_AT + word)))
+            .is_some_and(|written| !written.is_same_volume(file))
+    };
+    Ok(match origin {
+        _ if !written_on.is_same(boot) => Trust::Torn(Doubt::OtherBoot),
+        Origin::Copied => Trust::Torn(Doubt::Copied),
+        Origin::Older => Trust::Torn(Doubt::Older),
+        Origin::Original if is_elsewhere() => Trust::Torn(Doubt::Copied),
+        Origin::Original => Trust::Exact,
+    })
 }
 
 /// From here on the block is written to, on this boot.
-pub(super) fn begin(words: &[AtomicU64], boot: BootId) {
+pub(super) fn begin(words: &[AtomicU64], boot: Boot) {
     set(words, CLEAN_AT, 0);
-    let boot = boot.unwrap_or_default();
-    set(words, BOOT_AT, boot[0]);
-    set(words, BOOT_AT + 1, boot[1]);
+    let [first, second] = boot.words();
+    set(words, BOOT_AT, first);
+    set(words, BOOT_AT + 1, second);
+}
+
+/// Notes which file the block is in.
+pub(super) fn sign(words: &[AtomicU64], file: Identity) {
+    for (at, word) in (IDENTITY_AT..).zip(file.words()) {
+        set(words, at, word);
+    }
+}
+
+pub(super) fn generation(words: &[AtomicU64]) -> u64 {
+    get(words, GENERATION_AT)
+}
+
+pub(super) fn set_generation(words: &[AtomicU64], generation: u64) {
+    set(words, GENERATION_AT, generation);
 }
 
 /// Sums the body up, which nobody writes to any more.

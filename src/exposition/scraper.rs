@@ -108,9 +108,10 @@ impl GroupFamily {
         }
     }
 
-    fn row(self, group: &Group, rows: &mut FamilyWriter<'_, '_>) {
+    /// Writes a group's row. Its counter began with its first message, or with all counters, if those began later.
+    fn row(self, group: &Group, began: UnixMillis, rows: &mut FamilyWriter<'_, '_>) {
         match self {
-            Self::Messages => rows.sample_since([&group.name], group.messages, group.created),
+            Self::Messages => rows.sample_since([&group.name], group.messages, group.created.max(began)),
             Self::ActiveSenders => {
                 let [hour, day] = group.active_senders.map(u64::from);
                 rows.sample([&group.name, "1h"], hour).sample([&group.name, "24h"], day)
@@ -251,7 +252,7 @@ impl Scraper {
                 let Some(slot) = self.slots.get(*place) else { return false };
                 *place += 1;
                 if let Some(group) = self.stats.group(slot) {
-                    family.row(&group, &mut writer.rows(family.family()));
+                    family.row(&group, self.stats.began(), &mut writer.rows(family.family()));
                 }
             }
             Rows::Own(began, families) => {

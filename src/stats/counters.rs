@@ -10,7 +10,8 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::arena::{Place, Plan, Section};
+use super::carry::Carry;
+use crate::arena::{Layout, Place, Plan, Section};
 
 /// Threads that count without sharing a cache line; the next ones share. The fuzzer counts on one thread,
 /// and makes and reads a state at each run.
@@ -18,6 +19,9 @@ pub(crate) const LANES: usize = if cfg!(fuzzing) { 2 } else { 16 };
 
 /// Lanes that are one thread's own; the rest are for all other threads. A thread keeps its own until the process ends.
 const OWN: usize = LANES - LANES.div_ceil(4);
+
+/// Version of a row's layout.
+const LAYOUT: u32 = 1;
 
 /// Words in two cache lines: lanes start on a multiple, so that no two lanes share a line or a prefetched pair.
 const LINE_PAIR: usize = 16;
@@ -30,9 +34,31 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Reserves a row of `count` counters.
-    pub(crate) fn reserve(plan: &mut Plan, name: &str, count: usize) -> Place {
-        plan.reserve(name, LANES * Self::stride(count))
+    /// Reserves a row with a counter for each key, or for each combination of the keys of several axes.
+    pub(crate) fn reserve(plan: &mut Plan, name: &str, keys: Vec<Vec<String>>) -> Place {
+        let count = keys.iter().map(Vec::len).product();
+        plan.reserve(Layout { lanes: LANES, keys, ..Layout::of(name, LAYOUT, size_of::<u64>(), count) })
+    }
+
+    /// Adds what a stored row with one axis counted. `place` finds the counter for a key.
+    pub(crate) fn carry(&self, carry: &Carry<'_>, name: &str, place: impl Fn(&str) -> Option<usize>) {
+        self.carry_cells(carry, name, |keys| match keys {
+            [key] => place(key),
+            _ => None,
+        });
+    }
+
+    /// The same for a row with several axes. `place` finds the counter for a key of each.
+    pub(crate) fn carry_cells(&self, carry: &Carry<'_>, name: &str, place: impl Fn(&[&str]) -> Option<usize>) {
+        let Some(stored) = carry.section(name, LAYOUT, size_of::<u64>()) else { return };
+        for (position, keys) in combinations(stored.keys()).into_iter().enumerate() {
+            let value = stored.sum(position);
+            match place(&keys) {
+                _ if value == 0 => {}
+                Some(index) => self.add(index, value),
+                None => carry.leave_out(format!("{name}: {value} of {}", keys.join(", "))),
+            }
+        }
     }
 
     /// The row of `count` counters in a section that was reserved for as many.
@@ -88,6 +114,15 @@ impl Counters {
     }
 }
 
+/// Every combination of a key of each axis, the last axis varying fastest.
+fn combinations<'axes>(axes: &'axes [Vec<String>]) -> Vec<Vec<&'axes str>> {
+    let start = vec![Vec::with_capacity(axes.len())];
+    axes.iter().fold(start, |before, axis| {
+        let with_each = |keys: Vec<&'axes str>| axis.iter().map(move |key| [&keys[..], &[key.as_str()]].concat());
+        before.into_iter().flat_map(with_each).collect()
+    })
+}
+
 /// This thread's lane: the first threads that ask get one of their own.
 #[inline]
 fn lane() -> usize {
@@ -112,7 +147,7 @@ mod tests {
     #[test]
     fn a_counter_is_the_sum_over_more_threads_than_lanes() {
         let mut plan = Plan::new();
-        let place = Counters::reserve(&mut plan, "row", 3);
+        let place = Counters::reserve(&mut plan, "row", vec![crate::stats::carry::keys(["a", "b", "c"])]);
         let row = Counters::over(Arena::anonymous(&plan).unwrap().section(place).unwrap(), 3);
         thread::scope(|scope| {
             for _ in 0..LANES * 2 {

@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{hint, thread};
 
+use super::carry::{Carry, copy_words, keys};
 use super::counters::Counters;
-use crate::arena::{Place, Plan, Section};
+use crate::arena::{Layout, Place, Plan, Section};
 use crate::domain::UnixMillis;
 
 /// The longest window: a third of the time after which the seconds come round.
@@ -96,6 +97,10 @@ enum Tally {
 }
 
 const TALLIES: usize = Tally::Evicted as usize + 1;
+const TALLY_KEYS: [&str; TALLIES] = ["repeats", "evicted"];
+
+/// Version of the layout of the table and of the time beside it.
+const LAYOUT: u32 = 1;
 
 /// Time between two clearings.
 const CLEAR_EVERY_MS: u64 = 10_000;
@@ -115,10 +120,22 @@ impl Dedup {
     /// Reserves a table of so many entries; none where it is off.
     pub(super) fn reserve(plan: &mut Plan, entries: usize) -> Places {
         Places {
-            words: plan.reserve("dedup", entries),
-            tallies: Counters::reserve(plan, "repeats", TALLIES),
-            cleared: plan.reserve("dedup cleared", 1),
+            words: plan.reserve(Layout::of("dedup", LAYOUT, size_of::<u64>(), entries)),
+            tallies: Counters::reserve(plan, "repeats", vec![keys(TALLY_KEYS)]),
+            cleared: plan.reserve(Layout::of("dedup cleared", LAYOUT, size_of::<u64>(), 1)),
         }
+    }
+
+    /// Takes what was stored: the messages only into a table of the same size, because their places depend on it.
+    pub(super) fn carry(&self, carry: &Carry<'_>) {
+        self.tallies.carry(carry, "repeats", |key| TALLY_KEYS.iter().position(|name| *name == key));
+        let Some(stored) = carry.section("dedup", LAYOUT, size_of::<u64>()) else { return };
+        if stored.len() == self.words.len() {
+            copy_words(&stored, &self.words);
+        } else if !stored.is_empty() && !self.words.is_empty() {
+            carry.leave_out(format!("dedup: a table of {} messages", stored.len()));
+        }
+        carry.copy("dedup cleared", LAYOUT, &self.cleared);
     }
 
     pub(super) fn over(
@@ -204,20 +221,9 @@ impl Dedup {
         self.known.store(known, Ordering::Relaxed);
     }
 
-    /// Takes the messages of another table over: all, or none if this one is off. Both have one size where they are on.
-    pub(super) fn take_over(&self, old: &Self) {
-        for (from, to) in old.words.iter().zip(self.words.iter()) {
-            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
-    }
-
-    /// The section of the counters, and then those that belong to the table.
+    /// The section of the counters.
     pub(super) const fn counters(&self) -> &Section {
         self.tallies.section()
-    }
-
-    pub(super) const fn cleared(&self) -> &Section {
-        &self.cleared
     }
 
     pub(super) fn repeats(&self) -> u64 {

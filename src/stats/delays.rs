@@ -1,5 +1,6 @@
 //! How long messages take: from the app to the server, and from there to us.
 
+use super::carry::{Carry, keys};
 use super::counters::Counters;
 use super::exemplars::{Exemplar, Exemplars};
 use super::histogram::{Histogram, HistogramReading};
@@ -62,9 +63,26 @@ impl Delays {
         Places {
             delivery: Histogram::reserve(plan, "delivery delay", BOUNDS_MS),
             submit: Histogram::reserve(plan, "submit delay", BOUNDS_MS),
-            errors: Counters::reserve(plan, "clock errors", ClockError::ALL.len()),
+            errors: Counters::reserve(plan, "clock errors", vec![keys(ClockError::ALL.map(ClockError::name))]),
             exemplars: Exemplars::reserve(plan, "delivery exemplars", BOUNDS_MS.len() + 1),
         }
+    }
+
+    /// Adds what was stored.
+    pub(super) fn carry(&self, carry: &Carry<'_>) {
+        self.delivery.carry(carry, "delivery delay");
+        self.submit.carry(carry, "submit delay");
+        self.errors.carry(carry, "clock errors", |key| ClockError::ALL.iter().position(|kind| kind.name() == key));
+        self.exemplars.carry(carry, "delivery exemplars", |value| self.delivery.bucket(value));
+    }
+
+    /// Whether so many messages can have made these numbers.
+    pub(super) fn is_plausible(&self, most: u64) -> bool {
+        let errors = ClockError::ALL.map(|kind| self.errors(kind));
+        self.delivery.is_plausible(most, STALE_MS)
+            && self.submit.is_plausible(most, STALE_MS)
+            // A message has two delays.
+            && errors.iter().all(|count| *count <= most.saturating_mul(2))
     }
 
     pub(super) fn over(places: Places, section: impl Fn(Place) -> std::io::Result<Section>) -> std::io::Result<Self> {
@@ -104,7 +122,7 @@ impl Delays {
 
     /// Makes a stored block's exemplars usable again.
     pub(super) fn restore(&self) {
-        self.exemplars.restore();
+        self.exemplars.restore(|value| self.delivery.bucket(value));
     }
 
     /// Of the delivery delay's buckets.

@@ -4,8 +4,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
+use super::carry::Carry;
 use super::packed;
-use crate::arena::{Place, Plan, Section};
+use crate::arena::{Layout, Place, Plan, Section};
 use crate::domain::UnixMillis;
 
 /// The longest operation ID that is kept; one that is longer makes no exemplar. OpenMetrics allows 128 characters for
@@ -14,6 +15,9 @@ const MAX_ID_BYTES: usize = 64;
 
 /// A bucket's exemplar is replaced by a newer one once it is this old: most messages then only look at it.
 const REPLACE_AFTER_MS: u64 = 1000;
+
+/// Version of an exemplar's layout.
+const LAYOUT: u32 = 1;
 
 /// Words of an exemplar: two cache lines.
 const SLOT_WORDS: usize = 16;
@@ -43,7 +47,20 @@ pub(super) struct Exemplars(Section);
 
 impl Exemplars {
     pub(super) fn reserve(plan: &mut Plan, name: &str, buckets: usize) -> Place {
-        plan.reserve(name, buckets * SLOT_WORDS)
+        plan.reserve(Layout::of(name, LAYOUT, SLOT_WORDS * size_of::<u64>(), buckets))
+    }
+
+    /// Takes stored exemplars, each for the bucket of its value; of two for one bucket the newer.
+    pub(super) fn carry(&self, carry: &Carry<'_>, name: &str, bucket: impl Fn(u64) -> usize) {
+        let Some(stored) = carry.section(name, LAYOUT, SLOT_WORDS * size_of::<u64>()) else { return };
+        let exemplars = stored.as_chunks::<SLOT_WORDS>().0.iter().filter_map(read);
+        for Exemplar { operation_id, value_ms, at } in exemplars {
+            if let Some(slot) = self.0.as_chunks::<SLOT_WORDS>().0.get(bucket(value_ms))
+                && read(slot).is_none_or(|other| other.at < at)
+            {
+                write(slot, value_ms, at, &operation_id);
+            }
+        }
     }
 
     pub(super) const fn over(section: Section) -> Self {
@@ -65,10 +82,10 @@ impl Exemplars {
         &self.0
     }
 
-    /// Drops an exemplar that was being written when the process ended.
-    pub(super) fn restore(&self) {
-        for slot in self.0.as_chunks::<SLOT_WORDS>().0 {
-            if !slot[TURN].load(Ordering::Relaxed).is_multiple_of(2) {
+    /// Drops an exemplar that was being written when the process ended, and one that is in the wrong bucket.
+    pub(super) fn restore(&self, bucket: impl Fn(u64) -> usize) {
+        for (number, slot) in self.0.as_chunks::<SLOT_WORDS>().0.iter().enumerate() {
+            if read(slot).is_none_or(|exemplar| bucket(exemplar.value_ms) != number) {
                 slot.iter().for_each(|word| word.store(0, Ordering::Relaxed));
             }
         }
@@ -103,7 +120,7 @@ fn read(slot: &[AtomicU64; SLOT_WORDS]) -> Option<Exemplar> {
     if turn == 0 || !turn.is_multiple_of(2) {
         return None;
     }
-    let len = usize::try_from(slot[LENGTH].load(Ordering::Relaxed)).ok()?;
+    let len = usize::try_from(slot[LENGTH].load(Ordering::Relaxed)).ok().filter(|len| *len > 0)?;
     let bytes = packed::read::<MAX_ID_BYTES>(&slot[ID..]);
     let operation_id = bytes.get(..len).and_then(|bytes| std::str::from_utf8(bytes).ok()).map(str::to_owned);
     let value_ms = slot[VALUE].load(Ordering::Relaxed);

@@ -18,9 +18,10 @@ use dashmap::{DashMap, Entry};
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
+use super::carry::keys;
 use super::counters::Counters;
 use super::group_name::with_name;
-use crate::arena::{Place, Plan, Section};
+use crate::arena::{Layout, Place, Plan, Section};
 use crate::domain::UnixMillis;
 use exported::Exported;
 use idle::{Idle, Pauses};
@@ -28,6 +29,7 @@ use slot::{SLOT_WORDS, Slot};
 
 pub use idle::RetirementPause;
 pub use slot::{Group, GroupName};
+pub(super) use stored::Moved;
 
 /// Time between two rankings.
 const RANK_EVERY_MS: i64 = 10_000;
@@ -77,6 +79,11 @@ enum Tally {
 }
 
 const TALLIES: usize = Tally::Retired as usize + 1;
+const TALLY_KEYS: [&str; TALLIES] = ["folded capacity", "folded retired", "retired groups"];
+
+/// Version of the layout of a slot, of the journal and of the time of the ranking.
+const LAYOUT: u32 = 1;
+const SLOT_BYTES: usize = SLOT_WORDS * size_of::<u64>();
 
 const JOURNAL_WORDS: usize = 2;
 
@@ -115,10 +122,10 @@ pub(super) struct Groups {
 impl Groups {
     pub(super) fn reserve(plan: &mut Plan, capacity: usize) -> Places {
         Places {
-            slots: plan.reserve("groups", capacity * SLOT_WORDS),
-            tallies: Counters::reserve(plan, "folded", TALLIES),
-            journal: plan.reserve("retiring", JOURNAL_WORDS),
-            ranked_at: plan.reserve("ranked at", 1),
+            slots: plan.reserve(Layout::of("groups", LAYOUT, SLOT_BYTES, capacity)),
+            tallies: Counters::reserve(plan, "folded", vec![keys(TALLY_KEYS)]),
+            journal: plan.reserve(Layout::of("retiring", LAYOUT, size_of::<u64>(), JOURNAL_WORDS)),
+            ranked_at: plan.reserve(Layout::of("ranked at", LAYOUT, size_of::<u64>(), 1)),
         }
     }
 
@@ -338,10 +345,6 @@ impl Groups {
     /// The section of the counters beside the slots.
     pub(super) const fn tallies(&self) -> &Section {
         self.tallies.section()
-    }
-
-    pub(super) const fn ranked_at(&self) -> &Section {
-        &self.ranked_at
     }
 
     pub(super) fn retired(&self) -> u64 {

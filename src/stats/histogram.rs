@@ -1,7 +1,15 @@
 //! Histograms of whole numbers: bytes, or milliseconds.
 
+use super::carry::{Carry, keys};
 use super::counters::Counters;
 use crate::arena::{Place, Plan, Section};
+
+/// Keys of the counters behind those of the bounds: of what is above the last bound, and of the sum.
+const ABOVE: &str = "+Inf";
+const SUM: &str = "sum";
+
+/// Observations of which a killed process may have counted only a part.
+const UNDER_WAY: u64 = super::MOST_UNDER_WAY;
 
 /// A histogram whose buckets and sum are counters.
 #[derive(Debug)]
@@ -24,7 +32,17 @@ pub struct HistogramReading {
 
 impl Histogram {
     pub(super) fn reserve(plan: &mut Plan, name: &str, bounds: &'static [u64]) -> Place {
-        Counters::reserve(plan, name, bounds.len() + 2)
+        let buckets = bounds.iter().map(u64::to_string).chain([ABOVE.to_owned(), SUM.to_owned()]);
+        Counters::reserve(plan, name, vec![keys(buckets)])
+    }
+
+    /// Adds what a stored histogram observed. A bucket that this one does not have goes into the next larger one.
+    pub(super) fn carry(&self, carry: &Carry<'_>, name: &str) {
+        self.row.carry(carry, name, |key| match key {
+            SUM => Some(self.bounds.len() + 1),
+            ABOVE => Some(self.bounds.len()),
+            bound => bound.parse().ok().map(|bound| self.bucket(bound)),
+        });
     }
 
     pub(super) const fn over(section: Section, bounds: &'static [u64]) -> Self {
@@ -34,9 +52,30 @@ impl Histogram {
     /// Counts one observation, and returns its bucket. The sum wraps after 2^64, which the callers' bounds on a value put out of reach.
     #[inline]
     pub(super) fn observe(&self, value: u64) -> usize {
-        let bucket = self.bounds.partition_point(|bound| *bound < value);
+        let bucket = self.bucket(value);
         self.row.add_each([(bucket, 1), (self.bounds.len() + 1, value)]);
         bucket
+    }
+
+    /// The bucket that a value belongs to.
+    #[inline]
+    pub(super) fn bucket(&self, value: u64) -> usize {
+        self.bounds.partition_point(|bound| *bound < value)
+    }
+
+    /// Counts observations of nothing, so many at once.
+    pub(super) fn observe_zeros(&self, count: u64) {
+        self.row.add(0, count);
+    }
+
+    /// Whether so many observations, none of them above `highest`, can have made these numbers.
+    pub(super) fn is_plausible(&self, most: u64, highest: u64) -> bool {
+        let uppers = self.bounds.iter().copied().chain([highest]);
+        let buckets = || uppers.clone().enumerate().map(|(bucket, upper)| (self.row.sum(bucket), upper));
+        let count = buckets().fold(0, |sum: u64, (count, _)| sum.saturating_add(count));
+        // One more of each bucket: a thread adds to the bucket and to the sum one after the other.
+        let most_sum = buckets().map(|(count, upper)| (u128::from(count) + u128::from(UNDER_WAY)) * u128::from(upper));
+        count <= most && u128::from(self.row.sum(self.bounds.len() + 1)) <= most_sum.sum()
     }
 
     pub(super) const fn section(&self) -> &Section {

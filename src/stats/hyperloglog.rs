@@ -95,6 +95,12 @@ pub(super) fn add_set(from: &[AtomicU64], to: &[AtomicU64]) {
     }
 }
 
+/// Whether every register in these words is a rank that an element can have.
+pub(super) fn are_ranks(words: &[AtomicU64]) -> bool {
+    let highest = words.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).max();
+    highest.is_none_or(|highest| usize::from(highest) <= HIGHEST_RANK)
+}
+
 /// Raises a word's registers to those of another word, where these are higher.
 fn raise(mine: &mut [u8; LANES], theirs: u64) {
     for (mine, theirs) in mine.iter_mut().zip(theirs.to_le_bytes()) {

@@ -3,13 +3,20 @@
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 
+use super::carry::{Carry, keys};
 use super::counters::Counters;
-use crate::arena::{Place, Plan, Section};
+use crate::arena::{Layout, Place, Plan, Section};
 use crate::domain::codes::{self, CONTENT_TYPES, OTHER, PLATFORMS, UNKNOWN_PLATFORM};
 use crate::domain::{Message, Source};
 
 /// Unlisted content types that are shown by their number; the ones after them are `other`.
 pub const UNLISTED_TYPES: usize = 32;
+
+/// Version of the layout of the list of unlisted codes.
+const LAYOUT: u32 = 1;
+
+/// The list of unlisted codes.
+const UNLISTED: &str = "unlisted content types";
 
 const TYPES: usize = CONTENT_TYPES.len() + UNLISTED_TYPES + 1;
 const PLATFORM_ROWS: usize = PLATFORMS.len() + 1;
@@ -48,9 +55,46 @@ pub struct MixCell {
 impl Mix {
     pub(super) fn reserve(plan: &mut Plan) -> Places {
         Places {
-            cells: Counters::reserve(plan, "mix", CELLS),
-            unlisted: plan.reserve("unlisted content types", UNLISTED_TYPES),
+            cells: Counters::reserve(plan, "mix", axes()),
+            unlisted: plan.reserve(Layout::of(UNLISTED, LAYOUT, size_of::<u64>(), UNLISTED_TYPES)),
         }
+    }
+
+    /// Adds what a stored mix counted. A content type is known by its code, whether or not it was listed then and is
+    /// listed now. A platform or a source that has no name any more is counted as unknown.
+    pub(super) fn carry(&self, carry: &Carry<'_>) {
+        let codes: Vec<_> = carry
+            .section(UNLISTED, LAYOUT, size_of::<u64>())
+            .map(|stored| stored.iter().filter_map(|word| taken_code(word.load(Ordering::Relaxed))).collect())
+            .unwrap_or_default();
+        // In their order: so each keeps its place, also if one that is not listed any more needs a place too.
+        codes.iter().for_each(|code| {
+            self.type_row(*code);
+        });
+        let type_row = |key: &str| {
+            let unlisted = || key.strip_prefix("unlisted ")?.parse::<usize>().ok()?.checked_sub(1);
+            let code = key.parse().ok().or_else(|| codes.get(unlisted()?).copied());
+            code.map_or(TYPES - 1, |code| self.type_row(code))
+        };
+        let source = |key: &str| Source::ALL.into_iter().find(|source| source.name() == key).unwrap_or(Source::Other);
+        let platform = |key: &str| PLATFORMS.iter().position(|name| *name == key).unwrap_or(PLATFORMS.len());
+        self.cells.carry_cells(carry, "mix", |keys| match keys {
+            [code, on, from] => Some(cell(type_row(code), platform(on), source(from))),
+            _ => None,
+        });
+    }
+
+    /// Whether the list of unlisted codes can have been made by counting: each code once, one after the other.
+    pub(super) fn is_plausible(&self) -> bool {
+        let words: Vec<_> = self.unlisted.iter().map(|word| word.load(Ordering::Relaxed)).collect();
+        let taken = words.iter().take_while(|word| **word != 0).count();
+        let is_right = |position: usize, word: u64| match taken_code(word) {
+            Some(code) => {
+                codes::content_type_position(code).is_none() && !words.iter().take(position).any(|w| *w == word)
+            }
+            None => word == 0 && position >= taken,
+        };
+        words.iter().enumerate().all(|(position, word)| is_right(position, *word))
     }
 
     pub(super) fn over(places: Places, section: impl Fn(Place) -> std::io::Result<Section>) -> std::io::Result<Self> {
@@ -70,11 +114,6 @@ impl Mix {
 
     pub(super) const fn counters(&self) -> &Section {
         self.cells.section()
-    }
-
-    /// The codes that have places of their own, which mean something only together with the counters.
-    pub(super) const fn unlisted(&self) -> &Section {
-        &self.unlisted
     }
 
     /// The row of a content type: listed ones first, then the unlisted in the order in which they came, then `other`.
@@ -126,11 +165,26 @@ impl Mix {
         let Some(word) = self.unlisted.get(row - CONTENT_TYPES.len()) else {
             return Some(Cow::Borrowed(OTHER));
         };
-        let taken = word.load(Ordering::Relaxed);
-        #[expect(clippy::cast_possible_truncation, reason = "the low half is the code")]
-        let code = (taken as u32).cast_signed();
-        (taken != 0).then(|| Cow::Owned(code.to_string()))
+        taken_code(word.load(Ordering::Relaxed)).map(|code| Cow::Owned(code.to_string()))
     }
+}
+
+/// The keys of the cells.
+fn axes() -> Vec<Vec<String>> {
+    let listed = CONTENT_TYPES.iter().map(|(code, _)| code.to_string());
+    let unlisted = (1..=UNLISTED_TYPES).map(|number| format!("unlisted {number}"));
+    vec![
+        keys(listed.chain(unlisted).chain([OTHER.to_owned()])),
+        keys(PLATFORMS.into_iter().chain([UNKNOWN_PLATFORM])),
+        keys(Source::ALL.map(Source::name)),
+    ]
+}
+
+/// The code in a word of the list of unlisted ones; `None` in a free word, or one that holds something else.
+const fn taken_code(word: u64) -> Option<i32> {
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is the code")]
+    let code = (word as u32).cast_signed();
+    if word >> 32 == 1 { Some(code) } else { None }
 }
 
 const fn cell(content_type: usize, platform: usize, source: Source) -> usize {

@@ -2,6 +2,7 @@
 //!
 //! Numbers only: no JSON, no HTTP, no metric names, no files. Everything is an atomic in one [`Arena`].
 
+mod carry;
 mod counters;
 mod dedup;
 mod delays;
@@ -21,9 +22,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::arena::{Arena, Directory, Place, Plan, Section};
-use crate::domain::codes::{self, STATUSES};
+use crate::arena::{Arena, Directory, Layout, Place, Plan, Section};
+use crate::domain::codes::{self, OTHER, STATUSES};
 use crate::domain::{Message, UnixMillis};
+use carry::{Carry, keys};
 use counters::Counters;
 use dedup::{Admission, Dedup};
 use delays::Delays;
@@ -39,7 +41,7 @@ pub use exemplars::Exemplar;
 pub use groups::{Group, GroupName, Recorded, RetirementPause};
 pub use histogram::HistogramReading;
 pub use mix::{MixCell, UNLISTED_TYPES};
-pub use state::{Outcome, Start};
+pub use state::Outcome;
 pub use windows::{WINDOWS, Window};
 
 /// Upper bounds of the content's buckets in bytes: 16 B to 1 MiB, each four times the one before.
@@ -55,6 +57,19 @@ enum Tally {
 }
 
 const TALLIES: usize = Tally::MentionedAll as usize + 1;
+
+/// The key of each [`Tally`].
+fn tally_keys() -> Vec<String> {
+    let statuses = STATUSES.into_iter().chain([OTHER]).map(|status| format!("status {status}"));
+    keys(statuses.chain(["mentioned users", "mentioned all"].map(str::to_owned)))
+}
+
+/// Version of the layout of the time at which the counters began.
+const LAYOUT: u32 = 1;
+
+/// Messages that can have been under way when a process was killed: one for each serving thread, of a machine that may
+/// have had more of them.
+const MOST_UNDER_WAY: u64 = 256;
 
 /// Capacities: what bounds the memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,9 +120,9 @@ struct Places {
 impl Places {
     fn reserve(plan: &mut Plan, capacities: Capacities) -> Self {
         Self {
-            began: plan.reserve("began", 1),
+            began: plan.reserve(Layout::of("began", LAYOUT, size_of::<u64>(), 1)),
             mix: Mix::reserve(plan),
-            tallies: Counters::reserve(plan, "tallies", TALLIES),
+            tallies: Counters::reserve(plan, "tallies", vec![tally_keys()]),
             content_bytes: Histogram::reserve(plan, "content bytes", CONTENT_BOUNDS),
             delays: Delays::reserve(plan),
             senders: Windows::reserve(plan, "senders"),

@@ -15,12 +15,14 @@ mod scan;
 mod tests;
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
+use super::carry::{Carry, copy_words, keys};
 use super::counters::Counters;
-use crate::arena::{Place, Plan, Section, prefetch};
+use super::groups::Moved;
+use crate::arena::{Layout, Place, Plan, Section, prefetch};
 use crate::domain::UnixMillis;
 use entry::{Entry, Key, Minute, State, Words};
 use scan::Sums;
@@ -45,8 +47,6 @@ const WINDOW: usize = 128;
 /// evicted.
 const ATTEMPTS: usize = 32;
 
-const ENTRY_WORDS: usize = size_of::<Words>() / size_of::<AtomicU64>();
-
 /// What is counted about the table itself.
 #[derive(Clone, Copy)]
 enum Tally {
@@ -57,6 +57,10 @@ enum Tally {
 }
 
 const TALLIES: usize = Tally::Evicted as usize + 1;
+const TALLY_KEYS: [&str; TALLIES] = ["inserted", "evicted"];
+
+/// Version of the layout of the table and of the number beside it.
+const LAYOUT: u32 = 1;
 
 /// The pairs of group and sender that were seen within a day.
 #[derive(Debug)]
@@ -99,9 +103,9 @@ impl Pairs {
     pub(super) fn reserve(plan: &mut Plan, capacity: usize) -> Places {
         let entries = (2 * capacity).next_power_of_two();
         Places {
-            table: plan.reserve("pairs", entries * ENTRY_WORDS),
-            tallies: Counters::reserve(plan, "pair tallies", TALLIES),
-            base: plan.reserve("pairs at the last scan", 1),
+            table: plan.reserve(Layout::of("pairs", LAYOUT, size_of::<Words>(), entries)),
+            tallies: Counters::reserve(plan, "pair tallies", vec![keys(TALLY_KEYS)]),
+            base: plan.reserve(Layout::of("pairs at the last scan", LAYOUT, size_of::<u64>(), 1)),
         }
     }
 
@@ -111,18 +115,20 @@ impl Pairs {
         capacity: usize,
         section: impl Fn(Place) -> io::Result<Section>,
     ) -> io::Result<Self> {
-        let pairs = Self {
+        Ok(Self {
             table: section(places.table)?,
             tallies: Counters::over(section(places.tallies)?, TALLIES),
             base: section(places.base)?,
             capacity,
             sums: Mutex::default(),
-        };
-        // What threads were about to fill when their process ended.
-        for entry in pairs.entries().iter().map(Entry::read).filter(|entry| entry.state().is_claim()) {
+        })
+    }
+
+    /// Frees the entries that threads were about to fill when their process ended.
+    pub(super) fn restore(&self) {
+        for entry in self.entries().iter().map(Entry::read).filter(|entry| entry.state().is_claim()) {
             entry.change(State::FREE);
         }
-        Ok(pairs)
     }
 
     /// Asks for the memory where the search for a pair begins.
@@ -153,16 +159,23 @@ impl Pairs {
         self.base.iter().for_each(|base| base.store(pairs as u64, Ordering::Relaxed));
     }
 
-    /// Takes the pairs of another table over. `moved` says where the group of a slot is now.
-    pub(super) fn take_over(&self, old: &Self, moved: impl Fn(u32) -> Option<u32>) {
-        // As pairs that came and went.
-        [Tally::Inserted, Tally::Evicted].into_iter().for_each(|tally| self.tallies.add(tally as usize, old.evicted()));
-        for entry in old.entries().iter().map(Entry::read) {
+    /// Takes the pairs of a stored table: as they are, if the table has the same size and no group has moved.
+    pub(super) fn carry(&self, carry: &Carry<'_>, moved: &Moved) {
+        self.tallies.carry(carry, "pair tallies", |key| TALLY_KEYS.iter().position(|name| *name == key));
+        let Some(stored) = carry.section("pairs", LAYOUT, size_of::<Words>()) else { return };
+        if stored.len() == self.table.len() && *moved == Moved::Nowhere {
+            copy_words(&stored, &self.table);
+            carry.copy("pairs at the last scan", LAYOUT, &self.base);
+            return;
+        }
+        // Those that came and went before leave nothing.
+        self.base.iter().for_each(|base| base.store(0_u64.wrapping_sub(self.came_less_went()), Ordering::Relaxed));
+        for entry in stored.as_chunks().0.iter().map(Entry::read) {
             let state = entry.state();
             if state.has_no_pair() || state.is_claim() {
                 continue;
             }
-            if let Some(slot) = moved(state.slot()) {
+            if let Some(slot) = moved.slot(state.slot()) {
                 let minute = state.minute();
                 self.note(Sighting { key: entry.key(), minute, state: State::seen(slot, minute) });
             }

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::carry::{Carry, copy_words};
 use super::hyperloglog::{self, Element, Union, WORDS};
-use crate::arena::{Place, Plan, Section};
+use crate::arena::{Layout, Place, Plan, Section};
 use crate::domain::UnixMillis;
 
 const MINUTE_MS: u64 = 60_000;
@@ -37,6 +38,13 @@ pub const WINDOWS: [Window; 5] = [
 /// which is made ready while it is not yet needed.
 const RINGS: [(u64, usize); 3] = [(MINUTE_MS, 62), (HOUR_MS, 26), (DAY_MS, 32)];
 
+/// What a stretch of each ring is called in the names of its sections.
+const STRETCHES: [&str; RINGS.len()] = ["minute", "hour", "day"];
+
+/// Version of the layout of a ring: its sets, and which stretch each holds.
+const LAYOUT: u32 = 1;
+const SET_BYTES: usize = WORDS * size_of::<u64>();
+
 /// Distinct elements by window.
 #[derive(Debug)]
 pub(super) struct Windows {
@@ -49,9 +57,37 @@ pub(super) struct Places([(Place, Place); RINGS.len()]);
 
 impl Windows {
     pub(super) fn reserve(plan: &mut Plan, name: &str) -> Places {
+        let mut stretches = STRETCHES.into_iter();
         Places(RINGS.map(|(_, buckets)| {
-            (plan.reserve(&format!("{name} stretches"), buckets), plan.reserve(name, buckets * WORDS))
+            let [times, sets] = section_names(name, stretches.next().unwrap_or_default());
+            let times = plan.reserve(Layout::of(&times, LAYOUT, size_of::<u64>(), buckets));
+            (times, plan.reserve(Layout::of(&sets, LAYOUT, SET_BYTES, buckets)))
         }))
+    }
+
+    /// Takes stored sets, each for its stretch.
+    pub(super) fn carry(&self, carry: &Carry<'_>, name: &str) {
+        for (ring, stretch) in self.rings.iter().zip(STRETCHES) {
+            let [times, sets] = section_names(name, stretch);
+            let times = carry.section(&times, LAYOUT, size_of::<u64>());
+            let sets = carry.section(&sets, LAYOUT, SET_BYTES);
+            let (Some(times), Some(sets)) = (times, sets) else { continue };
+            for (time, set) in times.iter().zip(sets.chunks_exact(WORDS)) {
+                ring.take(time.load(Ordering::Relaxed), set);
+            }
+        }
+    }
+
+    /// Whether each set is in the bucket of its stretch, and has registers that adding can make.
+    pub(super) fn are_plausible(&self) -> bool {
+        self.rings.iter().all(|ring| {
+            let is_in_place = |(number, holds): (usize, &AtomicU64)| match holds.load(Ordering::Relaxed).checked_sub(1)
+            {
+                Some(stretch) => bucket(stretch, ring.stretches.len()) == number,
+                None => true,
+            };
+            ring.stretches.iter().enumerate().all(is_in_place) && hyperloglog::are_ranks(&ring.registers)
+        })
     }
 
     pub(super) fn over(places: Places, section: impl Fn(Place) -> std::io::Result<Section>) -> std::io::Result<Self> {
@@ -64,10 +100,6 @@ impl Windows {
             })
         };
         Ok(Self { rings: [ring(minutes)?, ring(hours)?, ring(days)?] })
-    }
-
-    pub(super) fn sections(&self) -> impl Iterator<Item = &Section> {
-        self.rings.iter().flat_map(|ring| [&ring.stretches, &ring.registers])
     }
 
     /// Adds an element at a time to the current stretch of each ring.
@@ -135,6 +167,11 @@ impl Current {
     }
 }
 
+/// The names of a ring's sections: which stretch each bucket holds, and the sets.
+fn section_names(name: &str, stretch: &str) -> [String; 2] {
+    [format!("{name} by {stretch}, times"), format!("{name} by {stretch}")]
+}
+
 /// The bucket of a stretch in a ring of so many.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "a remainder of the number of buckets")]
@@ -154,6 +191,18 @@ struct Ring {
 }
 
 impl Ring {
+    /// Takes a set for a stretch, plus one, unless its bucket has a later one.
+    fn take(&self, holds: u64, set: &[AtomicU64]) {
+        let Some(stretch) = holds.checked_sub(1) else { return };
+        let bucket = bucket(stretch, self.stretches.len());
+        if let Some(mine) = self.stretches.get(bucket)
+            && mine.load(Ordering::Relaxed) < holds
+        {
+            copy_words(set, self.set(bucket));
+            mine.store(holds, Ordering::Relaxed);
+        }
+    }
+
     #[inline]
     fn current(&self, At { stretch, bucket }: At) -> &[AtomicU64] {
         let holds = self.stretches.get(bucket).map(|holds| holds.load(Ordering::Acquire));

@@ -6,8 +6,8 @@
 mod callbacks;
 mod log;
 mod reason;
+mod state;
 
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -51,6 +51,8 @@ pub enum Own {
     ScrapeDuration,
     /// Series in the last scrape.
     ScrapeSeries,
+    /// Whether the state's file is missing at its path.
+    StateFileMissing,
     /// What this program is.
     BuildInfo,
 }
@@ -83,6 +85,7 @@ pub struct Telemetry {
     unread: IntCounter,
     scrape_duration: Histogram,
     scrape_series: IntGauge,
+    state_file_missing: IntGauge,
 }
 
 /// Something that goes wrong again and again: all of it is counted, and once a minute it is logged.
@@ -145,6 +148,7 @@ impl Telemetry {
             unread: ended.get_metric_with_label_values(&["unread"])?,
             scrape_duration: Histogram::with_opts(scrape_duration)?,
             scrape_series: IntGauge::with_opts(opts(Own::ScrapeSeries))?,
+            state_file_missing: IntGauge::with_opts(opts(Own::StateFileMissing))?,
             registry,
         };
         telemetry.register(Box::new(rejections))?;
@@ -166,6 +170,7 @@ impl Telemetry {
         self.register(Box::new(self.connections.clone()))?;
         self.register(Box::new(self.scrape_duration.clone()))?;
         self.register(Box::new(self.scrape_series.clone()))?;
+        self.register(Box::new(self.state_file_missing.clone()))?;
         self.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
     }
 
@@ -281,35 +286,6 @@ impl Telemetry {
     pub fn groups_scraped(&self, series: usize, took: Duration) {
         self.scrape_duration.observe(took.as_secs_f64());
         debug!(series, seconds = took.as_secs_f64(), "scrape of all groups written");
-    }
-
-    /// The state lives in memory and dies with the process.
-    pub fn state_in_memory(&self) {
-        info!("the state is kept in memory and starts from nothing; --storage.path keeps it");
-    }
-
-    /// A state was opened, with this many messages in it.
-    pub fn state_opened(&self, path: &Path, outcome: &str, messages: u64, took: Duration) {
-        info!(path = %path.display(), outcome, messages, seconds = took.as_secs_f64(), "state opened");
-    }
-
-    /// A state could not be used and was renamed; counting starts from nothing.
-    pub fn state_set_aside(&self, aside: &Path, damage: &dyn std::fmt::Display) {
-        warn!(
-            aside = %aside.display(), %damage,
-            "the state could not be used and is set aside; the counters start from 0"
-        );
-    }
-
-    /// A state was moved into other capacities: of groups, and of pairs of a group and a sender.
-    pub fn state_carried_over(&self, from: (usize, usize), to: (usize, usize)) {
-        info!(
-            groups_before = from.0,
-            groups = to.0,
-            sender_pairs_before = from.1,
-            sender_pairs = to.1,
-            "the state was carried over into other capacities"
-        );
     }
 
     /// The process serves now.

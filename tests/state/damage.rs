@@ -1,19 +1,21 @@
 //! States that were cut off, written to, or left in the middle of something.
 
+use serde_json::Value;
+
 use super::*;
 
 /// Makes a closed state, lets something happen to its file, and opens it again.
-fn after_damage(closed: bool, damage: impl FnOnce(&Path)) -> (tempfile::TempDir, Stats, Start) {
+fn after_damage(closed: bool, damage: impl FnOnce(&Path)) -> (tempfile::TempDir, Stats, Vec<Step>) {
     let directory = tempfile::tempdir().unwrap();
     let (stats, _) = open(directory.path(), BOOT);
     fill(&stats, 1000);
     if closed {
-        stats.close().unwrap();
+        close(&stats);
     }
     drop(stats);
     damage(&directory.path().join("state"));
-    let (stats, start) = open(directory.path(), BOOT);
-    (directory, stats, start)
+    let (stats, steps) = open(directory.path(), BOOT);
+    (directory, stats, steps)
 }
 
 fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
@@ -37,17 +39,17 @@ fn a_state_that_cannot_be_used_is_set_aside_whole_and_counting_starts_anew() {
         ("cut off", |path| resize(path, -4096), Damage::Length),
         ("cut off in the header", |path| overwrite_len(path, 1000), Damage::Length),
         ("longer", |path| resize(path, 4096), Damage::Length),
-        ("other capacities than it has", |path| overwrite(path, 32, &[1]), Damage::Header),
+        ("a table of contents of another length", |path| overwrite(path, 32, &[1]), Damage::Header),
     ];
     for (what, damage, expected) in cases {
         let mut broken = Vec::new();
-        let (directory, stats, start) = after_damage(true, |path| {
+        let (directory, stats, steps) = after_damage(true, |path| {
             damage(path);
             broken = fs::read(path).unwrap();
         });
-        let (aside, found) = start.set_aside.unwrap();
-        assert_eq!((found, start.outcome), (expected, Outcome::Fresh), "{what}");
-        assert_eq!(fs::read(&aside).unwrap(), broken, "{what}");
+        let (aside, reason) = set_aside(&steps).unwrap();
+        assert_eq!((reason, stats.outcome()), (expected.to_string().as_str(), Outcome::Fresh), "{what}");
+        assert_eq!(fs::read(aside).unwrap(), broken, "{what}");
         assert_eq!(stats.messages(), 0, "{what}");
         assert_eq!(files(directory.path()).len(), 3, "{what}: the lock, the state, and the one set aside");
         fill(&stats, 5);
@@ -66,7 +68,7 @@ fn flipped_bits_are_found_or_change_nothing_that_was_counted() {
     for round in 0..300 {
         let closed = round % 2 == 0;
         let mut place = (0, 0);
-        let (_directory, stats, start) = after_damage(closed, |path| {
+        let (_directory, stats, _) = after_damage(closed, |path| {
             let mut bytes = fs::read(path).unwrap();
             // Half of them where there are numbers for certain.
             let at = if round % 4 < 2 { random.random_range(0..4096) } else { random.random_range(0..bytes.len()) };
@@ -75,41 +77,81 @@ fn flipped_bits_are_found_or_change_nothing_that_was_counted() {
             bytes[at] ^= 1 << bit;
             fs::write(path, bytes).unwrap();
         });
-        match start.outcome {
-            Outcome::Continued if closed => assert_eq!(stats.messages(), 1000, "{place:?}"),
+        match stats.outcome() {
+            Outcome::Continued | Outcome::Restored if closed => assert_eq!(stats.messages(), 1000, "{place:?}"),
             // A low bit of a counter cannot be told from a message that was under way, unless a sum says so.
-            Outcome::Continued => assert!(stats.messages().abs_diff(1000) <= 16, "{place:?}: {}", stats.messages()),
+            Outcome::Continued | Outcome::Restored => {
+                assert!(stats.messages().abs_diff(1000) <= 16, "{place:?}: {}", stats.messages())
+            }
             Outcome::Fresh | Outcome::CountersReset => assert_eq!(stats.messages(), 0, "{place:?}"),
         }
     }
 }
 
-#[test]
-fn numbers_that_contradict_each_other_are_not_gone_on_with() {
-    let (_directory, _, start) = after_damage(false, |path| {
-        // The count of one group, found by its name: the count stands seven words before it.
-        let bytes = fs::read(path).unwrap();
-        let at = bytes.windows(7).position(|window| window == b"group-3").unwrap();
-        overwrite(path, at as u64 - 7 * 8, &5000_u64.to_ne_bytes());
-    });
-    assert_eq!(start.set_aside.unwrap().1, Damage::Numbers);
-}
-
-/// Where a group's name stands in a state's file. Its count stands seven words before it.
+/// Where a group's name is in a state's file. Its count is seven words before it.
 fn place_of(path: &Path, name: &[u8]) -> u64 {
     let bytes = fs::read(path).unwrap();
     bytes.windows(name.len()).position(|window| window == name).unwrap() as u64
 }
 
+/// Where a section begins in a state's file, as its table of contents says.
+fn section(path: &Path, name: &str) -> u64 {
+    let bytes = fs::read(path).unwrap();
+    let word = |at: usize| usize::try_from(u64::from_le_bytes(bytes[8 * at..][..8].try_into().unwrap())).unwrap();
+    let contents: Value = serde_json::from_slice(&bytes[8 * word(2)..][..word(4)]).unwrap();
+    let sections = contents["sections"].as_array().unwrap();
+    sections.iter().find(|section| section["name"] == name).unwrap()["offset"].as_u64().unwrap()
+}
+
+#[test]
+fn numbers_that_counting_cannot_make_are_found_after_a_kill() {
+    type Break = fn(&Path);
+    let cases: [(&str, Break); 11] = [
+        ("totals of messages", |path| overwrite(path, place_of(path, b"group-3") - 56, &5000_u64.to_le_bytes())),
+        ("delays", |path| overwrite(path, section(path, "delivery delay"), &(1_u64 << 40).to_le_bytes())),
+        ("delays", |path| overwrite(path, section(path, "submit delay") + 17 * 8, &(1_u64 << 50).to_le_bytes())),
+        ("delays", |path| overwrite(path, section(path, "clock errors"), &5000_u64.to_le_bytes())),
+        ("content bytes", |path| {
+            overwrite(path, section(path, "content bytes") + 10 * 8, &(1_u64 << 60).to_le_bytes())
+        }),
+        ("content types that are not listed", |path| {
+            // The same code twice would be one series twice.
+            let twice = [7_u64 | 1 << 32; 2].map(u64::to_le_bytes).concat();
+            overwrite(path, section(path, "unlisted content types"), &twice);
+        }),
+        ("content types that are not listed", |path| {
+            overwrite(path, section(path, "unlisted content types"), &(101_u64 | 1 << 32).to_le_bytes());
+        }),
+        ("groups", |path| overwrite(path, place_of(path, b"group-3") - 16, &f64::NAN.to_bits().to_le_bytes())),
+        ("groups", |path| overwrite(path, place_of(path, b"group-3") - 16, &(-1.0_f64).to_bits().to_le_bytes())),
+        ("active senders or groups", |path| overwrite(path, section(path, "senders by hour") + 9, &[52])),
+        ("mentions, or the start of the counters", |path| overwrite(path, section(path, "began"), &[0xff; 8])),
+    ];
+    for (what, damage) in cases {
+        let (_directory, stats, steps) = after_damage(false, damage);
+        let expected = Damage::Numbers(what).to_string();
+        assert_eq!(set_aside(&steps).map(|(_, reason)| reason), Some(expected.as_str()), "{what}");
+        assert_eq!((stats.outcome(), stats.messages()), (Outcome::Fresh, 0));
+    }
+}
+
+#[test]
+fn an_exemplar_in_the_wrong_bucket_is_dropped() {
+    let (_directory, stats, steps) =
+        after_damage(false, |path| overwrite(path, section(path, "delivery exemplars") + 16, &[1; 24]));
+    assert_eq!((stats.messages(), steps), (1000, vec![]));
+    assert!(stats.delivery_exemplars()[0].is_none());
+}
+
 #[test]
 fn what_was_under_way_when_the_process_was_killed_is_in_every_total_afterwards() {
-    let (directory, stats, start) = after_damage(false, |path| {
+    let (directory, stats, _) = after_damage(false, |path| {
         // As if three messages had been counted by their group, and nowhere else yet.
         let at = place_of(path, b"group-3");
         let count = fs::read(path).unwrap()[usize::try_from(at).unwrap() - 56];
         overwrite(path, at - 56, &[count + 3]);
     });
-    assert_eq!((start.outcome, stats.messages()), (Outcome::Continued, 1003));
+    assert_eq!((stats.outcome(), stats.messages()), (Outcome::Continued, 1003));
     assert_eq!(stats.groups().map(|group| group.messages).sum::<u64>(), 1003);
     assert_eq!((stats.by_status().iter().sum::<u64>(), stats.content_bytes().count), (1003, 1003));
     drop(stats);
@@ -124,7 +166,7 @@ fn a_power_loss_that_leaves_one_group_in_two_slots_keeps_the_windows() {
     drop(stats);
     let path = directory.path().join("state");
     overwrite(&path, place_of(&path, b"group-3"), b"group-5");
-    let (stats, start) = open(directory.path(), NEXT_BOOT);
-    assert_eq!((start.outcome, start.set_aside), (Outcome::CountersReset, None));
+    let (stats, steps) = open(directory.path(), NEXT_BOOT);
+    assert_eq!((stats.outcome(), set_aside(&steps)), (Outcome::CountersReset, None));
     assert_eq!((stats.active_senders(NOW), stats.groups_tracked()), ([50; 5], 6));
 }

@@ -7,22 +7,23 @@ mod damage;
 #[path = "../support/typical.rs"]
 mod typical;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use openim_exporter::arena::{BootId, Damage, Error};
+use openim_exporter::arena::{Boot, Damage, Doubt, Error, Step};
 use openim_exporter::domain::{Message, UnixMillis};
-use openim_exporter::stats::{Capacities, Outcome, Recorded, Start, Stats};
+use openim_exporter::stats::{Capacities, Outcome, Recorded, Stats};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::time::Duration;
 use typical::typical;
 
 const NOW: UnixMillis = UnixMillis(1_732_345_678_901);
-const BOOT: BootId = Some([1, 2]);
-const NEXT_BOOT: BootId = Some([3, 4]);
+const BOOT: Boot = Boot::Id([1, 2]);
+const NEXT_BOOT: Boot = Boot::Id([3, 4]);
 const CAPACITIES: Capacities =
     Capacities { groups: 100, exported_groups: 10, sender_pairs: 1000, dedup_window: Duration::ZERO };
 const PAGE: usize = 4096;
@@ -31,12 +32,35 @@ fn later(ms: i64) -> UnixMillis {
     UnixMillis(NOW.0 + ms)
 }
 
-fn open_with(path: &Path, capacities: Capacities, boot: BootId) -> (Stats, Start) {
-    Stats::open(path, capacities, boot, NOW).unwrap()
+/// Opens a state, with every step on the way.
+fn try_open(path: &Path, capacities: Capacities, boot: Boot, now: UnixMillis) -> Result<(Stats, Vec<Step>), Error> {
+    let steps = RefCell::new(Vec::new());
+    let stats = Stats::open(path, capacities, boot, now, &|step| steps.borrow_mut().push(step))?;
+    Ok((stats, steps.into_inner()))
 }
 
-fn open(path: &Path, boot: BootId) -> (Stats, Start) {
+fn open_with(path: &Path, capacities: Capacities, boot: Boot) -> (Stats, Vec<Step>) {
+    try_open(path, capacities, boot, NOW).unwrap()
+}
+
+fn open(path: &Path, boot: Boot) -> (Stats, Vec<Step>) {
     open_with(path, CAPACITIES, boot)
+}
+
+fn close(stats: &Stats) {
+    stats.close(NOW, &|step| assert!(matches!(step, Step::Removed(_)), "{step:?}")).unwrap();
+}
+
+/// Where a state was set aside, and why.
+fn set_aside(steps: &[Step]) -> Option<(&Path, &str)> {
+    steps.iter().find_map(|step| match step {
+        Step::SetAside { aside, reason } => Some((aside.as_path(), reason.as_str())),
+        _ => None,
+    })
+}
+
+fn is_carried_over(steps: &[Step]) -> bool {
+    steps.iter().any(|step| matches!(step, Step::OtherLayout { .. }))
 }
 
 fn record(stats: &Stats, group: &str, sender: &str, now: UnixMillis) {
@@ -83,20 +107,19 @@ fn files(path: &Path) -> Vec<String> {
 fn what_was_counted_is_there_again_however_the_process_ended() {
     for (closed, boot) in [(true, BOOT), (false, BOOT), (true, NEXT_BOOT)] {
         let directory = tempfile::tempdir().unwrap();
-        let (stats, start) = open(directory.path(), BOOT);
-        assert_eq!(start, Start { outcome: Outcome::Fresh, set_aside: None, carried_from: None });
+        let (stats, steps) = open(directory.path(), BOOT);
+        assert_eq!((stats.outcome(), set_aside(&steps)), (Outcome::Fresh, None));
         fill(&stats, 1000);
         let before = numbers(&stats);
         assert_eq!(before.1[0], [50; 5]);
         let exemplars = stats.delivery_exemplars();
         assert!(exemplars.iter().any(Option::is_some));
         if closed {
-            stats.close().unwrap();
+            close(&stats);
         }
         drop(stats);
-        let (stats, start) = open(directory.path(), boot);
-        assert_eq!(start.outcome, Outcome::Continued, "{closed} {boot:?}");
-        assert_eq!(stats.outcome(), Outcome::Continued);
+        let (stats, steps) = open(directory.path(), boot);
+        assert_eq!((stats.outcome(), steps), (Outcome::Continued, vec![]), "{closed} {boot:?}");
         assert_eq!(numbers(&stats), before, "{closed} {boot:?}");
         assert_eq!(stats.delivery_exemplars(), exemplars);
         fill(&stats, 7);
@@ -116,8 +139,9 @@ fn after_a_power_loss_the_counters_start_from_0_and_the_windows_and_groups_stay(
     fill(&stats, 1000);
     let windows = numbers(&stats).1;
     drop(stats);
-    let (stats, start) = open(directory.path(), NEXT_BOOT);
-    assert_eq!(start.outcome, Outcome::CountersReset);
+    let (stats, steps) = open(directory.path(), NEXT_BOOT);
+    assert_eq!(stats.outcome(), Outcome::CountersReset);
+    assert_eq!(steps, [Step::CountersReset(Doubt::OtherBoot)]);
     let (counters, windows_after) = numbers(&stats);
     assert!(counters.values().all(|count| *count == 0), "{counters:?}");
     assert_eq!((windows_after, stats.groups_tracked()), (windows, 7));
@@ -126,20 +150,26 @@ fn after_a_power_loss_the_counters_start_from_0_and_the_windows_and_groups_stay(
     assert_eq!(stats.messages(), 14);
     drop(stats);
     // The reset is over: the same boot goes on.
-    assert_eq!(open(directory.path(), NEXT_BOOT).1.outcome, Outcome::Continued);
+    assert_eq!(open(directory.path(), NEXT_BOOT).0.outcome(), Outcome::Continued);
 }
 
 #[test]
-fn a_machine_without_a_boot_id_goes_on_only_after_an_orderly_end() {
-    for (closed, outcome) in [(true, Outcome::Continued), (false, Outcome::CountersReset)] {
+fn without_a_boot_id_the_time_of_the_boot_tells_one_boot_from_another() {
+    let at = |ms: i64| Boot::At(1_700_000_000_000 + ms);
+    for (closed, boot, outcome) in [
+        (false, at(4000), Outcome::Continued),
+        (false, at(6000), Outcome::CountersReset),
+        (false, Boot::Unknown, Outcome::CountersReset),
+        (true, Boot::Unknown, Outcome::Continued),
+    ] {
         let directory = tempfile::tempdir().unwrap();
-        let (stats, _) = open(directory.path(), None);
+        let (stats, _) = open(directory.path(), at(0));
         fill(&stats, 10);
         if closed {
-            stats.close().unwrap();
+            close(&stats);
         }
         drop(stats);
-        assert_eq!(open(directory.path(), None).1.outcome, outcome);
+        assert_eq!(open(directory.path(), boot).0.outcome(), outcome, "{closed} {boot:?}");
     }
 }
 
@@ -175,16 +205,16 @@ fn no_counter_goes_on_from_less_than_was_shown_whatever_pages_a_power_loss_leave
         shown.remove("pairs evicted");
         // Every fifth time it was closed and the disk lied about having it all.
         if round % 5 == 0 {
-            stats.close().unwrap();
+            close(&stats);
         }
         drop(stats);
         roll_back(&state, &earlier, &mut random);
-        let (stats, start) = open_with(directory.path(), small, NEXT_BOOT);
-        *outcomes.entry(start.outcome.name()).or_insert(0) += 1;
+        let (stats, steps) = open_with(directory.path(), small, NEXT_BOOT);
+        *outcomes.entry(stats.outcome().name()).or_insert(0) += 1;
         let after = numbers(&stats).0;
         for (counter, before) in &shown {
             let now = after.get(counter).copied().unwrap_or_default();
-            assert!(now == 0 || now >= *before, "round {round}, {start:?}: {counter} was {before} and is {now}");
+            assert!(now == 0 || now >= *before, "round {round}, {steps:?}: {counter} was {before} and is {now}");
         }
     }
     // Closed and untouched goes on, closed and rolled back is set aside, not closed starts anew.
@@ -201,7 +231,7 @@ fn a_restart_does_not_forget_how_active_the_groups_were() {
     let before = rate(&stats);
     assert!(before > 0.5, "{before}");
     drop(stats);
-    let (stats, _) = Stats::open(directory.path(), CAPACITIES, BOOT, later(12_000)).unwrap();
+    let (stats, _) = try_open(directory.path(), CAPACITIES, BOOT, later(12_000)).unwrap();
     let after = rate(&stats);
     assert!(after < before && after > before * 0.98, "{before} {after}");
 }
@@ -210,7 +240,7 @@ fn a_restart_does_not_forget_how_active_the_groups_were() {
 fn two_processes_cannot_have_one_state() {
     let directory = tempfile::tempdir().unwrap();
     let (first, _) = open(directory.path(), BOOT);
-    let refused = Stats::open(directory.path(), CAPACITIES, BOOT, NOW).unwrap_err();
+    let refused = try_open(directory.path(), CAPACITIES, BOOT, NOW).unwrap_err();
     assert!(matches!(refused, Error::InUse { .. }));
     let words = refused.to_string();
     assert!(words.contains("lock") && words.contains("--storage.path"), "{words}");
@@ -224,7 +254,7 @@ fn a_place_where_nothing_can_be_written_is_an_error_that_names_it_and_the_way_ou
     let file = directory.path().join("a-file");
     fs::write(&file, "").unwrap();
     for path in [PathBuf::from("/proc/openim"), file.join("below"), file] {
-        let words = Stats::open(&path, CAPACITIES, BOOT, NOW).unwrap_err().to_string();
+        let words = try_open(&path, CAPACITIES, BOOT, NOW).unwrap_err().to_string();
         assert!(words.contains(path.to_str().unwrap()), "{words}");
         assert!(words.contains("--storage.path"), "{words}");
     }
@@ -239,16 +269,18 @@ fn other_capacities_take_everything_over() {
         let before = numbers(&stats);
         drop(stats);
         let capacities = Capacities { groups, sender_pairs: pairs, ..CAPACITIES };
-        let (stats, start) = open_with(directory.path(), capacities, BOOT);
-        assert_eq!(start.carried_from, Some(CAPACITIES));
-        assert_eq!(start.outcome, Outcome::Continued);
+        let (stats, steps) = open_with(directory.path(), capacities, BOOT);
+        assert!(is_carried_over(&steps), "{steps:?}");
+        assert_eq!(stats.outcome(), Outcome::Continued);
         assert_eq!(numbers(&stats), before, "{groups} {pairs}");
         assert_eq!(stats.sender_pairs_tracked(), 350);
         assert!(stats.groups().all(|group| group.active_senders == [50, 50]));
         fill(&stats, 7);
         drop(stats);
-        let (stats, start) = open_with(directory.path(), capacities, BOOT);
-        assert_eq!((stats.messages(), start.carried_from), (1007, None));
+        let (stats, steps) = open_with(directory.path(), capacities, BOOT);
+        assert_eq!((stats.messages(), steps), (1007, vec![]));
+        assert_eq!(files(directory.path()), ["lock", "state", "state.previous"]);
+        close(&stats);
         assert_eq!(files(directory.path()), ["lock", "state"]);
     }
 }
@@ -279,9 +311,9 @@ fn a_repeat_is_known_across_a_restart_and_forgotten_when_the_window_is_off() {
     let (stats, _) = open_with(directory.path(), on, BOOT);
     assert!(say(&stats, "a") && !say(&stats, "a") && say(&stats, "") && say(&stats, ""));
     drop(stats);
-    let (stats, start) = open_with(directory.path(), on, BOOT);
+    let (stats, steps) = open_with(directory.path(), on, BOOT);
     assert!(!say(&stats, "a") && say(&stats, "b"));
-    assert_eq!((stats.repeats(), stats.messages(), start.carried_from), (2, 4, None));
+    assert_eq!((stats.repeats(), stats.messages(), steps), (2, 4, vec![]));
     drop(stats);
     let (stats, _) = open_with(directory.path(), CAPACITIES, BOOT);
     assert!(say(&stats, "a") && say(&stats, "a"));
@@ -294,10 +326,10 @@ fn after_a_week_s_pause_only_what_is_still_in_its_window_counts() {
     let directory = tempfile::tempdir().unwrap();
     let (stats, _) = open(directory.path(), BOOT);
     fill(&stats, 100);
-    stats.close().unwrap();
+    close(&stats);
     drop(stats);
     let week_later = later(8 * DAY_MS);
-    let (stats, _) = Stats::open(directory.path(), CAPACITIES, NEXT_BOOT, week_later).unwrap();
+    let (stats, _) = try_open(directory.path(), CAPACITIES, NEXT_BOOT, week_later).unwrap();
     assert_eq!(stats.active_senders(week_later), [0, 0, 0, 0, 50]);
     record(&stats, "group-1", "somebody new", week_later);
     assert_eq!(stats.active_senders(week_later), [1, 1, 1, 1, 51]);

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crate::arena::prefetch;
 use crate::domain::UnixMillis;
+use crate::stats::carry::copy_words;
 use crate::stats::group_name::MAX_NAME_BYTES;
 use crate::stats::packed;
 
@@ -175,12 +176,14 @@ impl Slot<'_> {
         }
     }
 
-    /// Becomes a copy of another slot; returns the name, if there is a group in it.
-    pub(super) fn copy_of(self, from: Slot<'_>) -> Option<GroupName> {
-        for word in 0..SLOT_WORDS {
-            self.set(word, from.get(word));
-        }
-        self.read().map(|group| group.name)
+    /// Becomes a copy of another slot.
+    pub(super) fn copy_of(self, from: Slot<'_>) {
+        copy_words(from.0, self.0);
+    }
+
+    /// Whether its rate can be one.
+    pub(super) fn has_rate(self) -> bool {
+        self.rate().is_finite() && self.rate().is_sign_positive()
     }
 
     pub(super) fn is_free(self) -> bool {

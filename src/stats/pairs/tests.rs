@@ -20,7 +20,9 @@ fn opened_twice(capacity: usize, in_between: impl Fn(&Pairs)) -> Pairs {
     let arena = Arena::anonymous(&plan).unwrap();
     let open = || Pairs::over(places, capacity, |place| arena.section(place)).unwrap();
     in_between(&open());
-    open()
+    let pairs = open();
+    pairs.restore();
+    pairs
 }
 
 fn key(slot: u32, sender: u32) -> u64 {

@@ -1,0 +1,121 @@
+//! The state: opened as the configuration says, looked after while the exporter runs, and each step told to the log.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use std::{fs, io};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::Error;
+use crate::arena::{Boot, Origin, Step};
+use crate::config::{self, Config};
+use crate::domain::{Clock, UnixMillis};
+use crate::stats::{Capacities, Stats};
+use crate::telemetry::Telemetry;
+
+/// Time between two looks at the state's file.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The kernel's random name for the time since the machine was switched on.
+/// <https://docs.kernel.org/admin-guide/sysctl/kernel.html#random>
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// 2020-01-01: an earlier time of the boot comes from a clock that was not set yet.
+const CLOCK_IS_SET_FROM: UnixMillis = UnixMillis(1_577_836_800_000);
+
+/// Opens the state that the configuration names, or makes one in memory.
+pub(super) fn open(config: &Config, clock: &dyn Clock, telemetry: &Telemetry) -> Result<Stats, Error> {
+    let (capacities, now) = (capacities(&config.stats), clock.now());
+    let Some(path) = &config.storage else {
+        telemetry.state_in_memory();
+        return Ok(Stats::in_memory(capacities, now)?);
+    };
+    let begin = Instant::now();
+    let boot = boot_id().unwrap_or_else(|error| {
+        telemetry.boot_id_unknown(BOOT_ID, &error);
+        booted_at(now)
+    });
+    let stats = Stats::open(path, capacities, boot, now, &|step| report(telemetry, &step))?;
+    telemetry.state_opened(path, stats.outcome().name(), stats.messages(), begin.elapsed());
+    Ok(stats)
+}
+
+const fn capacities(config: &config::Stats) -> Capacities {
+    Capacities {
+        groups: config.max_tracked_groups.get(),
+        exported_groups: config.max_exported_groups,
+        sender_pairs: config.max_sender_pairs,
+        dedup_window: config.dedup_window,
+    }
+}
+
+fn boot_id() -> io::Result<Boot> {
+    let id = fs::read_to_string(BOOT_ID)?;
+    let digits: String = id.chars().filter(char::is_ascii_hexdigit).collect();
+    let half = |digits: &str| u64::from_str_radix(digits, 16).ok();
+    let halves = digits.split_at_checked(16).and_then(|(high, low)| Some([half(high)?, half(low)?]));
+    halves.map(Boot::Id).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it does not hold an ID"))
+}
+
+/// When the machine was booted, by its clock.
+fn booted_at(now: UnixMillis) -> Boot {
+    let uptime = clock_gettime(ClockId::Boottime);
+    let booted = now.0 - uptime.tv_sec * 1000 - uptime.tv_nsec / 1_000_000;
+    if booted < CLOCK_IS_SET_FROM.0 { Boot::Unknown } else { Boot::At(booted) }
+}
+
+/// Tells the log of a step.
+pub(super) fn report(telemetry: &Telemetry, step: &Step) {
+    match step {
+        Step::ModeNarrowed(path) => telemetry.state_mode_narrowed(path),
+        Step::ModeStays(path, why) => telemetry.state_mode_stays(path, why),
+        Step::CopyOnWrite(path) => telemetry.state_copy_on_write(path),
+        Step::OtherLayout { state, differences } => telemetry.state_has_other_layout(state, &differences.join("; ")),
+        Step::LeftOut(what) => telemetry.state_part_left_out(what),
+        Step::Reserved { file, bytes } => telemetry.state_reserved(file, *bytes),
+        Step::PreviousKept(path) => telemetry.state_previous_kept(path),
+        Step::PreviousNotKept(path, why) => telemetry.state_previous_not_kept(path, why),
+        Step::Removed(path) => telemetry.state_file_removed(path),
+        Step::SetAside { aside, reason } => telemetry.state_set_aside(aside, reason),
+        Step::Restored(Origin::Older) => telemetry.state_restored("an older copy was put in its place"),
+        Step::Restored(_) => telemetry.state_restored("its file is a copy"),
+        Step::CountersReset(doubt) => telemetry.counters_reset(doubt),
+        Step::WrittenAgain(path) => telemetry.state_written_again(path),
+    }
+}
+
+/// Looks after the state's file on a thread of its own: a disk may not answer.
+pub(super) struct Keeper {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Keeper {
+    pub(super) fn start(stats: &Arc<Stats>, telemetry: &Arc<Telemetry>, directory: Option<&Path>) -> io::Result<Self> {
+        let (stats, telemetry) = (Arc::clone(stats), Arc::clone(telemetry));
+        let directory = directory.map(PathBuf::from).unwrap_or_default();
+        let (stop, stopped) = channel();
+        let mut is_there = true;
+        let watch = move || {
+            while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                let was_there = std::mem::replace(&mut is_there, stats.look_after());
+                match (was_there, is_there) {
+                    (true, false) => telemetry.state_file_missing(&directory),
+                    (false, true) => telemetry.state_file_back(&directory),
+                    _ => {}
+                }
+            }
+        };
+        Ok(Self { stop, thread: thread::Builder::new().name("state".to_owned()).spawn(watch)? })
+    }
+
+    /// Returns once nobody looks after the file any more.
+    pub(super) fn stop(self) {
+        drop(self.stop);
+        // It does not panic; if it did, there would be nothing to do about it here.
+        let _ = self.thread.join();
+    }
+}

@@ -1,0 +1,108 @@
+//! Which file a block is in: a copy of a file holds the same numbers, but Prometheus may have seen later ones.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::time::UNIX_EPOCH;
+
+use rustix::fs::{fstatvfs, major};
+
+/// What tells a file from its copies, as far as its file system says. A number that is not known is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+    /// When the inode was created, in nanoseconds since the epoch: inode numbers are used again.
+    born: u64,
+    /// The file system's own number, which most keep when they are mounted again.
+    file_system: u64,
+}
+
+/// Where a block comes from, as its file shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The file that it was written in.
+    Original,
+    /// Another file: the block was copied.
+    Copied,
+    /// The same file, which the exporter last saw with later contents: an older copy was written into it.
+    Older,
+}
+
+impl Identity {
+    pub(super) const WORDS: usize = 4;
+
+    pub(super) fn of(file: &File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        let file_system = fstatvfs(file).map_or(0, |statistics| statistics.f_fsid);
+        Ok(Self { device: metadata.dev(), inode: metadata.ino(), born: born(&metadata), file_system })
+    }
+
+    /// From the words of a header; `None` if nobody noted any.
+    pub(super) const fn of_words([device, inode, born, file_system]: [u64; Self::WORDS]) -> Option<Self> {
+        if inode == 0 { None } else { Some(Self { device, inode, born, file_system }) }
+    }
+
+    pub(super) const fn words(self) -> [u64; Self::WORDS] {
+        [self.device, self.inode, self.born, self.file_system]
+    }
+
+    /// Whether both are one inode, as far as its number and its birth tell. The device does not matter here: it may get
+    /// another number whenever it is mounted.
+    pub(super) const fn is_same_file(self, other: Self) -> bool {
+        self.inode == other.inode && are_equal_if_known(self.born, other.born)
+    }
+
+    /// Whether both are on one volume: for files of the same boot, during which a device keeps its number. A copy of a
+    /// whole volume has the same inodes. Devices without a driver (major 0, as of an overlay) change with each mount.
+    pub(super) fn is_same_volume(self, other: Self) -> bool {
+        let number = |device| if major(device) == 0 { 0 } else { device };
+        are_equal_if_known(number(self.device), number(other.device))
+            && are_equal_if_known(self.file_system, other.file_system)
+    }
+}
+
+const fn are_equal_if_known(one: u64, other: u64) -> bool {
+    one == other || one == 0 || other == 0
+}
+
+fn born(metadata: &Metadata) -> u64 {
+    let since_epoch = metadata.created().ok().and_then(|created| created.duration_since(UNIX_EPOCH).ok());
+    since_epoch.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: Identity = Identity { device: 0x0801, inode: 12, born: 1_700_000_000_000_000_000, file_system: 7 };
+
+    #[test]
+    fn a_file_is_known_by_its_inode_and_birth() {
+        assert!(FILE.is_same_file(Identity { device: 0x0811, file_system: 8, ..FILE }));
+        assert!(FILE.is_same_file(Identity { born: 0, ..FILE }), "a file system that does not note births");
+        assert!(!FILE.is_same_file(Identity { inode: 13, ..FILE }));
+        assert!(!FILE.is_same_file(Identity { born: FILE.born + 1, ..FILE }));
+        assert_eq!(Identity::of_words(FILE.words()), Some(FILE));
+        assert_eq!(Identity::of_words([0; Identity::WORDS]), None);
+    }
+
+    #[test]
+    fn a_volume_is_known_by_its_device_and_file_system() {
+        assert!(FILE.is_same_volume(FILE));
+        assert!(!FILE.is_same_volume(Identity { device: 0x0811, ..FILE }), "a snapshot of a block device");
+        assert!(!FILE.is_same_volume(Identity { file_system: 8, ..FILE }), "a snapshot of a subvolume");
+        let overlay = |device| Identity { device, ..FILE };
+        assert!(overlay(0x21).is_same_volume(overlay(0x22)), "an overlay that was mounted again");
+    }
+
+    #[test]
+    fn a_copy_has_another_identity() {
+        let directory = tempfile::tempdir().unwrap();
+        let [one, other] = ["one", "other"].map(|name| directory.path().join(name));
+        std::fs::write(&one, "x").unwrap();
+        std::fs::copy(&one, &other).unwrap();
+        let [one, other] = [one, other].map(|path| Identity::of(&File::open(path).unwrap()).unwrap());
+        assert!(one.is_same_file(one) && one.is_same_volume(other) && !one.is_same_file(other));
+    }
+}

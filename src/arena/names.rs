@@ -1,0 +1,128 @@
+//! The files in a state's directory: what they are called, and which of them are kept.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::step::{Step, Steps};
+
+/// The mapped file.
+pub(super) const STATE: &str = "state";
+
+/// A new one, until it is whole.
+pub(super) const NEW_STATE: &str = "state.new";
+
+/// The state before it was carried over into another layout, until the next orderly shutdown.
+pub(super) const PREVIOUS: &str = "state.previous";
+
+/// Locked while a process uses the directory. A file of its own: the state's may be replaced.
+pub(super) const LOCK: &str = "lock";
+
+/// Why a file was set aside: `state.<word>-<time>`.
+pub(super) const OTHER_LAYOUT: &str = "other-layout";
+pub(super) const REPLACED: &str = "replaced";
+const WORDS: [&str; 5] = ["damaged", "foreign", "other-version", OTHER_LAYOUT, REPLACED];
+
+/// Files that are kept aside. Each takes as much room as a state, and an operator looks at the newest.
+const MOST_ASIDE: usize = 3;
+
+/// A name for a file that is set aside at a time, in milliseconds since the epoch; no file has it.
+pub(super) fn aside(state: &Path, word: &str, stamp: i64) -> PathBuf {
+    let names = (0..).map(|number: u32| match number {
+        0 => format!("{STATE}.{word}-{stamp}"),
+        _ => format!("{STATE}.{word}-{stamp}-{number}"),
+    });
+    let is_free = |path: &PathBuf| path.symlink_metadata().is_err();
+    names.map(|name| state.with_file_name(name)).find(is_free).unwrap_or_default()
+}
+
+/// When a file was set aside, and which of those it was; `None` for any other file.
+fn stamp(name: &str) -> Option<(i64, u32)> {
+    let rest = name.strip_prefix(STATE)?.strip_prefix('.')?;
+    let stamp = WORDS.iter().find_map(|word| rest.strip_prefix(word)?.strip_prefix('-'))?;
+    match stamp.rsplit_once('-') {
+        Some((stamp, number)) if !stamp.is_empty() => Some((stamp.parse().ok()?, number.parse().ok()?)),
+        _ => Some((stamp.parse().ok()?, 0)),
+    }
+}
+
+/// Removes all but the newest files that were set aside.
+pub(super) fn limit_aside(state: &Path, steps: Steps<'_>) {
+    let Some(Ok(entries)) = state.parent().map(fs::read_dir) else { return };
+    let file = |entry: fs::DirEntry| {
+        let stamp = stamp(entry.file_name().to_str()?)?;
+        // A directory at the state's path is set aside too, and is not removed: it is not ours.
+        entry.file_type().is_ok_and(|kind| !kind.is_dir()).then(|| (stamp, entry.path()))
+    };
+    let mut files: Vec<_> = entries.flatten().filter_map(file).collect();
+    files.sort();
+    let excess = files.len().saturating_sub(MOST_ASIDE);
+    for (_, path) in files.into_iter().take(excess) {
+        remove(path, steps);
+    }
+}
+
+/// Removes what was kept of a state before its last carry-over.
+pub(super) fn forget_previous(state: &Path, steps: Steps<'_>) {
+    remove(state.with_file_name(PREVIOUS), steps);
+}
+
+/// A file that cannot be removed is tried again next time: it is in nobody's way.
+fn remove(path: PathBuf, steps: Steps<'_>) {
+    if fs::remove_file(&path).is_ok() {
+        steps(Step::Removed(path));
+    }
+}
+
+/// Whether a directory has no file but these.
+pub(super) fn are_all_ours(directory: &Path) -> bool {
+    let is_ours = |name: &str| [STATE, NEW_STATE, PREVIOUS, LOCK].contains(&name) || stamp(name).is_some();
+    fs::read_dir(directory).is_ok_and(|mut entries| {
+        entries.all(|entry| entry.is_ok_and(|entry| entry.file_name().to_str().is_some_and(is_ours)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    #[test]
+    fn a_file_that_was_set_aside_is_known_by_its_name() {
+        for (name, stamp_of_it) in [
+            ("state.damaged-1732345678901", Some((1_732_345_678_901, 0))),
+            ("state.other-version-17-2", Some((17, 2))),
+            ("state.other-layout--5", Some((-5, 0))),
+            ("state.replaced--5-1", Some((-5, 1))),
+            ("state", None),
+            ("state.new", None),
+            ("state.previous", None),
+            ("state.damaged", None),
+            ("state.damaged-", None),
+            ("state.damaged-mine", None),
+            ("state.backup-17", None),
+            ("other.damaged-17", None),
+        ] {
+            assert_eq!(stamp(name), stamp_of_it, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_three_newest_stay_and_nothing_else_is_touched() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join(STATE);
+        let made = [("foreign", 30), ("damaged", 10), ("damaged", 10), ("other-version", 20), ("other-layout", 40)];
+        let paths = made.map(|(word, stamp)| {
+            let path = aside(&state, word, stamp);
+            fs::write(&path, "").unwrap();
+            path
+        });
+        let others = ["state", "state.backup-1", "mine"].map(|name| directory.path().join(name));
+        others.iter().for_each(|path| fs::write(path, "").unwrap());
+        fs::create_dir(directory.path().join("state.foreign-1")).unwrap();
+        let removed = RefCell::new(Vec::new());
+        limit_aside(&state, &|step| removed.borrow_mut().push(step));
+        assert_eq!(*removed.borrow(), [1, 2].map(|oldest| Step::Removed(paths[oldest].clone())));
+        assert!([0, 3, 4].iter().all(|kept| paths[*kept].exists()) && others.iter().all(|path| path.exists()));
+        assert!(directory.path().join("state.foreign-1").exists());
+    }
+}
