@@ -110,6 +110,12 @@ fn a_file_of_any_bytes_is_a_state_or_is_set_aside_and_counting_goes_on() {
 }
 
 #[test]
+fn whatever_a_state_s_table_says_its_numbers_are_carried_over_as_one_or_refused() {
+    // Each makes megabytes of sets.
+    try_all("carry", properties::carry::holds, TRIES / 10);
+}
+
+#[test]
 fn a_file_with_a_state_s_header_is_one_whose_sums_say_so() {
     try_all("state_header", properties::state_header::holds, TRIES);
 }

@@ -10,6 +10,7 @@
     reason = "what does not hold panics; each target uses one of the properties"
 )]
 
+pub(crate) mod carry;
 pub(crate) mod decode;
 mod exporter;
 mod exposition;

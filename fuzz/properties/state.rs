@@ -19,7 +19,7 @@ use super::exposition;
 use typical::typical;
 
 #[path = "../../tests/support/typical.rs"]
-mod typical;
+pub(super) mod typical;
 
 const NOW: UnixMillis = UnixMillis(1_732_345_678_901);
 const BOOT: Boot = Boot::Id([1, 2]);
@@ -213,7 +213,7 @@ impl Bench {
 }
 
 /// Any word, or one that is near an end of a range.
-fn any_word(bytes: &mut Unstructured<'_>) -> u64 {
+pub(super) fn any_word(bytes: &mut Unstructured<'_>) -> u64 {
     let word: u64 = bytes.arbitrary().unwrap_or_default();
     match word & 3 {
         0 => word >> 2 & 0xff,

@@ -115,7 +115,8 @@ pub struct Contents {
 impl Contents {
     /// Reads a table of contents that was written as JSON, of a block in which it follows `end` bytes of header and
     /// sections. `None` if it contradicts itself.
-    pub(super) fn parse(text: &[u8], end: usize) -> Option<Self> {
+    #[must_use]
+    pub fn parse(text: &[u8], end: usize) -> Option<Self> {
         let mut contents: Self = serde_json::from_slice(text).ok()?;
         contents.sections.sort_by_key(|entry| entry.offset);
         let names: BTreeSet<_> = contents.sections.iter().map(|entry| &entry.layout.name).collect();

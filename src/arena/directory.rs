@@ -1,13 +1,12 @@
 //! The directory that a state is kept in: the file that is mapped, and the lock that keeps others out.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use memmap2::{MmapOptions, MmapRaw};
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::block::Arena;
@@ -16,13 +15,9 @@ use super::header::{self, Sections};
 use super::identity::Identity;
 use super::names::{self, LOCK, NEW_STATE, OTHER_LAYOUT, PREVIOUS, REPLACED, STATE};
 use super::plan::{HEADER_WORDS, Plan};
+use super::private::{make_private, open};
 use super::step::{Error, Step, Steps};
 use super::trust::{Boot, Damage, Trust};
-
-/// For the user that runs the exporter alone: the files hold group IDs and operation IDs.
-const DIRECTORY_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
-const OTHERS: u32 = 0o077;
 
 /// What a directory holds.
 #[derive(Debug)]
@@ -324,47 +319,6 @@ fn generation_in(lock: &File) -> u64 {
     let read = lock.read_exact_at(&mut digits, 0);
     let text = read.ok().and_then(|()| std::str::from_utf8(&digits).ok());
     text.and_then(|text| text.parse().ok()).unwrap_or_default()
-}
-
-/// Makes a directory if there is none. One that has other files than ours keeps its mode: it may be meant for others.
-fn make_private(path: &Path, steps: Steps<'_>) -> Result<(), Error> {
-    let is_new = !path.exists();
-    DirBuilder::new()
-        .recursive(true)
-        .mode(DIRECTORY_MODE)
-        .create(path)
-        .map_err(|error| Error::refused(path, "the directory cannot be made", error))?;
-    let mode = fs::metadata(path).map_or(DIRECTORY_MODE, |metadata| metadata.permissions().mode());
-    let narrow = || fs::set_permissions(path, Permissions::from_mode(DIRECTORY_MODE));
-    if is_new {
-        // A umask may have taken the owner's rights too.
-        return narrow().map_err(|error| Error::refused(path, "its mode cannot be set", error));
-    }
-    if mode & OTHERS != 0 {
-        let stays = |why: String| Step::ModeStays(path.to_owned(), why);
-        steps(match names::are_all_ours(path).then(narrow) {
-            Some(Ok(())) => Step::ModeNarrowed(path.to_owned()),
-            Some(Err(error)) => stays(error.to_string()),
-            None => stays("it holds other files than the state's".to_owned()),
-        });
-    }
-    Ok(())
-}
-
-/// Opens a file to be read and written, never through a symbolic link, and keeps others from doing so.
-fn open(path: &Path, options: &mut OpenOptions, steps: Steps<'_>) -> io::Result<File> {
-    let is_new = path.symlink_metadata().is_err();
-    let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
-    let file = options.read(true).write(true).mode(FILE_MODE).custom_flags(no_link).open(path)?;
-    let mode = file.metadata()?.permissions().mode();
-    if is_new || mode & OTHERS != 0 {
-        match file.set_permissions(Permissions::from_mode(FILE_MODE)) {
-            Ok(()) if is_new => {}
-            Ok(()) => steps(Step::ModeNarrowed(path.to_owned())),
-            Err(error) => steps(Step::ModeStays(path.to_owned(), error.to_string())),
-        }
-    }
-    Ok(file)
 }
 
 /// A file that is shorter than a header: ours, cut off, if it starts as ours do.

@@ -14,6 +14,7 @@ mod identity;
 mod names;
 mod plan;
 mod prefetch;
+mod private;
 mod step;
 #[cfg(test)]
 mod tests;

@@ -5,12 +5,13 @@ mod checks;
 mod first_version;
 mod opening;
 
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::dedup::ENTRIES;
-use super::{Capacities, Carry, Stats, tally_keys};
-use crate::arena::{Boot, Contents, Damage, Directory, Error, Section, Steps, Stored, Trust};
+use super::{Capacities, Carry, Places, Stats, tally_keys};
+use crate::arena::{Arena, Boot, Contents, Damage, Directory, Error, Plan, Section, Steps, Stored, Trust};
 use crate::domain::UnixMillis;
 use opening::Opening;
 
@@ -77,6 +78,26 @@ impl Stats {
         let mut stats = opening.open()?;
         stats.directory = Some(directory);
         Ok(stats)
+    }
+
+    /// Statistics in memory with what they know of a stored block, and what of it they leave out: the part of
+    /// [`Stats::open`] that reads numbers which other programs wrote, without files.
+    ///
+    /// # Errors
+    /// When the block's numbers contradict each other, or the system refuses the memory.
+    pub fn in_memory_from(
+        stored: &Stored,
+        capacities: Capacities,
+        trust: Trust,
+        now: UnixMillis,
+    ) -> io::Result<(Self, Vec<String>)> {
+        let mut plan = Plan::new();
+        let places = Places::reserve(&mut plan, capacities);
+        let new = Self::over(&places, capacities, &Arena::anonymous(&plan)?)?;
+        let left_out = new.carry(stored, plan.contents());
+        new.settle(trust, !left_out.is_empty(), now).map_err(io::Error::other)?;
+        new.tick(now);
+        Ok((new, left_out))
     }
 
     /// Looks after the state's file, about once a second: notes that it is in use, so that an older copy is known as one.

@@ -3,7 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod copies;
 mod damage;
+mod first_version;
+mod layouts;
 #[path = "../support/typical.rs"]
 mod typical;
 
@@ -13,7 +16,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use openim_exporter::arena::{Boot, Damage, Doubt, Error, Step};
+use openim_exporter::arena::{Boot, Damage, Doubt, Error, Origin, Step};
 use openim_exporter::domain::{Message, UnixMillis};
 use openim_exporter::stats::{Capacities, Outcome, Recorded, Stats};
 use rand::{Rng, SeedableRng};

@@ -5,6 +5,9 @@ use crate::arena::Damage;
 use crate::domain::codes::STATUSES;
 use crate::stats::{MOST_UNDER_WAY, Tally};
 
+/// More messages than are ever counted: at a million a second, 36,000 years of them.
+const MOST_MESSAGES: u64 = 1 << 60;
+
 /// The longest content in bytes: no larger body can be configured.
 const LONGEST_CONTENT: u64 = 1 << 30;
 
@@ -36,8 +39,12 @@ impl Stats {
     /// a part of the numbers was left out, the others are raised by as much as they lack.
     pub(super) fn reconcile(&self, is_part: bool) -> Result<(), Damage> {
         let statuses = self.by_status().iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
-        let counted = [self.messages(), statuses, self.content_bytes().count];
+        let total = self.mix().fold(0, |sum: u64, cell| sum.saturating_add(cell.messages));
+        let counted = [total, statuses, self.content_bytes().count];
         let mut messages = self.by_group_and_folded();
+        if counted.into_iter().chain([messages]).any(|count| count > MOST_MESSAGES) {
+            return Err(Damage::Numbers("totals of messages"));
+        }
         if is_part && let Some(most) = counted.into_iter().max().filter(|most| *most > messages) {
             self.groups.fold_lost(most - messages);
             messages = most;

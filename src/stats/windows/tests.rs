@@ -1,0 +1,164 @@
+use std::sync::atomic::AtomicBool;
+
+use super::*;
+use crate::arena::Arena;
+
+fn windows() -> Windows {
+    let mut plan = Plan::new();
+    let places = Windows::reserve(&mut plan, "people");
+    let arena = Arena::anonymous(&plan).unwrap();
+    Windows::over(places, |place| arena.section(place)).unwrap()
+}
+
+const START: UnixMillis = UnixMillis(1_732_345_678_901);
+
+fn later(ms: u64) -> UnixMillis {
+    UnixMillis(START.0 + i64::try_from(ms).unwrap())
+}
+
+#[test]
+fn an_element_is_counted_for_the_window_and_then_no_more() {
+    let windows = windows();
+    windows.add(Element::of(b"someone"), &Current::at(START));
+    assert_eq!(windows.counts(START), [1; 5]);
+    assert_eq!(windows.counts(later(5 * MINUTE_MS)), [1; 5]);
+    assert_eq!(windows.counts(later(6 * MINUTE_MS)), [0, 1, 1, 1, 1]);
+    assert_eq!(windows.counts(later(HOUR_MS + MINUTE_MS)), [0, 0, 1, 1, 1]);
+    assert_eq!(windows.counts(later(DAY_MS + HOUR_MS)), [0, 0, 0, 1, 1]);
+    assert_eq!(windows.counts(later(8 * DAY_MS)), [0, 0, 0, 0, 1]);
+    assert_eq!(windows.counts(later(31 * DAY_MS)), [0; 5]);
+}
+
+#[test]
+fn a_month_of_traffic_forgets_what_is_older_and_nothing_else() {
+    let windows = windows();
+    for hour in 0..40 * 24_u64 {
+        let now = later(hour * HOUR_MS);
+        windows.prepare(now);
+        windows.add(Element::of(&hour.to_le_bytes()), &Current::at(now));
+        let counts = windows.counts(now);
+        let expected = [1, 2, 25, 7 * 24, 30 * 24].map(|most: u64| most.min(hour + 1));
+        // The day windows hold the hours of the current day too, and an estimate may be off by some hundredths.
+        for (count, expected) in counts.into_iter().zip(expected) {
+            let slack = 2 + expected / 50;
+            assert!(count + slack >= expected && count <= expected + 25 + slack, "hour {hour}: {counts:?}");
+        }
+    }
+}
+
+/// The set that a ring has for a time.
+fn set_at(ring: &Ring, stretch_ms: u64, now: UnixMillis) -> &[AtomicU64] {
+    ring.set(bucket(now.stretch(stretch_ms), ring.stretches.len()))
+}
+
+fn words(set: &[AtomicU64]) -> Vec<u64> {
+    set.iter().map(|word| word.load(Ordering::Relaxed)).collect()
+}
+
+#[test]
+fn each_ring_has_what_all_threads_added_though_most_of_it_is_left_out_once_the_minute_has_it() {
+    let windows = windows();
+    let alone = || (0..WORDS).map(|_| AtomicU64::new(0)).collect::<Vec<_>>();
+    let day = UnixMillis(START.0 - START.0.rem_euclid(DAY_MS.cast_signed()));
+    let (in_the_day, mut in_the_hour) = (alone(), alone());
+    for minute in 0..90 {
+        let now = UnixMillis(day.0 + minute * MINUTE_MS.cast_signed());
+        if minute == 60 {
+            in_the_hour = alone();
+        }
+        // Some of the people are new in each minute, and threads add the same ones at the same time.
+        let people: Vec<_> = (0..2000).map(|person: i64| Element::of(&(minute * 300 + person).to_le_bytes())).collect();
+        windows.prepare(now);
+        std::thread::scope(|scope| {
+            for first in [0, 500, 1000] {
+                let (windows, people) = (&windows, &people);
+                let mine = people.iter().cycle().skip(first).take(2000);
+                scope.spawn(move || mine.for_each(|person| windows.add(*person, &Current::at(now))));
+            }
+        });
+        let in_the_minute = alone();
+        for set in [&in_the_minute, &in_the_hour, &in_the_day] {
+            people.iter().for_each(|person| person.add_to(set));
+        }
+        for ((ring, (stretch_ms, _)), set) in
+            windows.rings.iter().zip(RINGS).zip([&in_the_minute, &in_the_hour, &in_the_day])
+        {
+            let there = words(set_at(ring, stretch_ms, now));
+            assert!(there == words(set), "minute {minute}, stretch of {stretch_ms} ms");
+        }
+    }
+}
+
+#[test]
+fn no_minute_ever_has_what_its_hour_and_its_day_have_not() {
+    let windows = windows();
+    let (is_over, looks) = (AtomicBool::new(false), AtomicU64::new(0));
+    let rank = |ring: &Ring, stretch_ms, register: usize| {
+        set_at(ring, stretch_ms, START)[register / 8].load(Ordering::Acquire).to_le_bytes()[register % 8]
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let [minutes, hours, days] = &windows.rings;
+            for register in (0..WORDS * 8).cycle().take_while(|_| !is_over.load(Ordering::Relaxed)) {
+                // The minute's first: what is added meanwhile is in the others before.
+                let in_the_minute = rank(minutes, MINUTE_MS, register);
+                assert!(in_the_minute <= rank(hours, HOUR_MS, register));
+                assert!(in_the_minute <= rank(days, DAY_MS, register));
+                looks.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let adders = [0, 1].map(|first: u64| {
+            let windows = &windows;
+            let people = (first..400_000).step_by(2).map(|person| Element::of(&person.to_le_bytes()));
+            scope.spawn(move || people.for_each(|person| windows.add(person, &Current::at(START))))
+        });
+        let ended = adders.map(|adder| adder.join().is_ok());
+        is_over.store(true, Ordering::Relaxed);
+        assert_eq!(ended, [true; 2]);
+    });
+    assert!(looks.into_inner() > 0);
+}
+
+#[test]
+fn an_hour_that_a_wrong_clock_has_emptied_gets_back_what_the_minute_has() {
+    let windows = windows();
+    windows.prepare(START);
+    windows.add(Element::of(b"someone"), &Current::at(START));
+    // The place of the hour goes to another one, those of the minute and the day do not.
+    windows.prepare(later(26 * HOUR_MS));
+    windows.add(Element::of(b"someone"), &Current::at(START));
+    assert_eq!(windows.counts(START), [1, 1, 0, 1, 1]);
+    windows.prepare(START);
+    assert_eq!(windows.counts(START), [1; 5]);
+}
+
+#[test]
+fn preparing_the_next_stretch_takes_nothing_away() {
+    let windows = windows();
+    let last_moment = UnixMillis(START.0 - START.0.rem_euclid(MINUTE_MS.cast_signed()) + 59_999);
+    windows.add(Element::of(b"someone"), &Current::at(last_moment));
+    windows.prepare(last_moment);
+    assert_eq!(windows.counts(last_moment), [1; 5]);
+    windows.add(Element::of(b"another"), &Current::at(UnixMillis(last_moment.0 + 1)));
+    assert_eq!(windows.counts(UnixMillis(last_moment.0 + 1)), [2; 5]);
+}
+
+#[test]
+fn a_clock_that_is_set_back_and_forth_counts_on() {
+    let windows = windows();
+    windows.add(Element::of(b"a"), &Current::at(later(90 * DAY_MS)));
+    windows.add(Element::of(b"b"), &Current::at(START));
+    assert_eq!(windows.counts(START), [1; 5]);
+    windows.add(Element::of(b"c"), &Current::at(UnixMillis(i64::MIN)));
+    windows.add(Element::of(b"d"), &Current::at(UnixMillis(i64::MAX)));
+    assert_eq!(windows.counts(START), [1; 5]);
+}
+
+#[test]
+fn both_windows_fit_into_four_mebibytes() {
+    let mut plan = Plan::new();
+    let before = plan.words();
+    Windows::reserve(&mut plan, "senders");
+    Windows::reserve(&mut plan, "groups");
+    assert!((plan.words() - before) * size_of::<AtomicU64>() <= 4 << 20);
+}

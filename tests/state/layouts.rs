@@ -1,0 +1,108 @@
+//! What each section holds, as literal values: a section whose words change their meaning needs a new version.
+
+use openim_exporter::arena::Contents;
+use openim_exporter::domain::{Mentions, Source};
+
+use super::*;
+
+/// Each section with its version, and a sum over its layout and its words after [`count_everything`].
+const LAYOUTS: &[(&str, u32, u64)] = &[
+    ("began", 1, 0x4f3f_a2ae_6c35_1ca5),
+    ("mix", 1, 0x5102_c725_7d40_c88e),
+    ("unlisted content types", 1, 0x6710_ecd3_9d2c_6f4c),
+    ("tallies", 1, 0xe418_a8ce_37ed_40e6),
+    ("content bytes", 1, 0x8598_bb22_ab4a_e5a9),
+    ("delivery delay", 1, 0xb1f1_c164_1856_570d),
+    ("submit delay", 1, 0xf8ea_4928_9db1_08c2),
+    ("clock errors", 1, 0x90ce_94dd_089e_70d8),
+    ("delivery exemplars", 1, 0x17e7_d972_ae28_dc41),
+    ("senders by minute, times", 1, 0xf7af_9824_3e73_8ca6),
+    ("senders by minute", 1, 0x6a9a_eda6_6bba_2d90),
+    ("senders by hour, times", 1, 0xdd84_5a62_f967_bea8),
+    ("senders by hour", 1, 0x3efc_d91e_c799_1bf4),
+    ("senders by day, times", 1, 0x9ba7_f413_1749_d672),
+    ("senders by day", 1, 0x8ff0_6e72_d443_ba95),
+    ("active groups by minute, times", 1, 0xfe29_4fc6_103d_e39e),
+    ("active groups by minute", 1, 0x844c_1a50_b478_602b),
+    ("active groups by hour, times", 1, 0xa100_90df_c60f_2830),
+    ("active groups by hour", 1, 0xc120_8cb0_c12a_bcb3),
+    ("active groups by day, times", 1, 0x78b2_186a_8d19_7baa),
+    ("active groups by day", 1, 0xf46e_2eb3_ac3e_4e31),
+    ("groups", 1, 0x24cb_f93e_1eff_4525),
+    ("folded", 1, 0x64f2_d703_e7e8_28b6),
+    ("retiring", 1, 0x0d2d_b589_4824_c3a8),
+    ("ranked at", 1, 0xbb19_77dd_924e_10c1),
+    ("pairs", 1, 0x8adb_0686_93c7_af29),
+    ("pair tallies", 1, 0x8d47_ae6a_6323_fbb0),
+    ("pairs at the last scan", 1, 0xa46e_d226_c67c_7d5d),
+    ("dedup", 1, 0x47c5_1cea_0159_7864),
+    ("repeats", 1, 0x5f87_1064_d2ae_7666),
+    ("dedup cleared", 1, 0xf24d_c2c7_e2fe_c7d9),
+];
+
+/// One message of each kind, from one thread and by a clock that is set: the same words each time.
+fn count_everything(stats: &Stats) {
+    for number in 0..400_i32 {
+        let now = later(i64::from(number) * 3_700_000);
+        let (group, sender) = (format!("group-{}", number % 17), format!("sender-{}", number % 23));
+        let id = format!("id-{}", number - number % 10 / 9);
+        let message = Message {
+            content_type: [101, 113, 110, 1501, 999, -7, 0][usize::try_from(number).unwrap() % 7],
+            platform_id: number % 13,
+            source: Source::ALL[usize::try_from(number).unwrap() % 3],
+            status: number % 6,
+            content_bytes: u64::from(number.unsigned_abs()).pow(3) / 7,
+            mentions: Mentions { users: number.unsigned_abs() % 3, all: number % 5 == 0 },
+            server_msg_id: &id,
+            operation_id: &id,
+            send_time: Some(UnixMillis(now.0 - i64::from(number).pow(2) * 30 + 500)),
+            create_time: Some(UnixMillis(now.0 - i64::from(number).pow(2) * 40)),
+            ..typical(&group, &sender, now)
+        };
+        stats.record(&message, now);
+        stats.tick(now);
+    }
+}
+
+/// FNV-1a: <http://www.isthe.com/chongo/tech/comp/fnv/>
+fn sum(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The sections of a state's file, each with its version and its sum. Lanes are added up: which thread counts in which
+/// is a matter of chance.
+fn layouts(file: &[u8]) -> Vec<(String, u32, u64)> {
+    let word = |at: usize| u64::from_le_bytes(file[8 * at..][..8].try_into().unwrap());
+    let [at, bytes] = [2, 4].map(|fact| usize::try_from(word(fact)).unwrap());
+    let contents: Contents = serde_json::from_slice(&file[8 * at..][..bytes]).unwrap();
+    let sections = contents.sections.into_iter().map(|entry| {
+        let lane = entry.length / 8 / entry.layout.lanes;
+        let words = (0..lane).map(|place| {
+            let lanes = (0..entry.layout.lanes).map(|number| word(entry.offset / 8 + number * lane + place));
+            lanes.fold(0, u64::wrapping_add)
+        });
+        let layout = serde_json::to_vec(&entry.layout).unwrap();
+        let sum = sum(layout.into_iter().chain(words.flat_map(u64::to_le_bytes)));
+        (entry.layout.name, entry.layout.version, sum)
+    });
+    sections.collect()
+}
+
+#[test]
+fn a_section_that_changes_its_layout_has_a_new_version() {
+    let directory = tempfile::tempdir().unwrap();
+    let capacities = Capacities { groups: 14, sender_pairs: 100, dedup_window: Duration::from_secs(600), ..CAPACITIES };
+    let (stats, _) = open_with(directory.path(), capacities, BOOT);
+    count_everything(&stats);
+    let found = layouts(&fs::read(directory.path().join("state")).unwrap());
+    let now: String =
+        found.iter().map(|(name, version, sum)| format!("    ({name:?}, {version}, {sum:#x}),\n")).collect();
+    let is_known = |(name, version, sum): &(String, u32, u64)| LAYOUTS.contains(&(name.as_str(), *version, *sum));
+    let changed: Vec<_> = found.iter().filter(|section| !is_known(section)).collect();
+    assert!(
+        changed.is_empty() && found.len() == LAYOUTS.len(),
+        "These sections do not hold what their version says: {changed:?}\nIf an element's words changed their meaning, \
+         raise the section's version and read the old one in its `carry`. If only keys or numbers of elements changed, \
+         keep the version: they are carried over. Then write down here what it is now:\n{now}"
+    );
+}
