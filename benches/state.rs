@@ -1,9 +1,17 @@
-//! What it costs to keep the state in a file, and to know repeats.
+//! What it costs to keep the state in a file, to know repeats, to start, and to carry a state over.
 //!
 //! Exporters that differ in one flag run in turn under the same sender; what counts is the processor time of a callback.
 
-#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark that goes wrong may stop")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::unwrap_used,
+    dead_code,
+    reason = "a benchmark that goes wrong may stop"
+)]
 
+#[path = "../tests/support/first_version.rs"]
+mod first_version;
 mod support;
 
 use std::io::Write;
@@ -32,7 +40,8 @@ fn main() -> Result<(), Failure> {
     ];
     writeln!(out, "\n## State: {ROUNDS} rounds of {CALLBACKS} callbacks, {CONNECTIONS} connections, medians\n")?;
     compare(&servers, &mut out)?;
-    start(&mut out)
+    start(&mut out)?;
+    carry_over(&mut out)
 }
 
 fn compare(servers: &[Server; 3], out: &mut impl Write) -> Result<(), Failure> {
@@ -96,6 +105,34 @@ fn start(out: &mut impl Write) -> Result<(), Failure> {
         let how = if closed { "after an orderly end" } else { "after a kill" };
         writeln!(out, "- start with {GROUPS} groups, {how}, in seconds: {}", verdict(seconds, 1.0))?;
     }
+    Ok(())
+}
+
+/// Opens states of 0.1.0 that hold a million groups: each is copied into a new file, which is written to disk.
+fn carry_over(out: &mut impl Write) -> Result<(), Failure> {
+    let now = SystemClock.now();
+    let file = first_version::enlarged(GROUPS, now.0.unsigned_abs() / 60_000);
+    let capacities = Capacities {
+        groups: GROUPS,
+        exported_groups: 1000,
+        sender_pairs: GROUPS,
+        dedup_window: Duration::from_secs(600),
+    };
+    let mut seconds = Vec::new();
+    for _ in 0..STARTS {
+        let directory = tempfile::tempdir()?;
+        std::fs::write(directory.path().join("state"), &file)?;
+        let begin = Instant::now();
+        let stats = Stats::open(directory.path(), capacities, Boot::Id([1, 2]), now, &|_| ())?;
+        seconds.push(begin.elapsed().as_secs_f64());
+        assert_eq!(stats.groups_tracked(), GROUPS, "the state holds another number of groups");
+    }
+    writeln!(
+        out,
+        "- carry over from 0.1.0 with {GROUPS} groups ({} MiB), in seconds: {}",
+        file.len() >> 20,
+        verdict(median(seconds.into_iter()), 3.0)
+    )?;
     Ok(())
 }
 

@@ -130,21 +130,23 @@ fn carry(stored: &Stored, kind: u8, is_changed: bool) {
         }
     };
     assert!(is_changed || left_out.is_empty());
-    let before = stats.messages();
+    let before = stats.content_bytes().count;
+    // The cells of the mix are thousands: to add them up takes longer than all the rest.
+    let with_mix = kind & 0x70 == 0;
     assert!(is_changed || before == if trust == Trust::Exact { 40 } else { 0 });
-    agree(&stats);
     stats.record(&typical("group-of-mine", "sender-of-mine", NOW), NOW);
-    assert_eq!(stats.messages(), before.wrapping_add(1));
-    agree(&stats);
+    assert_eq!(stats.content_bytes().count, before + 1);
+    agree(&stats, with_mix);
 }
 
 /// All totals of messages are one.
-fn agree(stats: &Stats) {
+fn agree(stats: &Stats, with_mix: bool) {
     let groups: Vec<_> = stats.groups().collect();
     assert_eq!(groups.len(), stats.groups_tracked());
     let by_group = groups.iter().fold(0, |sum: u64, group| sum.wrapping_add(group.messages));
     let folded = stats.folded_for_capacity().wrapping_add(stats.folded_retired());
     let statuses = stats.by_status().iter().fold(0, |sum: u64, count| sum.wrapping_add(*count));
-    let messages = stats.messages();
-    assert_eq!([by_group.wrapping_add(folded), statuses, stats.content_bytes().count], [messages; 3]);
+    let messages = stats.content_bytes().count;
+    assert_eq!([by_group.wrapping_add(folded), statuses], [messages; 2]);
+    assert!(!with_mix || stats.messages() == messages);
 }

@@ -51,10 +51,11 @@ impl Counters {
     /// The same for a row with several axes. `place` finds the counter for a key of each.
     pub(crate) fn carry_cells(&self, carry: &Carry<'_>, name: &str, place: impl Fn(&[&str]) -> Option<usize>) {
         let Some(stored) = carry.section(name, LAYOUT, size_of::<u64>()) else { return };
-        for (position, keys) in combinations(stored.keys()).into_iter().enumerate() {
-            let value = stored.sum(position);
+        let count = stored.keys().iter().map(Vec::len).product();
+        let counted = (0..count).map(|position| (position, stored.sum(position))).filter(|(_, value)| *value > 0);
+        for (position, value) in counted {
+            let keys = keys_at(stored.keys(), position);
             match place(&keys) {
-                _ if value == 0 => {}
                 Some(index) => self.add(index, value),
                 None => carry.leave_out(format!("{name}: {value} of {}", keys.join(", "))),
             }
@@ -114,13 +115,19 @@ impl Counters {
     }
 }
 
-/// Every combination of a key of each axis, the last axis varying fastest.
-fn combinations<'axes>(axes: &'axes [Vec<String>]) -> Vec<Vec<&'axes str>> {
-    let start = vec![Vec::with_capacity(axes.len())];
-    axes.iter().fold(start, |before, axis| {
-        let with_each = |keys: Vec<&'axes str>| axis.iter().map(move |key| [&keys[..], &[key.as_str()]].concat());
-        before.into_iter().flat_map(with_each).collect()
-    })
+/// The key of each axis for the counter at a position, the last axis varying fastest.
+fn keys_at(axes: &[Vec<String>], mut position: usize) -> Vec<&str> {
+    let mut keys: Vec<_> = axes
+        .iter()
+        .rev()
+        .map(|axis| {
+            let key = axis.get(position % axis.len().max(1));
+            position /= axis.len().max(1);
+            key.map_or("", String::as_str)
+        })
+        .collect();
+    keys.reverse();
+    keys
 }
 
 /// This thread's lane: the first threads that ask get one of their own.
