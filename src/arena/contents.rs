@@ -56,7 +56,8 @@ impl Layout {
         let has_sizes = self.element_bytes > 0
             && self.element_bytes.is_multiple_of(size_of::<u64>())
             && self.lanes > 0
-            && length.is_multiple_of(self.lanes * size_of::<u64>())
+            && length.is_multiple_of(size_of::<u64>())
+            && (length / size_of::<u64>()).is_multiple_of(self.lanes)
             && bytes.is_some_and(|bytes| bytes <= length);
         let cells = self.keys.iter().try_fold(1_usize, |cells, axis| cells.checked_mul(axis.len()));
         let has_keys = self.keys.is_empty() || cells == Some(self.count);
@@ -205,6 +206,7 @@ mod tests {
         assert!(refused(|contents| contents.sections[1].layout.count = usize::MAX));
         assert!(refused(|contents| contents.sections[1].layout.element_bytes = 0));
         assert!(refused(|contents| contents.sections[1].layout.lanes = 0));
+        assert!(refused(|contents| contents.sections[1].layout.lanes = usize::MAX));
         assert!(refused(|contents| contents.sections[0].layout.keys[0][1] = "x".to_owned()));
         assert!(refused(|contents| contents.sections[0].layout.keys.push(Vec::new())));
         assert_eq!(Contents::parse(b"{", 1 << 20), None);
