@@ -73,9 +73,13 @@ fn remove(path: PathBuf, steps: Steps<'_>) {
     }
 }
 
+/// Made by mkfs in the root of a volume.
+const LOST_AND_FOUND: &str = "lost+found";
+
 /// Whether a directory has no file but these.
 pub(super) fn are_all_ours(directory: &Path) -> bool {
-    let is_ours = |name: &str| [STATE, NEW_STATE, PREVIOUS, LOCK].contains(&name) || stamp(name).is_some();
+    let is_ours =
+        |name: &str| [STATE, NEW_STATE, PREVIOUS, LOCK, LOST_AND_FOUND].contains(&name) || stamp(name).is_some();
     fs::read_dir(directory).is_ok_and(|mut entries| {
         entries.all(|entry| entry.is_ok_and(|entry| entry.file_name().to_str().is_some_and(is_ours)))
     })
