@@ -139,6 +139,8 @@ catalog! {
     SCRAPE_DURATION = Histogram "openim_exporter_scrape_duration_seconds" "seconds" [];
     /// Series in the scrape before this one.
     SCRAPE_SERIES = Gauge "openim_exporter_scrape_series" "" [];
+    /// 1 while the state's file is not at its path, because it or its directory was removed or replaced; else 0.
+    STATE_FILE_MISSING = Gauge "openim_exporter_state_file_missing" "" [];
     /// When the TLS certificate expires, in seconds since the epoch; 0 without TLS.
     CERTIFICATE_EXPIRY = Gauge "openim_exporter_tls_certificate_expiry_timestamp_seconds" "seconds" [];
     /// TLS handshakes that failed.
@@ -163,6 +165,7 @@ pub const fn describe(own: Own) -> Description {
         Own::LastCallback => LAST_CALLBACK,
         Own::ScrapeDuration => SCRAPE_DURATION,
         Own::ScrapeSeries => SCRAPE_SERIES,
+        Own::StateFileMissing => STATE_FILE_MISSING,
         Own::BuildInfo => BUILD_INFO,
     };
     (family.name, family.help, family.labels)

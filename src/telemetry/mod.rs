@@ -51,6 +51,8 @@ pub enum Own {
     ScrapeDuration,
     /// Series in the last scrape.
     ScrapeSeries,
+    /// Whether the state's file is missing at its path.
+    StateFileMissing,
     /// What this program is.
     BuildInfo,
 }
@@ -83,6 +85,7 @@ pub struct Telemetry {
     unread: IntCounter,
     scrape_duration: Histogram,
     scrape_series: IntGauge,
+    state_file_missing: IntGauge,
 }
 
 /// Something that goes wrong again and again: all of it is counted, and once a minute it is logged.
@@ -145,6 +148,7 @@ impl Telemetry {
             unread: ended.get_metric_with_label_values(&["unread"])?,
             scrape_duration: Histogram::with_opts(scrape_duration)?,
             scrape_series: IntGauge::with_opts(opts(Own::ScrapeSeries))?,
+            state_file_missing: IntGauge::with_opts(opts(Own::StateFileMissing))?,
             registry,
         };
         telemetry.register(Box::new(rejections))?;
@@ -166,6 +170,7 @@ impl Telemetry {
         self.register(Box::new(self.connections.clone()))?;
         self.register(Box::new(self.scrape_duration.clone()))?;
         self.register(Box::new(self.scrape_series.clone()))?;
+        self.register(Box::new(self.state_file_missing.clone()))?;
         self.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
     }
 

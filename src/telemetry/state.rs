@@ -1,9 +1,9 @@
-//! What happens to the state.
+//! What happens to the state: how it began, and whether its file is still there.
 
 use std::path::Path;
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::Telemetry;
 
@@ -35,5 +35,21 @@ impl Telemetry {
             sender_pairs = to.1,
             "the state was carried over into other capacities"
         );
+    }
+
+    /// The state's file is no longer at its path: it or its directory was removed or replaced. Called once per change.
+    pub fn state_file_missing(&self, path: &Path) {
+        self.state_file_missing.set(1);
+        error!(
+            path = %path.display(),
+            "the state's file is missing: what is counted is kept in memory only, and a kill loses it; stop the exporter \
+             with SIGTERM, and it writes the file again"
+        );
+    }
+
+    /// The state's file is at its path again. Called once per change.
+    pub fn state_file_back(&self, path: &Path) {
+        self.state_file_missing.set(0);
+        info!(path = %path.display(), "the state's file is at its path again");
     }
 }
