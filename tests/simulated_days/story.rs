@@ -89,6 +89,7 @@ pub(crate) fn due(alert: &str) -> Vec<Range<u32>> {
         "OpenimCapReached" => vec![seen_after(&REFUSALS, 10), seen_after(&NEWCOMERS, 10), FLOOD.start..DOWN.end],
         "OpenimCertificateExpires" => only(LAST_DAY..END),
         "OpenimCountersReset" => only(DOWN.start..DOWN.end + 60),
+        "OpenimStateFileMissing" => only(NO_STATE_FILE),
         "OpenimSettingsNotUsed" => only(seen_after(&SPOILT_SETTINGS, 5)),
         // Of the noons' growth, once there is a week.
         "OpenimSenderLimitForecast" => only(8 * DAY..END),
