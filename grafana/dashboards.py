@@ -69,8 +69,8 @@ OPTIONS = {
 }
 
 
-def panel(kind, title, description, unit, *targets, width=12, height=8, stack=False, most=None, limits=None, wanted=None, decimals=None):
-    """A panel; its targets are pairs of an expression and a legend."""
+def panel(kind, title, description, unit, *targets, width=12, height=8, stack=False, most=None, limits=None, wanted=None, decimals=None, words=None):
+    """A panel; its targets are pairs of an expression and a legend. `words` are shown instead of 0, 1, ..., each with its colour."""
     defaults = {"unit": unit, "color": {"mode": "palette-classic"}, "mappings": []}
     steps = [{"value": None, "color": "green"}]
     if wanted is not None:
@@ -89,6 +89,9 @@ def panel(kind, title, description, unit, *targets, width=12, height=8, stack=Fa
             "thresholdsStyle": {"mode": "line" if limits else "off"},
         }
         defaults["min"] = 0
+    if words is not None:
+        shown = {str(value): {"text": text, "color": color, "index": value} for value, (text, color) in enumerate(words)}
+        defaults["mappings"] = [{"type": "value", "options": shown}]
     if most is not None:
         defaults["max"] = most
     if decimals is not None:
@@ -306,12 +309,13 @@ CAPACITY = [
 ]
 
 HEALTH = [
-    stat("Up", "Exporters that answer scrapes.", "short", ("sum(up{$S} and on (job, instance) last_over_time(openim_exporter_build_info[1d]))", ""), wanted=1),
+    stat("Up", "Exporters that answer scrapes.", "short", ("sum(up{$S} and on (job, instance) last_over_time(openim_exporter_build_info[1d]))", ""), width=3, wanted=1),
     stat("Last callback", "How long ago the last callback was taken; nothing before the first.", "s", ("min(time() - (openim_exporter_last_callback_timestamp_seconds{$S} > 0))", "")),
-    stat("Refused, 1 h", "Requests that were refused in the last hour.", "short", ("sum(increase(openim_exporter_callbacks_rejected_total{$S}[1h]))", ""), limits=[1, 100]),
-    stat("Answer p99", "99 of 100 callbacks were answered within this time.", "s", ("histogram_quantile(0.99, sum by (le) (rate(openim_exporter_callback_duration_seconds_bucket{$S}[5m])))", ""), limits=[0.001, 0.1]),
+    stat("Refused, 1 h", "Requests that were refused in the last hour.", "short", ("sum(increase(openim_exporter_callbacks_rejected_total{$S}[1h]))", ""), width=3, limits=[1, 100]),
+    stat("Answer p99", "99 of 100 callbacks were answered within this time.", "s", ("histogram_quantile(0.99, sum by (le) (rate(openim_exporter_callback_duration_seconds_bucket{$S}[5m])))", ""), width=3, limits=[0.001, 0.1]),
     stat("Version", "The exporters' versions, and how many have each.", "short", ("count by (version) (openim_exporter_build_info{$S})", "{{version}}")),
     stat("Counters began", "How the counters began at the last start.", "short", ("count by (outcome) (openim_exporter_state_start{$S} == 1)", "{{outcome}}")),
+    stat("State's file", "Whether the state's file is at its path; MISSING if that of any exporter is not: what that one counts is then in memory only.", "none", ("max(openim_exporter_state_file_missing{$S})", ""), width=3, words=[("in place", "green"), ("MISSING", "red")]),
     row("Callbacks"),
     panel("heatmap", "Answer time", "Time from a callback's head being read to its answer being written.", "s", ("sum by (le) (increase(openim_exporter_callback_duration_seconds_bucket{$S}[$__rate_interval]))", "{{le}}")),
     lines("Answer time, quantiles", "The same, as exact as the histogram's buckets.", "s", *quantiles("openim_exporter_callback_duration_seconds")),

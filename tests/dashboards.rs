@@ -189,6 +189,20 @@ fn that_no_exporter_answers_is_red_and_that_nothing_was_refused_is_green() {
     assert_eq!(["Up", "Refused, 1 h"].map(|title| colour_of_none(&health, title)), ["red", "green"]);
 }
 
+/// What a stat of exporter health shows instead of a value, and its colour.
+fn shown_instead_of(value: &str, dashboard: &Value, title: &str) -> [String; 2] {
+    let (_, panel) = panels(dashboard).find(|(found, _)| *found == title).unwrap();
+    let shown = &panel["fieldConfig"]["defaults"]["mappings"][0]["options"][value];
+    ["text", "color"].map(|key| shown[key].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_state_s_file_that_is_missing_is_red() {
+    let health = parsed(&read("grafana/dashboards/exporter-health.json"));
+    let shown = |value| shown_instead_of(value, &health, "State's file");
+    assert_eq!([shown("0"), shown("1")], [["in place", "green"], ["MISSING", "red"]]);
+}
+
 /// The steps at which a dashboard looks at rates of ten minutes, other than those that pass over no message.
 fn gaps(dashboard: &Value) -> Vec<String> {
     let asked = expressions(dashboard).into_iter().map(|(_, expression)| expression);

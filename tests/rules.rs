@@ -137,16 +137,26 @@ fn an_alert_that_reads_the_last_scrape_alone_fails_where_it_is_missed() {
             assert_eq!(text.matches(old).count(), 1, "{old}");
             text.replace(old, new)
         };
-        let [settings, expiry] = ["config_last_reload_successful", "tls_certificate_expiry_timestamp_seconds"]
-            .map(|name| format!("openim_exporter_{name}"));
-        let changes =
-            [(format!("max_over_time({settings}[5m])"), settings), (format!("last_over_time({expiry}[10m])"), expiry)];
+        let [settings, expiry, missing] =
+            ["config_last_reload_successful", "tls_certificate_expiry_timestamp_seconds", "state_file_missing"]
+                .map(|name| format!("openim_exporter_{name}"));
+        let changes = [
+            (format!("max_over_time({settings}[5m])"), settings),
+            (format!("last_over_time({expiry}[10m])"), expiry),
+            (format!("min_over_time({missing}[2m])"), missing),
+        ];
         changes.iter().fold(text.to_owned(), |text, (old, new)| hasty(text, (old, new)))
     });
     let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
     assert!(!ran.status.success());
     let failed: Vec<_> = said.lines().filter_map(|line| line.trim().strip_prefix("alertname: ")).collect();
-    assert_eq!(failed, ["OpenimCertificateExpires, time: 30m,", "OpenimSettingsNotUsed, time: 17m,"], "{said}");
+    let expected = [
+        "OpenimStateFileMissing, time: 10m,",
+        "OpenimStateFileMissing, time: 7m,",
+        "OpenimCertificateExpires, time: 30m,",
+        "OpenimSettingsNotUsed, time: 17m,",
+    ];
+    assert_eq!(failed, expected, "{said}");
 }
 
 /// What promtool says of a file of rules, and whether it takes it.

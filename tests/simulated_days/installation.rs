@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -186,6 +187,12 @@ impl Installation {
             self.telemetry.settings_kept(&"line 1");
         } else if self.minute == story::SPOILT_SETTINGS.end {
             self.telemetry.settings_reloaded();
+        }
+        let file = Path::new("data/state");
+        if self.minute == story::NO_STATE_FILE.start {
+            self.telemetry.state_file_missing(file);
+        } else if self.minute == story::NO_STATE_FILE.end {
+            self.telemetry.state_file_back(file);
         }
     }
 

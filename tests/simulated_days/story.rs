@@ -35,6 +35,8 @@ pub(crate) const SLOW_ANSWERS: Range<u32> = on_the_last_day((12, 0), (12, 30));
 pub(crate) const FLOOD: Range<u32> = on_the_last_day((14, 0), (14, 20));
 /// The exporter is down; what it had counted is lost.
 pub(crate) const DOWN: Range<u32> = on_the_last_day((15, 30), (15, 40));
+/// The state's file is not at its path.
+pub(crate) const NO_STATE_FILE: Range<u32> = on_the_last_day((17, 0), (17, 20));
 /// People write far less than usual.
 pub(crate) const LULL: Range<u32> = on_the_last_day((18, 0), (20, 0));
 
@@ -87,6 +89,7 @@ pub(crate) fn due(alert: &str) -> Vec<Range<u32>> {
         "OpenimCapReached" => vec![seen_after(&REFUSALS, 10), seen_after(&NEWCOMERS, 10), FLOOD.start..DOWN.end],
         "OpenimCertificateExpires" => only(LAST_DAY..END),
         "OpenimCountersReset" => only(DOWN.start..DOWN.end + 60),
+        "OpenimStateFileMissing" => only(NO_STATE_FILE),
         "OpenimSettingsNotUsed" => only(seen_after(&SPOILT_SETTINGS, 5)),
         // Of the noons' growth, once there is a week.
         "OpenimSenderLimitForecast" => only(8 * DAY..END),
