@@ -7,8 +7,6 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -146,45 +144,4 @@ fn fifty_kills_under_full_load_lose_nothing_that_was_answered_and_reset_no_count
     // The scrapes were of one process after the other: had they seen one only, nothing could have been reset.
     let processes = prometheus.value("1 + changes(process_start_time_seconds[1h])");
     assert!(processes >= 3.0, "{processes} processes were scraped");
-}
-
-/// Copies a state, as it was left by an orderly end.
-fn copy(from: &Path) -> tempfile::TempDir {
-    let directory = tempfile::tempdir().unwrap();
-    std::fs::copy(from.join("state"), directory.path().join("state")).unwrap();
-    directory
-}
-
-/// Whether or not the state is to be carried over into other capacities.
-const STARTS: [&[&str]; 2] = [&[], &["--groups.max-tracked", "150000"]];
-
-#[test]
-fn a_kill_in_the_middle_of_a_start_loses_nothing() {
-    let clean = tempfile::tempdir().unwrap();
-    let path = clean.path().to_str().unwrap();
-    let exporter = Exporter::start(&["--storage.path", path]);
-    let target = format!("http://{}", exporter.address());
-    let sent = command(&["simulate", "--target", &target, "--count", "5000", "--groups", "2000"]).output().unwrap();
-    assert!(sent.status.success());
-    exporter.signal("TERM");
-    assert!(exporter.wait().0.success());
-    let serve = |path: &Path, flags: &[&str]| {
-        let mut serve = command(&["--web.listen-address", "127.0.0.1:0", "--storage.path", path.to_str().unwrap()]);
-        serve.args(flags);
-        serve
-    };
-    for (round, flags) in (0..60).zip(STARTS.into_iter().cycle()) {
-        let directory = copy(clean.path());
-        let mut killed = serve(directory.path(), flags).stderr(Stdio::null()).spawn().unwrap();
-        thread::sleep(Duration::from_millis(round * 4));
-        killed.kill().unwrap();
-        killed.wait().unwrap();
-        let next = Exporter::run(&mut serve(directory.path(), flags));
-        let samples = next.scrape();
-        assert_eq!(samples.sum("openim_group_messages_total"), 5000.0, "round {round}: {:#?}", next.log());
-        assert_eq!(samples.value(r#"openim_exporter_state_start{outcome="continued"}"#), 1.0, "round {round}");
-        let groups = Samples::parse(&next.get("/metrics/groups").text());
-        let rows = groups.sum("openim_group_messages_by_group_total");
-        assert_eq!(rows + groups.sum("openim_group_messages_folded_total"), 5000.0, "round {round}");
-    }
 }

@@ -62,10 +62,6 @@ impl Arena {
         self.words as u64
     }
 
-    pub(super) const fn bytes(&self) -> u64 {
-        (self.words * size_of::<AtomicU64>()) as u64
-    }
-
     /// Notes on disk that the block is written to from here on, in its own file, on this boot of the machine. What
     /// `first` changes comes before the file is noted: a process that is killed in between leaves a block of another
     /// file.

@@ -95,10 +95,11 @@ impl Directory {
         self.state.with_file_name(NEW_STATE)
     }
 
-    /// Looks at the state that is there, on this boot of the machine, and changes nothing.
+    /// Looks at the state that is there, on this boot of the machine. Reserves every block of it, and changes nothing that
+    /// it holds.
     ///
     /// # Errors
-    /// When it cannot be read and written, or is a symbolic link to something else than a state.
+    /// When it cannot be read and written, the disk is full, or it is a symbolic link to something else than a state.
     pub fn find(&self, boot: Boot, steps: Steps<'_>) -> Result<Found, Error> {
         match self.look(boot, steps)? {
             Found::Damaged(damage) if self.is_link => {
@@ -120,12 +121,20 @@ impl Directory {
         let cannot_open = |error| Error::refused(path, "the state cannot be opened", error);
         let file = open(path, &mut OpenOptions::new(), steps).map_err(cannot_open)?;
         let bytes = file.metadata().map_err(cannot_open)?.len();
+        if !is_ours(&file) {
+            return Ok(Found::Damaged(Damage::Foreign));
+        }
         if bytes < header_bytes() || !bytes.is_multiple_of(size_of::<u64>() as u64) {
-            return Ok(Found::Damaged(damage_of_short(&file)));
+            return Ok(Found::Damaged(Damage::Length));
         }
         lock_too(&file, path)?;
+        // Before it is read: where a copy left out zeros, tmpfs needs a block even for reading through memory.
+        reserve(&file, path, bytes)?;
         let identity = Identity::of(&file).map_err(cannot_open)?;
         let copy_on_write = blocks_on_disk::copy_on_write(&file);
+        if copy_on_write == CopyOnWrite::Always {
+            steps(Step::CopyOnWrite(path.to_owned()));
+        }
         let arena = Arc::new(Arena::over(map(&file, path)?, Some(file)));
         let looked = header::read(arena.words())
             .and_then(|sections| Ok((sections, header::trust(arena.words(), boot, identity, self.seen)?)));
@@ -138,18 +147,6 @@ impl Directory {
             }
             Err(damage) => Found::Damaged(damage),
         })
-    }
-
-    /// Reserves every block of the state's file, before anything in it is changed.
-    ///
-    /// # Errors
-    /// When the disk is full.
-    pub fn reserve(&self, arena: &Arena, steps: Steps<'_>) -> Result<(), Error> {
-        let (path, Some(file)) = (self.state(), arena.file()) else { return Ok(()) };
-        if blocks_on_disk::copy_on_write(file) == CopyOnWrite::Always {
-            steps(Step::CopyOnWrite(path.to_owned()));
-        }
-        reserve(file, path, arena.bytes())
     }
 
     /// Makes a new state beside the one that may be there; [`Directory::put_in_place`] makes it the state.
@@ -195,10 +192,12 @@ impl Directory {
     pub fn put_in_place(&self, old: Option<Kept>, steps: Steps<'_>) -> Result<(), Error> {
         let path = self.state();
         let put = |error| Error::refused(path, "the new state cannot be put in place", error);
-        if let Some(kept) = old {
-            self.keep(&kept, steps)?;
-        }
-        fs::rename(self.new_state(), path).map_err(put)?;
+        let link = old.map(|kept| self.keep(&kept, steps)).transpose()?.flatten();
+        fs::rename(self.new_state(), path).map_err(|error| {
+            // The state has its own name still.
+            let _ = link.map(fs::remove_file);
+            put(error)
+        })?;
         sync_directory(path).map_err(put)?;
         names::limit_aside(path, steps);
         Ok(())
@@ -211,8 +210,8 @@ impl Directory {
         error.beside(&self.state)
     }
 
-    /// Gives the state another name besides the one that it has, so that at no moment there is none.
-    fn keep(&self, kept: &Kept, steps: Steps<'_>) -> Result<(), Error> {
+    /// Gives the state another name besides the one that it has, so that at no moment there is none. Returns that name.
+    fn keep(&self, kept: &Kept, steps: Steps<'_>) -> Result<Option<PathBuf>, Error> {
         let path = self.state();
         let (other, step) = match kept {
             Kept::UntilShutdown => {
@@ -231,7 +230,10 @@ impl Directory {
             }
         };
         match fs::hard_link(path, &other) {
-            Ok(()) => steps(step),
+            Ok(()) => {
+                steps(step);
+                return Ok(Some(other));
+            }
             // Nothing is lost if the process ends between this renaming and the next: there is nothing to lose.
             Err(_) if matches!(kept, Kept::Damaged(..)) => {
                 fs::rename(path, &other).map_err(|error| Error::refused(path, "it cannot be set aside", error))?;
@@ -239,7 +241,7 @@ impl Directory {
             }
             Err(error) => steps(Step::PreviousNotKept(other, error.to_string())),
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The generation that the next use of a state has, later than all before it.
@@ -321,11 +323,10 @@ fn generation_in(lock: &File) -> u64 {
     text.and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
-/// A file that is shorter than a header: ours, cut off, if it starts as ours do.
-fn damage_of_short(file: &File) -> Damage {
+/// Whether a file starts as ours do.
+fn is_ours(file: &File) -> bool {
     let mut start = [0; size_of::<u64>()];
-    let ours = file.read_exact_at(&mut start, 0).is_ok() && u64::from_ne_bytes(start) == header::MAGIC;
-    if ours { Damage::Length } else { Damage::Foreign }
+    file.read_exact_at(&mut start, 0).is_ok() && u64::from_ne_bytes(start) == header::MAGIC
 }
 
 /// Locks the state's own file besides the directory's lock, which somebody may have removed.

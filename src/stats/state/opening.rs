@@ -94,7 +94,6 @@ impl Opening<'_> {
 
     /// Goes on in the file that was found.
     fn go_on(&self, arena: &Arc<Arena>, places: &Places, trust: Trust) -> Result<Stats, Failure> {
-        self.directory.reserve(arena, self.steps)?;
         let stats = self.over(places, arena)?;
         let is_torn = matches!(trust, Trust::Torn(_));
         if !is_torn {

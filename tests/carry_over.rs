@@ -1,0 +1,208 @@
+//! The carry-over of a state into another layout is interrupted: killed at any moment, or refused by the system at each of
+//! its steps. What is left is all of the old state or all of the new.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Instant;
+
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use support::{Exporter, Samples, command};
+
+const ROUNDS: usize = 50;
+
+/// A directory with a state of 5,000 messages, closed.
+fn closed() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let exporter = Exporter::run(&mut serve(directory.path(), 100_000));
+    let target = format!("http://{}", exporter.address());
+    let sent = command(&["simulate", "--target", &target, "--count", "5000", "--groups", "2000"]).output().unwrap();
+    assert!(sent.status.success());
+    exporter.signal("TERM");
+    assert!(exporter.wait().0.success());
+    let state = directory.path().join("state");
+    (directory, state)
+}
+
+fn serve(directory: &Path, groups: usize) -> Command {
+    let mut serve = command(&["--web.listen-address", "127.0.0.1:0", "--senders.max-tracked", "200000"]);
+    serve.args(["--storage.path", directory.to_str().unwrap(), "--groups.max-tracked", &groups.to_string()]);
+    serve
+}
+
+/// The samples of all groups, and the totals.
+fn shown(exporter: &Exporter) -> (Vec<String>, [f64; 4]) {
+    let groups = exporter.get("/metrics/groups").text();
+    let mut lines: Vec<_> =
+        groups.lines().filter(|line| line.starts_with("openim_group_messages_by_group")).map(str::to_owned).collect();
+    lines.sort();
+    let (samples, groups) = (exporter.scrape(), Samples::parse(&groups));
+    let totals = [
+        samples.sum("openim_group_messages_total"),
+        samples.sum("openim_group_messages_by_status_total"),
+        samples.value("openim_group_message_content_bytes_count"),
+        groups.sum("openim_group_messages_by_group_total") + groups.sum("openim_group_messages_folded_total"),
+    ];
+    assert_eq!(samples.value(r#"openim_exporter_state_start{outcome="continued"}"#), 1.0);
+    (lines, totals)
+}
+
+#[test]
+fn a_kill_at_any_moment_of_the_carry_over_leaves_all_of_the_old_state_or_all_of_the_new() {
+    let (directory, state) = closed();
+    let new = directory.path().join("state.new");
+    let mut random = Pcg64Mcg::seed_from_u64(14);
+    let begin = Instant::now();
+    let exporter = Exporter::run(&mut serve(directory.path(), 100_001));
+    let whole = begin.elapsed();
+    let expected = shown(&exporter);
+    assert_eq!(expected.1, [5000.0; 4]);
+    drop(exporter);
+    let (mut old, mut half, mut after) = (0, 0, 0);
+    for round in 0..ROUNDS {
+        // Each round has another capacity, so each start carries the state over.
+        let groups = 100_002 + 1000 * round;
+        let before = fs::read(&state).unwrap();
+        let mut killed = serve(directory.path(), groups).stderr(Stdio::null()).spawn().unwrap();
+        thread::sleep(whole.mul_f64(random.random_range(0.0..1.0)));
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        let now = fs::read(&state).unwrap();
+        match (now == before, new.exists()) {
+            (true, false) => old += 1,
+            (true, true) => half += 1,
+            (false, false) => {
+                assert!(now.len() > before.len(), "round {round}: the old state has changed");
+                after += 1;
+            }
+            (false, true) => panic!("round {round}: the state was replaced before the new one was whole"),
+        }
+        let next = Exporter::run(&mut serve(directory.path(), groups));
+        assert!(shown(&next) == expected, "round {round}: {:#?}", next.log());
+        next.signal(["TERM", "KILL"][round % 2]);
+        next.wait();
+    }
+    // The moments were spread over the whole carry-over.
+    assert!(half >= 5 && old + half >= 10 && after >= 5, "old {old}, half {half}, after {after}");
+    println!("killed before the new file was there {old} times, while it was made {half} times, after {after} times");
+}
+
+/// A start that is to carry the state over, with some system calls made to fail by strace.
+fn with_failing(directory: &Path, rules: &[&str]) -> Output {
+    let serve = serve(directory, 150_000);
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-o", "/dev/null"]).args(rules).args(["timeout", "--signal=TERM", "5"]);
+    strace.env("OPENIM_EXPORTER_STORAGE_PATH", "").arg(serve.get_program()).args(serve.get_args());
+    strace.stdin(Stdio::null()).stdout(Stdio::null()).output().expect("strace must be installed")
+}
+
+#[test]
+#[ignore = "needs strace"]
+fn a_step_that_fails_is_an_error_that_names_the_files_and_leaves_the_old_state() {
+    let (directory, state) = closed();
+    let before = fs::read(&state).unwrap();
+    let new = directory.path().join("state.new");
+    let only_new = ["-P", new.to_str().unwrap()];
+    let steps: [(&[&str], &str); 6] = [
+        (&["-e", "inject=openat:error=ENOSPC"], "state.new"),
+        (&["-e", "inject=fallocate:error=ENOSPC"], "no room"),
+        (&["-e", "inject=fallocate:error=EDQUOT"], "no room"),
+        (&["-e", "inject=mmap:error=ENOMEM"], "state.new"),
+        (&["-e", "inject=msync:error=ENOSPC"], "cannot be written"),
+        (&["-e", "inject=rename,renameat,renameat2:error=ENOSPC"], "put in place"),
+    ];
+    for (rules, words) in steps {
+        // Not every call names the file; those that do not are made nowhere else.
+        let names_it = !rules[1].contains("msync");
+        let rules = if names_it { [&only_new[..], rules].concat() } else { rules.to_vec() };
+        let said = with_failing(directory.path(), &rules);
+        let text = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert_eq!(said.status.code(), Some(1), "{rules:?}: {text}");
+        let failed = text.lines().find(|line| line.contains("level=error")).unwrap_or_default();
+        let names = [directory.path().to_str().unwrap(), words, "state is unchanged"];
+        assert!(names.iter().all(|name| failed.contains(name)), "{rules:?}: {text}");
+        assert!(text.contains("has another layout"), "{rules:?}: the step before was not logged: {text}");
+        assert!(fs::read(&state).unwrap() == before, "{rules:?}: the old state has changed");
+        assert!(!new.exists() && !directory.path().join("state.previous").exists(), "{rules:?}");
+    }
+    let exporter = Exporter::run(&mut serve(directory.path(), 100_000));
+    assert_eq!(shown(&exporter).1, [5000.0; 4]);
+}
+
+#[test]
+#[ignore = "needs strace"]
+fn what_some_file_systems_cannot_do_is_done_without() {
+    let cases: [(&[&str], &str); 3] = [
+        // SMB, 9p.
+        (&["-e", "inject=fsync:error=EINVAL"], "is kept until"),
+        // FAT: no second name for a file.
+        (&["-e", "inject=link,linkat:error=EPERM"], "cannot be kept"),
+        // NFS before 4.2.
+        (&["-e", "inject=fallocate:error=EOPNOTSUPP"], "is reserved"),
+    ];
+    for (rules, words) in cases {
+        let (directory, _) = closed();
+        let said = with_failing(directory.path(), rules);
+        let text = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(
+            text.contains(words) && text.contains("outcome=continued") && text.contains("message=stopped"),
+            "{text}"
+        );
+        let exporter = Exporter::run(&mut serve(directory.path(), 150_000));
+        assert_eq!(shown(&exporter).1, [5000.0; 4], "{rules:?}");
+    }
+}
+
+/// Memory as a disk of some size, until it is dropped.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn of(bytes: u64) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let size = format!("size={bytes}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(directory.path()).status();
+        assert!(mounted.unwrap().success(), "a file system must be mounted, which takes root");
+        Self(directory)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn on_a_disk_of_any_size_the_state_is_carried_over_or_left_as_it_was() {
+    let (_directory, state) = closed();
+    let old = fs::read(&state).unwrap();
+    let size = old.len() as u64;
+    let (mut refused, mut served) = (0, 0);
+    for step in 0..12 {
+        let disk = Disk::of(size + 65_536 + step * (size + (8 << 20)) / 8);
+        let copy = disk.0.path().join("state");
+        fs::copy(&state, &copy).unwrap();
+        let start = serve(disk.0.path(), 110_000);
+        let mut ended = Command::new("timeout");
+        ended.args(["--signal=TERM", "3"]).arg(start.get_program()).args(start.get_args()).stdin(Stdio::null());
+        let output = ended.env("OPENIM_EXPORTER_STORAGE_PATH", "").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.code() == Some(1) {
+            let names = ["state.new", "no room", "MiB", "state is unchanged"];
+            assert!(names.iter().all(|name| text.contains(name)), "{text}");
+            assert!(fs::read(&copy).unwrap() == old && !disk.0.path().join("state.new").exists());
+            refused += 1;
+        } else {
+            assert!(text.contains("message=stopped messages=5000"), "{:?} {text}", output.status);
+            served += 1;
+        }
+    }
+    assert!(refused >= 3 && served >= 1, "refused {refused}, served {served}");
+}

@@ -1,0 +1,140 @@
+//! A disk that fills up under the state, on each kind of file system: the start says so, or everything is counted. Nothing
+//! ends the process in the middle.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+
+#[path = "../support/mod.rs"]
+mod support;
+mod volume;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use support::{Exporter, command};
+use volume::Volume;
+
+const SENT: f64 = 20_000.0;
+
+fn serve(directory: &Path) -> Command {
+    let mut serve = command(&["--web.listen-address", "127.0.0.1:0", "--storage.path", directory.to_str().unwrap()]);
+    serve.args(["--groups.max-tracked", "20000", "--senders.max-tracked", "50000"]);
+    serve
+}
+
+/// Sends messages to so many groups, of so many people, that they write everywhere in the state.
+fn send(exporter: &Exporter) {
+    let target = format!("http://{}", exporter.address());
+    let flags = ["simulate", "--target", &target, "--count", "20000", "--groups", "15000", "--senders", "30000"];
+    let sent = command(&flags).output().unwrap();
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stdout));
+}
+
+fn stop(exporter: Exporter) {
+    exporter.signal("TERM");
+    let (status, log) = exporter.wait();
+    assert!(status.success(), "{status}: {log:#?}");
+}
+
+/// A start that must end by itself.
+fn refused(directory: &Path) -> String {
+    let serve = serve(directory);
+    let mut ended = Command::new("timeout");
+    ended.arg("20").arg(serve.get_program()).args(serve.get_args()).env("OPENIM_EXPORTER_STORAGE_PATH", "");
+    let Output { status, stderr, .. } = ended.output().unwrap();
+    let said = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(1), "{said}");
+    said
+}
+
+/// Opens the state in a directory, fills the disk, and has it count until nothing is left that was not written to.
+fn counts_on_a_full_disk(volume: &Volume, directory: &Path, what: &str) {
+    let exporter = Exporter::run(&mut serve(directory));
+    let before = exporter.scrape().sum("openim_group_messages_total");
+    let full = volume.fill();
+    send(&exporter);
+    assert_eq!(exporter.scrape().sum("openim_group_messages_total"), before + SENT, "{what} on {}", volume.kind);
+    stop(exporter);
+    drop(full);
+    let exporter = Exporter::run(&mut serve(directory));
+    assert_eq!(exporter.scrape().sum("openim_group_messages_total"), before + SENT, "{what} on {}", volume.kind);
+    stop(exporter);
+}
+
+fn copy(volume: &Volume, how: &str, to: &str) -> std::path::PathBuf {
+    let directory = volume.path().join(to);
+    fs::create_dir(&directory).unwrap();
+    let from = volume.path().join("data/state");
+    let copied = Command::new("cp").arg(how).arg(from).arg(directory.join("state")).output().unwrap();
+    assert!(copied.status.success(), "{how} on {}: {}", volume.kind, String::from_utf8_lossy(&copied.stderr));
+    directory
+}
+
+/// A copy that a full disk has no room for, in blocks that it lacks or shares, is an error at the start.
+fn refuses_a_copy_on_a_full_disk(volume: &Volume, how: &str) {
+    let directory = copy(volume, how, "late");
+    let before = fs::read(directory.join("state")).unwrap();
+    let full = volume.fill();
+    let said = refused(&directory);
+    // There may not even be room for the lock.
+    let is_full = ["no room", "No space left"].iter().any(|words| said.contains(words));
+    assert!(is_full && said.contains(directory.to_str().unwrap()), "{how} on {}: {said}", volume.kind);
+    assert!(fs::read(directory.join("state")).unwrap() == before, "{how} on {}", volume.kind);
+    drop(full);
+    fs::remove_dir_all(directory).unwrap();
+}
+
+fn a_full_disk(kind: &'static str) {
+    let volume = Volume::of(kind);
+    let data = volume.path().join("data");
+    let exporter = Exporter::run(&mut serve(&data));
+    stop(exporter);
+    // Before the original is written to everywhere: these have blocks that were never written.
+    let mut copies = vec!["--sparse=always"];
+    // On btrfs a file without copy-on-write cannot be cloned into one with it.
+    copies.extend((kind == "xfs").then_some("--reflink=always"));
+    for how in &copies {
+        let directory = copy(&volume, how, "copy");
+        counts_on_a_full_disk(&volume, &directory, how);
+        fs::remove_dir_all(directory).unwrap();
+        refuses_a_copy_on_a_full_disk(&volume, how);
+    }
+    counts_on_a_full_disk(&volume, &data, "the original");
+    let full = volume.fill();
+    let fresh = volume.path().join("fresh");
+    let made = fs::create_dir(&fresh);
+    if made.is_ok() {
+        let said = refused(&fresh);
+        assert!(said.contains(fresh.to_str().unwrap()) && said.contains("--storage.path"), "{said}");
+    }
+    drop(full);
+    if kind == "btrfs" {
+        let attributes = Command::new("lsattr").arg(data.join("state")).output().unwrap();
+        let attributes = String::from_utf8(attributes.stdout).unwrap();
+        assert!(attributes.split(' ').next().unwrap().contains('C'), "copy-on-write is on: {attributes}");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn on_tmpfs_everything_is_counted_or_the_start_says_that_there_is_no_room() {
+    a_full_disk("tmpfs");
+}
+
+#[test]
+#[ignore = "needs root and loop devices"]
+fn on_ext4_everything_is_counted_or_the_start_says_that_there_is_no_room() {
+    a_full_disk("ext4");
+}
+
+#[test]
+#[ignore = "needs root and loop devices"]
+fn on_xfs_everything_is_counted_or_the_start_says_that_there_is_no_room() {
+    a_full_disk("xfs");
+}
+
+#[test]
+#[ignore = "needs root and loop devices"]
+fn on_btrfs_everything_is_counted_or_the_start_says_that_there_is_no_room() {
+    a_full_disk("btrfs");
+}

@@ -1,0 +1,72 @@
+//! A file system of its own, mounted until it is dropped.
+
+use std::fs::{self, File};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub(crate) struct Volume {
+    pub(crate) kind: &'static str,
+    /// The image and the mount's directory.
+    directory: tempfile::TempDir,
+}
+
+/// What takes all the room that is left, until it is dropped.
+pub(crate) struct Full(PathBuf);
+
+impl Volume {
+    /// Mounts an empty one, which takes root.
+    pub(crate) fn of(kind: &'static str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (image, at) = (directory.path().join("image"), directory.path().join("mount"));
+        fs::create_dir(&at).unwrap();
+        if kind == "tmpfs" {
+            run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=64m", "none"]).arg(&at));
+            return Self { kind, directory };
+        }
+        // The smallest that all of them take is 300 MiB, of which the image has only what is written.
+        File::create(&image).unwrap().set_len(320 << 20).unwrap();
+        run(Command::new(format!("mkfs.{kind}")).arg("-q").arg(&image));
+        run(Command::new("mount").args(["-t", kind, "-o", "loop"]).arg(&image).arg(&at));
+        Self { kind, directory }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.directory.path().join("mount")
+    }
+
+    /// Writes until there is no room left, to the disk too: some file systems find out late.
+    pub(crate) fn fill(&self) -> Full {
+        let full = Full(self.path().join("full"));
+        let mut file = File::create(&full.0).unwrap();
+        // Most of it at once, and the rest piece by piece.
+        let room = rustix::fs::statvfs(self.path()).unwrap();
+        let most = (room.f_bavail * room.f_frsize).saturating_sub(8 << 20);
+        let _ = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, most.max(1));
+        file.seek(SeekFrom::End(0)).unwrap();
+        for block in [vec![7; 1 << 20], vec![7; 4096]] {
+            while file.write_all(&block).is_ok() {}
+            let _ = file.sync_all();
+        }
+        full
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+        // Freed blocks can be had again once this is on disk.
+        let _ = Command::new("sync").arg("-f").arg(self.0.parent().unwrap_or(Path::new("/"))).status();
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+    }
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
