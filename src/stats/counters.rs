@@ -53,8 +53,11 @@ impl Counters {
         let Some(stored) = carry.section(name, LAYOUT, size_of::<u64>()) else { return };
         for (position, keys) in combinations(stored.keys()).into_iter().enumerate() {
             let value = stored.sum(position);
+            // Finding a counter may take one of a few places, which are for keys that have counted.
+            if value == 0 {
+                continue;
+            }
             match place(&keys) {
-                _ if value == 0 => {}
                 Some(index) => self.add(index, value),
                 None => carry.leave_out(format!("{name}: {value} of {}", keys.join(", "))),
             }
