@@ -190,3 +190,59 @@ const fn taken_code(word: u64) -> Option<i32> {
 const fn cell(content_type: usize, platform: usize, source: Source) -> usize {
     (content_type * PLATFORM_ROWS + platform) * Source::ALL.len() + source.index()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::arena::{Arena, Stored};
+
+    fn mix_in(plan: &mut Plan) -> (Arc<Arena>, Mix) {
+        let places = Mix::reserve(plan);
+        let arena = Arena::anonymous(plan).unwrap();
+        let mix = Mix::over(places, |place| arena.section(place)).unwrap();
+        (arena, mix)
+    }
+
+    fn record(mix: &Mix, code: i32, messages: usize) {
+        let message = Message { content_type: code, ..Message::of("g", "u") };
+        (0..messages).for_each(|_| mix.record(&message));
+    }
+
+    /// Messages by content type, of those that have counted.
+    fn by_type(mix: &Mix) -> Vec<(String, u64)> {
+        let counted = mix.cells().filter(|cell| cell.messages > 0);
+        counted.map(|cell| (cell.content_type.into_owned(), cell.messages)).collect()
+    }
+
+    /// What a build that listed 116 where this one lists 113 counted, carried over: so many messages of it.
+    fn carried_from_another_list(messages: usize) -> Mix {
+        let mut plan = Plan::new();
+        let (arena, stored) = mix_in(&mut plan);
+        record(&stored, 113, messages);
+        record(&stored, 101, 5);
+        let mut contents = plan.contents().clone();
+        let codes = &mut contents.sections[0].layout.keys[0];
+        codes.iter_mut().filter(|code| *code == "113").for_each(|code| "116".clone_into(code));
+        let (_, mix) = mix_in(&mut Plan::new());
+        mix.carry(&Carry::of(&Stored::new(arena, contents)));
+        mix
+    }
+
+    #[test]
+    fn a_code_at_the_position_of_another_keeps_its_own_messages() {
+        let mix = carried_from_another_list(3);
+        record(&mix, 113, 2);
+        assert_eq!(by_type(&mix), [("text".to_owned(), 5), ("typing".to_owned(), 2), ("116".to_owned(), 3)]);
+    }
+
+    #[test]
+    fn a_code_that_another_build_listed_takes_no_place_before_it_has_messages() {
+        let mix = carried_from_another_list(0);
+        (0..UNLISTED_TYPES).for_each(|number| record(&mix, 3000 + i32::try_from(number).unwrap(), 1));
+        let types = by_type(&mix);
+        assert_eq!(types.len(), 1 + UNLISTED_TYPES);
+        assert!(types.iter().all(|(name, _)| name != OTHER), "{types:?}");
+    }
+}

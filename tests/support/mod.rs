@@ -28,7 +28,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The exporter's program with these arguments, its state in memory, and none of its other variables in the environment.
 pub(crate) fn command<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_openim-exporter"));
+    command_of(Path::new(env!("CARGO_BIN_EXE_openim-exporter")), arguments)
+}
+
+/// The same for another build's program.
+pub(crate) fn command_of<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OPENIM_EXPORTER_")) {
         command.env_remove(name);
     }

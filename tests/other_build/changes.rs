@@ -1,0 +1,182 @@
+//! The other build: this source with a few more things to count, each in the middle of its list.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+/// A file, a text that it has exactly once, and what the other build has instead.
+type Change = (&'static str, &'static str, &'static str);
+
+const CONTENT_TYPE: &[Change] =
+    &[("src/domain/codes.rs", r#"    (117, "advanced_text"),"#, r#"    (116, "poll"), (117, "advanced_text"),"#)];
+
+const PLATFORM: &[Change] = &[
+    ("src/domain/codes.rs", "PLATFORMS: [&str; 11]", "PLATFORMS: [&str; 12]"),
+    ("src/domain/codes.rs", r#""web", "miniweb""#, r#""web", "wear", "miniweb""#),
+];
+
+/// Messages of groups without a slot whose names begin with `blocked`.
+const REASON: &[Change] = &[
+    (
+        "src/stats/groups.rs",
+        "    FoldedForCapacity,\n",
+        "    FoldedForCapacity,\n    /// Blocked.\n    FoldedBlocked,\n",
+    ),
+    ("src/stats/groups.rs", r#""folded capacity", "#, r#""folded capacity", "folded blocked", "#),
+    (
+        "src/stats/groups.rs",
+        "self.tallies.add(Tally::FoldedForCapacity as usize, 1);",
+        r#"let is_blocked = name.starts_with("blocked");
+                let reason = if is_blocked { Tally::FoldedBlocked } else { Tally::FoldedForCapacity };
+                self.tallies.add(reason as usize, 1);"#,
+    ),
+    (
+        "src/stats/groups.rs",
+        "    pub(super) fn folded_retired(",
+        "    pub(super) fn folded_blocked(&self) -> u64 { self.tallies.sum(Tally::FoldedBlocked as usize) }
+
+    pub(super) fn folded_retired(",
+    ),
+    (
+        "src/stats/readings.rs",
+        "    /// Messages of groups that were retired.\n",
+        "    /// Messages of blocked groups.
+    #[must_use]
+    pub fn folded_blocked(&self) -> u64 { self.groups.folded_blocked() }
+
+    /// Messages of groups that were retired.\n",
+    ),
+    (
+        "src/stats/state/checks.rs",
+        "saturating_add(self.folded_retired())",
+        "saturating_add(self.folded_retired()).saturating_add(self.folded_blocked())",
+    ),
+    (
+        "src/exposition/scraper.rs",
+        r#".sample(["capacity"], capacity)"#,
+        r#".sample(["capacity"], capacity).sample(["blocked"], stats.folded_blocked())"#,
+    ),
+];
+
+/// Delays of over ten hours.
+const CLOCK_ERROR: &[Change] = &[
+    ("src/stats/delays.rs", "    Future,\n", "    Future,\n    /// Over ten hours.\n    Ancient,\n"),
+    ("src/stats/delays.rs", "ALL: [Self; 3] = [Self::Future, ", "ALL: [Self; 4] = [Self::Future, Self::Ancient, "),
+    ("src/stats/delays.rs", r#"=> "future","#, r#"=> "future", Self::Ancient => "ancient","#),
+    (
+        "src/stats/delays.rs",
+        "            Ok(delay) if delay > STALE_MS",
+        "            Ok(delay) if delay > 10 * STALE_MS => ClockError::Ancient,\n            Ok(delay) if delay > STALE_MS",
+    ),
+];
+
+/// Counts polls in a section of its own.
+const SECTION: &[Change] = &[
+    ("src/stats/mod.rs", "    mix: Mix,\n", "    mix: Mix,\n    polls: Counters,\n"),
+    ("src/stats/mod.rs", "    mix: mix::Places,\n", "    mix: mix::Places,\n    polls: Place,\n"),
+    (
+        "src/stats/mod.rs",
+        "            mix: Mix::reserve(plan),\n",
+        r#"            mix: Mix::reserve(plan),
+            polls: Counters::reserve(plan, "polls", vec![keys(["all"])]),
+"#,
+    ),
+    (
+        "src/stats/mod.rs",
+        "            mix: Mix::over(places.mix, section)?,\n",
+        "            mix: Mix::over(places.mix, section)?,\n            polls: Counters::over(section(places.polls)?, 1),\n",
+    ),
+    (
+        "src/stats/mod.rs",
+        "        self.mix.record(message);\n",
+        "        self.mix.record(message);\n        self.polls.add(0, u64::from(message.content_type == 116));\n",
+    ),
+    (
+        "src/stats/state.rs",
+        "        self.mix.carry(&carry);\n",
+        r#"        self.mix.carry(&carry);
+        self.polls.carry(&carry, "polls", |key| (key == "all").then_some(0));
+"#,
+    ),
+    (
+        "src/stats/readings.rs",
+        "    /// Messages that mention everyone.\n",
+        "    /// Polls.
+    #[must_use]
+    pub fn polls(&self) -> u64 { self.polls.sum(0) }
+
+    /// Messages that mention everyone.\n",
+    ),
+    (
+        "src/exposition/scraper.rs",
+        r#".sample(["all"], stats.mentioned_all())"#,
+        r#".sample(["all"], stats.mentioned_all()).sample(["poll"], stats.polls())"#,
+    ),
+];
+
+const BOUNDS: &[Change] = &[
+    ("src/stats/mod.rs", "256, 1024, 4096", "256, 1024, 2048, 4096"),
+    ("src/stats/delays.rs", "500, 1000, 2500", "500, 750, 1000, 2500"),
+];
+
+/// The program with all of these changes. The source that it was built from stays where it is, so that the next build
+/// has little to do.
+pub(crate) fn build() -> PathBuf {
+    let this = Path::new(env!("CARGO_BIN_EXE_openim-exporter"));
+    let target = this.ancestors().nth(2).unwrap();
+    let folder = target.join("other-build");
+    let source = folder.join("source");
+    write_all(&source, &changed_source());
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What cargo tells this test of its own package would have some dependencies built again.
+    let of_this_package = |name: &str| {
+        ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].iter().any(|start| name.starts_with(start))
+    };
+    for (name, _) in env::vars_os().filter(|(name, _)| of_this_package(&name.to_string_lossy())) {
+        cargo.env_remove(name);
+    }
+    // Dependencies are compiled where those of this build are. The program itself goes elsewhere.
+    cargo.env("CARGO_BUILD_BUILD_DIR", target).arg("build").args(["--locked", "--offline", "--bin", "openim-exporter"]);
+    cargo.arg("--target-dir").arg(&folder).arg("--manifest-path").arg(source.join("Cargo.toml"));
+    let built = cargo.output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    folder.join("debug/openim-exporter")
+}
+
+/// The files that the other build needs, by their paths.
+fn changed_source() -> BTreeMap<PathBuf, Vec<u8>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let paths = ["Cargo.toml", "Cargo.lock"].map(|name| root.join(name)).into_iter();
+    let paths = paths.chain(["src", "benches"].iter().flat_map(|name| files_in(&root.join(name))));
+    let mut files: BTreeMap<_, _> =
+        paths.map(|path| (path.strip_prefix(root).unwrap().to_owned(), fs::read(&path).unwrap())).collect();
+    // A package of its own, also below another one's folder.
+    files.get_mut(Path::new("Cargo.toml")).unwrap().extend(b"\n[workspace]\n");
+    for (path, from, to) in [CONTENT_TYPE, PLATFORM, REASON, CLOCK_ERROR, SECTION, BOUNDS].concat() {
+        let text = files.get_mut(Path::new(path)).unwrap_or_else(|| panic!("there is no {path}: adapt this change"));
+        let before = String::from_utf8(std::mem::take(text)).unwrap();
+        assert_eq!(before.matches(from).count(), 1, "{path} must have this once; adapt this change: {from}");
+        *text = before.replace(from, to).into_bytes();
+    }
+    files
+}
+
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files_in(&path) } else { vec![path] }).collect()
+}
+
+/// Has a folder hold these files and no other. A file that is the same already keeps its time, by which cargo knows it.
+fn write_all(folder: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) {
+    for (path, text) in files {
+        let path = folder.join(path);
+        if fs::read(&path).ok().as_ref() != Some(text) {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+        }
+    }
+    let is_wanted = |path: &PathBuf| files.contains_key(path.strip_prefix(folder).unwrap());
+    files_in(folder).iter().filter(|path| !is_wanted(path)).for_each(|path| fs::remove_file(path).unwrap());
+}
