@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::arena;
 use crate::config::simulate::Simulate;
 use crate::config::{self, Command, Config, Rejected};
-use crate::domain::{Clock, SystemClock, UnixMillis};
+use crate::domain::{Clock, SystemClock};
 use crate::exposition::catalog;
 use crate::http::{Access, AccessError, Limits, Listener, Outcome, Role, Site, Stage, Worker, listen};
 use crate::stats::Stats;
@@ -146,7 +146,7 @@ fn serve_until_told(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), E
         let workers = Worker::all(&site, listeners, &stages)?;
         Ok((addresses, workers, Keeper::start(&stats, telemetry, config.storage.as_deref())?))
     });
-    let (addresses, workers, keeper) = made.map_err(|error| unserved(&stats, clock.now(), error))?;
+    let (addresses, workers, keeper) = made.map_err(|error| unserved(&stats, error))?;
     addresses.into_iter().for_each(|address| telemetry.serving(address, threads));
     let workers = spawn(workers)?;
 
@@ -172,8 +172,8 @@ fn serve_until_told(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), E
 }
 
 /// Closes a state that nobody counts in yet, so that it is as good as it was; the error is what there is to say.
-fn unserved(stats: &Stats, now: UnixMillis, error: io::Error) -> Error {
-    let _ = stats.close(now, &|_| ());
+fn unserved(stats: &Stats, error: io::Error) -> Error {
+    stats.abandon();
     error.into()
 }
 

@@ -15,7 +15,7 @@ use super::header::{self, Sections};
 use super::identity::Identity;
 use super::names::{self, LOCK, NEW_STATE, OTHER_LAYOUT, PREVIOUS, REPLACED, STATE};
 use super::plan::{HEADER_WORDS, Plan};
-use super::private::{make_private, open};
+use super::private::{keep_private, make_private, open, open_as_it_is};
 use super::step::{Error, Step, Steps};
 use super::trust::{Boot, Damage, Trust};
 
@@ -59,7 +59,8 @@ pub struct Directory {
     is_link: bool,
     /// Locked until it is closed. Holds the generation of the state that was last in use here.
     lock: File,
-    seen: u64,
+    /// That generation; `None` in a file of another program.
+    seen: Option<u64>,
 }
 
 impl Directory {
@@ -79,8 +80,6 @@ impl Directory {
             Err(TryLockError::Error(error)) => return Err(Error::refused(&lock_path, "it cannot be locked", error)),
         }
         let (state, is_link) = follow(path.join(STATE))?;
-        // What a process that was killed had begun to make.
-        let _ = fs::remove_file(state.with_file_name(NEW_STATE));
         let seen = generation_in(&lock);
         Ok(Self { path: path.to_owned(), state, is_link, lock, seen })
     }
@@ -101,12 +100,22 @@ impl Directory {
     /// # Errors
     /// When it cannot be read and written, the disk is full, or it is a symbolic link to something else than a state.
     pub fn find(&self, boot: Boot, steps: Steps<'_>) -> Result<Found, Error> {
-        match self.look(boot, steps)? {
-            Found::Damaged(damage) if self.is_link => {
-                Err(Error::Link { link: self.path.join(STATE), target: self.state.clone(), reason: damage.to_string() })
-            }
-            found => Ok(found),
+        let found = self.look(boot, steps)?;
+        if let Found::Damaged(damage) = &found {
+            self.may_set_aside(*damage)?;
         }
+        Ok(found)
+    }
+
+    /// Whether a state that cannot be used may be set aside.
+    ///
+    /// # Errors
+    /// Where it is behind a symbolic link.
+    pub fn may_set_aside(&self, damage: Damage) -> Result<(), Error> {
+        if !self.is_link {
+            return Ok(());
+        }
+        Err(Error::Link { link: self.path.join(STATE), target: self.state.clone(), reason: damage.to_string() })
     }
 
     fn look(&self, boot: Boot, steps: Steps<'_>) -> Result<Found, Error> {
@@ -119,7 +128,7 @@ impl Directory {
             Ok(_) => {}
         }
         let cannot_open = |error| Error::refused(path, "the state cannot be opened", error);
-        let file = open(path, &mut OpenOptions::new(), steps).map_err(cannot_open)?;
+        let file = open_as_it_is(path, &mut OpenOptions::new()).map_err(cannot_open)?;
         let bytes = file.metadata().map_err(cannot_open)?.len();
         if !is_ours(&file) {
             return Ok(Found::Damaged(Damage::Foreign));
@@ -128,6 +137,13 @@ impl Directory {
             return Ok(Found::Damaged(Damage::Length));
         }
         lock_too(&file, path)?;
+        // Another process may have replaced it before it let go of the lock.
+        if !Arena::is_file_at(&file, path) {
+            return Err(Error::InUse { path: path.to_owned() });
+        }
+        keep_private(&file, path, false, steps);
+        // What a process that was killed had begun to make.
+        let _ = fs::remove_file(self.new_state());
         // Before it is read: where a copy left out zeros, tmpfs needs a block even for reading through memory.
         reserve(&file, path, bytes)?;
         let identity = Identity::of(&file).map_err(cannot_open)?;
@@ -136,8 +152,9 @@ impl Directory {
             steps(Step::CopyOnWrite(path.to_owned()));
         }
         let arena = Arc::new(Arena::over(map(&file, path)?, Some(file)));
-        let looked = header::read(arena.words())
-            .and_then(|sections| Ok((sections, header::trust(arena.words(), boot, identity, self.seen)?)));
+        let looked = header::read(arena.words()).and_then(|sections| {
+            Ok((sections, header::trust(arena.words(), boot, identity, self.seen.unwrap_or_default())?))
+        });
         Ok(match looked {
             Ok((sections, trust)) => {
                 let may_share_blocks = matches!(trust, Trust::Restored(_) | Trust::Torn(_));
@@ -192,14 +209,16 @@ impl Directory {
     pub fn put_in_place(&self, old: Option<Kept>, steps: Steps<'_>) -> Result<(), Error> {
         let path = self.state();
         let put = |error| Error::refused(path, "the new state cannot be put in place", error);
-        let link = old.map(|kept| self.keep(&kept, steps)).transpose()?.flatten();
+        let kept = old.map(|kept| self.keep(&kept, steps)).transpose()?.flatten();
         fs::rename(self.new_state(), path).map_err(|error| {
-            // The state has its own name still.
-            let _ = link.map(fs::remove_file);
+            // If the state has its own name still.
+            if let Some(other) = kept.as_ref().filter(|_| path.exists()) {
+                let _ = fs::remove_file(other);
+            }
             put(error)
         })?;
         sync_directory(path).map_err(put)?;
-        names::limit_aside(path, steps);
+        names::limit_aside(path, kept.as_deref(), steps);
         Ok(())
     }
 
@@ -210,7 +229,8 @@ impl Directory {
         error.beside(&self.state)
     }
 
-    /// Gives the state another name besides the one that it has, so that at no moment there is none. Returns that name.
+    /// Gives the state another name besides the one that it has, so that at no moment there is none. Returns that name, if
+    /// it has it.
     fn keep(&self, kept: &Kept, steps: Steps<'_>) -> Result<Option<PathBuf>, Error> {
         let path = self.state();
         let (other, step) = match kept {
@@ -230,32 +250,36 @@ impl Directory {
             }
         };
         match fs::hard_link(path, &other) {
-            Ok(()) => {
-                steps(step);
-                return Ok(Some(other));
+            Ok(()) => {}
+            // Everything in it is in the new one.
+            Err(error) if *kept == Kept::UntilShutdown => {
+                steps(Step::PreviousNotKept(other, error.to_string()));
+                return Ok(None);
             }
-            // Nothing is lost if the process ends between this renaming and the next: there is nothing to lose.
+            // A process that is killed between this renaming and the next has lost nothing that could be used.
             Err(_) if matches!(kept, Kept::Damaged(..)) => {
                 fs::rename(path, &other).map_err(|error| Error::refused(path, "it cannot be set aside", error))?;
-                steps(step);
             }
-            Err(error) => steps(Step::PreviousNotKept(other, error.to_string())),
+            Err(error) => return Err(Error::refused(&other, "the state cannot be kept under this name", error)),
         }
-        Ok(None)
+        steps(step);
+        Ok(Some(other))
     }
 
     /// The generation that the next use of a state has, later than all before it.
     #[must_use]
     pub fn next_generation(&self, arena: &Arena) -> u64 {
-        arena.generation().max(self.seen).saturating_add(1)
+        arena.generation().max(self.seen.unwrap_or_default()).saturating_add(1)
     }
 
     /// Notes that the state is in use, in the state and in the lock, so that an older copy of it is known as one.
     pub fn note_generation(&self, arena: &Arena, generation: u64) {
         // In this order: a process that is killed in between leaves a state that is later than the lock.
         arena.set_generation(generation);
-        // A lock that cannot be written only leaves an older copy unknown.
-        let _ = self.lock.write_all_at(format!("{generation:020}\n").as_bytes(), 0);
+        // A lock that cannot be written only leaves an older copy unknown. Another program's file is left alone.
+        if self.seen.is_some() {
+            let _ = self.lock.write_all_at(format!("{generation:020}\n").as_bytes(), 0);
+        }
     }
 
     /// Removes what was kept of the state before its last carry-over.
@@ -279,15 +303,18 @@ impl Directory {
         copy.copy_of(arena);
         copy.sign().and_then(|()| copy.close()).map_err(cannot_write)?;
         directory.note_generation(&copy, copy.generation());
-        let is_free = path.symlink_metadata().is_err();
-        let to = if is_free { path.to_owned() } else { names::aside(path, REPLACED, stamp) };
-        fs::rename(directory.new_state(), &to).and_then(|()| sync_directory(&to)).map_err(cannot_write)?;
-        if !is_free {
-            names::limit_aside(path, steps);
-            return Err(Error::Replaced { path: path.to_owned(), saved: to });
+        // Unlike a renaming, a second name never replaces a file that has just come.
+        let linked = fs::hard_link(directory.new_state(), path);
+        let has_no_links = || fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        if linked.is_ok() || has_no_links() && fs::rename(directory.new_state(), path).is_ok() {
+            let _ = fs::remove_file(directory.new_state());
+            steps(Step::WrittenAgain(path.to_owned()));
+            return sync_directory(path).map_err(cannot_write);
         }
-        steps(Step::WrittenAgain(to));
-        Ok(())
+        let saved = names::aside(path, REPLACED, stamp);
+        fs::rename(directory.new_state(), &saved).and_then(|()| sync_directory(&saved)).map_err(cannot_write)?;
+        names::limit_aside(path, Some(&saved), steps);
+        Err(Error::Replaced { path: path.to_owned(), saved })
     }
 
     /// An error of the state's.
@@ -307,6 +334,10 @@ fn follow(state: PathBuf) -> Result<(PathBuf, bool), Error> {
         return Ok((state, false));
     }
     match fs::canonicalize(&state) {
+        // The files beside it have fixed names, and must not be those of another state.
+        Ok(target) if target.file_name().is_none_or(|name| name != STATE) => {
+            Err(Error::Link { link: state, target, reason: "the file there is not called \"state\"".to_owned() })
+        }
         Ok(target) => Ok((target, true)),
         Err(error) => {
             let target = fs::read_link(&state).unwrap_or_default();
@@ -315,12 +346,14 @@ fn follow(state: PathBuf) -> Result<(PathBuf, bool), Error> {
     }
 }
 
-/// The generation that a lock's file holds; 0 in one that 0.1.0 made.
-fn generation_in(lock: &File) -> u64 {
+/// The generation that a lock's file holds; 0 in an empty one, as 0.1.0 made it, and `None` in another program's.
+fn generation_in(lock: &File) -> Option<u64> {
+    if lock.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+        return Some(0);
+    }
     let mut digits = [0; 20];
-    let read = lock.read_exact_at(&mut digits, 0);
-    let text = read.ok().and_then(|()| std::str::from_utf8(&digits).ok());
-    text.and_then(|text| text.parse().ok()).unwrap_or_default()
+    lock.read_exact_at(&mut digits, 0).ok()?;
+    std::str::from_utf8(&digits).ok()?.parse().ok()
 }
 
 /// Whether a file starts as ours do.

@@ -45,18 +45,20 @@ fn stamp(name: &str) -> Option<(i64, u32)> {
     }
 }
 
-/// Removes all but the newest files that were set aside.
-pub(super) fn limit_aside(state: &Path, steps: Steps<'_>) {
+/// Removes all but the newest files that were set aside, and never the one that was just made: the clock may have been set
+/// back.
+pub(super) fn limit_aside(state: &Path, made: Option<&Path>, steps: Steps<'_>) {
     let Some(Ok(entries)) = state.parent().map(fs::read_dir) else { return };
     let file = |entry: fs::DirEntry| {
         let stamp = stamp(entry.file_name().to_str()?)?;
         // A directory at the state's path is set aside too, and is not removed: it is not ours.
-        entry.file_type().is_ok_and(|kind| !kind.is_dir()).then(|| (stamp, entry.path()))
+        let is_removable = entry.file_type().is_ok_and(|kind| !kind.is_dir());
+        is_removable.then(|| (made == Some(&entry.path()), stamp, entry.path()))
     };
     let mut files: Vec<_> = entries.flatten().filter_map(file).collect();
     files.sort();
     let excess = files.len().saturating_sub(MOST_ASIDE);
-    for (_, path) in files.into_iter().take(excess) {
+    for (.., path) in files.into_iter().take(excess) {
         remove(path, steps);
     }
 }
@@ -124,9 +126,9 @@ mod tests {
         others.iter().for_each(|path| fs::write(path, "").unwrap());
         fs::create_dir(directory.path().join("state.foreign-1")).unwrap();
         let removed = RefCell::new(Vec::new());
-        limit_aside(&state, &|step| removed.borrow_mut().push(step));
-        assert_eq!(*removed.borrow(), [1, 2].map(|oldest| Step::Removed(paths[oldest].clone())));
-        assert!([0, 3, 4].iter().all(|kept| paths[*kept].exists()) && others.iter().all(|path| path.exists()));
+        limit_aside(&state, Some(&paths[1]), &|step| removed.borrow_mut().push(step));
+        assert_eq!(*removed.borrow(), [2, 3].map(|oldest| Step::Removed(paths[oldest].clone())));
+        assert!([0, 1, 4].iter().all(|kept| paths[*kept].exists()) && others.iter().all(|path| path.exists()));
         assert!(directory.path().join("state.foreign-1").exists());
     }
 }

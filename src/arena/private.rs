@@ -43,9 +43,20 @@ pub(super) fn make_private(path: &Path, steps: Steps<'_>) -> Result<(), Error> {
 /// Opens a file to be read and written, never through a symbolic link, and keeps others from doing so.
 pub(super) fn open(path: &Path, options: &mut OpenOptions, steps: Steps<'_>) -> io::Result<File> {
     let is_new = path.symlink_metadata().is_err();
+    let file = open_as_it_is(path, options)?;
+    keep_private(&file, path, is_new, steps);
+    Ok(file)
+}
+
+/// Opens a file to be read and written, never through a symbolic link.
+pub(super) fn open_as_it_is(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
-    let file = options.read(true).write(true).mode(FILE_MODE).custom_flags(no_link).open(path)?;
-    let mode = file.metadata()?.permissions().mode();
+    options.read(true).write(true).mode(FILE_MODE).custom_flags(no_link).open(path)
+}
+
+/// Keeps others from reading and writing a file. A umask may have taken the owner's rights to a new one.
+pub(super) fn keep_private(file: &File, path: &Path, is_new: bool, steps: Steps<'_>) {
+    let mode = file.metadata().map_or(FILE_MODE, |metadata| metadata.permissions().mode());
     if is_new || mode & OTHERS != 0 {
         match file.set_permissions(Permissions::from_mode(FILE_MODE)) {
             Ok(()) if is_new => {}
@@ -53,5 +64,4 @@ pub(super) fn open(path: &Path, options: &mut OpenOptions, steps: Steps<'_>) -> 
             Err(error) => steps(Step::ModeStays(path.to_owned(), error.to_string())),
         }
     }
-    Ok(file)
 }

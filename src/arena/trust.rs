@@ -98,7 +98,10 @@ pub enum Trust {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Doubt {
     /// The machine went down while the block was written to.
-    #[error("the machine was restarted while the exporter was running, so the file may lack what was counted last")]
+    #[error(
+        "the machine was restarted while the exporter was running, or it cannot be told that it was not (no boot ID, or a \
+         clock that was set): the file may lack what was counted last"
+    )]
     OtherBoot,
     /// The block was copied while it was written to.
     #[error("the file is a copy that was made while the exporter was running")]

@@ -37,6 +37,16 @@ impl<'a> Carry<'a> {
         }
     }
 
+    /// The value of a stored counter with one key; 0 if there is none.
+    pub(super) fn counter(&self, name: &str, key: &str) -> u64 {
+        let value = || {
+            let stored = self.stored.section(name)?;
+            let position = stored.keys().first()?.iter().position(|name| name == key)?;
+            Some(stored.sum(position))
+        };
+        value().unwrap_or_default()
+    }
+
     /// Notes what has no place in the new block.
     pub(super) fn leave_out(&self, what: String) {
         self.left_out.borrow_mut().push(what);

@@ -79,7 +79,8 @@ enum Tally {
 }
 
 const TALLIES: usize = Tally::Retired as usize + 1;
-const TALLY_KEYS: [&str; TALLIES] = ["folded capacity", "folded retired", "retired groups"];
+const FOLDED_RETIRED: &str = "folded retired";
+const TALLY_KEYS: [&str; TALLIES] = ["folded capacity", FOLDED_RETIRED, "retired groups"];
 
 /// Version of the layout of a slot, of the journal and of the time of the ranking.
 const LAYOUT: u32 = 1;

@@ -1,7 +1,7 @@
 //! What the messages are made of: content type by platform by source.
 
 use std::borrow::Cow;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::carry::{Carry, keys};
 use super::counters::Counters;
@@ -62,11 +62,11 @@ impl Mix {
 
     /// Adds what a stored mix counted. A content type is known by its code, whether or not it was listed then and is
     /// listed now. A platform or a source that has no name any more is counted as unknown.
-    pub(super) fn carry(&self, carry: &Carry<'_>) {
-        let codes: Vec<_> = carry
-            .section(UNLISTED, LAYOUT, size_of::<u64>())
-            .map(|stored| stored.iter().filter_map(|word| taken_code(word.load(Ordering::Relaxed))).collect())
-            .unwrap_or_default();
+    /// False if the stored list of unlisted codes cannot have been made by counting.
+    pub(super) fn carry(&self, carry: &Carry<'_>) -> bool {
+        let stored = carry.section(UNLISTED, LAYOUT, size_of::<u64>());
+        let codes = stored.as_ref().map_or(Some(Vec::new()), |stored| taken_codes(stored));
+        let Some(codes) = codes else { return false };
         // In their order: so each keeps its place, also if one that is not listed any more needs a place too.
         codes.iter().for_each(|code| {
             self.type_row(*code);
@@ -82,19 +82,13 @@ impl Mix {
             [code, on, from] => Some(cell(type_row(code), platform(on), source(from))),
             _ => None,
         });
+        true
     }
 
-    /// Whether the list of unlisted codes can have been made by counting: each code once, one after the other.
+    /// Whether the list of unlisted codes can have been made by counting, by this program.
     pub(super) fn is_plausible(&self) -> bool {
-        let words: Vec<_> = self.unlisted.iter().map(|word| word.load(Ordering::Relaxed)).collect();
-        let taken = words.iter().take_while(|word| **word != 0).count();
-        let is_right = |position: usize, word: u64| match taken_code(word) {
-            Some(code) => {
-                codes::content_type_position(code).is_none() && !words.iter().take(position).any(|w| *w == word)
-            }
-            None => word == 0 && position >= taken,
-        };
-        words.iter().enumerate().all(|(position, word)| is_right(position, *word))
+        let is_unlisted = |code: &i32| codes::content_type_position(*code).is_none();
+        taken_codes(&self.unlisted).is_some_and(|codes| codes.iter().all(is_unlisted))
     }
 
     pub(super) fn over(places: Places, section: impl Fn(Place) -> std::io::Result<Section>) -> std::io::Result<Self> {
@@ -185,6 +179,16 @@ const fn taken_code(word: u64) -> Option<i32> {
     #[expect(clippy::cast_possible_truncation, reason = "the low half is the code")]
     let code = (word as u32).cast_signed();
     if word >> 32 == 1 { Some(code) } else { None }
+}
+
+/// The codes in a list of unlisted ones: each once, one after the other, and nothing else behind them. `None` if it holds
+/// something else.
+fn taken_codes(list: &[AtomicU64]) -> Option<Vec<i32>> {
+    let words: Vec<_> = list.iter().map(|word| word.load(Ordering::Relaxed)).collect();
+    let (taken, free) = words.split_at(words.iter().take_while(|word| **word != 0).count());
+    let is_new = |(position, word): (usize, &u64)| !taken.iter().take(position).any(|other| other == word);
+    let is_right = free.iter().all(|word| *word == 0) && taken.iter().enumerate().all(is_new);
+    is_right.then(|| taken.iter().map(|word| taken_code(*word)).collect()).flatten()
 }
 
 const fn cell(content_type: usize, platform: usize, source: Source) -> usize {

@@ -94,7 +94,7 @@ impl Stats {
         let mut plan = Plan::new();
         let places = Places::reserve(&mut plan, capacities);
         let new = Self::over(&places, capacities, &Arena::anonymous(&plan)?)?;
-        let left_out = new.carry(stored, plan.contents());
+        let left_out = new.carry(stored, plan.contents(), now).map_err(io::Error::other)?;
         new.settle(trust, !left_out.is_empty(), now).map_err(io::Error::other)?;
         new.tick(now);
         Ok((new, left_out))
@@ -105,7 +105,7 @@ impl Stats {
     #[must_use]
     pub fn look_after(&self) -> bool {
         let Some(directory) = &self.directory else { return true };
-        directory.note_generation(&self.arena, self.arena.generation() + 1);
+        directory.note_generation(&self.arena, self.arena.generation().saturating_add(1));
         self.arena.is_at(directory.state())
     }
 
@@ -124,6 +124,14 @@ impl Stats {
         Ok(())
     }
 
+    /// Closes a state that nobody has counted in, after a start that failed: what was kept of it stays.
+    pub fn abandon(&self) {
+        if self.directory.is_some() {
+            // The failure of the start is what there is to tell.
+            let _ = self.arena.close();
+        }
+    }
+
     /// How the counters began.
     #[must_use]
     pub const fn outcome(&self) -> Outcome {
@@ -135,10 +143,15 @@ impl Stats {
     }
 
     /// Takes from a block of another layout what this program knows, and returns what it does not.
-    fn carry(&self, stored: &Stored, wanted: &Contents) -> Vec<String> {
+    fn carry(&self, stored: &Stored, wanted: &Contents, now: UnixMillis) -> Result<Vec<String>, Damage> {
         let carry = Carry::of(stored);
         carry.copy("began", super::LAYOUT, &self.began);
-        self.mix.carry(&carry);
+        if self.began().0 == 0 {
+            self.set_began(now);
+        }
+        if !self.mix.carry(&carry) {
+            return Err(Damage::Numbers("content types that are not listed"));
+        }
         let keys = tally_keys();
         let other = keys.iter().position(|key| *key == "status other");
         let tally = |key: &str| keys.iter().position(|name| *name == key);
@@ -150,7 +163,7 @@ impl Stats {
         let moved = self.groups.carry(&carry);
         self.pairs.carry(&carry, &moved);
         self.dedup.carry(&carry);
-        carry.left_out(wanted)
+        Ok(carry.left_out(wanted))
     }
 
     /// Makes numbers usable that were read from a file; `is_part` says that some of them were left out.
@@ -163,7 +176,7 @@ impl Stats {
         self.groups.restore(is_torn).map_err(|_| Damage::Numbers("groups"))?;
         self.delays.restore();
         self.dedup.restore();
-        self.check()?;
+        self.check(is_part)?;
         self.reconcile(is_part)
     }
 

@@ -1,5 +1,6 @@
 //! States that were cut off, written to, or left in the middle of something.
 
+use openim_exporter::arena::Contents;
 use serde_json::Value;
 
 use super::*;
@@ -133,6 +134,84 @@ fn numbers_that_counting_cannot_make_are_found_after_a_kill() {
         assert_eq!(set_aside(&steps).map(|(_, reason)| reason), Some(expected.as_str()), "{what}");
         assert_eq!((stats.outcome(), stats.messages()), (Outcome::Fresh, 0));
     }
+}
+
+/// Changes the table of contents of a state's file, with the sums that it has.
+fn relist(path: &Path, change: impl FnOnce(&mut Contents)) {
+    let mut file = fs::read(path).unwrap();
+    let word = |file: &[u8], at: usize| u64::from_le_bytes(file[8 * at..][..8].try_into().unwrap());
+    let (at, bytes) = (usize::try_from(word(&file, 2)).unwrap(), usize::try_from(word(&file, 4)).unwrap());
+    let mut contents: Contents = serde_json::from_slice(&file[8 * at..][..bytes]).unwrap();
+    change(&mut contents);
+    file.truncate(8 * at);
+    let text = serde_json::to_vec(&contents).unwrap();
+    file.extend(&text);
+    file.resize(file.len().next_multiple_of(8), 0);
+    let sum = |file: &[u8], words: std::ops::Range<usize>| header_sum(words.map(|at| word(file, at)).collect());
+    let length = file.len() / 8;
+    for (place, value) in [(3, length as u64), (4, text.len() as u64), (5, sum(&file, at..length))] {
+        file[8 * place..][..8].copy_from_slice(&value.to_le_bytes());
+    }
+    let facts = sum(&file, 0..12);
+    file[8 * 12..][..8].copy_from_slice(&facts.to_le_bytes());
+    fs::write(path, file).unwrap();
+}
+
+/// The sum of a header, worked out a second time.
+fn header_sum(words: Vec<u64>) -> u64 {
+    let step = |sum: u64, word: &u64| (sum ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
+    let mut sums = [0xcbf2_9ce4_8422_2325_u64; 8];
+    let (rows, rest) = words.as_chunks::<8>();
+    for row in rows {
+        sums.iter_mut().zip(row).for_each(|(sum, word)| *sum = step(*sum, word));
+    }
+    rest.iter().chain(&sums).fold(0, step)
+}
+
+#[test]
+fn a_section_of_a_newer_version_is_left_out_and_the_rest_is_carried_over() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path(), BOOT));
+    let path = directory.path().join("state");
+    let mut names = Vec::new();
+    relist(&path, |contents| names = contents.sections.iter().map(|entry| entry.layout.name.clone()).collect());
+    assert_eq!(names.len(), 31);
+    for name in names {
+        let mut original = Vec::new();
+        let (_directory, stats, steps) = after_damage(false, |path| {
+            relist(path, |contents| {
+                contents
+                    .sections
+                    .iter_mut()
+                    .filter(|entry| entry.layout.name == name)
+                    .for_each(|entry| entry.layout.version += 1);
+            });
+            original = fs::read(path).unwrap();
+        });
+        assert_eq!((stats.outcome(), stats.messages()), (Outcome::Continued, 1000), "{name}: {steps:?}");
+        let left_out = |step: &Step| matches!(step, Step::LeftOut(what) if what.starts_with(&format!("{name}:")));
+        assert!(steps.iter().any(left_out), "{name}: {steps:?}");
+        let (aside, _) = set_aside(&steps).unwrap();
+        assert!(aside.to_str().unwrap().contains("other-layout") && fs::read(aside).unwrap() == original, "{name}");
+        fill(&stats, 5);
+        assert_eq!((stats.messages(), stats.content_bytes().count), (1005, 1005), "{name}");
+        assert_eq!(stats.by_status().iter().sum::<u64>(), 1005, "{name}");
+        let by_group: u64 = stats.groups().map(|group| group.messages).sum();
+        assert_eq!(by_group + stats.folded_retired(), 1005, "{name}");
+        assert!(stats.began() == NOW, "{name}");
+    }
+}
+
+#[test]
+fn a_damaged_list_of_codes_is_found_on_the_way_into_other_capacities_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let (stats, _) = open(directory.path(), BOOT);
+    fill(&stats, 100);
+    drop(stats);
+    let path = directory.path().join("state");
+    overwrite(&path, section(&path, "unlisted content types"), &[7_u64 | 1 << 32; 2].map(u64::to_le_bytes).concat());
+    let (stats, steps) = open_with(directory.path(), Capacities { groups: 200, ..CAPACITIES }, BOOT);
+    assert_eq!((stats.outcome(), set_aside(&steps).is_some()), (Outcome::Fresh, true), "{steps:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use compact_str::CompactString;
 
 use super::slot::Slot;
-use super::{GroupName, Groups, LAYOUT, SLOT_BYTES, SLOT_WORDS, TALLY_KEYS, Tally};
+use super::{FOLDED_RETIRED, GroupName, Groups, LAYOUT, SLOT_BYTES, SLOT_WORDS, TALLY_KEYS, Tally};
 use crate::domain::UnixMillis;
 use crate::stats::carry::Carry;
 
@@ -125,7 +125,9 @@ impl Groups {
         let journal = carry.section("retiring", LAYOUT, size_of::<u64>())?;
         let [slot, folded, ..] = &*journal else { return None };
         let number = retiring_slot(slot)?;
-        self.tallies.set_sum(Tally::FoldedRetired as usize, folded.load(Ordering::Relaxed));
+        // What the stored counter already has of them came with the other counters.
+        let counted = carry.counter("folded", FOLDED_RETIRED);
+        self.tallies.add(Tally::FoldedRetired as usize, folded.load(Ordering::Relaxed).saturating_sub(counted));
         Some(number)
     }
 

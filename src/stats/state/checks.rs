@@ -13,8 +13,9 @@ const LONGEST_CONTENT: u64 = 1 << 30;
 
 impl Stats {
     /// Looks for numbers that counting cannot have made.
-    pub(super) fn check(&self) -> Result<(), Damage> {
-        let most = self.by_group_and_folded().saturating_add(MOST_UNDER_WAY);
+    pub(super) fn check(&self, is_part: bool) -> Result<(), Damage> {
+        let counted = if is_part { self.most_counted() } else { self.by_group_and_folded() };
+        let most = counted.saturating_add(MOST_UNDER_WAY);
         let mentioned = self.mentioned_all() <= most
             && self.mentioned_users() <= most.saturating_mul(u64::from(u32::MAX))
             && self.began().0 >= 0;
@@ -33,19 +34,30 @@ impl Stats {
         by_group.saturating_add(self.folded_for_capacity()).saturating_add(self.folded_retired())
     }
 
+    /// All messages, as the mix, the statuses and the contents count them.
+    fn totals(&self) -> [u64; 3] {
+        let statuses = self.by_status().iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
+        let total = self.mix().fold(0, |sum: u64, cell| sum.saturating_add(cell.messages));
+        [total, statuses, self.content_bytes().count]
+    }
+
+    /// The highest count of all messages: where a part of the numbers was left out, the others tell how many there were.
+    fn most_counted(&self) -> u64 {
+        self.totals().into_iter().fold(self.by_group_and_folded(), u64::max)
+    }
+
     /// Counts the messages that were under way when the process ended where they were not counted yet. Each is counted
     /// by its group first, in the total then, and so on, and is answered only after that. So what is behind is raised,
     /// and no counter falls. An error if something is behind, or ahead, by more than can have been under way; but where
     /// a part of the numbers was left out, the others are raised by as much as they lack.
     pub(super) fn reconcile(&self, is_part: bool) -> Result<(), Damage> {
-        let statuses = self.by_status().iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
-        let total = self.mix().fold(0, |sum: u64, cell| sum.saturating_add(cell.messages));
-        let counted = [total, statuses, self.content_bytes().count];
-        let mut messages = self.by_group_and_folded();
-        if counted.into_iter().chain([messages]).any(|count| count > MOST_MESSAGES) {
+        let most = self.most_counted();
+        if most > MOST_MESSAGES {
             return Err(Damage::Numbers("totals of messages"));
         }
-        if is_part && let Some(most) = counted.into_iter().max().filter(|most| *most > messages) {
+        let counted = self.totals();
+        let mut messages = self.by_group_and_folded();
+        if is_part {
             self.groups.fold_lost(most - messages);
             messages = most;
         }

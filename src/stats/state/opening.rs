@@ -51,7 +51,10 @@ impl Opening<'_> {
         };
         match opened {
             Ok(stats) => Ok(stats),
-            Err(Failure::Damage(damage)) => self.start_anew(Some(Kept::Damaged(damage, self.now.0))),
+            Err(Failure::Damage(damage)) => {
+                self.directory.may_set_aside(damage)?;
+                self.start_anew(Some(Kept::Damaged(damage, self.now.0)))
+            }
             Err(Failure::Error(error)) => Err(error),
         }
     }
@@ -114,7 +117,7 @@ impl Opening<'_> {
     /// Copies what this program knows of a block into a new one, and puts that in its place. The old one is only read.
     fn carry_over(&self, stored: &Stored, wanted: &Contents, trust: Trust) -> Result<Stats, Failure> {
         let new = self.create()?;
-        let left_out = new.carry(stored, wanted);
+        let left_out = new.carry(stored, wanted, self.now)?;
         left_out.iter().cloned().map(Step::LeftOut).for_each(self.steps);
         self.renew_start(&new, trust);
         new.settle(trust, !left_out.is_empty(), self.now)?;
@@ -128,7 +131,8 @@ impl Opening<'_> {
     fn start_anew(&self, old: Option<Kept>) -> Result<Stats, Error> {
         let new = self.create()?;
         new.set_began(self.now);
-        self.put_in_place(&new, old, self.directory.next_generation(&new.arena))?;
+        let generation = self.directory.next_generation(&new.arena);
+        self.put_in_place(&new, old, generation).map_err(|error| self.directory.without_new(error))?;
         Ok(new)
     }
 
