@@ -19,6 +19,9 @@ has() {
         python3-venv) /usr/bin/python3 -c 'import ensurepip, venv' ;;
         python3-yaml) /usr/bin/python3 -c 'import yaml' ;;
         systemd) command -v systemd-analyze ;;
+        xfsprogs) command -v mkfs.xfs ;;
+        btrfs-progs) command -v mkfs.btrfs ;;
+        e2fsprogs) command -v mkfs.ext4 && command -v lsattr ;;
         # Debian's own Python, for only that one has Debian's library.
         python3-prometheus-client) /usr/bin/python3 -c 'import prometheus_client.parser' ;;
         *) command -v "$1" ;;
@@ -60,7 +63,7 @@ install_missing() {
 
 section "Programs that the tests need"
 install_missing gcc libc6-dev curl prometheus prometheus-alertmanager redis-server python3-prometheus-client python3-yaml python3-venv \
-    golang-go nodejs npm systemd openssl sslscan
+    golang-go nodejs npm systemd openssl sslscan strace e2fsprogs xfsprogs btrfs-progs
 cargo fmt --version || rustup component add rustfmt
 cargo clippy --version || rustup component add clippy
 

@@ -55,7 +55,7 @@ fn a_directory_that_may_not_be_written_to_is_an_error_that_names_the_user() {
         r#"exec "$@""#.to_owned()
     };
     let said = refused(&line, &state);
-    assert!(said.contains("writable for user"), "{said}");
+    assert!(said.contains("must be able to create and write files"), "{said}");
 }
 
 #[test]
@@ -114,22 +114,58 @@ fn a_start_that_fails_for_want_of_room_or_of_a_port_leaves_the_state_as_good_as_
     assert!(!names(directory.path()).iter().any(|name| name.starts_with("state.")), "{:?}", names(directory.path()));
 }
 
-#[test]
-fn a_state_that_somebody_removes_meanwhile_is_an_error_at_the_end_and_no_second_process_gets_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().to_str().unwrap();
-    let exporter = Exporter::start(&["--storage.path", path]);
-    fs::remove_file(directory.path().join("lock")).unwrap();
-    let said = refused(r#"exec "$@""#, directory.path());
-    assert!(said.contains("another process"), "{said}");
-    fs::remove_file(directory.path().join("state")).unwrap();
-    exporter.signal("TERM");
-    let (status, log) = exporter.wait();
-    assert!(!status.success() && log.last().unwrap().contains("removed or replaced"), "{status} {log:#?}");
+/// Whether the exporter says that its state's file is missing.
+fn is_missing(exporter: &Exporter) -> bool {
+    exporter.scrape().value("openim_exporter_state_file_missing") == 1.0
 }
 
 #[test]
-fn a_state_behind_a_link_stays_where_it_is_and_a_pipe_is_none() {
+fn a_state_that_somebody_removes_meanwhile_is_reported_once_and_written_again_at_the_end() {
+    for whole_directory in [false, true] {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("data");
+        let exporter = Exporter::start(&["--storage.path", directory.to_str().unwrap()]);
+        exporter.post(GROUP_MESSAGE_PATH, message("g", "u"));
+        assert!(!is_missing(&exporter));
+        fs::remove_file(directory.join("lock")).unwrap();
+        let said = refused(r#"exec "$@""#, &directory);
+        assert!(said.contains("another process"), "no second process gets it: {said}");
+        fs::remove_file(directory.join("state")).unwrap();
+        if whole_directory {
+            fs::remove_dir_all(&directory).unwrap();
+        }
+        support::eventually("that the file is missed", || is_missing(&exporter));
+        std::thread::sleep(std::time::Duration::from_millis(2500));
+        exporter.post(GROUP_MESSAGE_PATH, message("g", "u"));
+        exporter.signal("TERM");
+        let (status, log) = exporter.wait();
+        assert!(status.success(), "{status} {log:#?}");
+        let errors = log.iter().filter(|line| line.contains("level=error")).count();
+        assert_eq!((errors, log.iter().filter(|line| line.contains("written again")).count()), (1, 1), "{log:#?}");
+        let next = Exporter::start(&["--storage.path", directory.to_str().unwrap()]);
+        let samples = next.scrape();
+        assert_eq!(samples.sum("openim_group_messages_total"), 2.0);
+        assert_eq!(samples.value(r#"openim_exporter_state_start{outcome="continued"}"#), 1.0);
+    }
+}
+
+#[test]
+fn a_file_that_takes_the_state_s_place_is_left_alone_and_the_numbers_are_beside_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let exporter = Exporter::start(&["--storage.path", directory.path().to_str().unwrap()]);
+    let state = directory.path().join("state");
+    fs::remove_file(&state).unwrap();
+    fs::write(&state, "mine").unwrap();
+    exporter.signal("TERM");
+    let (status, log) = exporter.wait();
+    let last = log.last().unwrap();
+    assert!(!status.success() && last.contains("state.replaced-") && last.contains("left alone"), "{log:#?}");
+    assert_eq!(fs::read(&state).unwrap(), b"mine");
+    assert!(names(directory.path()).iter().any(|name| name.starts_with("state.replaced-")));
+}
+
+#[test]
+fn a_state_behind_a_link_stays_where_it_is_and_a_pipe_is_set_aside() {
     let [directory, elsewhere] = [(), ()].map(|()| tempfile::tempdir().unwrap());
     closed(elsewhere.path());
     let [link, target] = [directory.path(), elsewhere.path()].map(|path| path.join("state"));
@@ -143,4 +179,114 @@ fn a_state_behind_a_link_stays_where_it_is_and_a_pipe_is_none() {
     assert!(Command::new("mkfifo").arg(&link).status().unwrap().success());
     let exporter = Exporter::start(&["--storage.path", path]);
     assert!(exporter.log().iter().any(|line| line.contains("set aside")), "{:#?}", exporter.log());
+}
+
+#[test]
+fn a_link_to_anything_else_is_an_error_and_nothing_behind_it_changes() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let damaged = elsewhere.path().join("damaged/state");
+    fs::create_dir(damaged.parent().unwrap()).unwrap();
+    closed(damaged.parent().unwrap());
+    fs::OpenOptions::new().write(true).open(&damaged).unwrap().set_len(5000).unwrap();
+    let foreign = elsewhere.path().join("state");
+    fs::write(&foreign, "x".repeat(9000)).unwrap();
+    let neighbour = elsewhere.path().join("state.new");
+    fs::write(&neighbour, "mine").unwrap();
+    let named = elsewhere.path().join("passwords");
+    fs::write(&named, "secret").unwrap();
+    let missing = elsewhere.path().join("missing/state");
+    for target in [&damaged, &foreign, &named, &missing, Path::new("/dev/null")] {
+        let directory = tempfile::tempdir().unwrap();
+        let link = directory.path().join("state");
+        std::os::unix::fs::symlink(target, &link).unwrap();
+        let is_file = target.is_file();
+        if is_file {
+            fs::set_permissions(target, fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        let look = || {
+            let metadata = fs::metadata(target).ok();
+            let content = is_file.then(|| fs::read(target).unwrap());
+            (metadata.map(|metadata| (metadata.ino(), metadata.mode(), metadata.len())), content)
+        };
+        let before = look();
+        let said = refused(r#"exec "$@""#, directory.path());
+        assert!(said.contains("symbolic link") && said.contains(target.to_str().unwrap()), "{said}");
+        assert!(look() == before && fs::read_link(&link).unwrap() == target, "{said}");
+        assert_eq!(fs::read(&neighbour).unwrap(), b"mine");
+    }
+}
+
+#[test]
+fn a_lock_that_is_a_link_is_an_error_and_one_of_another_program_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let [mine, lock] = ["mine", "lock"].map(|name| directory.path().join(name));
+    fs::write(&mine, "mine").unwrap();
+    std::os::unix::fs::symlink(&mine, &lock).unwrap();
+    let said = refused(r#"exec "$@""#, directory.path());
+    assert!(said.contains("lock"), "{said}");
+    fs::remove_file(&lock).unwrap();
+    fs::write(&lock, "another program's lock").unwrap();
+    closed(directory.path());
+    assert_eq!([fs::read(&mine).unwrap(), fs::read(&lock).unwrap()], [&b"mine"[..], b"another program's lock"]);
+}
+
+#[test]
+fn only_the_owner_can_read_the_state_whatever_the_umask_and_the_mode_before() {
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+    for umask in ["000", "022", "077", "777"] {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("data");
+        let exporter = command(&["--web.listen-address", "127.0.0.1:0", "--storage.path", directory.to_str().unwrap()]);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!(r#"umask {umask}; exec "$0" "$@""#)]).arg(exporter.get_program());
+        let exporter = Exporter::run(shell.args(exporter.get_args()));
+        let state = directory.join("state");
+        assert_eq!(
+            [&directory, &state, &directory.join("lock")].map(|path| mode(path)),
+            [0o700, 0o600, 0o600],
+            "{umask}"
+        );
+        drop(exporter);
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(&state, fs::Permissions::from_mode(0o664)).unwrap();
+        let exporter = Exporter::start(&["--storage.path", directory.to_str().unwrap()]);
+        assert_eq!([mode(&directory), mode(&state)], [0o700, 0o600], "{umask}");
+        assert_eq!(exporter.log().iter().filter(|line| line.contains("narrowed")).count(), 2);
+        drop(exporter);
+        // A directory that is also for something else.
+        fs::write(directory.join("mine"), "").unwrap();
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+        let exporter = Exporter::start(&["--storage.path", directory.to_str().unwrap()]);
+        assert!(mode(&directory) == 0o755 && exporter.log().iter().any(|line| line.contains("level=warn")));
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn without_a_boot_id_a_kill_loses_nothing_and_the_start_warns() {
+    let directory = tempfile::tempdir().unwrap();
+    let start = || {
+        let path = directory.path().to_str().unwrap();
+        let exporter = command(&["--web.listen-address", "127.0.0.1:0", "--storage.path", path]);
+        let mut hidden = Command::new("unshare");
+        let line = r#"mount -t tmpfs none /proc/sys/kernel/random && exec "$0" "$@""#;
+        hidden.args(["--mount", "sh", "-c", line]).arg(exporter.get_program());
+        Exporter::run(hidden.args(exporter.get_args()))
+    };
+    let exporter = start();
+    exporter.post(GROUP_MESSAGE_PATH, message("g", "u"));
+    let warned = |exporter: &Exporter| exporter.log().iter().any(|line| line.contains("boot ID cannot be read"));
+    assert!(warned(&exporter), "{:#?}", exporter.log());
+    exporter.signal("KILL");
+    exporter.wait();
+    let exporter = start();
+    assert_eq!(exporter.scrape().sum("openim_group_messages_total"), 1.0);
+    // With the ID again: that it is the same boot cannot be told, and the log says why the counters start from 0.
+    exporter.signal("KILL");
+    exporter.wait();
+    let exporter = Exporter::start(&["--storage.path", directory.path().to_str().unwrap()]);
+    assert_eq!(exporter.scrape().sum("openim_group_messages_total"), 0.0);
+    let says_why =
+        |line: &String| line.contains("level=warn") && line.contains("start from 0") && line.contains("boot ID");
+    assert!(exporter.log().iter().any(says_why), "{:#?}", exporter.log());
 }

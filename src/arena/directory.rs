@@ -107,10 +107,8 @@ impl Directory {
         Ok(found)
     }
 
-    /// Whether a state that cannot be used may be set aside.
-    ///
     /// # Errors
-    /// Where it is behind a symbolic link.
+    /// If a state that cannot be used is behind a symbolic link: it may not be set aside there.
     pub fn may_set_aside(&self, damage: Damage) -> Result<(), Error> {
         if !self.is_link {
             return Ok(());
@@ -141,7 +139,6 @@ impl Directory {
         if !Arena::is_file_at(&file, path) {
             return Err(Error::InUse { path: path.to_owned() });
         }
-        keep_private(&file, path, false, steps);
         // What a process that was killed had begun to make.
         let _ = fs::remove_file(self.new_state());
         // Before it is read: where a copy left out zeros, tmpfs needs a block even for reading through memory.
@@ -157,6 +154,8 @@ impl Directory {
         });
         Ok(match looked {
             Ok((sections, trust)) => {
+                // Not before: until here it might be anybody's file.
+                arena.file().into_iter().for_each(|file| keep_private(file, path, false, steps));
                 let may_share_blocks = matches!(trust, Trust::Restored(_) | Trust::Torn(_));
                 let must_move =
                     copy_on_write == CopyOnWrite::On || may_share_blocks && blocks_on_disk::is_on_btrfs(arena.file());
