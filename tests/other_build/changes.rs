@@ -94,8 +94,8 @@ const SECTION: &[Change] = &[
     ),
     (
         "src/stats/state.rs",
-        "        self.mix.carry(&carry);\n",
-        r#"        self.mix.carry(&carry);
+        "        self.delays.carry(&carry);\n",
+        r#"        self.delays.carry(&carry);
         self.polls.carry(&carry, "polls", |key| (key == "all").then_some(0));
 "#,
     ),
