@@ -156,10 +156,7 @@ impl Directory {
             Ok((sections, trust)) => {
                 // Not before: until here it might be anybody's file.
                 arena.file().into_iter().for_each(|file| keep_private(file, path, false, steps));
-                let may_share_blocks = matches!(trust, Trust::Restored(_) | Trust::Torn(_));
-                let must_move =
-                    copy_on_write == CopyOnWrite::On || may_share_blocks && blocks_on_disk::is_on_btrfs(arena.file());
-                Found::State { arena, sections, trust, must_move }
+                Found::State { arena, sections, trust, must_move: copy_on_write == CopyOnWrite::On }
             }
             Err(damage) => Found::Damaged(damage),
         })
