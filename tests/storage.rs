@@ -24,6 +24,12 @@ fn refused(line: &str, directory: &Path) -> String {
     said
 }
 
+/// What shows that a file was replaced or that its mode was changed: its inode, mode and length.
+fn look(path: &Path) -> (u64, u32, u64) {
+    let metadata = fs::symlink_metadata(path).unwrap();
+    (metadata.ino(), metadata.mode(), metadata.len())
+}
+
 fn names(directory: &Path) -> Vec<String> {
     fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
@@ -121,7 +127,7 @@ fn is_missing(exporter: &Exporter) -> bool {
 
 #[test]
 fn a_state_that_somebody_removes_meanwhile_is_reported_once_and_written_again_at_the_end() {
-    for whole_directory in [false, true] {
+    for (whole_directory, is_made_again) in [(false, false), (true, false), (true, true)] {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("data");
         let exporter = Exporter::start(&["--storage.path", directory.to_str().unwrap()]);
@@ -134,12 +140,15 @@ fn a_state_that_somebody_removes_meanwhile_is_reported_once_and_written_again_at
         if whole_directory {
             fs::remove_dir_all(&directory).unwrap();
         }
+        if is_made_again {
+            fs::create_dir(&directory).unwrap();
+        }
         support::eventually("that the file is missed", || is_missing(&exporter));
         std::thread::sleep(std::time::Duration::from_millis(2500));
         exporter.post(GROUP_MESSAGE_PATH, message("g", "u"));
         exporter.signal("TERM");
         let (status, log) = exporter.wait();
-        assert!(status.success(), "{status} {log:#?}");
+        assert!(status.success(), "{whole_directory} {is_made_again}: {status} {log:#?}");
         let errors = log.iter().filter(|line| line.contains("level=error")).count();
         assert_eq!((errors, log.iter().filter(|line| line.contains("written again")).count()), (1, 1), "{log:#?}");
         let next = Exporter::start(&["--storage.path", directory.to_str().unwrap()]);
@@ -156,12 +165,43 @@ fn a_file_that_takes_the_state_s_place_is_left_alone_and_the_numbers_are_beside_
     let state = directory.path().join("state");
     fs::remove_file(&state).unwrap();
     fs::write(&state, "mine").unwrap();
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o644)).unwrap();
+    let before = look(&state);
+    exporter.post(GROUP_MESSAGE_PATH, message("g", "u"));
     exporter.signal("TERM");
     let (status, log) = exporter.wait();
     let last = log.last().unwrap();
-    assert!(!status.success() && last.contains("state.replaced-") && last.contains("left alone"), "{log:#?}");
-    assert_eq!(fs::read(&state).unwrap(), b"mine");
-    assert!(names(directory.path()).iter().any(|name| name.starts_with("state.replaced-")));
+    assert_eq!(status.code(), Some(1), "{log:#?}");
+    let saved = names(directory.path()).into_iter().find(|name| name.starts_with("state.replaced-")).unwrap();
+    let saved = directory.path().join(saved);
+    let said = [saved.to_str().unwrap(), state.to_str().unwrap(), "left alone"];
+    assert!(said.iter().all(|word| last.contains(word)), "{log:#?}");
+    assert_eq!((look(&state), fs::read(&state).unwrap()), (before, b"mine".to_vec()));
+    // As the error says: moved to its place, it is gone on with.
+    fs::rename(&saved, &state).unwrap();
+    let next = Exporter::start(&["--storage.path", directory.path().to_str().unwrap()]);
+    let samples = next.scrape();
+    assert_eq!(samples.sum("openim_group_messages_total"), 1.0);
+    assert_eq!(samples.value(r#"openim_exporter_state_start{outcome="continued"}"#), 1.0);
+}
+
+#[test]
+fn of_more_than_three_files_that_were_set_aside_the_oldest_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut made = Vec::new();
+    for round in 0..5 {
+        let content = format!("not a state {round}");
+        fs::write(directory.path().join("state"), &content).unwrap();
+        let exporter = Exporter::start(&["--storage.path", directory.path().to_str().unwrap()]);
+        let removed = exporter.log().iter().filter(|line| line.contains("removed")).count();
+        assert_eq!(removed, usize::from(round >= 3), "{:#?}", exporter.log());
+        made.push(content);
+        drop(exporter);
+        let aside = names(directory.path()).into_iter().filter(|name| name.starts_with("state.foreign-"));
+        let mut kept: Vec<_> = aside.map(|name| fs::read_to_string(directory.path().join(name)).unwrap()).collect();
+        kept.sort();
+        assert_eq!(kept, made[made.len().saturating_sub(3)..]);
+    }
 }
 
 #[test]
@@ -221,9 +261,11 @@ fn a_lock_that_is_a_link_is_an_error_and_one_of_another_program_is_left_alone() 
     let directory = tempfile::tempdir().unwrap();
     let [mine, lock] = ["mine", "lock"].map(|name| directory.path().join(name));
     fs::write(&mine, "mine").unwrap();
+    fs::set_permissions(&mine, fs::Permissions::from_mode(0o644)).unwrap();
     std::os::unix::fs::symlink(&mine, &lock).unwrap();
+    let before = look(&mine);
     let said = refused(r#"exec "$@""#, directory.path());
-    assert!(said.contains("lock"), "{said}");
+    assert!(said.contains("lock") && look(&mine) == before, "{said}");
     fs::remove_file(&lock).unwrap();
     fs::write(&lock, "another program's lock").unwrap();
     closed(directory.path());

@@ -11,6 +11,9 @@ use rustix::io::Errno;
 /// Written where the file system cannot reserve space.
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
+/// The more at once, the fewer blocks far apart.
+const WRITTEN_OVER_AT_ONCE: usize = 1 << 20;
+
 /// Numbers of file systems that write changed blocks elsewhere: statfs(2), and `ZFS_SUPER_MAGIC` of OpenZFS.
 const BTRFS: i64 = 0x9123_683e;
 const BCACHEFS: i64 = 0xca45_1a4e;
@@ -31,11 +34,6 @@ pub(super) enum CopyOnWrite {
 fn kind(file: &File) -> i64 {
     #[allow(clippy::unnecessary_cast, reason = "the number has another type on other machines")]
     fstatfs(file).map_or(0, |statistics| statistics.f_type as i64)
-}
-
-/// Whether a file may share blocks with a copy of it, and cannot be told to stop.
-pub(super) fn is_on_btrfs(file: Option<&File>) -> bool {
-    file.is_some_and(|file| kind(file) == BTRFS)
 }
 
 /// Looks at the file system and at the file's attributes.
@@ -65,15 +63,34 @@ pub(super) fn switch_copy_on_write_off(file: &File) -> CopyOnWrite {
 /// Reserves every block of a file for itself, and leaves what it holds: also the blocks that it shares with a copy, and
 /// those that a copy has left out because they are all zeros.
 pub(super) fn reserve(file: &File, bytes: u64) -> io::Result<()> {
+    let held = file.metadata()?.len().min(bytes);
     match fallocate(file, FallocateFlags::UNSHARE_RANGE, 0, bytes) {
         // Most file systems share no blocks, and do not know the word.
         Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
         Err(error) => return Err(error.into()),
     }
     match fallocate(file, FallocateFlags::empty(), 0, bytes) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => fill_holes(file, bytes),
-        reserved => Ok(reserved?),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => fill_holes(file, bytes)?,
+        reserved => reserved?,
     }
+    // With copy-on-write, writing does not help: such a file is moved.
+    if kind(file) == BTRFS && copy_on_write(file) == CopyOnWrite::Off { write_over(file, held) } else { Ok(()) }
+}
+
+/// Writes what a file holds over it. On btrfs nothing else gives it blocks of its own in place of those that it shares with a
+/// clone or a snapshot; it may be the original as well as the copy. At no moment does it hold anything else.
+fn write_over(file: &File, bytes: u64) -> io::Result<()> {
+    let mut piece = vec![0; WRITTEN_OVER_AT_ONCE];
+    let mut at = 0;
+    while at < bytes {
+        let len = usize::try_from(bytes - at).unwrap_or(usize::MAX).min(piece.len());
+        let piece = piece.get_mut(..len).unwrap_or_default();
+        file.read_exact_at(piece, at)?;
+        file.write_all_at(piece, at)?;
+        at += len as u64;
+    }
+    // Without this, the blocks would be chosen later, when nobody can be told that there are none.
+    if bytes > 0 { file.sync_all() } else { Ok(()) }
 }
 
 /// Whether an error says that there is no room, or that there may be no more.
@@ -129,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_holes_of_a_file_are_filled_and_what_it_holds_stays() {
-        for reserve in [reserve, fill_holes] {
+        for reserve in [reserve, fill_holes, write_over] {
             let (file, whole) = sparse();
             reserve(&file, 1 << 20).unwrap();
             assert!(blocks(&file) >= 1 << 20, "{}", blocks(&file));

@@ -156,10 +156,7 @@ impl Directory {
             Ok((sections, trust)) => {
                 // Not before: until here it might be anybody's file.
                 arena.file().into_iter().for_each(|file| keep_private(file, path, false, steps));
-                let may_share_blocks = matches!(trust, Trust::Restored(_) | Trust::Torn(_));
-                let must_move =
-                    copy_on_write == CopyOnWrite::On || may_share_blocks && blocks_on_disk::is_on_btrfs(arena.file());
-                Found::State { arena, sections, trust, must_move }
+                Found::State { arena, sections, trust, must_move: copy_on_write == CopyOnWrite::On }
             }
             Err(damage) => Found::Damaged(damage),
         })
@@ -204,7 +201,7 @@ impl Directory {
     /// Makes what [`Directory::create`] made the state, in one step, and keeps the one that was there under another name.
     ///
     /// # Errors
-    /// When a file cannot be renamed.
+    /// When a file cannot be renamed, or the directory not be written to disk. The old state then has its name still.
     pub fn put_in_place(&self, old: Option<Kept>, steps: Steps<'_>) -> Result<(), Error> {
         let path = self.state();
         let put = |error| Error::refused(path, "the new state cannot be put in place", error);
@@ -216,16 +213,20 @@ impl Directory {
             }
             put(error)
         })?;
-        sync_directory(path).map_err(put)?;
+        sync_directory(path).map_err(|error| match &kept {
+            // The renaming may not be on disk: it is taken back.
+            Some(other) if fs::rename(other, path).is_ok() => put(error).beside(path),
+            _ => put(error),
+        })?;
         names::limit_aside(path, kept.as_deref(), steps);
         Ok(())
     }
 
-    /// Removes what [`Directory::create`] made, and says in an error that the state is as it was.
+    /// Removes what [`Directory::create`] made, and says in an error that the state is as it was, if it is.
     #[must_use]
     pub fn without_new(&self, error: Error) -> Error {
-        let _ = fs::remove_file(self.new_state());
-        error.beside(&self.state)
+        let is_beside = fs::remove_file(self.new_state()).is_ok();
+        if is_beside && self.state.exists() { error.beside(&self.state) } else { error }
     }
 
     /// Gives the state another name besides the one that it has, so that at no moment there is none. Returns that name, if

@@ -19,6 +19,9 @@ fn messages(volume: &Volume) -> u32 {
     if volume.kind == "btrfs" { 300 } else { 20_000 }
 }
 
+/// As many as write to nearly every page of the groups and the senders.
+const EVERYWHERE: u32 = 4000;
+
 fn serve(directory: &Path) -> Command {
     let mut serve = command(&["--web.listen-address", "127.0.0.1:0", "--storage.path", directory.to_str().unwrap()]);
     serve.args(["--groups.max-tracked", "20000", "--senders.max-tracked", "50000"]);
@@ -51,11 +54,10 @@ fn refused(directory: &Path) -> String {
 }
 
 /// Opens the state in a directory, fills the disk, and has it count until nothing is left that was not written to.
-fn counts_on_a_full_disk(volume: &Volume, directory: &Path, what: &str) {
+fn counts_on_a_full_disk(volume: &Volume, directory: &Path, sent: u32, what: &str) {
     let exporter = Exporter::run(&mut serve(directory));
     let before = exporter.scrape().sum("openim_group_messages_total");
     let full = volume.fill();
-    let sent = messages(volume);
     send(&exporter, sent);
     let expected = before + f64::from(sent);
     assert_eq!(exporter.scrape().sum("openim_group_messages_total"), expected, "{what} on {}", volume.kind);
@@ -69,6 +71,10 @@ fn counts_on_a_full_disk(volume: &Volume, directory: &Path, what: &str) {
 fn copy(volume: &Volume, how: &str, to: &str) -> std::path::PathBuf {
     let directory = volume.path().join(to);
     fs::create_dir(&directory).unwrap();
+    if volume.kind == "btrfs" && how.starts_with("--reflink") {
+        // Only a file without copy-on-write can be a clone of one; it takes that from its directory.
+        assert!(Command::new("chattr").arg("+C").arg(&directory).status().unwrap().success());
+    }
     let from = volume.path().join("data/state");
     let copied = Command::new("cp").arg(how).arg(from).arg(directory.join("state")).output().unwrap();
     assert!(copied.status.success(), "{how} on {}: {}", volume.kind, String::from_utf8_lossy(&copied.stderr));
@@ -90,28 +96,35 @@ fn refuses_a_copy_on_a_full_disk(volume: &Volume, how: &str) {
 }
 
 fn a_full_disk(kind: &'static str) {
-    let volume = Volume::of(kind);
+    let Some(volume) = Volume::of(kind) else { return };
+    let sent = messages(&volume);
     let data = volume.path().join("data");
     let exporter = Exporter::run(&mut serve(&data));
     stop(exporter);
     // Before the original is written to everywhere: these have blocks that were never written.
     let mut copies = vec!["--sparse=always"];
-    // On btrfs a file without copy-on-write cannot be cloned into one with it.
-    copies.extend((kind == "xfs").then_some("--reflink=always"));
+    let can_clone = ["xfs", "btrfs"].contains(&kind);
+    copies.extend(can_clone.then_some("--reflink=always"));
     for how in &copies {
         let directory = copy(&volume, how, "copy");
-        counts_on_a_full_disk(&volume, &directory, how);
+        counts_on_a_full_disk(&volume, &directory, sent, how);
         fs::remove_dir_all(directory).unwrap();
         refuses_a_copy_on_a_full_disk(&volume, how);
     }
-    counts_on_a_full_disk(&volume, &data, "the original");
-    let full = volume.fill();
-    let fresh = volume.path().join("fresh");
-    let made = fs::create_dir(&fresh);
-    if made.is_ok() {
-        let said = refused(&fresh);
-        assert!(said.contains(fresh.to_str().unwrap()) && said.contains("--storage.path"), "{said}");
+    counts_on_a_full_disk(&volume, &data, sent, "the original");
+    if can_clone {
+        copy(&volume, "--reflink=always", "clone");
+        counts_on_a_full_disk(&volume, &data, sent, "the original of a clone");
     }
+    if kind == "btrfs" {
+        volume.snapshot("snapshot");
+        counts_on_a_full_disk(&volume, &data, EVERYWHERE, "the original of a snapshot");
+    }
+    let fresh = volume.path().join("fresh");
+    fs::create_dir(&fresh).unwrap();
+    let full = volume.fill();
+    let said = refused(&fresh);
+    assert!(said.contains(fresh.to_str().unwrap()) && said.contains("--storage.path"), "{said}");
     drop(full);
     if kind == "btrfs" {
         let attributes = Command::new("lsattr").arg(data.join("state")).output().unwrap();

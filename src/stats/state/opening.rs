@@ -76,8 +76,7 @@ impl Opening<'_> {
             }
         };
         if must_move {
-            differences
-                .push("its file shares blocks with a copy, or would not keep those that are reserved".to_owned());
+            differences.push("its file would not keep the blocks that are reserved".to_owned());
         }
         differences.extend(contents.differences(plan.contents()));
         match trust {
