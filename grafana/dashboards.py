@@ -315,7 +315,7 @@ HEALTH = [
     stat("Answer p99", "99 of 100 callbacks were answered within this time.", "s", ("histogram_quantile(0.99, sum by (le) (rate(openim_exporter_callback_duration_seconds_bucket{$S}[5m])))", ""), width=3, limits=[0.001, 0.1]),
     stat("Version", "The exporters' versions, and how many have each.", "short", ("count by (version) (openim_exporter_build_info{$S})", "{{version}}")),
     stat("Counters began", "How the counters began at the last start.", "short", ("count by (outcome) (openim_exporter_state_start{$S} == 1)", "{{outcome}}")),
-    stat("State's file", "Whether the state's file is at its path; MISSING if that of any exporter is not: what that one counts is then in memory only.", "none", ("max(openim_exporter_state_file_missing{$S})", ""), width=3, words=[("in place", "green"), ("MISSING", "red")]),
+    stat("State's file", "Whether each state's file is at its path. MISSING: at least one is not, and that exporter counts in memory only.", "none", ("max(openim_exporter_state_file_missing{$S})", ""), width=3, words=[("in place", "green"), ("MISSING", "red")]),
     row("Callbacks"),
     panel("heatmap", "Answer time", "Time from a callback's head being read to its answer being written.", "s", ("sum by (le) (increase(openim_exporter_callback_duration_seconds_bucket{$S}[$__rate_interval]))", "{{le}}")),
     lines("Answer time, quantiles", "The same, as exact as the histogram's buckets.", "s", *quantiles("openim_exporter_callback_duration_seconds")),

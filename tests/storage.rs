@@ -126,7 +126,7 @@ fn is_missing(exporter: &Exporter) -> bool {
 }
 
 #[test]
-fn a_state_that_somebody_removes_meanwhile_is_reported_once_and_written_again_at_the_end() {
+fn a_state_that_is_removed_while_in_use_is_reported_once_and_written_again_at_the_end() {
     for (whole_directory, is_made_again) in [(false, false), (true, false), (true, true)] {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("data");

@@ -1,4 +1,4 @@
-//! The state: opened as the configuration says, looked after while the exporter runs, and each step told to the log.
+//! Opens the state as configured, watches its file while the exporter runs, and logs each step.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -67,7 +67,7 @@ fn booted_at(now: UnixMillis) -> Boot {
     if booted < CLOCK_IS_SET_FROM.0 { Boot::Unknown } else { Boot::At(booted) }
 }
 
-/// Tells the log of a step.
+/// Logs a step.
 pub(super) fn report(telemetry: &Telemetry, step: &Step) {
     match step {
         Step::ModeNarrowed(path) => telemetry.state_mode_narrowed(path),
@@ -87,7 +87,7 @@ pub(super) fn report(telemetry: &Telemetry, step: &Step) {
     }
 }
 
-/// Looks after the state's file on a thread of its own: a disk may not answer.
+/// Watches the state's file on its own thread, because a disk may not answer.
 pub(super) struct Keeper {
     stop: Sender<()>,
     thread: JoinHandle<()>,
@@ -112,7 +112,7 @@ impl Keeper {
         Ok(Self { stop, thread: thread::Builder::new().name("state".to_owned()).spawn(watch)? })
     }
 
-    /// Returns once nobody looks after the file any more.
+    /// Returns once the thread has ended.
     pub(super) fn stop(self) {
         drop(self.stop);
         // It does not panic; if it did, there would be nothing to do about it here.

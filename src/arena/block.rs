@@ -83,7 +83,7 @@ impl Arena {
         Ok(())
     }
 
-    /// How often the block was opened and looked after, in all.
+    /// A number that rises each time the block is opened, and about once a second while it is in use.
     #[must_use]
     pub fn generation(&self) -> u64 {
         header::generation(self.words())

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 /// Written where the file system cannot reserve space.
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
-/// The more at once, the fewer blocks far apart.
+/// Bytes that are written over at once: the more, the fewer fragments.
 const WRITTEN_OVER_AT_ONCE: usize = 1 << 20;
 
 /// Numbers of file systems that write changed blocks elsewhere: statfs(2), and `ZFS_SUPER_MAGIC` of OpenZFS.
@@ -46,7 +46,7 @@ pub(super) fn copy_on_write(file: &File) -> CopyOnWrite {
     }
 }
 
-/// Has a file that is still empty keep its blocks where they are, if its file system can do that.
+/// Switches copy-on-write off for a file that is still empty, if its file system supports that.
 pub(super) fn switch_copy_on_write_off(file: &File) -> CopyOnWrite {
     if copy_on_write(file) == CopyOnWrite::On
         && let Ok(flags) = ioctl_getflags(file)
@@ -65,7 +65,7 @@ pub(super) fn switch_copy_on_write_off(file: &File) -> CopyOnWrite {
 pub(super) fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     let held = file.metadata()?.len().min(bytes);
     match fallocate(file, FallocateFlags::UNSHARE_RANGE, 0, bytes) {
-        // Most file systems share no blocks, and do not know the word.
+        // Most file systems share no blocks and do not support this flag.
         Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
         Err(error) => return Err(error.into()),
     }
@@ -89,16 +89,16 @@ fn write_over(file: &File, bytes: u64) -> io::Result<()> {
         file.write_all_at(piece, at)?;
         at += len as u64;
     }
-    // Without this, the blocks would be chosen later, when nobody can be told that there are none.
+    // Otherwise btrfs would choose the blocks later, when a full disk could not be reported any more.
     if bytes > 0 { file.sync_all() } else { Ok(()) }
 }
 
-/// Whether an error says that there is no room, or that there may be no more.
+/// Whether an error means that the disk is full, or that a quota or a file size limit is reached.
 pub(super) fn is_full(error: &io::Error) -> bool {
     [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge].contains(&error.kind())
 }
 
-/// Writes zeros where nothing was ever written, and behind the end of what was.
+/// Writes zeros into a file's holes and after its end.
 fn fill_holes(file: &File, bytes: u64) -> io::Result<()> {
     let length = file.metadata()?.len();
     let mut at = 0;

@@ -71,7 +71,7 @@ impl Directory {
     pub fn lock(path: &Path, steps: Steps<'_>) -> Result<Self, Error> {
         make_private(path, steps)?;
         let lock_path = path.join(LOCK);
-        // Reading too, or a pipe of that name would be waited for.
+        // For reading too: to open a pipe for writing only would block.
         let lock = open(&lock_path, OpenOptions::new().create(true).truncate(false), steps)
             .map_err(|error| Error::refused(&lock_path, "the lock's file cannot be opened", error))?;
         match lock.try_lock() {
@@ -107,8 +107,10 @@ impl Directory {
         Ok(found)
     }
 
+    /// Checks that a state that cannot be used may be set aside.
+    ///
     /// # Errors
-    /// If a state that cannot be used is behind a symbolic link: it may not be set aside there.
+    /// If it is behind a symbolic link.
     pub fn may_set_aside(&self, damage: Damage) -> Result<(), Error> {
         if !self.is_link {
             return Ok(());
@@ -121,7 +123,7 @@ impl Directory {
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
             Err(error) => return Err(Error::refused(path, "the state cannot be looked at", error)),
-            // Not even opened: to open a device may do something.
+            // Not even opened: opening a device can have side effects.
             Ok(metadata) if !metadata.is_file() => return Ok(Found::Damaged(Damage::Foreign)),
             Ok(_) => {}
         }
@@ -154,7 +156,7 @@ impl Directory {
         });
         Ok(match looked {
             Ok((sections, trust)) => {
-                // Not before: until here it might be anybody's file.
+                // Only now: until its header was read, it might have been another program's file.
                 arena.file().into_iter().for_each(|file| keep_private(file, path, false, steps));
                 Found::State { arena, sections, trust, must_move: copy_on_write == CopyOnWrite::On }
             }
@@ -185,7 +187,7 @@ impl Directory {
     }
 
     fn create_reserved(&self, path: &Path, bytes: u64, steps: Steps<'_>) -> Result<Arc<Arena>, Error> {
-        // A failed start has left one in this process.
+        // A failed start in this process may have left one.
         let _ = fs::remove_file(path);
         let file = open(path, OpenOptions::new().create_new(true), steps)
             .map_err(|error| Error::refused(path, "the state cannot be made", error))?;
@@ -201,20 +203,20 @@ impl Directory {
     /// Makes what [`Directory::create`] made the state, in one step, and keeps the one that was there under another name.
     ///
     /// # Errors
-    /// When a file cannot be renamed, or the directory not be written to disk. The old state then has its name still.
+    /// When a file cannot be renamed, or the directory cannot be written to disk. The old state then still has its name.
     pub fn put_in_place(&self, old: Option<Kept>, steps: Steps<'_>) -> Result<(), Error> {
         let path = self.state();
         let put = |error| Error::refused(path, "the new state cannot be put in place", error);
         let kept = old.map(|kept| self.keep(&kept, steps)).transpose()?.flatten();
         fs::rename(self.new_state(), path).map_err(|error| {
-            // If the state has its own name still.
+            // Only if the state still has its own name.
             if let Some(other) = kept.as_ref().filter(|_| path.exists()) {
                 let _ = fs::remove_file(other);
             }
             put(error)
         })?;
         sync_directory(path).map_err(|error| match &kept {
-            // The renaming may not be on disk: it is taken back.
+            // The rename may not be on disk: undo it.
             Some(other) if fs::rename(other, path).is_ok() => put(error).beside(path),
             _ => put(error),
         })?;
@@ -229,8 +231,8 @@ impl Directory {
         if is_beside && self.state.exists() { error.beside(&self.state) } else { error }
     }
 
-    /// Gives the state another name besides the one that it has, so that at no moment there is none. Returns that name, if
-    /// it has it.
+    /// Gives the state a second name, so that it always has one. Returns the second name, or `None` if it could not be
+    /// given.
     fn keep(&self, kept: &Kept, steps: Steps<'_>) -> Result<Option<PathBuf>, Error> {
         let path = self.state();
         let (other, step) = match kept {
@@ -276,7 +278,7 @@ impl Directory {
     pub fn note_generation(&self, arena: &Arena, generation: u64) {
         // In this order: a process that is killed in between leaves a state that is later than the lock.
         arena.set_generation(generation);
-        // A lock that cannot be written only leaves an older copy unknown. Another program's file is left alone.
+        // If the lock cannot be written, the only loss is that an older copy goes unnoticed. Another program's file is left alone.
         if self.seen.is_some() {
             let _ = self.lock.write_all_at(format!("{generation:020}\n").as_bytes(), 0);
         }
@@ -287,7 +289,7 @@ impl Directory {
         names::forget_previous(&self.state, steps);
     }
 
-    /// Writes a closed block to the state's path again, whose file was removed or replaced. What is there now is left
+    /// Writes a closed block to the state's path again, after its file was removed or replaced. What is there now is left
     /// alone.
     ///
     /// # Errors
@@ -303,7 +305,7 @@ impl Directory {
         copy.copy_of(arena);
         copy.sign().and_then(|()| copy.close()).map_err(cannot_write)?;
         directory.note_generation(&copy, copy.generation());
-        // Unlike a renaming, a second name never replaces a file that has just come.
+        // Unlike a rename, a hard link never replaces a file that has just appeared.
         let linked = fs::hard_link(directory.new_state(), path);
         let has_no_links = || fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
         if linked.is_ok() || has_no_links() && fs::rename(directory.new_state(), path).is_ok() {
@@ -388,12 +390,9 @@ fn reserve(file: &File, path: &Path, bytes: u64) -> Result<(), Error> {
 /// Writes a directory to disk, in which a file was renamed. Some file systems (SMB, 9p) cannot, and say so.
 fn sync_directory(file: &Path) -> io::Result<()> {
     let synced = File::open(file.parent().unwrap_or(file)).and_then(|directory| directory.sync_all());
+    let unsupported = [Errno::INVAL, Errno::OPNOTSUPP].map(|errno| Some(errno.raw_os_error()));
     match synced {
-        Err(error)
-            if [Errno::INVAL, Errno::OPNOTSUPP].map(Errno::raw_os_error).map(Some).contains(&error.raw_os_error()) =>
-        {
-            Ok(())
-        }
+        Err(error) if unsupported.contains(&error.raw_os_error()) => Ok(()),
         synced => synced,
     }
 }

@@ -37,7 +37,7 @@ const CLEAN_AT: usize = 18;
 const BODY_SUM_AT: usize = 19;
 /// Which file the block was in when it was last written to: see [`Identity`].
 const IDENTITY_AT: usize = 20;
-/// How often the block was opened or looked after: it only rises.
+/// The generation: it rises each time the block is opened, and about once a second while it is in use.
 const GENERATION_AT: usize = 24;
 const _: () = assert!(IDENTITY_AT + Identity::WORDS == GENERATION_AT);
 
@@ -119,7 +119,8 @@ fn listed(words: &[AtomicU64]) -> Option<Contents> {
 /// How far a whole block can be trusted on this boot of the machine, in the file that has this identity, beside a
 /// lock that saw the block at this generation.
 pub(super) fn trust(words: &[AtomicU64], boot: Boot, file: Identity, seen: u64) -> Result<Trust, Damage> {
-    let origin = match Identity::of_words(std::array::from_fn(|word| get(words, IDENTITY_AT + word))) {
+    let written_in = Identity::of_words(std::array::from_fn(|word| get(words, IDENTITY_AT + word)));
+    let origin = match written_in {
         Some(written) if !written.is_same_file(file) => Origin::Copied,
         Some(_) if get(words, GENERATION_AT) < seen => Origin::Older,
         _ => Origin::Original,
@@ -130,15 +131,12 @@ pub(super) fn trust(words: &[AtomicU64], boot: Boot, file: Identity, seen: u64) 
         return if is_whole { Ok(trust) } else { Err(Damage::Body) };
     }
     let written_on = Boot::of_words([get(words, BOOT_AT), get(words, BOOT_AT + 1)]);
-    let is_elsewhere = || {
-        Identity::of_words(std::array::from_fn(|word| get(words, IDENTITY_AT + word)))
-            .is_some_and(|written| !written.is_same_volume(file))
-    };
+    let is_elsewhere = written_in.is_some_and(|written| !written.is_same_volume(file));
     Ok(match origin {
         _ if !written_on.is_same(boot) => Trust::Torn(Doubt::OtherBoot),
         Origin::Copied => Trust::Torn(Doubt::Copied),
         Origin::Older => Trust::Torn(Doubt::Older),
-        Origin::Original if is_elsewhere() => Trust::Torn(Doubt::Copied),
+        Origin::Original if is_elsewhere => Trust::Torn(Doubt::Copied),
         Origin::Original => Trust::Exact,
     })
 }

@@ -35,7 +35,7 @@ pub(super) fn aside(state: &Path, word: &str, stamp: i64) -> PathBuf {
     names.map(|name| state.with_file_name(name)).find(is_free).unwrap_or_default()
 }
 
-/// When a file was set aside, and which of those it was; `None` for any other file.
+/// When a file was set aside, and its number among files with the same time; `None` for any other file.
 fn stamp(name: &str) -> Option<(i64, u32)> {
     let rest = name.strip_prefix(STATE)?.strip_prefix('.')?;
     let stamp = WORDS.iter().find_map(|word| rest.strip_prefix(word)?.strip_prefix('-'))?;
@@ -68,7 +68,7 @@ pub(super) fn forget_previous(state: &Path, steps: Steps<'_>) {
     remove(state.with_file_name(PREVIOUS), steps);
 }
 
-/// A file that cannot be removed is tried again next time: it is in nobody's way.
+/// If a file cannot be removed, the next call tries again: until then it only takes up space.
 fn remove(path: PathBuf, steps: Steps<'_>) {
     if fs::remove_file(&path).is_ok() {
         steps(Step::Removed(path));

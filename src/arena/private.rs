@@ -1,4 +1,4 @@
-//! Directories and files that the user of the exporter has for itself.
+//! Directories and files that only the exporter's user can access.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;

@@ -82,7 +82,7 @@ pub enum Error {
     },
     /// A symbolic link does not lead to a state.
     #[error(
-        "{link}: this is a symbolic link to {target}, which cannot be used: {reason}; nothing there was changed; remove \
+        "{link}: this is a symbolic link to {target}, which cannot be used: {reason}; it is left where it is; remove \
          the link, or set --storage.path to the directory of the state"
     )]
     Link {
@@ -112,8 +112,8 @@ pub enum Error {
     },
     /// The file was replaced by another one while it was in use.
     #[error(
-        "{path} was replaced while it was in use and is left alone; what was counted is in {saved}: to go on with it, \
-         move it to {path} before the next start"
+        "{path} was replaced while it was in use and is left alone; what was counted is in {saved}: to use it, move it \
+         to {path} while no exporter runs"
     )]
     Replaced {
         /// The state's path.
@@ -125,9 +125,7 @@ pub enum Error {
 
 /// What an error says of a state that it leaves as it was.
 fn unchanged(old: Option<&Path>) -> String {
-    old.map_or_else(String::new, |old| {
-        format!("{} is unchanged, and the program that wrote it can still use it; ", old.display())
-    })
+    old.map_or_else(String::new, |old| format!("{} is unchanged; ", old.display()))
 }
 
 impl Error {

@@ -99,15 +99,17 @@ pub enum Trust {
 pub enum Doubt {
     /// The machine went down while the block was written to.
     #[error(
-        "the machine was restarted while the exporter was running, or it cannot be told that it was not (no boot ID, or a \
-         clock that was set): the file may lack what was counted last"
+        "the machine was restarted while the exporter was running, or that cannot be ruled out (no boot ID, or the clock was \
+         set): the file may lack what was counted last"
     )]
     OtherBoot,
     /// The block was copied while it was written to.
     #[error("the file is a copy that was made while the exporter was running")]
     Copied,
     /// An older copy of the block was written into the file.
-    #[error("the file is older than when the exporter last used it: a copy made while it was running was put back")]
+    #[error(
+        "the file is older than the one that the exporter last used: a copy made while it was running was restored"
+    )]
     Older,
 }
 

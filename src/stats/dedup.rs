@@ -246,9 +246,9 @@ impl Dedup {
 
 /// Where a message is or belongs in its bucket.
 enum Spot<'a> {
-    /// The place that it has, with what stands there.
+    /// The message's place, and what it holds.
     Known(&'a AtomicU64, u64),
-    /// A place that is free or old, or else that of the oldest, with what stands there.
+    /// A place that is free or old, or else the oldest message's place, and what it holds.
     At(&'a AtomicU64, u64),
 }
 

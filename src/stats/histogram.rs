@@ -1,5 +1,6 @@
 //! Histograms of whole numbers: bytes, or milliseconds.
 
+use super::MOST_UNDER_WAY;
 use super::carry::{Carry, keys};
 use super::counters::Counters;
 use crate::arena::{Place, Plan, Section};
@@ -7,9 +8,6 @@ use crate::arena::{Place, Plan, Section};
 /// Keys of the counters behind those of the bounds: of what is above the last bound, and of the sum.
 const ABOVE: &str = "+Inf";
 const SUM: &str = "sum";
-
-/// Observations of which a killed process may have counted only a part.
-const UNDER_WAY: u64 = super::MOST_UNDER_WAY;
 
 /// A histogram whose buckets and sum are counters.
 #[derive(Debug)]
@@ -63,7 +61,7 @@ impl Histogram {
         self.bounds.partition_point(|bound| *bound < value)
     }
 
-    /// Counts observations of nothing, so many at once.
+    /// Counts this many observations of 0 at once.
     pub(super) fn observe_zeros(&self, count: u64) {
         self.row.add(0, count);
     }
@@ -73,8 +71,9 @@ impl Histogram {
         let uppers = self.bounds.iter().copied().chain([highest]);
         let buckets = || uppers.clone().enumerate().map(|(bucket, upper)| (self.row.sum(bucket), upper));
         let count = buckets().fold(0, |sum: u64, (count, _)| sum.saturating_add(count));
-        // One more of each bucket: a thread adds to the bucket and to the sum one after the other.
-        let most_sum = buckets().map(|(count, upper)| (u128::from(count) + u128::from(UNDER_WAY)) * u128::from(upper));
+        // Each bucket may lack what was under way: a thread adds to the bucket and to the sum one after the other.
+        let most_sum =
+            buckets().map(|(count, upper)| (u128::from(count) + u128::from(MOST_UNDER_WAY)) * u128::from(upper));
         count <= most && u128::from(self.row.sum(self.bounds.len() + 1)) <= most_sum.sum()
     }
 

@@ -65,7 +65,7 @@ impl Stats {
     /// reported before the next one can fail.
     ///
     /// # Errors
-    /// When the directory cannot be used. A state in it that cannot be used is set aside, which is no error.
+    /// When the directory cannot be used. A state that cannot be used is not an error: it is set aside.
     pub fn open(
         path: &Path,
         capacities: Capacities,
@@ -116,7 +116,9 @@ impl Stats {
     /// When the file cannot be written, or another one has its path.
     pub fn close(&self, now: UnixMillis, steps: Steps<'_>) -> Result<(), Error> {
         let Some(directory) = &self.directory else { return Ok(()) };
-        self.arena.close().map_err(|error| directory.refused("it cannot be written to disk", error))?;
+        self.arena.close().map_err(|error| {
+            directory.refused("it cannot be written to disk, but is whole as long as the machine stays on", error)
+        })?;
         if !self.arena.is_at(directory.state()) {
             return directory.write_again(&self.arena, now.0, steps);
         }
@@ -176,8 +178,7 @@ impl Stats {
         self.groups.restore(is_torn).map_err(|_| Damage::Numbers("groups"))?;
         self.delays.restore();
         self.dedup.restore();
-        self.check(is_part)?;
-        self.reconcile(is_part)
+        self.complete(is_part)
     }
 
     /// Starts the counters from 0. The windows stay, and so do the groups, for they hold what was seen lately.

@@ -194,7 +194,7 @@ struct Ring {
 }
 
 impl Ring {
-    /// Takes a set for a stretch, plus one, unless its bucket has a later one.
+    /// Takes a set unless its bucket has a later one. `holds` is the set's stretch plus one.
     fn take(&self, holds: u64, set: &[AtomicU64]) {
         let Some(stretch) = holds.checked_sub(1) else { return };
         let bucket = bucket(stretch, self.stretches.len());

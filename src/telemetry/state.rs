@@ -31,7 +31,7 @@ impl Telemetry {
 
     /// Others could read or write a file of the state, and cannot any more.
     pub fn state_mode_narrowed(&self, path: &Path) {
-        info!(path = %path.display(), "other users had access to this; its mode is narrowed to its owner");
+        info!(path = %path.display(), "other users had access to this path; its mode was narrowed to its owner");
     }
 
     /// Others can read or write a file of the state.
@@ -73,17 +73,17 @@ impl Telemetry {
 
     /// The state from before a carry-over could not be kept.
     pub fn state_previous_not_kept(&self, path: &Path, reason: &str) {
-        warn!(path = %path.display(), reason, "the previous state cannot be kept under this name");
+        warn!(path = %path.display(), reason, "the previous state cannot be kept under this name: you cannot go back to it");
     }
 
     /// A file from before is removed.
     pub fn state_file_removed(&self, path: &Path) {
-        info!(path = %path.display(), "a file that was kept of an earlier state is removed");
+        info!(path = %path.display(), "a file kept from an earlier state was removed");
     }
 
     /// A state that cannot be used, or not all of it, has this name.
     pub fn state_set_aside(&self, aside: &Path, reason: &str) {
-        warn!(aside = %aside.display(), reason, "the state is set aside");
+        warn!(aside = %aside.display(), reason, "the state that was found is set aside under this name");
     }
 
     /// The state is whole, but is not the file that the exporter used last.

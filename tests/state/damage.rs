@@ -3,6 +3,7 @@
 use openim_exporter::arena::Contents;
 use serde_json::Value;
 
+use super::first_version::files;
 use super::*;
 
 /// Makes a closed state, lets something happen to its file, and opens it again.
@@ -147,7 +148,8 @@ fn relist(path: &Path, change: impl FnOnce(&mut Contents)) {
     let text = serde_json::to_vec(&contents).unwrap();
     file.extend(&text);
     file.resize(file.len().next_multiple_of(8), 0);
-    let sum = |file: &[u8], words: std::ops::Range<usize>| header_sum(words.map(|at| word(file, at)).collect());
+    let sum =
+        |file: &[u8], words: std::ops::Range<usize>| files::sum(&words.map(|at| word(file, at)).collect::<Vec<_>>());
     let length = file.len() / 8;
     for (place, value) in [(3, length as u64), (4, text.len() as u64), (5, sum(&file, at..length))] {
         file[8 * place..][..8].copy_from_slice(&value.to_le_bytes());
@@ -155,17 +157,6 @@ fn relist(path: &Path, change: impl FnOnce(&mut Contents)) {
     let facts = sum(&file, 0..12);
     file[8 * 12..][..8].copy_from_slice(&facts.to_le_bytes());
     fs::write(path, file).unwrap();
-}
-
-/// The sum of a header, worked out a second time.
-fn header_sum(words: Vec<u64>) -> u64 {
-    let step = |sum: u64, word: &u64| (sum ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
-    let mut sums = [0xcbf2_9ce4_8422_2325_u64; 8];
-    let (rows, rest) = words.as_chunks::<8>();
-    for row in rows {
-        sums.iter_mut().zip(row).for_each(|(sum, word)| *sum = step(*sum, word));
-    }
-    rest.iter().chain(&sums).fold(0, step)
 }
 
 #[test]

@@ -9,7 +9,7 @@ use openim_exporter::telemetry::Telemetry;
 use super::*;
 
 #[path = "../support/first_version.rs"]
-mod files;
+pub(super) mod files;
 
 /// Of the kept state.
 const KEPT: Capacities =
@@ -92,13 +92,19 @@ fn a_killed_0_1_0_goes_on_in_the_same_boot_and_starts_from_0_in_the_next() {
 }
 
 #[test]
-fn a_file_of_0_1_0_with_other_sections_is_set_aside() {
+fn a_file_of_0_1_0_with_a_damaged_header_or_other_sections_is_set_aside() {
+    let refused = |state: &[u8]| {
+        let directory = directory_with(state);
+        let (_, steps) = try_open(directory.path(), KEPT, BOOT, KEPT_AT).unwrap();
+        set_aside(&steps).unwrap().1.to_owned()
+    };
     let mut state = files::kept();
+    // The fingerprint of its sections.
     state[2 * 8] ^= 1;
-    // The sum over the facts: the flipped bit was word 2, and the sum of the header is checked first.
-    let directory = directory_with(&state);
-    let (_, steps) = try_open(directory.path(), KEPT, BOOT, KEPT_AT).unwrap();
-    assert_eq!(set_aside(&steps).unwrap().1, Damage::Header.to_string());
+    assert_eq!(refused(&state), Damage::Header.to_string());
+    let facts: Vec<_> = state.chunks(8).take(12).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
+    state[12 * 8..][..8].copy_from_slice(&files::sum(&facts).to_le_bytes());
+    assert_eq!(refused(&state), Damage::BeforeFirstVersion.to_string());
 }
 
 #[test]

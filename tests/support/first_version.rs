@@ -8,7 +8,7 @@ const STATE: &[u8] = include_bytes!("../state/0.1.0/state.gz");
 /// The capacities of the kept state: groups, pairs, and whether messages' IDs are known.
 const KEPT: [usize; 3] = [12, 64, 1 << 21];
 
-/// Clean, as the header says it.
+/// The header's word in a state that was closed.
 const CLEAN: u64 = 0x434c_4541_4e21_2100;
 
 pub(crate) fn unzip(bytes: &[u8]) -> Vec<u8> {
@@ -70,7 +70,8 @@ impl Words {
     }
 }
 
-fn sum(words: &[u64]) -> u64 {
+/// The sum that a header has over some words, worked out apart from the program.
+pub(crate) fn sum(words: &[u64]) -> u64 {
     let step = |sum: u64, word: &u64| (sum ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
     let mut sums = [0xcbf2_9ce4_8422_2325_u64; 8];
     let (rows, rest) = words.as_chunks::<8>();

@@ -170,7 +170,7 @@ fn a_duplicate_is_counted_if_its_original_loses_its_place() {
 }
 
 #[test]
-fn whoever_brings_a_duplicate_finds_its_original_in_the_total() {
+fn a_thread_that_gets_a_repeat_finds_its_original_in_the_total() {
     const THREADS: u64 = 4;
     const ROUNDS: u64 = 5000;
     let dedup_window = Duration::from_secs(60);

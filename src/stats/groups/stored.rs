@@ -34,7 +34,7 @@ fn retiring_slot(word: &AtomicU64) -> Option<u32> {
     word.load(Ordering::Relaxed).checked_sub(1).and_then(|slot| u32::try_from(slot).ok())
 }
 
-/// The stored slots contradict each other: two have the same name, or one has none that can be read, or no rate.
+/// The stored slots contradict each other: two have the same name, or one has no readable name or no valid rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::stats) struct Contradiction;
 
@@ -79,7 +79,7 @@ impl Groups {
     /// Takes the groups of a stored table into this empty one, from which [`Groups::restore`] then finds them: where
     /// this one is smaller, those that were seen last. The messages of the others are folded, as if they were retired.
     pub(in crate::stats) fn carry(&self, carry: &Carry<'_>) -> Moved {
-        // A reason that this program does not know is as good as retired: no tracked group has these messages.
+        // A reason that this program does not know counts as retired: no tracked group has these messages.
         self.tallies.carry(carry, "folded", |key| match TALLY_KEYS.iter().position(|name| *name == key) {
             None if key.starts_with("folded ") => Some(Tally::FoldedRetired as usize),
             known => known,

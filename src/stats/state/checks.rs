@@ -1,4 +1,4 @@
-//! Whether stored numbers can be what was counted, and what a killed process left half counted.
+//! Checks whether counting can have made the stored numbers, and completes what a killed process counted in part.
 
 use super::Stats;
 use crate::arena::Damage;
@@ -12,10 +12,9 @@ const MOST_MESSAGES: u64 = 1 << 60;
 const LONGEST_CONTENT: u64 = 1 << 30;
 
 impl Stats {
-    /// Looks for numbers that counting cannot have made.
-    pub(super) fn check(&self, is_part: bool) -> Result<(), Damage> {
-        let counted = if is_part { self.most_counted() } else { self.by_group_and_folded() };
-        let most = counted.saturating_add(MOST_UNDER_WAY);
+    /// Looks for numbers that counting so many messages cannot have made.
+    fn check(&self, messages: u64) -> Result<(), Damage> {
+        let most = messages.saturating_add(MOST_UNDER_WAY);
         let mentioned = self.mentioned_all() <= most
             && self.mentioned_users() <= most.saturating_mul(u64::from(u32::MAX))
             && self.began().0 >= 0;
@@ -41,26 +40,20 @@ impl Stats {
         [total, statuses, self.content_bytes().count]
     }
 
-    /// The highest count of all messages: where a part of the numbers was left out, the others tell how many there were.
-    fn most_counted(&self) -> u64 {
-        self.totals().into_iter().fold(self.by_group_and_folded(), u64::max)
-    }
-
-    /// Counts the messages that were under way when the process ended where they were not counted yet. Each is counted
-    /// by its group first, in the total then, and so on, and is answered only after that. So what is behind is raised,
+    /// Completes the counts of messages that were under way when the process ended. Each is counted by its group first, in the total then, and so on, and is answered only after that. So what is behind is raised,
     /// and no counter falls. An error if something is behind, or ahead, by more than can have been under way; but where
     /// a part of the numbers was left out, the others are raised by as much as they lack.
-    pub(super) fn reconcile(&self, is_part: bool) -> Result<(), Damage> {
-        let most = self.most_counted();
+    pub(super) fn complete(&self, is_part: bool) -> Result<(), Damage> {
+        let (mut messages, counted) = (self.by_group_and_folded(), self.totals());
+        let most = counted.into_iter().fold(messages, u64::max);
         if most > MOST_MESSAGES {
             return Err(Damage::Numbers("totals of messages"));
         }
-        let counted = self.totals();
-        let mut messages = self.by_group_and_folded();
         if is_part {
             self.groups.fold_lost(most - messages);
             messages = most;
         }
+        self.check(messages)?;
         let may_lack = if is_part { u64::MAX } else { MOST_UNDER_WAY };
         let lacks = |counted: u64| messages.checked_sub(counted).filter(|lacks| *lacks <= may_lack);
         let [Some(total), Some(status), Some(content)] = counted.map(lacks) else {

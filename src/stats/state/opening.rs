@@ -22,7 +22,7 @@ pub(super) struct Opening<'a> {
     pub(super) steps: Steps<'a>,
 }
 
-/// Why a state that was found cannot be gone on with.
+/// Why a state that was found cannot be used.
 enum Failure {
     /// Nothing can go on with it: counting starts anew.
     Damage(Damage),
@@ -164,7 +164,7 @@ impl Opening<'_> {
         arena.begin(self.boot, first).map_err(|error| self.directory.refused(HEADER, error))
     }
 
-    /// Has a new block take the old one's place: when it is whole, on disk too, and not before.
+    /// Replaces the old block with a new one, but only once the new one is whole and on disk.
     fn put_in_place(&self, new: &Stats, old: Option<Kept>, generation: u64) -> Result<(), Error> {
         new.tick(self.now);
         new.arena.set_generation(generation);
