@@ -144,7 +144,7 @@ fn serve_until_told(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), E
     let addresses = listeners.iter().map(Listener::address).collect::<io::Result<Vec<_>>>();
     let made = addresses.and_then(|addresses| {
         let workers = Worker::all(&site, listeners, &stages)?;
-        Ok((addresses, workers, Keeper::start(&stats, telemetry, config.storage.as_deref())?))
+        Ok((addresses, workers, Keeper::start(&stats, telemetry)?))
     });
     let (addresses, workers, keeper) = made.map_err(|error| unserved(&stats, error))?;
     addresses.into_iter().for_each(|address| telemetry.serving(address, threads));

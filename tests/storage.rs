@@ -149,7 +149,10 @@ fn a_state_that_is_removed_while_in_use_is_reported_once_and_written_again_at_th
         exporter.signal("TERM");
         let (status, log) = exporter.wait();
         assert!(status.success(), "{whole_directory} {is_made_again}: {status} {log:#?}");
-        let errors = log.iter().filter(|line| line.contains("level=error")).count();
+        let errors: Vec<_> = log.iter().filter(|line| line.contains("level=error")).collect();
+        let state = directory.join("state");
+        assert!(errors.iter().all(|line| line.contains(state.to_str().unwrap())), "{errors:?}");
+        let errors = errors.len();
         assert_eq!((errors, log.iter().filter(|line| line.contains("written again")).count()), (1, 1), "{log:#?}");
         let next = Exporter::start(&["--storage.path", directory.to_str().unwrap()]);
         let samples = next.scrape();

@@ -1,6 +1,6 @@
 //! Opens the state as configured, watches its file while the exporter runs, and logs each step.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -94,17 +94,17 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn start(stats: &Arc<Stats>, telemetry: &Arc<Telemetry>, directory: Option<&Path>) -> io::Result<Self> {
+    pub(super) fn start(stats: &Arc<Stats>, telemetry: &Arc<Telemetry>) -> io::Result<Self> {
         let (stats, telemetry) = (Arc::clone(stats), Arc::clone(telemetry));
-        let directory = directory.map(PathBuf::from).unwrap_or_default();
+        let state = stats.state_path().map(PathBuf::from).unwrap_or_default();
         let (stop, stopped) = channel();
         let mut is_there = true;
         let watch = move || {
             while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                 let was_there = std::mem::replace(&mut is_there, stats.look_after());
                 match (was_there, is_there) {
-                    (true, false) => telemetry.state_file_missing(&directory),
-                    (false, true) => telemetry.state_file_back(&directory),
+                    (true, false) => telemetry.state_file_missing(&state),
+                    (false, true) => telemetry.state_file_back(&state),
                     _ => {}
                 }
             }

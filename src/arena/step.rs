@@ -110,6 +110,14 @@ pub enum Error {
         /// The state that would have been replaced.
         old: Option<PathBuf>,
     },
+    /// The file was removed while it was in use, and cannot be written again.
+    #[error("{path} was removed while it was in use and cannot be written again, so everything that it counted is lost: {why}")]
+    Lost {
+        /// The state's path.
+        path: PathBuf,
+        /// Why it cannot be written.
+        why: Box<Self>,
+    },
     /// The file was replaced by another one while it was in use.
     #[error(
         "{path} was replaced while it was in use and is left alone; what was counted is in {saved}: to use it, move it \
@@ -131,6 +139,15 @@ fn unchanged(old: Option<&Path>) -> String {
 impl Error {
     pub(super) fn refused(path: &Path, what: &'static str, error: io::Error) -> Self {
         Self::Refused { path: path.to_owned(), what, user: rustix::process::geteuid().as_raw(), error, old: None }
+    }
+
+    /// The same, where nothing but memory holds what was counted. A replaced file has it on disk.
+    #[must_use]
+    pub fn losing(self, state: &Path) -> Self {
+        match self {
+            Self::Replaced { .. } => self,
+            why => Self::Lost { path: state.to_owned(), why: Box::new(why) },
+        }
     }
 
     /// The same, where a state would have been replaced.

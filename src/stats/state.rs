@@ -109,6 +109,12 @@ impl Stats {
         self.arena.is_at(directory.state())
     }
 
+    /// Where the state's file should be; `None` in memory.
+    #[must_use]
+    pub fn state_path(&self) -> Option<&Path> {
+        self.directory.as_ref().map(Directory::state)
+    }
+
     /// Writes everything to disk and marks it as whole. Nothing may be recorded any more. Where the file was removed, it
     /// is written again. Does nothing in memory.
     ///
@@ -120,7 +126,8 @@ impl Stats {
             directory.refused("it cannot be written to disk, but is whole as long as the machine stays on", error)
         })?;
         if !self.arena.is_at(directory.state()) {
-            return directory.write_again(&self.arena, now.0, steps);
+            let written = directory.write_again(&self.arena, now.0, steps);
+            return written.map_err(|error| error.losing(directory.state()));
         }
         directory.forget_previous(steps);
         Ok(())

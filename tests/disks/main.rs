@@ -134,6 +134,21 @@ fn a_full_disk(kind: &'static str) {
 }
 
 #[test]
+fn a_state_that_was_removed_and_finds_no_room_at_the_end_is_reported_as_lost() {
+    let Some(volume) = Volume::of("tmpfs") else { return };
+    let exporter = Exporter::run(&mut serve(&volume.path()));
+    send(&exporter, 100);
+    fs::remove_file(volume.path().join("state")).unwrap();
+    let full = volume.fill();
+    exporter.signal("TERM");
+    let (status, log) = exporter.wait();
+    drop(full);
+    let last = log.last().unwrap();
+    assert_eq!(status.code(), Some(1), "{log:#?}");
+    assert!(last.contains("everything that it counted is lost") && last.contains("no room"), "{log:#?}");
+}
+
+#[test]
 #[ignore = "needs root"]
 fn on_tmpfs_everything_is_counted_or_the_start_says_that_there_is_no_room() {
     a_full_disk("tmpfs");
