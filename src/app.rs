@@ -12,14 +12,13 @@ use std::time::{Duration, Instant};
 use listenfd::ListenFd;
 use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
 
 use crate::arena;
 use crate::config::simulate::Simulate;
-use crate::config::{self, Command, Config, Rejected};
+use crate::config::{Command, Config, Rejected};
 use crate::domain::{Clock, SystemClock};
 use crate::exposition::catalog;
-use crate::http::{Access, AccessError, Limits, Listener, Outcome, Role, Site, Stage, Worker, listen};
+use crate::http::{Access, AccessError, Limits, Listener, Outcome, Role, Site, Worker, listen};
 use crate::stats::Stats;
 use crate::telemetry::{Telemetry, init_log};
 use crate::{simulate, wire};
@@ -132,18 +131,16 @@ fn serve_until_told(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), E
     // Before the state is touched: a port that is taken is no matter of the state. Who connects waits for a moment.
     let access = Access::read(&config.http.access)?;
     let listeners = listeners(config)?;
-    let limits = limits(&config.http);
-    raise_open_files(telemetry, limits.connections);
+    raise_open_files(telemetry, config.http.max_connections);
     let stats = Arc::new(state::open(config, clock.as_ref(), telemetry)?);
 
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let parts = (Arc::clone(&stats), Arc::clone(telemetry), Arc::clone(&clock));
-    let site = Arc::new(Site::new(parts, config.http.clone(), access, limits, threads));
+    let site = Arc::new(Site::new(parts, config.http.clone(), access, Limits::default(), threads));
     let reloader = Reloader::watch(&site)?;
-    let (stage, stages) = watch::channel(Stage::Serve);
     let addresses = listeners.iter().map(Listener::address).collect::<io::Result<Vec<_>>>();
     let made = addresses.and_then(|addresses| {
-        let workers = Worker::all(&site, listeners, &stages)?;
+        let workers = Worker::all(&site, listeners)?;
         Ok((addresses, workers, Keeper::start(&stats, telemetry)?))
     });
     let (addresses, workers, keeper) = made.map_err(|error| unserved(&stats, error))?;
@@ -155,14 +152,13 @@ fn serve_until_told(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), E
 
     telemetry.draining(signal);
     site.drain();
-    stage.send_replace(Stage::Drain);
-    let deadline = Instant::now() + limits.drain;
+    let deadline = Instant::now() + Limits::default().drain;
     let all_ended = || workers.iter().all(JoinHandle::is_finished);
     while !all_ended() && Instant::now() < deadline {
         site.sweep();
         thread::sleep(SWEEP_DRAINING);
     }
-    stage.send_replace(Stage::End);
+    site.end();
     telemetry.drained(join(workers)?);
     // Nobody counts any more.
     keeper.stop();
@@ -183,16 +179,6 @@ fn listeners(config: &Config) -> Result<Vec<Listener>, Error> {
     let mut listeners = if config.systemd_socket { passed_on(role)? } else { listen(&config.listen, role)? };
     listeners.extend(listen(&config.telemetry_listen, Role::Telemetry)?);
     Ok(listeners)
-}
-
-fn limits(config: &config::Http) -> Limits {
-    Limits {
-        connections: config.max_connections,
-        connections_per_address: config.max_connections_per_address,
-        requests: config.max_connections,
-        buffered_bytes: config.max_buffered_bytes,
-        ..Limits::default()
-    }
 }
 
 /// The sockets that systemd, or whoever started the process in its way, has passed on.

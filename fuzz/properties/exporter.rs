@@ -10,7 +10,7 @@ use openim_exporter::domain::{Clock, ManualClock, UnixMillis};
 use openim_exporter::exposition::catalog;
 use openim_exporter::http::{Access, Limits, Site};
 use openim_exporter::stats::{Capacities, Stats};
-use openim_exporter::telemetry::{Reason, Telemetry};
+use openim_exporter::telemetry::Telemetry;
 use openim_exporter::wire::{COMMANDS, GROUP_MESSAGE};
 
 /// In the path of callbacks, where one is asked for.
@@ -31,8 +31,6 @@ pub(super) struct Counts {
     pub(super) callbacks: u64,
     pub(super) message_callbacks: u64,
     pub(super) rejections: u64,
-    /// Of them, because of a body that broke off or broke the rules.
-    pub(super) broken_bodies: u64,
 }
 
 impl Exporter {
@@ -63,9 +61,9 @@ impl Exporter {
             telemetry_path: "/metrics".into(),
             max_scrapes,
             max_body_bytes: 512,
-            max_connections: limits.connections,
-            max_connections_per_address: limits.connections_per_address,
-            max_buffered_bytes: limits.buffered_bytes,
+            max_connections: 10_000,
+            max_connections_per_address: 5_000,
+            max_buffered_bytes: 4096,
             lifecycle,
             access,
         };
@@ -81,13 +79,7 @@ impl Exporter {
         let mut now = before;
         // The quickest to read of what is counted at each message.
         now.messages = self.stats.content_bytes().count;
-        now.rejections = 0;
-        for (reason, count) in self.telemetry.rejections() {
-            now.rejections += count;
-            if reason == Reason::BrokenBody.name() {
-                now.broken_bodies = count;
-            }
-        }
+        now.rejections = self.telemetry.rejections().map(|(_, count)| count).sum();
         if may_have_callbacks {
             now.callbacks = 0;
             for (command, count) in self.telemetry.callbacks() {
@@ -103,7 +95,6 @@ impl Exporter {
             callbacks: now.callbacks - before.callbacks,
             message_callbacks: now.message_callbacks - before.message_callbacks,
             rejections: now.rejections - before.rejections,
-            broken_bodies: now.broken_bodies - before.broken_bodies,
         }
     }
 }

@@ -38,7 +38,7 @@ struct Bench {
 impl Bench {
     fn new(max_scrapes: usize) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
-        let limits = Limits { buffered_bytes: 4096, ..Limits::default() };
+        let limits = Limits::default();
         Self { runtime, exporters: [Exporter::open, Exporter::guarded].map(|new| new(limits, max_scrapes, true)) }
     }
 

@@ -14,6 +14,12 @@ impl UnixMillis {
         self.0.saturating_sub(earlier.0)
     }
 
+    /// The time in seconds, as Prometheus has it.
+    #[must_use]
+    pub const fn seconds(self) -> f64 {
+        self.0 as f64 / 1000.0
+    }
+
     /// Which stretch of `length_ms` milliseconds since the epoch this time lies in; 0 for times before it.
     #[must_use]
     pub const fn stretch(self, length_ms: u64) -> u64 {

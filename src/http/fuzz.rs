@@ -11,12 +11,13 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::task::yield_now;
 
-use super::caller::Caller;
-use super::framing::{Frame, PREFACE_BYTES, Position};
-use super::listen::Role;
-use super::progress::{Layer, Open};
+use super::base::caller::Caller;
+use super::base::connections::Open;
+use super::base::progress::Layer;
+use super::base::role::Role;
 use super::site::Site;
-use super::{connection, multiplex};
+use super::transport::partial::{PREFACE_BYTES, Position};
+use super::transport::{http1, http2};
 
 /// Where all of them come from.
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -25,12 +26,12 @@ const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub async fn talk(site: &Arc<Site>, role: Role, pieces: &[&[u8]]) -> Vec<u8> {
     let Some((open, caller)) = enter(site, role) else { return Vec::new() };
     let mut stream = Pieces { to_come: pieces.iter().copied().collect(), has_paused: true, said: Vec::new() };
-    connection::talk(&mut stream, &open, &caller, site).await;
+    http1::serve(&mut stream, &open, &caller, site).await;
     stream.said
 }
 
 fn enter(site: &Site, role: Role) -> Option<(Open, Caller)> {
-    let (worker, place) = (site.workers().first()?, site.addresses.one(ADDRESS)?);
+    let (worker, place) = (site.workers.all().first()?, site.quotas.connections.one(ADDRESS)?);
     Some((worker.open(), Caller::new(role, place, ADDRESS)))
 }
 
@@ -113,7 +114,7 @@ pub async fn multiplex(site: &Arc<Site>, role: Role, pieces: &[&[u8]], ending: E
     let (stream, served) = tokio::io::duplex(1 << 20);
     let serving = tokio::spawn({
         let site = Arc::clone(site);
-        async move { multiplex::serve(served, open, caller, &site).await }
+        async move { http2::serve(served, open, caller, &site).await }
     });
     let mut peer = Peer { stream, said: Vec::new() };
     for piece in pieces {
@@ -126,7 +127,7 @@ pub async fn multiplex(site: &Arc<Site>, role: Role, pieces: &[&[u8]], ending: E
     if ending != Ending::HangsUp {
         peer.hear_out(site).await;
     }
-    let is_all_answered = ending != Ending::HangsUp && site.requests() == 0;
+    let is_all_answered = ending != Ending::HangsUp && site.workers.requests() == 0;
     if ending != Ending::FallsSilent {
         // It may have been closed from the other end.
         let _ = peer.stream.shutdown().await;
@@ -148,17 +149,15 @@ pub async fn multiplex(site: &Arc<Site>, role: Role, pieces: &[&[u8]], ending: E
 async fn is_gone(site: &Arc<Site>) -> bool {
     let tasks = tokio::runtime::Handle::current().metrics();
     for _ in 0..PATIENCE {
-        if site.requests() == 0 && tasks.num_alive_tasks() == 0 {
+        if site.workers.requests() == 0 && tasks.num_alive_tasks() == 0 {
             break;
         }
         yield_now().await;
     }
-    site.requests() == 0
-        && site.open_connections() == 0
+    site.workers.requests() == 0
+        && site.workers.open_connections() == 0
         && tasks.num_alive_tasks() == 0
-        && [&site.addresses, &site.requesting, &site.proving, &site.scrapes, &site.bodies]
-            .into_iter()
-            .all(|budget| budget.share(ADDRESS).grow_to(budget.most_of_one()))
+        && site.quotas.are_free(ADDRESS)
 }
 
 struct Peer {
@@ -187,28 +186,25 @@ impl Peer {
     async fn hear_out(&mut self, site: &Site) {
         let mut quiet = 0;
         while quiet < QUIET {
-            let before = (self.said.len(), site.requests());
+            let before = (self.said.len(), site.workers.requests());
             self.listen().await;
-            quiet = if before == (self.said.len(), site.requests()) { quiet + 1 } else { 0 };
+            quiet = if before == (self.said.len(), site.workers.requests()) { quiet + 1 } else { 0 };
         }
     }
 }
 
-/// What has been noted behind a piece: that more must come, and that within it there was a moment at which nothing more
-/// had to.
-pub type Midway = (bool, bool);
+/// After a piece: whether only a part of something has arrived, and whether everything was complete at some point within
+/// the piece.
+pub type AfterPiece = (bool, bool);
 
-/// What is noted of TLS records, or of HTTP/2 from its preface on, in these pieces: each frame's type, flags, stream and
-/// error, and what is behind each piece.
+/// What is detected of TLS records, or of HTTP/2 from its preface on, after each of these pieces.
 #[must_use]
-pub fn watch(is_http_2: bool, pieces: &[&[u8]]) -> (Vec<[u32; 4]>, Vec<Midway>) {
+pub fn advance(is_http_2: bool, pieces: &[&[u8]]) -> Vec<AfterPiece> {
     let (layer, preface) = if is_http_2 { (Layer::Http2, PREFACE_BYTES) } else { (Layer::Tls, 0) };
-    let (mut position, mut frames) = (Position::new(layer, preface), Vec::new());
-    let behind = |piece: &&[u8]| {
-        let note = |frame: Frame| frames.push([frame.kind.into(), frame.flags.into(), frame.stream, frame.error]);
-        let has_rested = position.pass(piece, note);
-        (position.is_midway(), has_rested)
+    let mut position = Position::new(layer, preface);
+    let after = |piece: &&[u8]| {
+        let was_complete = position.advance(piece);
+        (position.is_partial(), was_complete)
     };
-    let behind = pieces.iter().map(behind).collect();
-    (frames, behind)
+    pieces.iter().map(after).collect()
 }

@@ -1,41 +1,27 @@
-//! HTTP: connections, their limits, and what is answered to whom.
+//! HTTP: connections, their limits, and the responses.
 //!
-//! Each serving thread has a runtime of its own (`worker`); the first accepts for all, and fills them one after the other. A
-//! connection (`connection`) is hyper's, over a stream that keeps note of how far the exchange is (`progress`,
-//! `stream`, `framing`); a sweep of the site's looks at those notes a few times a second and ends what takes too long, so
-//! that no request needs a timer.
+//! In layers, each of which imports only from those below it:
+//! - `transport`: accepts connections; TLS, HTTP/1 and HTTP/2
+//! - `service`: answers one request: who may ask, what is asked, the callback, the pages, the API
+//! - `site`: what all connections share; a request under way and its response
+//! - `access`: TLS settings, passwords, the secret of the callbacks' path, the rate limit
+//! - `base`: limits, quotas, and how far each exchange is
+//!
+//! Each serving thread has a runtime of its own (`transport::worker`). The first one accepts for all, and fills them one
+//! after the other. A connection is hyper's, over a stream that records how far the exchange is (`base::progress`). A few
+//! times a second, `Site::sweep` reads these records and ends what takes too long, so that no request needs a timer.
 
 mod access;
-mod actions;
-mod api;
-mod auth;
-mod body;
-mod budget;
-mod callback;
-mod caller;
-mod connection;
-mod framing;
+mod base;
 #[doc(hidden)]
 pub mod fuzz;
-mod guard;
-mod listen;
-mod multiplex;
-mod negotiation;
-mod noted;
-mod pages;
-mod progress;
-mod rate;
-mod reply;
-mod router;
-mod scrape;
-mod secured;
 mod service;
 mod site;
-mod stream;
-mod tls;
-mod worker;
+mod transport;
 
 pub use access::{Access, AccessError, Stamps};
-pub use listen::{Listener, Role, listen};
-pub use site::{Limits, Site};
-pub use worker::{FILL, Outcome, Stage, Worker};
+pub use base::limits::Limits;
+pub use base::role::Role;
+pub use site::Site;
+pub use transport::listen::{Listener, listen};
+pub use transport::worker::{FILL, Outcome, Worker};

@@ -3,9 +3,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use openim_exporter::config::Http;
 use openim_exporter::http::Limits;
 
-use crate::served::{Served, get};
+use crate::served::{Served, get, http_config};
 use crate::support::{GROUP_MESSAGE_PATH, SUCCESS, Samples, eventually, message};
 
 #[test]
@@ -46,7 +47,7 @@ fn a_permit_to_scrape_is_given_back() {
 
 #[test]
 fn a_connection_beyond_the_limit_is_told_so_and_room_is_made_when_one_closes() {
-    let served = Served::new(Limits { connections: 2, ..Limits::default() }, 1);
+    let served = Served::with_config(0, Limits::default(), Http { max_connections: 2, ..http_config(1) });
     let mut open = [served.connect(), served.connect()];
     for client in &mut open {
         assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);

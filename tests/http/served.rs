@@ -11,19 +11,32 @@ use std::time::Duration;
 use openim_exporter::config::{self, Http};
 use openim_exporter::domain::{Clock, SystemClock};
 use openim_exporter::exposition::catalog;
-use openim_exporter::http::{Access, Limits, Role, Site, Stage, Worker, listen};
+use openim_exporter::http::{Access, Limits, Role, Site, Worker, listen};
 use openim_exporter::stats::{Capacities, Stats};
 use openim_exporter::telemetry::Telemetry;
 use openim_exporter::wire;
-use tokio::sync::watch;
 
 use crate::support::{Client, message};
 
 /// A site that serves on one thread of this process, and is swept on another.
 pub(crate) struct Served {
     telemetry: Arc<Telemetry>,
-    stage: watch::Sender<Stage>,
+    site: Arc<Site>,
     address: SocketAddr,
+}
+
+/// The default configuration, with this many scrapes at a time.
+pub(crate) fn http_config(max_scrapes: usize) -> Http {
+    Http {
+        telemetry_path: "/metrics".into(),
+        max_scrapes,
+        max_body_bytes: 1024,
+        max_connections: 10_000,
+        max_connections_per_address: 5_000,
+        max_buffered_bytes: 64 << 20,
+        lifecycle: false,
+        access: config::Access::default(),
+    }
 }
 
 impl Served {
@@ -33,11 +46,10 @@ impl Served {
 
     /// One that has counted a message in each of so many groups, of which it exports ten.
     pub(crate) fn with_groups(groups: usize, limits: Limits, max_scrapes: usize) -> Self {
-        Self::with(groups, limits, max_scrapes, config::Access::default())
+        Self::with_config(groups, limits, http_config(max_scrapes))
     }
 
-    /// The same, with settings of who may do what.
-    pub(crate) fn with(groups: usize, limits: Limits, max_scrapes: usize, access: config::Access) -> Self {
+    pub(crate) fn with_config(groups: usize, limits: Limits, config: Http) -> Self {
         let telemetry = Arc::new(Telemetry::new(catalog::describe, wire::COMMANDS).unwrap());
         let capacities =
             Capacities { groups: groups + 10, exported_groups: 10, sender_pairs: 100, dedup_window: Duration::ZERO };
@@ -46,31 +58,21 @@ impl Served {
             let body = message(&format!("group-{group}"), "u");
             wire::group_message(body.as_bytes(), |message| stats.record(message, SystemClock.now())).unwrap();
         }
-        let config = Http {
-            telemetry_path: "/metrics".into(),
-            max_scrapes,
-            max_body_bytes: 1024,
-            max_connections: limits.connections,
-            max_connections_per_address: limits.connections_per_address,
-            max_buffered_bytes: limits.buffered_bytes,
-            lifecycle: false,
-            access,
-        };
         let parts = (stats, Arc::clone(&telemetry), Arc::new(SystemClock) as Arc<dyn Clock>);
         let access = Access::read(&config.access).unwrap();
         let site = Arc::new(Site::new(parts, config, access, limits, 1));
         let listeners = listen(&["127.0.0.1:0".parse().unwrap()], Role::All).unwrap();
         let address = listeners[0].address().unwrap();
-        let (stage, stages) = watch::channel(Stage::Serve);
-        let worker = Worker::all(&site, listeners, &stages).unwrap().remove(0);
+        let worker = Worker::all(&site, listeners).unwrap().remove(0);
         thread::spawn(move || worker.run());
+        let swept = Arc::clone(&site);
         thread::spawn(move || {
-            while *stages.borrow() != Stage::End {
-                site.sweep();
+            while !swept.has_ended() {
+                swept.sweep();
                 thread::sleep(Duration::from_millis(50));
             }
         });
-        Self { telemetry, stage, address }
+        Self { telemetry, site, address }
     }
 
     pub(crate) fn connect(&self) -> Client {
@@ -91,6 +93,11 @@ impl Served {
         self.counted(&catalog::CONNECTIONS_ENDED, reason)
     }
 
+    /// Callbacks counted.
+    pub(crate) fn callbacks(&self) -> u64 {
+        self.telemetry.callbacks().map(|(_, count)| count).sum()
+    }
+
     fn counted(&self, counter: &catalog::Family, reason: &str) -> f64 {
         let families = self.telemetry.gather();
         let family = families.iter().find(|family| family.name() == counter.name).unwrap();
@@ -108,7 +115,7 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        self.stage.send_replace(Stage::End);
+        self.site.end();
     }
 }
 

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
 
-use openim_exporter::config;
+use openim_exporter::config::{self, Http};
 use openim_exporter::http::Limits;
 use socket2::{Domain, Socket, Type};
 
 use crate::authority::Authority;
 use crate::get;
-use crate::served::Served;
+use crate::served::{Served, http_config};
 use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, eventually, message, post_bytes};
 
 fn rejected(exporter: &Exporter, reason: &str) -> f64 {
@@ -285,7 +285,7 @@ fn a_password_whose_check_takes_too_long_gets_503_and_callbacks_go_on() {
         ..config::Access::default()
     };
     let limits = Limits { body: Duration::from_secs(1), ..Limits::default() };
-    let served = Served::with(0, limits, 1, access);
+    let served = Served::with_config(0, limits, Http { access, ..http_config(1) });
     let mut client = served.connect();
     client.send(get("/metrics", &format!("authorization: {}\r\n", crate::basic("a", "wrong")))).unwrap();
     let mut other = served.connect();

@@ -10,14 +10,14 @@ use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
 use h2::{Reason, RecvStream};
 use hyper::{Request, Response, StatusCode};
-use openim_exporter::config;
+use openim_exporter::config::{self, Http};
 use openim_exporter::http::Limits;
 use tokio::runtime;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::authority::Authority;
-use crate::served::Served;
+use crate::served::{Served, http_config};
 use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, PATIENCE, SUCCESS, Samples, message};
 
 /// A connection that reads no more of an answer than this before it is asked to.
@@ -70,10 +70,14 @@ fn block_on<T>(test: impl Future<Output = T>) -> T {
 }
 
 pub(crate) fn served(limits: Limits, max_scrapes: usize, groups: usize) -> (Authority, Served) {
+    served_as(limits, http_config(max_scrapes), groups)
+}
+
+fn served_as(limits: Limits, config: Http, groups: usize) -> (Authority, Served) {
     let authority = Authority::new();
     authority.issue("server", &["localhost"]);
     let access = config::Access { web_config: Some(authority.web_config("server", "")), ..config::Access::default() };
-    let served = Served::with(groups, limits, max_scrapes, access);
+    let served = Served::with_config(groups, limits, Http { access, ..config });
     (authority, served)
 }
 
@@ -176,7 +180,7 @@ fn answers_that_are_not_read_to_their_end_end_the_connection() {
 
 #[test]
 fn one_address_cannot_have_all_requests() {
-    let (authority, served) = served(Limits { requests: 4, ..Limits::default() }, 1, 0);
+    let (authority, served) = served_as(Limits::default(), Http { max_connections: 4, ..http_config(1) }, 0);
     block_on(async {
         let mut requests = connect(&authority, served.address(), WIDE).await;
         let begin = |requests: &mut SendRequest<Bytes>| {
@@ -191,7 +195,7 @@ fn one_address_cannot_have_all_requests() {
 
 #[test]
 fn requests_beyond_those_allowed_at_once_get_503() {
-    let (authority, served) = served(Limits { requests: 6, ..Limits::default() }, 1, 0);
+    let (authority, served) = served_as(Limits::default(), Http { max_connections: 6, ..http_config(1) }, 0);
     block_on(async {
         let mut requests = connect(&authority, served.address(), WIDE).await;
         let begin = |requests: &mut SendRequest<Bytes>| {

@@ -1,0 +1,266 @@
+//! Who may do what, as the files say that the settings name: read at the start, and again when they change.
+
+mod basic;
+mod passwords;
+mod rate;
+mod secret;
+mod tls;
+mod verdicts;
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hyper::header::{HeaderName, HeaderValue};
+use tokio_rustls::rustls::ServerConfig;
+
+use crate::config::web::{ClientAuth, Source, Tls, TlsVersion, Web};
+use crate::config::{self, FileError, PathSecret, Users};
+use crate::domain::UnixMillis;
+use rate::Rate;
+use tls::CertificateProblem;
+
+pub(crate) use passwords::{Passwords, Verdict};
+pub(crate) use secret::strip;
+
+/// Why the settings cannot be used. Names the flag or the file, and the way out.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// A file cannot be used.
+    #[error("--{0}: {1}")]
+    File(&'static str, FileError),
+    /// TLS cannot be put together.
+    #[error("--web.config.file: {0}")]
+    Certificate(#[from] CertificateProblem),
+    /// A thread for checking passwords cannot be started.
+    #[error("a thread for checking passwords cannot be started: {0}")]
+    Thread(#[from] io::Error),
+    /// The certificate is no better than none.
+    #[error("--web.config.file: tls_server_config: the certificate {0}; give one that is valid now")]
+    Expired(&'static str),
+    /// A file that is cut short, say, must not open what was closed.
+    #[error("--{0}: {1} would be turned off or weakened; that takes a restart")]
+    Unprotected(&'static str, &'static str),
+}
+
+const WEB: &str = "web.config.file";
+const SECRET: &str = "callback.secret-file";
+const USERS: &str = "callback.basic-auth-file";
+
+/// Who may do what.
+#[derive(Default)]
+pub struct Access {
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// From when until when the server's certificate is valid, in seconds since the epoch.
+    valid: Option<(i64, i64)>,
+    /// What is demanded of clients before anything is asked.
+    demands: Demands,
+    /// Headers of every answer.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// For everything but callbacks and health.
+    pub(crate) users: Option<Arc<Passwords>>,
+    pub(crate) rate: Option<Rate>,
+    pub(crate) secret: Option<PathSecret>,
+    /// For callbacks.
+    pub(crate) callback_users: Option<Arc<Passwords>>,
+    /// The files that this was read from, as they were.
+    files: Vec<(PathBuf, Stamp)>,
+}
+
+impl Access {
+    /// Reads what the settings name.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or what stands in it cannot be used.
+    pub fn read(config: &config::Access) -> Result<Self, AccessError> {
+        Self::default().next(config)
+    }
+
+    /// Reads it again. Where users are the same, what is known of their passwords stays known.
+    pub(crate) fn next(&self, config: &config::Access) -> Result<Self, AccessError> {
+        let mut access = Self::default();
+        if let Some(path) = &config.web_config {
+            access.note(path);
+            let web = Web::read(path).map_err(|error| AccessError::File(WEB, error))?;
+            access.take(web, self)?;
+        }
+        if let Some(path) = &config.callback_secret {
+            access.note(path);
+            access.secret = Some(PathSecret::read(path).map_err(|error| AccessError::File(SECRET, error))?);
+        }
+        if let Some(path) = &config.callback_users {
+            access.note(path);
+            let users = Users::read(path).map_err(|error| AccessError::File(USERS, error))?;
+            access.callback_users = Some(passwords(users, self.callback_users.as_ref())?);
+        }
+        Ok(access)
+    }
+
+    fn take(&mut self, web: Web, before: &Self) -> Result<(), AccessError> {
+        if let Some(tls) = &web.tls {
+            sources(tls).for_each(|source| {
+                if let Source::File(path) = source {
+                    self.note(path);
+                }
+            });
+            let ready = tls::ready(tls, web.http2)?;
+            (self.tls, self.valid) = (Some(ready.server), Some(ready.valid));
+            self.demands = Demands::of(tls);
+        }
+        self.headers = web.headers;
+        self.rate = web.rate_limit.map(Rate::new);
+        if !web.users.is_empty() {
+            self.users = Some(passwords(web.users, before.users.as_ref())?);
+        }
+        Ok(())
+    }
+
+    /// Before the file is read: if it changes meanwhile, that shows.
+    fn note(&mut self, path: &Path) {
+        self.files.push((path.to_owned(), Stamp::of(path)));
+    }
+
+    /// What its files are now.
+    pub(crate) fn stamps(&self) -> Stamps {
+        Stamps(self.files.iter().map(|(path, _)| Stamp::of(path)).collect())
+    }
+
+    /// What its files were when they were read.
+    pub(crate) fn stamps_then(&self) -> Stamps {
+        Stamps(self.files.iter().map(|(_, stamp)| *stamp).collect())
+    }
+
+    /// Checks that the server's certificate is valid at this time.
+    ///
+    /// # Errors
+    /// When it has expired or is not valid yet.
+    pub fn check_validity(&self, now: UnixMillis) -> Result<(), AccessError> {
+        let now = now.0.div_euclid(1000);
+        match self.valid {
+            Some((_, until)) if until <= now => Err(AccessError::Expired("has expired")),
+            Some((from, _)) if from > now => Err(AccessError::Expired("is not valid yet")),
+            _ => Ok(()),
+        }
+    }
+
+    /// When the server's certificate expires, in seconds since the epoch; `None` without TLS.
+    #[must_use]
+    pub fn expires(&self) -> Option<i64> {
+        self.valid.map(|(_, until)| until)
+    }
+
+    /// Whether it may take the place of another one.
+    pub(crate) fn check_successor_of(&self, before: &Self, now: UnixMillis) -> Result<(), AccessError> {
+        let (then, now_demanded) = (&before.demands, &self.demands);
+        let protections = [
+            (WEB, "TLS", before.tls.is_some(), self.tls.is_some()),
+            (WEB, "TLS 1.3 only", then.tls13, now_demanded.tls13),
+            (WEB, "the check of clients' certificates", then.checked, now_demanded.checked),
+            (WEB, "the demand for clients' certificates", then.required, now_demanded.required),
+            (WEB, "the demand for names in clients' certificates", then.named, now_demanded.named),
+            (WEB, "rate_limit", before.rate.is_some(), self.rate.is_some()),
+            (WEB, "the passwords for metrics", before.users.is_some(), self.users.is_some()),
+            (USERS, "the passwords for callbacks", before.callback_users.is_some(), self.callback_users.is_some()),
+        ];
+        for (flag, what, was, is) in protections {
+            if was && !is {
+                return Err(AccessError::Unprotected(flag, what));
+            }
+        }
+        self.check_validity(now)
+    }
+}
+
+/// What TLS demands of clients.
+#[derive(Clone, Copy, Debug, Default)]
+struct Demands {
+    tls13: bool,
+    checked: bool,
+    required: bool,
+    named: bool,
+}
+
+impl Demands {
+    fn of(tls: &Tls) -> Self {
+        let (checked, required, named) = match &tls.client_auth {
+            ClientAuth::None => (false, false, false),
+            ClientAuth::Unverified { required } => (false, *required, false),
+            ClientAuth::IfGiven { .. } => (true, false, false),
+            ClientAuth::Required { allowed_sans, .. } => (true, true, !allowed_sans.is_empty()),
+        };
+        Self { tls13: tls.min_version == TlsVersion::Tls13, checked, required, named }
+    }
+}
+
+fn passwords(users: Users, before: Option<&Arc<Passwords>>) -> io::Result<Arc<Passwords>> {
+    match before.filter(|before| *before.users() == users) {
+        Some(same) => Ok(Arc::clone(same)),
+        None => Passwords::start(users).map(Arc::new),
+    }
+}
+
+fn sources(tls: &Tls) -> impl Iterator<Item = &Source> {
+    let ca = match &tls.client_auth {
+        ClientAuth::None | ClientAuth::Unverified { .. } => None,
+        ClientAuth::IfGiven { ca } | ClientAuth::Required { ca, .. } => Some(ca),
+    };
+    [&tls.certificate, &tls.key].into_iter().chain(ca)
+}
+
+/// What tells the files of the settings from those that were there before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamps(Vec<Stamp>);
+
+/// What tells a file from the one that was there before: also where a link was turned to another one, as Kubernetes does
+/// with secrets. `None` where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp(Option<[i64; 5]>);
+
+impl Stamp {
+    fn of(path: &Path) -> Self {
+        let stamp = |file: fs::Metadata| {
+            [
+                file.dev().cast_signed(),
+                file.ino().cast_signed(),
+                file.size().cast_signed(),
+                file.mtime(),
+                file.mtime_nsec(),
+            ]
+        };
+        Self(fs::metadata(path).ok().map(stamp))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_of_passwords_outlives_a_reload_as_long_as_the_users_are_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("users");
+        let write = |name: &str| fs::write(&path, format!("{name}:{}\n", bcrypt::hash("x", 4).unwrap())).unwrap();
+        write("openim");
+        let config = config::Access { callback_users: Some(path.clone()), ..config::Access::default() };
+        let first = Access::read(&config).unwrap();
+        let same = first.next(&config).unwrap();
+        let passwords = |access: &Access| Arc::clone(access.callback_users.as_ref().unwrap());
+        assert!(Arc::ptr_eq(&passwords(&first), &passwords(&same)));
+        write("openim");
+        assert!(!Arc::ptr_eq(&passwords(&first), &passwords(&same.next(&config).unwrap())));
+    }
+
+    #[test]
+    fn a_protection_is_not_taken_away_by_a_file_that_was_cut_short() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("web.yml");
+        fs::write(&path, format!("basic_auth_users:\n  a: {}\n", bcrypt::hash("x", 4).unwrap())).unwrap();
+        let config = config::Access { web_config: Some(path.clone()), ..config::Access::default() };
+        let first = Access::read(&config).unwrap();
+        fs::write(&path, "").unwrap();
+        let error = first.next(&config).unwrap().check_successor_of(&first, UnixMillis(0)).unwrap_err().to_string();
+        assert!(error.contains("the passwords for metrics would be turned off"), "{error}");
+    }
+}

@@ -1,0 +1,195 @@
+//! Whether a user and a password are right.
+//!
+//! A verdict costs a bcrypt hash, which takes milliseconds to seconds by design: one thread makes them all, beside those
+//! that serve, and gives way to them. What was found out is remembered by the header as it was sent, so that whoever has
+//! been let in once costs a digest and a look into a table.
+
+use std::hint::black_box;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use hyper::header::HeaderValue;
+use tokio::sync::oneshot;
+
+use super::basic::{self, Credentials, LONGEST_HEADER};
+use super::verdicts::{Fingerprint, Fingerprints, Memory, Verdicts};
+use crate::config::Users;
+use crate::http::base::niceness::lower_priority;
+
+/// Requests that wait for a verdict; more are turned away at once.
+const MOST_WAITING: usize = 64;
+
+/// What became of credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// They are a user's.
+    Right,
+    /// They are nobody's, or no credentials at all: 401.
+    Wrong,
+    /// Nobody knows: too many are waiting to be verified: 503.
+    Busy,
+}
+
+impl From<bool> for Verdict {
+    fn from(is_right: bool) -> Self {
+        if is_right { Self::Right } else { Self::Wrong }
+    }
+}
+
+/// Knows the users of one file. The thread that verifies ends when this is dropped.
+pub(crate) struct Passwords {
+    users: Arc<Users>,
+    fingerprints: Fingerprints,
+    verdicts: Verdicts,
+    waiting: SyncSender<Request>,
+    #[cfg(test)]
+    work: Arc<Work>,
+}
+
+/// What the thread has done.
+#[derive(Default)]
+struct Work {
+    verifications: AtomicU64,
+    /// bcrypt's, 2 to the power of the cost for each hash: what the time goes into.
+    rounds: AtomicU64,
+}
+
+struct Request {
+    fingerprint: Fingerprint,
+    credentials: Credentials,
+    answer: oneshot::Sender<bool>,
+}
+
+impl Passwords {
+    /// Starts the thread that verifies.
+    ///
+    /// # Errors
+    /// When the system has no thread or no random numbers to give.
+    pub(crate) fn start(users: Users) -> io::Result<Self> {
+        let users = Arc::new(users);
+        let fingerprints = Fingerprints::new().map_err(|_| io::Error::other("the system gives no random numbers"))?;
+        let verdicts = Verdicts::default();
+        let work = Arc::new(Work::default());
+        let (waiting, requests) = sync_channel(MOST_WAITING);
+        let mut verifier = Verifier {
+            // Without users nobody can be told from anybody.
+            highest: users.iter().map(|(_, hash)| hash.cost()).max().unwrap_or(0),
+            users: Arc::clone(&users),
+            memory: Memory::new(verdicts.clone()),
+            work: Arc::clone(&work),
+        };
+        thread::Builder::new().name("passwords".to_owned()).spawn(move || {
+            lower_priority();
+            verifier.run(&requests);
+        })?;
+        Ok(Self {
+            users,
+            fingerprints,
+            verdicts,
+            waiting,
+            #[cfg(test)]
+            work,
+        })
+    }
+
+    /// Whom it knows.
+    pub(crate) fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// What is known of the credentials already: without an allocation or a lock.
+    pub(crate) fn known(&self, authorization: &HeaderValue) -> Option<Verdict> {
+        self.recall(authorization.as_bytes())?.1
+    }
+
+    /// The fingerprint of a header that is no longer than credentials can be, and what is known of it.
+    fn recall(&self, header: &[u8]) -> Option<(Fingerprint, Option<Verdict>)> {
+        let fingerprint = if header.len() > LONGEST_HEADER { None } else { self.fingerprints.of(header) }?;
+        Some((fingerprint, self.verdicts.get(&fingerprint).map(Verdict::from)))
+    }
+
+    /// Whether the credentials of an `Authorization` header are right. Ready at once, without an allocation or a lock,
+    /// when they were verified before.
+    pub(crate) async fn check(&self, authorization: &HeaderValue) -> Verdict {
+        let header = authorization.as_bytes();
+        let Some((fingerprint, known)) = self.recall(header) else { return Verdict::Wrong };
+        if let Some(verdict) = known {
+            return verdict;
+        }
+        let Some(credentials) = basic::credentials(header) else { return Verdict::Wrong };
+        let (answer, verdict) = oneshot::channel();
+        if self.waiting.try_send(Request { fingerprint, credentials, answer }).is_err() {
+            return Verdict::Busy;
+        }
+        verdict.await.map_or(Verdict::Busy, Verdict::from)
+    }
+
+    /// Passwords that were verified with bcrypt so far.
+    #[cfg(test)]
+    fn verifications(&self) -> u64 {
+        self.work.verifications.load(Relaxed)
+    }
+}
+
+/// The thread's part.
+struct Verifier {
+    users: Arc<Users>,
+    /// The highest cost of a user's hash.
+    highest: u32,
+    memory: Memory,
+    work: Arc<Work>,
+}
+
+impl Verifier {
+    fn run(&mut self, requests: &Receiver<Request>) {
+        for Request { fingerprint, credentials, answer } in requests {
+            // Nobody waits any more for this one.
+            if answer.is_closed() {
+                continue;
+            }
+            // It may have become known while it waited.
+            let is_right = self.memory.get(&fingerprint).unwrap_or_else(|| {
+                let is_right = self.verify(&credentials);
+                self.memory.add(fingerprint, is_right);
+                is_right
+            });
+            // Whoever has gone meanwhile misses nothing.
+            let _ = answer.send(is_right);
+        }
+    }
+
+    /// Wrong credentials take the same time for every name, a user's or not: how long it took does not tell who is one.
+    fn verify(&self, Credentials { user, password }: &Credentials) -> bool {
+        self.work.verifications.fetch_add(1, Relaxed);
+        let user = self.users.get(user);
+        let is_right = user.is_some_and(|hash| {
+            self.count(hash.cost());
+            // The hash was checked when it was read; were it broken, it would be nobody's.
+            bcrypt::verify(password, hash.as_str()).unwrap_or(false)
+        });
+        if !is_right {
+            for cost in missing_work(user.map(|hash| hash.cost()), self.highest) {
+                self.count(cost);
+                let _ = black_box(bcrypt::hash_with_salt(password, cost, [0; 16]));
+            }
+        }
+        is_right
+    }
+
+    fn count(&self, cost: u32) {
+        self.work.rounds.fetch_add(1 << cost, Relaxed);
+    }
+}
+
+/// The costs of the hashes that are left to make, after one of the user's cost or none, for as much work as one of the
+/// highest cost: each cost is twice the one before, so that a cost and all from it up to the highest add up to that.
+fn missing_work(done: Option<u32>, highest: u32) -> Range<u32> {
+    done.map_or(highest..highest + 1, |done| done..highest)
+}
+
+#[cfg(test)]
+mod tests;

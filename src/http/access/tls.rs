@@ -1,0 +1,277 @@
+//! TLS as the web configuration wants it: certificates, keys, versions, who shows a certificate.
+
+use std::sync::Arc;
+
+use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
+use tokio_rustls::rustls::crypto::{
+    CryptoProvider, SupportedKxGroup, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use tokio_rustls::rustls::server::{NoClientAuth, WebPkiClientVerifier};
+use tokio_rustls::rustls::{
+    CertificateError, CipherSuite as Suite, DigitallySignedStruct, DistinguishedName, Error as TlsError, RootCertStore,
+    ServerConfig, SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion, version,
+};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::config::web::{CipherSuite, ClientAuth, Curve, Source, Tls, TlsVersion};
+use crate::http::base::limits::ALPN_HTTP2;
+
+/// What is wrong with a certificate, a key or an authority. Names the key of `tls_server_config`, and the file.
+#[derive(Debug, thiserror::Error)]
+#[error("tls_server_config: {what}: {problem}")]
+pub struct CertificateProblem {
+    what: String,
+    problem: String,
+}
+
+fn problem(what: &str, source: &Source, problem: impl std::fmt::Display) -> CertificateProblem {
+    let what = match source {
+        Source::File(path) => format!("{what}_file {}", path.display()),
+        Source::Inline(_) => what.to_owned(),
+    };
+    CertificateProblem { what, problem: problem.to_string() }
+}
+
+/// TLS, ready for connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Ready {
+    pub(crate) server: Arc<ServerConfig>,
+    /// From when until when the server's certificate is valid, in seconds since the epoch.
+    pub(crate) valid: (i64, i64),
+}
+
+/// Reads what the settings name, and puts it together.
+pub(crate) fn ready(tls: &Tls, http2: bool) -> Result<Ready, CertificateProblem> {
+    let chain = certificates("cert", &tls.certificate)?;
+    let valid = validity(&chain).map_err(|error| problem("cert", &tls.certificate, error))?;
+    let key = PrivateKeyDer::from_pem_slice(pem("key", &tls.key)?.as_bytes())
+        .map_err(|error| problem("key", &tls.key, format!("{error}; give a private key as PEM, not encrypted")))?;
+    let provider = Arc::new(provider(tls));
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&versions(tls))
+        .map_err(|error| problem("min_version", &tls.certificate, error))?;
+    let mut server = builder
+        .with_client_cert_verifier(client_verifier(&tls.client_auth, &provider)?)
+        .with_single_cert(chain, key)
+        .map_err(|error| problem("key", &tls.key, format!("{error}; it must be the key of the certificate")))?;
+    server.ignore_client_order = tls.prefer_server_cipher_suites;
+    server.alpn_protocols = if http2 { vec![ALPN_HTTP2.to_vec()] } else { Vec::new() };
+    server.alpn_protocols.push(b"http/1.1".to_vec());
+    // Who connects again needs no new exchange of certificates. Without, nothing is lost but time.
+    if let Ok(ticketer) = ring::Ticketer::new() {
+        server.ticketer = ticketer;
+    }
+    Ok(Ready { server: Arc::new(server), valid })
+}
+
+fn pem(what: &str, source: &Source) -> Result<String, CertificateProblem> {
+    let what = if matches!(source, Source::File(_)) { format!("{what}_file") } else { what.to_owned() };
+    source.read().map_err(|error| CertificateProblem { what, problem: error.to_string() })
+}
+
+fn certificates(what: &str, source: &Source) -> Result<Vec<CertificateDer<'static>>, CertificateProblem> {
+    let read = CertificateDer::pem_slice_iter(pem(what, source)?.as_bytes()).collect::<Result<Vec<_>, _>>();
+    let found = read.map_err(|error| problem(what, source, format!("{error}; give certificates as PEM")))?;
+    if found.is_empty() {
+        return Err(problem(what, source, "there is no certificate in it; give certificates as PEM"));
+    }
+    Ok(found)
+}
+
+/// From when until when the first of them is valid: the server's own. Others may be there for old clients only.
+fn validity(chain: &[CertificateDer<'_>]) -> Result<(i64, i64), String> {
+    let own = chain.first().map(|own| X509Certificate::from_der(own));
+    match own {
+        Some(Ok((_, own))) => Ok((own.validity().not_before.timestamp(), own.validity().not_after.timestamp())),
+        Some(Err(error)) => Err(format!("the certificate cannot be read: {error}")),
+        None => Err("there is no certificate".to_owned()),
+    }
+}
+
+fn versions(tls: &Tls) -> Vec<&'static SupportedProtocolVersion> {
+    let all = [(TlsVersion::Tls12, &version::TLS12), (TlsVersion::Tls13, &version::TLS13)];
+    let asked = |named: &(TlsVersion, _)| (tls.min_version..=tls.max_version).contains(&named.0);
+    all.into_iter().filter(asked).map(|(_, version)| version).collect()
+}
+
+/// ring's cryptography, with the suites and groups that are asked for, in the order asked for.
+fn provider(tls: &Tls) -> CryptoProvider {
+    let all = ring::default_provider();
+    let (suites, groups) = (all.cipher_suites, all.kx_groups);
+    let of_1_3 = suites.iter().copied().filter(|suite| suite.tls13().is_some());
+    let suite = |asked: &CipherSuite| suites.iter().copied().find(|suite| suite.suite() == name(*asked));
+    let cipher_suites: Vec<SupportedCipherSuite> = match tls.cipher_suites.as_slice() {
+        [] => suites.clone(),
+        asked => of_1_3.chain(asked.iter().filter_map(suite)).collect(),
+    };
+    let kx_groups: Vec<&'static dyn SupportedKxGroup> = match tls.curves.as_slice() {
+        [] => groups,
+        asked => asked.iter().map(|curve| group(*curve)).collect(),
+    };
+    CryptoProvider { cipher_suites, kx_groups, ..ring::default_provider() }
+}
+
+const fn name(suite: CipherSuite) -> Suite {
+    match suite {
+        CipherSuite::EcdheEcdsaAes128Gcm => Suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        CipherSuite::EcdheEcdsaAes256Gcm => Suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+        CipherSuite::EcdheEcdsaChaCha20Poly1305 => Suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+        CipherSuite::EcdheRsaAes128Gcm => Suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        CipherSuite::EcdheRsaAes256Gcm => Suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        CipherSuite::EcdheRsaChaCha20Poly1305 => Suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    }
+}
+
+fn group(curve: Curve) -> &'static dyn SupportedKxGroup {
+    match curve {
+        Curve::P256 => ring::kx_group::SECP256R1,
+        Curve::P384 => ring::kx_group::SECP384R1,
+        Curve::X25519 => ring::kx_group::X25519,
+    }
+}
+
+fn client_verifier(
+    auth: &ClientAuth,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, CertificateProblem> {
+    let (ca, allowed_sans) = match auth {
+        ClientAuth::None => return Ok(Arc::new(NoClientAuth)),
+        ClientAuth::Unverified { required } => {
+            let algorithms = provider.signature_verification_algorithms;
+            return Ok(Arc::new(Unverified { required: *required, algorithms }));
+        }
+        ClientAuth::IfGiven { ca } => (ca, None),
+        ClientAuth::Required { ca, allowed_sans } => (ca, Some(allowed_sans)),
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates("client_ca", ca)? {
+        roots.add(certificate).map_err(|error| problem("client_ca", ca, error))?;
+    }
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    let builder = if allowed_sans.is_some() { builder } else { builder.allow_unauthenticated() };
+    let verifier = builder.build().map_err(|error| problem("client_ca", ca, error))?;
+    Ok(match allowed_sans {
+        Some(allowed) if !allowed.is_empty() => Arc::new(Named { verifier, allowed: allowed.clone() }),
+        _ => verifier,
+    })
+}
+
+/// Takes any certificate whose key the client has, as Go's `RequestClientCert` and `RequireAnyClientCert` do.
+#[derive(Debug)]
+struct Unverified {
+    required: bool,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ClientCertVerifier for Unverified {
+    fn client_auth_mandatory(&self) -> bool {
+        self.required
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, TlsError> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// Takes a client's certificate that is good and has one of these names, as `client_allowed_sans` of the toolkit does.
+#[derive(Debug)]
+struct Named {
+    verifier: Arc<dyn ClientCertVerifier>,
+    allowed: Vec<String>,
+}
+
+impl Named {
+    fn has_one_of(&self, certificate: &CertificateDer<'_>) -> bool {
+        let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return false };
+        let Ok(Some(names)) = parsed.subject_alternative_name() else { return false };
+        names.value.general_names.iter().filter_map(shown).any(|name| self.allowed.contains(&name))
+    }
+}
+
+/// A subject alternative name as it is written in the settings.
+fn shown(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(text) | GeneralName::RFC822Name(text) | GeneralName::URI(text) => Some((*text).to_owned()),
+        GeneralName::IPAddress(bytes) => {
+            let v4 = <[u8; 4]>::try_from(*bytes).map(std::net::IpAddr::from);
+            v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(std::net::IpAddr::from)).ok().map(|ip| ip.to_string())
+        }
+        _ => None,
+    }
+}
+
+impl ClientCertVerifier for Named {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.verifier.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, TlsError> {
+        let verified = self.verifier.verify_client_cert(certificate, intermediates, now)?;
+        if self.has_one_of(certificate) {
+            return Ok(verified);
+        }
+        Err(TlsError::InvalidCertificate(CertificateError::NotValidForName))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.verifier.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.verifier.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}

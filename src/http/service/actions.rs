@@ -1,0 +1,71 @@
+//! The lifecycle actions, where they are allowed: reload and quit.
+
+use std::sync::Arc;
+
+use super::pages::text;
+use crate::http::site::Site;
+use crate::http::site::exchange::refuse;
+use crate::http::site::response::{Reply, refusal};
+use crate::telemetry::Reason;
+
+const OFF: &str = "this is off; --web.enable-lifecycle turns it on";
+
+/// Reads the files of the settings again. They take effect as a whole or not at all.
+pub(super) async fn reload(site: &Arc<Site>) -> Reply {
+    if !site.config.lifecycle {
+        return refuse(site, Reason::NotFound, OFF);
+    }
+    let Some(turn) = site.settings.try_turn() else {
+        return refuse(site, Reason::Overloaded, "the settings are being read again already; ask once more");
+    };
+    let reloading = Arc::clone(site);
+    // The turn ends with the reload, even if the client has hung up.
+    let reload = move || reloading.reload_in_turn(&turn).map_err(|error| error.to_string());
+    match tokio::task::spawn_blocking(reload).await {
+        Ok(Ok(())) => text("openim-exporter has read its settings again.\n"),
+        // It has been logged and counted.
+        Ok(Err(error)) => refusal(Reason::Internal, &error),
+        Err(error) => refuse(site, Reason::Internal, &error.to_string()),
+    }
+}
+
+/// Ends the process as SIGTERM does; this request is still answered.
+pub(super) fn quit(site: &Site) -> Reply {
+    if !site.config.lifecycle {
+        return refuse(site, Reason::NotFound, OFF);
+    }
+    site.drain.ask();
+    text("openim-exporter is draining, and will end.\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use tokio::task::spawn_blocking;
+
+    use super::*;
+    use crate::http::site::testing::{runtime, site, thread_held_up};
+
+    #[test]
+    fn one_request_at_a_time_has_the_settings_read_also_if_it_hangs_up() {
+        let (site, runtime) = (site(), runtime());
+        let _within = runtime.enter();
+        let (release, busy) = thread_held_up();
+        let mut nobody = Context::from_waker(Waker::noop());
+        let mut first = Box::pin(reload(&site));
+        assert!(first.as_mut().poll(&mut nobody).is_pending());
+        let status = |polled: Poll<Reply>| match polled {
+            Poll::Ready(reply) => reply.status().as_u16(),
+            Poll::Pending => 0,
+        };
+        assert_eq!(status(Box::pin(reload(&site)).as_mut().poll(&mut nobody)), 503);
+        drop(first);
+        assert_eq!(status(Box::pin(reload(&site)).as_mut().poll(&mut nobody)), 503);
+        drop(release);
+        assert!(runtime.block_on(busy).unwrap().is_err());
+        // What nobody waits for any more is read before this is.
+        runtime.block_on(spawn_blocking(|| ())).unwrap();
+        assert_eq!(runtime.block_on(reload(&site)).status(), 200);
+    }
+}

@@ -1,0 +1,280 @@
+//! A page of the tracked groups.
+
+use std::cmp::{Ordering, Reverse};
+
+use memchr::memmem::Finder;
+use serde::Serialize;
+
+use super::query::{Groups, Sort};
+use super::top::Top;
+use crate::stats::{Group, Stats};
+
+/// The answer: which groups there are, and some of them.
+#[derive(Debug, Serialize)]
+pub(super) struct Page {
+    /// Groups that match, on this page or not.
+    total: usize,
+    limit: usize,
+    offset: usize,
+    sort: Sort,
+    groups: Vec<Row>,
+}
+
+/// A group.
+#[derive(Debug, Serialize)]
+struct Row {
+    group_id: String,
+    messages: u64,
+    /// Of all messages, a part of 1.
+    share: f64,
+    /// Messages a second.
+    rate: f64,
+    active_senders: ActiveSenders,
+    /// In seconds since the epoch, as `last_seen`.
+    first_seen: f64,
+    last_seen: f64,
+    exported: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct ActiveSenders {
+    #[serde(rename = "1h")]
+    hour: u32,
+    #[serde(rename = "24h")]
+    day: u32,
+}
+
+/// Reads the page that is asked for: one walk over all groups, which keeps no more than the page and what is before it.
+///
+/// Retirement is not paused, for that would keep new groups out. A group that is retired during the walk may be missed.
+pub(super) fn read(stats: &Stats, query: &Groups) -> Page {
+    let mut search = Search::new(&query.search);
+    let mut top = Top::new((query.offset + query.limit).min(stats.group_slots()));
+    let mut total = 0;
+    for group in stats.groups().filter(|group| search.finds(&group.name)) {
+        total += 1;
+        top.add(Ranked { key: key(query.sort, &group), group });
+    }
+    // After the groups: a message is counted for its group first and in the total last.
+    let messages = stats.messages();
+    let groups = top.sorted().iter().skip(query.offset).map(|ranked| row(&ranked.group, messages)).collect();
+    Page { total, limit: query.limit, offset: query.offset, sort: query.sort, groups }
+}
+
+fn row(group: &Group, messages: u64) -> Row {
+    let [hour, day] = group.active_senders;
+    Row {
+        group_id: group.name.as_str().to_owned(),
+        messages: group.messages,
+        // A message that is just being counted may be in its group's number only.
+        share: group.messages as f64 / messages.max(group.messages).max(1) as f64,
+        rate: group.rate,
+        active_senders: ActiveSenders { hour, day },
+        first_seen: group.created.seconds(),
+        last_seen: group.last_seen.seconds(),
+        exported: group.is_exported,
+    }
+}
+
+/// A number that is ordered as what is sorted by.
+fn key(sort: Sort, group: &Group) -> u64 {
+    match sort {
+        Sort::Messages => group.messages,
+        // Never negative and never NaN: its bits are ordered as it is.
+        Sort::Rate => group.rate.to_bits(),
+        Sort::ActiveSenders => u64::from(group.active_senders[1]),
+        Sort::LastSeen => group.last_seen.0.max(0).unsigned_abs(),
+    }
+}
+
+/// A group at its place: the greatest key first, and among equals the name that is first in the alphabet.
+struct Ranked {
+    key: u64,
+    group: Group,
+}
+
+impl Ranked {
+    fn place(&self) -> (Reverse<u64>, &str) {
+        (Reverse(self.key), &self.group.name)
+    }
+}
+
+impl Ord for Ranked {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.place().cmp(&other.place())
+    }
+}
+
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Ranked {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Ranked {}
+
+/// Looks for a text in names, in letters of either case.
+struct Search {
+    finder: Finder<'static>,
+    /// The name that is looked at, folded: one buffer for all of them.
+    folded: String,
+}
+
+impl Search {
+    fn new(text: &str) -> Self {
+        let mut folded = String::new();
+        fold(text, &mut folded);
+        Self { finder: Finder::new(&folded).into_owned(), folded }
+    }
+
+    fn finds(&mut self, name: &str) -> bool {
+        if self.finder.needle().is_empty() {
+            return true;
+        }
+        fold(name, &mut self.folded);
+        self.finder.find(self.folded.as_bytes()).is_some()
+    }
+}
+
+/// Writes a text in small letters. By way of capitals, for some letters have two small ones: both sigmas are one.
+fn fold(text: &str, folded: &mut String) {
+    folded.clear();
+    if text.is_ascii() {
+        folded.push_str(text);
+        folded.make_ascii_lowercase();
+    } else {
+        folded.extend(text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::{Message, UnixMillis};
+    use crate::stats::Capacities;
+
+    const BEGIN: i64 = 1_700_000_000_000;
+
+    fn stats(groups: usize) -> Stats {
+        Stats::in_memory(
+            Capacities { groups, exported_groups: 2, sender_pairs: 100, dedup_window: Duration::ZERO },
+            UnixMillis(BEGIN),
+        )
+        .unwrap()
+    }
+
+    fn count(stats: &Stats, group_id: &str, messages: u64, after_ms: i64) {
+        let message = Message::of(group_id, "u");
+        for _ in 0..messages {
+            stats.record(&message, UnixMillis(BEGIN + after_ms));
+        }
+    }
+
+    fn ids(stats: &Stats, sort: Sort, limit: usize, offset: usize, search: &str) -> Vec<String> {
+        let page = read(stats, &Groups { sort, limit, offset, search: search.into() });
+        page.groups.into_iter().map(|row| row.group_id).collect()
+    }
+
+    #[test]
+    fn each_sort_has_the_greatest_first_and_equals_by_name() {
+        let stats = stats(10);
+        count(&stats, "old", 9, 0);
+        stats.tick(UnixMillis(BEGIN + 10_000));
+        for (group, messages) in [("d", 4), ("b", 4), ("new", 2)] {
+            count(&stats, group, messages, 15_000);
+        }
+        count(&stats, "new", 1, 16_000);
+        stats.tick(UnixMillis(BEGIN + 20_000));
+        for (sort, order) in [
+            (Sort::Messages, ["old", "b", "d", "new"]),
+            (Sort::Rate, ["old", "b", "d", "new"]),
+            (Sort::LastSeen, ["new", "b", "d", "old"]),
+            (Sort::ActiveSenders, ["b", "d", "new", "old"]),
+        ] {
+            assert_eq!(ids(&stats, sort, 10, 0, ""), order, "{sort:?}");
+        }
+        // What came long ago counts for less and less.
+        stats.tick(UnixMillis(BEGIN + 900_000));
+        count(&stats, "new", 2, 900_000);
+        stats.tick(UnixMillis(BEGIN + 910_000));
+        assert_eq!(ids(&stats, Sort::Rate, 10, 0, "")[0], "new");
+        assert_eq!(ids(&stats, Sort::Messages, 10, 0, ""), ["old", "new", "b", "d"]);
+    }
+
+    #[test]
+    fn active_senders_are_sorted_by_the_day() {
+        let stats = stats(1);
+        count(&stats, "g", 1, 0);
+        let group = Group { active_senders: [9, 70_000], ..stats.group(0).unwrap() };
+        assert_eq!(key(Sort::ActiveSenders, &group), 70_000);
+        let row = row(&group, 4);
+        assert_eq!((row.active_senders.hour, row.active_senders.day, row.share), (9, 70_000, 0.25));
+    }
+
+    #[test]
+    fn pages_follow_each_other_through_all_groups() {
+        let stats = stats(500);
+        for number in 0..500 {
+            count(&stats, &format!("g{}", number * 7919 % 500), number % 4 + 1, 0);
+        }
+        let all = ids(&stats, Sort::Messages, 1000, 0, "");
+        assert_eq!(all.len(), 500);
+        let mut expected: Vec<_> =
+            stats.groups().map(|group| (Reverse(group.messages), group.name.to_string())).collect();
+        expected.sort_unstable();
+        assert_eq!(all, expected.into_iter().map(|(_, name)| name).collect::<Vec<_>>());
+        let pages: Vec<_> =
+            (0..).step_by(7).map(|offset| ids(&stats, Sort::Messages, 7, offset, "")).take(73).collect();
+        assert_eq!(pages[..72].concat(), all);
+        assert!(pages[72].is_empty());
+    }
+
+    #[test]
+    fn a_search_finds_any_part_in_letters_of_either_case() {
+        for (name, text, is_found) in [
+            ("Group-7", "group", true),
+            ("group-7", "UP-7", true),
+            ("group-7", "group-7", true),
+            ("group-7", "group-77", false),
+            ("group-7", "", true),
+            ("GRÜNE Gruppe", "grüne g", true),
+            ("grune", "grüne", false),
+            ("Straße", "STRASSE", true),
+            ("ΟΔΟΣ", "οδος", true),
+            ("οδός", "ΌΣ", true),
+            ("群聊", "聊", true),
+            ("群聊", "群群", false),
+            ("a\0b", "\0B", true),
+            ("a.b", "a*b", false),
+        ] {
+            assert_eq!(Search::new(text).finds(name), is_found, "{text} in {name}");
+        }
+    }
+
+    #[test]
+    fn one_search_looks_at_each_name_by_itself() {
+        let mut search = Search::new("b");
+        let names = ["ab", "c", "B", "", "aß", "b"];
+        assert_eq!(names.map(|name| search.finds(name)), [true, false, true, false, false, true]);
+    }
+
+    #[test]
+    fn the_total_is_of_all_that_match() {
+        let stats = stats(10);
+        ["a1", "a2", "a3", "b1"].into_iter().for_each(|group| count(&stats, group, 1, 0));
+        for (search, offset, total, rows) in
+            [("", 0, 4, 2), ("a", 0, 3, 2), ("a", 2, 3, 1), ("a", 9, 3, 0), ("x", 0, 0, 0)]
+        {
+            let page = read(&stats, &Groups { sort: Sort::Messages, limit: 2, offset, search: search.into() });
+            assert_eq!((page.total, page.groups.len()), (total, rows), "{search} {offset}");
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! All statistics at once, and what the exporter says about itself. The names are the metrics'.
+
+use std::borrow::Cow;
+
+use serde::{Serialize, Serializer};
+
+use crate::domain::UnixMillis;
+use crate::domain::codes::{OTHER, STATUSES};
+use crate::http::site::Site;
+use crate::stats::{ClockError, HistogramReading, Stats, WINDOWS};
+use crate::telemetry::Telemetry;
+
+/// Milliseconds in a second.
+const SECOND: f64 = 1000.0;
+
+/// The answer.
+#[derive(Debug, Serialize)]
+pub(super) struct Summary {
+    version: &'static str,
+    /// When the counters began, in seconds since the epoch.
+    since: f64,
+    uptime_seconds: f64,
+    messages: Messages,
+    messages_folded: Counts,
+    mentions: Counts,
+    active_senders: Counts,
+    active_groups: Counts,
+    groups: Groups,
+    sender_pairs: SenderPairs,
+    content_bytes: Distribution,
+    delivery_delay_seconds: Distribution,
+    submit_delay_seconds: Distribution,
+    clock_errors: Counts,
+    callbacks: Callbacks,
+    connections: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Messages {
+    total: u64,
+    by_content_type: Counts,
+    by_platform: Counts,
+    by_source: Counts,
+    by_status: Counts,
+}
+
+#[derive(Debug, Serialize)]
+struct Groups {
+    tracked: usize,
+    capacity: usize,
+    exported: usize,
+    retired: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct SenderPairs {
+    tracked: u64,
+    capacity: usize,
+    evicted: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Callbacks {
+    total: u64,
+    by_command: Counts,
+    rejected: Counts,
+    /// In seconds since the epoch; absent before the first.
+    last: Option<f64>,
+}
+
+/// What a histogram tells; `null` while it has observed nothing.
+#[derive(Debug, Serialize)]
+struct Distribution {
+    count: u64,
+    mean: Option<f64>,
+    p50: Option<f64>,
+    p95: Option<f64>,
+    p99: Option<f64>,
+}
+
+/// Numbers by a label's value: an object in JSON, in this order.
+#[derive(Debug, Default)]
+struct Counts(Vec<(Cow<'static, str>, u64)>);
+
+impl Serialize for Counts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, count)| (name, count)))
+    }
+}
+
+impl Counts {
+    fn of(counts: impl IntoIterator<Item = (&'static str, u64)>) -> Self {
+        Self(counts.into_iter().map(|(name, count)| (name.into(), count)).collect())
+    }
+
+    fn add(&mut self, name: impl Into<Cow<'static, str>>, count: u64) {
+        let name = name.into();
+        match self.0.iter_mut().find(|(found, _)| *found == name) {
+            Some((_, sum)) => *sum += count,
+            None => self.0.push((name, count)),
+        }
+    }
+
+    /// Without those that are 0: there are dozens.
+    fn non_zero(mut self) -> Self {
+        self.0.retain(|(_, count)| *count > 0);
+        self
+    }
+}
+
+/// Reads everything as it is now.
+pub(super) fn read(site: &Site) -> Summary {
+    let stats = &*site.stats;
+    let now = site.now();
+    let windows = |counts| Counts::of(WINDOWS.iter().map(|window| window.name).zip(counts));
+    Summary {
+        version: env!("CARGO_PKG_VERSION"),
+        since: stats.began().seconds(),
+        uptime_seconds: site.uptime_ms() as f64 / SECOND,
+        messages: messages(stats),
+        messages_folded: Counts::of([("capacity", stats.folded_for_capacity()), ("retired", stats.folded_retired())]),
+        mentions: Counts::of([("user", stats.mentioned_users()), ("all", stats.mentioned_all())]),
+        active_senders: windows(stats.active_senders(now)),
+        active_groups: windows(stats.active_groups(now)),
+        groups: groups(stats),
+        sender_pairs: sender_pairs(stats),
+        content_bytes: distribution(&stats.content_bytes(), 1.0),
+        delivery_delay_seconds: distribution(&stats.delivery_delays(), SECOND),
+        submit_delay_seconds: distribution(&stats.submit_delays(), SECOND),
+        clock_errors: Counts::of(ClockError::ALL.map(|kind| (kind.name(), stats.clock_errors(kind)))),
+        callbacks: callbacks(&site.telemetry),
+        connections: site.workers.open_connections(),
+    }
+}
+
+/// The total and its parts are of one reading of the mix, so that they agree.
+fn messages(stats: &Stats) -> Messages {
+    let mut total = 0;
+    let [mut by_content_type, mut by_platform, mut by_source] = std::array::from_fn(|_| Counts::default());
+    for cell in stats.mix() {
+        total += cell.messages;
+        by_content_type.add(cell.content_type, cell.messages);
+        by_platform.add(cell.platform, cell.messages);
+        by_source.add(cell.source, cell.messages);
+    }
+    Messages {
+        total,
+        by_content_type: by_content_type.non_zero(),
+        by_platform,
+        by_source,
+        by_status: Counts::of(STATUSES.into_iter().chain([OTHER]).zip(stats.by_status())),
+    }
+}
+
+fn groups(stats: &Stats) -> Groups {
+    Groups {
+        tracked: stats.groups_tracked(),
+        capacity: stats.groups_capacity(),
+        exported: stats.exported_groups().len(),
+        retired: stats.groups_retired(),
+    }
+}
+
+fn sender_pairs(stats: &Stats) -> SenderPairs {
+    SenderPairs {
+        tracked: stats.sender_pairs_tracked(),
+        capacity: stats.sender_pairs_capacity(),
+        evicted: stats.sender_pairs_evicted(),
+    }
+}
+
+/// `unit` is how many of the histogram's units the answer's unit is.
+fn distribution(reading: &HistogramReading, unit: f64) -> Distribution {
+    let quantile = |q| reading.quantile(q).map(|value| value / unit);
+    Distribution {
+        count: reading.count,
+        mean: reading.mean().map(|mean| mean / unit),
+        p50: quantile(0.5),
+        p95: quantile(0.95),
+        p99: quantile(0.99),
+    }
+}
+
+fn callbacks(telemetry: &Telemetry) -> Callbacks {
+    let by_command = Counts::of(telemetry.callbacks()).non_zero();
+    let last_ms = telemetry.last_callback_ms();
+    Callbacks {
+        total: by_command.0.iter().map(|(_, count)| count).sum(),
+        by_command,
+        rejected: Counts::of(telemetry.rejections()).non_zero(),
+        last: (last_ms != 0).then(|| UnixMillis(last_ms).seconds()),
+    }
+}

@@ -1,0 +1,135 @@
+//! One request, one answer.
+
+mod actions;
+mod admission;
+mod api;
+mod body;
+mod callback;
+mod headers;
+mod negotiation;
+mod pages;
+mod router;
+mod scrape;
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::header;
+use hyper::http::request::Parts;
+
+use crate::http::access::Access;
+use crate::http::base::progress::Phase;
+use crate::http::site::Site;
+use crate::http::site::exchange::{Exchange, refuse};
+use crate::http::site::response::{Reply, begin, closing, with_header};
+use crate::telemetry::Reason;
+use admission::Admission;
+use body::RequestBody;
+use headers::Noted;
+use router::Route;
+
+/// An answer to come.
+///
+/// Nearly every request is a callback whose body is there as a whole when the answer is first asked for: it is answered
+/// then, without a state machine being moved about for what it might have had to wait for. Only what must wait gets one.
+pub(crate) struct Answering<'a> {
+    exchange: Exchange<'a>,
+    noted: Noted,
+    begun: Option<(Parts, RequestBody)>,
+    rest: Option<Pin<Box<dyn Future<Output = Reply> + Send + 'a>>>,
+}
+
+/// Begins to answer a request.
+pub(crate) fn answer(exchange: Exchange<'_>, request: Request<Incoming>) -> Answering<'_> {
+    exchange.open.enter(Phase::Service);
+    let (head, body) = request.into_parts();
+    let noted = Noted::of(&head.headers);
+    let body = RequestBody::begin(body, noted, exchange.site.config.max_body_bytes);
+    Answering { exchange, noted, begun: Some((head, body)), rest: None }
+}
+
+impl Future for Answering<'_> {
+    type Output = Result<Reply, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { exchange, noted, begun, rest } = &mut *self;
+        let (exchange, noted) = (*exchange, *noted);
+        if let Some((head, body)) = begun {
+            let access = exchange.site.settings.access();
+            let admission = admission::admit(exchange, &access, head, noted);
+            if let Admission::Granted(Route::Callback(command)) = admission
+                && let Some(whole) = body.whole(exchange.site.config.max_body_bytes, cx)
+            {
+                let headers = std::mem::take(&mut head.headers);
+                *begun = None;
+                let reply = callback::take(exchange, (command, noted), headers, &whole);
+                return Poll::Ready(Ok(ready(reply, exchange, &access)));
+            }
+            *rest = begun.take().map(|begun| Box::pin(later((exchange, noted), begun, admission)) as _);
+        }
+        match rest {
+            Some(rest) => rest.as_mut().poll(cx).map(Ok),
+            // Answered already; nobody asks twice.
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// Answers what may have to wait.
+async fn later(
+    (exchange, noted): (Exchange<'_>, Noted),
+    (head, body): (Parts, RequestBody),
+    admission: Admission,
+) -> Reply {
+    let (site, progress) = (exchange.site, exchange.open.progress());
+    let reply = match admission::decide(exchange, admission).await {
+        Ok(Route::Callback(command)) => callback::receive(exchange, (command, noted), head.headers, body).await,
+        admitted => {
+            // A body that came is read all the same: so that the next request is found behind it, and because a client
+            // that is still sending may not look at its answer.
+            let dropped = body.drop_rest(site.config.max_body_bytes, progress).await;
+            let all_read = matches!(dropped, Ok(true));
+            let reply = match (admitted, dropped) {
+                (Err(refusal), _) => *refusal,
+                // A client that sends a body without an end gets no page. A page that does not exist is missing anyway.
+                (Ok(route), Err(error)) if route.is_served(site.config.lifecycle) => callback::unread(site, &error),
+                (Ok(route), _) => bodyless(exchange, route, &head).await,
+            };
+            if all_read { reply } else { closing(reply) }
+        }
+    };
+    ready(reply, exchange, &site.settings.access())
+}
+
+/// What every answer is given, and its begin.
+fn ready(reply: Reply, Exchange { site, open, .. }: Exchange<'_>, access: &Access) -> Reply {
+    let mut reply = begin(reply, open);
+    for (name, value) in &access.headers {
+        reply.headers_mut().insert(name, value.clone());
+    }
+    if site.drain.is_draining() { closing(reply) } else { reply }
+}
+
+/// Answers what needs no body.
+async fn bodyless(exchange: Exchange<'_>, route: Route, head: &Parts) -> Reply {
+    let site = exchange.site;
+    match route {
+        Route::Metrics(scope) => pages::metrics(exchange, scope, head).await,
+        Route::Healthy => pages::healthy(),
+        Route::Ready => pages::ready(site),
+        Route::Landing => pages::landing(site),
+        Route::Summary => api::summary(exchange, head.uri.query()).await,
+        Route::Groups => api::groups(exchange, head.uri.query()).await,
+        Route::Reload => actions::reload(site).await,
+        Route::Quit => actions::quit(site),
+        Route::WrongMethod(allowed) => with_header(wrong_method(site, allowed), header::ALLOW, allowed),
+        Route::NotFound | Route::Callback(_) => refuse(site, Reason::NotFound, "nothing is served at this path; see /"),
+    }
+}
+
+fn wrong_method(site: &Site, allowed: &str) -> Reply {
+    refuse(site, Reason::MethodNotAllowed, &format!("this path takes {allowed}"))
+}

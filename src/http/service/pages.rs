@@ -1,0 +1,67 @@
+//! The pages for Prometheus, health checks and people.
+
+use std::future::poll_fn;
+
+use hyper::http::request::Parts;
+use hyper::{Method, header};
+
+use super::negotiation;
+use super::router::groups_path;
+use super::scrape::Scrape;
+use crate::exposition::Scope;
+use crate::http::site::Site;
+use crate::http::site::exchange::{Exchange, refuse, refuse_busy, unavailable};
+use crate::http::site::response::{Reply, page, streamed, with_header};
+use crate::http::site::streamed::Streamed;
+use crate::telemetry::Reason;
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
+
+/// A line of text.
+pub(super) fn text(line: &'static str) -> Reply {
+    page(PLAIN, line)
+}
+
+/// The process is alive: it answers.
+pub(super) fn healthy() -> Reply {
+    page(PLAIN, "openim-exporter is healthy.\n")
+}
+
+/// The process accepts callbacks, unless it is draining.
+pub(super) fn ready(site: &Site) -> Reply {
+    if site.drain.is_draining() {
+        return unavailable(page(PLAIN, "openim-exporter is draining.\n"));
+    }
+    page(PLAIN, "openim-exporter is ready.\n")
+}
+
+/// What this program is, with links to its pages.
+pub(super) fn landing(site: &Site) -> Reply {
+    page(
+        HTML,
+        format!(
+            include_str!("landing.html"),
+            version = env!("CARGO_PKG_VERSION"),
+            metrics = site.config.telemetry_path,
+            groups = groups_path(&site.config.telemetry_path)
+        ),
+    )
+}
+
+/// A scrape, in the format that the client asks for.
+pub(super) async fn metrics(exchange: Exchange<'_>, scope: Scope, request: &Parts) -> Reply {
+    let Exchange { site, open, caller } = exchange;
+    let Some(share) = site.quotas.scrapes.one(caller.address) else { return refuse_busy(site, "scrapes") };
+    let (format, gzip) = (negotiation::format(&request.headers), negotiation::takes_gzip(&request.headers));
+    let mut scrape = Streamed::new(Box::new(Scrape::new(site, site.scraper(scope, format), gzip, share)), open);
+    // The first chunk before the head: until the head is sent, a failure can still be answered as one.
+    if request.method != Method::HEAD
+        && let Err(error) = poll_fn(|cx| scrape.poll_written(cx)).await
+    {
+        return refuse(site, Reason::Internal, &error.to_string());
+    }
+    let reply = streamed(format.content_type(), scrape);
+    let reply = with_header(reply, header::VARY, "Accept, Accept-Encoding");
+    if gzip { with_header(reply, header::CONTENT_ENCODING, "gzip") } else { reply }
+}

@@ -1,0 +1,181 @@
+//! A scrape as a response's body.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::exposition::{CHUNK_BYTES, Scope, Scraper};
+use crate::http::base::limits::PIECE_BYTES;
+use crate::http::base::quota::{Held, Share};
+use crate::http::site::Site;
+use crate::http::site::streamed::{Chunk, Unwritten};
+
+/// Bytes of a compressed chunk: the text of about ten chunks.
+const COMPRESSED_BYTES: usize = PIECE_BYTES;
+
+/// The part of a scrape that is not written yet.
+pub(super) struct Scrape {
+    site: Arc<Site>,
+    scraper: Scraper,
+    is_gzip: bool,
+    /// Created with the first chunk: what waits for a thread is small.
+    gzip: Option<GzEncoder<Vec<u8>>>,
+    /// The time that writing has taken so far.
+    took: Duration,
+    /// Its part of the quota, which the written chunks keep too.
+    share: Arc<Share>,
+}
+
+impl Scrape {
+    pub(super) fn new(site: &Arc<Site>, scraper: Scraper, is_gzip: bool, share: Share) -> Self {
+        let site = Arc::clone(site);
+        Self { site, scraper, is_gzip, gzip: None, took: Duration::ZERO, share: Arc::new(share) }
+    }
+
+    fn plain(&mut self) -> (Vec<u8>, bool) {
+        // A full chunk is a little larger.
+        let mut text = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
+        let has_more = self.scraper.next_chunk(&mut text);
+        (text, has_more)
+    }
+
+    fn compressed(&mut self) -> io::Result<(Vec<u8>, bool)> {
+        let mut gzip = self.gzip.take().unwrap_or_else(|| GzEncoder::new(Vec::new(), Compression::fast()));
+        loop {
+            let (text, has_more) = self.plain();
+            gzip.write_all(&text)?;
+            if !has_more {
+                return Ok((gzip.finish()?, false));
+            }
+            if gzip.get_ref().len() >= COMPRESSED_BYTES {
+                let bytes = std::mem::take(gzip.get_mut());
+                self.gzip = Some(gzip);
+                return Ok((bytes, true));
+            }
+        }
+    }
+}
+
+impl Unwritten for Scrape {
+    fn write_chunk(mut self: Box<Self>) -> io::Result<Chunk> {
+        let begin = Instant::now();
+        if self.scraper.series() == 0 {
+            self.site.update_gauges();
+        }
+        let (bytes, has_more) = if self.is_gzip { self.compressed()? } else { self.plain() };
+        self.took += begin.elapsed();
+        if !has_more {
+            let (telemetry, series) = (&self.site.telemetry, self.scraper.series());
+            match self.scraper.scope() {
+                Scope::Metrics => telemetry.scraped(series, self.took),
+                Scope::Groups => telemetry.groups_scraped(series, self.took),
+            }
+        }
+        let bytes = Bytes::from_owner(Held::new(bytes, Arc::clone(&self.share)));
+        Ok(Chunk { bytes, rest: has_more.then_some(self as Box<dyn Unwritten>) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::mpsc::channel;
+    use std::task::{Context, Waker};
+    use std::thread;
+
+    use super::*;
+    use crate::exposition::{Format, catalog};
+    use crate::http::base::connections::Open;
+    use crate::http::site::streamed::Streamed;
+    use crate::http::site::testing::{runtime, site, thread_held_up};
+
+    const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    /// A scrape whose first chunk has been asked for.
+    fn begun(site: &Arc<Site>, open: &Open) -> Streamed {
+        let share = site.quotas.scrapes.one(CLIENT).unwrap();
+        let scraper = site.scraper(Scope::Metrics, Format::Text);
+        let mut body = Streamed::new(Box::new(Scrape::new(site, scraper, true, share)), open);
+        assert!(body.poll_written(&mut Context::from_waker(Waker::noop())).is_pending());
+        body
+    }
+
+    fn is_place_free(site: &Site) -> bool {
+        site.quotas.scrapes.one(CLIENT).is_some()
+    }
+
+    fn wait_for_a_free_place(site: &Site) {
+        let begin = Instant::now();
+        while !is_place_free(site) {
+            assert!(begin.elapsed() < Duration::from_secs(20), "the place is never given back");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn written(site: &Site) -> u64 {
+        let families = site.telemetry.gather();
+        let family = families.iter().find(|family| family.name() == catalog::SCRAPE_DURATION.name).unwrap();
+        family.get_metric()[0].get_histogram().get_sample_count()
+    }
+
+    #[test]
+    fn a_chunk_that_waits_for_a_thread_when_its_client_hangs_up_has_its_place_and_is_not_written() {
+        let (site, runtime) = (site(), runtime());
+        let _within = runtime.enter();
+        let (release, busy) = thread_held_up();
+        let open = site.workers.all()[0].open();
+        drop(begun(&site, &open));
+        assert!(!is_place_free(&site));
+        drop(release);
+        assert!(runtime.block_on(busy).unwrap().is_err());
+        wait_for_a_free_place(&site);
+        assert_eq!((written(&site), Arc::strong_count(&site)), (0, 1));
+    }
+
+    #[test]
+    fn a_chunk_that_is_being_written_when_its_client_hangs_up_has_its_place_until_it_has_been() {
+        let (site, runtime) = (site(), runtime());
+        let _within = runtime.enter();
+        let open = site.workers.all()[0].open();
+        thread::scope(|scope| {
+            let (tell, told) = channel();
+            let (release, held) = channel::<()>();
+            let connections = &site.workers.all()[0];
+            scope.spawn(move || {
+                // Who writes a scrape looks at the connections first, and has to wait for this.
+                connections.sweep(0, |_| {
+                    tell.send(()).unwrap();
+                    assert!(held.recv().is_err());
+                });
+            });
+            told.recv().unwrap();
+            let body = begun(&site, &open);
+            // Until it is being written. On a very busy machine it may still wait for a thread, and then be dropped at any
+            // moment: so its place may be free, but only once nothing of it is left.
+            thread::sleep(Duration::from_millis(200));
+            drop(body);
+            thread::sleep(Duration::from_millis(50));
+            assert!(!is_place_free(&site) || Arc::strong_count(&site) == 1);
+            drop(release);
+        });
+        wait_for_a_free_place(&site);
+        assert_eq!(Arc::strong_count(&site), 1);
+    }
+
+    #[test]
+    fn a_scrape_that_has_been_taken_whole_gives_its_place_back() {
+        let (site, runtime) = (site(), runtime());
+        let _within = runtime.enter();
+        let open = site.workers.all()[0].open();
+        let mut body = begun(&site, &open);
+        runtime.block_on(std::future::poll_fn(|cx| body.poll_written(cx))).unwrap();
+        assert!(body.len().is_some_and(|len| len > 0) && !is_place_free(&site));
+        drop(body);
+        assert!(is_place_free(&site));
+        assert_eq!(written(&site), 1);
+    }
+}

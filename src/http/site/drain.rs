@@ -1,0 +1,82 @@
+//! The end of the process: begun by a signal or a request, followed by the workers and by every response.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Notify;
+
+/// What the workers do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Accept connections and answer requests.
+    Serve,
+    /// Accept no more, answer the requests on open connections, and end with the last of them.
+    Drain {
+        /// When the drain began, in milliseconds since the site was created.
+        since_ms: u64,
+    },
+    /// End, with whatever connections are still open.
+    End,
+}
+
+/// The present [`Stage`]. It never goes back.
+#[derive(Debug, Default)]
+pub(crate) struct Drain {
+    /// 0 while serving, [`END`] at the end, and otherwise when the drain began, plus 1.
+    stage: AtomicU64,
+    /// Notified at each change.
+    changed: Notify,
+    /// Notified when a request asks for the drain.
+    asked: Notify,
+}
+
+const END: u64 = u64::MAX;
+
+impl Drain {
+    pub(crate) fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::Relaxed) {
+            0 => Stage::Serve,
+            END => Stage::End,
+            since => Stage::Drain { since_ms: since - 1 },
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.stage() != Stage::Serve
+    }
+
+    /// Begins the drain, at a time in milliseconds since the site was created.
+    pub(super) fn begin(&self, now_ms: u64) {
+        self.raise(now_ms.saturating_add(1).min(END - 1));
+    }
+
+    /// Ends the drain: its time is up.
+    pub(super) fn end(&self) {
+        self.raise(END);
+    }
+
+    fn raise(&self, stage: u64) {
+        self.stage.fetch_max(stage, Ordering::Relaxed);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until the stage fulfils a condition.
+    pub(crate) async fn wait_for(&self, condition: impl Fn(Stage) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            // Registered before the check, so that no change is missed.
+            if condition(self.stage()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Asks for the drain from within a request.
+    pub(crate) fn ask(&self) {
+        self.asked.notify_one();
+    }
+
+    pub(super) async fn asked(&self) {
+        self.asked.notified().await;
+    }
+}

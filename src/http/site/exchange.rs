@@ -1,0 +1,44 @@
+//! A request under way, and refusals of it.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+
+use super::Site;
+use super::response::{Reply, refusal};
+use crate::http::base::caller::Caller;
+use crate::http::base::connections::Open;
+use crate::telemetry::Reason;
+
+/// A request under way: its site, its connection and its client.
+#[derive(Clone, Copy)]
+pub(crate) struct Exchange<'a> {
+    pub(crate) site: &'a Arc<Site>,
+    pub(crate) open: &'a Open,
+    pub(crate) caller: &'a Caller,
+}
+
+/// Counts and logs a refusal, and returns the response.
+pub(crate) fn refuse(site: &Site, reason: Reason, detail: &str) -> Reply {
+    count_refusal(site, reason, detail);
+    refusal(reason, detail)
+}
+
+/// Counts and logs a refusal.
+pub(crate) fn count_refusal(site: &Site, reason: Reason, detail: &str) {
+    site.telemetry.request_rejected(reason, detail, site.now().0);
+}
+
+/// Refuses because as many scrapes and API answers as allowed are being written. `what` names them.
+pub(crate) fn refuse_busy(site: &Site, what: &str) -> Reply {
+    let (most, of_one) = (site.config.max_scrapes, site.quotas.scrapes.most_of_one());
+    let detail =
+        format!("{most} {what}, or {of_one} of one address, are being written; --web.max-requests sets the limit");
+    refuse(site, Reason::TooManyScrapes, &detail)
+}
+
+/// The same response with status 503.
+pub(crate) fn unavailable(mut reply: Reply) -> Reply {
+    *reply.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    reply
+}

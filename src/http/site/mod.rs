@@ -1,0 +1,180 @@
+//! What all connections share.
+
+pub(crate) mod drain;
+pub(crate) mod exchange;
+pub(crate) mod quotas;
+pub(crate) mod response;
+pub(crate) mod settings;
+pub(crate) mod streamed;
+#[cfg(test)]
+pub(crate) mod testing;
+pub(crate) mod workers;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::config;
+use crate::domain::{Clock, UnixMillis};
+use crate::exposition::{Format, Scope, Scraper};
+use crate::http::access::{Access, AccessError, Stamps};
+use crate::http::base::limits::Limits;
+use crate::http::base::progress::Phase;
+use crate::stats::Stats;
+use crate::telemetry::Telemetry;
+use drain::{Drain, Stage};
+use quotas::Quotas;
+use settings::{Settings, Turn};
+use workers::Workers;
+
+/// What all connections share.
+pub struct Site {
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) telemetry: Arc<Telemetry>,
+    clock: Arc<dyn Clock>,
+    /// When the site was created.
+    created: Instant,
+    pub(crate) config: config::Http,
+    pub(crate) limits: Limits,
+    pub(crate) settings: Settings,
+    pub(crate) quotas: Quotas,
+    pub(crate) drain: Drain,
+    pub(crate) workers: Workers,
+}
+
+impl Site {
+    /// A site that is served by `workers` threads.
+    #[must_use]
+    pub fn new(
+        (stats, telemetry, clock): (Arc<Stats>, Arc<Telemetry>, Arc<dyn Clock>),
+        config: config::Http,
+        access: Access,
+        limits: Limits,
+        workers: usize,
+    ) -> Self {
+        telemetry.certificate_expires(access.expires());
+        if let Err(error) = access.check_validity(clock.now()) {
+            // A server with an invalid certificate is better than none: clients that do not verify it get answers.
+            telemetry.settings_doubtful(&error);
+        }
+        Self {
+            stats,
+            telemetry,
+            clock,
+            created: Instant::now(),
+            quotas: Quotas::new(&config),
+            config,
+            limits,
+            settings: Settings::new(access),
+            drain: Drain::default(),
+            workers: Workers::new(workers),
+        }
+    }
+
+    /// Begins the drain: from now on the workers accept no connections, every response closes its connection, and the
+    /// site is not ready.
+    pub fn drain(&self) {
+        self.drain.begin(self.uptime_ms());
+    }
+
+    /// Ends the drain: workers end even if connections are open.
+    pub fn end(&self) {
+        self.drain.end();
+    }
+
+    /// Whether [`Site::end`] was called.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.drain.stage() == Stage::End
+    }
+
+    /// Waits until a request asks for the end of the process.
+    pub async fn asked_to_quit(&self) {
+        self.drain.asked().await;
+    }
+
+    /// Reads the files of the settings again. They take effect as a whole or not at all. Blocks while another reload is
+    /// under way.
+    ///
+    /// # Errors
+    /// When a file cannot be used. The error has been logged and counted, and the old settings stay in force.
+    pub fn reload(&self) -> Result<(), AccessError> {
+        self.reload_in_turn(&self.settings.wait_for_turn())
+    }
+
+    pub(crate) fn reload_in_turn(&self, turn: &Turn) -> Result<(), AccessError> {
+        self.settings.reload(turn, &self.config.access, self.now(), &self.telemetry)
+    }
+
+    /// Stamps of the settings' files as they are now, and as they were when they were read.
+    #[must_use]
+    pub fn settings_now_and_read(&self) -> (Stamps, Stamps) {
+        self.settings.stamps_now_and_read()
+    }
+
+    /// Counts a connection that is ended because it was idle. Not while draining: then it is no limit that was met.
+    pub(crate) fn count_idle_end(&self) {
+        if !self.drain.is_draining() {
+            self.telemetry.connection_idle();
+        }
+    }
+
+    pub(crate) fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
+    /// A scrape as of now, of which nothing is written yet.
+    pub(crate) fn scraper(&self, scope: Scope, format: Format) -> Scraper {
+        Scraper::new(scope, format, Arc::clone(&self.stats), Arc::clone(&self.telemetry), self.now())
+    }
+
+    /// Updates the gauges of connections. Looks at each connection.
+    pub(crate) fn update_gauges(&self) {
+        self.telemetry.connections_are(self.workers.open_connections(), self.workers.callbacks_in_flight());
+    }
+
+    /// Ends what takes too long. Called off the serving threads, a few times a second: limits are kept to within the time
+    /// between two calls, and no request needs a timer.
+    pub fn sweep(&self) {
+        let now_ms = self.uptime_ms();
+        for worker in self.workers.all() {
+            worker.sweep(now_ms, |progress| {
+                let condemned =
+                    progress.judge(|phase, since_ms, partial| self.is_overdue(phase, (since_ms, partial), now_ms));
+                if matches!(condemned, Some(Phase::Stream | Phase::Answer)) {
+                    self.telemetry.answer_unread();
+                }
+            });
+        }
+        self.workers.swept.notify_waiters();
+    }
+
+    /// Whether a phase that began at `since_ms` has taken too long, or something of which a part arrived at `partial`.
+    fn is_overdue(&self, phase: Phase, (since_ms, partial): (u64, Option<u64>), now_ms: u64) -> bool {
+        let limits = &self.limits;
+        let (phase, since_ms) = match (phase, partial) {
+            // hyper has not seen it yet: a part of a TLS record or of an HTTP/2 frame is a part of a head.
+            (Phase::Idle, Some(since)) => (Phase::Head, since),
+            _ => (phase, since_ms),
+        };
+        let is_older = |since: u64, limit: Duration| Duration::from_millis(now_ms.saturating_sub(since)) >= limit;
+        let drained = |limit: Duration| match self.drain.stage() {
+            Stage::Serve => false,
+            Stage::Drain { since_ms: drain } => is_older(since_ms.max(drain), limit),
+            Stage::End => true,
+        };
+        match phase {
+            Phase::Idle => is_older(since_ms, limits.idle) || drained(limits.idle_draining),
+            Phase::Head | Phase::Handshake => is_older(since_ms, limits.head) || drained(limits.request_draining),
+            // Its requests have limits of their own. At the drain, its client is told at once.
+            Phase::Multiplexed => drained(Duration::ZERO),
+            Phase::Service => is_older(since_ms, limits.body) || drained(limits.request_draining),
+            Phase::Stream | Phase::Answer => is_older(since_ms, limits.answer),
+            Phase::Linger => is_older(since_ms, limits.linger),
+        }
+    }
+
+    /// Milliseconds since the site was created.
+    pub(crate) fn uptime_ms(&self) -> u64 {
+        u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}

@@ -1,0 +1,52 @@
+//! The quotas of a site. One address never gets all of a quota.
+
+use std::sync::Arc;
+
+use crate::config;
+use crate::http::base::quota::Quota;
+
+/// Passwords of one address that may wait to be verified: a client that guesses must not delay others.
+const MAX_PASSWORDS_PER_ADDRESS: usize = 4;
+
+/// HTTP/2 heads of which only a part has arrived. What is decoded of one takes up to 260 KiB.
+const MAX_PARTIAL_HEADS: usize = 128;
+
+/// The quotas of a site.
+pub(crate) struct Quotas {
+    /// Scrapes and API answers at a time.
+    pub(crate) scrapes: Arc<Quota>,
+    /// Connections of each address.
+    pub(crate) connections: Arc<Quota>,
+    /// Passwords of each address that wait to be verified.
+    pub(crate) passwords: Arc<Quota>,
+    /// HTTP/2 requests of each address that are under way.
+    pub(crate) requests: Arc<Quota>,
+    /// HTTP/2 heads of which only a part has arrived.
+    pub(crate) partial_heads: Arc<Quota>,
+    /// Bytes of bodies that do not arrive in one piece.
+    pub(crate) bodies: Arc<Quota>,
+}
+
+impl Quotas {
+    pub(super) fn new(config: &config::Http) -> Self {
+        let quota = |most: usize, most_of_one: usize| Arc::new(Quota::new(most, most_of_one));
+        // Half for one address leaves the others some. But one body of the largest size must fit, and a buffer that grows
+        // is up to twice as large.
+        let bodies_of_one = config.max_buffered_bytes.div_ceil(2).max(config.max_body_bytes.saturating_mul(2));
+        Self {
+            scrapes: quota(config.max_scrapes, config.max_scrapes.div_ceil(2)),
+            connections: quota(usize::MAX, config.max_connections_per_address),
+            passwords: quota(usize::MAX, MAX_PASSWORDS_PER_ADDRESS),
+            requests: quota(usize::MAX, config.max_connections.div_ceil(2)),
+            partial_heads: quota(MAX_PARTIAL_HEADS, MAX_PARTIAL_HEADS / 2),
+            bodies: quota(config.max_buffered_bytes, bodies_of_one),
+        }
+    }
+
+    /// For the fuzz targets: whether nothing of this address' is taken.
+    pub(crate) fn are_free(&self, address: std::net::IpAddr) -> bool {
+        let Self { scrapes, connections, passwords, requests, partial_heads, bodies } = self;
+        let all = [scrapes, connections, passwords, requests, partial_heads, bodies];
+        all.into_iter().all(|quota| quota.share(address).grow_to(quota.most_of_one()))
+    }
+}

@@ -1,0 +1,116 @@
+//! Responses.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+
+use super::streamed::Streamed;
+use crate::http::base::connections::Open;
+use crate::http::base::limits::PIECE_BYTES;
+use crate::http::base::progress::Phase;
+use crate::telemetry::Reason;
+use crate::wire;
+
+pub(crate) type Reply = Response<Payload>;
+
+/// A response's body.
+pub(crate) enum Payload {
+    /// Sent at once. Empty after that.
+    Whole(Bytes),
+    Streamed(Box<Streamed>),
+}
+
+impl Body for Payload {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Streamed(body) => body.poll_piece(cx).map_ok(Frame::data),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Streamed(body) => body.len() == Some(0),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Streamed(body) => body.len().map_or_else(SizeHint::default, |len| SizeHint::with_exact(len as u64)),
+        }
+    }
+}
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The response to a callback that was counted. It reuses the map of the request's headers: hyper keeps a response's map
+/// for the next request, so the callbacks of a connection share one map and none allocates another.
+pub(crate) fn success(mut headers: HeaderMap) -> Reply {
+    headers.clear();
+    headers.insert(header::CONTENT_TYPE, JSON);
+    let mut reply = Response::new(Payload::Whole(Bytes::from_static(wire::SUCCESS.as_bytes())));
+    *reply.headers_mut() = headers;
+    reply
+}
+
+/// A refusal in the form that OpenIM reads.
+pub(crate) fn refusal(reason: Reason, detail: &str) -> Reply {
+    let status = StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    reply(status, JSON, wire::refusal(reason.status(), reason.message(), detail).into())
+}
+
+/// A response of this media type.
+pub(crate) fn page(content_type: &'static str, body: impl Into<Bytes>) -> Reply {
+    reply(StatusCode::OK, HeaderValue::from_static(content_type), body.into())
+}
+
+/// A response that is written as the client reads it.
+pub(crate) fn streamed(content_type: &'static str, body: Streamed) -> Reply {
+    let mut reply = Response::new(Payload::Streamed(Box::new(body)));
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    reply
+}
+
+/// Enters the phase in which the response is sent. A long one is sent in pieces.
+pub(crate) fn begin(mut reply: Reply, open: &Open) -> Reply {
+    if let Payload::Whole(bytes) = reply.body_mut()
+        && bytes.len() > PIECE_BYTES
+    {
+        let body = Streamed::written(std::mem::take(bytes), open);
+        *reply.body_mut() = Payload::Streamed(Box::new(body));
+    }
+    open.enter(match reply.body() {
+        Payload::Whole(_) => Phase::Answer,
+        Payload::Streamed(_) => Phase::Stream,
+    });
+    reply
+}
+
+/// The same response with one more header.
+pub(crate) fn with_header(mut reply: Reply, name: HeaderName, value: &'static str) -> Reply {
+    reply.headers_mut().insert(name, HeaderValue::from_static(value));
+    reply
+}
+
+/// The same response, after which the connection closes.
+pub(crate) fn closing(reply: Reply) -> Reply {
+    with_header(reply, header::CONNECTION, "close")
+}
+
+fn reply(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Reply {
+    let mut reply = Response::new(Payload::Whole(body));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    reply
+}

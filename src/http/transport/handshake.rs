@@ -1,0 +1,56 @@
+//! The TLS handshake of a connection.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::server::TlsStream;
+
+use super::farewell::refuse;
+use super::partial::Partial;
+use crate::http::base::connections::{Open, Overdue, in_time};
+use crate::http::base::progress::Phase;
+use crate::http::site::Site;
+use crate::telemetry::Reason;
+
+/// The first byte of a TLS connection: the type of its first record, a handshake's. RFC 8446, 5.1.
+pub(super) const HANDSHAKE: u8 = 22;
+
+/// Completes the TLS handshake. `None` if it failed; the client has been told where possible.
+pub(super) async fn secure(
+    mut stream: TcpStream,
+    tls: Arc<ServerConfig>,
+    open: &Open,
+    site: &Site,
+) -> Option<TlsStream<Partial<TcpStream>>> {
+    open.enter(Phase::Handshake);
+    let mut first = [HANDSHAKE];
+    // rustls would answer with an alert, which a client that speaks plain HTTP cannot read.
+    let peeked = in_time(open, stream.peek(&mut first)).await;
+    if matches!(peeked, Ok(Ok(1..))) && first != [HANDSHAKE] {
+        let detail = "this port speaks TLS; use https:// in the URL";
+        refuse(&mut stream, open, site, Reason::MalformedRequest, detail).await;
+        return None;
+    }
+    let agreed = match peeked {
+        // Opened and closed again, as a probe of the port does: not a failure.
+        Ok(Ok(0)) => return None,
+        Ok(Ok(_)) => {
+            in_time(open, TlsAcceptor::from(tls).accept(Partial::records(stream, open.handle().clone()))).await
+        }
+        Ok(Err(error)) => Ok(Err(error)),
+        Err(overdue) => Err(overdue),
+    };
+    let failure = match agreed {
+        Ok(Ok(stream)) => {
+            open.enter(Phase::Idle);
+            return Some(stream);
+        }
+        Ok(Err(error)) => error,
+        Err(Overdue) => io::Error::new(io::ErrorKind::TimedOut, "it was not complete in time"),
+    };
+    site.telemetry.tls_handshake_failed(&failure, site.now().0);
+    None
+}

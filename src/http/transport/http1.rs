@@ -1,0 +1,128 @@
+//! A connection that speaks HTTP/1.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::farewell;
+use super::handshake::HANDSHAKE;
+use super::watched::Watched;
+use crate::http::base::caller::Caller;
+use crate::http::base::connections::Open;
+use crate::http::base::limits::MAX_HEAD_BYTES;
+use crate::http::base::progress::Phase;
+use crate::http::service::answer;
+use crate::http::site::Site;
+use crate::http::site::exchange::Exchange;
+use crate::telemetry::Reason;
+
+enum End {
+    /// hyper is done with it.
+    Done(hyper::Result<()>),
+    /// The peer speaks TLS.
+    Tls,
+    /// This phase took too long.
+    Overdue(Phase),
+}
+
+/// Serves HTTP/1 until the connection ends.
+pub(crate) async fn serve(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    open: &Open,
+    caller: &Caller,
+    site: &Arc<Site>,
+) {
+    let end = exchange(stream, open, caller, site).await;
+    if matches!(end, End::Overdue(Phase::Idle)) {
+        site.count_idle_end();
+    }
+    if let Some((reason, detail)) = refusal_of(&end, open) {
+        farewell::refuse(stream, open, site, reason, &detail).await;
+    } else if matches!(end, End::Done(_)) && open.progress().has_left_unread() {
+        farewell::end(stream, open, &[]).await;
+    } else if matches!(end, End::Done(Ok(())) | End::Overdue(Phase::Idle)) {
+        // Not after a response that was cut off: the client must not take it as complete.
+        farewell::close(stream, open).await;
+    }
+}
+
+async fn exchange(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    open: &Open,
+    caller: &Caller,
+    site: &Arc<Site>,
+) -> End {
+    let watched = Watched { stream, open, telemetry: &site.telemetry };
+    let service = service_fn(|request| answer(Exchange { site, open, caller }, request));
+    let mut connection = http1::Builder::new()
+        .max_buf_size(MAX_HEAD_BYTES)
+        // One small answer: copying its body behind its head is cheaper than a vectored write.
+        .writev(false)
+        // A peer that is done with sending still gets its answer.
+        .half_close(true)
+        .serve_connection(TokioIo::new(watched), service);
+    loop {
+        let end = poll_fn(|cx| {
+            open.progress().belongs_to(cx.waker());
+            match Pin::new(&mut connection).poll(cx) {
+                Poll::Ready(end) => Poll::Ready(Some(end)),
+                Poll::Pending if overdue(open).is_some() => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await;
+        match end {
+            Some(Err(error)) if error.is_parse() => {
+                let is_tls = connection.into_parts().read_buf.first() == Some(&HANDSHAKE);
+                return if is_tls { End::Tls } else { End::Done(Err(error)) };
+            }
+            Some(end) => return End::Done(end),
+            None => {}
+        }
+        // The kernel may hold a request that the runtime has not seen yet; ending here would lose it. Let it look.
+        tokio::task::yield_now().await;
+        if let Poll::Ready(end) = poll_fn(|cx| Poll::Ready(Pin::new(&mut connection).poll(cx))).await {
+            return End::Done(end);
+        }
+        if let Some(phase) = overdue(open) {
+            // Half a head that came behind the request before it is in hyper's buffer only; half a TLS record of one is in
+            // that of rustls.
+            let half_a_head = phase == Phase::Idle
+                && (open.progress().partial_since_ms().is_some() || !connection.into_parts().read_buf.is_empty());
+            return End::Overdue(if half_a_head { Phase::Head } else { phase });
+        }
+    }
+}
+
+/// The phase in which the connection is to be ended. The service ends its own phase: with an answer.
+fn overdue(open: &Open) -> Option<Phase> {
+    open.progress().condemned().filter(|phase| *phase != Phase::Service)
+}
+
+/// What is still to be answered when hyper or the sweep has ended the connection.
+fn refusal_of(end: &End, open: &Open) -> Option<(Reason, String)> {
+    match end {
+        End::Overdue(Phase::Head) => {
+            Some((Reason::HeaderTimeout, "the request's head did not arrive in time".to_owned()))
+        }
+        End::Overdue(_) | End::Done(Ok(())) => None,
+        End::Tls => Some((Reason::MalformedRequest, "this port speaks plain HTTP; use http:// in the URL".to_owned())),
+        End::Done(Err(error)) if error.is_parse_too_large() => Some((
+            Reason::HeaderTooLarge,
+            format!(
+                "the request's head, or the length that it announces, is too large; {MAX_HEAD_BYTES} bytes and 100 \
+                 headers are always taken"
+            ),
+        )),
+        End::Done(Err(error)) if error.is_parse() || open.progress().has_swallowed() => {
+            Some((Reason::MalformedRequest, format!("the request's head is not HTTP/1.1: {error}")))
+        }
+        End::Done(Err(_)) => None,
+    }
+}

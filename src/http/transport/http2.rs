@@ -1,0 +1,291 @@
+//! A connection that carries several requests at a time: HTTP/2, which Go's client speaks over TLS.
+
+use std::cell::OnceCell;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use hyper::rt::Executor;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::partial::Partial;
+use crate::http::base::caller::Caller;
+use crate::http::base::connections::{Handle, Open};
+use crate::http::base::limits::{MAX_HEAD_BYTES, PIECE_BYTES};
+use crate::http::base::progress::Phase;
+use crate::http::base::quota::Share;
+use crate::http::service::answer;
+use crate::http::site::Site;
+use crate::http::site::exchange::{Exchange, count_refusal, refuse};
+use crate::http::site::response::{Payload, Reply, begin};
+use crate::telemetry::Reason;
+
+/// Requests that one connection may have under way. OpenIM has two workers.
+pub(super) const MAX_STREAMS: u32 = 64;
+
+/// Headers of a request: as many as hyper takes over HTTP/1.
+const MAX_HEADERS: usize = 100;
+
+/// Beyond this, `h2` itself answers 431, without a word: so that up to there it is we who do. It bounds what a head that
+/// is still coming holds: a byte of it may stand for a header that came before.
+const MAX_DECODED_HEAD_BYTES: u32 = 64 * 1024;
+
+/// What a peer may send before it is read: of one request, and of all.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    open: Open,
+    caller: Caller,
+    site: &Arc<Site>,
+) {
+    let shared = Arc::new(Shared {
+        open,
+        caller,
+        site: Arc::clone(site),
+        under_way: AtomicUsize::new(0),
+        is_stuck: AtomicBool::new(false),
+    });
+    let stream = Partial::frames(stream, shared.open.handle().clone(), site, shared.caller.address);
+    let service = service_fn(|request| {
+        let (underway, request) = Underway::begin(&shared, request);
+        async move { Ok::<_, Infallible>(underway.answer(request).await) }
+    });
+    let connection = http2::Builder::new(Spawner)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_DECODED_HEAD_BYTES)
+        .max_send_buf_size(PIECE_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let open = &shared.open;
+    let mut told = false;
+    let end = poll_fn(|cx| {
+        open.progress().belongs_to(cx.waker());
+        loop {
+            if let Poll::Ready(end) = connection.as_mut().poll(cx) {
+                return Poll::Ready(Some(end));
+            }
+            if shared.is_stuck.load(Ordering::Relaxed) {
+                return Poll::Ready(None);
+            }
+            match open.progress().condemned() {
+                // It was told to end, and does not.
+                Some(Phase::Linger) => return Poll::Ready(None),
+                // It was told to end, and nothing is under way, or nothing any more.
+                Some(Phase::Idle) if told => open.enter(Phase::Linger),
+                // Silent for too long, or draining: what is under way is still answered.
+                Some(_) if !told => {
+                    told = true;
+                    if open.progress().partial_since_ms().is_none() {
+                        site.count_idle_end();
+                    } else if !site.drain.is_draining() {
+                        let detail = "HTTP/2: half a request's head, or half a frame, did not go on in time";
+                        count_refusal(site, Reason::HeaderTimeout, detail);
+                    }
+                    connection.as_mut().graceful_shutdown();
+                }
+                _ => return Poll::Pending,
+            }
+        }
+    })
+    .await;
+    if let Some(Err(error)) = end
+        && is_protocol(&error)
+    {
+        count_refusal(site, Reason::MalformedRequest, &format!("HTTP/2: {error}"));
+    }
+}
+
+/// Whether the peer broke HTTP/2's rules, rather than the connection.
+fn is_protocol(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
+    source.is_some_and(|error| error.is_library() && !error.is_io())
+}
+
+fn head_bytes(request: &Request<Incoming>) -> usize {
+    let each = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 32;
+    request.uri().path().len() + request.headers().iter().map(each).sum::<usize>()
+}
+
+/// The answer to a `HEAD`: hyper sends the content over HTTP/2 all the same. RFC 9110, 9.3.2.
+fn without_content(mut reply: Reply) -> Reply {
+    if let Some(length) = reply.body().size_hint().exact() {
+        reply.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    reply.map(|_| Payload::Whole(Bytes::new()))
+}
+
+/// What the requests of a connection share.
+struct Shared {
+    open: Open,
+    caller: Caller,
+    site: Arc<Site>,
+    under_way: AtomicUsize,
+    /// An answer that hyper has handed over to `h2` is not read: nothing but the connection's end gets rid of it.
+    is_stuck: AtomicBool,
+}
+
+/// A request under way, until the last byte of its answer has been written.
+struct Underway {
+    shared: Arc<Shared>,
+    open: Open,
+    /// One of those that its address may have.
+    _place: Option<Share>,
+}
+
+impl Underway {
+    /// The request, unless it is refused.
+    fn begin(shared: &Arc<Shared>, request: Request<Incoming>) -> (Self, Result<Request<Incoming>, (Reason, String)>) {
+        let open = shared.open.request();
+        shared.under_way.fetch_add(1, Ordering::Relaxed);
+        shared.open.enter(Phase::Multiplexed);
+        let (site, most) = (&shared.site, shared.site.config.max_connections);
+        // No address takes all of them from the others.
+        let place = site.quotas.requests.one(shared.caller.address);
+        // One at a time is what every connection may have, so that no crowd of requests keeps OpenIM out.
+        let is_one_of_many = shared.under_way.load(Ordering::Relaxed) > 1;
+        let request = if is_one_of_many && (site.workers.requests() > most || place.is_none()) {
+            let detail = format!("{most} requests, or half as many of one address, are under way over HTTP/2");
+            Err((Reason::Overloaded, format!("{detail}; --web.max-connections sets the limit")))
+        } else if head_bytes(&request) > MAX_HEAD_BYTES {
+            Err((Reason::HeaderTooLarge, format!("the request's head is over {MAX_HEAD_BYTES} bytes")))
+        } else if request.headers().len() > MAX_HEADERS {
+            Err((Reason::HeaderTooLarge, format!("the request's head has over {MAX_HEADERS} headers")))
+        } else {
+            Ok(request)
+        };
+        (Self { shared: Arc::clone(shared), open, _place: place }, request)
+    }
+
+    async fn answer(self, request: Result<Request<Incoming>, (Reason, String)>) -> Response<Answer> {
+        // A task has one request.
+        let _ = REQUEST.try_with(|of| of.set((self.open.handle().clone(), Arc::clone(&self.shared))));
+        let site = Arc::clone(&self.shared.site);
+        let is_head = request.as_ref().is_ok_and(|request| request.method() == Method::HEAD);
+        let reply = match request {
+            Ok(request) => {
+                let exchange = Exchange { site: &site, open: &self.open, caller: &self.shared.caller };
+                match answer(exchange, request).await {
+                    Ok(reply) => reply,
+                    Err(never) => match never {},
+                }
+            }
+            Err((reason, detail)) => begin(refuse(&site, reason, &detail), &self.open),
+        };
+        let reply = if is_head { without_content(reply) } else { reply };
+        reply.map(|payload| Answer { payload, of: Arc::new(self) })
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        let progress = self.open.progress();
+        if let Some(took) = progress.callback_ends() {
+            self.shared.site.telemetry.callback_answered(took);
+        }
+        // Its task may be waiting for that.
+        self.open.enter(Phase::Idle);
+        progress.wake();
+        if self.shared.under_way.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.shared.open.enter(Phase::Idle);
+        }
+    }
+}
+
+/// An answer's body, and the request that it is of.
+struct Answer {
+    payload: Payload,
+    of: Arc<Underway>,
+}
+
+/// A part of an answer. `h2` drops it when it is written, or will never be.
+struct Piece {
+    bytes: Bytes,
+    _of: Arc<Underway>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let of = Arc::clone(&self.of);
+        let held = |bytes| Bytes::from_owner(Piece { bytes, _of: of });
+        Pin::new(&mut self.payload).poll_frame(cx).map_ok(|frame| frame.map_data(held))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.payload.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.payload.size_hint()
+    }
+}
+
+tokio::task_local! {
+    /// The request that a task answers.
+    static REQUEST: OnceCell<(Handle, Arc<Shared>)>;
+}
+
+/// Spawns the task of each request, and ends it when the sweep condemns the request because its client does not read. While
+/// hyper still has something to write, this resets the request alone. After that, the connection has to end.
+#[derive(Clone, Copy)]
+struct Spawner;
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawner {
+    fn execute(&self, task: F) {
+        tokio::spawn(REQUEST.scope(OnceCell::new(), until_condemned(task)));
+    }
+}
+
+/// Runs hyper's task of a request until the response has been written or the request is condemned.
+async fn until_condemned(task: impl Future<Output = ()>) {
+    let mut task = pin!(Some(task));
+    poll_fn(|cx| {
+        if task.as_mut().as_pin_mut().is_some_and(|task| task.poll(cx).is_ready()) {
+            // hyper has passed the whole response to `h2`.
+            task.set(None);
+        }
+        let is_handed_over = task.is_none();
+        REQUEST.with(|request| {
+            let Some((request, shared)) = request.get() else {
+                return if is_handed_over { Poll::Ready(()) } else { Poll::Pending };
+            };
+            let progress = request.progress();
+            progress.belongs_to(cx.waker());
+            match progress.condemned() {
+                _ if is_handed_over && progress.phase() == Phase::Idle => Poll::Ready(()),
+                // The service ends its own phase: with a response.
+                None | Some(Phase::Service) => Poll::Pending,
+                Some(_) if !is_handed_over => Poll::Ready(()),
+                Some(_) => {
+                    shared.is_stuck.store(true, Ordering::Relaxed);
+                    shared.open.progress().wake();
+                    Poll::Ready(())
+                }
+            }
+        })
+    })
+    .await;
+}

@@ -1,0 +1,11 @@
+//! Connections: accepted, secured, and served with HTTP/1 or HTTP/2.
+
+mod connection;
+mod farewell;
+mod handshake;
+pub(super) mod http1;
+pub(super) mod http2;
+pub(super) mod listen;
+pub(super) mod partial;
+mod watched;
+pub(super) mod worker;

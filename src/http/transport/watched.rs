@@ -1,0 +1,83 @@
+//! A connection's stream under hyper, which records the progress of the exchange.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::http::base::connections::Open;
+use crate::http::base::progress::Phase;
+use crate::telemetry::Telemetry;
+
+/// A stream that records its progress in the connection's [`Open`] entry.
+pub(super) struct Watched<'a, S> {
+    pub(super) stream: S,
+    pub(super) open: &'a Open,
+    pub(super) telemetry: &'a Telemetry,
+}
+
+impl<S> Watched<'_, S> {
+    /// Whether hyper is writing its own response to a head that it refuses, without asking the service. It has no body and
+    /// ours must have one, so it is dropped and ours is written in its place.
+    fn is_hypers_own(&self) -> bool {
+        matches!(self.open.progress().phase(), Phase::Idle | Phase::Head)
+    }
+
+    fn swallow(&self, len: usize) -> Poll<io::Result<usize>> {
+        self.open.progress().swallow();
+        Poll::Ready(Ok(len))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<'_, S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        if buffer.filled().len() > before && self.open.progress().phase() == Phase::Idle {
+            self.open.enter(Phase::Head);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<'_, S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.is_hypers_own() {
+            return self.swallow(bytes.len());
+        }
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.is_hypers_own() {
+            return self.swallow(slices.iter().map(|slice| slice.len()).sum());
+        }
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// hyper flushes when it has written everything: the response is then complete.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        if self.open.progress().phase() == Phase::Answer {
+            self.open.enter(Phase::Idle);
+            if let Some(took) = self.open.progress().callback_ends() {
+                self.telemetry.callback_answered(took);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The connection shuts the stream down itself, after a last response of its own.
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
