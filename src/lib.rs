@@ -15,7 +15,7 @@
 //! - [`app`]: puts them together, visibly in order: open, build, serve, tick, drain, close
 //!
 //! In: `http -> wire -> domain::Message -> stats::record -> answer`. Out: `http -> exposition::scrape -> stats -> text`.
-//! No way back. `tests/house.rs` holds the table of who may import whom, and scans for it.
+//! No way back. `tests/modules.rs` holds the table of who may import whom, and scans for it.
 //!
 //! # Invariants
 //! - No lock or map guard lives across `.await` or I/O.

@@ -1,23 +1,20 @@
 //! Rust source as tokens: strings, comments and braces in them cannot be mistaken for code.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
 /// A source file.
 pub(crate) struct Source {
-    /// Its path from the package's root, with `/`.
+    /// Its path from the package's root, separated by `/`.
     pub(crate) path: String,
     pub(crate) text: String,
     tokens: Vec<TokenTree>,
 }
 
-/// A path that begins at the crate's root: its first segment there, and the next one if it is written.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Import {
-    pub(crate) room: String,
-    pub(crate) item: Option<String>,
-}
+/// A path from the crate's root, segment by segment.
+pub(crate) type ModulePath = Vec<String>;
 
 /// A function with a body.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,31 +40,30 @@ impl Source {
         files.iter().map(|file| Self::new(&relative(file), &std::fs::read_to_string(file).unwrap())).collect()
     }
 
-    /// The room that a file of `src` belongs to: its folder, or the file's own name.
-    pub(crate) fn room(&self) -> &str {
-        let inside = self.path.strip_prefix("src/").unwrap();
-        inside.split('/').next().unwrap().trim_end_matches(".rs")
+    /// The module that a file of `src` is.
+    pub(crate) fn module(&self) -> ModulePath {
+        let inside = self.path.strip_prefix("src/").unwrap().trim_end_matches(".rs");
+        inside.split('/').filter(|name| *name != "mod").map(str::to_owned).collect()
     }
 
-    /// How deep the file's module lies under the crate's root.
-    fn depth(&self) -> usize {
-        let inside = self.path.strip_prefix("src/").unwrap();
-        let names = inside.trim_end_matches(".rs").split('/').filter(|name| !["mod", "lib", "main"].contains(name));
-        names.count()
+    /// The top-level module that a file of `src` belongs to.
+    pub(crate) fn top(&self) -> String {
+        self.module().swap_remove(0)
     }
 
-    /// Every path that begins at the crate's root, by `crate`, by its name, or by `super` often enough.
-    pub(crate) fn imports(&self) -> Vec<Import> {
-        let mut found = Vec::new();
-        imports(&self.tokens, self.depth(), 0, &mut found);
-        found
+    /// Whether the file is only compiled for tests.
+    pub(crate) fn is_test(&self) -> bool {
+        ["/tests.rs", "/testing.rs"].iter().any(|end| self.path.ends_with(end)) || self.path.contains("/tests/")
     }
 
-    /// What stands behind `room::`, wherever that is.
-    pub(crate) fn items_of(&self, room: &str) -> Vec<String> {
-        let mut found = Vec::new();
-        items_of(&self.tokens, room, &mut found);
-        found
+    /// Every path to something in the crate, from the crate's root: those of `use` and those in the code.
+    pub(crate) fn paths(&self) -> Vec<ModulePath> {
+        paths(&self.tokens, &self.module())
+    }
+
+    /// The same outside of tests.
+    pub(crate) fn paths_outside_tests(&self) -> Vec<ModulePath> {
+        if self.is_test() { Vec::new() } else { paths(&without_tests(&self.tokens), &self.module()) }
     }
 
     pub(crate) fn functions(&self) -> Vec<Function> {
@@ -87,11 +83,10 @@ impl Source {
         lines
     }
 
-    /// The literals outside of tests, as written; comments of documentation are none. A file `tests.rs` is a room's own
-    /// tests.
+    /// The literals outside of tests, as written, without doc comments.
     pub(crate) fn literals(&self) -> Vec<String> {
         let mut found = Vec::new();
-        if self.path.ends_with("/tests.rs") {
+        if self.is_test() {
             return found;
         }
         walk(&without_tests(&self.tokens), &mut |token| {
@@ -170,87 +165,93 @@ fn skip_path_sep(tokens: &[TokenTree], at: usize) -> Option<usize> {
     (is_punct(tokens.get(at), ':') && is_punct(tokens.get(at + 1), ':')).then_some(at + 2)
 }
 
-/// `supers` is what stood in front of the braces of a `use`, in `super`s.
-fn imports(tokens: &[TokenTree], depth: usize, supers: usize, found: &mut Vec<Import>) {
-    let mut at = 0;
-    while let Some(token) = tokens.get(at) {
-        if let TokenTree::Group(group) = token {
-            let is_module = at >= 2 && is_word(&tokens[at - 2], "mod");
-            imports(&inside(group), depth + usize::from(is_module), supers, found);
-            at += 1;
-            continue;
-        }
-        let mut end = at;
-        let mut climbed = supers;
-        while tokens.get(end).is_some_and(|token| is_word(token, "super")) {
-            let Some(next) = skip_path_sep(tokens, end + 1) else { break };
-            (end, climbed) = (next, climbed + 1);
-        }
-        let by_name = is_word(token, "crate") || is_word(token, "openim_exporter");
-        let root = if by_name { skip_path_sep(tokens, at + 1) } else { None };
-        if let Some(next) = root.or_else(|| (end > at && climbed >= depth).then_some(end)) {
-            rooms(tokens, next, found);
-            at = next + 1;
-        } else if end > at {
-            if let Some(TokenTree::Group(group)) = tokens.get(end) {
-                imports(&inside(group), depth, climbed, found);
-                end += 1;
-            }
-            at = end;
-        } else {
-            at += 1;
-        }
-    }
+/// Every path to something in the crate that these tokens of a module contain.
+fn paths(tokens: &[TokenTree], module: &[String]) -> Vec<ModulePath> {
+    let mut scan = Scan { aliases: HashMap::new(), found: Vec::new() };
+    scan.code(tokens, module);
+    scan.found
 }
 
-/// What is named at the crate's root: a path, or several in braces.
-fn rooms(tokens: &[TokenTree], at: usize, found: &mut Vec<Import>) {
-    match tokens.get(at) {
-        Some(TokenTree::Ident(room)) => {
-            let item = skip_path_sep(tokens, at + 1).and_then(|next| tokens.get(next));
-            let items = match item {
-                Some(TokenTree::Group(group)) => names(&inside(group)),
-                Some(TokenTree::Ident(item)) => vec![item.to_string()],
-                _ => Vec::new(),
-            };
-            let import = |item| Import { room: room.to_string(), item };
-            match items.is_empty() {
-                true => found.push(import(None)),
-                false => found.extend(items.into_iter().map(|item| import(Some(item)))),
+struct Scan {
+    /// The names that `use` has brought into the file, and what they stand for.
+    aliases: HashMap<String, ModulePath>,
+    found: Vec<ModulePath>,
+}
+
+impl Scan {
+    fn code(&mut self, tokens: &[TokenTree], module: &[String]) {
+        let mut at = 0;
+        while let Some(token) = tokens.get(at) {
+            if is_word(token, "use") {
+                self.tree(&tokens[at + 1..], module, None);
+                at += tokens[at..].iter().position(|token| is_punct(Some(token), ';')).unwrap_or(1);
+            } else if let TokenTree::Group(group) = token {
+                let name = at.checked_sub(1).map(|before| tokens[before].to_string()).unwrap_or_default();
+                let is_module = at >= 2 && is_word(&tokens[at - 2], "mod");
+                let inner: Vec<_> = module.iter().cloned().chain(is_module.then_some(name)).collect();
+                self.code(&inside(group), &inner);
+                at += 1;
+            } else if let TokenTree::Ident(_) = token
+                && skip_path_sep(tokens, at + 1).is_some()
+            {
+                let (segments, end) = segments(tokens, at);
+                self.found.extend(self.resolve(&segments, module));
+                at = end;
+            } else {
+                at += 1;
             }
         }
-        Some(TokenTree::Group(group)) => {
-            let tokens = inside(group);
-            (0..tokens.len()).filter(|at| begins(&tokens, *at)).for_each(|at| rooms(&tokens, at, found));
+    }
+
+    /// A tree of `use`, in which `prefix` stands before the present level.
+    fn tree(&mut self, tokens: &[TokenTree], module: &[String], prefix: Option<&[String]>) {
+        let (mut names, end) = segments(tokens, 0);
+        if let Some(prefix) = prefix {
+            names.splice(0..0, prefix.iter().cloned());
         }
-        _ => {}
+        if let Some(TokenTree::Group(group)) = tokens.get(end) {
+            let list = inside(group);
+            let elements = list.split(|token| is_punct(Some(token), ','));
+            elements.filter(|element| !element.is_empty()).for_each(|element| self.tree(element, module, Some(&names)));
+            return;
+        }
+        if names.last().is_some_and(|name| name == "self") {
+            names.pop();
+        }
+        let Some(path) = self.resolve(&names, module) else { return };
+        let renamed = tokens.get(end).filter(|token| is_word(token, "as")).and_then(|_| tokens.get(end + 1));
+        if let Some(alias) = renamed.map(ToString::to_string).or_else(|| path.last().cloned()) {
+            self.aliases.insert(alias, path.clone());
+        }
+        self.found.push(path);
+    }
+
+    /// The path from the crate's root. One that begins with another name may be that of a child module.
+    fn resolve(&self, segments: &[String], module: &[String]) -> Option<ModulePath> {
+        let (first, rest) = segments.split_first()?;
+        let supers = segments.iter().take_while(|segment| *segment == "super").count();
+        let (base, rest) = match first.as_str() {
+            "crate" | "openim_exporter" => (Vec::new(), rest),
+            "self" => (module.to_vec(), rest),
+            "super" => (module[..module.len().checked_sub(supers)?].to_vec(), &segments[supers..]),
+            alias if self.aliases.contains_key(alias) => (self.aliases[alias].clone(), rest),
+            _ => (module.to_vec(), segments),
+        };
+        Some([&base, rest].concat())
     }
 }
 
-/// Whether an element of a list begins here.
-fn begins(tokens: &[TokenTree], at: usize) -> bool {
-    at == 0 || is_punct(tokens.get(at - 1), ',')
-}
-
-fn names(tokens: &[TokenTree]) -> Vec<String> {
-    (0..tokens.len()).filter(|at| begins(tokens, *at)).map(|at| tokens[at].to_string()).collect()
-}
-
-fn items_of(tokens: &[TokenTree], room: &str, found: &mut Vec<String>) {
-    for (at, token) in tokens.iter().enumerate() {
-        // Behind `crate::` it is an import, which is checked as one.
-        let is_import = at.checked_sub(2).is_some_and(|before| skip_path_sep(tokens, before).is_some());
-        if is_word(token, room)
-            && !is_import
-            && let Some(next) = skip_path_sep(tokens, at + 1)
-            && let Some(TokenTree::Ident(item)) = tokens.get(next)
-        {
-            found.push(item.to_string());
-        }
-        if let TokenTree::Group(group) = token {
-            items_of(&inside(group), room, found);
+/// The segments of the path that begins at this token, and where it ends: before what is in braces, if anything is.
+fn segments(tokens: &[TokenTree], mut at: usize) -> (Vec<String>, usize) {
+    let mut segments = Vec::new();
+    while let Some(TokenTree::Ident(segment)) = tokens.get(at) {
+        segments.push(segment.to_string());
+        match skip_path_sep(tokens, at + 1) {
+            Some(next) => at = next,
+            None => return (segments, at + 1),
         }
     }
+    (segments, at)
 }
 
 fn functions(tokens: &[TokenTree], found: &mut Vec<Function>) {

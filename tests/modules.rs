@@ -1,20 +1,21 @@
-//! The rules of the house: who may import whom, and where certain things may stand. Each rule is shown to be able to
-//! fail at the end of this file.
+//! The rules of the architecture: which module may import which, no cycles among files, and where certain things may be
+//! written. The tests at the end show that each rule can fail.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "support/rust_source.rs"]
 mod rust_source;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rust_source::{Import, Source};
+use rust_source::{ModulePath, Source};
 
 /// Longest file and longest function, in lines.
-const MOST_FILE_LINES: usize = 400;
-const MOST_FUNCTION_LINES: usize = 70;
+const MAX_FILE_LINES: usize = 400;
+const MAX_FUNCTION_LINES: usize = 70;
 
-/// Room -> what it may import of ours: a room, or one item of it. Each room may import itself.
+/// Module -> what it may import of ours: a module, or one item of it. Each module may import from itself. The layers inside
+/// a module have rows of their own.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("arena", &[]),
@@ -47,6 +48,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("lib", &[]),
 ];
 
+/// Layer of `http` -> the layers that it may import from.
+const HTTP_LAYERS: &[(&str, &[&str])] = &[
+    ("base", &[]),
+    ("access", &["base"]),
+    ("site", &["access", "base"]),
+    ("service", &["site", "access", "base"]),
+    ("transport", &["service", "site", "base"]),
+    ("fuzz", &["transport", "site", "base"]),
+];
+
 /// Names of fields in OpenIM's callbacks that are no words of another meaning, and its mark in a list of mentions.
 const FIELDS: &[&str] = &[
     "sendID",
@@ -68,39 +79,61 @@ const FIELDS: &[&str] = &[
     "AtAllTag",
 ];
 
-fn is_allowed(room: &str, import: &Import) -> bool {
-    let (_, allowed) =
-        MAY_IMPORT.iter().find(|(name, _)| *name == room).unwrap_or_else(|| panic!("say whom {room} may import"));
-    let fits = |allowed: &&str| match allowed.split_once("::") {
-        None => *allowed == import.room,
-        // A room that is imported for one item may be named by itself: what is taken from it is checked below.
-        Some((of, item)) => {
-            of == import.room && import.item.as_deref().is_none_or(|found| [item, "self"].contains(&found))
-        }
-    };
-    room == import.room || allowed.iter().any(fits)
-}
-
-/// Where a room is named by itself, `room::item` may follow anywhere in the file.
-fn takes_more_than_allowed(source: &Source) -> Vec<String> {
-    let (_, allowed) = MAY_IMPORT.iter().find(|(name, _)| *name == source.room()).unwrap();
-    let items: Vec<_> = allowed.iter().filter_map(|allowed| allowed.split_once("::")).collect();
-    let rooms: BTreeSet<_> = items.iter().map(|(room, _)| *room).collect();
-    let taken = rooms.into_iter().flat_map(|room| source.items_of(room).into_iter().map(move |item| (room, item)));
-    taken.filter(|(room, item)| !items.contains(&(*room, item))).map(|(_, item)| item).collect()
-}
-
 fn forbidden_imports(source: &Source) -> Vec<String> {
-    let imports = source.imports();
-    let forbidden = imports.iter().filter(|import| !is_allowed(source.room(), import));
-    let named = forbidden.map(|import| format!("{}::{}", import.room, import.item.as_deref().unwrap_or("")));
-    named.chain(takes_more_than_allowed(source)).collect()
+    let top = source.top();
+    let (_, allowed) = MAY_IMPORT.iter().find(|(name, _)| *name == top).unwrap_or_else(|| panic!("no row for {top}"));
+    let is_allowed = |path: &ModulePath| {
+        let fits = |allowed: &&str| match allowed.split_once("::") {
+            None => *allowed == path[0],
+            // The module itself may be named: what is taken from it is a path of its own.
+            Some((module, item)) => module == path[0] && path.get(1).is_none_or(|found| found == item),
+        };
+        path[0] == top || allowed.iter().any(fits)
+    };
+    source.paths().iter().filter(|path| !is_allowed(path)).map(|path| path.join("::")).collect()
+}
+
+/// Imports of a file in `http` from a layer that is not below its own. Tests may use the fixtures of any layer.
+fn imports_from_higher_layers(source: &Source) -> Vec<String> {
+    let module = source.module();
+    let [top, layer, ..] = module.as_slice() else { return Vec::new() };
+    if top != "http" {
+        return Vec::new();
+    }
+    let (_, below) = HTTP_LAYERS.iter().find(|(name, _)| name == layer).unwrap_or_else(|| panic!("no row for {layer}"));
+    let is_allowed = |path: &ModulePath| {
+        path[0] != "http" || path.get(1).is_some_and(|found| found == layer || below.contains(&found.as_str()))
+    };
+    source.paths_outside_tests().iter().filter(|path| !is_allowed(path)).map(|path| path.join("::")).collect()
+}
+
+/// The imports among files that are on a cycle.
+fn on_cycles(sources: &[Source]) -> Vec<String> {
+    let modules: BTreeMap<ModulePath, usize> =
+        sources.iter().enumerate().map(|(number, source)| (source.module(), number)).collect();
+    // The file that holds what a path names: that of its longest part that is a module.
+    let file = |path: &ModulePath| (1..=path.len()).rev().find_map(|len| modules.get(&path[..len]).copied());
+    let imported = |source: &Source| source.paths_outside_tests().iter().filter_map(&file).collect::<BTreeSet<_>>();
+    let imports: Vec<_> = sources.iter().map(imported).collect();
+    let reached = |from: usize| {
+        let (mut reached, mut next) = (BTreeSet::new(), vec![from]);
+        while let Some(file) = next.pop() {
+            next.extend(imports[file].iter().filter(|file| reached.insert(**file)));
+        }
+        reached
+    };
+    let reached: Vec<_> = (0..sources.len()).map(reached).collect();
+    let edges = imports.iter().enumerate().flat_map(|(from, to)| to.iter().map(move |to| (from, *to)));
+    edges
+        .filter(|(from, to)| from != to && reached[*to].contains(from))
+        .map(|(from, to)| format!("{} -> {}", sources[from].path, sources[to].path))
+        .collect()
 }
 
 fn too_long(source: &Source) -> Vec<String> {
     let lines = source.text.lines().count();
-    let file = (lines >= MOST_FILE_LINES).then(|| format!("the file has {lines} lines"));
-    let functions = source.functions().into_iter().filter(|function| function.lines > MOST_FUNCTION_LINES);
+    let file = (lines >= MAX_FILE_LINES).then(|| format!("the file has {lines} lines"));
+    let functions = source.functions().into_iter().filter(|function| function.lines > MAX_FUNCTION_LINES);
     file.into_iter()
         .chain(functions.map(|function| format!("{} has {} lines", function.name, function.lines)))
         .collect()
@@ -121,7 +154,7 @@ fn misplaced_metric_names(source: &Source) -> Vec<String> {
 /// String literals that are the name of a field, or hold one in quotes, as JSON would: not those of messages to people,
 /// which name fields without. Also a rule that makes such names of Rust's.
 fn misplaced_field_names(source: &Source) -> Vec<String> {
-    if source.room() == "wire" {
+    if source.top() == "wire" {
         return Vec::new();
     }
     let is_name = |literal: &String| {
@@ -146,21 +179,40 @@ fn everything() -> Vec<Source> {
 }
 
 #[test]
-fn no_room_imports_what_the_table_does_not_allow() {
+fn no_module_imports_what_the_table_does_not_allow() {
     let sources = Source::all_in("src");
     assert_clean(&sources, forbidden_imports);
-    // The scanner sees what it is to see: each room that may import something does.
-    for (room, allowed) in MAY_IMPORT {
-        let imports: Vec<_> =
-            sources.iter().filter(|source| source.room() == *room).flat_map(Source::imports).collect();
+    // The scanner works: each module that may import something does.
+    for (module, allowed) in MAY_IMPORT {
+        let paths: Vec<_> = sources.iter().filter(|source| source.top() == *module).flat_map(Source::paths).collect();
         for allowed in *allowed {
             let of = allowed.split("::").next().unwrap();
             assert!(
-                imports.iter().any(|import| import.room == of) || *room == "app",
-                "{room} does not import {allowed}; strike it from the table"
+                paths.iter().any(|path| path[0] == of) || *module == "app",
+                "{module} does not import {allowed}; remove it from the table"
             );
         }
     }
+}
+
+#[test]
+fn the_layers_of_http_import_from_lower_layers_only() {
+    let sources = Source::all_in("src/http");
+    assert_clean(&sources, imports_from_higher_layers);
+    for (layer, below) in HTTP_LAYERS {
+        let of_layer = sources.iter().filter(|source| source.module().get(1).is_some_and(|name| name == layer));
+        let paths: Vec<_> = of_layer.flat_map(Source::paths_outside_tests).collect();
+        for below in *below {
+            let imports_it =
+                paths.iter().any(|path| path[0] == "http" && path.get(1).is_some_and(|name| name == below));
+            assert!(imports_it, "{layer} does not import {below}; remove it from the table");
+        }
+    }
+}
+
+#[test]
+fn no_files_import_each_other_in_a_cycle() {
+    assert_eq!(on_cycles(&Source::all_in("src")), [""; 0]);
 }
 
 #[test]
@@ -186,7 +238,7 @@ fn a_metric_s_name_is_in_the_catalogue_only() {
 fn a_sender_s_field_name_is_in_wire_only() {
     let sources = Source::all_in("src");
     assert_clean(&sources, misplaced_field_names);
-    let wire: Vec<_> = sources.iter().filter(|source| source.room() == "wire").flat_map(Source::literals).collect();
+    let wire: Vec<_> = sources.iter().filter(|source| source.top() == "wire").flat_map(Source::literals).collect();
     for field in FIELDS {
         assert!(wire.iter().any(|literal| literal.contains(field)), "{field} is not read by wire either");
     }
@@ -216,7 +268,7 @@ mod the_scanners_can_fail {
             "mod tests { use openim_exporter::http; }",
         ] {
             let found = forbidden("src/stats/groups.rs", text);
-            assert!(!found.is_empty() && found.iter().all(|import| import.starts_with("http::")), "{text}: {found:?}");
+            assert!(!found.is_empty() && found.iter().all(|import| import.starts_with("http")), "{text}: {found:?}");
         }
         assert!(!forbidden("src/stats/mod.rs", "use super::http;").is_empty());
         assert!(!forbidden("src/main.rs", "use openim_exporter::stats;").is_empty());
@@ -235,11 +287,37 @@ mod the_scanners_can_fail {
     }
 
     #[test]
-    fn only_the_allowed_item_of_a_room_may_be_taken() {
+    fn only_the_allowed_item_of_a_module_may_be_imported() {
         assert_eq!(forbidden("src/http/site.rs", "use crate::config; fn f(x: config::Http) {}"), [""; 0]);
-        assert_eq!(forbidden("src/http/site.rs", "use crate::config; fn f(x: config::Log) {}"), ["Log"]);
+        assert_eq!(forbidden("src/http/site.rs", "use crate::config; fn f(x: config::Log) {}"), ["config::Log"]);
         assert_eq!(forbidden("src/http/site.rs", "use crate::config::{Http, Log};"), ["config::Log"]);
         assert_eq!(forbidden("src/config/serve.rs", "use crate::telemetry::Telemetry;"), ["telemetry::Telemetry"]);
+    }
+
+    #[test]
+    fn a_layer_that_imports_from_a_higher_one_is_found() {
+        let found = |path: &str, text: &str| imports_from_higher_layers(&Source::new(path, text));
+        assert_eq!(found("src/http/site/x.rs", "use crate::http::service::answer;"), ["http::service::answer"]);
+        assert_eq!(found("src/http/base/x.rs", "use super::super::site::Site;"), ["http::site::Site"]);
+        // The facade of `http` is above all layers.
+        assert_eq!(found("src/http/site/x.rs", "use crate::http::Limits;"), ["http::Limits"]);
+        assert_eq!(found("src/http/service/x.rs", "use crate::http::site::Site; use super::y::z;"), [""; 0]);
+        assert_eq!(found("src/http/base/x.rs", "#[cfg(test)]\nmod tests { use crate::http::site::Site; }"), [""; 0]);
+    }
+
+    #[test]
+    fn a_cycle_of_files_is_found_however_its_imports_are_written() {
+        let cycle = |files: &[(&str, &str)]| {
+            on_cycles(&files.iter().map(|(path, text)| Source::new(path, text)).collect::<Vec<_>>())
+        };
+        let parent = ("src/a/mod.rs", "mod b; mod c; use b::B; pub struct A;");
+        for child in ["use super::A;", "fn f() -> super::A {}", "use crate::a::{A, c::C};", "use super::*;"] {
+            assert_eq!(cycle(&[parent, ("src/a/b.rs", child), ("src/a/c.rs", "")]).len(), 2, "{child}");
+        }
+        let (b, c) = (("src/a/b.rs", "use super::c::C;"), ("src/a/c.rs", "fn f(x: super::b::B) {}"));
+        assert_eq!(cycle(&[parent, b, c]), ["src/a/b.rs -> src/a/c.rs", "src/a/c.rs -> src/a/b.rs"]);
+        assert_eq!(cycle(&[parent, b, ("src/a/c.rs", "mod tests { use super::*; }")]), [""; 0]);
+        assert_eq!(cycle(&[parent, b, ("src/a/c.rs", "#[cfg(test)]\nmod tests { use crate::a::A; }")]), [""; 0]);
     }
 
     #[test]
