@@ -138,51 +138,79 @@ fn client_verifier(
     auth: &ClientAuth,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, CertificateProblem> {
-    let (ca, allowed_sans) = match auth {
+    let algorithms = provider.signature_verification_algorithms;
+    let (ca, is_required, allowed_sans) = match auth {
         ClientAuth::None => return Ok(Arc::new(NoClientAuth)),
         ClientAuth::Unverified { required } => {
-            let algorithms = provider.signature_verification_algorithms;
-            return Ok(Arc::new(Unverified { required: *required, algorithms }));
+            let verifier = ClientVerifier { authorities: None, algorithms, is_required: *required, names: Vec::new() };
+            return Ok(Arc::new(verifier));
         }
-        ClientAuth::IfGiven { ca } => (ca, None),
-        ClientAuth::Required { ca, allowed_sans } => (ca, Some(allowed_sans)),
+        ClientAuth::IfGiven { ca } => (ca, false, Vec::new()),
+        ClientAuth::Required { ca, allowed_sans } => (ca, true, allowed_sans.clone()),
     };
     let mut roots = RootCertStore::empty();
     for certificate in certificates("client_ca", ca)? {
         roots.add(certificate).map_err(|error| problem("client_ca", ca, error))?;
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-    let builder = if allowed_sans.is_some() { builder } else { builder.allow_unauthenticated() };
-    let verifier = builder.build().map_err(|error| problem("client_ca", ca, error))?;
-    Ok(match allowed_sans {
-        Some(allowed) if !allowed.is_empty() => Arc::new(Named { verifier, allowed: allowed.clone() }),
-        _ => verifier,
-    })
+    let authorities = builder.build().map_err(|error| problem("client_ca", ca, error))?;
+    Ok(Arc::new(ClientVerifier { authorities: Some(authorities), algorithms, is_required, names: allowed_sans }))
 }
 
-/// Takes any certificate whose key the client has, as Go's `RequestClientCert` and `RequireAnyClientCert` do.
+/// Verifies clients' certificates as the settings demand.
 #[derive(Debug)]
-struct Unverified {
-    required: bool,
+struct ClientVerifier {
+    /// Verifies that a certificate comes from a known authority. Without it, any certificate is accepted whose key the
+    /// client has, as with Go's `RequestClientCert` and `RequireAnyClientCert`.
+    authorities: Option<Arc<dyn ClientCertVerifier>>,
     algorithms: WebPkiSupportedAlgorithms,
+    is_required: bool,
+    /// If not empty, a certificate must have one of these names: `client_allowed_sans` of the exporter toolkit.
+    names: Vec<String>,
 }
 
-impl ClientCertVerifier for Unverified {
+impl ClientVerifier {
+    fn has_allowed_name(&self, certificate: &CertificateDer<'_>) -> bool {
+        let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return false };
+        let Ok(Some(found)) = parsed.subject_alternative_name() else { return false };
+        found.value.general_names.iter().filter_map(text_of_name).any(|name| self.names.contains(&name))
+    }
+}
+
+/// A subject alternative name as it is written in the settings.
+fn text_of_name(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(text) | GeneralName::RFC822Name(text) | GeneralName::URI(text) => Some((*text).to_owned()),
+        GeneralName::IPAddress(bytes) => {
+            let v4 = <[u8; 4]>::try_from(*bytes).map(std::net::IpAddr::from);
+            v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(std::net::IpAddr::from)).ok().map(|ip| ip.to_string())
+        }
+        _ => None,
+    }
+}
+
+impl ClientCertVerifier for ClientVerifier {
     fn client_auth_mandatory(&self) -> bool {
-        self.required
+        self.is_required
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
+        self.authorities.as_ref().map_or(&[], |authorities| authorities.root_hint_subjects())
     }
 
     fn verify_client_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
     ) -> Result<ClientCertVerified, TlsError> {
-        Ok(ClientCertVerified::assertion())
+        if let Some(authorities) = &self.authorities {
+            authorities.verify_client_cert(certificate, intermediates, now)?;
+        }
+        if self.names.is_empty() || self.has_allowed_name(certificate) {
+            return Ok(ClientCertVerified::assertion());
+        }
+        Err(TlsError::InvalidCertificate(CertificateError::NotValidForName))
     }
 
     fn verify_tls12_signature(
@@ -205,73 +233,5 @@ impl ClientCertVerifier for Unverified {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
-    }
-}
-
-/// Takes a client's certificate that is good and has one of these names, as `client_allowed_sans` of the toolkit does.
-#[derive(Debug)]
-struct Named {
-    verifier: Arc<dyn ClientCertVerifier>,
-    allowed: Vec<String>,
-}
-
-impl Named {
-    fn has_one_of(&self, certificate: &CertificateDer<'_>) -> bool {
-        let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return false };
-        let Ok(Some(names)) = parsed.subject_alternative_name() else { return false };
-        names.value.general_names.iter().filter_map(shown).any(|name| self.allowed.contains(&name))
-    }
-}
-
-/// A subject alternative name as it is written in the settings.
-fn shown(name: &GeneralName<'_>) -> Option<String> {
-    match name {
-        GeneralName::DNSName(text) | GeneralName::RFC822Name(text) | GeneralName::URI(text) => Some((*text).to_owned()),
-        GeneralName::IPAddress(bytes) => {
-            let v4 = <[u8; 4]>::try_from(*bytes).map(std::net::IpAddr::from);
-            v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(std::net::IpAddr::from)).ok().map(|ip| ip.to_string())
-        }
-        _ => None,
-    }
-}
-
-impl ClientCertVerifier for Named {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.verifier.root_hint_subjects()
-    }
-
-    fn verify_client_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, TlsError> {
-        let verified = self.verifier.verify_client_cert(certificate, intermediates, now)?;
-        if self.has_one_of(certificate) {
-            return Ok(verified);
-        }
-        Err(TlsError::InvalidCertificate(CertificateError::NotValidForName))
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.verifier.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.verifier.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
     }
 }
