@@ -1,4 +1,4 @@
-//! The statistics and the exporter's own metrics as Prometheus reads them.
+//! Writes the statistics and the exporter's own metrics in the formats of Prometheus.
 
 pub mod catalog;
 mod format;

@@ -26,8 +26,8 @@ pub(super) async fn reload(site: &Arc<Site>) -> Reply {
     };
     match tokio::task::spawn_blocking(reload).await {
         Ok(Ok(())) => said("openim-exporter has read its settings again.\n"),
-        // Logged and counted, as what it is.
-        Ok(Err(error)) => refusal(Reason::Internal, &error),
+        // Already logged and counted as a failed reload.
+        Ok(Err(error)) => refusal(Reason::BadSettings, &error),
         Err(error) => refused(site, Reason::Internal, &error.to_string()),
     }
 }

@@ -94,7 +94,7 @@ fn counted(
     if command == Command::GroupMessage {
         wire::group_message(body, |message| site.stats.record(message, now))?;
     }
-    site.telemetry().callback_taken(command.position(), now.0);
+    site.telemetry().callback_accepted(command.position(), now.0);
     Ok(())
 }
 

@@ -200,7 +200,7 @@ pub(super) mod tests {
     use super::*;
     use crate::config;
     use crate::domain::{Clock, SystemClock, UnixMillis};
-    use crate::exposition::{Format, catalog};
+    use crate::exposition::Format;
     use crate::http::{Access, Limits};
     use crate::stats::{Capacities, Stats};
     use crate::telemetry::Telemetry;
@@ -213,7 +213,7 @@ pub(super) mod tests {
         let capacities =
             Capacities { groups: 10, exported_groups: 10, sender_pairs: 10, dedup_window: Duration::from_secs(60) };
         let stats = Stats::in_memory(capacities, UnixMillis(0)).unwrap();
-        let telemetry = Telemetry::new(catalog::describe, wire::COMMANDS).unwrap();
+        let telemetry = Telemetry::new(wire::COMMANDS).unwrap();
         let config = config::Http {
             telemetry_path: "/metrics".into(),
             max_scrapes: 1,
@@ -262,7 +262,7 @@ pub(super) mod tests {
 
     fn written(site: &Site) -> u64 {
         let families = site.telemetry().gather();
-        let family = families.iter().find(|family| family.name() == catalog::SCRAPE_DURATION.name).unwrap();
+        let family = families.iter().find(|family| family.name() == "openim_exporter_scrape_duration_seconds").unwrap();
         family.get_metric()[0].get_histogram().get_sample_count()
     }
 

@@ -127,10 +127,10 @@ impl Site {
         limits: Limits,
         workers: usize,
     ) -> Self {
-        telemetry.certificate_expires(access.expires());
+        telemetry.set_certificate_expiry(access.expires());
         if let Err(error) = access.check_validity(clock.now()) {
             // Serving is better than not being there: who does not check it gets an answer.
-            telemetry.settings_doubtful(&error);
+            telemetry.certificate_invalid(&error);
         }
         let budget = |most: usize, most_of_one: usize| Arc::new(Budget::new(most, most_of_one));
         Self {
@@ -182,13 +182,13 @@ impl Site {
             .and_then(|access| access.check_successor_of(&self.access(), self.now()).map(|()| access));
         match successor {
             Ok(access) => {
-                self.telemetry.certificate_expires(access.expires());
-                self.telemetry.settings_reloaded();
+                self.telemetry.set_certificate_expiry(access.expires());
+                self.telemetry.reloaded();
                 self.access.store(Arc::new(access));
                 Ok(())
             }
             Err(error) => {
-                self.telemetry.settings_kept(&error);
+                self.telemetry.reload_failed(&error);
                 Err(error)
             }
         }
@@ -251,7 +251,7 @@ impl Site {
     /// Has the telemetry know what the connections are doing. Looks at each of them.
     pub(super) fn tell_connections(&self) {
         let in_flight = self.workers.iter().map(|worker| worker.callbacks_in_flight()).sum();
-        self.telemetry.connections_are(self.open_connections(), in_flight);
+        self.telemetry.set_connections(self.open_connections(), in_flight);
     }
 
     /// Ends what takes too long. Off the serving threads, a few times a second: limits are kept to within the time
