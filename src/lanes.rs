@@ -17,8 +17,8 @@ pub(crate) const LANES: usize = 16;
 /// Lanes with only one thread, which keeps its lane until the process ends. All other threads share the rest.
 const OWN_LANES: usize = LANES - LANES.div_ceil(4);
 
-/// Words in two cache lines, which processors fetch together.
-const LINE_PAIR: usize = 16;
+/// Words in two cache lines, which processors fetch together. No two lanes may share a line pair.
+pub(crate) const LINE_PAIR: usize = 16;
 
 /// A row of counters over words that it owns, or that a memory-mapped file holds.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(crate) struct Lanes<W = Box<[AtomicU64]>> {
 impl Lanes {
     /// A row of `count` counters in memory, all 0.
     pub(crate) fn in_memory(count: usize) -> Self {
-        // With this gap, two lanes never share a line pair, wherever the words begin.
+        // The gap keeps lanes apart, wherever the words begin.
         let lane_words = count + LINE_PAIR;
         Self::new((0..LANES * lane_words).map(|_| AtomicU64::new(0)).collect(), lane_words)
     }
@@ -74,14 +74,26 @@ impl<W: Deref<Target = [AtomicU64]>> Lanes<W> {
         }
     }
 
+    /// Sets the value of one counter. No other thread may add to it meanwhile.
+    pub(crate) fn set_sum(&self, index: usize, value: u64) {
+        for (lane, word) in self.words_of(index).enumerate() {
+            word.store(if lane == 0 { value } else { 0 }, Ordering::Relaxed);
+        }
+    }
+
+    /// The words of all counters.
+    pub(crate) const fn words(&self) -> &W {
+        &self.words
+    }
+
     /// The words of one counter, one per lane.
-    pub(crate) fn words(&self, index: usize) -> impl Iterator<Item = &AtomicU64> {
+    pub(crate) fn words_of(&self, index: usize) -> impl Iterator<Item = &AtomicU64> {
         self.words.iter().skip(index).step_by(self.lane_words)
     }
 
     /// The value of one counter. Wraps, because the lanes of a damaged state may contain any number.
     pub(crate) fn sum(&self, index: usize) -> u64 {
-        self.words(index).map(|word| word.load(Ordering::Relaxed)).fold(0, u64::wrapping_add)
+        self.words_of(index).map(|word| word.load(Ordering::Relaxed)).fold(0, u64::wrapping_add)
     }
 }
 

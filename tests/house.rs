@@ -22,7 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("telemetry", &["lanes"]),
     // A body is refused for a reason that the exporter counts.
     ("wire", &["domain", "telemetry::Reason"]),
-    ("stats", &["domain", "arena"]),
+    ("stats", &["domain", "arena", "lanes"]),
     ("exposition", &["domain", "stats", "telemetry"]),
     // Its part of the settings, and no other.
     (

@@ -141,7 +141,7 @@ impl PerThreadTime {
 
     /// In milliseconds since the epoch; 0 before the first event.
     pub(super) fn get(&self) -> i64 {
-        let latest = self.latest.words(0).map(|word| word.load(Ordering::Relaxed)).max();
+        let latest = self.latest.words_of(0).map(|word| word.load(Ordering::Relaxed)).max();
         i64::try_from(latest.unwrap_or_default()).unwrap_or(i64::MAX)
     }
 }
