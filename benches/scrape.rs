@@ -12,7 +12,7 @@ use std::time::Instant;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use openim_exporter::domain::{Clock, SystemClock};
-use openim_exporter::exposition::{Format, Scope, Scraper, catalog};
+use openim_exporter::exposition::{Format, Scope, Scraper};
 use openim_exporter::simulate::group_id;
 use openim_exporter::stats::{Capacities, Stats};
 use openim_exporter::telemetry::Telemetry;
@@ -59,7 +59,7 @@ impl Setup {
                 senders.with_label_values(&[group.as_str(), window]).set(0);
             }
         }
-        let telemetry = Arc::new(Telemetry::new(catalog::describe, wire::COMMANDS)?);
+        let telemetry = Arc::new(Telemetry::new(wire::COMMANDS)?);
         Ok(Self { series, stats: Arc::new(stats), telemetry, registry })
     }
 

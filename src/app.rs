@@ -17,7 +17,6 @@ use crate::arena;
 use crate::config::simulate::Simulate;
 use crate::config::{Command, Config, Rejected};
 use crate::domain::{Clock, SystemClock};
-use crate::exposition::catalog;
 use crate::http::{Access, AccessError, Limits, Listener, Outcome, Role, Site, Worker, listen};
 use crate::stats::Stats;
 use crate::telemetry::{Telemetry, init_log};
@@ -110,7 +109,7 @@ fn serve(config: &Config) -> ExitCode {
     if let Err(error) = init_log(config.log.level, config.log.format) {
         return complain(&error, 1);
     }
-    let telemetry = match Telemetry::new(catalog::describe, wire::COMMANDS) {
+    let telemetry = match Telemetry::new(wire::COMMANDS) {
         Ok(telemetry) => Arc::new(telemetry),
         Err(error) => return complain(&Error::from(error), 1),
     };
@@ -194,8 +193,8 @@ fn passed_on(role: Role) -> Result<Vec<Listener>, Error> {
 /// Every connection is an open file, and a service often starts with a limit of 1,024.
 fn raise_open_files(telemetry: &Telemetry, connections: usize) {
     match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(most) => telemetry.open_files_are(most, connections),
-        Err(error) => telemetry.open_files_stay(&error),
+        Ok(most) => telemetry.open_file_limit(most, connections),
+        Err(error) => telemetry.open_file_limit_not_raised(&error),
     }
 }
 

@@ -8,6 +8,7 @@
 //! - [`wire`]: the sender's JSON and every oddity of it, only here; the answers it expects
 //! - [`domain`]: what a group message is; codes and their names; time and the clock's seam
 //! - [`stats`]: `Stats::record(&Message, now)`: mix, groups, senders, delays
+//! - `lanes`: counters that threads add to without waiting for each other
 //! - [`arena`]: the one block of memory that holds every number; the only room with `unsafe`
 //! - [`exposition`]: the catalogue of metrics; the text format; the scrape
 //! - [`telemetry`]: the exporter's own metrics and log events: one function an occurrence
@@ -32,6 +33,7 @@ pub mod config;
 pub mod domain;
 pub mod exposition;
 pub mod http;
+mod lanes;
 pub mod simulate;
 pub mod stats;
 pub mod telemetry;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use openim_exporter::domain::UnixMillis;
-use openim_exporter::exposition::{Format, Scope, Scraper, catalog};
+use openim_exporter::exposition::{Format, Scope, Scraper};
 use openim_exporter::stats::{Capacities, Recorded, Stats};
 use openim_exporter::telemetry::Telemetry;
 use openim_exporter::wire;
@@ -49,7 +49,7 @@ impl Days {
             Capacities { groups: TRACKED, exported_groups: EXPORTED, sender_pairs: 1000, dedup_window: Duration::ZERO };
         Self {
             stats: Arc::new(Stats::in_memory(capacities, UnixMillis((start - 60) * 1000)).unwrap()),
-            telemetry: Arc::new(Telemetry::new(catalog::describe, wire::COMMANDS).unwrap()),
+            telemetry: Arc::new(Telemetry::new(wire::COMMANDS).unwrap()),
             start,
             sent: 0,
             lives: BTreeMap::new(),

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use openim_exporter::config::{self, Http, Networks};
 use openim_exporter::domain::{Clock, ManualClock, UnixMillis};
-use openim_exporter::exposition::catalog;
 use openim_exporter::http::{Access, Limits, Site};
 use openim_exporter::stats::{Capacities, Stats};
 use openim_exporter::telemetry::Telemetry;
@@ -54,7 +53,7 @@ impl Exporter {
 
     fn new(access: config::Access, limits: Limits, max_scrapes: usize, lifecycle: bool) -> Self {
         let now = UnixMillis(1_732_345_678_901);
-        let telemetry = Arc::new(Telemetry::new(catalog::describe, COMMANDS).unwrap());
+        let telemetry = Arc::new(Telemetry::new(COMMANDS).unwrap());
         let capacities = Capacities { groups: 10, exported_groups: 5, sender_pairs: 20, dedup_window: Duration::ZERO };
         let stats = Arc::new(Stats::in_memory(capacities, now).unwrap());
         let config = Http {

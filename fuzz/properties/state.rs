@@ -10,7 +10,7 @@ use std::time::Duration;
 use arbitrary::Unstructured;
 use openim_exporter::arena::{Boot, Step};
 use openim_exporter::domain::UnixMillis;
-use openim_exporter::exposition::{Format, Scope, Scraper, catalog};
+use openim_exporter::exposition::{Format, Scope, Scraper};
 use openim_exporter::stats::{Capacities, Recorded, Stats};
 use openim_exporter::telemetry::Telemetry;
 use tempfile::TempDir;
@@ -116,7 +116,7 @@ impl Bench {
         let file = fs::read(directory.path().join("state")).unwrap();
         let pages = file.chunks(PAGE).enumerate().filter(|(_, page)| page.iter().any(|byte| *byte != 0));
         let pages = pages.map(|(number, _)| number).collect();
-        let telemetry = Arc::new(Telemetry::new(catalog::describe, &["a", "b"]).unwrap());
+        let telemetry = Arc::new(Telemetry::new(&["a", "b"]).unwrap());
         Self { directory, telemetry, file, pages }
     }
 

@@ -1,19 +1,19 @@
-//! The formats that a scrape can have.
+//! The formats of a scrape.
 
-/// How samples are written down.
+/// The format of a scrape.
 ///
 /// <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>
 /// <https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Prometheus' own text format, version 0.0.4.
+    /// Prometheus' text format, version 0.0.4.
     Text,
-    /// OpenMetrics 1.0: with units, exemplars, and the times at which counters began.
+    /// OpenMetrics 1.0, which adds units, exemplars and the times when counters began.
     OpenMetrics,
 }
 
 impl Format {
-    /// What a scrape in this format is announced as.
+    /// The `Content-Type` of a scrape in this format.
     #[must_use]
     pub const fn content_type(self) -> &'static str {
         match self {

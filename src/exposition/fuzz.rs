@@ -1,4 +1,4 @@
-//! For fuzzing: the writer, given names and numbers of one's choice.
+//! The writer with arbitrary names and numbers.
 
 use super::catalog;
 use super::format::Format;
@@ -6,20 +6,20 @@ use super::writer::{Observed, Writer};
 use crate::domain::UnixMillis;
 use crate::stats::Exemplar;
 
-/// What is to be written.
+/// What to write.
 #[derive(Clone, Debug)]
 pub struct Families {
-    /// Since when everything is counted.
+    /// When the counters began.
     pub began: UnixMillis,
-    /// Names of groups, with their counters and since when those count.
+    /// Names of groups, with a counter each, and when it began.
     pub groups: Vec<(String, u64, UnixMillis)>,
-    /// Names of groups, with a gauge each that may be any number.
+    /// Names of groups, with a gauge each.
     pub gauges: Vec<(String, f64)>,
-    /// The delivery delay's bounds in seconds, with the number of observations up to each, and the exemplars.
+    /// The bounds of the delivery delay in seconds, with the number of observations up to each, and its exemplar.
     pub buckets: Vec<(f64, u64, Option<Exemplar>)>,
     /// The sum of the observations.
     pub sum: f64,
-    /// The number of all observations.
+    /// The number of observations.
     pub count: u64,
 }
 

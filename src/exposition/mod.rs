@@ -1,8 +1,8 @@
-//! The statistics and the exporter's own metrics as Prometheus reads them.
+//! Writes the statistics and the exporter's own metrics in the formats of Prometheus.
 
 pub mod catalog;
 mod format;
-#[doc(hidden)]
+#[cfg(feature = "fuzzing")]
 pub mod fuzz;
 mod own;
 mod scraper;

@@ -1,4 +1,4 @@
-//! One scrape, chunk by chunk: whoever wants the next chunk has it written then, and nothing is held meanwhile.
+//! A scrape, written in chunks on demand. No lock is held between two chunks.
 
 #[cfg(test)]
 mod tests;
@@ -7,120 +7,73 @@ use std::sync::Arc;
 
 use prometheus::proto::MetricFamily;
 
-use super::catalog::{self, Family};
+use super::catalog::{self, Declaration, Family, STATISTICS, Source};
 use super::format::Format;
 use super::own;
-use super::writer::{FamilyWriter, MILLISECONDS, Observed, Writer};
+use super::writer::{FamilyWriter, Writer};
 use crate::domain::UnixMillis;
-use crate::domain::codes::{OTHER, STATUSES};
-use crate::stats::{ClockError, Group, MixCell, Outcome, RetirementPause, Stats, WINDOWS};
+use crate::stats::{Group, MixCell, RetirementPause, Stats};
 use crate::telemetry::Telemetry;
 
-/// A chunk is full once it has as many bytes; it then ends with the row, or with the small families, that filled it.
+/// A chunk is full when it has this many bytes. It ends with the row, or the small family, that filled it.
 pub const CHUNK_BYTES: usize = 64 * 1024;
 
-/// What is scraped.
+/// The families at `/metrics/groups`.
+const GROUP_FAMILIES: [Family; 9] = [
+    catalog::MESSAGES,
+    catalog::BY_GROUP,
+    catalog::FOLDED,
+    catalog::GROUP_ACTIVE_SENDERS,
+    catalog::GROUPS_TRACKED,
+    catalog::GROUPS_CAPACITY,
+    catalog::GROUPS_EXPORTED,
+    catalog::GROUPS_EXPORTED_CAPACITY,
+    catalog::GROUPS_RETIRED,
+];
+
+/// What a scrape contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Everything, with series of the exported groups only.
+    /// All families, with series for the exported groups only.
     Metrics,
-    /// What there is by group, of every tracked group.
+    /// The families that have series for each group, and their totals, with all tracked groups.
     Groups,
 }
 
 impl Scope {
-    /// The parts in the catalogue's order. Messages are counted by group before they are counted in all, so the total
-    /// is read before the groups, and what no group carries any more after them: no message is missed.
-    const fn parts(self) -> &'static [Part] {
+    /// The parts of a scrape, in order.
+    fn parts(self) -> Vec<Part> {
         match self {
-            Self::Metrics => &[
-                Part::Messages,
-                Part::ByStatus,
-                Part::ByGroup,
-                Part::Folded,
-                Part::Mentions,
-                Part::SizesAndDelays,
-                Part::Windows,
-                Part::GroupSenders,
-                Part::GroupCounts,
-                Part::PairCounts,
-                Part::Repeats,
-                Part::StateStart,
-                Part::Own,
-                Part::End,
-            ],
-            Self::Groups => &[
-                Part::PauseRetirement,
-                Part::Messages,
-                Part::ByGroup,
-                Part::Folded,
-                Part::GroupSenders,
-                Part::GroupCounts,
-                Part::End,
-            ],
+            Self::Metrics => STATISTICS.iter().map(Part::Family).chain([Part::Own, Part::End]).collect(),
+            Self::Groups => {
+                let of_groups = STATISTICS.iter().filter(|declared| GROUP_FAMILIES.contains(declared.family));
+                [Part::PauseRetirement].into_iter().chain(of_groups.map(Part::Family)).chain([Part::End]).collect()
+            }
         }
     }
 }
 
-/// What is written, or begun, in one go.
-#[derive(Clone, Copy, Debug)]
+/// A step of a scrape.
 enum Part {
     PauseRetirement,
-    Messages,
-    ByStatus,
-    ByGroup,
-    Folded,
-    Mentions,
-    SizesAndDelays,
-    Windows,
-    GroupSenders,
-    GroupCounts,
-    PairCounts,
-    Repeats,
-    StateStart,
+    Family(&'static Declaration),
+    /// The exporter's own metrics, and the process's.
     Own,
     End,
 }
 
-/// What is left of the part that was begun last.
+/// The remaining rows of the current part.
 enum Rows {
     None,
-    /// Read at once, so that the cells stay the same ones over several chunks. There are about two thousand.
+    /// Read at once, so that all chunks have the same cells. There are about two thousand.
     Mix(std::vec::IntoIter<MixCell>),
-    /// The groups from this place among [`Slots`] on.
-    Groups(GroupFamily, usize),
+    /// The groups from a position in [`Slots`].
+    Groups(&'static Family, fn(&Group, UnixMillis, &mut FamilyWriter<'_, '_>), usize),
     /// The exporter's own families, and when their counters began.
     Own(Option<UnixMillis>, std::vec::IntoIter<MetricFamily>),
 }
 
-/// The families that have a row for each group.
-#[derive(Clone, Copy)]
-enum GroupFamily {
-    Messages,
-    ActiveSenders,
-}
-
-impl GroupFamily {
-    const fn family(self) -> &'static Family {
-        match self {
-            Self::Messages => &catalog::BY_GROUP,
-            Self::ActiveSenders => &catalog::GROUP_ACTIVE_SENDERS,
-        }
-    }
-
-    /// Writes a group's row. Its counter began with its first message, or with all counters, if those began later.
-    fn row(self, group: &Group, began: UnixMillis, rows: &mut FamilyWriter<'_, '_>) {
-        match self {
-            Self::Messages => rows.sample_since([&group.name], group.messages, group.created.max(began)),
-            Self::ActiveSenders => {
-                let [hour, day] = group.active_senders.map(u64::from);
-                rows.sample([&group.name, "1h"], hour).sample([&group.name, "24h"], day)
-            }
-        };
-    }
-}
-
-/// The slots of the groups that are shown, the same ones in each family.
+/// The slots of the scraped groups, which are the same in each family.
 enum Slots {
     Listed(Vec<u32>),
     Below(usize),
@@ -135,7 +88,7 @@ impl Slots {
     }
 }
 
-/// A scrape that is being written.
+/// A scrape in progress.
 pub struct Scraper {
     stats: Arc<Stats>,
     telemetry: Arc<Telemetry>,
@@ -143,15 +96,16 @@ pub struct Scraper {
     format: Format,
     /// The end of the windows.
     now: UnixMillis,
-    parts: std::slice::Iter<'static, Part>,
+    parts: std::vec::IntoIter<Part>,
     rows: Rows,
-    slots: Slots,
+    /// Chosen when the first family with groups begins.
+    slots: Option<Slots>,
     pause: Option<RetirementPause>,
     series: usize,
 }
 
 impl Scraper {
-    /// A scrape of which nothing is written yet, as of `now`. Reads nothing yet and takes no lock.
+    /// A scrape with windows that end `now`. Reads nothing yet and takes no lock.
     #[must_use]
     pub fn new(scope: Scope, format: Format, stats: Arc<Stats>, telemetry: Arc<Telemetry>, now: UnixMillis) -> Self {
         Self {
@@ -160,35 +114,35 @@ impl Scraper {
             scope,
             format,
             now,
-            parts: scope.parts().iter(),
+            parts: scope.parts().into_iter(),
             rows: Rows::None,
-            slots: Slots::Below(0),
+            slots: None,
             pause: None,
             series: 0,
         }
     }
 
-    /// What is scraped.
+    /// What the scrape contains.
     #[must_use]
     pub const fn scope(&self) -> Scope {
         self.scope
     }
 
-    /// Series that were written so far.
+    /// Number of series written so far.
     #[must_use]
     pub const fn series(&self) -> usize {
         self.series
     }
 
-    /// Writes the next chunk behind what `out` holds, until that is [`CHUNK_BYTES`] or a little more. Returns whether there
-    /// is more to come; if not, what was written is the end, and may be short.
+    /// Appends the next chunk to `out`, until that has [`CHUNK_BYTES`] or slightly more. Returns whether there are more chunks.
+    /// The last one may be shorter.
     pub fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool {
         let mut writer = Writer::new(self.format, Some(self.stats.began()), out);
         let mut has_more = true;
         while has_more && writer.len() < CHUNK_BYTES {
             if !self.write_row(&mut writer) {
                 match self.parts.next() {
-                    Some(part) => self.begin(*part, &mut writer),
+                    Some(part) => self.begin(part, &mut writer),
                     None => has_more = false,
                 }
             }
@@ -197,32 +151,11 @@ impl Scraper {
         has_more
     }
 
-    /// Writes a small part, or the head of one that has many rows.
+    /// Writes a small part, or begins one with many rows.
     fn begin(&mut self, part: Part, writer: &mut Writer<'_>) {
-        let stats = &self.stats;
         match part {
-            Part::PauseRetirement => self.pause = Some(stats.pause_retirement(self.now)),
-            Part::Messages => {
-                writer.family(&catalog::MESSAGES);
-                self.rows = Rows::Mix(stats.mix().collect::<Vec<_>>().into_iter());
-            }
-            Part::ByStatus => by_status(stats, writer),
-            Part::ByGroup => {
-                self.slots = match self.scope {
-                    Scope::Metrics => Slots::Listed(stats.exported_groups()),
-                    Scope::Groups => Slots::Below(stats.group_slots()),
-                };
-                self.begin_groups(GroupFamily::Messages, writer);
-            }
-            Part::Folded => folded(stats, writer),
-            Part::Mentions => mentions(stats, writer),
-            Part::SizesAndDelays => sizes_and_delays(stats, writer),
-            Part::Windows => windows(stats, self.now, writer),
-            Part::GroupSenders => self.begin_groups(GroupFamily::ActiveSenders, writer),
-            Part::GroupCounts => group_counts(stats, writer),
-            Part::PairCounts => pair_counts(stats, writer),
-            Part::Repeats => repeats(stats, writer),
-            Part::StateStart => state_start(stats, writer),
+            Part::PauseRetirement => self.pause = Some(self.stats.pause_retirement(self.now)),
+            Part::Family(declared) => self.begin_family(declared, writer),
             Part::Own => {
                 let families = self.telemetry.gather();
                 self.rows = Rows::Own(own::process_start(&families), families.into_iter());
@@ -234,12 +167,26 @@ impl Scraper {
         }
     }
 
-    fn begin_groups(&mut self, family: GroupFamily, writer: &mut Writer<'_>) {
-        writer.family(family.family());
-        self.rows = Rows::Groups(family, 0);
+    fn begin_family(&mut self, declared: &'static Declaration, writer: &mut Writer<'_>) {
+        let stats = &self.stats;
+        let mut family = writer.family(declared.family);
+        match declared.source {
+            Source::Value(value) => {
+                family.sample([], value(stats));
+            }
+            Source::Samples(write) => write(stats, self.now, &mut family),
+            Source::Mix => self.rows = Rows::Mix(stats.mix().collect::<Vec<_>>().into_iter()),
+            Source::Groups(write) => {
+                self.slots.get_or_insert_with(|| match self.scope {
+                    Scope::Metrics => Slots::Listed(stats.exported_groups()),
+                    Scope::Groups => Slots::Below(stats.group_slots()),
+                });
+                self.rows = Rows::Groups(declared.family, write, 0);
+            }
+        }
     }
 
-    /// Writes one more row of the part that was begun last. Returns whether there was one.
+    /// Writes the next row of the current part. Returns whether there was one.
     fn write_row(&mut self, writer: &mut Writer<'_>) -> bool {
         match &mut self.rows {
             Rows::None => return false,
@@ -248,11 +195,11 @@ impl Scraper {
                 let labels = [&*cell.content_type, cell.platform, cell.source];
                 writer.rows(&catalog::MESSAGES).sample(labels, cell.messages);
             }
-            Rows::Groups(family, place) => {
-                let Some(slot) = self.slots.get(*place) else { return false };
-                *place += 1;
+            Rows::Groups(family, write, position) => {
+                let Some(slot) = self.slots.as_ref().and_then(|slots| slots.get(*position)) else { return false };
+                *position += 1;
                 if let Some(group) = self.stats.group(slot) {
-                    family.row(&group, self.stats.began(), &mut writer.rows(family.family()));
+                    write(&group, self.stats.began(), &mut writer.rows(family));
                 }
             }
             Rows::Own(began, families) => {
@@ -261,76 +208,5 @@ impl Scraper {
             }
         }
         true
-    }
-}
-
-fn by_status(stats: &Stats, writer: &mut Writer<'_>) {
-    let mut family = writer.family(&catalog::BY_STATUS);
-    for (status, messages) in STATUSES.into_iter().chain([OTHER]).zip(stats.by_status()) {
-        family.sample([status], messages);
-    }
-}
-
-fn folded(stats: &Stats, writer: &mut Writer<'_>) {
-    let [capacity, retired] = [stats.folded_for_capacity(), stats.folded_retired()];
-    writer.family(&catalog::FOLDED).sample(["capacity"], capacity).sample(["retired"], retired);
-}
-
-fn mentions(stats: &Stats, writer: &mut Writer<'_>) {
-    let mut family = writer.family(&catalog::MENTIONS);
-    family.sample(["user"], stats.mentioned_users()).sample(["all"], stats.mentioned_all());
-}
-
-fn sizes_and_delays(stats: &Stats, writer: &mut Writer<'_>) {
-    let content_bytes = Observed::from_reading(&stats.content_bytes(), 1.0);
-    writer.family(&catalog::CONTENT_BYTES).histogram(&content_bytes, &[]);
-    // Before the buckets: a message is observed before it becomes an exemplar, so each of these has been counted.
-    let exemplars = stats.delivery_exemplars();
-    let delivery = Observed::from_reading(&stats.delivery_delays(), MILLISECONDS);
-    writer.family(&catalog::DELIVERY_DELAY).histogram(&delivery, &exemplars);
-    let submit = Observed::from_reading(&stats.submit_delays(), MILLISECONDS);
-    writer.family(&catalog::SUBMIT_DELAY).histogram(&submit, &[]);
-    let mut family = writer.family(&catalog::CLOCK_ERRORS);
-    for kind in ClockError::ALL {
-        family.sample([kind.name()], stats.clock_errors(kind));
-    }
-}
-
-fn windows(stats: &Stats, now: UnixMillis, writer: &mut Writer<'_>) {
-    let counts =
-        [(&catalog::ACTIVE_SENDERS, stats.active_senders(now)), (&catalog::ACTIVE_GROUPS, stats.active_groups(now))];
-    for (family, counts) in counts {
-        let mut family = writer.family(family);
-        for (window, count) in WINDOWS.into_iter().zip(counts) {
-            family.sample([window.name], count);
-        }
-    }
-}
-
-fn group_counts(stats: &Stats, writer: &mut Writer<'_>) {
-    writer.family(&catalog::GROUPS_TRACKED).sample([], stats.groups_tracked());
-    writer.family(&catalog::GROUPS_CAPACITY).sample([], stats.groups_capacity());
-    writer.family(&catalog::GROUPS_EXPORTED).sample([], stats.exported_groups().len());
-    writer.family(&catalog::GROUPS_EXPORTED_CAPACITY).sample([], stats.exported_groups_capacity());
-    writer.family(&catalog::GROUPS_RETIRED).sample([], stats.groups_retired());
-}
-
-fn pair_counts(stats: &Stats, writer: &mut Writer<'_>) {
-    writer.family(&catalog::PAIRS_TRACKED).sample([], stats.sender_pairs_tracked());
-    writer.family(&catalog::PAIRS_CAPACITY).sample([], stats.sender_pairs_capacity());
-    writer.family(&catalog::PAIRS_EVICTED).sample([], stats.sender_pairs_evicted());
-}
-
-fn repeats(stats: &Stats, writer: &mut Writer<'_>) {
-    writer.family(&catalog::REPEATS).sample([], stats.repeats());
-    writer.family(&catalog::MESSAGE_IDS_TRACKED).sample([], stats.message_ids_tracked());
-    writer.family(&catalog::MESSAGE_IDS_CAPACITY).sample([], stats.message_ids_capacity());
-    writer.family(&catalog::MESSAGE_IDS_EVICTED).sample([], stats.message_ids_evicted());
-}
-
-fn state_start(stats: &Stats, writer: &mut Writer<'_>) {
-    let mut family = writer.family(&catalog::STATE_START);
-    for outcome in Outcome::ALL {
-        family.sample([outcome.name()], u64::from(outcome == stats.outcome()));
     }
 }

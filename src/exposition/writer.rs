@@ -1,41 +1,44 @@
-//! Families of samples, written straight into bytes, in either [`Format`].
+//! Writes families of metrics in either [`Format`].
 
 #[cfg(test)]
 mod tests;
 
 use std::iter::repeat;
 
-use super::catalog::{EXEMPLAR_LABEL, Family, Kind};
 use super::format::Format;
 use crate::domain::UnixMillis;
 use crate::stats::{Exemplar, HistogramReading};
+use crate::telemetry::{Family, Kind};
+
+/// The label of an exemplar, which is also the message's key in OpenIM's logs.
+pub const EXEMPLAR_LABEL: &str = "operation_id";
 
 /// Milliseconds in a second.
 pub(super) const MILLISECONDS: f64 = 1000.0;
 
-/// Writes families.
+/// Appends families to bytes.
 pub(super) struct Writer<'a> {
     out: &'a mut Vec<u8>,
     format: Format,
-    /// When the counters that are written began, where that is known.
+    /// When the counters began, if known.
     began: Option<UnixMillis>,
     series: usize,
     integers: itoa::Buffer,
 }
 
-/// What is said of a family before its samples.
+/// What a family's comment lines say.
 #[derive(Clone, Copy)]
 pub(super) struct Head<'a> {
     pub(super) name: &'a str,
     pub(super) kind: Kind,
-    /// The unit, with which the name then ends; or empty.
+    /// The unit, which the name ends with; or empty.
     pub(super) unit: &'a str,
     pub(super) help: &'a str,
 }
 
 impl From<&'static Family> for Head<'static> {
     fn from(family: &'static Family) -> Self {
-        Self { name: family.name, kind: family.kind, unit: family.unit, help: family.help }
+        Self { name: family.name, kind: family.kind, unit: family.unit(), help: family.help }
     }
 }
 
@@ -64,18 +67,18 @@ impl From<f64> for Value {
     }
 }
 
-/// A histogram's numbers, in its family's unit.
+/// The numbers of a histogram, in the unit of its family.
 pub(super) struct Observed {
-    /// Each bucket's upper bound, inclusive, with the number of observations up to it.
+    /// The inclusive upper bound of each bucket, with the number of observations up to it.
     pub(super) buckets: Vec<(f64, u64)>,
     pub(super) sum: f64,
     pub(super) count: u64,
 }
 
 impl Observed {
-    /// `per_unit` is how many of the reading's whole numbers make one of the family's unit.
+    /// Divides the numbers of a reading by `per_unit`.
     pub(super) fn from_reading(reading: &HistogramReading, per_unit: f64) -> Self {
-        // Divided, not multiplied by a fraction: 5 ms is then 0.005 and not 0.005000000000000001.
+        // Multiplying by a fraction would turn 5 ms into 0.005000000000000001.
         let in_unit = |value: u64| value as f64 / per_unit;
         Self {
             buckets: reading.buckets.iter().map(|(bound, count)| (in_unit(*bound), *count)).collect(),
@@ -86,42 +89,42 @@ impl Observed {
 }
 
 impl<'a> Writer<'a> {
-    /// A writer behind what `out` holds.
+    /// A writer that appends to `out`.
     pub(super) fn new(format: Format, began: Option<UnixMillis>, out: &'a mut Vec<u8>) -> Self {
         Self { out, format, began, series: 0, integers: itoa::Buffer::new() }
     }
 
-    /// Lines with a value that were written.
+    /// Number of samples written.
     pub(super) const fn series(&self) -> usize {
         self.series
     }
 
-    /// Bytes that `out` holds.
+    /// Length of `out` in bytes.
     pub(super) const fn len(&self) -> usize {
         self.out.len()
     }
 
-    /// Begins a family: its samples follow.
+    /// Begins a family.
     pub(super) fn family<'w>(&'w mut self, family: &'static Family) -> FamilyWriter<'w, 'a> {
         self.head(&family.into());
         self.rows(family)
     }
 
-    /// Goes on with a family that was begun.
+    /// Continues a family.
     pub(super) fn rows<'w>(&'w mut self, family: &'static Family) -> FamilyWriter<'w, 'a> {
         let began = self.began;
-        FamilyWriter { labels: family.labels, ..self.rows_of(&family.into(), began) }
+        FamilyWriter { labels: family.labels, ..self.rows_of(family.name, family.kind, began) }
     }
 
-    /// Begins a family that is not the catalogue's, and that began at another time.
+    /// Begins a family whose samples bring their labels, and whose counters began at another time.
     pub(super) fn foreign_family<'w>(&'w mut self, head: &Head<'w>, began: Option<UnixMillis>) -> FamilyWriter<'w, 'a> {
         self.head(head);
-        self.rows_of(head, began)
+        self.rows_of(head.name, head.kind, began)
     }
 
-    fn rows_of<'w>(&'w mut self, head: &Head<'w>, began: Option<UnixMillis>) -> FamilyWriter<'w, 'a> {
-        let created = began.filter(|_| self.format == Format::OpenMetrics && head.kind != Kind::Gauge);
-        FamilyWriter { writer: self, name: head.name, labels: &[], created }
+    fn rows_of<'w>(&'w mut self, name: &'w str, kind: Kind, began: Option<UnixMillis>) -> FamilyWriter<'w, 'a> {
+        let created = began.filter(|_| self.format == Format::OpenMetrics && kind != Kind::Gauge);
+        FamilyWriter { writer: self, name, labels: &[], created }
     }
 
     fn head(&mut self, head: &Head<'_>) {
@@ -162,7 +165,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// A label value: backslash, quote and newline are escaped, everything else stands as it is.
+    /// A label value. Escapes backslash, quote and newline.
     fn escaped(&mut self, value: &str) {
         let mut rest = value.as_bytes();
         while let Some(at) = memchr::memchr3(b'\\', b'"', b'\n', rest)
@@ -187,7 +190,7 @@ impl<'a> Writer<'a> {
         self.text(" ");
         match value {
             Value::Integer(value) => self.integer(value),
-            // The shortest form that reads back as the same number, without an exponent.
+            // The shortest number that parses to the same value, without an exponent.
             Value::Float(value) => self.text(&value.to_string()),
         }
     }
@@ -205,7 +208,7 @@ impl<'a> Writer<'a> {
         self.integer(ms % 1000);
     }
 
-    /// A bucket's bound; in OpenMetrics always a float.
+    /// The bound of a bucket, which OpenMetrics requires to be a float.
     fn bound(&self, bound: f64) -> String {
         if bound.is_infinite() {
             return "+Inf".to_owned();
@@ -215,7 +218,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// A counter's family in OpenMetrics is called as its samples without this.
+/// The name of a counter's family in OpenMetrics.
 fn without_total(name: &str) -> &str {
     name.strip_suffix("_total").unwrap_or(name)
 }
@@ -225,17 +228,17 @@ pub(super) struct FamilyWriter<'w, 'a> {
     writer: &'w mut Writer<'a>,
     name: &'w str,
     labels: &'static [&'static str],
-    /// When its samples began, if that is to be written.
+    /// When its samples began, if the format has that.
     created: Option<UnixMillis>,
 }
 
 impl FamilyWriter<'_, '_> {
-    /// A sample with the values of the family's labels, in the catalogue's order.
+    /// A sample with the values of the family's labels, in the order of the declaration.
     pub(super) fn sample<const LABELS: usize>(&mut self, labels: [&str; LABELS], value: impl Into<Value>) -> &mut Self {
         self.labelled(self.labels.iter().copied().zip(labels), value.into(), self.created)
     }
 
-    /// The same of a counter that began later than the others.
+    /// The same for a counter that began later than the others.
     pub(super) fn sample_since<const LABELS: usize>(
         &mut self,
         labels: [&str; LABELS],
@@ -245,7 +248,7 @@ impl FamilyWriter<'_, '_> {
         self.labelled(self.labels.iter().copied().zip(labels), value.into(), self.created.and(Some(began)))
     }
 
-    /// A sample of a family that is not the catalogue's, with its labels.
+    /// A sample with its own labels.
     pub(super) fn foreign_sample<'l>(
         &mut self,
         labels: impl IntoIterator<Item = (&'l str, &'l str)>,
@@ -275,7 +278,7 @@ impl FamilyWriter<'_, '_> {
         self
     }
 
-    /// A histogram without labels, with an exemplar for each bucket that has one.
+    /// A histogram without labels, with the exemplars of its buckets.
     pub(super) fn histogram(&mut self, observed: &Observed, exemplars: &[Option<Exemplar>]) {
         let buckets = observed.buckets.iter().copied().chain([(f64::INFINITY, observed.count)]);
         let mut below = f64::NEG_INFINITY;
@@ -302,8 +305,7 @@ impl FamilyWriter<'_, '_> {
         }
     }
 
-    /// What follows a bucket's value: the exemplar, if it lies in the bucket, that is above one bound and not above the
-    /// other. The one format has none.
+    /// The exemplar of a bucket, if the format has exemplars and the value is in the bucket.
     fn exemplar(&mut self, exemplar: &Exemplar, below: f64, bound: f64) {
         let value = exemplar.value_ms as f64 / MILLISECONDS;
         if self.writer.format == Format::OpenMetrics && below < value && value <= bound {

@@ -1,204 +1,108 @@
 //! Why a request is refused.
 
-/// Why a request is refused: the fixed list of the label's values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// A callback without a body.
-    EmptyBody,
-    /// The body is not JSON.
-    MalformedJson,
-    /// A field, or the body, has the wrong type.
-    WrongType,
-    /// A number does not fit its type.
-    OutOfRange,
-    /// An ID or a name is over its limit.
-    ValueTooLong,
-    /// The body's objects and lists nest too deeply.
-    TooDeep,
-    /// A message without a sender.
-    MissingSender,
-    /// A message without a group.
-    MissingGroup,
-    /// Neither the URL nor the body names a callback command.
-    UnknownCommand,
-    /// The request's head is not HTTP/1.
-    MalformedRequest,
-    /// The body ended early or is wrongly framed.
-    BrokenBody,
-    /// The secret or the password is absent or wrong.
-    Unauthorized,
-    /// It comes from where it may not: from an address, or from a web page.
-    Forbidden,
-    /// There is nothing at this path.
-    NotFound,
-    /// The path takes another method.
-    MethodNotAllowed,
-    /// A parameter behind the path is unknown, stands twice or has a wrong value.
-    BadQuery,
-    /// The request's head did not arrive in time.
-    HeaderTimeout,
-    /// The request's body did not arrive in time.
-    BodyTimeout,
-    /// The body is over the limit.
-    BodyTooLarge,
-    /// The body is not said to be JSON, or is compressed.
-    UnsupportedMediaType,
-    /// The request's head is over the limit.
-    HeaderTooLarge,
-    /// As many scrapes as allowed are being written.
-    TooManyScrapes,
-    /// More requests come than `rate_limit` allows.
-    RateLimited,
-    /// As many connections as allowed are open.
-    TooManyConnections,
-    /// As many connections as allowed are open from one address.
-    TooManyConnectionsPerAddress,
-    /// There is no memory left for it, or as many requests as allowed are under way.
-    Overloaded,
-    /// An answer could not be made: a defect of the exporter's.
-    Internal,
-}
+use super::metric::Label;
 
-impl Reason {
-    /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 27] = [
-        Self::EmptyBody,
-        Self::MalformedJson,
-        Self::WrongType,
-        Self::OutOfRange,
-        Self::ValueTooLong,
-        Self::TooDeep,
-        Self::MissingSender,
-        Self::MissingGroup,
-        Self::UnknownCommand,
-        Self::MalformedRequest,
-        Self::BrokenBody,
-        Self::Unauthorized,
-        Self::Forbidden,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::BadQuery,
-        Self::HeaderTimeout,
-        Self::BodyTimeout,
-        Self::BodyTooLarge,
-        Self::UnsupportedMediaType,
-        Self::HeaderTooLarge,
-        Self::TooManyScrapes,
-        Self::RateLimited,
-        Self::TooManyConnections,
-        Self::TooManyConnectionsPerAddress,
-        Self::Overloaded,
-        Self::Internal,
-    ];
-
-    /// The label value.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::EmptyBody => "empty_body",
-            Self::MalformedJson => "malformed_json",
-            Self::WrongType => "wrong_type",
-            Self::OutOfRange => "out_of_range",
-            Self::ValueTooLong => "value_too_long",
-            Self::TooDeep => "too_deep",
-            Self::MissingSender => "missing_sender",
-            Self::MissingGroup => "missing_group",
-            Self::UnknownCommand => "unknown_command",
-            Self::MalformedRequest => "malformed_request",
-            Self::BrokenBody => "broken_body",
-            Self::NotFound => "not_found",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::BadQuery => "bad_query",
-            Self::HeaderTimeout => "header_timeout",
-            Self::BodyTimeout => "body_timeout",
-            Self::BodyTooLarge => "body_too_large",
-            Self::UnsupportedMediaType => "unsupported_media_type",
-            Self::HeaderTooLarge => "header_too_large",
-            Self::TooManyScrapes => "too_many_scrapes",
-            Self::TooManyConnections => "too_many_connections",
-            Self::TooManyConnectionsPerAddress => "too_many_connections_per_address",
-            Self::Overloaded => "overloaded",
-            Self::Unauthorized => "unauthorized",
-            Self::Forbidden => "forbidden",
-            Self::RateLimited => "rate_limited",
-            Self::Internal => "internal",
+/// Declares the reasons: the name as a label value, the HTTP status, and the `errMsg` of the answer.
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $reason:ident = $name:literal, $status:literal, $message:literal;)+) => {
+        /// Why a request is refused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $reason,)+
         }
-    }
 
-    /// The HTTP status that a refusal for this reason is answered with.
-    #[must_use]
-    pub const fn status(self) -> u16 {
-        match self {
-            Self::EmptyBody
-            | Self::MalformedJson
-            | Self::WrongType
-            | Self::OutOfRange
-            | Self::ValueTooLong
-            | Self::TooDeep
-            | Self::MissingSender
-            | Self::MissingGroup
-            | Self::MalformedRequest
-            | Self::BrokenBody
-            | Self::BadQuery => 400,
-            Self::Unauthorized => 401,
-            Self::Forbidden => 403,
-            Self::UnknownCommand | Self::NotFound => 404,
-            Self::MethodNotAllowed => 405,
-            Self::HeaderTimeout | Self::BodyTimeout => 408,
-            Self::BodyTooLarge => 413,
-            Self::UnsupportedMediaType => 415,
-            Self::HeaderTooLarge => 431,
-            Self::RateLimited => 429,
-            Self::Internal => 500,
-            Self::TooManyScrapes | Self::TooManyConnections | Self::TooManyConnectionsPerAddress | Self::Overloaded => {
-                503
+        impl Reason {
+            /// All reasons.
+            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$reason),+];
+
+            /// The name as a label value.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$reason => $name,)+ }
+            }
+
+            /// The HTTP status of the answer.
+            #[must_use]
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$reason => $status,)+ }
+            }
+
+            /// The fixed part of the answer.
+            #[must_use]
+            pub const fn message(self) -> &'static str {
+                match self { $(Self::$reason => $message,)+ }
             }
         }
-    }
-
-    /// What the answer calls it: short and fixed.
-    #[must_use]
-    pub const fn message(self) -> &'static str {
-        match self {
-            Self::EmptyBody => "empty body",
-            Self::MalformedJson => "malformed JSON",
-            Self::WrongType => "wrong type",
-            Self::OutOfRange => "value out of range",
-            Self::ValueTooLong => "value too long",
-            Self::TooDeep => "nested too deeply",
-            Self::MissingSender => "missing sender",
-            Self::MissingGroup => "missing group",
-            Self::UnknownCommand => "unknown command",
-            Self::MalformedRequest => "malformed request",
-            Self::BrokenBody => "broken body",
-            Self::NotFound => "not found",
-            Self::MethodNotAllowed => "method not allowed",
-            Self::BadQuery => "bad query",
-            Self::HeaderTimeout => "request head timed out",
-            Self::BodyTimeout => "request body timed out",
-            Self::BodyTooLarge => "body too large",
-            Self::UnsupportedMediaType => "unsupported media type",
-            Self::HeaderTooLarge => "request head too large",
-            Self::TooManyScrapes => "too many scrapes",
-            Self::TooManyConnections => "too many connections",
-            Self::TooManyConnectionsPerAddress => "too many connections of one address",
-            Self::Overloaded => "overloaded",
-            Self::Unauthorized => "unauthorized",
-            Self::Forbidden => "forbidden",
-            Self::RateLimited => "too many requests",
-            Self::Internal => "internal error",
-        }
-    }
+    };
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+reasons! {
+    /// A callback has no body.
+    EmptyBody = "empty_body", 400, "empty body";
+    /// The body is not JSON: a syntax error, an incomplete body, or bytes that are not UTF-8.
+    MalformedJson = "malformed_json", 400, "malformed JSON";
+    /// A field or the body has a type other than the documented one, or a field occurs twice.
+    WrongType = "wrong_type", 400, "wrong type";
+    /// A number does not fit its type, or a string is not Unicode.
+    OutOfRange = "out_of_range", 400, "value out of range";
+    /// An ID or a name is too long.
+    ValueTooLong = "value_too_long", 400, "value too long";
+    /// The objects and lists of the body are nested too deeply.
+    TooDeep = "too_deep", 400, "nested too deeply";
+    /// A message has no `sendID`.
+    MissingSender = "missing_sender", 400, "missing sender";
+    /// A message has neither a `groupID` nor a `recvID`.
+    MissingGroup = "missing_group", 400, "missing group";
+    /// Neither the URL nor the body names a callback command.
+    UnknownCommand = "unknown_command", 404, "unknown command";
+    /// The request is not valid HTTP.
+    MalformedRequest = "malformed_request", 400, "malformed request";
+    /// The body ended early or is framed incorrectly.
+    BrokenBody = "broken_body", 400, "broken body";
+    /// The secret or the password is missing or wrong.
+    Unauthorized = "unauthorized", 401, "unauthorized";
+    /// The request comes from an address or a web page that is not allowed.
+    Forbidden = "forbidden", 403, "forbidden";
+    /// The path does not exist.
+    NotFound = "not_found", 404, "not found";
+    /// The path does not support the method.
+    MethodNotAllowed = "method_not_allowed", 405, "method not allowed";
+    /// A query parameter is unknown, occurs twice or has an invalid value.
+    BadQuery = "bad_query", 400, "bad query";
+    /// The request head did not arrive in time.
+    HeaderTimeout = "header_timeout", 408, "request head timed out";
+    /// The request body did not arrive in time.
+    BodyTimeout = "body_timeout", 408, "request body timed out";
+    /// The body is too large.
+    BodyTooLarge = "body_too_large", 413, "body too large";
+    /// The request does not say that its body is JSON, or the body is compressed.
+    UnsupportedMediaType = "unsupported_media_type", 415, "unsupported media type";
+    /// The request head is too large.
+    HeaderTooLarge = "header_too_large", 431, "request head too large";
+    /// The maximum number of scrapes is being written.
+    TooManyScrapes = "too_many_scrapes", 503, "too many scrapes";
+    /// The client exceeds `rate_limit`.
+    RateLimited = "rate_limited", 429, "too many requests";
+    /// The maximum number of connections is open.
+    TooManyConnections = "too_many_connections", 503, "too many connections";
+    /// The client's address has the maximum number of connections open.
+    TooManyConnectionsPerAddress = "too_many_connections_per_address", 503, "too many connections of one address";
+    /// There is no memory for the request, or the maximum number of requests is in progress.
+    Overloaded = "overloaded", 503, "overloaded";
+    /// The settings files cannot be reloaded. Counted as a failed reload, not as a refused request.
+    BadSettings = "bad_settings", 500, "bad settings";
+    /// A defect of the exporter.
+    Internal = "internal", 500, "internal error";
+}
 
-    #[test]
-    fn each_reason_stands_at_its_own_place() {
-        for (position, reason) in Reason::ALL.into_iter().enumerate() {
-            assert_eq!(reason as usize, position);
-        }
+impl Label for Reason {
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn name(self) -> &'static str {
+        self.name()
+    }
+
+    fn index(self) -> usize {
+        self as usize
     }
 }

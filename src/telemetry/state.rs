@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
-use super::Telemetry;
+use super::events::Telemetry;
 
 impl Telemetry {
     /// The state lives in memory and dies with the process.
@@ -107,7 +107,7 @@ impl Telemetry {
 
     /// The state's file is no longer at its path: it or its directory was removed or replaced. Called once per change.
     pub fn state_file_missing(&self, path: &Path) {
-        self.state_file_missing.set(1);
+        self.metrics.state_file_missing.set(1);
         error!(
             path = %path.display(),
             "the state's file is missing: what is counted is kept in memory only, and a kill loses it; stop the exporter \
@@ -117,7 +117,7 @@ impl Telemetry {
 
     /// The state's file is at its path again. Called once per change.
     pub fn state_file_back(&self, path: &Path) {
-        self.state_file_missing.set(0);
+        self.metrics.state_file_missing.set(0);
         info!(path = %path.display(), "the state's file is at its path again");
     }
 }

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use openim_exporter::config::{self, Http};
 use openim_exporter::domain::{Clock, SystemClock};
-use openim_exporter::exposition::catalog;
 use openim_exporter::http::{Access, Limits, Role, Site, Worker, listen};
 use openim_exporter::stats::{Capacities, Stats};
 use openim_exporter::telemetry::Telemetry;
@@ -50,7 +49,7 @@ impl Served {
     }
 
     pub(crate) fn with_config(groups: usize, limits: Limits, config: Http) -> Self {
-        let telemetry = Arc::new(Telemetry::new(catalog::describe, wire::COMMANDS).unwrap());
+        let telemetry = Arc::new(Telemetry::new(wire::COMMANDS).unwrap());
         let capacities =
             Capacities { groups: groups + 10, exported_groups: 10, sender_pairs: 100, dedup_window: Duration::ZERO };
         let stats = Arc::new(Stats::in_memory(capacities, SystemClock.now()).unwrap());
@@ -85,12 +84,12 @@ impl Served {
 
     /// Refusals for a reason, straight from the counter: a scrape may be what is refused.
     pub(crate) fn refused(&self, reason: &str) -> f64 {
-        self.counted(&catalog::REJECTED, reason)
+        self.counted("openim_exporter_callbacks_rejected_total", reason)
     }
 
     /// Connections that were ended for a reason.
     pub(crate) fn ended(&self, reason: &str) -> f64 {
-        self.counted(&catalog::CONNECTIONS_ENDED, reason)
+        self.counted("openim_exporter_connections_ended_total", reason)
     }
 
     /// Callbacks counted.
@@ -98,9 +97,9 @@ impl Served {
         self.telemetry.callbacks().map(|(_, count)| count).sum()
     }
 
-    fn counted(&self, counter: &catalog::Family, reason: &str) -> f64 {
+    fn counted(&self, counter: &str, reason: &str) -> f64 {
         let families = self.telemetry.gather();
-        let family = families.iter().find(|family| family.name() == counter.name).unwrap();
+        let family = families.iter().find(|family| family.name() == counter).unwrap();
         let is_it = |metric: &&prometheus::proto::Metric| metric.get_label()[0].value() == reason;
         family.get_metric().iter().find(is_it).unwrap().get_counter().get_value()
     }
@@ -108,7 +107,7 @@ impl Served {
     /// Scrapes that were written to their end.
     pub(crate) fn scrapes_written(&self) -> u64 {
         let families = self.telemetry.gather();
-        let family = families.iter().find(|family| family.name() == catalog::SCRAPE_DURATION.name).unwrap();
+        let family = families.iter().find(|family| family.name() == "openim_exporter_scrape_duration_seconds").unwrap();
         family.get_metric()[0].get_histogram().get_sample_count()
     }
 }

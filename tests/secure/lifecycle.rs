@@ -40,7 +40,7 @@ fn a_reload_that_fails_says_why_and_a_hang_up_does_not_end_the_process() {
     authority.write("web.yml", "basic_auth_users:\n  a: not a hash\n");
     exporter.signal("HUP");
     exporter.wait_for_log("why", |lines| {
-        lines.iter().any(|line| line.contains("web.yml:2") && line.contains("those read before stay in effect"))
+        lines.iter().any(|line| line.contains("web.yml:2") && line.contains("the previous settings stay in effect"))
     });
     assert_eq!(
         exporter.post("/callback", message("g", "u").replace('{', r#"{"callbackCommand":"callbackX","#)).status,
@@ -55,7 +55,8 @@ fn settings_that_cannot_be_used_are_no_defect_of_the_exporter() {
     let exporter = Exporter::start(&["--web.enable-lifecycle", "--web.config.file", config.to_str().unwrap()]);
     assert_eq!(post(&exporter, "/-/reload").status, 200);
     authority.write("web.yml", "http_server_config:\n  http3: true\n");
-    let (_, detail) = post(&exporter, "/-/reload").refusal(500);
+    let (message, detail) = post(&exporter, "/-/reload").refusal(500);
+    assert_eq!(message, "bad settings");
     assert!(detail.contains("web.yml:2"), "{detail}");
     let metrics = exporter.scrape();
     assert!(metrics.value("openim_exporter_config_reload_failures_total") >= 1.0);

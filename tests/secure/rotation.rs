@@ -156,7 +156,7 @@ fn what_cannot_be_used_keeps_the_old_certificate_and_is_counted_and_logged() {
         spoil();
         exporter.signal("HUP");
         exporter.wait_for_log("that it keeps the old one", |lines| {
-            let kept = |line: &&String| line.contains("those read before stay in effect");
+            let kept = |line: &&String| line.contains("the previous settings stay in effect");
             let kept: Vec<_> = lines.iter().filter(kept).collect();
             kept.len() > number && kept[number].contains(words)
         });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openim_exporter::domain::UnixMillis;
-use openim_exporter::exposition::{Format, Scope, Scraper, catalog};
+use openim_exporter::exposition::{Format, Scope, Scraper};
 use openim_exporter::stats::{Capacities, Stats};
 use openim_exporter::telemetry::{Reason, Telemetry};
 use openim_exporter::wire;
@@ -63,8 +63,8 @@ impl Installation {
 
     /// One minute in which nothing happens.
     fn pass_idly(&mut self) {
-        self.telemetry.connections_are(1, 0);
-        self.telemetry.certificate_expires(Some(MIDNIGHT + i64::from(90 * DAY) * 60));
+        self.telemetry.set_connections(1, 0);
+        self.telemetry.set_certificate_expiry(Some(MIDNIGHT + i64::from(90 * DAY) * 60));
         self.stats.tick(UnixMillis(self.now_ms()));
         self.scrape(self.minute % 30 >= 28);
     }
@@ -133,7 +133,7 @@ impl Installation {
     }
 
     fn taken(&self, command: &str, now: i64) {
-        self.telemetry.callback_taken(wire::COMMANDS.iter().position(|known| *known == command), now);
+        self.telemetry.callback_accepted(wire::COMMANDS.iter().position(|known| *known == command), now);
     }
 
     /// A callback's body, each a little different.
@@ -172,8 +172,8 @@ impl Installation {
     fn happen(&self) {
         let now = self.now_ms();
         self.taken("callbackAfterJoinGroupCommand", now);
-        self.telemetry.connections_are(3, 1);
-        self.telemetry.certificate_expires(Some(MIDNIGHT + i64::from(story::END + 13 * DAY) * 60));
+        self.telemetry.set_connections(3, 1);
+        self.telemetry.set_certificate_expiry(Some(MIDNIGHT + i64::from(story::END + 13 * DAY) * 60));
         if story::REFUSALS.contains(&self.minute) {
             for _ in 0..3 {
                 Reason::ALL.iter().for_each(|reason| self.telemetry.request_rejected(*reason, "", now));
@@ -184,9 +184,9 @@ impl Installation {
             }
         }
         if story::SPOILT_SETTINGS.contains(&self.minute) {
-            self.telemetry.settings_kept(&"line 1");
+            self.telemetry.reload_failed(&"line 1");
         } else if self.minute == story::SPOILT_SETTINGS.end {
-            self.telemetry.settings_reloaded();
+            self.telemetry.reloaded();
         }
         let file = Path::new("data/state");
         if self.minute == story::NO_STATE_FILE.start {
@@ -241,7 +241,7 @@ impl Installation {
 /// An exporter without a past.
 fn started_at(now: i64) -> (Arc<Stats>, Arc<Telemetry>) {
     let stats = Stats::in_memory(CAPACITIES, UnixMillis(now * 1000)).unwrap();
-    (Arc::new(stats), Arc::new(Telemetry::new(catalog::describe, wire::COMMANDS).unwrap()))
+    (Arc::new(stats), Arc::new(Telemetry::new(wire::COMMANDS).unwrap()))
 }
 
 /// The same for the same number, and as good as random.

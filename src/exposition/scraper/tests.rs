@@ -3,7 +3,6 @@ use std::time::Duration;
 use super::*;
 use crate::domain::Message;
 use crate::stats::{Capacities, Recorded};
-use crate::telemetry::Own;
 
 const NOW: UnixMillis = UnixMillis(1_732_345_678_000);
 const HOUR_MS: i64 = 3_600_000;
@@ -23,8 +22,7 @@ fn record(stats: &Stats, group: usize, now: UnixMillis) -> Recorded {
 }
 
 fn scraper(scope: Scope, format: Format, stats: &Arc<Stats>) -> Scraper {
-    let describe = |own: Own| catalog::describe(own);
-    let telemetry = Arc::new(Telemetry::new(describe, &["a", "b"]).unwrap());
+    let telemetry = Arc::new(Telemetry::new(&["a", "b"]).unwrap());
     Scraper::new(scope, format, Arc::clone(stats), telemetry, NOW)
 }
 

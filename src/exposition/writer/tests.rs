@@ -34,13 +34,13 @@ fn in_openmetrics_a_counter_s_family_has_no_total_and_its_samples_have_their_beg
     });
     assert_eq!(
         text,
-        "# HELP openim_group_messages_by_group Group messages of the exported groups.\n\
+        "# HELP openim_group_messages_by_group Group messages in each exported group.\n\
          # TYPE openim_group_messages_by_group counter\n\
          openim_group_messages_by_group_total{group_id=\"a\"} 3\n\
          openim_group_messages_by_group_created{group_id=\"a\"} 1732345678.007\n\
          openim_group_messages_by_group_total{group_id=\"b\"} 4\n\
          openim_group_messages_by_group_created{group_id=\"b\"} 1000.090\n\
-         # HELP openim_exporter_groups_tracked Groups that are counted one by one.\n\
+         # HELP openim_exporter_groups_tracked Tracked groups, which have counters of their own.\n\
          # TYPE openim_exporter_groups_tracked gauge\n\
          openim_exporter_groups_tracked 2\n\
          # EOF\n"

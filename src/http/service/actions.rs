@@ -23,8 +23,8 @@ pub(super) async fn reload(site: &Arc<Site>) -> Reply {
     let reload = move || reloading.reload_in_turn(&turn).map_err(|error| error.to_string());
     match tokio::task::spawn_blocking(reload).await {
         Ok(Ok(())) => text("openim-exporter has read its settings again.\n"),
-        // It has been logged and counted.
-        Ok(Err(error)) => refusal(Reason::Internal, &error),
+        // Already logged and counted as a failed reload.
+        Ok(Err(error)) => refusal(Reason::BadSettings, &error),
         Err(error) => refuse(site, Reason::Internal, &error.to_string()),
     }
 }

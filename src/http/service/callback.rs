@@ -8,7 +8,7 @@ use crate::http::site::Site;
 use crate::http::site::exchange::{Exchange, refuse};
 use crate::http::site::response::{Reply, closing, success};
 use crate::telemetry::Reason;
-use crate::wire::{self, Command, Fault, Problem};
+use crate::wire::{self, Command, Problem};
 
 /// Why a callback is refused.
 struct Refused {
@@ -30,17 +30,7 @@ impl Refused {
 
 impl From<Problem> for Refused {
     fn from(problem: Problem) -> Self {
-        let reason = match problem.fault {
-            Fault::EmptyBody => Reason::EmptyBody,
-            Fault::MalformedJson => Reason::MalformedJson,
-            Fault::WrongType => Reason::WrongType,
-            Fault::OutOfRange => Reason::OutOfRange,
-            Fault::ValueTooLong => Reason::ValueTooLong,
-            Fault::TooDeep => Reason::TooDeep,
-            Fault::MissingSender => Reason::MissingSender,
-            Fault::MissingGroup => Reason::MissingGroup,
-        };
-        Self::new(reason, problem.detail)
+        Self::new(problem.reason, problem.detail)
     }
 }
 
@@ -99,7 +89,7 @@ fn counted(
     if command == Command::GroupMessage {
         wire::group_message(body, |message| site.stats.record(message, now))?;
     }
-    site.telemetry.callback_taken(command.position(), now.0);
+    site.telemetry.callback_accepted(command.position(), now.0);
     Ok(())
 }
 

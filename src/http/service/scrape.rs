@@ -88,7 +88,7 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::exposition::{Format, catalog};
+    use crate::exposition::Format;
     use crate::http::base::connections::Open;
     use crate::http::site::streamed::Streamed;
     use crate::http::site::testing::{runtime, site, thread_held_up};
@@ -118,7 +118,7 @@ mod tests {
 
     fn written(site: &Site) -> u64 {
         let families = site.telemetry.gather();
-        let family = families.iter().find(|family| family.name() == catalog::SCRAPE_DURATION.name).unwrap();
+        let family = families.iter().find(|family| family.name() == "openim_exporter_scrape_duration_seconds").unwrap();
         family.get_metric()[0].get_histogram().get_sample_count()
     }
 

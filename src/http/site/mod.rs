@@ -51,10 +51,10 @@ impl Site {
         limits: Limits,
         workers: usize,
     ) -> Self {
-        telemetry.certificate_expires(access.expires());
+        telemetry.set_certificate_expiry(access.expires());
         if let Err(error) = access.check_validity(clock.now()) {
             // A server with an invalid certificate is better than none: clients that do not verify it get answers.
-            telemetry.settings_doubtful(&error);
+            telemetry.certificate_invalid(&error);
         }
         Self {
             stats,
@@ -129,7 +129,7 @@ impl Site {
 
     /// Updates the gauges of connections. Looks at each connection.
     pub(crate) fn update_gauges(&self) {
-        self.telemetry.connections_are(self.workers.open_connections(), self.workers.callbacks_in_flight());
+        self.telemetry.set_connections(self.workers.open_connections(), self.workers.callbacks_in_flight());
     }
 
     /// Ends what takes too long. Called off the serving threads, a few times a second: limits are kept to within the time

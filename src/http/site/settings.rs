@@ -51,9 +51,9 @@ impl Settings {
         let reloaded = current
             .next(config)
             .and_then(|access| access.check_successor_of(&current, now).map(|()| access))
-            .inspect_err(|error| telemetry.settings_kept(error))?;
-        telemetry.certificate_expires(reloaded.expires());
-        telemetry.settings_reloaded();
+            .inspect_err(|error| telemetry.reload_failed(error))?;
+        telemetry.set_certificate_expiry(reloaded.expires());
+        telemetry.reloaded();
         self.access.store(Arc::new(reloaded));
         Ok(())
     }

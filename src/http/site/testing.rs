@@ -10,7 +10,6 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::Site;
 use crate::config;
 use crate::domain::{Clock, SystemClock, UnixMillis};
-use crate::exposition::catalog;
 use crate::http::access::Access;
 use crate::http::base::limits::Limits;
 use crate::stats::{Capacities, Stats};
@@ -22,7 +21,7 @@ pub(crate) fn site() -> Arc<Site> {
     let capacities =
         Capacities { groups: 10, exported_groups: 10, sender_pairs: 10, dedup_window: Duration::from_secs(60) };
     let stats = Stats::in_memory(capacities, UnixMillis(0)).unwrap();
-    let telemetry = Telemetry::new(catalog::describe, wire::COMMANDS).unwrap();
+    let telemetry = Telemetry::new(wire::COMMANDS).unwrap();
     let config = config::Http {
         telemetry_path: "/metrics".into(),
         max_scrapes: 1,

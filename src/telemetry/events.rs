@@ -1,0 +1,278 @@
+//! What happens in the exporter: each event has one function, which counts it and logs it.
+
+use std::fmt::Display;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{Histogram, IntCounter, IntGauge, IntGaugeVec, Registry, proto};
+use tracing::{debug, error, info, warn};
+
+use super::family::Family;
+use super::metric::{ErrorCounter, Label, LabeledCounters, Metric, metrics};
+use super::per_thread::{PerThreadCounters, PerThreadHistogram, PerThreadTime};
+use super::reason::Reason;
+
+/// Upper bounds of callback durations in microseconds: up to 5 s, when OpenIM gives up.
+const CALLBACK_BOUNDS_US: &[u64] = &[
+    50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000,
+    5_000_000,
+];
+
+/// Upper bounds of scrape durations in seconds: from a few series to a million.
+const SCRAPE_BOUNDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+
+// By name, as in a scrape.
+metrics! {
+    /// The exporter's own metrics. `commands` are the known callback commands.
+    struct Metrics(commands: &'static [&'static str]);
+
+    /// Failures to accept a connection, usually because the open file limit is too low.
+    accept_failures: ErrorCounter = "openim_exporter_accept_failures_total" [];
+    /// Build information; always 1.
+    build_info: IntGaugeVec = "openim_exporter_build_info" ["version"];
+    /// Time from reading a callback's head to writing its answer.
+    callback_duration: PerThreadHistogram = "openim_exporter_callback_duration_seconds" [] (CALLBACK_BOUNDS_US);
+    /// Callbacks being read or answered.
+    in_flight: IntGauge = "openim_exporter_callbacks_in_flight" [];
+    /// Refused requests.
+    rejected: LabeledCounters<Reason> = "openim_exporter_callbacks_rejected_total" ["reason"];
+    /// Accepted callbacks of all commands.
+    callbacks: PerThreadCounters = "openim_exporter_callbacks_total" ["command"] (commands);
+    /// Whether the settings files could be used when they were last read: 1 or 0.
+    last_reload_successful: IntGauge = "openim_exporter_config_last_reload_successful" [];
+    /// Failed reloads of the settings files.
+    reload_failures: IntCounter = "openim_exporter_config_reload_failures_total" [];
+    /// Open connections.
+    connections: IntGauge = "openim_exporter_connections" [];
+    /// Connections closed because they were idle, and answers cut off because the client did not read them in time.
+    ended: LabeledCounters<Ended> = "openim_exporter_connections_ended_total" ["reason"];
+    /// Time of the last accepted callback, in seconds since the epoch; 0 before the first.
+    last_callback: PerThreadTime = "openim_exporter_last_callback_timestamp_seconds" [];
+    /// Time taken to write a scrape.
+    scrape_duration: Histogram = "openim_exporter_scrape_duration_seconds" [] (SCRAPE_BOUNDS);
+    /// Series in the previous scrape.
+    scrape_series: IntGauge = "openim_exporter_scrape_series" [];
+    /// 1 while the state file is not at its path, because it or its directory was removed or replaced; otherwise 0.
+    state_file_missing: IntGauge = "openim_exporter_state_file_missing" [];
+    /// Expiry time of the TLS certificate, in seconds since the epoch; 0 without TLS.
+    certificate_expiry: IntGauge = "openim_exporter_tls_certificate_expiry_timestamp_seconds" [];
+    /// Failed TLS handshakes.
+    handshake_failures: ErrorCounter = "openim_exporter_tls_handshake_failures_total" [];
+}
+
+/// Why the exporter closed a connection or cut off an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ended {
+    Idle,
+    Unread,
+}
+
+impl Label for Ended {
+    const ALL: &'static [Self] = &[Self::Idle, Self::Unread];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Unread => "unread",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// The exporter's own metrics and log events.
+#[derive(Debug)]
+pub struct Telemetry {
+    registry: Registry,
+    pub(super) metrics: Metrics,
+}
+
+impl Telemetry {
+    /// Registers the metrics. `commands` are the known callback commands; all others are counted together.
+    ///
+    /// # Errors
+    /// If a name or label is invalid, or is used twice.
+    pub fn new(commands: &'static [&'static str]) -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry, commands)?;
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+        metrics.build_info.get_metric_with_label_values(&[env!("CARGO_PKG_VERSION")])?.set(1);
+        metrics.last_reload_successful.set(1);
+        Ok(Self { registry, metrics })
+    }
+
+    /// The metrics now, by name.
+    #[must_use]
+    pub fn gather(&self) -> Vec<proto::MetricFamily> {
+        self.registry.gather()
+    }
+
+    /// Accepted callbacks, by command.
+    pub fn callbacks(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.metrics.callbacks.counts()
+    }
+
+    /// Refused requests, by reason.
+    pub fn rejections(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.metrics.rejected.counts()
+    }
+
+    /// The time of the last accepted callback, in milliseconds since the epoch; 0 before the first.
+    #[must_use]
+    pub fn last_callback_ms(&self) -> i64 {
+        self.metrics.last_callback.get()
+    }
+
+    /// A callback was accepted at a time in milliseconds since the epoch. `command` is its position among the known ones.
+    #[inline]
+    pub fn callback_accepted(&self, command: Option<usize>, at_ms: i64) {
+        self.metrics.callbacks.inc(command);
+        self.metrics.last_callback.set(at_ms);
+    }
+
+    /// A callback's answer was written, this long after its head was read.
+    #[inline]
+    pub fn callback_answered(&self, after: Duration) {
+        self.metrics.callback_duration.observe(after);
+    }
+
+    /// A request was refused at a time in milliseconds since the epoch.
+    pub fn request_rejected(&self, reason: Reason, detail: &str, at_ms: i64) {
+        debug!(reason = reason.name(), detail, "request refused");
+        if let Some(counter) = self.metrics.rejected.get(reason) {
+            counter.inc_and_log(at_ms, |total| {
+                let reason = reason.name();
+                warn!(reason, detail, total, "request refused; logged at most once a minute for each reason");
+            });
+        }
+    }
+
+    /// A TLS handshake failed at a time in milliseconds since the epoch.
+    pub fn tls_handshake_failed(&self, error: &io::Error, at_ms: i64) {
+        debug!(%error, "TLS handshake failed");
+        self.metrics.handshake_failures.inc_and_log(at_ms, |total| {
+            warn!(%error, total, "TLS handshake failed; logged at most once a minute");
+        });
+    }
+
+    /// A connection was closed because it was idle for too long.
+    pub fn connection_idle(&self) {
+        self.count_ended(Ended::Idle);
+        debug!("idle connection closed");
+    }
+
+    /// The client did not read an answer in time. Its connection, or over HTTP/2 its stream, was closed.
+    pub fn answer_unread(&self) {
+        self.count_ended(Ended::Unread);
+        debug!("answer cut off, because the client did not read it in time");
+    }
+
+    fn count_ended(&self, ended: Ended) {
+        if let Some(counter) = self.metrics.ended.get(ended) {
+            counter.inc();
+        }
+    }
+
+    /// Sets when the server's certificate expires, in seconds since the epoch; `None` without TLS.
+    pub fn set_certificate_expiry(&self, at: Option<i64>) {
+        self.metrics.certificate_expiry.set(at.unwrap_or_default());
+    }
+
+    /// The certificate can be served, but clients will refuse it.
+    pub fn certificate_invalid(&self, problem: &dyn Display) {
+        warn!(%problem, "serving with an invalid certificate");
+    }
+
+    /// The settings files were reloaded.
+    pub fn reloaded(&self) {
+        self.metrics.last_reload_successful.set(1);
+        info!("settings files reloaded");
+    }
+
+    /// The settings files were read again and cannot be used.
+    pub fn reload_failed(&self, error: &dyn Display) {
+        self.metrics.last_reload_successful.set(0);
+        self.metrics.reload_failures.inc();
+        warn!(%error, "the settings files cannot be used; the previous settings stay in effect");
+    }
+
+    /// Sets the number of open connections and of callbacks in flight, just before a scrape.
+    pub fn set_connections(&self, open: usize, in_flight: usize) {
+        self.metrics.connections.set(i64::try_from(open).unwrap_or(i64::MAX));
+        self.metrics.in_flight.set(i64::try_from(in_flight).unwrap_or(i64::MAX));
+    }
+
+    /// A scrape was written completely. `took` does not include the time spent waiting for the client.
+    pub fn scraped(&self, series: usize, took: Duration) {
+        self.metrics.scrape_series.set(i64::try_from(series).unwrap_or(i64::MAX));
+        self.metrics.scrape_duration.observe(took.as_secs_f64());
+        debug!(series, seconds = took.as_secs_f64(), "scrape written");
+    }
+
+    /// The same for a scrape of all tracked groups. The number of series is only set by ordinary scrapes: a gauge that
+    /// alternates between the two numbers is useless.
+    pub fn groups_scraped(&self, series: usize, took: Duration) {
+        self.metrics.scrape_duration.observe(took.as_secs_f64());
+        debug!(series, seconds = took.as_secs_f64(), "scrape of all groups written");
+    }
+
+    /// The exporter accepts connections.
+    pub fn serving(&self, address: SocketAddr, threads: usize) {
+        info!(version = env!("CARGO_PKG_VERSION"), %address, threads, "serving");
+    }
+
+    /// A connection could not be accepted, at a time in milliseconds since the epoch.
+    pub fn accept_failed(&self, failure: &io::Error, at_ms: i64) {
+        debug!(%failure, "cannot accept a connection");
+        self.metrics.accept_failures.inc_and_log(at_ms, |total| {
+            warn!(
+                %failure, total,
+                "cannot accept connections; is the open file limit (LimitNOFILE) too low? Logged at most once a minute"
+            );
+        });
+    }
+
+    /// The open file limit at startup, compared with the limit of connections.
+    pub fn open_file_limit(&self, limit: u64, connections: usize) {
+        debug!(limit, "open file limit");
+        if limit <= connections as u64 {
+            warn!(
+                open_files = limit,
+                connections,
+                "the hard open file limit is not above the limit of connections; raise it (LimitNOFILE, ulimit -Hn)"
+            );
+        }
+    }
+
+    /// The open file limit could not be raised.
+    pub fn open_file_limit_not_raised(&self, failure: &io::Error) {
+        warn!(%failure, "the open file limit could not be raised");
+    }
+
+    /// The exporter begins to shut down after a signal.
+    pub fn draining(&self, signal: &str) {
+        info!(signal, "draining: accepting no new connections; open ones are answered, then closed");
+    }
+
+    /// A serving thread has ended. It cut off this many connections.
+    pub fn drained(&self, cut_off: usize) {
+        if cut_off > 0 {
+            warn!(connections = cut_off, "connections were still open at the end of the drain and are cut off");
+        }
+    }
+
+    /// The process is about to exit; `messages` is the total that it counted.
+    pub fn stopped(&self, messages: u64) {
+        let callbacks: u64 = self.callbacks().map(|(_, count)| count).sum();
+        info!(messages, callbacks, "stopped");
+    }
+
+    /// The process must exit because of an error.
+    pub fn failed(&self, failure: &dyn Display) {
+        error!(%failure, "failed");
+    }
+}

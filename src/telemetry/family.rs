@@ -1,0 +1,57 @@
+//! The declaration of a family of metrics.
+
+/// The types of metrics that the exporter has.
+///
+/// <https://prometheus.io/docs/concepts/metric_types/>
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises, except at a reset.
+    Counter,
+    /// Rises and falls.
+    Gauge,
+    /// Observations in buckets, with their sum and count.
+    Histogram,
+}
+
+impl Kind {
+    /// The type's name in a `# TYPE` line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// A family of metrics: all series with the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Family {
+    /// The name, including `_total`.
+    pub name: &'static str,
+    /// The type.
+    pub kind: Kind,
+    /// The help, on one line.
+    pub help: &'static str,
+    /// The names of the labels, in the order of a series.
+    pub labels: &'static [&'static str],
+}
+
+impl Family {
+    /// Declares a family. `help` is a doc comment, which begins with a space.
+    pub(crate) const fn new(
+        name: &'static str,
+        kind: Kind,
+        help: &'static str,
+        labels: &'static [&'static str],
+    ) -> Self {
+        Self { name, kind, help: help.trim_ascii_start(), labels }
+    }
+
+    /// The unit, which the name ends with; empty if it has none.
+    #[must_use]
+    pub fn unit(&self) -> &'static str {
+        ["seconds", "bytes"].into_iter().find(|unit| self.name.ends_with(unit)).unwrap_or_default()
+    }
+}
