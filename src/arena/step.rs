@@ -111,7 +111,9 @@ pub enum Error {
         old: Option<PathBuf>,
     },
     /// The file was removed while it was in use, and cannot be written again.
-    #[error("{path} was removed while it was in use and cannot be written again, so everything that it counted is lost: {why}")]
+    #[error(
+        "{path} was removed while it was in use and cannot be written again, so everything that it counted is lost: {why}"
+    )]
     Lost {
         /// The state's path.
         path: PathBuf,

@@ -33,11 +33,11 @@ impl Served {
 
     /// One that has counted a message in each of so many groups, of which it exports ten.
     pub(crate) fn with_groups(groups: usize, limits: Limits, max_scrapes: usize) -> Self {
-        Self::with(groups, limits, max_scrapes, config::Access::default())
+        Self::with(groups, limits, max_scrapes, config::AccessSettings::default())
     }
 
     /// The same, with settings of who may do what.
-    pub(crate) fn with(groups: usize, limits: Limits, max_scrapes: usize, access: config::Access) -> Self {
+    pub(crate) fn with(groups: usize, limits: Limits, max_scrapes: usize, access: config::AccessSettings) -> Self {
         let telemetry = Arc::new(Telemetry::new(catalog::describe, wire::COMMANDS).unwrap());
         let capacities =
             Capacities { groups: groups + 10, exported_groups: 10, sender_pairs: 100, dedup_window: Duration::ZERO };

@@ -72,7 +72,10 @@ fn block_on<T>(test: impl Future<Output = T>) -> T {
 pub(crate) fn served(limits: Limits, max_scrapes: usize, groups: usize) -> (Authority, Served) {
     let authority = Authority::new();
     authority.issue("server", &["localhost"]);
-    let access = config::Access { web_config: Some(authority.web_config("server", "")), ..config::Access::default() };
+    let access = config::AccessSettings {
+        web_config: Some(authority.web_config("server", "")),
+        ..config::AccessSettings::default()
+    };
     let served = Served::with(groups, limits, max_scrapes, access);
     (authority, served)
 }
