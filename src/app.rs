@@ -1,8 +1,10 @@
-//! The composition root: puts the rooms together, runs them, and takes them down in order.
+//! The composition root: builds the parts, runs them, and shuts them down in order.
 
+mod error;
 mod settings;
 mod state;
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,16 +15,15 @@ use listenfd::ListenFd;
 use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::arena;
 use crate::config::simulate::Simulate;
-use crate::config::{Command, Config, Rejected};
+use crate::config::{Config, Invocation};
 use crate::domain::{Clock, SystemClock};
-use crate::http::{Access, AccessError, Limits, Listener, Outcome, Role, Site, Worker, listen};
-use crate::stats::Stats;
+use crate::http::{Access, Limits, Listener, Outcome, Role, Site, Worker, listen};
 use crate::telemetry::{Telemetry, init_log};
 use crate::{simulate, wire};
+use error::Error;
 use settings::Reloader;
-use state::Keeper;
+use state::Watcher;
 
 /// Time between two ticks of the periodic work.
 const TICK: Duration = Duration::from_secs(1);
@@ -33,53 +34,29 @@ const SWEEP: Duration = Duration::from_millis(250);
 /// The same while draining, when there is less time.
 const SWEEP_DRAINING: Duration = Duration::from_millis(20);
 
-/// The exit status of a command line that cannot be used.
+/// The exit status after an invalid command line.
 const USAGE: u8 = 2;
 
-/// What the process cannot begin or go on without.
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    #[error("{0}")]
-    State(#[from] arena::Error),
-    #[error(
-        "--web.systemd-socket: no socket was passed on; start it by a .socket unit (deploy/), or leave the flag out"
-    )]
-    NonePassed,
-    #[error("--web.systemd-socket: a socket that was passed on is of no use: {0}; it must be a listening TCP socket")]
-    Passed(io::Error),
-    #[error("{0}")]
-    Access(#[from] AccessError),
-    #[error("the metrics cannot be registered: {0}")]
-    Metrics(#[from] prometheus::Error),
-    #[error("a serving thread panicked")]
-    Panicked,
-    #[error("a serving thread has ended by itself")]
-    ServerEnded,
-}
-
-/// Does what the command line says.
+/// Runs what the command line asks for.
 #[must_use]
-pub fn run(command: Result<Command, Rejected>) -> ExitCode {
-    match command {
-        Ok(Command::Serve(config)) => serve(&config),
-        Ok(Command::CheckConfig(config)) => check(&config),
-        Ok(Command::Simulate(options)) => simulate(&options),
-        Err(Rejected::Value(error)) => complain(&error, USAGE),
-        // Prints help and the version too, to where each belongs.
-        Err(Rejected::Usage(error)) => {
+pub fn run(invocation: Result<Invocation, clap::Error>) -> ExitCode {
+    match invocation {
+        Ok(Invocation::Serve(config)) => serve(&config),
+        Ok(Invocation::CheckConfig(config)) => check(&config),
+        Ok(Invocation::Simulate(options)) => simulate(&options),
+        // Also the help and the version, which go to standard output.
+        Err(error) => {
             let _ = error.print();
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE))
         }
     }
 }
 
-/// Says whether the settings can be used, those in files too.
+/// Checks the settings, including those in files, and prints them.
 fn check(config: &Config) -> ExitCode {
     match Access::read(&config.http.access).and_then(|access| access.check_validity(SystemClock.now())) {
         Ok(()) => print(&format!("the configuration is valid\n{}", config.describe())),
-        Err(error) => complain(&error, USAGE),
+        Err(error) => fail(&error, USAGE),
     }
 }
 
@@ -90,30 +67,30 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-fn complain(error: &dyn std::fmt::Display, status: u8) -> ExitCode {
-    // Where standard error is closed there is nobody to tell.
+fn fail(error: &dyn Display, status: u8) -> ExitCode {
+    // If standard error is closed, the exit status has to suffice.
     let _ = writeln!(io::stderr(), "openim-exporter: {error}");
     ExitCode::from(status)
 }
 
 fn simulate(options: &Simulate) -> ExitCode {
-    let ran = runtime::Builder::new_current_thread().enable_all().build().map_err(simulate::Error::Print);
-    match ran.and_then(|runtime| runtime.block_on(simulate::command(options))) {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(simulate::Error::Runtime);
+    match runtime.and_then(|runtime| runtime.block_on(simulate::command(options))) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(error) => complain(&error, 1),
+        Err(error) => fail(&error, 1),
     }
 }
 
 fn serve(config: &Config) -> ExitCode {
     if let Err(error) = init_log(config.log.level, config.log.format) {
-        return complain(&error, 1);
+        return fail(&format_args!("cannot set up the log: {error}"), 1);
     }
     let telemetry = match Telemetry::new(wire::COMMANDS) {
         Ok(telemetry) => Arc::new(telemetry),
-        Err(error) => return complain(&Error::from(error), 1),
+        Err(error) => return fail(&Error::from(error), 1),
     };
-    match serve_until_told(config, &telemetry) {
+    match serve_until_signal(config, &telemetry) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             telemetry.failed(&error);
@@ -123,75 +100,73 @@ fn serve(config: &Config) -> ExitCode {
 }
 
 /// Listens, opens the state, builds the site, serves and ticks until a signal, drains, closes.
-fn serve_until_told(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), Error> {
+fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    // Before anything can be under way: from then on, a signal must not end the process just like that.
-    let mut told = Told::to_end()?;
-    // Before the state is touched: a port that is taken is no matter of the state. Who connects waits for a moment.
+    // First, because from the next step on a signal must not just kill the process.
+    let mut signals = Signals::catch().map_err(Error::Signals)?;
+    // Before the state, so that a port in use leaves it unchanged. Clients that connect meanwhile wait.
     let access = Access::read(&config.http.access)?;
     let listeners = listeners(config)?;
-    raise_open_files(telemetry, config.http.max_connections);
-    let stats = Arc::new(state::open(config, clock.as_ref(), telemetry)?);
+    raise_open_file_limit(telemetry, config.http.max_connections);
+    let stats = Arc::new(state::open(&config.stats, clock.as_ref(), telemetry)?);
 
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let parts = (Arc::clone(&stats), Arc::clone(telemetry), Arc::clone(&clock));
     let site = Arc::new(Site::new(parts, config.http.clone(), access, Limits::default(), threads));
-    let reloader = Reloader::watch(&site)?;
-    let addresses = listeners.iter().map(Listener::address).collect::<io::Result<Vec<_>>>();
-    let made = addresses.and_then(|addresses| {
-        let workers = Worker::all(&site, listeners)?;
-        Ok((addresses, workers, Keeper::start(&stats, telemetry)?))
-    });
-    let (addresses, workers, keeper) = made.map_err(|error| unserved(&stats, error))?;
+    let prepare = || {
+        let addresses =
+            listeners.iter().map(Listener::address).collect::<io::Result<Vec<_>>>().map_err(Error::Address)?;
+        let reloader = Reloader::start(&site).map_err(|error| Error::Thread("settings", error))?;
+        let workers = Worker::all(&site, listeners).map_err(Error::Runtimes)?;
+        let watcher = Watcher::start(&stats, telemetry).map_err(|error| Error::Thread("state", error))?;
+        Ok((addresses, reloader, workers, watcher))
+    };
+    // Nothing has been counted yet: the state stays as it was.
+    let (addresses, reloader, workers, watcher) = prepare().inspect_err(|_: &Error| stats.abandon())?;
     addresses.into_iter().for_each(|address| telemetry.serving(address, threads));
-    let workers = spawn(workers)?;
+    let workers = spawn(workers).map_err(|error| Error::Thread("serve", error))?;
 
-    let one_ended = || workers.iter().any(JoinHandle::is_finished);
-    let signal = told.wait(&site, &reloader, || stats.tick(clock.now()), one_ended)?;
+    let has_ended = || workers.iter().any(JoinHandle::is_finished);
+    let signal = signals.wait(&site, &reloader, || stats.tick(clock.now()), has_ended)?;
 
     telemetry.draining(signal);
     site.drain();
     let deadline = Instant::now() + Limits::default().drain;
-    let all_ended = || workers.iter().all(JoinHandle::is_finished);
-    while !all_ended() && Instant::now() < deadline {
+    let have_ended = || workers.iter().all(JoinHandle::is_finished);
+    while !have_ended() && Instant::now() < deadline {
         site.sweep();
         thread::sleep(SWEEP_DRAINING);
     }
     site.end();
     telemetry.drained(join(workers)?);
-    // Nobody counts any more.
-    keeper.stop();
+    // Nothing is counted any more.
+    watcher.stop();
     stats.close(clock.now(), &|step| state::report(telemetry, &step))?;
     telemetry.stopped(stats.messages());
     Ok(())
 }
 
-/// Closes a state that nobody counts in yet, so that it is as good as it was; the error is what there is to say.
-fn unserved(stats: &Stats, error: io::Error) -> Error {
-    stats.abandon();
-    error.into()
-}
-
-/// Where the configuration says to listen.
+/// The listening sockets of the settings.
 fn listeners(config: &Config) -> Result<Vec<Listener>, Error> {
     let role = if config.telemetry_listen.is_empty() { Role::All } else { Role::Callbacks };
+    let listen = |addresses: &[Vec<_>], role| listen(&addresses.concat(), role).map_err(Error::Listen);
     let mut listeners = if config.systemd_socket { passed_on(role)? } else { listen(&config.listen, role)? };
     listeners.extend(listen(&config.telemetry_listen, Role::Telemetry)?);
     Ok(listeners)
 }
 
-/// The sockets that systemd, or whoever started the process in its way, has passed on.
+/// The sockets that systemd, or another service manager with its protocol, passed on.
 /// <https://www.freedesktop.org/software/systemd/man/latest/sd_listen_fds.html>
 fn passed_on(role: Role) -> Result<Vec<Listener>, Error> {
     let mut passed = ListenFd::from_env();
     let sockets = (0..passed.len()).filter_map(|number| passed.take_tcp_listener(number).transpose());
     let listeners = sockets.map(|socket| Listener::passed_on(socket?, role)).collect::<io::Result<Vec<_>>>();
-    let listeners = listeners.map_err(Error::Passed)?;
-    if listeners.is_empty() { Err(Error::NonePassed) } else { Ok(listeners) }
+    let listeners = listeners.map_err(Error::Socket)?;
+    if listeners.is_empty() { Err(Error::NoSocket) } else { Ok(listeners) }
 }
 
-/// Every connection is an open file, and a service often starts with a limit of 1,024.
-fn raise_open_files(telemetry: &Telemetry, connections: usize) {
+/// Every connection is an open file, and services often start with a limit of 1,024.
+fn raise_open_file_limit(telemetry: &Telemetry, connections: usize) {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(most) => telemetry.open_file_limit(most, connections),
         Err(error) => telemetry.open_file_limit_not_raised(&error),
@@ -207,23 +182,23 @@ fn spawn(workers: Vec<Worker>) -> io::Result<Vec<JoinHandle<io::Result<Outcome>>
 
 fn join(workers: Vec<JoinHandle<io::Result<Outcome>>>) -> Result<usize, Error> {
     let outcomes = workers.into_iter().map(|worker| worker.join().map_err(|_| Error::Panicked));
-    outcomes.map(|outcome| Ok(outcome??.cut_off)).sum()
+    outcomes.map(|outcome| Ok(outcome?.map_err(Error::Accept)?.cut_off)).sum()
 }
 
-/// The signals that ask for the end.
-struct Told {
+/// The signals that the process handles.
+struct Signals {
     runtime: Runtime,
     terminate: Signal,
     interrupt: Signal,
-    /// Asks for the settings to be read again.
+    /// Reloads the settings.
     hang_up: Signal,
-    /// A limit of a file's size would end the process without a word; caught, it is an error like that of a full disk.
+    /// Caught, because it would kill the process: a limit of file sizes is then an error like a full disk.
     _file_size: Signal,
 }
 
-impl Told {
-    /// From here on, a signal is kept for [`Told::wait`].
-    fn to_end() -> io::Result<Self> {
+impl Signals {
+    /// From here on, signals are kept for [`Signals::wait`].
+    fn catch() -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let entered = runtime.enter();
         let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -233,13 +208,13 @@ impl Told {
         Ok(Self { runtime, terminate, interrupt, hang_up, _file_size: file_size })
     }
 
-    /// Sweeps and ticks until a signal or a request asks for the end, and returns its name.
+    /// Sweeps and ticks until a signal or a request ends the process, and returns its name.
     fn wait(
         &mut self,
         site: &Site,
         reloader: &Reloader,
         tick: impl Fn(),
-        one_ended: impl Fn() -> bool,
+        has_ended: impl Fn() -> bool,
     ) -> Result<&'static str, Error> {
         let Self { runtime, terminate, interrupt, hang_up, .. } = self;
         runtime.block_on(async {
@@ -249,11 +224,11 @@ impl Told {
                     _ = terminate.recv() => return Ok("SIGTERM"),
                     _ = interrupt.recv() => return Ok("SIGINT"),
                     () = site.asked_to_quit() => return Ok("/-/quit"),
-                    _ = hang_up.recv() => reloader.ask(),
+                    _ = hang_up.recv() => reloader.reload(),
                     _ = sweeps.tick() => site.sweep(),
                     _ = ticks.tick() => tick(),
                 }
-                if one_ended() {
+                if has_ended() {
                     return Err(Error::ServerEnded);
                 }
             }

@@ -35,7 +35,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "exposition",
             "telemetry",
             "config::Http",
-            "config::Access",
+            "config::AccessSettings",
             "config::web",
             "config::FileError",
             "config::PathSecret",

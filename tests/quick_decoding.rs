@@ -5,7 +5,7 @@
 mod support;
 
 use openim_exporter::domain::UnixMillis;
-use openim_exporter::simulate::{Generator, Letter};
+use openim_exporter::simulate::{EncodedCallback, Generator};
 use openim_exporter::wire::{Quickly, quickly};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -16,10 +16,10 @@ const SEED: u64 = 7;
 /// Bodies as OpenIM sends them, of all kinds of messages.
 fn simulated(count: usize) -> Vec<Vec<u8>> {
     let mut generator = Generator::new(1000, 100_000, SEED).unwrap();
-    let mut letter = Letter::default();
+    let mut callback = EncodedCallback::default();
     let mut draw = |_| {
-        generator.draw(UnixMillis(1_732_345_678_901), &mut letter).unwrap();
-        letter.body.clone()
+        generator.draw(UnixMillis(1_732_345_678_901), &mut callback).unwrap();
+        callback.body.clone()
     };
     (0..count).map(&mut draw).collect()
 }

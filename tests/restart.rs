@@ -130,7 +130,7 @@ fn what_waits_in_a_passed_on_socket_is_for_the_next_process() {
 }
 
 #[test]
-fn without_a_socket_the_flag_is_a_clear_error() {
+fn systemd_socket_without_a_socket_is_an_error() {
     let output = command(&["--web.systemd-socket"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");

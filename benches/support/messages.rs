@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use openim_exporter::domain::{Clock, SystemClock, UnixMillis};
-use openim_exporter::simulate::{Generator, Letter, group_id};
+use openim_exporter::simulate::{EncodedCallback, Generator, group_id};
 use openim_exporter::stats::{Capacities, Stats};
 use openim_exporter::wire;
 
@@ -33,13 +33,13 @@ pub(crate) fn record(stats: &Stats, group: u64, sender: u32, now: UnixMillis) ->
 /// Real groups are not: a few get most messages and stay in the processor's caches. This is the worst case.
 pub(crate) fn bodies(count: usize, first: u32, groups: u32, seed: u64) -> Result<Vec<Vec<u8>>, Failure> {
     let mut generator = Generator::new(groups, SENDERS, seed)?;
-    let mut letter = Letter::default();
+    let mut callback = EncodedCallback::default();
     let now = SystemClock.now();
     let mut drawn = |number: usize| {
-        generator.draw(now, &mut letter)?;
+        generator.draw(now, &mut callback)?;
         // A stride without a common factor with the number of groups visits each of them.
         let rank = (number as u64 * 618_033_989 % u64::from(groups)) as u32 + first;
-        Ok(with(&letter.body, br#""groupID":""#, &group_id(rank).to_string()))
+        Ok(with(&callback.body, br#""groupID":""#, &group_id(rank).to_string()))
     };
     Ok((0..count).map(&mut drawn).collect::<Result<Vec<_>, serde_json::Error>>()?)
 }
@@ -58,9 +58,9 @@ pub(crate) fn with(body: &[u8], field: &[u8], value: &str) -> Vec<u8> {
 /// Messages as `simulate` sends them: a few groups get most of them.
 pub(crate) fn typical_bodies(count: usize, groups: u32, seed: u64) -> Result<Vec<Vec<u8>>, Failure> {
     let mut generator = Generator::new(groups, SENDERS, seed)?;
-    let mut letter = Letter::default();
+    let mut callback = EncodedCallback::default();
     let now = SystemClock.now();
-    let mut drawn = |_| generator.draw(now, &mut letter).map(|_| letter.body.clone());
+    let mut drawn = |_| generator.draw(now, &mut callback).map(|_| callback.body.clone());
     Ok((0..count).map(&mut drawn).collect::<Result<Vec<_>, serde_json::Error>>()?)
 }
 

@@ -4,7 +4,7 @@ use std::future::pending;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
-use openim_exporter::config::simulate::{Simulate, Target, TargetUrl, Until};
+use openim_exporter::config::simulate::{Simulate, Target, Until};
 use openim_exporter::simulate::{self, Report};
 
 use super::{Failure, cpu_time};
@@ -51,7 +51,7 @@ impl Drop for Server {
 
 /// Where to send, as `simulate --target` has it.
 pub(crate) fn target(url: &str) -> Result<Target, Failure> {
-    Ok(Target::try_from(&TargetUrl::from(url.to_owned()))?)
+    Ok(url.parse::<Target>()?)
 }
 
 /// What is sent.

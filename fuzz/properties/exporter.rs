@@ -35,7 +35,7 @@ pub(super) struct Counts {
 impl Exporter {
     /// Lets in whoever comes.
     pub(super) fn open(limits: Limits, max_scrapes: usize, lifecycle: bool) -> Self {
-        Self::new(config::Access::default(), limits, max_scrapes, lifecycle)
+        Self::new(config::AccessSettings::default(), limits, max_scrapes, lifecycle)
     }
 
     /// Wants a secret in the path of callbacks.
@@ -43,15 +43,15 @@ impl Exporter {
         let directory = super::state::directory();
         let secret = directory.path().join("secret");
         fs::write(&secret, SECRET).unwrap();
-        let access = config::Access {
+        let access = config::AccessSettings {
             callback_secret: Some(secret),
             callback_networks: Some(Networks::parse("127.0.0.0/8").unwrap()),
-            ..config::Access::default()
+            ..config::AccessSettings::default()
         };
         Self::new(access, limits, max_scrapes, lifecycle)
     }
 
-    fn new(access: config::Access, limits: Limits, max_scrapes: usize, lifecycle: bool) -> Self {
+    fn new(access: config::AccessSettings, limits: Limits, max_scrapes: usize, lifecycle: bool) -> Self {
         let now = UnixMillis(1_732_345_678_901);
         let telemetry = Arc::new(Telemetry::new(COMMANDS).unwrap());
         let capacities = Capacities { groups: 10, exported_groups: 5, sender_pairs: 20, dedup_window: Duration::ZERO };

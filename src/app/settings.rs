@@ -1,5 +1,4 @@
-//! The settings' files, read again when they change or when somebody asks for it: on a thread of its own, for a file may
-//! stand on a disk that does not answer.
+//! Reloads the settings' files when they change or on request, on its own thread, because a disk may hang.
 
 use std::io;
 use std::sync::Arc;
@@ -9,45 +8,45 @@ use std::time::{Duration, Instant};
 
 use crate::http::Site;
 
-/// Time between two looks at the files.
-const LOOK: Duration = Duration::from_secs(2);
+/// Time between two checks of the files.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Time after which settings that could not be used are tried again, even if nothing shows that they changed: they may
-/// name files that were not looked at before.
-const RETRY: Duration = Duration::from_secs(60);
+/// Time after which invalid settings are tried again, even if no watched file changed: they may name files that are not
+/// watched yet.
+const RETRY_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Asks for the settings to be read again.
+/// Requests a reload of the settings.
 pub(super) struct Reloader(Sender<()>);
 
 impl Reloader {
-    /// Watches the settings of a site from now on, until it is dropped.
-    pub(super) fn watch(site: &Arc<Site>) -> io::Result<Self> {
-        let (sender, asked) = channel();
+    /// Starts to watch the settings of a site, until it is dropped.
+    pub(super) fn start(site: &Arc<Site>) -> io::Result<Self> {
+        let (sender, requests) = channel();
         let site = Arc::clone(site);
-        thread::Builder::new().name("settings".to_owned()).spawn(move || watch(&site, &asked))?;
+        thread::Builder::new().name("settings".to_owned()).spawn(move || watch(&site, &requests))?;
         Ok(Self(sender))
     }
 
-    pub(super) fn ask(&self) {
-        // The thread is there as long as this is.
+    pub(super) fn reload(&self) {
+        // The thread lives as long as this sender.
         let _ = self.0.send(());
     }
 }
 
-fn watch(site: &Site, asked: &Receiver<()>) {
+fn watch(site: &Site, requests: &Receiver<()>) {
     let (mut seen, mut tried) = site.settings_now_and_read();
     let mut failed_at: Option<Instant> = None;
     loop {
-        let is_asked = match asked.recv_timeout(LOOK) {
+        let is_requested = match requests.recv_timeout(CHECK_INTERVAL) {
             Ok(()) => true,
             Err(RecvTimeoutError::Timeout) => false,
             Err(RecvTimeoutError::Disconnected) => return,
         };
         let (now, _) = site.settings_now_and_read();
-        // Who writes a certificate and its key writes one after the other: both are read once they have come to rest.
-        let at_rest = now == seen;
-        let again = failed_at.is_some_and(|at| at.elapsed() >= RETRY);
-        if is_asked || at_rest && (now != tried || again) {
+        // A certificate and its key are written one after the other: the files are read once they no longer change.
+        let is_stable = now == seen;
+        let retry = failed_at.is_some_and(|at| at.elapsed() >= RETRY_INTERVAL);
+        if is_requested || is_stable && (now != tried || retry) {
             failed_at = site.reload().err().map(|_| Instant::now());
             (seen, tried) = site.settings_now_and_read();
             if failed_at.is_some() {

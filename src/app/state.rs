@@ -1,4 +1,4 @@
-//! Opens the state as configured, watches its file while the exporter runs, and logs each step.
+//! Opens the state, watches its file while the exporter runs, and logs each step.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,46 +9,46 @@ use std::{fs, io};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::Error;
+use super::error::Error;
 use crate::arena::{Boot, Origin, Step};
-use crate::config::{self, Config};
+use crate::config::{StatsSettings, Storage};
 use crate::domain::{Clock, UnixMillis};
 use crate::stats::{Capacities, Stats};
 use crate::telemetry::Telemetry;
 
-/// Time between two looks at the state's file.
-const LOOK: Duration = Duration::from_secs(1);
+/// Time between two checks of the state's file.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The kernel's random name for the time since the machine was switched on.
+/// The kernel's random ID of the current boot.
 /// <https://docs.kernel.org/admin-guide/sysctl/kernel.html#random>
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// 2020-01-01: an earlier time of the boot comes from a clock that was not set yet.
-const CLOCK_IS_SET_FROM: UnixMillis = UnixMillis(1_577_836_800_000);
+/// 2020-01-01: an earlier boot time comes from a clock that was not set yet.
+const EARLIEST_BOOT: UnixMillis = UnixMillis(1_577_836_800_000);
 
-/// Opens the state that the configuration names, or makes one in memory.
-pub(super) fn open(config: &Config, clock: &dyn Clock, telemetry: &Telemetry) -> Result<Stats, Error> {
-    let (capacities, now) = (capacities(&config.stats), clock.now());
-    let Some(path) = &config.storage else {
+/// Opens the state in the directory of the settings, or creates one in memory.
+pub(super) fn open(settings: &StatsSettings, clock: &dyn Clock, telemetry: &Telemetry) -> Result<Stats, Error> {
+    let (capacities, now) = (capacities(settings), clock.now());
+    let Storage::Directory(path) = &settings.storage else {
         telemetry.state_in_memory();
-        return Ok(Stats::in_memory(capacities, now)?);
+        return Stats::in_memory(capacities, now).map_err(Error::Memory);
     };
     let begin = Instant::now();
     let boot = boot_id().unwrap_or_else(|error| {
         telemetry.boot_id_unknown(BOOT_ID, &error);
-        booted_at(now)
+        boot_time(now)
     });
     let stats = Stats::open(path, capacities, boot, now, &|step| report(telemetry, &step))?;
     telemetry.state_opened(path, stats.outcome().name(), stats.messages(), begin.elapsed());
     Ok(stats)
 }
 
-const fn capacities(config: &config::Stats) -> Capacities {
+const fn capacities(settings: &StatsSettings) -> Capacities {
     Capacities {
-        groups: config.max_tracked_groups.get(),
-        exported_groups: config.max_exported_groups,
-        sender_pairs: config.max_sender_pairs,
-        dedup_window: config.dedup_window,
+        groups: settings.max_tracked_groups,
+        exported_groups: settings.max_exported_groups,
+        sender_pairs: settings.max_sender_pairs,
+        dedup_window: settings.dedup_window,
     }
 }
 
@@ -57,14 +57,14 @@ fn boot_id() -> io::Result<Boot> {
     let digits: String = id.chars().filter(char::is_ascii_hexdigit).collect();
     let half = |digits: &str| u64::from_str_radix(digits, 16).ok();
     let halves = digits.split_at_checked(16).and_then(|(high, low)| Some([half(high)?, half(low)?]));
-    halves.map(Boot::Id).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it does not hold an ID"))
+    halves.map(Boot::Id).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the file has no ID"))
 }
 
-/// When the machine was booted, by its clock.
-fn booted_at(now: UnixMillis) -> Boot {
+/// The time of the boot, by the machine's clock.
+fn boot_time(now: UnixMillis) -> Boot {
     let uptime = clock_gettime(ClockId::Boottime);
     let booted = now.0 - uptime.tv_sec * 1000 - uptime.tv_nsec / 1_000_000;
-    if booted < CLOCK_IS_SET_FROM.0 { Boot::Unknown } else { Boot::At(booted) }
+    if booted < EARLIEST_BOOT.0 { Boot::Unknown } else { Boot::At(booted) }
 }
 
 /// Logs a step.
@@ -87,20 +87,20 @@ pub(super) fn report(telemetry: &Telemetry, step: &Step) {
     }
 }
 
-/// Watches the state's file on its own thread, because a disk may not answer.
-pub(super) struct Keeper {
+/// Watches the state's file on its own thread, because a disk may hang.
+pub(super) struct Watcher {
     stop: Sender<()>,
     thread: JoinHandle<()>,
 }
 
-impl Keeper {
+impl Watcher {
     pub(super) fn start(stats: &Arc<Stats>, telemetry: &Arc<Telemetry>) -> io::Result<Self> {
         let (stats, telemetry) = (Arc::clone(stats), Arc::clone(telemetry));
         let state = stats.state_path().map(PathBuf::from).unwrap_or_default();
         let (stop, stopped) = channel();
         let mut is_there = true;
         let watch = move || {
-            while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+            while stopped.recv_timeout(CHECK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 let was_there = std::mem::replace(&mut is_there, stats.look_after());
                 match (was_there, is_there) {
                     (true, false) => telemetry.state_file_missing(&state),
@@ -112,10 +112,10 @@ impl Keeper {
         Ok(Self { stop, thread: thread::Builder::new().name("state".to_owned()).spawn(watch)? })
     }
 
-    /// Returns once the thread has ended.
+    /// Waits for the thread to end.
     pub(super) fn stop(self) {
         drop(self.stop);
-        // It does not panic; if it did, there would be nothing to do about it here.
+        // The thread does not panic; if it did, nothing could be done about it here.
         let _ = self.thread.join();
     }
 }

@@ -1,4 +1,4 @@
-//! Files that flags name: read within a bound, and what is wrong with them.
+//! Files that flags name: reading them up to a size limit, and their errors.
 
 use std::fs::OpenOptions;
 use std::io::Read as _;
@@ -8,7 +8,7 @@ use std::{fmt, io};
 
 use rustix::fs::OFlags;
 
-/// A file that cannot be used: where, and what would do instead. Tells nothing that the file is to keep secret.
+/// An error in a file: where it is, and how to correct it. It shows no secret of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileError {
     file: Option<PathBuf>,
@@ -35,12 +35,12 @@ impl fmt::Display for FileError {
 }
 
 impl FileError {
-    /// About the whole file.
+    /// An error about the whole file.
     pub(super) fn whole(problem: impl Into<String>) -> Self {
         Self { file: None, line: None, key: String::new(), problem: problem.into() }
     }
 
-    /// About a line, from 1, and the key on it; the key may be empty.
+    /// An error about a line, counted from 1, and the key on it; the key may be empty.
     pub(super) fn at(line: usize, key: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { file: None, line: Some(line), key: key.into(), problem: problem.into() }
     }
@@ -53,58 +53,53 @@ impl FileError {
 /// The text of a file.
 ///
 /// # Errors
-/// When it cannot be read, is larger than `most_bytes`, or is not UTF-8.
-pub(super) fn read(path: &Path, most_bytes: u64) -> Result<String, FileError> {
-    let bytes = bounded(path, most_bytes)
-        .map_err(|error| FileError::whole(format!("{error}; give a file that can be read")))?;
-    if bytes.len() as u64 > most_bytes {
-        return Err(FileError::whole(format!("the file is larger than {most_bytes} bytes, the most that is read")));
+/// When it cannot be read, is larger than `max_bytes`, or is not UTF-8.
+pub(super) fn read(path: &Path, max_bytes: u64) -> Result<String, FileError> {
+    let bytes =
+        read_one_more(path, max_bytes).map_err(|error| FileError::whole(format!("{error}; give a readable file")))?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(FileError::whole(format!("the file is larger than the limit of {max_bytes} bytes")));
     }
     String::from_utf8(bytes).map_err(|error| {
         let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
-        FileError::at(1 + memchr::memchr_iter(b'\n', before).count(), "", "the text is not UTF-8")
+        FileError::at(1 + memchr::memchr_iter(b'\n', before).count(), "", "this line is not UTF-8")
     })
 }
 
-/// One byte more than the bound, for it to be seen.
-fn bounded(path: &Path, most_bytes: u64) -> io::Result<Vec<u8>> {
-    // Opening a pipe would wait for whoever writes to it, perhaps for ever.
+/// Reads up to one byte more than the limit, so that a larger file shows.
+fn read_one_more(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+    // Opening a pipe would block until there is a writer.
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
     let mut bytes = Vec::new();
-    file.take(most_bytes + 1).read_to_end(&mut bytes)?;
+    file.take(max_bytes + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// What someone wrote, for an error: whole only when it is a word that could be meant for a name. A secret in the wrong
-/// place is not shown.
-pub(super) fn shown(given: &str) -> String {
+/// A name for an error message. It is hidden unless it looks like a name, because it may be a misplaced secret.
+pub(super) fn shown(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if (1..=64).contains(&given.len()) && given.bytes().all(plain) {
-        given.to_owned()
-    } else {
-        "(not shown)".to_owned()
-    }
+    if (1..=64).contains(&name.len()) && name.bytes().all(plain) { name.to_owned() } else { "(not shown)".to_owned() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn refused(bytes: &[u8], most_bytes: u64) -> String {
+    fn refused(bytes: &[u8], max_bytes: u64) -> String {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("web.yml");
         std::fs::write(&path, bytes).unwrap();
-        let error = read(&path, most_bytes).unwrap_err().in_file(Path::new("web.yml"));
+        let error = read(&path, max_bytes).unwrap_err().in_file(Path::new("web.yml"));
         error.to_string()
     }
 
     #[test]
-    fn a_file_over_the_bound_is_not_read_and_one_at_it_is() {
-        assert_eq!(refused(b"12345", 4), "web.yml: the file is larger than 4 bytes, the most that is read");
+    fn a_file_larger_than_the_limit_is_an_error() {
+        assert_eq!(refused(b"12345", 4), "web.yml: the file is larger than the limit of 4 bytes");
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("web.yml");
         std::fs::write(&path, b"1234").unwrap();
@@ -112,20 +107,20 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_that_is_not_utf_8_is_named_by_its_line() {
-        assert_eq!(refused(b"a: 1\nb: \xff\n", 100), "web.yml:2: the text is not UTF-8");
+    fn the_error_names_the_line_that_is_not_utf_8() {
+        assert_eq!(refused(b"a: 1\nb: \xff\n", 100), "web.yml:2: this line is not UTF-8");
     }
 
     #[test]
-    fn a_file_that_is_missing_or_a_directory_is_refused_with_words() {
+    fn a_missing_file_and_a_directory_are_errors() {
         for path in ["/nowhere/web.yml", "/"] {
             let words = read(Path::new(path), 100).unwrap_err().in_file(Path::new(path)).to_string();
-            assert!(words.starts_with(path) && words.ends_with("give a file that can be read"), "{words}");
+            assert!(words.starts_with(path) && words.ends_with("give a readable file"), "{words}");
         }
     }
 
     #[test]
-    fn a_pipe_is_refused_and_not_waited_for() {
+    fn a_pipe_is_an_error_and_does_not_block() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
@@ -133,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_in_the_wrong_place_is_not_shown() {
+    fn a_misplaced_secret_is_not_shown() {
         assert_eq!(shown("cert-file"), "cert-file");
         for secret in ["$2y$10$abc", "a b", "a\nb", "", &"k".repeat(65)] {
             assert_eq!(shown(secret), "(not shown)");

@@ -1,24 +1,24 @@
-//! The networks that callbacks may come from.
+//! The networks that may send callbacks.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// The most networks: each connection is looked up in all of them.
-const MOST_NETWORKS: usize = 1000;
+/// Networks in a list: each connection is looked up in all of them.
+const MAX_NETWORKS: usize = 1000;
 
-/// The length of the prefix of IPv4 addresses that are written as IPv6 ones: `::ffff:0:0/96`.
+/// Length of the prefix of IPv4-mapped IPv6 addresses, `::ffff:0:0/96` (RFC 4291, section 2.5.5.2).
 const MAPPED_PREFIX: u8 = 96;
 
-/// Networks, at least one.
+/// At least one network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Networks(Vec<IpNet>);
 
-/// What is no network, and what would be one.
+/// Text that is not a network, and how to correct it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{given:?}: {problem}")]
+#[error("{text:?}: {problem}")]
 pub struct NetworkError {
-    given: String,
+    text: String,
     problem: String,
 }
 
@@ -34,20 +34,20 @@ impl std::fmt::Display for Networks {
 }
 
 impl Networks {
-    /// Reads a list with commas. An address by itself is a network of one.
+    /// Parses a comma-separated list. An address alone is a network of one address.
     ///
     /// # Errors
-    /// When one is no network, has bits set behind its prefix, or the list is empty or too long.
+    /// When an item is not a network or has bits set after its prefix, or the list is empty or too long.
     pub fn parse(list: &str) -> Result<Self, NetworkError> {
         let networks = list.split(',').map(|text| network(text.trim())).collect::<Result<Vec<_>, _>>()?;
-        if networks.len() > MOST_NETWORKS {
-            let problem = format!("there are {} networks, and at most {MOST_NETWORKS} can be", networks.len());
-            return Err(NetworkError { given: list.to_owned(), problem });
+        if networks.len() > MAX_NETWORKS {
+            let problem = format!("{} networks are too many; give at most {MAX_NETWORKS}", networks.len());
+            return Err(NetworkError { text: list.to_owned(), problem });
         }
         Ok(Self(networks))
     }
 
-    /// Whether an address is in one of them. One of IPv4 is the same when a socket of IPv6 gives it.
+    /// Whether an address is in one of them. An IPv4-mapped IPv6 address counts as the IPv4 address.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -56,18 +56,18 @@ impl Networks {
 }
 
 fn network(text: &str) -> Result<IpNet, NetworkError> {
-    let refused = |problem: String| NetworkError { given: text.to_owned(), problem };
+    let refused = |problem: String| NetworkError { text: text.to_owned(), problem };
     let parsed = text.parse::<IpAddr>().map(IpNet::from).ok().or_else(|| text.parse::<IpNet>().ok());
     let network = parsed
-        .ok_or_else(|| refused("this is no network; give one as 10.0.0.0/8 or fd00::/8, or an address".to_owned()))?;
+        .ok_or_else(|| refused("not a network; give one such as 10.0.0.0/8 or fd00::/8, or an address".to_owned()))?;
     if let IpAddr::V4(address) = network.addr().to_canonical()
         && network.addr().is_ipv6()
     {
         let prefix = network.prefix_len().saturating_sub(MAPPED_PREFIX);
-        return Err(refused(format!("this is IPv4 written as IPv6; give {address}/{prefix}")));
+        return Err(refused(format!("an IPv4 network written as IPv6; give {address}/{prefix}")));
     }
     if network.trunc() != network {
-        return Err(refused(format!("bits are set behind the prefix; give {}", network.trunc())));
+        return Err(refused(format!("bits are set after the prefix; give {}", network.trunc())));
     }
     Ok(network)
 }
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn every_address_of_a_version_is_not_every_address_of_the_other() {
+    fn all_ipv4_addresses_are_not_all_ipv6_addresses() {
         let (four, six) = (Networks::parse("0.0.0.0/0").unwrap(), Networks::parse("::/0").unwrap());
         for (address, is_four) in [("192.0.2.7", true), ("::ffff:192.0.2.7", true), ("2001:db8::1", false)] {
             let address = address.parse().unwrap();
@@ -113,13 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_refused_with_the_right_one() {
+    fn the_error_says_what_the_network_should_be() {
         for (list, expected) in [
-            ("10.1.2.3/8", "\"10.1.2.3/8\": bits are set behind the prefix; give 10.0.0.0/8"),
-            ("fd00::1/8", "\"fd00::1/8\": bits are set behind the prefix; give fd00::/8"),
-            ("10.0.0.0/8,192.0.2.7/24", "\"192.0.2.7/24\": bits are set behind the prefix; give 192.0.2.0/24"),
-            ("::ffff:10.0.0.0/104", "\"::ffff:10.0.0.0/104\": this is IPv4 written as IPv6; give 10.0.0.0/8"),
-            ("::ffff:10.0.0.1", "\"::ffff:10.0.0.1\": this is IPv4 written as IPv6; give 10.0.0.1/32"),
+            ("10.1.2.3/8", "\"10.1.2.3/8\": bits are set after the prefix; give 10.0.0.0/8"),
+            ("fd00::1/8", "\"fd00::1/8\": bits are set after the prefix; give fd00::/8"),
+            ("10.0.0.0/8,192.0.2.7/24", "\"192.0.2.7/24\": bits are set after the prefix; give 192.0.2.0/24"),
+            ("::ffff:10.0.0.0/104", "\"::ffff:10.0.0.0/104\": an IPv4 network written as IPv6; give 10.0.0.0/8"),
+            ("::ffff:10.0.0.1", "\"::ffff:10.0.0.1\": an IPv4 network written as IPv6; give 10.0.0.1/32"),
         ] {
             assert_eq!(refused(list), expected);
         }
@@ -138,7 +138,7 @@ mod tests {
             let words = refused(no_network);
             assert_eq!(
                 words,
-                format!("{no_network:?}: this is no network; give one as 10.0.0.0/8 or fd00::/8, or an address")
+                format!("{no_network:?}: not a network; give one such as 10.0.0.0/8 or fd00::/8, or an address")
             );
         }
         for list in [",", "10.0.0.0/8,", "10.0.0.0/8,,::1", "10.0.0.0/8 ::1", "10.0.0.0\0", "\u{661}.0.0.1"] {
@@ -147,8 +147,8 @@ mod tests {
     }
 
     #[test]
-    fn a_list_has_an_end() {
+    fn a_list_may_have_1000_networks() {
         assert!(Networks::parse(&["::1"; 1000].join(",")).is_ok());
-        assert!(refused(&["::1"; 1001].join(",")).ends_with("\": there are 1001 networks, and at most 1000 can be"));
+        assert!(refused(&["::1"; 1001].join(",")).ends_with("\": 1001 networks are too many; give at most 1000"));
     }
 }

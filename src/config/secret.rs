@@ -1,4 +1,4 @@
-//! The secret that callbacks have in their path.
+//! The secret in the path of callbacks.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -6,40 +6,39 @@ use std::path::Path;
 
 use super::file::{self, FileError};
 
-/// Under 16 characters it could be guessed; over 256 it is no word of a URL any more.
+/// Lengths in bytes. A shorter secret could be guessed.
 const LENGTHS: RangeInclusive<usize> = 16..=PathSecret::LONGEST;
 
-/// A word of a path that only OpenIM's webhook URL has. Its `Debug` does not show it.
+/// A secret segment of the path in OpenIM's webhook URL. Its `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PathSecret(String);
 
 impl PathSecret {
-    /// The most bytes that a secret can have.
+    /// Maximum length, in bytes.
     pub const LONGEST: usize = 256;
 
-    /// Reads a file that holds the secret, and maybe an end of the line.
+    /// Reads a file with the secret, which may end with a newline.
     ///
     /// # Errors
-    /// When it cannot be read, or holds something else; names the file and what may stand in it, and shows nothing of
-    /// it.
+    /// When it cannot be read or is not a secret; names the file and says what a secret looks like, but shows nothing of it.
     pub fn read(path: &Path) -> Result<Self, FileError> {
         let text = file::read(path, Self::LONGEST as u64 + 2);
         text.and_then(|text| Self::parse(&text)).map_err(|error| error.in_file(path))
     }
 
-    /// Checks such a file's text.
+    /// Parses the text of such a file.
     ///
     /// # Errors
     /// As [`PathSecret::read`].
     pub fn parse(text: &str) -> Result<Self, FileError> {
         let secret = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
-        // RFC 3986's unreserved characters: the ones that no client writes in another way.
+        // RFC 3986's unreserved characters, which no client percent-encodes.
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
         if LENGTHS.contains(&secret.len()) && secret.bytes().all(plain) {
             return Ok(Self(secret.to_owned()));
         }
         Err(FileError::whole(format!(
-            "the secret is one line of {} to {} letters, digits and - . _ ~, as openssl rand -hex 32 makes it",
+            "the secret must be one line of {} to {} letters, digits and - . _ ~; make one with openssl rand -hex 32",
             LENGTHS.start(),
             LENGTHS.end()
         )))
@@ -72,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_read_with_and_without_an_end_of_the_line() {
+    fn a_secret_is_read_with_and_without_a_newline() {
         for end in ["", "\n", "\r\n"] {
             assert_eq!(read(format!("{WORD}{end}").as_bytes()).unwrap().as_bytes(), WORD.as_bytes());
             assert!(read(format!("{}{end}", "s".repeat(256)).as_bytes()).is_ok());
@@ -81,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_stand_in_a_path_or_could_be_guessed_is_refused_and_not_shown() {
+    fn an_unsafe_secret_is_an_error_and_not_shown() {
         for secret in [
             "",
             "\n",
@@ -97,7 +96,7 @@ mod tests {
             "nul-is-no-letter\0",
         ] {
             let words = read(secret.as_bytes()).expect_err(secret);
-            assert!(words.starts_with("FILE: the secret is one line of 16 to 256 letters"), "{words}");
+            assert!(words.starts_with("FILE: the secret must be one line of 16 to 256 letters"), "{words}");
             assert!(secret.trim().is_empty() || !words.contains(secret.trim()), "{words}");
         }
         for bytes in [&[b's'; 257][..], &[b's'; 5000], &[0xff; 20]] {

@@ -1,365 +1,269 @@
-//! The exporter's flags.
-
-mod access;
-#[cfg(test)]
-mod tests;
+//! The exporter's settings, each declared once, together with its flag.
+//!
+//! To add a setting, add a field with its flag here: the help, the environment variable, `--check-config` and the list of
+//! flags that the tests compare with the documentation follow from it.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::num::NonZeroUsize;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
+use clap::ArgMatches;
+use clap::builder::{BoolishValueParser, OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
-use super::{Config, Error, Http, Log, Stats, duration};
+use super::flag::{Shown, settings};
+use super::networks::Networks;
+use super::parse::{addresses, bytes, dedup_window, metrics_path, number};
 use crate::telemetry::LogFormat;
-use access::AccessFlags;
 
-/// The most groups that a table can hold: their slots are numbered in 32 bits, and each takes about 200 bytes.
-const MOST_GROUPS: usize = 100_000_000;
+/// Groups that a table can hold: their slots are numbered in 32 bits, and each takes about 200 bytes.
+const MAX_GROUPS: usize = 100_000_000;
 
-/// The most pairs of a group and a sender: their table is twice to four times as large, of 16 bytes each.
-const MOST_PAIRS: usize = 1_000_000_000;
+/// Pairs of a group and a sender: their table has two to four times as many entries, of 16 bytes each.
+const MAX_PAIRS: usize = 1_000_000_000;
 
-/// The largest number of bytes that a flag may give: a callback's body is held in memory whole.
-const MOST_BYTES: u64 = 1 << 30;
+/// Scrapes at once: each may hold its whole answer in memory.
+const MAX_SCRAPES: usize = 10_000;
 
-/// The longest time for which a repeated message is known.
-const LONGEST_DEDUP: Duration = Duration::from_secs(24 * 3600);
+/// Open files of a process, unless the system is configured otherwise.
+/// <https://docs.kernel.org/admin-guide/sysctl/fs.html#nr-open>
+const MAX_CONNECTIONS: usize = 1 << 20;
 
-/// The largest limit of scrapes at once.
-const MOST_SCRAPES: usize = 10_000;
+/// The addresses of one `host:port`.
+type HostAddresses = Vec<SocketAddr>;
 
-const LISTEN: &str = "web.listen-address";
+settings! {
+    /// The exporter's settings.
+    pub struct Config {
+        /// Address to receive callbacks and serve metrics on: host:port, or :port for every IPv4 address
+        ///
+        /// May be repeated, or be a comma-separated list.
+        #[arg(value_name = "HOST:PORT", default_value = "0.0.0.0:10006")]
+        #[arg(value_delimiter = ',', value_parser = addresses)]
+        "web.listen-address" listen: Vec<HostAddresses>,
 
-/// The flags of `serve`.
-#[derive(Clone, Debug, Args)]
-pub struct ServeFlags {
-    /// Address to take callbacks and scrapes at: host:port, or :port for every address of the machine
-    ///
-    /// May be given more than once, or as a list with commas.
-    #[arg(
-        long = "web.listen-address",
-        value_name = "HOST:PORT",
-        env = "OPENIM_EXPORTER_WEB_LISTEN_ADDRESS",
-        default_value = "0.0.0.0:10006",
-        value_delimiter = ','
-    )]
-    listen: Vec<String>,
+        /// Separate address for metrics, pages and the API: host:port
+        ///
+        /// The other addresses then accept callbacks, answer /-/healthy and /-/ready, and serve nothing else. May be
+        /// repeated, or be a comma-separated list.
+        #[arg(value_name = "HOST:PORT", value_delimiter = ',', value_parser = addresses)]
+        "web.telemetry-address" telemetry_listen: Vec<HostAddresses>,
 
-    /// Listens at the sockets that systemd passes (LISTEN_FDS) instead of at addresses of its own
-    ///
-    /// The sockets outlive the process: who connects while it is restarted waits, and is not refused.
-    #[arg(
-        long = "web.systemd-socket",
-        env = "OPENIM_EXPORTER_WEB_SYSTEMD_SOCKET",
-        value_parser = BoolishValueParser::new()
-    )]
-    systemd_socket: bool,
+        /// Use the sockets that systemd passes (LISTEN_FDS) instead of --web.listen-address
+        ///
+        /// The sockets outlive the process: clients that connect during a restart wait, and are not refused.
+        #[arg(value_parser = BoolishValueParser::new())]
+        "web.systemd-socket" systemd_socket: bool,
 
-    /// Path of the metrics
-    #[arg(
-        long = "web.telemetry-path",
-        value_name = "PATH",
-        env = "OPENIM_EXPORTER_WEB_TELEMETRY_PATH",
-        default_value = "/metrics"
-    )]
-    telemetry_path: String,
+        /// The settings of `http`.
+        #[command(flatten)]
+        http: Http,
 
-    /// Scrapes that are answered at once; more get 503
-    ///
-    /// Half of them, and at least one, to one address. Answers of the API count too.
-    #[arg(long = "web.max-requests", value_name = "N", env = "OPENIM_EXPORTER_WEB_MAX_REQUESTS", default_value = "40")]
-    max_requests: usize,
+        /// The settings of `stats`.
+        #[command(flatten)]
+        stats: StatsSettings,
 
-    /// Largest body of a callback in bytes, or with a unit: 64KiB, 1MiB; a larger one is refused with 413
-    #[arg(
-        long = "callback.max-body-bytes",
-        value_name = "BYTES",
-        env = "OPENIM_EXPORTER_CALLBACK_MAX_BODY_BYTES",
-        default_value = "1MiB"
-    )]
-    max_body_bytes: String,
-
-    /// For how long a message that comes again (the same serverMsgID) is a repeat: answered, but not counted again
-    ///
-    /// OpenIM never repeats a callback, so this is off; for a proxy that does, give a few minutes, at most 24h. Takes 16
-    /// MiB and knows two million messages; how full it is, is a metric.
-    #[arg(
-        long = "callback.dedup-window",
-        value_name = "DURATION",
-        env = "OPENIM_EXPORTER_CALLBACK_DEDUP_WINDOW",
-        default_value = "0s"
-    )]
-    dedup_window: String,
-
-    /// Directory of the state, made if it is missing: what is counted outlives the process in it
-    ///
-    /// Empty keeps the state in memory: the counters then start from 0 at every start, which Prometheus takes for what it
-    /// is, a counter reset, but the windows of active senders and groups start empty too.
-    #[arg(long = "storage.path", value_name = "DIR", env = "OPENIM_EXPORTER_STORAGE_PATH", default_value = "data/")]
-    storage_path: OsString,
-
-    /// Groups that are counted one by one; the messages of further groups are counted as folded
-    #[arg(
-        long = "groups.max-tracked",
-        value_name = "N",
-        env = "OPENIM_EXPORTER_GROUPS_MAX_TRACKED",
-        default_value = "100000"
-    )]
-    max_tracked: NonZeroUsize,
-
-    /// Groups that get a series of their own at the metrics' path: the most active ones
-    ///
-    /// A group stays for at least ten minutes once it is there. All tracked groups are at /metrics/groups. The default is
-    /// --groups.max-tracked, if that is lower.
-    #[arg(
-        long = "groups.max-exported",
-        value_name = "N",
-        env = "OPENIM_EXPORTER_GROUPS_MAX_EXPORTED",
-        default_value = "1000"
-    )]
-    max_exported: usize,
-
-    /// Pairs of a group and a sender that are remembered, for the distinct senders of each group
-    ///
-    /// A pair is forgotten 24 hours after its last message. Beyond this number the oldest go earlier, and are counted.
-    #[arg(
-        long = "senders.max-tracked",
-        value_name = "N",
-        env = "OPENIM_EXPORTER_SENDERS_MAX_TRACKED",
-        default_value = "1000000"
-    )]
-    max_pairs: NonZeroUsize,
-
-    #[command(flatten)]
-    access: AccessFlags,
-
-    /// Least important messages that are logged
-    #[arg(long = "log.level", value_name = "LEVEL", env = "OPENIM_EXPORTER_LOG_LEVEL", default_value = "info")]
-    log_level: Level,
-
-    /// Form of the log's lines
-    #[arg(long = "log.format", value_name = "FORMAT", env = "OPENIM_EXPORTER_LOG_FORMAT", default_value = "logfmt")]
-    log_format: Format,
-
-    /// Checks the flags, prints the settings and ends: with status 0 if they can be used
-    #[arg(long = "check-config", env = "OPENIM_EXPORTER_CHECK_CONFIG", value_parser = BoolishValueParser::new())]
-    pub(super) check_config: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Level {
-    Debug,
-    Info,
-    Warn,
-    Error,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    Logfmt,
-    Json,
-}
-
-impl ServeFlags {
-    /// Lowers the defaults that are more than another flag allows, so that this other flag can be set alone.
-    pub(super) fn lower_defaults(&mut self, matches: &ArgMatches) {
-        let lower = |flag: &str, value: &mut usize, most: usize| {
-            if matches.value_source(flag) == Some(ValueSource::DefaultValue) {
-                *value = (*value).min(most);
-            }
-        };
-        lower("max_exported", &mut self.max_exported, self.max_tracked.get());
-        let access = &mut self.access;
-        lower("max_connections_per_address", &mut access.max_connections_per_address, access.max_connections);
+        /// The settings of the log.
+        #[command(flatten)]
+        log: LogSettings,
     }
+}
 
-    /// Checks every flag.
-    pub(super) fn check(self) -> Result<Config, Error> {
-        let listen =
-            self.listen.iter().map(|address| addresses(LISTEN, address)).collect::<Result<Vec<_>, _>>()?.concat();
-        check_path(&self.telemetry_path)?;
-        check_groups(self.max_tracked, self.max_exported)?;
-        check_pairs(self.max_pairs)?;
-        check_scrapes(self.max_requests)?;
-        self.access.check_connections()?;
-        let max_body_bytes = bytes("callback.max-body-bytes", &self.max_body_bytes)?;
-        Ok(Config {
-            listen,
-            telemetry_listen: self.access.telemetry_listen()?,
-            systemd_socket: self.systemd_socket,
-            http: Http {
-                telemetry_path: self.telemetry_path,
-                max_scrapes: self.max_requests,
-                max_body_bytes,
-                max_connections: self.access.max_connections,
-                max_connections_per_address: self.access.max_connections_per_address,
-                max_buffered_bytes: self.access.buffered_bytes(max_body_bytes)?,
-                lifecycle: self.access.lifecycle,
-                access: self.access.access()?,
-            },
-            storage: Some(PathBuf::from(self.storage_path)).filter(|path| !path.as_os_str().is_empty()),
-            stats: Stats {
-                max_tracked_groups: self.max_tracked,
-                max_exported_groups: self.max_exported,
-                max_sender_pairs: self.max_pairs.get(),
-                dedup_window: dedup_window(&self.dedup_window)?,
-            },
-            log: Log {
-                level: match self.log_level {
-                    Level::Debug => LevelFilter::DEBUG,
-                    Level::Info => LevelFilter::INFO,
-                    Level::Warn => LevelFilter::WARN,
-                    Level::Error => LevelFilter::ERROR,
-                },
-                format: match self.log_format {
-                    Format::Logfmt => LogFormat::Logfmt,
-                    Format::Json => LogFormat::Json,
-                },
-            },
-        })
+settings! {
+    /// The settings of `http`.
+    pub struct Http {
+        /// Path of the metrics
+        #[arg(value_name = "PATH", default_value = "/metrics", value_parser = metrics_path)]
+        "web.telemetry-path" telemetry_path: String,
+
+        /// Maximum number of scrapes answered at once; further scrapes get 503
+        ///
+        /// One address may use half of them, and at least one. Requests to the API count as scrapes.
+        #[arg(value_name = "N", default_value = "40", value_parser = number(1..=MAX_SCRAPES))]
+        "web.max-requests" max_scrapes: usize,
+
+        /// Maximum number of open connections; further connections get 503
+        #[arg(value_name = "N", default_value = "10000", value_parser = number(1..=MAX_CONNECTIONS))]
+        "web.max-connections" max_connections: usize,
+
+        /// Maximum number of open connections per client address (IPv6: per /64); further connections get 503
+        ///
+        /// The default is --web.max-connections if that is lower.
+        #[arg(value_name = "N", default_value = "5000", value_parser = number(1..=MAX_CONNECTIONS))]
+        "web.max-connections-per-address" max_connections_per_address: usize,
+
+        /// Enable POST /-/reload and POST /-/quit
+        #[arg(value_parser = BoolishValueParser::new())]
+        "web.enable-lifecycle" lifecycle: bool,
+
+        /// Maximum size of a callback's body in bytes, or with a unit: 64KiB, 1MiB; larger ones get 413
+        #[arg(value_name = "BYTES", default_value = "1MiB", value_parser = bytes)]
+        "callback.max-body-bytes" max_body_bytes: usize,
+
+        /// Memory for callback bodies that arrive in several pieces; callbacks that exceed it get 503
+        ///
+        /// At least twice --callback.max-body-bytes, so that the largest body fits. The bodies from one address may use
+        /// half of it, but at least that much.
+        #[arg(value_name = "BYTES", default_value = "64MiB", value_parser = bytes)]
+        "callback.max-buffered-bytes" max_buffered_bytes: usize,
+
+        /// Who may do what.
+        #[command(flatten)]
+        access: AccessSettings,
+    }
+}
+
+settings! {
+    /// Who may do what.
+    #[derive(Default)]
+    pub struct AccessSettings {
+        /// File with TLS, passwords, headers and a rate limit, in the format of Prometheus' exporter-toolkit
+        ///
+        /// See docs/web-config.md. This file and the files that it names are reloaded when they change, on SIGHUP, and on
+        /// POST /-/reload.
+        #[arg(value_name = "FILE")]
+        "web.config.file" web_config: Option<PathBuf>,
+
+        /// File with a secret: callbacks are accepted only at paths that begin with /SECRET/
+        ///
+        /// The secret has 16 to 256 letters, digits and - . _ ~, as made by: openssl rand -hex 16. OpenIM's URL is then
+        /// http://HOST:10006/SECRET/callback. It is never logged, and no answer contains it.
+        #[arg(value_name = "FILE")]
+        "callback.secret-file" callback_secret: Option<PathBuf>,
+
+        /// File with users and bcrypt hashes, as htpasswd writes it: callbacks are accepted only from these users
+        ///
+        /// OpenIM's URL is then http://USER:PASSWORD@HOST:10006/callback. Create the file with: htpasswd -cBC 10 FILE USER
+        #[arg(value_name = "FILE")]
+        "callback.basic-auth-file" callback_users: Option<PathBuf>,
+
+        /// Networks that may send callbacks, as a comma-separated list: 10.0.0.0/8,192.0.2.7
+        ///
+        /// By default, all may. The address that counts is the connection's: behind a proxy, it is the proxy's.
+        #[arg(value_name = "NETWORKS", value_parser = Networks::parse)]
+        "callback.allowed-networks" callback_networks: Option<Networks>,
+    }
+}
+
+settings! {
+    /// The settings of `stats`.
+    pub struct StatsSettings {
+        /// How long duplicate messages (with the same serverMsgID) are ignored; 0s counts them
+        ///
+        /// A duplicate is answered, but not counted again. OpenIM sends each callback once, so this is off; if a proxy
+        /// repeats callbacks, give a few minutes, 24h at most. It takes 16 MiB and remembers two million messages; a metric
+        /// shows how full it is.
+        #[arg(value_name = "DURATION", default_value = "0s", value_parser = dedup_window)]
+        "callback.dedup-window" dedup_window: Duration,
+
+        /// Directory of the state, created if it is missing; the counts survive a restart there
+        ///
+        /// If empty, the state is kept in memory: at each start the counters begin at 0, which Prometheus handles as a
+        /// counter reset, and the windows of active senders and groups are empty.
+        #[arg(value_name = "DIR", default_value = "data/", value_parser = OsStringValueParser::new().map(Storage::from))]
+        "storage.path" storage: Storage,
+
+        /// Maximum number of groups counted individually; messages in other groups are counted as folded
+        #[arg(value_name = "N", default_value = "100000", value_parser = number(1..=MAX_GROUPS))]
+        "groups.max-tracked" max_tracked_groups: usize,
+
+        /// Maximum number of groups with their own series at the metrics' path; the most active groups have them
+        ///
+        /// A group keeps its series for at least ten minutes. All tracked groups are at /metrics/groups. The default is
+        /// --groups.max-tracked if that is lower.
+        #[arg(value_name = "N", default_value = "1000", value_parser = number(0..=MAX_GROUPS))]
+        "groups.max-exported" max_exported_groups: usize,
+
+        /// Maximum number of remembered pairs of a group and a sender, which count each group's distinct senders
+        ///
+        /// A pair is forgotten 24 hours after its last message. Beyond this number the oldest pairs are evicted, and the
+        /// evictions are counted.
+        #[arg(value_name = "N", default_value = "1000000", value_parser = number(1..=MAX_PAIRS))]
+        "senders.max-tracked" max_sender_pairs: usize,
+    }
+}
+
+settings! {
+    /// The settings of the log.
+    #[derive(Copy)]
+    pub struct LogSettings {
+        /// Minimum log level
+        #[arg(value_name = "LEVEL", default_value = "info", value_parser = log_level())]
+        "log.level" level: LevelFilter,
+
+        /// Format of log lines
+        #[arg(value_name = "FORMAT", default_value = "logfmt", value_parser = log_format())]
+        "log.format" format: LogFormat,
+    }
+}
+
+fn log_level() -> impl TypedValueParser<Value = LevelFilter> {
+    PossibleValuesParser::new(["debug", "info", "warn", "error"]).try_map(|name| name.parse::<LevelFilter>())
+}
+
+fn log_format() -> impl TypedValueParser<Value = LogFormat> {
+    PossibleValuesParser::new(["logfmt", "json"]).map(|name| match name.as_str() {
+        "json" => LogFormat::Json,
+        _ => LogFormat::Logfmt,
+    })
+}
+
+/// Where the state is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// In memory only.
+    Memory,
+    /// In this directory.
+    Directory(PathBuf),
+}
+
+impl From<OsString> for Storage {
+    fn from(path: OsString) -> Self {
+        if path.is_empty() { Self::Memory } else { Self::Directory(path.into()) }
+    }
+}
+
+impl Shown for Storage {
+    fn show(&self, flag: &str, text: &mut String) {
+        match self {
+            Self::Memory => "(in memory)".to_owned().show(flag, text),
+            Self::Directory(path) => path.show(flag, text),
+        }
     }
 }
 
 impl Config {
-    /// The settings as a person reads them, one on a line.
+    /// Adapts settings to those that limit them: a default is lowered, a value that was given is not.
+    ///
+    /// # Errors
+    /// When a given value is more than another flag allows.
+    pub(super) fn reconcile(&mut self, matches: &ArgMatches) -> Result<(), String> {
+        let lower_default = |field: &str, value: &mut usize, max: usize| {
+            if matches.value_source(field) == Some(ValueSource::DefaultValue) {
+                *value = (*value).min(max);
+            }
+        };
+        let (http, stats) = (&mut self.http, &mut self.stats);
+        lower_default("max_connections_per_address", &mut http.max_connections_per_address, http.max_connections);
+        lower_default("max_exported_groups", &mut stats.max_exported_groups, stats.max_tracked_groups);
+        // A body takes up to twice its size while it grows.
+        http.max_buffered_bytes = http.max_buffered_bytes.max(http.max_body_bytes.saturating_mul(2));
+        if stats.max_exported_groups > stats.max_tracked_groups {
+            return Err(format!(
+                "--groups.max-exported {}: only {} groups are tracked; give at most that, or raise --groups.max-tracked",
+                stats.max_exported_groups, stats.max_tracked_groups
+            ));
+        }
+        Ok(())
+    }
+
+    /// The settings for a person to read, one on each line.
     #[must_use]
     pub fn describe(&self) -> String {
         let mut text = String::new();
-        let mut line = |flag: &str, value: &dyn std::fmt::Display| {
-            // Writing to a string does not fail.
-            let _ = writeln!(text, "{flag} = {value}");
-        };
-        self.listen.iter().for_each(|address| line("web.listen-address", address));
-        line("web.systemd-socket", &self.systemd_socket);
-        self.telemetry_listen.iter().for_each(|address| line("web.telemetry-address", address));
-        if self.telemetry_listen.is_empty() {
-            line("web.telemetry-address", &"(none)");
-        }
-        line("web.telemetry-path", &self.http.telemetry_path);
-        line("web.max-requests", &self.http.max_scrapes);
-        line("web.max-connections", &self.http.max_connections);
-        line("web.max-connections-per-address", &self.http.max_connections_per_address);
-        line("web.enable-lifecycle", &self.http.lifecycle);
-        let access = &self.http.access;
-        let files = [
-            ("web.config.file", &access.web_config),
-            ("callback.secret-file", &access.callback_secret),
-            ("callback.basic-auth-file", &access.callback_users),
-        ];
-        for (flag, file) in files {
-            line(flag, &file.as_ref().map_or("(none)".into(), |file| file.to_string_lossy()));
-        }
-        let networks = access.callback_networks.as_ref().map_or("(all)".to_owned(), ToString::to_string);
-        line("callback.allowed-networks", &networks);
-        line("callback.max-body-bytes", &self.http.max_body_bytes);
-        line("callback.max-buffered-bytes", &self.http.max_buffered_bytes);
-        match &self.storage {
-            Some(path) => line("storage.path", &path.display()),
-            None => line("storage.path", &"(in memory)"),
-        }
-        line("callback.dedup-window", &format!("{}s", self.stats.dedup_window.as_secs()));
-        line("groups.max-tracked", &self.stats.max_tracked_groups);
-        line("groups.max-exported", &self.stats.max_exported_groups);
-        line("senders.max-tracked", &self.stats.max_sender_pairs);
-        line("log.level", &self.log.level);
-        line("log.format", &format!("{:?}", self.log.format).to_lowercase());
+        self.show("", &mut text);
         text
     }
-}
-
-fn refused(flag: &'static str, given: &str, problem: impl Into<String>) -> Error {
-    Error::Serve { flag, given: format!("{given:?}"), problem: problem.into() }
-}
-
-/// The addresses that a host and port stand for. A name may stand for several.
-fn addresses(flag: &'static str, given: &str) -> Result<Vec<SocketAddr>, Error> {
-    let whole = if given.starts_with(':') { format!("0.0.0.0{given}") } else { given.to_owned() };
-    let found: Vec<_> = whole
-        .to_socket_addrs()
-        .map_err(|error| refused(flag, given, format!("{error}; give host:port, as in 127.0.0.1:10006")))?
-        .collect();
-    if found.is_empty() {
-        return Err(refused(flag, given, "the name has no address; give host:port, as in 127.0.0.1:10006"));
-    }
-    Ok(found)
-}
-
-fn check_path(path: &str) -> Result<(), Error> {
-    let flag = "web.telemetry-path";
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
-    if !path.starts_with('/') || !path.bytes().all(plain) {
-        let problem = "give a path that starts with / and holds letters, digits and - . _ ~ / only, as in /metrics";
-        return Err(refused(flag, path, problem));
-    }
-    if path == "/" || path.starts_with("/-/") || path.starts_with("/api/") {
-        return Err(refused(
-            flag,
-            path,
-            "that path is taken by the landing page, by health or by the API; give another, as in /metrics",
-        ));
-    }
-    Ok(())
-}
-
-fn check_scrapes(max_requests: usize) -> Result<(), Error> {
-    let problem = match max_requests {
-        0 => "no scrape would be answered; give at least 1".to_owned(),
-        1..=MOST_SCRAPES => return Ok(()),
-        _ => format!("the most is {MOST_SCRAPES}: each of them may hold a whole scrape in memory"),
-    };
-    Err(refused("web.max-requests", &max_requests.to_string(), problem))
-}
-
-fn check_groups(max_tracked: NonZeroUsize, max_exported: usize) -> Result<(), Error> {
-    if max_tracked.get() > MOST_GROUPS {
-        let problem = format!("the most is {MOST_GROUPS}");
-        return Err(refused("groups.max-tracked", &max_tracked.to_string(), problem));
-    }
-    if max_exported > max_tracked.get() {
-        let problem =
-            format!("only {max_tracked} groups are tracked; give at most as many, or raise --groups.max-tracked");
-        return Err(refused("groups.max-exported", &max_exported.to_string(), problem));
-    }
-    Ok(())
-}
-
-fn dedup_window(given: &str) -> Result<Duration, Error> {
-    let window = duration::parse(given).filter(|window| *window <= LONGEST_DEDUP && window.subsec_nanos() == 0);
-    window.ok_or_else(|| {
-        let problem = "give whole seconds up to 24h, as in 10m, 90s or 1h30m; 0s is off";
-        refused("callback.dedup-window", given, problem)
-    })
-}
-
-fn check_pairs(max_pairs: NonZeroUsize) -> Result<(), Error> {
-    if max_pairs.get() <= MOST_PAIRS {
-        return Ok(());
-    }
-    let problem = format!("the most is {MOST_PAIRS}: each takes up to 64 bytes");
-    Err(refused("senders.max-tracked", &max_pairs.to_string(), problem))
-}
-
-/// A number of bytes, with or without a unit.
-fn bytes(flag: &'static str, given: &str) -> Result<usize, Error> {
-    let problem = "give a number of bytes from 1 to 1GiB, as in 1048576, 64KiB or 1MiB";
-    let digits = given.trim_end_matches(|character: char| !character.is_ascii_digit());
-    let unit = match given.get(digits.len()..) {
-        Some("" | "B") => 1,
-        Some("KiB" | "K" | "k") => 1 << 10,
-        Some("MiB" | "M") => 1 << 20,
-        Some("GiB" | "G") => 1 << 30,
-        _ => 0,
-    };
-    let bytes = digits.parse().ok().and_then(|number: u64| number.checked_mul(unit));
-    bytes
-        .filter(|bytes| (1..=MOST_BYTES).contains(bytes))
-        .and_then(|bytes| usize::try_from(bytes).ok())
-        .ok_or_else(|| refused(flag, given, problem))
 }

@@ -1,4 +1,4 @@
-//! From what was drawn to the callback's bytes.
+//! Encodes drawn messages as callbacks.
 
 use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
@@ -6,36 +6,16 @@ use std::hash::{BuildHasher, RandomState};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-use super::generator::{AT_TEXT, Drawn, OA_NOTIFICATION};
+use super::message::{AT_TEXT, Details, DrawnMessage, EncodedCallback, OA_NOTIFICATION};
 use super::population::{group_id, nickname, sender_id};
 use crate::domain::UnixMillis;
 use crate::wire::{Callback, Content, GROUP_MESSAGE, Media, encode, write_content};
 
 const ADMINISTRATOR: &str = "imAdmin";
 
-/// A callback ready to be sent; used again for the next.
-#[derive(Debug, Default)]
-pub struct Letter {
-    /// The body.
-    pub body: Vec<u8>,
-    /// The operation ID, which is also a header.
-    pub operation_id: String,
-}
-
-/// What is drawn for a message beyond what it counts as. One value lasts for a run: its buffers are used again.
-#[derive(Default)]
-pub(super) struct Details {
-    pub(super) text: String,
-    pub(super) mentions: Vec<String>,
-    pub(super) send_time: i64,
-    pub(super) create_time: i64,
-    pub(super) bytes: u64,
-    pub(super) seconds: u64,
-}
-
-/// Writes callbacks, in buffers that each message overwrites.
+/// Encodes callbacks, in buffers that each message overwrites.
 pub(super) struct Composer {
-    /// For IDs alone, seeded anew in each run: a server that drops repeats must not take a second run for one.
+    /// Draws IDs. The seed is new in each run, so that no server takes a second run for duplicates of the first.
     ids: Pcg64Mcg,
     senders: u32,
     server_message_id: String,
@@ -61,11 +41,11 @@ impl Composer {
     pub(super) fn compose(
         &mut self,
         now: UnixMillis,
-        drawn: &Drawn,
+        drawn: &DrawnMessage,
         details: &Details,
-        letter: &mut Letter,
+        encoded: &mut EncodedCallback,
     ) -> serde_json::Result<()> {
-        self.name(now, drawn, &mut letter.operation_id);
+        self.draw_ids(now, drawn, &mut encoded.operation_id);
         let (mut group, mut person) = (itoa::Buffer::new(), itoa::Buffer::new());
         let group_id = group.format(group_id(drawn.group));
         let (sender_id, nickname) = if drawn.sender == self.senders {
@@ -87,7 +67,7 @@ impl Composer {
             command: GROUP_MESSAGE,
             server_message_id: &self.server_message_id,
             client_message_id: &self.client_message_id,
-            operation_id: &letter.operation_id,
+            operation_id: &encoded.operation_id,
             platform_id: drawn.platform,
             nickname,
             session_type: 3,
@@ -103,34 +83,34 @@ impl Composer {
             ex: "",
             group_id,
         };
-        encode(&callback, &mut letter.body)
+        encode(&callback, &mut encoded.body)
     }
 
-    fn name(&mut self, now: UnixMillis, drawn: &Drawn, operation_id: &mut String) {
+    fn draw_ids(&mut self, now: UnixMillis, drawn: &DrawnMessage, operation_id: &mut String) {
         let sender = sender_id(drawn.sender);
-        let in_this_millisecond = self.ids.random_range(0..1_000_000_u32);
-        rewrite(operation_id, format_args!("{}{in_this_millisecond:06}", now.0));
+        let suffix = self.ids.random_range(0..1_000_000_u32);
+        overwrite(operation_id, format_args!("{}{suffix:06}", now.0));
         let (server, client) = (self.ids.random::<u128>(), self.ids.random::<u128>());
-        rewrite(&mut self.server_message_id, format_args!("{server:032x}"));
-        rewrite(&mut self.client_message_id, format_args!("{client:032x}"));
-        rewrite(&mut self.object_url, format_args!("https://objects.example.com/openim/{sender}/"));
+        overwrite(&mut self.server_message_id, format_args!("{server:032x}"));
+        overwrite(&mut self.client_message_id, format_args!("{client:032x}"));
+        overwrite(&mut self.object_url, format_args!("https://objects.example.com/openim/{sender}/"));
         self.object_url.push_str(&self.client_message_id);
         self.face_url.clear();
-        // Not everyone has a picture, and the system has none.
+        // Not everyone has a picture, and the system never has one.
         if drawn.from_user && !drawn.sender.is_multiple_of(3) {
-            rewrite(&mut self.face_url, format_args!("https://cdn.example.com/faces/{sender}.jpg?size=80&v=2"));
+            overwrite(&mut self.face_url, format_args!("https://cdn.example.com/faces/{sender}.jpg?size=80&v=2"));
         }
     }
 }
 
-fn rewrite(text: &mut String, to: std::fmt::Arguments<'_>) {
+fn overwrite(text: &mut String, with: std::fmt::Arguments<'_>) {
     text.clear();
     // Writing to a string cannot fail.
-    let _ = text.write_fmt(to);
+    let _ = text.write_fmt(with);
 }
 
 fn content<'a>(
-    drawn: &Drawn,
+    drawn: &DrawnMessage,
     (text, mentions): (&'a str, &'a [&'a str]),
     media: Media<'a>,
     (person, group): (&'a str, &'a str),

@@ -1,28 +1,31 @@
-//! `simulate` for a person: a line of progress, and the report as text or JSON.
+//! The subcommand `simulate`: a line of progress, and the report as text or JSON.
 
 use std::fs::File;
 use std::future::pending;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::time::Duration;
 
-use super::report::per_second;
-use super::{Error, Failures, Progress, Report, Tally, run};
+use super::counts::{Failures, SendCount};
+use super::error::Error;
+use super::report::{Report, per_second};
+use super::run::{Progress, run};
 use crate::config::simulate::{ReportTo, Simulate};
 use crate::wire::GROUP_MESSAGE;
 
-/// A start this late is a rate that was not kept, rather than a timer's grain.
+/// A callback that starts this late means that the rate was not kept; less is a timer's resolution.
 const LATE: Duration = Duration::from_millis(100);
-/// A log is not a terminal: a line there every so many seconds.
-const LOGGED_EVERY: u64 = 10;
+/// Seconds between two lines of progress where standard error is not a terminal.
+const LOG_INTERVAL: u64 = 10;
+/// Groups in the summary.
 const GROUPS_SHOWN: usize = 10;
 
-/// Runs a simulation: progress on the standard error, at the end a summary on the standard output and the full report
-/// where it was wished for. Ctrl-C ends it early. True if every callback was taken.
+/// Runs a simulation with its progress on standard error, and prints a summary and the full report. Ctrl-C ends it early.
+/// Returns whether every callback was answered with success.
 ///
 /// # Errors
-/// When the run could not begin, or its report could not be written.
-pub async fn command(options: &Simulate) -> Result<bool, Error> {
-    // Opened first: a wrong path should be known before the run, not after it.
+/// When the run cannot start, or the report cannot be written.
+pub(crate) async fn command(options: &Simulate) -> Result<bool, Error> {
+    // Opened first, so that a wrong path is an error before the run and not after it.
     let full: Option<Box<dyn Write>> = match &options.report {
         None => None,
         Some(ReportTo::Stdout) => Some(Box::new(io::stdout())),
@@ -31,11 +34,11 @@ pub async fn command(options: &Simulate) -> Result<bool, Error> {
         }
     };
     let mut line = ProgressLine::new(io::stderr(), io::stderr().is_terminal());
-    // A line of progress that cannot be shown is no reason to end the run.
-    let ran = run(options, interrupted(), |progress| drop(line.show(progress))).await;
+    // A run goes on if its progress cannot be printed.
+    let result = run(options, interrupted(), |progress| drop(line.show(progress))).await;
     let _ = line.finish();
-    let report = ran?;
-    // The standard output is either text or JSON, never both.
+    let report = result?;
+    // Standard output gets either text or JSON, never both.
     if options.report == Some(ReportTo::Stdout) {
         summarise(&report, options, &mut io::stderr())
     } else {
@@ -64,7 +67,7 @@ fn write_full(report: &Report, into: impl Write) -> io::Result<()> {
     into.flush()
 }
 
-/// On a terminal one line that is written over, elsewhere a line now and then.
+/// The progress: one line that is overwritten on a terminal, a line now and then elsewhere.
 struct ProgressLine<W: Write> {
     into: W,
     terminal: bool,
@@ -79,7 +82,7 @@ impl<W: Write> ProgressLine<W> {
 
     fn show(&mut self, progress: &Progress) -> io::Result<()> {
         let seconds = progress.elapsed.as_secs();
-        let every = if self.terminal { 1 } else { LOGGED_EVERY };
+        let every = if self.terminal { 1 } else { LOG_INTERVAL };
         if !seconds.is_multiple_of(every) {
             return Ok(());
         }
@@ -87,7 +90,7 @@ impl<W: Write> ProgressLine<W> {
         self.sent_before = progress.sent;
         self.shown = true;
         let (start, end) = if self.terminal { ("\r", "\x1b[K") } else { ("", "\n") };
-        let (sent, failed) = (grouped(progress.sent), grouped(progress.sent - progress.answered));
+        let (sent, failed) = (with_commas(progress.sent), with_commas(progress.sent - progress.answered));
         write!(self.into, "{start}{seconds} s · {sent} sent · {lately:.0}/s · {failed} failed")?;
         if progress.behind > LATE {
             write!(self.into, " · {:.1} s behind the rate", progress.behind.as_secs_f64())?;
@@ -108,15 +111,15 @@ fn summarise(report: &Report, options: &Simulate, into: &mut dyn Write) -> io::R
         "  {} connections of {}, {} groups, {} senders, seed {}",
         report.connections,
         report.protocol,
-        grouped(report.groups.into()),
-        grouped(report.senders.into()),
+        with_commas(report.groups.into()),
+        with_commas(report.senders.into()),
         report.seed
     )?;
-    writeln!(into, "  sent      {}", grouped(report.sent))?;
-    writeln!(into, "  answered  {}", grouped(report.answered))?;
+    writeln!(into, "  sent      {}", with_commas(report.sent))?;
+    writeln!(into, "  answered  {}", with_commas(report.answered))?;
     writeln!(into, "  failed    {}", failures(&report.failed))?;
     if let Some(text) = &report.first_failure {
-        // An answer's text is not ours: no control character of it reaches the terminal.
+        // The text is the server's: control characters must not reach the terminal.
         let text = text.replace(char::is_control, " ");
         writeln!(into, "            first: {text}")?;
     }
@@ -125,7 +128,7 @@ fn summarise(report: &Report, options: &Simulate, into: &mut dyn Write) -> io::R
     let [p50, p99, max] = answers;
     writeln!(into, "  answers   p50 {p50:.3} ms, p99 {p99:.3} ms, max {max:.3} ms")?;
     pace(report, into)?;
-    writeln!(into, "  people    {} sent something", grouped(report.distinct_senders.sent))?;
+    writeln!(into, "  senders   {} distinct", with_commas(report.distinct_senders.sent))?;
     table("content type", &by_size(report.by_content_type.iter()), usize::MAX, into)?;
     table("platform", &by_size(report.by_platform.iter()), usize::MAX, into)?;
     table("group", &by_size(report.by_group.iter()), GROUPS_SHOWN, into)?;
@@ -139,10 +142,10 @@ fn pace(report: &Report, into: &mut dyn Write) -> io::Result<()> {
     };
     writeln!(
         into,
-        "  behind    --rate {} was not kept: up to {:.1} s late, {} never sent; try more --connections or a lower --rate",
+        "  behind    --rate {} was not kept: up to {:.1} s late, {} not sent; try more --connections or a lower --rate",
         pace.wanted_per_second,
         pace.latest_start_seconds,
-        grouped(pace.never_sent)
+        with_commas(pace.never_sent)
     )
 }
 
@@ -152,33 +155,34 @@ fn failures(failed: &Failures) -> String {
         (failed.closed, "closed without an answer"),
         (failed.timeout, "no answer in 5 s"),
         (failed.status, "status not 200"),
-        (failed.refused, "not answered with a success"),
+        (failed.refused, "no success in the answer"),
     ];
-    let happened = kinds.iter().filter(|(count, _)| *count > 0);
-    let listed: Vec<_> = happened.map(|(count, kind)| format!("{kind}: {}", grouped(*count))).collect();
-    if listed.is_empty() { "0".to_owned() } else { format!("{} ({})", grouped(failed.total), listed.join(", ")) }
+    let nonzero = kinds.iter().filter(|(count, _)| *count > 0);
+    let listed: Vec<_> = nonzero.map(|(count, kind)| format!("{kind}: {}", with_commas(*count))).collect();
+    if listed.is_empty() { "0".to_owned() } else { format!("{} ({})", with_commas(failed.total), listed.join(", ")) }
 }
 
-fn by_size<'a>(entries: impl Iterator<Item = (&'a String, &'a Tally)>) -> Vec<(&'a str, Tally)> {
-    let mut entries: Vec<_> = entries.map(|(name, tally)| (name.as_str(), *tally)).collect();
-    // The name decides between equals, so that two runs print the same.
-    entries.sort_unstable_by(|(one, few), (other, many)| many.sent.cmp(&few.sent).then(one.cmp(other)));
+fn by_size<'a>(entries: impl Iterator<Item = (&'a String, &'a SendCount)>) -> Vec<(&'a str, SendCount)> {
+    let mut entries: Vec<_> = entries.map(|(name, count)| (name.as_str(), *count)).collect();
+    // Equal counts are sorted by name, so that two runs print the same.
+    entries
+        .sort_unstable_by(|(name, count), (other_name, other)| other.sent.cmp(&count.sent).then(name.cmp(other_name)));
     entries
 }
 
-fn table(title: &str, entries: &[(&str, Tally)], shown: usize, into: &mut dyn Write) -> io::Result<()> {
+fn table(title: &str, entries: &[(&str, SendCount)], shown: usize, into: &mut dyn Write) -> io::Result<()> {
     writeln!(into, "\n{title:<32} {:>14} {:>14}", "sent", "answered")?;
-    for (name, Tally { sent, answered }) in entries.iter().take(shown) {
-        writeln!(into, "{name:<32} {:>14} {:>14}", grouped(*sent), grouped(*answered))?;
+    for (name, SendCount { sent, answered }) in entries.iter().take(shown) {
+        writeln!(into, "{name:<32} {:>14} {:>14}", with_commas(*sent), with_commas(*answered))?;
     }
     match entries.len().saturating_sub(shown) {
         0 => Ok(()),
-        more => writeln!(into, "and {} more", grouped(u64::try_from(more).unwrap_or(u64::MAX))),
+        more => writeln!(into, "and {} more", with_commas(u64::try_from(more).unwrap_or(u64::MAX))),
     }
 }
 
 /// 1234567 -> 1,234,567
-fn grouped(number: u64) -> String {
+fn with_commas(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (position, digit) in digits.chars().enumerate() {
@@ -195,9 +199,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digits_stand_in_threes() {
+    fn commas_separate_groups_of_three_digits() {
         for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(grouped(number), text);
+            assert_eq!(with_commas(number), text);
         }
     }
 
@@ -206,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_has_one_line_and_a_log_a_line_every_ten_seconds() {
+    fn a_terminal_gets_one_line_and_a_log_a_line_every_ten_seconds() {
         let mut terminal = ProgressLine::new(Vec::new(), true);
         let mut log = ProgressLine::new(Vec::new(), false);
         for second in 1..=20 {

@@ -1,30 +1,29 @@
-//! One message after another, the same for the same seed.
+//! Draws random messages, the same for the same seed.
 
 use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, LogNormal, Zipf};
 use rand_pcg::Pcg64Mcg;
 
-use super::Error;
-use super::compose::{Composer, Details, Letter};
-use super::population::{MIX, PLATFORMS, sender_id, talk, weighted};
-use crate::domain::{Source, UnixMillis};
+use super::compose::Composer;
+use super::error::Error;
+use super::message::{AT_TEXT, Details, DrawnMessage, EncodedCallback, OA_NOTIFICATION};
+use super::population::{MIX, PLATFORMS, draw_weighted, sender_id, write_phrases};
+use crate::domain::UnixMillis;
 use crate::wire::MENTION_OF_ALL;
 
-/// How steeply messages gather in few groups, and with few people.
+/// Exponents of Zipf's law: how unevenly messages are spread over groups and people.
 const GROUP_EXPONENT: f64 = 1.1;
 const SENDER_EXPONENT: f64 = 0.8;
-/// From the sending to the callback, as its median and its spread.
+/// Time from the sending to the callback: median and spread of a log-normal distribution.
 const DELIVERY_MS: (f64, f64) = (6.0, 0.7);
-/// From a message's making on a phone to its sending.
+/// Time from the creation of a message on a phone to its sending.
 const SUBMISSION_MS: (f64, f64) = (40.0, 0.9);
 const TEXT_BYTES: (f64, f64) = (30.0, 1.0);
-const LONGEST_TEXT: u64 = 4096;
+const MAX_TEXT_BYTES: u64 = 4096;
 const ADMIN_PLATFORM: i32 = 10;
-pub(super) const OA_NOTIFICATION: i32 = 1400;
-pub(super) const AT_TEXT: i32 = 106;
 
-/// Draws messages and writes their callbacks. Two with the same numbers draw the same messages in the same order; only
-/// message IDs, which are new for each send, and times, which follow the clock, differ.
+/// Draws messages and encodes their callbacks. Generators with the same parameters draw the same messages in the same
+/// order, except for their message IDs, which are new in each run, and their times, which follow the clock.
 pub struct Generator {
     random: Pcg64Mcg,
     group: Zipf<f64>,
@@ -37,45 +36,17 @@ pub struct Generator {
     composer: Composer,
 }
 
-/// What a message counts as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Drawn {
-    /// Its content type.
-    pub content_type: i32,
-    /// Its platform ID.
-    pub platform: i32,
-    /// Its message status.
-    pub status: i32,
-    /// Whether a person sent it, not an administrator or the system.
-    pub from_user: bool,
-    /// Its group's rank, 0 for the busiest.
-    pub group: u32,
-    /// Its sender's rank, 0 for the most talkative; one more than all people for the administrator.
-    pub sender: u32,
-    /// How many people it mentions by ID.
-    pub mentioned: u32,
-    /// Whether it mentions everyone.
-    pub mentions_all: bool,
-}
-
-impl Drawn {
-    /// Who it came from.
-    #[must_use]
-    pub const fn source(&self) -> Source {
-        if self.from_user { Source::User } else { Source::Admin }
-    }
-}
-
 impl Generator {
     /// A generator of messages in `groups` groups by `senders` people.
     ///
     /// # Errors
     /// When there is no group or no sender.
     pub fn new(groups: u32, senders: u32, seed: u64) -> Result<Self, Error> {
-        let zipf =
-            |n: u32, exponent| Zipf::new(f64::from(n), exponent).map_err(|error| Error::Numbers(error.to_string()));
+        let zipf = |n: u32, exponent| {
+            Zipf::new(f64::from(n), exponent).map_err(|error| Error::Distribution(error.to_string()))
+        };
         let log_normal = |(median, spread): (f64, f64)| {
-            LogNormal::new(median.ln(), spread).map_err(|error| Error::Numbers(error.to_string()))
+            LogNormal::new(median.ln(), spread).map_err(|error| Error::Distribution(error.to_string()))
         };
         Ok(Self {
             random: Pcg64Mcg::seed_from_u64(seed),
@@ -90,28 +61,28 @@ impl Generator {
         })
     }
 
-    /// Draws the next message, as delivered at `now`, and writes its callback.
+    /// Draws the next message, delivered at `now`, and encodes its callback.
     ///
     /// # Errors
     /// None in practice; see [`encode`](crate::wire::encode()).
-    pub fn draw(&mut self, now: UnixMillis, letter: &mut Letter) -> serde_json::Result<Drawn> {
-        let drawn = self.draw_facts();
+    pub fn draw(&mut self, now: UnixMillis, encoded: &mut EncodedCallback) -> serde_json::Result<DrawnMessage> {
+        let drawn = self.draw_message();
         self.draw_details(&drawn, now);
-        self.composer.compose(now, &drawn, &self.details, letter)?;
+        self.composer.compose(now, &drawn, &self.details, encoded)?;
         Ok(drawn)
     }
 
-    /// Draws the same number of times for each kind of message, so that a change of the mix changes little else.
-    fn draw_facts(&mut self) -> Drawn {
-        let content_type = weighted(&mut self.random, MIX);
-        let device = weighted(&mut self.random, PLATFORMS);
+    /// Draws equally often for each kind of message, so that a change of the mix changes little else.
+    fn draw_message(&mut self) -> DrawnMessage {
+        let content_type = draw_weighted(&mut self.random, MIX);
+        let device = draw_weighted(&mut self.random, PLATFORMS);
         let group = rank(self.group.sample(&mut self.random));
         let person = rank(self.sender.sample(&mut self.random));
         let mentioned = self.random.random_range(1..=4);
         let mentions_all = self.random.random_range(0..10_u32) == 0;
         let (platform, status, from_user, sender) = match content_type {
             OA_NOTIFICATION => (ADMIN_PLATFORM, 2, false, self.senders),
-            // The server tells it, in the name of who caused it, and from no platform.
+            // The server sends it, on behalf of the person who caused it and without a platform.
             1501..=1520 => (0, 1, false, person),
             _ => (device, 1, true, person),
         };
@@ -120,10 +91,10 @@ impl Generator {
             (AT_TEXT, false) => (mentioned, false),
             _ => (0, false),
         };
-        Drawn { content_type, platform, status, from_user, group, sender, mentioned, mentions_all }
+        DrawnMessage { content_type, platform, status, from_user, group, sender, mentioned, mentions_all }
     }
 
-    fn draw_details(&mut self, drawn: &Drawn, now: UnixMillis) {
+    fn draw_details(&mut self, drawn: &DrawnMessage, now: UnixMillis) {
         let Self { random, details, .. } = self;
         details.mentions.clear();
         if drawn.mentions_all {
@@ -132,11 +103,11 @@ impl Generator {
         for _ in 0..drawn.mentioned {
             details.mentions.push(sender_id(random.random_range(0..self.senders)).to_string());
         }
-        let length = whole(self.length.sample(random)).min(LONGEST_TEXT);
-        talk(random, usize::try_from(length).unwrap_or_default(), &mut details.text);
+        let length = whole(self.length.sample(random)).min(MAX_TEXT_BYTES);
+        write_phrases(random, usize::try_from(length).unwrap_or_default(), &mut details.text);
         details.send_time = now.0.saturating_sub(milliseconds(self.delivery.sample(random)));
         let submission = milliseconds(self.submission.sample(random));
-        // What the server sends itself, it makes as it sends it.
+        // The server's own messages are created when they are sent.
         details.create_time = details.send_time.saturating_sub(if drawn.from_user { submission } else { 0 });
         details.bytes = random.random_range(10_000..4_000_000);
         details.seconds = random.random_range(1..=60);
@@ -148,7 +119,7 @@ fn rank(drawn: f64) -> u32 {
     u32::try_from(whole(drawn)).unwrap_or(u32::MAX).saturating_sub(1)
 }
 
-/// A minute at most: what takes longer is not a delay but a phone that was off.
+/// A minute at most: longer delays are phones that were switched off.
 fn milliseconds(drawn: f64) -> i64 {
     i64::try_from(whole(drawn).clamp(1, 60_000)).unwrap_or(1)
 }
@@ -162,25 +133,26 @@ fn whole(drawn: f64) -> u64 {
 mod tests {
     use super::super::population::group_id;
     use super::*;
+    use crate::domain::Source;
     use serde_json::Value;
     use std::collections::{HashMap, HashSet};
 
     const NOW: UnixMillis = UnixMillis(1_732_345_678_901);
 
-    fn drawn(count: usize, seed: u64) -> Vec<(Drawn, Value)> {
+    fn drawn(count: usize, seed: u64) -> Vec<(DrawnMessage, Value)> {
         let mut generator = Generator::new(1000, 10_000, seed).unwrap();
-        let mut letter = Letter::default();
-        let mut one = || {
-            let drawn = generator.draw(NOW, &mut letter).unwrap();
-            (drawn, serde_json::from_slice(&letter.body).unwrap())
+        let mut encoded = EncodedCallback::default();
+        let mut next = || {
+            let drawn = generator.draw(NOW, &mut encoded).unwrap();
+            (drawn, serde_json::from_slice(&encoded.body).unwrap())
         };
-        (0..count).map(|_| one()).collect()
+        (0..count).map(|_| next()).collect()
     }
 
     #[test]
     fn the_same_seed_draws_the_same_messages_under_new_ids() {
         let (first, second) = (drawn(2000, 7), drawn(2000, 7));
-        let facts = |list: &[(Drawn, Value)]| list.iter().map(|(drawn, _)| *drawn).collect::<Vec<_>>();
+        let facts = |list: &[(DrawnMessage, Value)]| list.iter().map(|(drawn, _)| *drawn).collect::<Vec<_>>();
         assert_eq!(facts(&first), facts(&second));
         assert_ne!(facts(&first), facts(&drawn(2000, 8)));
         for ((_, one), (_, other)) in first.iter().zip(&second) {
@@ -205,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_body_says_what_was_drawn() {
+    fn the_body_has_what_was_drawn() {
         for (drawn, body) in drawn(5000, 3) {
             assert_eq!(body["contentType"], drawn.content_type);
             assert_eq!(body["senderPlatformID"], drawn.platform);
@@ -231,7 +203,7 @@ mod tests {
     fn the_smallest_world_has_one_group_and_one_sender() {
         let mut generator = Generator::new(1, 1, 1).unwrap();
         for _ in 0..100 {
-            let drawn = generator.draw(NOW, &mut Letter::default()).unwrap();
+            let drawn = generator.draw(NOW, &mut EncodedCallback::default()).unwrap();
             assert!(drawn.group == 0 && drawn.sender <= 1);
         }
         assert!(Generator::new(0, 1, 1).is_err());

@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason;
@@ -16,34 +17,36 @@ use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::tls::{Tls, is_http2};
+use super::tls::{TlsClient, is_http2};
 use crate::config::simulate::Target;
 
-/// Far more than an answer needs, and little enough to hold for each connection.
-pub(super) const LONGEST_ANSWER: usize = 64 * 1024;
+/// How long OpenIM waits for an answer, including the time to connect.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What an HTTP/2 server may send before it is told to go on, in bytes: for an answer, and for all of a connection.
-/// Go's numbers.
+/// Largest answer, in bytes: much larger than an answer needs to be, and small enough to hold for each connection.
+pub(super) const MAX_ANSWER: usize = 64 * 1024;
+
+/// Flow-control windows of HTTP/2, in bytes, as in Go's client.
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 1 << 30;
 
-/// Where connections go.
-pub(super) struct Route {
+/// The server to connect to.
+pub(super) struct Endpoint {
     host: String,
     port: u16,
-    tls: Option<Tls>,
+    tls: Option<TlsClient>,
 }
 
-impl Route {
+impl Endpoint {
     /// # Errors
-    /// Say which flag is wrong, and the way out.
+    /// Name the flag and say how to correct it.
     pub(super) fn new(target: &Target) -> Result<Self, String> {
-        let tls = target.trust.as_ref().map(|trust| Tls::new(trust, &target.host)).transpose()?;
+        let tls = target.trust.as_ref().map(|trust| TlsClient::new(trust, &target.host)).transpose()?;
         Ok(Self { host: target.host.clone(), port: target.port, tls })
     }
 }
 
-/// What both ends speak.
+/// The protocol of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Protocol {
     /// HTTP/1.1.
@@ -63,11 +66,11 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// A connection, and the end that requests are put into. Whoever waits for an answer does the connection's I/O
-/// meanwhile, in the same task: no second task to wake for each request, and dropping the link closes it at once.
+/// A connection and the handle that sends requests on it. Waiting for an answer also does the connection's I/O, in the
+/// same task: no second task has to be woken for each request, and dropping the link closes the connection at once.
 pub(super) struct Link {
     requests: Requests,
-    /// `None` once it has ended.
+    /// `None` after its end.
     connection: Option<Connection>,
 }
 
@@ -76,34 +79,34 @@ enum Requests {
     Http2(h2::client::SendRequest<Bytes>),
 }
 
-/// A connection's I/O, until its end. How it ended is told to whoever waits for an answer on it.
+/// A connection's I/O, until its end. The pending request gets the error, if there is one.
 type Connection = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Why there is no connection.
+/// Why a connection could not be opened.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unopened {
+pub(super) enum ConnectError {
     #[error("{0}")]
     Unreachable(#[from] io::Error),
     #[error("{0}")]
     Handshake(String),
 }
 
-/// Why no answer came.
-pub(super) enum Broken {
-    /// The connection had ended before the server did anything with the request.
+/// Why there was no answer.
+pub(super) enum ExchangeError {
+    /// The connection ended before the server processed the request.
     Unsent(Box<dyn Error>),
-    /// It ended later than that.
+    /// The connection ended later.
     Lost(Box<dyn Error>),
-    /// The answer was longer than [`LONGEST_ANSWER`].
+    /// The answer was larger than [`MAX_ANSWER`].
     TooLong,
 }
 
 impl Link {
-    pub(super) async fn open(route: &Route) -> Result<Self, Unopened> {
-        let stream = TcpStream::connect((route.host.as_str(), route.port)).await?;
+    pub(super) async fn open(endpoint: &Endpoint) -> Result<Self, ConnectError> {
+        let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?;
         stream.set_nodelay(true)?;
-        let Some(tls) = &route.tls else { return Ok(Self::http1(stream).await?) };
-        let stream = tls.handshake(stream).await.map_err(Unopened::Handshake)?;
+        let Some(tls) = &endpoint.tls else { return Ok(Self::http1(stream).await?) };
+        let stream = tls.handshake(stream).await.map_err(ConnectError::Handshake)?;
         let opened = if is_http2(&stream) { Self::http2(stream).await } else { Self::http1(stream).await };
         Ok(opened?)
     }
@@ -133,12 +136,12 @@ impl Link {
         }
     }
 
-    /// Sends a request and waits for its answer, whose body replaces what `answer` held.
+    /// Sends a request, waits for its answer, and replaces `answer` with its body.
     pub(super) async fn exchange(
         &mut self,
         request: Request<Bytes>,
         answer: &mut Vec<u8>,
-    ) -> Result<StatusCode, Broken> {
+    ) -> Result<StatusCode, ExchangeError> {
         answer.clear();
         match &mut self.requests {
             Requests::Http1(requests) => drive(&mut self.connection, over_http1(requests, request, answer)).await,
@@ -146,8 +149,8 @@ impl Link {
         }
     }
 
-    /// Waits, and meanwhile notices when the server closes the connection, as Go does between two requests.
-    pub(super) async fn keep_during<T>(&mut self, wait: impl Future<Output = T>) -> T {
+    /// Waits, and notices meanwhile if the server closes the connection, as Go does between two requests.
+    pub(super) async fn wait_open<T>(&mut self, wait: impl Future<Output = T>) -> T {
         drive(&mut self.connection, wait).await
     }
 }
@@ -156,12 +159,12 @@ async fn over_http1(
     requests: &mut http1::SendRequest<Full<Bytes>>,
     request: Request<Bytes>,
     answer: &mut Vec<u8>,
-) -> Result<StatusCode, Broken> {
+) -> Result<StatusCode, ExchangeError> {
     requests.ready().await.map_err(unsent)?;
     let response = requests.try_send_request(request.map(Full::new)).await.map_err(|mut failed| {
-        let was_written = failed.take_message().is_none();
+        let was_sent = failed.take_message().is_none();
         let error = failed.into_error();
-        if was_written { lost(error) } else { unsent(error) }
+        if was_sent { lost(error) } else { unsent(error) }
     })?;
     let status = response.status();
     let mut body = response.into_body();
@@ -175,12 +178,12 @@ async fn over_http2(
     requests: &mut h2::client::SendRequest<Bytes>,
     request: Request<Bytes>,
     answer: &mut Vec<u8>,
-) -> Result<StatusCode, Broken> {
+) -> Result<StatusCode, ExchangeError> {
     poll_fn(|context| requests.poll_ready(context)).await.map_err(unsent)?;
     let (head, body) = request.into_parts();
     let (response, mut stream) = requests.send_request(Request::from_parts(head, ()), false).map_err(unsent)?;
-    stream.send_data(body, true).map_err(refused_or_lost)?;
-    let response = response.await.map_err(refused_or_lost)?;
+    stream.send_data(body, true).map_err(unsent_or_lost)?;
+    let response = response.await.map_err(unsent_or_lost)?;
     let status = response.status();
     let mut body = response.into_body();
     while let Some(data) = body.data().await {
@@ -191,21 +194,21 @@ async fn over_http2(
     Ok(status)
 }
 
-fn append(answer: &mut Vec<u8>, data: &[u8]) -> Result<(), Broken> {
+fn append(answer: &mut Vec<u8>, data: &[u8]) -> Result<(), ExchangeError> {
     answer.extend_from_slice(data);
-    if answer.len() > LONGEST_ANSWER { Err(Broken::TooLong) } else { Ok(()) }
+    if answer.len() > MAX_ANSWER { Err(ExchangeError::TooLong) } else { Ok(()) }
 }
 
-fn unsent(error: impl Error + 'static) -> Broken {
-    Broken::Unsent(Box::new(error))
+fn unsent(error: impl Error + 'static) -> ExchangeError {
+    ExchangeError::Unsent(Box::new(error))
 }
 
-fn lost(error: impl Error + 'static) -> Broken {
-    Broken::Lost(Box::new(error))
+fn lost(error: impl Error + 'static) -> ExchangeError {
+    ExchangeError::Lost(Box::new(error))
 }
 
-/// A server that goes away says which requests it did nothing with; Go sends those again.
-fn refused_or_lost(error: h2::Error) -> Broken {
+/// GOAWAY and REFUSED_STREAM say that the server did not process the request; Go sends it again.
+fn unsent_or_lost(error: h2::Error) -> ExchangeError {
     let is_refused = error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM);
     if error.is_remote() && is_refused { unsent(error) } else { lost(error) }
 }

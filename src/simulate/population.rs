@@ -1,8 +1,8 @@
-//! What a chat looks like: which messages are common, who sends them from what, and what they say.
+//! What a chat looks like: how common each kind of message and each platform is, the names, and the texts.
 
 use rand::Rng;
 
-/// Content types and how many of a thousand messages have them, roughly.
+/// Content types with their approximate shares, in thousandths.
 pub(super) const MIX: &[(i32, u32)] = &[
     (101, 610),
     (102, 120),
@@ -27,12 +27,12 @@ pub(super) const MIX: &[(i32, u32)] = &[
     (9001, 2),
 ];
 
-/// Platform IDs and how many of a hundred people send from them. Never 0 and never 10: nobody has those on a desk.
+/// Platform IDs with their shares, in hundredths. People use neither 0 (unknown) nor 10 (administrator).
 pub(super) const PLATFORMS: &[(i32, u32)] =
     &[(1, 29), (2, 42), (3, 10), (4, 4), (5, 8), (6, 1), (7, 1), (8, 1), (9, 2), (11, 2)];
 
-/// A code, drawn by its weight.
-pub(super) fn weighted(random: &mut impl Rng, table: &[(i32, u32)]) -> i32 {
+/// Draws a code by its weight.
+pub(super) fn draw_weighted(random: &mut impl Rng, table: &[(i32, u32)]) -> i32 {
     let total = table.iter().map(|(_, weight)| weight).sum();
     let mut rest: u32 = random.random_range(0..total);
     for (code, weight) in table {
@@ -48,20 +48,20 @@ pub(super) fn weighted(random: &mut impl Rng, table: &[(i32, u32)]) -> i32 {
 const FIRST_ID: u64 = 1_000_000_000;
 const IDS: u64 = 9_000_000_000;
 
-/// The ID of the group with this rank, 0 for the busiest. It is the same with every seed.
+/// The ID of the group with this rank, 0 for the busiest; the same with every seed.
 #[must_use]
 pub fn group_id(rank: u32) -> u64 {
-    scattered(rank, 3_141_592_653, 1_478_291_056)
+    scatter(rank, 3_141_592_653, 1_478_291_056)
 }
 
-/// The ID of the person with this rank, 0 for the most talkative.
+/// The ID of the person with this rank, 0 for the most active.
 #[must_use]
 pub fn sender_id(rank: u32) -> u64 {
-    scattered(rank, 2_718_281_827, 4_318_432_619)
+    scatter(rank, 2_718_281_827, 4_318_432_619)
 }
 
-/// Spreads ranks over all IDs without a clash: `factor` shares no divisor with [`IDS`], which has only 2, 3 and 5.
-const fn scattered(rank: u32, factor: u64, offset: u64) -> u64 {
+/// Spreads ranks over all IDs without collisions: `factor` is coprime to [`IDS`], whose prime factors are 2, 3 and 5.
+const fn scatter(rank: u32, factor: u64, offset: u64) -> u64 {
     FIRST_ID + (rank as u64 * factor + offset) % IDS
 }
 
@@ -84,7 +84,7 @@ const NAMES: [&str; 16] = [
     "🦊",
 ];
 
-/// The name that a person goes by. Few names for many people: what shows up twice is not a mistake.
+/// A person's nickname. Many people share one, as in life.
 pub(super) fn nickname(rank: u32) -> &'static str {
     let position = usize::try_from(rank).unwrap_or_default() % NAMES.len();
     NAMES.get(position).copied().unwrap_or_default()
@@ -117,8 +117,8 @@ const PHRASES: [&str; 24] = [
     "+1",
 ];
 
-/// Writes at least `length` bytes of talk, in place of what `text` held.
-pub(super) fn talk(random: &mut impl Rng, length: usize, text: &mut String) {
+/// Replaces `text` with at least `length` bytes of random phrases.
+pub(super) fn write_phrases(random: &mut impl Rng, length: usize, text: &mut String) {
     text.clear();
     while text.len() < length.max(1) {
         if !text.is_empty() {
@@ -147,20 +147,20 @@ mod tests {
     }
 
     #[test]
-    fn a_weighted_draw_keeps_to_the_weights() {
+    fn a_weighted_draw_follows_the_weights() {
         let mut random = Pcg64Mcg::seed_from_u64(1);
         let mut counts: BTreeMap<i32, u32> = MIX.iter().map(|(code, _)| (*code, 0)).collect();
         for _ in 0..100_000 {
-            *counts.get_mut(&weighted(&mut random, MIX)).unwrap() += 1;
+            *counts.get_mut(&draw_weighted(&mut random, MIX)).unwrap() += 1;
         }
         assert!((59_000..63_000).contains(&counts[&101]), "{counts:?}");
         assert!(counts.values().all(|count| *count > 0), "{counts:?}");
     }
 
     #[test]
-    fn talk_has_what_must_be_escaped_and_what_is_not_ascii() {
+    fn phrases_have_characters_to_escape_and_beyond_ascii() {
         let mut text = String::new();
-        talk(&mut Pcg64Mcg::seed_from_u64(1), 4000, &mut text);
+        write_phrases(&mut Pcg64Mcg::seed_from_u64(1), 4000, &mut text);
         assert!((4000..4200).contains(&text.len()));
         assert!(text.contains('<') && text.contains('"') && text.contains('\n') && !text.is_ascii());
     }

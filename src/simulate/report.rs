@@ -1,4 +1,4 @@
-//! What a run reports.
+//! The report of a run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,66 +6,66 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::counts::{Counts, Failures, MentionCounts, SendCount};
 use super::link::Protocol;
 use super::population::group_id;
 use super::schedule::Pace;
-use super::tally::{Counts, Failures, Mentioned, Tally};
 use crate::config::simulate::Simulate;
 use crate::domain::{Source, codes};
 
-/// What was sent, what became of it, and how long it took. `sent` is always `answered` plus all that failed.
+/// What was sent, how it was answered, and how long that took. `sent` is always `answered` plus all that failed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
-    /// Which messages were sent.
+    /// The seed of the random messages.
     pub seed: u64,
-    /// Over how many connections.
+    /// Number of connections.
     pub connections: usize,
-    /// What was spoken, by the first connection.
+    /// The protocol of the first connection.
     pub protocol: Protocol,
-    /// From how many groups they were drawn.
+    /// Number of groups from which messages were drawn.
     pub groups: u32,
-    /// From how many people they were drawn.
+    /// Number of people from which messages were drawn.
     pub senders: u32,
-    /// All callbacks whose turn came, answered or failed.
+    /// All callbacks that were due, answered or failed.
     pub sent: u64,
-    /// The callbacks that the server took.
+    /// Callbacks answered with success.
     pub answered: u64,
-    /// The others, by why.
+    /// Callbacks that failed, by reason.
     pub failed: Failures,
-    /// What was wrong with the first that failed.
+    /// The error of the first callback that failed.
     pub first_failure: Option<String>,
-    /// From the first callback to the last answer.
+    /// Time from the first callback to the last answer.
     pub elapsed_seconds: f64,
-    /// Callbacks taken a second.
+    /// Callbacks answered with success per second.
     pub answered_per_second: f64,
-    /// How well `--rate` was kept, if it was given.
+    /// How closely `--rate` was kept, if it was given.
     pub pace: Option<Pace>,
-    /// How long whole answers took.
+    /// How long complete answers took.
     pub answer_seconds: AnswerTimes,
-    /// By the name of the content type; a number where it has none.
-    pub by_content_type: BTreeMap<String, Tally>,
-    /// By the name of the platform, or `unknown`.
-    pub by_platform: BTreeMap<String, Tally>,
+    /// By the content type's name, or by its number if it has none.
+    pub by_content_type: BTreeMap<String, SendCount>,
+    /// By the platform's name, or `unknown`.
+    pub by_platform: BTreeMap<String, SendCount>,
     /// By source: `user` or `admin`.
-    pub by_source: BTreeMap<String, Tally>,
+    pub by_source: BTreeMap<String, SendCount>,
     /// By the number of the message's status.
-    pub by_status: BTreeMap<String, Tally>,
+    pub by_status: BTreeMap<String, SendCount>,
     /// Mentions.
-    pub mentions: Mentioned,
-    /// How many different people sent; the administrator is one of them.
-    pub distinct_senders: Tally,
+    pub mentions: MentionCounts,
+    /// Number of distinct senders, including the administrator.
+    pub distinct_senders: SendCount,
     /// By group ID.
-    pub by_group: BTreeMap<String, Tally>,
+    pub by_group: BTreeMap<String, SendCount>,
 }
 
-/// How long whole answers took, from a callback's turn: opening a connection is included where one was needed.
+/// How long complete answers took, in seconds, including the time to connect where that was necessary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct AnswerTimes {
-    /// Half took at most this long.
+    /// The median.
     pub p50: f64,
-    /// 99 of 100 took at most this long.
+    /// The 99th percentile.
     pub p99: f64,
-    /// The longest.
+    /// The maximum.
     pub max: f64,
 }
 
@@ -84,9 +84,9 @@ impl Report {
         pace: Option<Pace>,
         elapsed: Duration,
     ) -> Self {
-        let Tally { sent, answered } = counts.all;
+        let SendCount { sent, answered } = counts.all;
         let users = counts.from_users;
-        let admins = Tally { sent: sent - users.sent, answered: answered - users.answered };
+        let admins = SendCount { sent: sent - users.sent, answered: answered - users.answered };
         Self {
             seed: options.seed,
             connections: options.connections,
@@ -101,22 +101,22 @@ impl Report {
             answered_per_second: per_second(answered, elapsed),
             pace,
             answer_seconds: AnswerTimes::from_microseconds(&counts.answers),
-            by_content_type: named(&counts.content_types, content_type_name),
-            by_platform: named(&counts.platforms, |id| platform_name(id).to_owned()),
+            by_content_type: by_name(&counts.content_types, content_type_name),
+            by_platform: by_name(&counts.platforms, |id| platform_name(id).to_owned()),
             by_source: [(Source::User, users), (Source::Admin, admins)]
-                .map(|(source, tally)| (source.name().to_owned(), tally))
+                .map(|(source, count)| (source.name().to_owned(), count))
                 .into(),
-            by_status: named(&counts.statuses, |status| status.to_string()),
+            by_status: by_name(&counts.statuses, |status| status.to_string()),
             mentions: counts.mentions,
-            distinct_senders: Tally {
+            distinct_senders: SendCount {
                 sent: counts.senders_sent.distinct(),
                 answered: counts.senders_answered.distinct(),
             },
-            by_group: counts.groups.iter().map(|(rank, tally)| (group_id(*rank).to_string(), *tally)).collect(),
+            by_group: counts.groups.iter().map(|(rank, count)| (group_id(*rank).to_string(), *count)).collect(),
         }
     }
 
-    /// Whether every callback that was sent was taken.
+    /// Whether every callback was answered with success.
     #[must_use]
     pub const fn is_success(&self) -> bool {
         self.failed.total == 0
@@ -129,9 +129,9 @@ pub(super) fn per_second(count: u64, elapsed: Duration) -> f64 {
     if elapsed.is_zero() { 0.0 } else { count / elapsed.as_secs_f64() }
 }
 
-fn named(list: &[(i32, Tally)], name: impl Fn(i32) -> String) -> BTreeMap<String, Tally> {
-    let happened = list.iter().filter(|(_, tally)| tally.sent > 0);
-    happened.map(|(code, tally)| (name(*code), *tally)).collect()
+fn by_name(list: &[(i32, SendCount)], name: impl Fn(i32) -> String) -> BTreeMap<String, SendCount> {
+    let nonzero = list.iter().filter(|(_, count)| count.sent > 0);
+    nonzero.map(|(code, count)| (name(*code), *count)).collect()
 }
 
 fn content_type_name(code: i32) -> String {

@@ -1,4 +1,4 @@
-//! When the next callback is due: one schedule for all connections.
+//! When each callback is due: one schedule for all connections.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use crate::config::simulate::{Simulate, Until};
 
-/// Hands out one turn after another, each with the time from which it may be sent.
+/// Hands out turns. A turn is the right to send one callback from a certain time on.
 pub(super) struct Schedule {
     start: Instant,
-    /// Turns a second; without it a turn is due when it is asked for.
+    /// Turns per second; `None` makes each turn due at once.
     rate: Option<f64>,
     limit: Option<u64>,
     end: Option<Instant>,
@@ -18,14 +18,14 @@ pub(super) struct Schedule {
     latest: Duration,
 }
 
-/// How well a wanted rate was kept.
+/// How closely the rate was kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Pace {
-    /// The rate that was wanted, in callbacks a second.
+    /// The requested rate, in callbacks per second.
     pub wanted_per_second: f64,
     /// How late the latest callback started, because every connection was still waiting for an answer.
     pub latest_start_seconds: f64,
-    /// How many callbacks were due before the end and never had their turn.
+    /// Number of callbacks that were due before the end but were not sent.
     pub never_sent: u64,
 }
 
@@ -38,14 +38,14 @@ impl Schedule {
         Self { start, rate: options.rate, limit, end, taken: 0, latest: Duration::ZERO }
     }
 
-    /// Takes the next turn: when it is due, which may be past; `None` once there are no more.
+    /// Takes the next turn and returns when it is due, possibly in the past; `None` after the last one.
     pub(super) fn take(&mut self, now: Instant) -> Option<Instant> {
-        let is_over = |at: Instant| self.end.is_some_and(|end| at >= end);
-        if self.limit.is_some_and(|limit| self.taken >= limit) || is_over(now) {
+        let is_past_end = |at: Instant| self.end.is_some_and(|end| at >= end);
+        if self.limit.is_some_and(|limit| self.taken >= limit) || is_past_end(now) {
             return None;
         }
         let due = if self.rate.is_some() { self.due(self.taken)? } else { now };
-        if is_over(due) {
+        if is_past_end(due) {
             return None;
         }
         self.taken += 1;
@@ -53,12 +53,12 @@ impl Schedule {
         Some(due)
     }
 
-    /// No more turns from now on.
+    /// Hands out no more turns from now on.
     pub(super) fn stop(&mut self, now: Instant) {
         self.end = Some(self.end.map_or(now, |end| end.min(now)));
     }
 
-    /// How far the next turn is behind its time.
+    /// How late the next turn is.
     pub(super) fn behind(&self, now: Instant) -> Duration {
         let due = self.due(self.taken).filter(|_| self.limit.is_none_or(|limit| self.taken < limit));
         due.map_or(Duration::ZERO, |due| now.saturating_duration_since(due))
@@ -67,7 +67,7 @@ impl Schedule {
     pub(super) fn pace(&self, now: Instant) -> Option<Pace> {
         let wanted_per_second = self.rate?;
         let end = self.end.map_or(now, |end| end.min(now));
-        // Less a trifle, so that a turn due at the very end is not counted for a rounding error.
+        // Slightly less, so that a turn due exactly at the end is not counted because of a rounding error.
         let due = (end.saturating_duration_since(self.start).as_secs_f64() * wanted_per_second - 1e-6).ceil();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates, at 0 too")]
         let due = (due as u64).min(self.limit.unwrap_or(u64::MAX));
@@ -76,7 +76,7 @@ impl Schedule {
     }
 
     fn due(&self, turn: u64) -> Option<Instant> {
-        #[expect(clippy::cast_precision_loss, reason = "2^53 turns are more than anyone waits for")]
+        #[expect(clippy::cast_precision_loss, reason = "2^53 turns take too long to matter")]
         let seconds = turn as f64 / self.rate?;
         self.start.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
     }
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_gives_exactly_its_turns_within_the_time() {
+    fn a_rate_gives_its_exact_number_of_turns() {
         for (rate, seconds, expected) in
             [(100.0, 10, 1000), (3.0, 10, 30), (0.7, 10, 7), (0.001, 1, 1), (333.3, 3, 1000)]
         {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_sent_in_time_is_told() {
+    fn callbacks_that_were_late_or_not_sent_are_reported() {
         let start = Instant::now();
         let mut schedule = schedule(Some(10.0), Until::Elapsed(Duration::from_secs(2)), start);
         assert_eq!(schedule.take(start), Some(start));
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_rate_every_turn_is_due_at_once_and_a_stop_ends_them() {
+    fn without_a_rate_turns_are_due_at_once_until_a_stop() {
         let start = Instant::now();
         let mut schedule = schedule(None, Until::Sent(3), start);
         assert_eq!(schedule.take(start), Some(start));
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_is_kept() {
+    fn the_count_limits_the_turns() {
         let start = Instant::now();
         let mut schedule = schedule(None, Until::Sent(3), start);
         assert_eq!(std::iter::from_fn(|| schedule.take(start)).count(), 3);

@@ -1,4 +1,4 @@
-//! The whole run, against small servers on a free port.
+//! Whole runs, against small servers on a free port.
 
 mod secure;
 
@@ -35,7 +35,7 @@ fn options(port: u16, until: Until) -> Simulate {
     Simulate { target, rate: None, groups: 100, senders: 1000, connections: 4, until, seed: 1, report: None }
 }
 
-/// Answers the n-th request, counted from 1 over all connections, by what `answer` says; `None` closes the connection.
+/// Starts a server. `answer` gets the number of the request, from 1 over all connections; `None` closes the connection.
 async fn server(answer: impl Fn(u64) -> Option<Response<Full<Bytes>>> + Clone + 'static + Send) -> (u16, Seen) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -91,22 +91,22 @@ fn status(code: u16, body: &'static str) -> Response<Full<Bytes>> {
     Response::builder().status(code).body(Full::from(body)).unwrap()
 }
 
-async fn ran(options: &Simulate) -> Report {
+async fn report_of(options: &Simulate) -> Report {
     run(options, pending(), |_| {}).await.unwrap()
 }
 
 fn assert_sums(report: &Report) {
     assert_eq!(report.sent, report.answered + report.failed.total);
     for breakdown in [&report.by_content_type, &report.by_platform, &report.by_source, &report.by_group] {
-        assert_eq!(breakdown.values().map(|tally| tally.sent).sum::<u64>(), report.sent);
-        assert_eq!(breakdown.values().map(|tally| tally.answered).sum::<u64>(), report.answered);
+        assert_eq!(breakdown.values().map(|count| count.sent).sum::<u64>(), report.sent);
+        assert_eq!(breakdown.values().map(|count| count.answered).sum::<u64>(), report.answered);
     }
 }
 
 #[tokio::test]
-async fn every_callback_is_answered_and_counted_over_connections_that_stay_open() {
+async fn every_callback_is_answered_and_counted_over_persistent_connections() {
     let (port, seen) = server(|_| Some(success())).await;
-    let report = ran(&options(port, Until::Sent(2000))).await;
+    let report = report_of(&options(port, Until::Sent(2000))).await;
     assert_eq!((report.sent, report.answered, seen.requests()), (2000, 2000, 2000));
     assert_eq!(seen.connections(), 4);
     assert!(report.is_success() && report.answer_seconds.max > 0.0 && report.first_failure.is_none());
@@ -116,7 +116,7 @@ async fn every_callback_is_answered_and_counted_over_connections_that_stay_open(
 #[tokio::test]
 async fn the_request_looks_like_go() {
     let (port, seen) = server(|_| Some(success())).await;
-    ran(&options(port, Until::Sent(1))).await;
+    report_of(&options(port, Until::Sent(1))).await;
     let (head, body) = seen.last.lock().unwrap().take().unwrap();
     assert_eq!((head.method.as_str(), head.uri.path()), ("POST", "/secret/callbackAfterSendGroupMsgCommand"));
     let names: Vec<_> = head.headers.keys().map(|name| name.as_str()).collect();
@@ -134,7 +134,7 @@ async fn the_same_seed_and_count_send_the_same_messages_over_any_connections() {
     let (port, _) = server(|_| Some(success())).await;
     let few = options(port, Until::Sent(3000));
     let many = Simulate { connections: 32, ..few.clone() };
-    let (few, many) = (ran(&few).await, ran(&many).await);
+    let (few, many) = (report_of(&few).await, report_of(&many).await);
     assert_eq!(few.by_content_type, many.by_content_type);
     assert_eq!(few.by_platform, many.by_platform);
     assert_eq!(few.by_group, many.by_group);
@@ -142,9 +142,9 @@ async fn the_same_seed_and_count_send_the_same_messages_over_any_connections() {
 }
 
 #[tokio::test]
-async fn a_server_that_drops_every_tenth_request_costs_exactly_those() {
+async fn a_server_that_drops_every_tenth_request_fails_exactly_those() {
     let (port, seen) = server(|number| (!number.is_multiple_of(10)).then(success)).await;
-    let report = ran(&options(port, Until::Sent(1000))).await;
+    let report = report_of(&options(port, Until::Sent(1000))).await;
     assert_eq!(report.failed, Failures { total: 100, closed: 100, ..Failures::default() });
     assert_eq!((report.sent, report.answered, seen.requests()), (1000, 900, 1000));
     assert!((100..=104).contains(&seen.connections()), "{}", seen.connections());
@@ -153,16 +153,16 @@ async fn a_server_that_drops_every_tenth_request_costs_exactly_those() {
 }
 
 #[tokio::test]
-async fn a_connection_that_the_server_says_it_closes_costs_nothing() {
+async fn connection_close_loses_no_callback() {
     let closing = || Response::builder().header("connection", "close").body(Full::from(SUCCESS)).unwrap();
     let (port, seen) = server(move |number| Some(if number.is_multiple_of(10) { closing() } else { success() })).await;
-    let report = ran(&options(port, Until::Sent(1000))).await;
+    let report = report_of(&options(port, Until::Sent(1000))).await;
     assert_eq!((report.answered, report.failed.total, seen.requests()), (1000, 0, 1000));
     assert!(seen.connections() >= 100);
 }
 
 #[tokio::test]
-async fn a_connection_that_the_server_closes_between_two_requests_costs_nothing() {
+async fn a_connection_that_the_server_closes_between_two_requests_loses_no_callback() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -170,17 +170,17 @@ async fn a_connection_that_the_server_closes_between_two_requests_costs_nothing(
             let (stream, _) = listener.accept().await.unwrap();
             let answer = service_fn(|_: Request<Incoming>| async { Ok::<_, Infallible>(success()) });
             let serve = http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
-            // Dropped without a word once its time is over.
+            // Closed abruptly after this time.
             tokio::spawn(tokio::time::timeout(Duration::from_millis(60), serve));
         }
     });
     let slow = Simulate { rate: Some(5.0), connections: 1, ..options(port, Until::Sent(4)) };
-    let report = ran(&slow).await;
+    let report = report_of(&slow).await;
     assert_eq!((report.answered, report.failed.total), (4, 0), "{report:?}");
 }
 
 #[tokio::test]
-async fn refusals_are_told_apart() {
+async fn refusals_are_counted_by_reason() {
     let (port, _) = server(|number| {
         Some(match number % 4 {
             0 => status(503, "busy\u{1b}[31m"),
@@ -190,7 +190,7 @@ async fn refusals_are_told_apart() {
         })
     })
     .await;
-    let report = ran(&options(port, Until::Sent(400))).await;
+    let report = report_of(&options(port, Until::Sent(400))).await;
     assert_eq!(report.failed, Failures { total: 300, status: 100, refused: 200, ..Failures::default() });
     assert!(!report.is_success());
     assert_sums(&report);
@@ -207,13 +207,13 @@ async fn no_answer_within_five_seconds_is_a_timeout() {
         }
     });
     let two = Simulate { connections: 2, ..options(port, Until::Sent(2)) };
-    let report = ran(&two).await;
+    let report = report_of(&two).await;
     assert_eq!(report.failed, Failures { total: 2, timeout: 2, ..Failures::default() });
     assert!((5.0..6.0).contains(&report.elapsed_seconds), "{}", report.elapsed_seconds);
 }
 
 #[tokio::test]
-async fn a_target_where_nobody_listens_is_an_error_at_once() {
+async fn a_target_where_nothing_listens_is_an_immediate_error() {
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let error = run(&options(port, Until::Sent(5)), pending(), |_| {}).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable(..)), "{error}");
@@ -221,7 +221,7 @@ async fn a_target_where_nobody_listens_is_an_error_at_once() {
 }
 
 #[tokio::test]
-async fn a_server_that_goes_away_leaves_callbacks_that_were_never_connected() {
+async fn callbacks_after_the_end_of_a_server_are_not_connected() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -234,27 +234,27 @@ async fn a_server_that_goes_away_leaves_callbacks_that_were_never_connected() {
         http1::Builder::new().serve_connection(TokioIo::new(stream), close).await.unwrap();
     });
     let one = Simulate { connections: 1, ..options(port, Until::Sent(4)) };
-    let report = ran(&one).await;
+    let report = report_of(&one).await;
     assert_eq!(report.failed, Failures { total: 3, not_connected: 3, ..Failures::default() });
     assert!(report.first_failure.unwrap().starts_with("cannot connect"));
-    assert!(report.elapsed_seconds >= 0.07, "rested {} s between the attempts", report.elapsed_seconds);
+    assert!(report.elapsed_seconds >= 0.07, "paused {} s between the attempts", report.elapsed_seconds);
 }
 
 #[tokio::test]
-async fn a_rate_is_kept_and_progress_is_told() {
+async fn a_rate_is_kept_and_progress_reported() {
     let (port, seen) = server(|_| Some(success())).await;
     let paced = Simulate { rate: Some(200.0), ..options(port, Until::Elapsed(Duration::from_millis(1500))) };
-    let mut told = 0;
-    let report = run(&paced, pending(), |progress| told = progress.sent).await.unwrap();
-    // On a busy machine the last turns may come too late to be sent, and are told.
+    let mut reported = 0;
+    let report = run(&paced, pending(), |progress| reported = progress.sent).await.unwrap();
+    // On a busy machine the last turns may be too late to be sent; the report counts them.
     let never_sent = report.pace.unwrap().never_sent;
     assert_eq!((report.sent + never_sent, seen.requests()), (300, report.sent));
     assert!(report.elapsed_seconds >= 1.49, "{}", report.elapsed_seconds);
-    assert!((1..=report.sent).contains(&told), "{told}");
+    assert!((1..=report.sent).contains(&reported), "{reported}");
 }
 
 #[tokio::test]
-async fn a_stop_ends_the_longest_wait() {
+async fn a_stop_ends_a_long_wait() {
     let (port, _) = server(|_| Some(success())).await;
     let slow = Simulate { rate: Some(0.001), ..options(port, Until::Sent(10)) };
     let report = run(&slow, tokio::time::sleep(Duration::from_millis(50)), |_| {}).await.unwrap();

@@ -1,4 +1,4 @@
-//! TLS to the server, as Go's client has it.
+//! TLS to the server, configured like Go's client.
 
 use std::io;
 use std::path::Path;
@@ -22,94 +22,95 @@ use crate::config::simulate::Trust;
 /// HTTP/2's name in a handshake.
 const HTTP2: &[u8] = b"h2";
 
-/// What is needed to speak TLS with one server.
-pub(super) struct Tls {
+/// A TLS client for one server.
+pub(super) struct TlsClient {
     connector: TlsConnector,
     name: ServerName<'static>,
 }
 
-impl Tls {
+impl TlsClient {
     /// # Errors
-    /// Say which flag is wrong, and the way out.
+    /// Name the flag and say how to correct it.
     pub(super) fn new(trust: &Trust, host: &str) -> Result<Self, String> {
         let name = ServerName::try_from(host.to_owned());
-        let name = name.map_err(|_| format!("--target: no certificate can be for {host}; give a DNS name or an IP"))?;
+        let name = name.map_err(|_| {
+            format!("--target: certificates cannot have the name {host}; give a DNS name or an IP address")
+        })?;
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .map_err(|error| format!("TLS cannot be set up: {error}"))?;
+            .map_err(|error| format!("cannot set up TLS: {error}"))?;
         let mut config = match trust {
-            Trust::System => builder.with_root_certificates(of_the_system()?),
-            Trust::Authorities(file) => builder.with_root_certificates(in_file(file)?),
-            Trust::Anybody => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))),
+            Trust::System => builder.with_root_certificates(system_authorities()?),
+            Trust::Authorities(file) => builder.with_root_certificates(authorities_in(file)?),
+            Trust::Any => builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(provider))),
         }
         .with_no_client_auth();
         config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
-        // Go's client begins every connection anew.
+        // Like Go's client, which has no session cache by default.
         config.resumption = Resumption::disabled();
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
     }
 
     /// # Errors
-    /// Say what was wrong with the server, and the way out.
+    /// Say what is wrong, and which flag to change.
     pub(super) async fn handshake(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
-        self.connector.connect(self.name.clone(), stream).await.map_err(|error| explained(&error))
+        self.connector.connect(self.name.clone(), stream).await.map_err(|error| with_advice(&error))
     }
 }
 
-/// Whether both ends have agreed on HTTP/2.
+/// Whether the handshake selected HTTP/2.
 pub(super) fn is_http2(stream: &TlsStream<TcpStream>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(HTTP2)
 }
 
-fn of_the_system() -> Result<RootCertStore, String> {
+fn system_authorities() -> Result<RootCertStore, String> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // One that cannot be read is as good as none: the others may do.
+    // Unreadable certificates are skipped: the others may be sufficient.
     if roots.add_parsable_certificates(found.certs).0 > 0 {
         return Ok(roots);
     }
     let why = found.errors.first().map_or_else(String::new, |error| format!(" ({error})"));
     Err(format!(
-        "the system has no authorities whose certificates are good{why}; install ca-certificates, or give the target's \
-         by --ca-file"
+        "the system trusts no authority{why}; install ca-certificates, or give the target's authority with --ca-file"
     ))
 }
 
-fn in_file(path: &Path) -> Result<RootCertStore, String> {
+fn authorities_in(path: &Path) -> Result<RootCertStore, String> {
     let problem = |error: &dyn std::fmt::Display| {
-        format!("--ca-file {}: {error}; give a file of certificates as PEM", path.display())
+        format!("--ca-file {}: {error}; give a file with certificates as PEM", path.display())
     };
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(path).map_err(|error| problem(&error))? {
         let certificate = certificate.map_err(|error| problem(&error))?;
         roots.add(certificate).map_err(|error| problem(&error))?;
     }
-    if roots.is_empty() { Err(problem(&"there is no certificate in it")) } else { Ok(roots) }
+    if roots.is_empty() { Err(problem(&"the file has no certificate")) } else { Ok(roots) }
 }
 
-fn explained(error: &io::Error) -> String {
-    let way_out = match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
+fn with_advice(error: &io::Error) -> String {
+    let advice = match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
         Some(TlsError::InvalidCertificate(CertificateError::UnknownIssuer)) => {
-            "; give the certificate of its authority by --ca-file"
+            "; give the certificate of its authority with --ca-file"
         }
         Some(TlsError::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         )) => "; use a name of its certificate in --target",
-        Some(TlsError::InvalidCertificate(_)) => "; --tls-skip-verify takes any certificate",
+        Some(TlsError::InvalidCertificate(_)) => "; --tls-skip-verify accepts any certificate",
         Some(TlsError::InvalidMessage(InvalidMessage::InvalidContentType)) => {
-            "; a server without TLS has a --target that begins with http://"
+            "; if the server has no TLS, use http:// in --target"
         }
         _ => "",
     };
-    format!("{error}{way_out}")
+    format!("{error}{advice}")
 }
 
-/// Takes any certificate. Whose it is has to be proven nevertheless, so that a handshake costs what it always does.
+/// Accepts any certificate. Signatures are verified nevertheless, so that a handshake costs what it always does.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct AcceptAny(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AcceptAny {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

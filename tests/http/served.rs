@@ -34,7 +34,7 @@ pub(crate) fn http_config(max_scrapes: usize) -> Http {
         max_connections_per_address: 5_000,
         max_buffered_bytes: 64 << 20,
         lifecycle: false,
-        access: config::Access::default(),
+        access: config::AccessSettings::default(),
     }
 }
 

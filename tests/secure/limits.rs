@@ -280,9 +280,9 @@ fn a_password_whose_check_takes_too_long_gets_503_and_callbacks_go_on() {
     let authority = Authority::new();
     // Seconds of work, where one is allowed.
     let users = format!("a:{}\n", bcrypt::hash("right", 4).unwrap().replace("$2b$04$", "$2b$15$"));
-    let access = config::Access {
+    let access = config::AccessSettings {
         web_config: Some(authority.write("web.yml", format!("basic_auth_users:\n  {}", users.replace(':', ": ")))),
-        ..config::Access::default()
+        ..config::AccessSettings::default()
     };
     let limits = Limits { body: Duration::from_secs(1), ..Limits::default() };
     let served = Served::with_config(0, limits, Http { access, ..http_config(1) });

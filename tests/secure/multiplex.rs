@@ -76,7 +76,10 @@ pub(crate) fn served(limits: Limits, max_scrapes: usize, groups: usize) -> (Auth
 fn served_as(limits: Limits, config: Http, groups: usize) -> (Authority, Served) {
     let authority = Authority::new();
     authority.issue("server", &["localhost"]);
-    let access = config::Access { web_config: Some(authority.web_config("server", "")), ..config::Access::default() };
+    let access = config::AccessSettings {
+        web_config: Some(authority.web_config("server", "")),
+        ..config::AccessSettings::default()
+    };
     let served = Served::with_config(groups, limits, Http { access, ..config });
     (authority, served)
 }

@@ -1,7 +1,8 @@
-//! Where `simulate` sends, read from a URL as Go reads it.
+//! Where `simulate` sends, parsed from a URL as Go parses it.
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,57 +12,41 @@ use percent_encoding::percent_decode_str;
 
 const SHAPE: &str = "write it like http://127.0.0.1:10006 or https://user:password@host:port/prefix";
 
-/// A URL as it was given. Its `Debug` does not show it, for it may hold a password.
-#[derive(Clone)]
-pub struct TargetUrl(String);
-
-impl From<String> for TargetUrl {
-    fn from(url: String) -> Self {
-        Self(url)
-    }
-}
-
-impl fmt::Debug for TargetUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TargetUrl(..)")
-    }
-}
-
-/// An HTTP server, the path in front of the command, and how to be let in. Shown as a URL without any secret.
+/// An HTTP server, the path before the command, and the credentials. Printed as a URL without any secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target {
     /// Name or address to connect to; an IPv6 address without its brackets.
     pub host: String,
     /// Port to connect to.
     pub port: u16,
-    /// Host and port as they were given, for the `Host` header.
+    /// Host and port as written in the URL, for the `Host` header.
     pub authority: String,
-    /// What stands before `/callbackAfterSendGroupMsgCommand`: empty, or a path.
+    /// What comes before `/callbackAfterSendGroupMsgCommand`: empty, or a path.
     pub prefix: String,
     /// The `Authorization` header of the URL's user and password, marked as sensitive.
     pub authorization: Option<HeaderValue>,
-    /// Whose certificates are good; `None`: plain HTTP.
+    /// Which certificates are trusted; `None` means plain HTTP.
     pub trust: Option<Trust>,
 }
 
-/// Whose certificates are good.
+/// Which certificates are trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// Those of the authorities that the system trusts.
+    /// Those issued by authorities that the system trusts.
     System,
-    /// Those of the authorities in this PEM file, and no others.
+    /// Those issued by the authorities in this PEM file.
     Authorities(PathBuf),
-    /// Anybody's, for any name.
-    Anybody,
+    /// Any certificate, for any name.
+    Any,
 }
 
-impl TryFrom<&TargetUrl> for Target {
-    type Error = String;
+impl FromStr for Target {
+    type Err = String;
 
     /// # Errors
-    /// Say what is wrong and show nothing of the URL: where it is wrong, it is not known what of it is the password.
-    fn try_from(url: &TargetUrl) -> Result<Self, String> {
-        let scheme_and_rest = url.0.split_once("://").map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
+    /// Say what is wrong. They show nothing of the URL, because which part of a wrong URL is the password is unknown.
+    fn from_str(url: &str) -> Result<Self, String> {
+        let scheme_and_rest = url.split_once("://").map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
         let (rest, trust, default_port) = match scheme_and_rest {
             Some((scheme, rest)) if scheme == "http" => (rest, None, 80),
             Some((scheme, rest)) if scheme == "https" => (rest, Some(Trust::System), 443),
@@ -69,14 +54,13 @@ impl TryFrom<&TargetUrl> for Target {
         };
         let (authority, prefix) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         if prefix.contains('@') {
-            // Go takes what is before the path for the host: a part of the password would be looked up as a name.
+            // Go parses what is before the path as the host: part of the password would be looked up as a name.
             return Err(
                 "has an @ after its host; write / ? # of a password as %2F %3F %23, and @ of a path as %40".to_owned()
             );
         }
         if prefix.contains(['?', '#']) {
-            return Err("must end with the path: OpenIM appends the command to it, so what follows the path does not \
-                        survive"
+            return Err("must end with the path, because OpenIM appends the command to it; remove ? or # and the rest"
                 .to_owned());
         }
         let (user, authority) = match authority.rsplit_once('@') {
@@ -103,7 +87,7 @@ fn server(authority: &str, prefix: &str, default_port: u16) -> Result<(String, u
     Ok((authority.host().trim_start_matches('[').trim_end_matches(']').to_owned(), port))
 }
 
-/// What Go makes of `user:password` in a URL, and of a user alone.
+/// The header that Go sends for `user:password` in a URL, or for a user alone.
 fn authorization(user_and_password: &str) -> Result<HeaderValue, String> {
     let (user, password) = user_and_password.split_once(':').unwrap_or((user_and_password, ""));
     let plain = [decoded(user)?, b":".to_vec(), decoded(password)?].concat();
@@ -113,14 +97,14 @@ fn authorization(user_and_password: &str) -> Result<HeaderValue, String> {
     Ok(value)
 }
 
-/// Decodes `%XX`. `+` is a plus, and all that Go does not take unencoded is refused.
+/// Decodes `%XX`; `+` is a plus. Characters that Go does not accept unencoded are an error.
 fn decoded(text: &str) -> Result<Vec<u8>, String> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%".contains(&byte);
+    let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%".contains(&byte);
     let is_escape = |after: &str| after.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
-    if text.bytes().all(is_plain) && text.split('%').skip(1).all(is_escape) {
+    if text.bytes().all(is_valid) && text.split('%').skip(1).all(is_escape) {
         return Ok(percent_decode_str(text).collect());
     }
-    Err("has a user or password that a URL cannot hold; write what is no letter or digit as % and two hexadecimal digits"
+    Err("has a user or password that a URL cannot hold; write each byte that is not a letter or digit as %XX"
         .to_owned())
 }
 
@@ -144,11 +128,11 @@ mod tests {
     use super::*;
 
     fn target(url: &str) -> Result<Target, String> {
-        Target::try_from(&TargetUrl::from(url.to_owned()))
+        url.parse()
     }
 
     #[test]
-    fn a_target_is_taken_as_openim_would_take_it() {
+    fn a_target_is_parsed_as_openim_parses_it() {
         for (url, tls, host, port, authority, prefix) in [
             ("http://h", false, "h", 80, "h", ""),
             ("http://h/", false, "h", 80, "h", "/"),
@@ -166,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_and_a_password_become_go_s_header() {
+    fn user_and_password_become_the_header_that_go_sends() {
         for (user, plain) in [
             ("openim:secret", "openim:secret"),
             ("openim:p%40ss%3Aw%2Frd+%25", "openim:p@ss:w/rd+%"),
@@ -184,10 +168,9 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_is_shown_neither_of_a_target_nor_of_one_that_cannot_be_used() {
+    fn neither_targets_nor_errors_show_a_secret() {
         let good = target("https://openim:hunter2@h:1/hunter2/cb").unwrap();
         assert_eq!((good.to_string(), format!("{good:?}")), ("https://h:1/...".into(), "https://h:1/...".into()));
-        assert_eq!(format!("{:?}", TargetUrl::from("http://u:hunter2@h".to_owned())), "TargetUrl(..)");
         for url in [
             "openim:hunter2@h",
             "http:/openim:hunter2@h",

@@ -1,54 +1,56 @@
-//! A mapping whose keys are known beforehand, and its values by type.
+//! Access to a mapping with known keys, and to its values by type.
 
 use super::yaml::{Entry, Node, Value};
 use crate::config::file::{FileError, shown};
 
-/// A mapping of the file. Every key in it is known; what is null counts as missing, as it does for the toolkit.
-pub(super) struct Section {
+/// A mapping of the file. All of its keys are known. A key without a value counts as missing, as in the toolkit.
+pub(super) struct Section<'a> {
     path: String,
-    entries: Vec<Entry>,
+    entries: &'a [Entry],
 }
 
-/// A value under a known key.
-pub(super) struct Field {
-    /// The line of the key.
-    pub(super) line: usize,
+/// A value of the file.
+pub(super) struct Field<'a> {
+    /// The line of the key; for an item of a list, its own.
+    line: usize,
+    /// The keys that lead to it, with dots; empty for the whole file.
     path: String,
-    node: Node,
+    value: &'a Value,
 }
 
-impl Section {
-    /// A mapping at a path, empty for the whole file.
-    ///
-    /// # Errors
-    /// When it is no mapping, or has a key that is not `known`.
-    pub(super) fn new(path: &str, node: Node, known: &[&str]) -> Result<Self, FileError> {
-        let field = Field { line: node.line, path: path.to_owned(), node };
-        let entries = field.entries()?;
-        if let Some(unknown) = entries.iter().find(|entry| !known.contains(&entry.key.as_str())) {
-            let problem = format!("this key is unknown; there are {}", known.join(", "));
-            return Err(FileError::at(unknown.line, join(path, &shown(&unknown.key)), problem));
-        }
-        Ok(Self { path: path.to_owned(), entries })
-    }
-
+impl<'a> Section<'a> {
+    /// Whether no key has a value.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.iter().all(|entry| matches!(entry.node.value, Value::Null))
     }
 
-    /// The value of a key, once.
-    pub(super) fn take(&mut self, key: &str) -> Option<Field> {
-        let at = self.entries.iter().position(|entry| entry.key == key)?;
-        let Entry { line, node, .. } = self.entries.swap_remove(at);
-        let present = !matches!(node.value, Value::Null);
-        present.then(|| Field { line, path: join(&self.path, key), node })
+    /// The value of a key.
+    pub(super) fn get(&self, key: &str) -> Option<Field<'a>> {
+        let entry = self.entries.iter().find(|entry| entry.key == key)?;
+        let present = !matches!(entry.node.value, Value::Null);
+        present.then(|| Field { line: entry.line, path: join(&self.path, key), value: &entry.node.value })
     }
 
     /// The text of a key; empty text counts as missing.
-    pub(super) fn take_text(&mut self, key: &str) -> Result<Option<(Field, String)>, FileError> {
-        let Some(field) = self.take(key) else { return Ok(None) };
-        let text = field.text()?.to_owned();
+    pub(super) fn text(&self, key: &str) -> Result<Option<(Field<'a>, &'a str)>, FileError> {
+        let Some(field) = self.get(key) else { return Ok(None) };
+        let text = field.text()?;
         Ok((!text.is_empty()).then_some((field, text)))
+    }
+
+    /// The items of a list, none if the key is missing.
+    pub(super) fn items(&self, key: &str) -> Result<Vec<Field<'a>>, FileError> {
+        self.get(key).map_or(Ok(Vec::new()), |field| field.items())
+    }
+
+    /// The value of a switch that is on by default.
+    pub(super) fn is_on(&self, key: &str) -> Result<bool, FileError> {
+        let Some(field) = self.get(key) else { return Ok(true) };
+        match field.value {
+            Value::Text(text) if ["true", "True", "TRUE"].contains(&text.as_str()) => Ok(true),
+            Value::Text(text) if ["false", "False", "FALSE"].contains(&text.as_str()) => Ok(false),
+            _ => Err(field.wrong_type("true or false")),
+        }
     }
 }
 
@@ -56,71 +58,75 @@ fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-impl Field {
+impl<'a> Field<'a> {
+    /// The whole file.
+    pub(super) const fn whole(node: &'a Node) -> Self {
+        Self { line: node.line, path: String::new(), value: &node.value }
+    }
+
     /// An error about this value.
-    pub(super) fn refused(&self, problem: impl Into<String>) -> FileError {
+    pub(super) fn error(&self, problem: impl Into<String>) -> FileError {
         FileError::at(self.line, self.path.as_str(), problem)
     }
 
-    pub(super) fn section(self, known: &[&str]) -> Result<Section, FileError> {
-        Section::new(&self.path, self.node, known)
+    /// The mapping.
+    ///
+    /// # Errors
+    /// When it is not a mapping, or has a key that is not `known`.
+    pub(super) fn section(&self, known: &[&str]) -> Result<Section<'a>, FileError> {
+        let entries = self.entries()?;
+        if let Some(unknown) = entries.iter().find(|entry| !known.contains(&entry.key.as_str())) {
+            let problem = format!("unknown key; the known keys are {}", known.join(", "));
+            return Err(FileError::at(unknown.line, join(&self.path, &shown(&unknown.key)), problem));
+        }
+        Ok(Section { path: self.path.clone(), entries })
     }
 
-    pub(super) fn text(&self) -> Result<&str, FileError> {
-        match &self.node.value {
+    pub(super) fn text(&self) -> Result<&'a str, FileError> {
+        match self.value {
             Value::Text(text) => Ok(text),
             _ => Err(self.wrong_type("text")),
         }
     }
 
-    pub(super) fn boolean(&self) -> Result<bool, FileError> {
-        match &self.node.value {
-            Value::Text(text) if ["true", "True", "TRUE"].contains(&text.as_str()) => Ok(true),
-            Value::Text(text) if ["false", "False", "FALSE"].contains(&text.as_str()) => Ok(false),
-            _ => Err(self.wrong_type("true or false")),
-        }
-    }
-
-    /// The one of `names` that is meant.
+    /// The value that the text names.
     pub(super) fn choice<T: Copy>(&self, names: &[(&str, T)]) -> Result<T, FileError> {
-        let given = self.text()?;
-        names.iter().find(|(name, _)| *name == given).map(|(_, choice)| *choice).ok_or_else(|| {
+        let text = self.text()?;
+        names.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice).ok_or_else(|| {
             let names: Vec<_> = names.iter().map(|(name, _)| *name).collect();
-            self.refused(format!("{} cannot be used; give one of {}", shown(given), names.join(", ")))
+            self.error(format!("{} is not supported; give one of {}", shown(text), names.join(", ")))
         })
     }
 
-    /// A list's values, each as a field of its own line.
-    pub(super) fn items(self) -> Result<Vec<Self>, FileError> {
-        let Value::List(nodes) = self.node.value else { return Err(self.wrong_type("a list (- value)")) };
-        Ok(nodes.into_iter().map(|node| Self { line: node.line, path: self.path.clone(), node }).collect())
+    /// The items of a list.
+    pub(super) fn items(&self) -> Result<Vec<Self>, FileError> {
+        let Value::List(nodes) = self.value else { return Err(self.wrong_type("a list (- value)")) };
+        Ok(nodes.iter().map(|node| Self { line: node.line, path: self.path.clone(), value: &node.value }).collect())
     }
 
-    /// A mapping's entries whatever their keys are, each as a field of its own line; null has none.
-    pub(super) fn pairs(self) -> Result<Vec<(String, Self)>, FileError> {
-        let path = self.path.clone();
-        let pairs = self.entries()?.into_iter().map(|Entry { line, key, node }| {
-            let field = Self { line, path: join(&path, &shown(&key)), node };
-            (key, field)
-        });
-        Ok(pairs.collect())
+    /// The entries of a mapping with any keys.
+    pub(super) fn pairs(&self) -> Result<Vec<(&'a str, Self)>, FileError> {
+        let pair = |Entry { line, key, node }: &'a Entry| {
+            (key.as_str(), Self { line: *line, path: join(&self.path, &shown(key)), value: &node.value })
+        };
+        Ok(self.entries()?.iter().map(pair).collect())
     }
 
-    fn entries(self) -> Result<Vec<Entry>, FileError> {
-        match self.node.value {
+    fn entries(&self) -> Result<&'a [Entry], FileError> {
+        match self.value {
             Value::Map(entries) => Ok(entries),
-            Value::Null => Ok(Vec::new()),
-            _ => Err(self.wrong_type("keys and values (key: value)")),
+            Value::Null => Ok(&[]),
+            _ => Err(self.wrong_type("a mapping (key: value)")),
         }
     }
 
-    fn wrong_type(&self, wanted: &str) -> FileError {
-        let found = match self.node.value {
+    fn wrong_type(&self, expected: &str) -> FileError {
+        let found = match self.value {
             Value::Null => "nothing",
             Value::Text(_) => "text",
             Value::List(_) => "a list",
-            Value::Map(_) => "keys and values",
+            Value::Map(_) => "a mapping",
         };
-        self.refused(format!("{found} stands here; give {wanted}"))
+        self.error(format!("expected {expected}, found {found}"))
     }
 }

@@ -13,7 +13,7 @@ fn parse(text: &str) -> Result<Web, FileError> {
     Web::parse(text, Path::new("/etc/exporter"))
 }
 
-fn refused(text: &str) -> String {
+fn error(text: &str) -> String {
     parse(text).expect_err(text).to_string()
 }
 
@@ -24,7 +24,7 @@ fn tls(lines: &[&str]) -> String {
 }
 
 #[test]
-fn a_whole_file_is_read() {
+fn all_settings_are_parsed() {
     let text = format!(
         "tls_server_config:
   cert_file: server.crt
@@ -87,78 +87,75 @@ fn an_empty_file_changes_nothing() {
 }
 
 #[test]
-fn an_unknown_key_is_an_error_wherever_it_stands() {
+fn an_unknown_key_is_an_error_at_every_level() {
     for (text, expected) in [
         (
             "tls_config: {}\n",
-            "line 1: tls_config: this key is unknown; there are tls_server_config, http_server_config, \
+            "line 1: tls_config: unknown key; the known keys are tls_server_config, http_server_config, \
             basic_auth_users, rate_limit",
         ),
         (
             "\nhttp_server_config:\n  http3: true\n",
-            "line 3: http_server_config.http3: this key is unknown; there are \
+            "line 3: http_server_config.http3: unknown key; the known keys are \
             http2, headers",
         ),
-        ("rate_limit: {rate: 1}\n", "line 1: rate_limit.rate: this key is unknown; there are interval, burst"),
+        ("rate_limit: {rate: 1}\n", "line 1: rate_limit.rate: unknown key; the known keys are interval, burst"),
         (
             "http_server_config:\n  headers:\n    Server: x\n",
-            "line 3: http_server_config.headers.Server: this key is \
-            unknown; there are Content-Security-Policy, Strict-Transport-Security, X-Content-Type-Options, \
+            "line 3: http_server_config.headers.Server: unknown \
+            key; the known keys are Content-Security-Policy, Strict-Transport-Security, X-Content-Type-Options, \
             X-Frame-Options, X-XSS-Protection",
         ),
     ] {
-        assert_eq!(refused(text), expected);
+        assert_eq!(error(text), expected);
     }
-    let words = refused(&tls(&["certfile: a"]));
-    assert!(words.starts_with("line 4: tls_server_config.certfile: this key is unknown; there are cert, "), "{words}");
+    let words = error(&tls(&["certfile: a"]));
+    assert!(words.starts_with("line 4: tls_server_config.certfile: unknown key; the known keys are cert, "), "{words}");
 }
 
 #[test]
-fn a_key_that_stands_twice_is_an_error() {
+fn a_duplicate_key_is_an_error() {
     for (text, expected) in [
-        ("rate_limit: {}\nrate_limit: {}\n", "line 2: rate_limit: the key stands twice; strike one".to_owned()),
-        (&tls(&["cert_file: b.crt"]), "line 4: cert_file: the key stands twice; strike one".to_owned()),
+        ("rate_limit: {}\nrate_limit: {}\n", "line 2: rate_limit: duplicate key; remove one".to_owned()),
+        (&tls(&["cert_file: b.crt"]), "line 4: cert_file: duplicate key; remove one".to_owned()),
         (
             &format!("basic_auth_users:\n  alice: {HASH}\n  \"alice\": {HASH}\n"),
-            "line 3: alice: the key stands twice; strike one".to_owned(),
+            "line 3: alice: duplicate key; remove one".to_owned(),
         ),
     ] {
-        assert_eq!(refused(text), expected);
+        assert_eq!(error(text), expected);
     }
 }
 
 #[test]
 fn a_value_of_the_wrong_type_is_an_error() {
     for (text, expected) in [
-        ("- a\n", "line 1: a list stands here; give keys and values (key: value)"),
-        ("hello\n", "line 1: text stands here; give keys and values (key: value)"),
-        ("http_server_config: 1\n", "line 1: http_server_config: text stands here; give keys and values (key: value)"),
-        ("http_server_config:\n  http2: 1\n", "line 2: http_server_config.http2: text stands here; give true or false"),
+        ("- a\n", "line 1: expected a mapping (key: value), found a list"),
+        ("hello\n", "line 1: expected a mapping (key: value), found text"),
+        ("http_server_config: 1\n", "line 1: http_server_config: expected a mapping (key: value), found text"),
+        ("http_server_config:\n  http2: 1\n", "line 2: http_server_config.http2: expected true or false, found text"),
         (
             "http_server_config: {http2: [true]}\n",
-            "line 1: http_server_config.http2: a list stands here; give true or false",
+            "line 1: http_server_config.http2: expected true or false, found a list",
         ),
-        ("basic_auth_users: [a]\n", "line 1: basic_auth_users: a list stands here; give keys and values (key: value)"),
-        ("basic_auth_users:\n  alice:\n", "line 2: basic_auth_users.alice: nothing stands here; give text"),
+        ("basic_auth_users: [a]\n", "line 1: basic_auth_users: expected a mapping (key: value), found a list"),
+        ("basic_auth_users:\n  alice:\n", "line 2: basic_auth_users.alice: expected text, found nothing"),
         (
             "tls_server_config:\n  cert_file: {a: b}\n",
-            "line 2: tls_server_config.cert_file: keys and values stands here; give text",
+            "line 2: tls_server_config.cert_file: expected text, found a mapping",
         ),
-        (
-            &tls(&["cipher_suites: X"]),
-            "line 4: tls_server_config.cipher_suites: text stands here; give a list (- value)",
-        ),
+        (&tls(&["cipher_suites: X"]), "line 4: tls_server_config.cipher_suites: expected a list (- value), found text"),
         (
             &tls(&["curve_preferences:", "- [X25519]"]),
-            "line 5: tls_server_config.curve_preferences: a list stands here; give text",
+            "line 5: tls_server_config.curve_preferences: expected text, found a list",
         ),
     ] {
-        assert_eq!(refused(text), expected);
+        assert_eq!(error(text), expected);
     }
 }
 
 #[test]
-fn a_header_s_value_is_one_that_the_toolkit_would_send() {
+fn a_header_has_only_values_that_the_toolkit_sends() {
     let with = |header: &str| parse(&format!("http_server_config:\n  headers:\n    {header}\n"));
     for header in [
         "X-Frame-Options: ALLOW",
@@ -179,12 +176,12 @@ fn a_header_s_value_is_one_that_the_toolkit_would_send() {
 }
 
 #[test]
-fn a_rate_has_an_interval_and_a_burst_or_is_off() {
+fn a_rate_limit_has_an_interval_and_a_burst_or_is_off() {
     for off in ["interval: 0", "interval: 0s, burst: 5", "burst: 5", "interval: , burst: 1"] {
         assert_eq!(parse(&format!("rate_limit: {{{off}}}\n")).expect(off).rate_limit, None);
     }
     for (wrong, expected) in [
-        ("interval: 1s", "line 1: rate_limit.burst: without a burst nothing would be answered; give 1 or more"),
+        ("interval: 1s", "line 1: rate_limit: burst is missing; give 1 or more"),
         ("interval: 1s, burst: 0", "line 1: rate_limit.burst: give a whole number from 1 to 4294967295"),
         ("interval: 1s, burst: -1", "line 1: rate_limit.burst: give a whole number"),
         ("interval: 1s, burst: 1.5", "line 1: rate_limit.burst: give a whole number"),
@@ -193,18 +190,18 @@ fn a_rate_has_an_interval_and_a_burst_or_is_off() {
         ("interval: 25h, burst: 1", "line 1: rate_limit.interval: give a time of at most 24h with its unit"),
         ("interval: -1s, burst: 1", "line 1: rate_limit.interval: give a time of at most 24h with its unit"),
     ] {
-        let words = refused(&format!("rate_limit: {{{wrong}}}\n"));
+        let words = error(&format!("rate_limit: {{{wrong}}}\n"));
         assert!(words.starts_with(expected), "{wrong}: {words}");
     }
 }
 
 #[test]
-fn a_file_s_errors_name_the_file_and_its_paths_begin_at_its_directory() {
+fn errors_name_the_file_and_relative_paths_start_from_its_directory() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("web.yml");
     std::fs::write(&path, "http_server_config:\n  http2: maybe\n").unwrap();
     let words = Web::read(&path).unwrap_err().to_string();
-    assert_eq!(words, format!("{}:2: http_server_config.http2: text stands here; give true or false", path.display()));
+    assert_eq!(words, format!("{}:2: http_server_config.http2: expected true or false, found text", path.display()));
     std::fs::write(&path, tls(&[])).unwrap();
     let tls = Web::read(&path).unwrap().tls.unwrap();
     assert_eq!(tls.certificate, Source::File(directory.path().join("a.crt")));

@@ -1,6 +1,6 @@
-//! YAML as a tree of nodes with their lines: what the web configuration needs of it, and no more.
+//! YAML as a tree of nodes with their line numbers: only what the web configuration needs.
 //!
-//! The tree is built here, from the parser's events, so that no error quotes the file, which holds secrets.
+//! The tree is built here, from the parser's events, so that no error quotes the file, which has secrets.
 
 use std::collections::HashSet;
 
@@ -8,19 +8,19 @@ use granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span, Tag};
 
 use crate::config::file::{FileError, shown};
 
-/// The format is four levels deep.
-const MOST_LEVELS: usize = 8;
+/// Levels of nesting; the format has four.
+const MAX_LEVELS: usize = 8;
 
 type Events<'a> = dyn Iterator<Item = Result<(Event<'a>, Span), ScanError>> + 'a;
 
-/// A value, and the line it begins at, from 1.
+/// A value, and the line at which it begins, counted from 1.
 pub(super) struct Node {
     pub(super) line: usize,
     pub(super) value: Value,
 }
 
 pub(super) enum Value {
-    /// Nothing, or a spelling of null.
+    /// No value, or `null` in one of its spellings.
     Null,
     Text(String),
     List(Vec<Node>),
@@ -34,11 +34,10 @@ pub(super) struct Entry {
     pub(super) node: Node,
 }
 
-/// The one document of a text; an empty text is null.
+/// The only document of a text; an empty text is null.
 ///
 /// # Errors
-/// When it is not YAML, or uses what the format needs none of: a second document, aliases, tags, keys that stand twice,
-/// keys that are not text.
+/// When it is not YAML, or has a second document, an alias, a tag, a duplicate key, or a key that is not text.
 pub(super) fn parse(text: &str) -> Result<Node, FileError> {
     let mut options = Options::default();
     options.disallow_directives = true;
@@ -52,10 +51,10 @@ pub(super) fn parse(text: &str) -> Result<Node, FileError> {
             (Event::DocumentStart(..), line) => {
                 documents += 1;
                 if documents > 1 {
-                    return Err(FileError::at(line, "", "a second document begins here; the file holds one"));
+                    return Err(FileError::at(line, "", "a second document begins here; give only one"));
                 }
             }
-            (event, line) => root = node(event, line, &mut parser, MOST_LEVELS)?,
+            (event, line) => root = node(event, line, &mut parser, MAX_LEVELS)?,
         }
     }
 }
@@ -91,12 +90,12 @@ fn node<'a>(event: Event<'a>, line: usize, events: &mut Events<'a>, levels: usiz
 }
 
 fn deeper(levels: usize, line: usize) -> Result<usize, FileError> {
-    let too_deep = || FileError::at(line, "", format!("values are nested more than {MOST_LEVELS} levels deep"));
+    let too_deep = || FileError::at(line, "", format!("nesting exceeds {MAX_LEVELS} levels"));
     levels.checked_sub(1).ok_or_else(too_deep)
 }
 
 fn check_tag(tag: Option<&Tag>, line: usize) -> Result<(), FileError> {
-    tag.map_or(Ok(()), |_| Err(FileError::at(line, "", "tags (!name) are not supported; strike it")))
+    tag.map_or(Ok(()), |_| Err(FileError::at(line, "", "tags (!name) are not supported; remove it")))
 }
 
 fn list(events: &mut Events<'_>, levels: usize) -> Result<Vec<Node>, FileError> {
@@ -118,10 +117,10 @@ fn map(events: &mut Events<'_>, levels: usize) -> Result<Vec<Entry>, FileError> 
             return Ok(entries);
         }
         let Value::Text(key) = node(event, line, events, levels)?.value else {
-            return Err(FileError::at(line, "", "a key is text; put it in quotes if it looks like something else"));
+            return Err(FileError::at(line, "", "a key must be text; put it in quotes"));
         };
         if !seen.insert(key.clone()) {
-            return Err(FileError::at(line, shown(&key), "the key stands twice; strike one"));
+            return Err(FileError::at(line, shown(&key), "duplicate key; remove one"));
         }
         let (event, at) = next(events)?;
         entries.push(Entry { line, key, node: node(event, at, events, levels)? });

@@ -74,12 +74,12 @@ impl Access {
     ///
     /// # Errors
     /// When a file cannot be read, or what stands in it cannot be used.
-    pub fn read(config: &config::Access) -> Result<Self, AccessError> {
+    pub fn read(config: &config::AccessSettings) -> Result<Self, AccessError> {
         Self::default().next(config)
     }
 
     /// Reads it again. Where users are the same, what is known of their passwords stays known.
-    pub(crate) fn next(&self, config: &config::Access) -> Result<Self, AccessError> {
+    pub(crate) fn next(&self, config: &config::AccessSettings) -> Result<Self, AccessError> {
         let mut access = Self::default();
         if let Some(path) = &config.web_config {
             access.note(path);
@@ -243,7 +243,7 @@ mod tests {
         let path = directory.path().join("users");
         let write = |name: &str| fs::write(&path, format!("{name}:{}\n", bcrypt::hash("x", 4).unwrap())).unwrap();
         write("openim");
-        let config = config::Access { callback_users: Some(path.clone()), ..config::Access::default() };
+        let config = config::AccessSettings { callback_users: Some(path.clone()), ..config::AccessSettings::default() };
         let first = Access::read(&config).unwrap();
         let same = first.next(&config).unwrap();
         let passwords = |access: &Access| Arc::clone(access.callback_users.as_ref().unwrap());
@@ -257,7 +257,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("web.yml");
         fs::write(&path, format!("basic_auth_users:\n  a: {}\n", bcrypt::hash("x", 4).unwrap())).unwrap();
-        let config = config::Access { web_config: Some(path.clone()), ..config::Access::default() };
+        let config = config::AccessSettings { web_config: Some(path.clone()), ..config::AccessSettings::default() };
         let first = Access::read(&config).unwrap();
         fs::write(&path, "").unwrap();
         let error = first.next(&config).unwrap().check_successor_of(&first, UnixMillis(0)).unwrap_err().to_string();

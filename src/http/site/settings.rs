@@ -43,7 +43,7 @@ impl Settings {
     pub(super) fn reload(
         &self,
         _turn: &Turn,
-        config: &config::Access,
+        config: &config::AccessSettings,
         now: UnixMillis,
         telemetry: &Telemetry,
     ) -> Result<(), AccessError> {

@@ -30,7 +30,7 @@ pub(crate) fn site() -> Arc<Site> {
         max_connections_per_address: 1,
         max_buffered_bytes: 1024,
         lifecycle: true,
-        access: config::Access::default(),
+        access: config::AccessSettings::default(),
     };
     let parts = (Arc::new(stats), Arc::new(telemetry), Arc::new(SystemClock) as Arc<dyn Clock>);
     Arc::new(Site::new(parts, config, Access::default(), Limits::default(), 1))

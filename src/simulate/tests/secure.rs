@@ -23,20 +23,20 @@ use crate::config::simulate::Trust;
 use crate::simulate::Protocol;
 use crate::wire;
 
-/// What a server tells the connection to do after a request.
+/// The response to a request; an error closes the connection or resets the stream.
 type Answer = Result<Response<Full<Bytes>>, io::Error>;
 
-/// When connections of HTTP/2 end.
+/// How HTTP/2 connections end.
 #[derive(Clone, Copy)]
 enum End {
     Never,
-    /// Without a word.
-    Silent(Duration),
-    /// By saying first what it will still answer.
-    Told(Duration),
+    /// After this time, without GOAWAY.
+    Abrupt(Duration),
+    /// After this time, with GOAWAY.
+    Graceful(Duration),
 }
 
-/// A server for the name `localhost`, and the file of who vouches for it.
+/// A server with the name `localhost`, and the file with its authority.
 struct Secure {
     port: u16,
     authority: NamedTempFile,
@@ -44,7 +44,7 @@ struct Secure {
 }
 
 impl Secure {
-    /// Speaks this, ends each connection so, and answers the n-th request so.
+    /// Starts a server with this protocol. `answer` gets the number of the request.
     async fn start(alpn: &str, end: End, answer: fn(u64) -> Answer) -> Self {
         let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let authority = NamedTempFile::new().unwrap();
@@ -60,7 +60,7 @@ impl Secure {
                 all.connections.fetch_add(1, Ordering::Relaxed);
                 let (acceptor, all) = (acceptor.clone(), all.clone());
                 tokio::spawn(async move {
-                    // Whoever does not trust the server goes away.
+                    // Clients that do not trust the server close the connection.
                     let Ok(stream) = acceptor.accept(stream).await else { return };
                     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                     let service = service_fn(move |request| {
@@ -95,10 +95,10 @@ where
     let mut serve = pin!(http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service));
     let lifetime = match end {
         End::Never => Duration::MAX,
-        End::Silent(lifetime) | End::Told(lifetime) => lifetime,
+        End::Abrupt(lifetime) | End::Graceful(lifetime) => lifetime,
     };
     let ended = timeout(lifetime, serve.as_mut()).await;
-    if let (Err(_), End::Told(_)) = (ended, end) {
+    if let (Err(_), End::Graceful(_)) = (ended, end) {
         serve.as_mut().graceful_shutdown();
         let _ = serve.await;
     }
@@ -115,21 +115,21 @@ fn acceptor(certificate: CertificateDer<'static>, key: &KeyPair, alpn: &str) -> 
     TlsAcceptor::from(Arc::new(config))
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "it stands where others fail")]
+#[expect(clippy::unnecessary_wraps, reason = "other answers can fail")]
 fn success_always(_: u64) -> Answer {
     Ok(success())
 }
 
-async fn not_begun(options: &Simulate) -> String {
+async fn run_error(options: &Simulate) -> String {
     run(options, pending(), |_| {}).await.unwrap_err().to_string()
 }
 
 #[tokio::test]
-async fn what_the_server_offers_is_spoken_over_connections_that_stay_open() {
+async fn the_protocol_that_the_server_offers_is_used_over_persistent_connections() {
     let each = [("h2", Version::HTTP_2, Protocol::Http2), ("http/1.1", Version::HTTP_11, Protocol::Http1)];
     for (alpn, version, protocol) in each {
         let server = Secure::start(alpn, End::Never, success_always).await;
-        let report = ran(&server.options(Until::Sent(1000))).await;
+        let report = report_of(&server.options(Until::Sent(1000))).await;
         assert_eq!((report.sent, report.answered, server.seen.requests()), (1000, 1000, 1000), "{report:?}");
         assert_eq!(server.seen.connections(), 4, "{alpn}");
         assert_eq!(server.seen.last.lock().unwrap().as_ref().unwrap().0.version, version);
@@ -143,7 +143,7 @@ async fn a_request_over_http_2_looks_like_go() {
     let server = Secure::start("h2", End::Never, success_always).await;
     let mut options = server.options(Until::Sent(1));
     options.target.authorization = Some("Basic b3BlbmltOnB3".parse().unwrap());
-    ran(&options).await;
+    report_of(&options).await;
     let (head, body) = server.seen.last.lock().unwrap().take().unwrap();
     let expected = format!("https://localhost:{}/secret/callbackAfterSendGroupMsgCommand", server.port);
     assert_eq!((head.method.as_str(), head.uri.to_string()), ("POST", expected));
@@ -157,12 +157,12 @@ async fn a_request_over_http_2_looks_like_go() {
 }
 
 #[tokio::test]
-async fn a_user_and_a_password_stand_where_go_has_them() {
+async fn the_authorization_header_is_at_the_same_position_as_in_go() {
     let (port, seen) = server(|_| Some(success())).await;
     let mut options = options(port, Until::Sent(1));
     let value = format!("Basic {}", STANDARD.encode("openim:pw"));
     options.target.authorization = Some(value.parse().unwrap());
-    ran(&options).await;
+    report_of(&options).await;
     let (head, _) = seen.last.lock().unwrap().take().unwrap();
     let names: Vec<_> = head.headers.keys().map(|name| name.as_str()).collect();
     let expected =
@@ -172,7 +172,7 @@ async fn a_user_and_a_password_stand_where_go_has_them() {
 }
 
 #[tokio::test]
-async fn answers_that_fail_over_http_2_are_told_apart_and_cost_no_connection() {
+async fn failures_over_http_2_are_counted_by_reason_and_keep_the_connection() {
     let server = Secure::start("h2", End::Never, |number| {
         if number.is_multiple_of(10) {
             return Err(io::Error::other("failing"));
@@ -180,30 +180,30 @@ async fn answers_that_fail_over_http_2_are_told_apart_and_cost_no_connection() {
         Ok(if number.is_multiple_of(5) { status(503, "busy") } else { success() })
     })
     .await;
-    let report = ran(&server.options(Until::Sent(1000))).await;
+    let report = report_of(&server.options(Until::Sent(1000))).await;
     assert_eq!(report.failed, Failures { total: 200, closed: 100, status: 100, ..Failures::default() });
     assert_eq!((report.answered, server.seen.requests()), (800, 1000));
 }
 
 #[tokio::test]
-async fn an_http_2_connection_that_ends_between_two_requests_costs_nothing() {
-    let server = Secure::start("h2", End::Silent(Duration::from_millis(60)), success_always).await;
+async fn an_http_2_connection_that_ends_between_two_requests_loses_no_callback() {
+    let server = Secure::start("h2", End::Abrupt(Duration::from_millis(60)), success_always).await;
     let slow = Simulate { rate: Some(5.0), connections: 1, ..server.options(Until::Sent(4)) };
-    let report = ran(&slow).await;
+    let report = report_of(&slow).await;
     assert_eq!((report.answered, report.failed.total), (4, 0), "{report:?}");
     assert_eq!(server.seen.connections(), 4);
 }
 
 #[tokio::test]
-async fn an_http_2_server_that_says_it_goes_away_costs_nothing() {
-    let server = Secure::start("h2", End::Told(Duration::from_millis(20)), success_always).await;
-    let report = ran(&server.options(Until::Sent(2000))).await;
+async fn goaway_loses_no_callback() {
+    let server = Secure::start("h2", End::Graceful(Duration::from_millis(20)), success_always).await;
+    let report = report_of(&server.options(Until::Sent(2000))).await;
     assert_eq!((report.answered, report.failed.total, server.seen.requests()), (2000, 0, 2000), "{report:?}");
     assert!(server.seen.connections() > 4, "no connection has ended");
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_trusted_is_an_error_at_once_and_names_the_way_out() {
+async fn an_untrusted_server_is_an_immediate_error_with_advice() {
     let server = Secure::start("h2", End::Never, success_always).await;
     let good = server.options(Until::Sent(5));
     let with = |host: &str, trust| {
@@ -213,27 +213,27 @@ async fn a_server_that_is_not_trusted_is_an_error_at_once_and_names_the_way_out(
         options
     };
     let authority = Trust::Authorities(server.authority.path().to_owned());
-    let error = not_begun(&with("localhost", Trust::System)).await;
-    assert!(error.starts_with("no TLS with localhost:") && error.contains("--ca-file"), "{error}");
-    let error = not_begun(&with("127.0.0.1", authority)).await;
+    let error = run_error(&with("localhost", Trust::System)).await;
+    assert!(error.starts_with("the TLS handshake with localhost:") && error.contains("--ca-file"), "{error}");
+    let error = run_error(&with("127.0.0.1", authority)).await;
     assert!(error.contains("localhost") && error.contains("use a name of its certificate in --target"), "{error}");
     assert_eq!(server.seen.requests(), 0);
     for host in ["127.0.0.1", "localhost"] {
-        assert_eq!(ran(&with(host, Trust::Anybody)).await.answered, 5);
+        assert_eq!(report_of(&with(host, Trust::Any)).await.answered, 5);
     }
 }
 
 #[tokio::test]
-async fn a_server_without_tls_is_an_error_at_once_and_names_the_way_out() {
+async fn a_server_without_tls_is_an_immediate_error_with_advice() {
     let (port, _) = server(|_| Some(success())).await;
     let mut options = options(port, Until::Sent(5));
-    options.target.trust = Some(Trust::Anybody);
-    let error = not_begun(&options).await;
-    assert!(error.contains("a --target that begins with http://"), "{error}");
+    options.target.trust = Some(Trust::Any);
+    let error = run_error(&options).await;
+    assert!(error.contains("if the server has no TLS, use http:// in --target"), "{error}");
 }
 
 #[tokio::test]
-async fn a_file_of_authorities_that_cannot_be_used_is_named() {
+async fn the_error_names_the_invalid_file_of_authorities() {
     let file = NamedTempFile::new().unwrap();
     let mut options = options(1, Until::Sent(5));
     let path = file.path().display().to_string();
@@ -241,11 +241,11 @@ async fn a_file_of_authorities_that_cannot_be_used_is_named() {
     {
         std::fs::write(file.path(), text).unwrap();
         options.target.trust = Some(Trust::Authorities(file.path().to_owned()));
-        let error = not_begun(&options).await;
+        let error = run_error(&options).await;
         assert!(error.starts_with(&format!("--ca-file {path}: ")), "{error}");
-        assert!(error.ends_with("; give a file of certificates as PEM"), "{error}");
+        assert!(error.ends_with("; give a file with certificates as PEM"), "{error}");
     }
     options.target.trust = Some(Trust::Authorities("/no/such/file".into()));
-    let error = not_begun(&options).await;
+    let error = run_error(&options).await;
     assert!(error.starts_with("--ca-file /no/such/file: "), "{error}");
 }

@@ -1,33 +1,33 @@
-//! Texts that mean harm, or that nobody meant.
+//! Malicious and random text.
 
 use super::*;
 
 #[test]
-fn yaml_that_the_format_needs_none_of_is_an_error() {
+fn unneeded_features_of_yaml_are_errors() {
     for (text, expected) in [
-        ("a: 1\n---\nb: 2\n", "line 2: a second document begins here; the file holds one"),
+        ("a: 1\n---\nb: 2\n", "line 2: a second document begins here; give only one"),
         ("rate_limit: &x {}\nbasic_auth_users: *x\n", "line 2: aliases (*name) are not supported; write the value out"),
-        ("rate_limit: !!map {}\n", "line 1: tags (!name) are not supported; strike it"),
+        ("rate_limit: !!map {}\n", "line 1: tags (!name) are not supported; remove it"),
         ("%YAML 1.2\n---\n", "line 1: this is not YAML: "),
-        ("? [a]\n: b\n", "line 1: a key is text; put it in quotes if it looks like something else"),
-        ("basic_auth_users:\n  ~: x\n", "line 2: a key is text; put it in quotes if it looks like something else"),
+        ("? [a]\n: b\n", "line 1: a key must be text; put it in quotes"),
+        ("basic_auth_users:\n  ~: x\n", "line 2: a key must be text; put it in quotes"),
         ("a: b: c\n", "line 1: this is not YAML: "),
         ("rate_limit:\n\tburst: 1\n", "line 2: this is not YAML: "),
         ("rate_limit: {\n", "line 1: this is not YAML: "),
-        (&("[".repeat(9) + &"]".repeat(9)), "line 1: values are nested more than 8 levels deep"),
-        (&("{a: ".repeat(9) + &"}".repeat(9)), "line 1: values are nested more than 8 levels deep"),
+        (&("[".repeat(9) + &"]".repeat(9)), "line 1: nesting exceeds 8 levels"),
+        (&("{a: ".repeat(9) + &"}".repeat(9)), "line 1: nesting exceeds 8 levels"),
         (&"[".repeat(100_000), "line 1: this is not YAML: "),
         ("a: \0\n", "line 1: this is not YAML: "),
     ] {
-        let words = refused(text);
+        let words = error(text);
         assert!(words.starts_with(expected), "{text:.40}: {words}");
     }
 }
 
 #[test]
-fn a_user_that_cannot_be_used_is_named_and_the_hash_is_not() {
-    let words = refused("basic_auth_users:\n  alice: hunter2\n");
-    assert!(words.starts_with("line 2: basic_auth_users.alice: this is no bcrypt hash"), "{words}");
+fn errors_name_the_user_and_do_not_show_the_hash() {
+    let words = error("basic_auth_users:\n  alice: hunter2\n");
+    assert!(words.starts_with("line 2: basic_auth_users.alice: this is not a bcrypt hash"), "{words}");
     let slow = HASH.replace("$10$", "$31$");
     for text in [
         "basic_auth_users:\n  alice: hunter2\n".to_owned(),
@@ -53,7 +53,7 @@ fn a_user_that_cannot_be_used_is_named_and_the_hash_is_not() {
     }
 }
 
-/// Bytes that YAML gives a meaning to, keys of the format, and whatever else.
+/// Bytes with a meaning in YAML, keys of the format, and others.
 const PIECES: [&str; 40] = [
     "\n",
     "\n  ",
@@ -102,7 +102,7 @@ fn scrambled(random: &mut impl rand::Rng) -> String {
 }
 
 #[test]
-fn no_text_makes_the_parser_panic_or_run_away() {
+fn no_text_makes_the_parser_panic_or_hang() {
     use rand::{Rng as _, RngCore as _};
     use rand_pcg::rand_core::SeedableRng as _;
     let mut random = rand_pcg::Pcg64::seed_from_u64(6);
@@ -112,12 +112,12 @@ fn no_text_makes_the_parser_panic_or_run_away() {
         random.fill_bytes(&mut bytes);
         let _ = parse(&String::from_utf8_lossy(&bytes));
     }
-    // As much of one thing as is read at all.
+    // As much of one piece as the size limit allows.
     for piece in PIECES {
         let _ = parse(&piece.repeat((1 << 20) / piece.len()));
         let _ = parse(&format!("{piece} x\n").repeat((1 << 20) / (piece.len() + 3)));
     }
-    // A good file with one character struck or doubled anywhere.
+    // A valid file with one character removed or doubled at each position.
     let good = format!("{}basic_auth_users: {{alice: {HASH}}}\n", tls(&["cipher_suites: [TLS_AES_128_GCM_SHA256]"]));
     for at in 0..good.len() {
         let (before, after) = good.split_at(at);

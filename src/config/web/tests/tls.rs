@@ -3,51 +3,39 @@
 use super::*;
 
 #[test]
-fn a_certificate_and_a_key_are_given_once_each() {
+fn one_certificate_and_one_key_are_required() {
     let section = "tls_server_config:\n  ";
     for (lines, expected) in [
-        (
-            "cert_file: a",
-            "line 1: tls_server_config: give key_file, or key with the PEM itself: the section has keys, so \
-            TLS is meant",
-        ),
-        (
-            "key_file: a",
-            "line 1: tls_server_config: give cert_file, or cert with the PEM itself: the section has keys, so \
-            TLS is meant",
-        ),
+        ("cert_file: a", "line 1: tls_server_config: key is missing; give key_file, or key with the PEM itself"),
+        ("key_file: a", "line 1: tls_server_config: cert is missing; give cert_file, or cert with the PEM itself"),
         (
             "min_version: TLS13",
-            "line 1: tls_server_config: give cert_file, or cert with the PEM itself: the section has \
-            keys, so TLS is meant",
+            "line 1: tls_server_config: cert is missing; give cert_file, or cert with the PEM itself",
         ),
         (
             "cert_file: ''\n  key_file: a",
-            "line 1: tls_server_config: give cert_file, or cert with the PEM itself: the \
-            section has keys, so TLS is meant",
+            "line 1: tls_server_config: cert is missing; give cert_file, or cert with the PEM itself",
         ),
         (
             "cert: x\n  cert_file: a\n  key_file: a",
-            "line 3: tls_server_config.cert_file: cert is given too; strike one of \
-            the two",
+            "line 3: tls_server_config.cert_file: cert is given too; remove one of them",
         ),
         (
             "cert_file: a\n  key_file: a\n  key: x",
-            "line 3: tls_server_config.key_file: key is given too; strike one of \
-            the two",
+            "line 3: tls_server_config.key_file: key is given too; remove one of them",
         ),
         (
             "cert_file: a\n  key_file: a\n  client_ca_file: a\n  client_ca: x",
             "line 4: tls_server_config.client_ca_file: \
-            client_ca is given too; strike one of the two",
+            client_ca is given too; remove one of them",
         ),
     ] {
-        assert_eq!(refused(&format!("{section}{lines}\n")), expected);
+        assert_eq!(error(&format!("{section}{lines}\n")), expected);
     }
 }
 
 #[test]
-fn inline_pem_is_taken_and_never_shown() {
+fn inline_pem_is_valid_and_never_shown() {
     let text = "tls_server_config:
   cert: |
     -----BEGIN CERTIFICATE-----
@@ -63,7 +51,7 @@ fn inline_pem_is_taken_and_never_shown() {
 }
 
 #[test]
-fn each_policy_for_clients_is_taken_or_refused_with_words() {
+fn each_policy_for_clients_is_valid_or_an_error() {
     let ca = "client_ca_file: ca.crt";
     let policy = |name: &str| format!("client_auth_type: {name}");
     let auth = |lines: &[&str]| parse(&tls(lines)).map(|web| web.tls.unwrap().client_auth);
@@ -83,35 +71,44 @@ fn each_policy_for_clients_is_taken_or_refused_with_words() {
     for (lines, expected) in [
         (
             [&*policy("RequireAnyClientCert"), ca],
-            "line 5: tls_server_config.client_ca_file: an authority, but certificates are not verified; set \
+            "line 5: tls_server_config.client_ca_file: certificates are not verified, so the authority has no effect; set \
             client_auth_type: RequireAndVerifyClientCert",
         ),
         (
             [&policy("RequestClientCert"), sans],
-            "line 5: tls_server_config.client_allowed_sans: anybody can put names into a certificate that nobody",
+            "line 5: tls_server_config.client_allowed_sans: certificates are not verified, so their names can be forged; ",
         ),
         (
             [&policy("requireandverifyclientcert"), ca],
             "line 4: tls_server_config.client_auth_type: \
-            requireandverifyclientcert cannot be used; give one of NoClientCert, VerifyClientCertIfGiven, ",
+            requireandverifyclientcert is not supported; give one of NoClientCert, VerifyClientCertIfGiven, ",
         ),
-        ([&policy("VerifyClientCertIfGiven"), ""], "line 4: tls_server_config.client_auth_type: without an authority"),
+        (
+            [&policy("VerifyClientCertIfGiven"), ""],
+            "line 4: tls_server_config.client_auth_type: the authority that verifies certificates is missing; set client_ca_file",
+        ),
         (
             [&policy("RequireAndVerifyClientCert"), ""],
-            "line 4: tls_server_config.client_auth_type: without an authority",
+            "line 4: tls_server_config.client_auth_type: the authority that verifies certificates is missing; set client_ca_file",
         ),
-        ([ca, ""], "line 4: tls_server_config.client_ca_file: an authority, but no certificate is asked for; set "),
-        ([&policy("NoClientCert"), ca], "line 5: tls_server_config.client_ca_file: an authority, but no certificate"),
-        ([sans, ""], "line 4: tls_server_config.client_allowed_sans: a client need not show a certificate; set "),
+        (
+            [ca, ""],
+            "line 4: tls_server_config.client_ca_file: no certificate is requested, so the authority has no effect; set ",
+        ),
+        (
+            [&policy("NoClientCert"), ca],
+            "line 5: tls_server_config.client_ca_file: no certificate is requested, so the authority",
+        ),
+        ([sans, ""], "line 4: tls_server_config.client_allowed_sans: clients need not present a certificate; set "),
         (
             [&format!("{}\n  {ca}", policy("VerifyClientCertIfGiven")), sans],
             "line 6: \
-            tls_server_config.client_allowed_sans: a client need not show a certificate; set ",
+            tls_server_config.client_allowed_sans: clients need not present a certificate; set ",
         ),
         (
             [&format!("{}\n  {ca}", policy("RequireAndVerifyClientCert")), "client_allowed_sans: []"],
             "line 6: \
-            tls_server_config.client_allowed_sans: an empty list would admit nobody",
+            tls_server_config.client_allowed_sans: an empty list would admit no client",
         ),
     ] {
         let words = auth(&lines).unwrap_err().to_string();
@@ -120,17 +117,17 @@ fn each_policy_for_clients_is_taken_or_refused_with_words() {
 }
 
 #[test]
-fn old_versions_weak_suites_and_unknown_curves_are_refused_with_words() {
+fn old_versions_weak_suites_and_unknown_curves_are_errors() {
     for (line, expected) in [
         (
             "min_version: TLS10",
-            "line 4: tls_server_config.min_version: TLS 1.0 and 1.1 are broken (RFC 8996) and not spoken; \
+            "line 4: tls_server_config.min_version: TLS 1.0 and 1.1 are insecure (RFC 8996) and not supported; \
             give TLS12 or TLS13",
         ),
-        ("max_version: TLS11", "line 4: tls_server_config.max_version: TLS 1.0 and 1.1 are broken"),
+        ("max_version: TLS11", "line 4: tls_server_config.max_version: TLS 1.0 and 1.1 are insecure"),
         (
             "max_version: TLS1.3",
-            "line 4: tls_server_config.max_version: TLS1.3 cannot be used; give one of TLS12, TLS13",
+            "line 4: tls_server_config.max_version: TLS1.3 is not supported; give one of TLS12, TLS13",
         ),
         (
             "min_version: TLS13\n  max_version: TLS12",
@@ -138,30 +135,33 @@ fn old_versions_weak_suites_and_unknown_curves_are_refused_with_words() {
         ),
         (
             "cipher_suites: [TLS_RSA_WITH_AES_128_GCM_SHA256]",
-            "line 4: tls_server_config.cipher_suites: suites without forward \
+            "line 4: tls_server_config.cipher_suites: cipher suites without forward \
             secrecy or authenticated encryption",
         ),
         (
             "cipher_suites:\n  - TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\n  - TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
             "line 6: \
-            tls_server_config.cipher_suites: suites without forward secrecy",
+            tls_server_config.cipher_suites: cipher suites without forward secrecy",
         ),
         (
             "cipher_suites: [TLS_FAST]",
-            "line 4: tls_server_config.cipher_suites: TLS_FAST cannot be used; give one of TLS_ECDHE_",
+            "line 4: tls_server_config.cipher_suites: TLS_FAST is not supported; give one of TLS_ECDHE_",
         ),
         (
             "cipher_suites: [TLS_AES_128_GCM_SHA256]",
-            "line 4: tls_server_config.cipher_suites: none of these is a suite of TLS 1.2",
+            "line 4: tls_server_config.cipher_suites: none of these is a cipher suite of TLS 1.2",
         ),
         (
             "curve_preferences: [CurveP521]",
-            "line 4: tls_server_config.curve_preferences: CurveP521 cannot be used; give one of \
+            "line 4: tls_server_config.curve_preferences: CurveP521 is not supported; give one of \
             CurveP256, CurveP384, X25519",
         ),
-        ("prefer_server_cipher_suites: yes", "line 4: tls_server_config.prefer_server_cipher_suites: text stands here"),
+        (
+            "prefer_server_cipher_suites: yes",
+            "line 4: tls_server_config.prefer_server_cipher_suites: expected true or false, found text",
+        ),
     ] {
-        let words = refused(&tls(&[line]));
+        let words = error(&tls(&[line]));
         assert!(words.starts_with(expected), "{line}: {words}");
     }
     let only_newest =
@@ -170,7 +170,7 @@ fn old_versions_weak_suites_and_unknown_curves_are_refused_with_words() {
 }
 
 #[test]
-fn each_suite_and_curve_has_the_name_that_go_gives_it() {
+fn each_suite_and_curve_has_its_name_in_go() {
     let suites = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, \
          TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, \
          TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256";

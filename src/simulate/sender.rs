@@ -1,4 +1,4 @@
-//! The connection loop: take a turn, send, wait for the answer, count it.
+//! The loop of one connection: take a turn, send, wait for the answer, count it.
 
 use std::cell::RefCell;
 use std::error::Error as StdError;
@@ -12,64 +12,65 @@ use hyper::{Method, Request, StatusCode, Uri, http};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::compose::Letter;
+use super::counts::{Counts, Failure, FailureKind};
+use super::error::Error;
 use super::generator::Generator;
-use super::link::{Broken, LONGEST_ANSWER, Link, Protocol, Route};
+use super::link::{ANSWER_TIMEOUT, Endpoint, ExchangeError, Link, MAX_ANSWER, Protocol};
+use super::message::EncodedCallback;
 use super::schedule::Schedule;
-use super::tally::{Counts, Failure, FailureKind};
-use super::{ANSWER_TIMEOUT, Error};
 use crate::config::simulate::Target;
 use crate::domain::{Clock, SystemClock};
 use crate::wire::{GROUP_MESSAGE, OPERATION_ID_HEADER, is_success};
 
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// Pauses after failures to connect.
+const MIN_PAUSE: Duration = Duration::from_millis(10);
+const MAX_PAUSE: Duration = Duration::from_millis(500);
 const CONTENT_TYPE: &str = "application/json; charset=utf-8";
-/// How much of an unexpected answer the report shows.
-const SHOWN: usize = 200;
+/// Bytes of an unexpected answer in the report.
+const SHOWN_BYTES: usize = 200;
 
-/// What all connections share. They run on one thread and hold it only between two waits.
-pub(super) struct Feed {
+/// What all connections share. They run on one thread and borrow it only between two waits.
+pub(super) struct Shared {
     pub(super) generator: Generator,
     pub(super) schedule: Schedule,
     pub(super) counts: Counts,
 }
 
-/// The part of each request that is always the same.
-pub(super) struct Envelope {
-    pub(super) route: Route,
+/// The constant part of the requests.
+pub(super) struct RequestTemplate {
+    pub(super) endpoint: Endpoint,
     operation_id: HeaderName,
-    http1: Cover,
-    http2: Cover,
+    http1: RequestHead,
+    http2: RequestHead,
 }
 
-/// Every header in Go's order; length and operation ID are put in place for each request.
-struct Cover {
+/// The headers in Go's order; each request replaces the values of length and operation ID.
+struct RequestHead {
     uri: Uri,
     headers: HeaderMap,
 }
 
-impl Envelope {
+impl RequestTemplate {
     pub(super) fn new(target: &Target) -> Result<Self, Error> {
-        let route = Route::new(target).map_err(Error::Trust)?;
+        let endpoint = Endpoint::new(target).map_err(Error::Trust)?;
         let operation_id = HeaderName::from_static(OPERATION_ID_HEADER);
         let path = format!("{}/{GROUP_MESSAGE}", target.prefix);
         // In HTTP/2 the host is part of the URI.
         let absolute = format!("https://{}{path}", target.authority);
-        let http1 = Cover { uri: uri(path)?, headers: http1_headers(target, &operation_id)? };
-        let http2 = Cover { uri: uri(absolute)?, headers: http2_headers(target, &operation_id) };
-        Ok(Self { route, operation_id, http1, http2 })
+        let http1 = RequestHead { uri: uri(path)?, headers: http1_headers(target, &operation_id)? };
+        let http2 = RequestHead { uri: uri(absolute)?, headers: http2_headers(target, &operation_id) };
+        Ok(Self { endpoint, operation_id, http1, http2 })
     }
 
-    fn request(&self, letter: &Letter, protocol: Protocol) -> Result<Request<Bytes>, http::Error> {
-        let Cover { uri, headers } = match protocol {
+    fn request(&self, callback: &EncodedCallback, protocol: Protocol) -> Result<Request<Bytes>, http::Error> {
+        let RequestHead { uri, headers } = match protocol {
             Protocol::Http1 => &self.http1,
             Protocol::Http2 => &self.http2,
         };
-        let mut request = Request::new(Bytes::copy_from_slice(&letter.body));
+        let mut request = Request::new(Bytes::copy_from_slice(&callback.body));
         let mut headers = headers.clone();
-        headers.insert(header::CONTENT_LENGTH, letter.body.len().into());
-        headers.insert(self.operation_id.clone(), HeaderValue::from_str(&letter.operation_id)?);
+        headers.insert(header::CONTENT_LENGTH, callback.body.len().into());
+        headers.insert(self.operation_id.clone(), HeaderValue::from_str(&callback.operation_id)?);
         *request.headers_mut() = headers;
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri.clone();
@@ -99,7 +100,7 @@ fn http2_headers(target: &Target, operation_id: &HeaderName) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);
     if let Some(authorization) = &target.authorization {
         let mut authorization = authorization.clone();
-        // Go lets its header compression keep it: from the second request on it is one byte.
+        // Go lets HPACK index it: from the second request on, it takes one byte.
         authorization.set_sensitive(false);
         headers.insert(header::AUTHORIZATION, authorization);
     }
@@ -111,45 +112,53 @@ fn http2_headers(target: &Target, operation_id: &HeaderName) -> HeaderMap {
     headers
 }
 
-/// One connection, opened again whenever it has ended.
-pub(super) struct Worker {
-    envelope: Rc<Envelope>,
-    feed: Rc<RefCell<Feed>>,
+/// Sends callbacks over one connection, and opens it again after its end.
+pub(super) struct CallbackSender {
+    template: Rc<RequestTemplate>,
+    shared: Rc<RefCell<Shared>>,
     halted: watch::Receiver<bool>,
     link: Option<Link>,
-    letter: Letter,
+    callback: EncodedCallback,
     answer: Vec<u8>,
-    /// How long to rest after the next failure to connect.
+    /// How long to wait after the next failure to connect.
     pause: Duration,
 }
 
-impl Worker {
+impl CallbackSender {
     pub(super) fn new(
-        envelope: Rc<Envelope>,
-        feed: Rc<RefCell<Feed>>,
+        template: Rc<RequestTemplate>,
+        shared: Rc<RefCell<Shared>>,
         halted: watch::Receiver<bool>,
         link: Option<Link>,
     ) -> Self {
-        Self { envelope, feed, halted, link, letter: Letter::default(), answer: Vec::new(), pause: FIRST_PAUSE }
+        Self {
+            template,
+            shared,
+            halted,
+            link,
+            callback: EncodedCallback::default(),
+            answer: Vec::new(),
+            pause: MIN_PAUSE,
+        }
     }
 
     pub(super) async fn run(mut self) -> Result<(), Error> {
         loop {
-            let turn = self.feed.borrow_mut().schedule.take(Instant::now());
+            let turn = self.shared.borrow_mut().schedule.take(Instant::now());
             let Some(due) = turn else { return Ok(()) };
             if !self.wait_until(due).await {
                 return Ok(());
             }
-            let begun = Instant::now();
-            let drawn = self.feed.borrow_mut().generator.draw(SystemClock.now(), &mut self.letter)?;
-            let outcome = self.deliver(begun + ANSWER_TIMEOUT).await?;
-            let could_connect = outcome.as_ref().err().is_none_or(|failure| failure.kind != FailureKind::NotConnected);
-            self.feed.borrow_mut().counts.record(&drawn, outcome, begun.elapsed());
-            self.rest(could_connect).await;
+            let start = Instant::now();
+            let drawn = self.shared.borrow_mut().generator.draw(SystemClock.now(), &mut self.callback)?;
+            let result = self.deliver(start + ANSWER_TIMEOUT).await?;
+            let could_connect = result.as_ref().err().is_none_or(|failure| failure.kind != FailureKind::NotConnected);
+            self.shared.borrow_mut().counts.record(&drawn, result, start.elapsed());
+            self.pause_unless(could_connect).await;
         }
     }
 
-    /// False if the run was ended meanwhile.
+    /// Returns false if the run ends meanwhile.
     async fn wait_until(&mut self, due: Instant) -> bool {
         if due <= Instant::now() {
             return true;
@@ -161,13 +170,13 @@ impl Worker {
             }
         };
         match &mut self.link {
-            Some(link) => link.keep_during(wait).await,
+            Some(link) => link.wait_open(wait).await,
             None => wait.await,
         }
     }
 
-    /// Sends the letter once. As in Go, it is no failure to find that an open connection had ended before the server
-    /// did anything with the letter: it goes over a new one.
+    /// Sends the callback once. As in Go, it is sent over a new connection if the open one ended before the server
+    /// processed the request; that is not a failure.
     async fn deliver(&mut self, deadline: Instant) -> Result<Result<(), Failure>, Error> {
         loop {
             let (mut link, is_new) = match self.link.take() {
@@ -179,18 +188,18 @@ impl Worker {
                     }
                 },
             };
-            let request = self.envelope.request(&self.letter, link.protocol())?;
+            let request = self.template.request(&self.callback, link.protocol())?;
             let (kind, text) = match timeout_at(deadline, link.exchange(request, &mut self.answer)).await {
                 Ok(Ok(status)) => {
                     self.link = Some(link);
-                    return Ok(judge(status, &self.answer));
+                    return Ok(check_answer(status, &self.answer));
                 }
-                Ok(Err(Broken::Unsent(_))) if !is_new => continue,
-                Ok(Err(Broken::Unsent(error) | Broken::Lost(error))) => {
+                Ok(Err(ExchangeError::Unsent(_))) if !is_new => continue,
+                Ok(Err(ExchangeError::Unsent(error) | ExchangeError::Lost(error))) => {
                     (FailureKind::Closed, with_causes(error.as_ref()))
                 }
-                Ok(Err(Broken::TooLong)) => {
-                    (FailureKind::Refused, format!("the answer is longer than {LONGEST_ANSWER} bytes"))
+                Ok(Err(ExchangeError::TooLong)) => {
+                    (FailureKind::Refused, format!("the answer is larger than {MAX_ANSWER} bytes"))
                 }
                 Err(_) => (FailureKind::Timeout, format!("no answer within {ANSWER_TIMEOUT:?}")),
             };
@@ -199,26 +208,26 @@ impl Worker {
     }
 
     async fn connect(&self, deadline: Instant) -> Result<Link, String> {
-        match timeout_at(deadline, Link::open(&self.envelope.route)).await {
+        match timeout_at(deadline, Link::open(&self.template.endpoint)).await {
             Ok(opened) => opened.map_err(|error| format!("cannot connect: {error}")),
-            Err(_) => Err(format!("cannot connect: nothing within {ANSWER_TIMEOUT:?}")),
+            Err(_) => Err(format!("cannot connect: timeout after {ANSWER_TIMEOUT:?}")),
         }
     }
 
-    /// Rests longer after each failure to connect, so that an absent server does not cost a whole core.
-    async fn rest(&mut self, could_connect: bool) {
+    /// Pauses longer after each failure to connect, so that a missing server does not cost a whole core.
+    async fn pause_unless(&mut self, could_connect: bool) {
         if could_connect {
-            self.pause = FIRST_PAUSE;
+            self.pause = MIN_PAUSE;
             return;
         }
         let wake = Instant::now() + self.pause;
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.pause = (self.pause * 2).min(MAX_PAUSE);
         self.wait_until(wake).await;
     }
 }
 
-fn judge(status: StatusCode, answer: &[u8]) -> Result<(), Failure> {
-    let shown = || String::from_utf8_lossy(answer.get(..SHOWN).unwrap_or(answer)).trim_end().to_owned();
+fn check_answer(status: StatusCode, answer: &[u8]) -> Result<(), Failure> {
+    let shown = || String::from_utf8_lossy(answer.get(..SHOWN_BYTES).unwrap_or(answer)).trim_end().to_owned();
     if status != StatusCode::OK {
         return Err(Failure { kind: FailureKind::Status, text: format!("status {status}: {}", shown()) });
     }

@@ -1,35 +1,39 @@
-use super::super::{Command, Rejected, from_args};
+use std::time::Duration;
+
+use tracing::level_filters::LevelFilter;
+
 use super::*;
+use crate::config::{LogSettings, Storage};
+use crate::telemetry::LogFormat;
 
 fn config(flags: &[&str]) -> Result<Config, String> {
     match from_args(std::iter::once(&"openim-exporter").chain(flags)) {
-        Ok(Command::Serve(config) | Command::CheckConfig(config)) => Ok(config),
-        Ok(Command::Simulate(_)) => Err("simulate".to_owned()),
-        Err(Rejected::Usage(error)) => Err(error.to_string()),
-        Err(Rejected::Value(error)) => Err(error.to_string()),
+        Ok(Invocation::Serve(config) | Invocation::CheckConfig(config)) => Ok(config),
+        Ok(Invocation::Simulate(_)) => Err("simulate".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
 #[test]
-fn the_defaults_are_the_contract_s() {
+fn the_defaults_are_those_of_the_contract() {
     let config = config(&[]).unwrap();
-    assert_eq!(config.listen, ["0.0.0.0:10006".parse().unwrap()]);
+    assert_eq!(config.listen, [["0.0.0.0:10006".parse().unwrap()]]);
     assert_eq!(config.http.telemetry_path, "/metrics");
-    assert_eq!(config.storage, Some("data/".into()));
+    assert_eq!(config.stats.storage, Storage::Directory("data/".into()));
     assert_eq!((config.http.max_scrapes, config.http.max_body_bytes), (40, 1 << 20));
-    assert_eq!((config.stats.max_tracked_groups.get(), config.stats.max_exported_groups), (100_000, 1000));
+    assert_eq!((config.stats.max_tracked_groups, config.stats.max_exported_groups), (100_000, 1000));
     assert_eq!((config.stats.max_sender_pairs, config.stats.dedup_window), (1_000_000, Duration::ZERO));
-    assert_eq!(config.log, Log { level: LevelFilter::INFO, format: LogFormat::Logfmt });
+    assert_eq!(config.log, LogSettings { level: LevelFilter::INFO, format: LogFormat::Logfmt });
 }
 
 #[test]
-fn serve_is_the_same_as_no_subcommand() {
+fn serve_is_the_default_subcommand() {
     assert_eq!(config(&["serve", "--log.level", "warn"]), config(&["--log.level", "warn"]));
 }
 
 #[test]
-fn an_address_may_be_a_port_a_name_or_a_list() {
-    let listen = |flags: &[&str]| config(flags).unwrap().listen;
+fn an_address_may_be_a_port_or_a_list() {
+    let listen = |flags: &[&str]| config(flags).unwrap().listen.concat();
     assert_eq!(listen(&["--web.listen-address", ":9"]), ["0.0.0.0:9".parse().unwrap()]);
     assert_eq!(listen(&["--web.listen-address", "[::1]:9"]), ["[::1]:9".parse().unwrap()]);
     let both = ["--web.listen-address", "127.0.0.1:8", "--web.listen-address", "127.0.0.1:9"];
@@ -38,13 +42,13 @@ fn an_address_may_be_a_port_a_name_or_a_list() {
 }
 
 #[test]
-fn a_refused_value_names_its_flag_and_the_way_out() {
+fn errors_name_the_flag_and_say_how_to_correct_it() {
     let cases = [
         (["--web.listen-address", "10006"], "host:port"),
         (["--web.telemetry-path", "metrics"], "starts with /"),
-        (["--web.telemetry-path", "/"], "taken"),
-        (["--web.telemetry-path", "/api/v1/groups"], "taken"),
-        (["--web.max-requests", "0"], "at least 1"),
+        (["--web.telemetry-path", "/"], "is used by"),
+        (["--web.telemetry-path", "/api/v1/groups"], "is used by"),
+        (["--web.max-requests", "0"], "from 1"),
         (["--web.max-requests", "10001"], "10000"),
         (["--web.max-requests", "18446744073709551615"], "10000"),
         (["--callback.max-body-bytes", "0"], "1MiB"),
@@ -60,16 +64,16 @@ fn a_refused_value_names_its_flag_and_the_way_out() {
         (["--senders.max-tracked", "1000000001"], "1000000000"),
         (["--log.level", "loud"], "warn"),
     ];
-    for (flags, way_out) in cases {
+    for (flags, advice) in cases {
         let error = config(&flags).unwrap_err();
         assert!(error.contains(flags[0]), "{flags:?}: {error}");
-        assert!(error.contains(way_out), "{flags:?}: {error}");
+        assert!(error.contains(advice), "{flags:?}: {error}");
     }
 }
 
-/// Flags, and what becomes of the groups that are exported and of the connections of one address.
+/// Flags, and the exported groups and connections per address that follow from them.
 #[test]
-fn a_default_is_no_more_than_another_flag_allows() {
+fn defaults_are_lowered_to_what_other_flags_allow() {
     let cases: [(&[&str], _); 8] = [
         (&[], (1000, 5000)),
         (&["--groups.max-tracked=100"], (100, 5000)),
@@ -88,22 +92,26 @@ fn a_default_is_no_more_than_another_flag_allows() {
 }
 
 #[test]
-fn a_value_that_is_set_is_never_lowered() {
-    // The same as the default, but set.
+fn a_given_value_is_never_lowered() {
+    // The same as the default, but given.
     let error = config(&["--groups.max-tracked=100", "--groups.max-exported=1000"]).unwrap_err();
-    assert!(error.starts_with("--groups.max-exported") && error.contains("or raise --groups.max-tracked"), "{error}");
+    assert!(
+        error.starts_with("error: --groups.max-exported 1000: ") && error.contains("or raise --groups.max-tracked"),
+        "{error}"
+    );
     let error = config(&["--web.max-connections=0"]).unwrap_err();
-    assert!(error.starts_with("--web.max-connections \""), "{error}");
+    assert!(error.starts_with("error: invalid value '0' for '--web.max-connections <N>'"), "{error}");
 }
 
 #[test]
 fn an_empty_storage_path_means_memory() {
-    assert_eq!(config(&["--storage.path", ""]).unwrap().storage, None);
-    assert_eq!(config(&["--storage.path", "/var/lib/x"]).unwrap().storage, Some("/var/lib/x".into()));
+    let storage = |path| config(&["--storage.path", path]).unwrap().stats.storage;
+    assert_eq!(storage(""), Storage::Memory);
+    assert_eq!(storage("/var/lib/x"), Storage::Directory("/var/lib/x".into()));
 }
 
 #[test]
-fn sizes_take_units() {
+fn sizes_may_have_units() {
     for (given, bytes) in [("1", 1), ("64KiB", 65_536), ("2M", 2 << 20), ("1GiB", 1 << 30)] {
         assert_eq!(config(&["--callback.max-body-bytes", given]).unwrap().http.max_body_bytes, bytes);
     }
@@ -111,7 +119,7 @@ fn sizes_take_units() {
 
 #[test]
 fn each_flag_s_variable_is_its_name_in_capitals() {
-    for [flag, variable, _] in super::super::serve_flags() {
+    for [flag, variable, _] in serve_flags() {
         let expected = flag.trim_start_matches('-').replace(['.', '-'], "_").to_uppercase();
         assert_eq!(variable, format!("OPENIM_EXPORTER_{expected}"), "{flag}");
     }

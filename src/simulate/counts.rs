@@ -1,4 +1,4 @@
-//! What was sent and what became of it, counted.
+//! Counts of what was sent and how it was answered.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,39 +6,40 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::generator::Drawn;
-use super::{Error, population};
+use super::error::Error;
+use super::message::DrawnMessage;
+use super::population;
 
 /// Callbacks of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Tally {
-    /// All whose turn came, answered or failed.
+pub struct SendCount {
+    /// All that were due, answered or failed.
     pub sent: u64,
-    /// Those that the server took: status 200 and an answer that says so.
+    /// Those answered with status 200 and a success in the JSON.
     pub answered: u64,
 }
 
-impl Tally {
+impl SendCount {
     const fn add(&mut self, answered: bool) {
         self.sent += 1;
         self.answered += answered as u64;
     }
 }
 
-/// Why callbacks failed, and how many.
+/// Number of failed callbacks, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Failures {
     /// All of them.
     pub total: u64,
     /// No connection could be opened, so nothing was sent.
     pub not_connected: u64,
-    /// The connection ended, or broke the rules of HTTP, before a whole answer had come.
+    /// The connection ended, or violated HTTP, before the answer was complete.
     pub closed: u64,
-    /// No whole answer within 5 s.
+    /// The answer was not complete within 5 s.
     pub timeout: u64,
     /// An answer with another status than 200.
     pub status: u64,
-    /// Status 200, but not the JSON of a success.
+    /// Status 200, but without a success in the JSON.
     pub refused: u64,
 }
 
@@ -60,7 +61,7 @@ pub(super) enum FailureKind {
 }
 
 impl FailureKind {
-    /// Whether a whole answer came nevertheless.
+    /// Whether there was a complete answer.
     const fn was_answered(self) -> bool {
         matches!(self, Self::Status | Self::Refused)
     }
@@ -80,57 +81,58 @@ impl Failures {
     }
 }
 
-/// Every count of a run. Small keys stand in lists, for a few entries are found sooner there than in a map.
+/// All counts of a run. Codes are in lists: with few entries, a search is faster there than in a map.
 pub(super) struct Counts {
-    pub(super) all: Tally,
+    pub(super) all: SendCount,
     pub(super) failures: Failures,
     pub(super) first_failure: Option<String>,
-    /// Microseconds until a whole answer, whatever it said.
+    /// Microseconds until the answer was complete, including refusals.
     pub(super) answers: Histogram<u64>,
-    pub(super) content_types: Vec<(i32, Tally)>,
-    pub(super) platforms: Vec<(i32, Tally)>,
-    pub(super) statuses: Vec<(i32, Tally)>,
-    pub(super) from_users: Tally,
-    pub(super) mentions: Mentioned,
+    pub(super) content_types: Vec<(i32, SendCount)>,
+    pub(super) platforms: Vec<(i32, SendCount)>,
+    pub(super) statuses: Vec<(i32, SendCount)>,
+    pub(super) from_users: SendCount,
+    pub(super) mentions: MentionCounts,
     /// By rank.
-    pub(super) groups: HashMap<u32, Tally, foldhash::fast::FixedState>,
-    pub(super) senders_sent: Ranks,
-    pub(super) senders_answered: Ranks,
+    pub(super) groups: HashMap<u32, SendCount, foldhash::fast::FixedState>,
+    pub(super) senders_sent: RankSet,
+    pub(super) senders_answered: RankSet,
 }
 
-/// Mentions in messages sent, and in those of them that the server took.
+/// Mentions in the messages that were sent and answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Mentioned {
-    /// Of a person: every entry of every list.
-    pub user: Tally,
-    /// Of everyone: once a message.
-    pub all: Tally,
+pub struct MentionCounts {
+    /// Mentions of a person: each entry of each list.
+    pub user: SendCount,
+    /// Mentions of everyone: one per message.
+    pub all: SendCount,
 }
 
 impl Counts {
     pub(super) fn new(senders: u32) -> Result<Self, Error> {
         Ok(Self {
-            all: Tally::default(),
+            all: SendCount::default(),
             failures: Failures::default(),
             first_failure: None,
-            answers: Histogram::new_with_bounds(1, 60_000_000, 3).map_err(|error| Error::Numbers(error.to_string()))?,
-            content_types: population::MIX.iter().map(|(code, _)| (*code, Tally::default())).collect(),
+            answers: Histogram::new_with_bounds(1, 60_000_000, 3)
+                .map_err(|error| Error::Distribution(error.to_string()))?,
+            content_types: population::MIX.iter().map(|(code, _)| (*code, SendCount::default())).collect(),
             platforms: Vec::new(),
             statuses: Vec::new(),
-            from_users: Tally::default(),
-            mentions: Mentioned::default(),
+            from_users: SendCount::default(),
+            mentions: MentionCounts::default(),
             groups: HashMap::default(),
-            senders_sent: Ranks::up_to(senders),
-            senders_answered: Ranks::up_to(senders),
+            senders_sent: RankSet::up_to(senders),
+            senders_answered: RankSet::up_to(senders),
         })
     }
 
-    pub(super) fn record(&mut self, drawn: &Drawn, outcome: Result<(), Failure>, took: Duration) {
-        let answered = outcome.is_ok();
-        if outcome.as_ref().map_or_else(|failure| failure.kind.was_answered(), |()| true) {
+    pub(super) fn record(&mut self, drawn: &DrawnMessage, result: Result<(), Failure>, took: Duration) {
+        let answered = result.is_ok();
+        if result.as_ref().map_or_else(|failure| failure.kind.was_answered(), |()| true) {
             self.answers.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1));
         }
-        if let Err(failure) = outcome {
+        if let Err(failure) = result {
             self.failures.add(failure.kind);
             self.first_failure.get_or_insert(failure.text);
         }
@@ -150,8 +152,8 @@ impl Counts {
     }
 }
 
-impl Mentioned {
-    fn record(&mut self, drawn: &Drawn, answered: bool) {
+impl MentionCounts {
+    fn record(&mut self, drawn: &DrawnMessage, answered: bool) {
         for _ in 0..drawn.mentioned {
             self.user.add(answered);
         }
@@ -161,24 +163,24 @@ impl Mentioned {
     }
 }
 
-fn entry(list: &mut Vec<(i32, Tally)>, code: i32) -> &mut Tally {
+fn entry(list: &mut Vec<(i32, SendCount)>, code: i32) -> &mut SendCount {
     let position = list.iter().position(|(listed, _)| *listed == code).unwrap_or_else(|| {
-        list.push((code, Tally::default()));
+        list.push((code, SendCount::default()));
         list.len() - 1
     });
     #[expect(clippy::indexing_slicing, reason = "found or just pushed")]
     &mut list[position].1
 }
 
-/// A set of ranks, a bit each: a hundred million people fit into 12 MiB.
-pub(super) struct Ranks {
+/// A set of ranks, as a bitmap: a hundred million people take 12 MiB.
+pub(super) struct RankSet {
     words: Vec<u64>,
     distinct: u64,
 }
 
-impl Ranks {
-    fn up_to(most: u32) -> Self {
-        Self { words: vec![0; usize::try_from(most / 64).unwrap_or_default() + 1], distinct: 0 }
+impl RankSet {
+    fn up_to(max: u32) -> Self {
+        Self { words: vec![0; usize::try_from(max / 64).unwrap_or_default() + 1], distinct: 0 }
     }
 
     fn insert(&mut self, rank: u32) {
@@ -202,20 +204,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn distinct_ranks_are_counted_once_and_the_last_one_has_its_place() {
-        for most in [1, 63, 64, 65] {
-            let mut ranks = Ranks::up_to(most);
-            for rank in [0, most, 0, most] {
+    fn each_rank_is_counted_once_including_the_last() {
+        for max in [1, 63, 64, 65] {
+            let mut ranks = RankSet::up_to(max);
+            for rank in [0, max, 0, max] {
                 ranks.insert(rank);
             }
-            assert_eq!(ranks.distinct(), 2, "{most}");
+            assert_eq!(ranks.distinct(), 2, "{max}");
         }
     }
 
     #[test]
-    fn only_whole_answers_have_a_time_and_the_first_failure_is_kept() {
+    fn only_complete_answers_have_a_time_and_the_first_failure_is_kept() {
         let mut counts = Counts::new(10).unwrap();
-        let drawn = Drawn {
+        let drawn = DrawnMessage {
             content_type: 106,
             platform: 1,
             status: 1,
@@ -229,11 +231,11 @@ mod tests {
         counts.record(&drawn, failure(FailureKind::Closed, "first"), Duration::from_secs(9));
         counts.record(&drawn, failure(FailureKind::Refused, "second"), Duration::from_millis(2));
         counts.record(&drawn, Ok(()), Duration::from_millis(1));
-        assert_eq!(counts.all, Tally { sent: 3, answered: 1 });
+        assert_eq!(counts.all, SendCount { sent: 3, answered: 1 });
         assert_eq!(counts.failures, Failures { total: 2, closed: 1, refused: 1, ..Failures::default() });
         assert_eq!(counts.first_failure.as_deref(), Some("first"));
         assert_eq!((counts.answers.len(), counts.answers.max() / 100), (2, 20));
-        assert_eq!(counts.mentions.user, Tally { sent: 6, answered: 2 });
-        assert_eq!(counts.groups[&3], Tally { sent: 3, answered: 1 });
+        assert_eq!(counts.mentions.user, SendCount { sent: 6, answered: 2 });
+        assert_eq!(counts.groups[&3], SendCount { sent: 3, answered: 1 });
     }
 }

@@ -1,0 +1,39 @@
+//! Why the exporter cannot start or has to end.
+
+use std::io;
+
+use crate::arena;
+use crate::http::AccessError;
+
+/// The step of starting, serving or stopping that failed, and how to make it work.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("cannot register the metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    #[error("cannot handle signals: {0}")]
+    Signals(io::Error),
+    #[error("{0}")]
+    Access(#[from] AccessError),
+    #[error("--web.systemd-socket: no socket was passed on; start with a .socket unit (deploy/), or remove the flag")]
+    NoSocket,
+    #[error("--web.systemd-socket: cannot use a socket that was passed on: {0}; it must be a listening TCP socket")]
+    Socket(io::Error),
+    #[error("{0}; choose another address, or stop the program that uses it")]
+    Listen(io::Error),
+    #[error("cannot read the address of a listening socket: {0}")]
+    Address(io::Error),
+    #[error("cannot reserve memory for the state: {0}; lower --groups.max-tracked or --senders.max-tracked")]
+    Memory(io::Error),
+    #[error("{0}")]
+    State(#[from] arena::Error),
+    #[error("cannot create a runtime for each serving thread: {0}; raise the limit of open files (LimitNOFILE)")]
+    Runtimes(io::Error),
+    #[error("cannot start the thread {0}: {1}; raise the limit of threads (TasksMax, ulimit -u)")]
+    Thread(&'static str, io::Error),
+    #[error("a serving thread cannot accept connections: {0}")]
+    Accept(io::Error),
+    #[error("a serving thread panicked")]
+    Panicked,
+    #[error("a serving thread ended unexpectedly")]
+    ServerEnded,
+}

@@ -1,0 +1,106 @@
+//! The command line and the environment -> a checked [`Invocation`].
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+
+use clap::builder::BoolishValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use super::serve::Config;
+use super::simulate::{Simulate, SimulateFlags};
+
+/// A checked command line.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Invocation {
+    /// Serve.
+    Serve(Config),
+    /// Check the settings of [`Invocation::Serve`], print them and exit.
+    CheckConfig(Config),
+    /// Send made-up callbacks to an exporter.
+    Simulate(Simulate),
+}
+
+#[derive(Parser)]
+#[command(
+    name = "openim-exporter",
+    version,
+    about = "Counts OpenIM's group messages from its callbacks and exposes them to Prometheus",
+    long_about = "Counts OpenIM's group messages from its callbacks and exposes them to Prometheus.\n\n\
+        Without a subcommand it serves. Point OpenIM at it in config/webhooks.yml (url: http://HOST:10006/callback, \
+        afterSendGroupMsg.enable: true) and Prometheus at http://HOST:10006/metrics.\n\n\
+        Every flag of serve is also an environment variable: OPENIM_EXPORTER_ and the flag's name in capitals, with _ \
+        for every other character. A flag takes precedence over its variable.",
+    after_help = "Examples:\n  \
+        openim-exporter\n  \
+        openim-exporter --web.listen-address 127.0.0.1:10006 --groups.max-exported 200\n  \
+        openim-exporter simulate --target http://127.0.0.1:10006 --rate 500 --duration 5m",
+    args_conflicts_with_subcommands = true,
+    subcommand_precedence_over_arg = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    subcommand: Option<Subcommands>,
+    #[command(flatten)]
+    serve: ServeFlags,
+}
+
+#[derive(Subcommand)]
+enum Subcommands {
+    /// Receive callbacks and serve metrics (the default)
+    Serve(ServeFlags),
+    /// Send made-up callbacks as OpenIM does, to try an exporter or to choose a machine for it
+    Simulate(SimulateFlags),
+}
+
+#[derive(Args)]
+struct ServeFlags {
+    #[command(flatten)]
+    config: Config,
+
+    /// Check the flags and the files that they name, print the settings and exit; status 0 if they are valid
+    #[arg(long = "check-config", value_parser = BoolishValueParser::new())]
+    check_config: bool,
+}
+
+/// Reads the command line and the environment.
+///
+/// # Errors
+/// When a flag is unknown or its value is not valid; also when the help or the version is asked for.
+pub fn from_args<T: Into<OsString>>(args: impl IntoIterator<Item = T>) -> Result<Invocation, clap::Error> {
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    let mut command = Cli::command();
+    // The variables are `serve`'s: a wrong one must not stop a simulation that runs in the same shell.
+    if args.get(1).is_none_or(|first| first != "simulate") {
+        command = command.mut_args(with_variable).mut_subcommand("serve", |serve| serve.mut_args(with_variable));
+    }
+    let matches = command.try_get_matches_from_mut(args)?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    let invalid = |problem: String| command.clone().error(ErrorKind::ValueValidation, problem);
+    let mut flags = match cli.subcommand {
+        Some(Subcommands::Simulate(flags)) => return flags.check().map(Invocation::Simulate).map_err(invalid),
+        Some(Subcommands::Serve(flags)) => flags,
+        None => cli.serve,
+    };
+    flags.config.reconcile(matches.subcommand_matches("serve").unwrap_or(&matches)).map_err(invalid)?;
+    Ok(if flags.check_config { Invocation::CheckConfig(flags.config) } else { Invocation::Serve(flags.config) })
+}
+
+fn with_variable(flag: Arg) -> Arg {
+    let name = flag.get_long().unwrap_or_default().replace(['.', '-'], "_").to_uppercase();
+    flag.env(format!("OPENIM_EXPORTER_{name}"))
+}
+
+/// The exporter's flags, each with its environment variable and its default, as the documentation must list them.
+#[must_use]
+pub fn serve_flags() -> Vec<[String; 3]> {
+    let command = ServeFlags::augment_args(Command::new("serve")).mut_args(with_variable);
+    let cells = |flag: &Arg| {
+        let defaults: Vec<_> = flag.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+        let variable = flag.get_env().unwrap_or_default().to_string_lossy().into_owned();
+        [format!("--{}", flag.get_long().unwrap_or_default()), variable, defaults.join(",")]
+    };
+    command.get_arguments().map(cells).collect()
+}

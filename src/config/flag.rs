@@ -1,0 +1,102 @@
+//! How a setting is declared, together with its flag, and shown by `--check-config`.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tracing::level_filters::LevelFilter;
+
+use super::networks::Networks;
+use crate::telemetry::LogFormat;
+
+/// Declares a struct of settings. A field with a flag's name in front is set by that flag: its doc comment is the flag's
+/// help, and `#[arg(...)]` has the placeholder, the default and the parser of its value. The flag's environment variable
+/// follows from its name. A field without a name is a part: another struct of settings, marked `#[command(flatten)]`.
+macro_rules! settings {
+    ($(#[$about:meta])* pub struct $settings:ident {
+        $($(#[$help:meta])* $($flag:literal)? $field:ident: $kind:ty,)+
+    }) => {
+        $(#[$about])*
+        #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+        pub struct $settings {
+            $($(#[$help])* $(#[arg(long = $flag)])? pub $field: $kind,)+
+        }
+
+        impl $crate::config::flag::Shown for $settings {
+            fn show(&self, _: &str, text: &mut String) {
+                $(self.$field.show(concat!($($flag)?), text);)+
+            }
+        }
+    };
+}
+pub(super) use settings;
+
+/// What `--check-config` prints.
+pub(super) trait Shown {
+    /// What stands for a value that is not set.
+    const UNSET: &str = "(none)";
+
+    /// Appends a line `flag = value` for each value.
+    fn show(&self, flag: &str, text: &mut String);
+}
+
+fn line(flag: &str, value: impl std::fmt::Display, text: &mut String) {
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "{flag} = {value}");
+}
+
+macro_rules! show_by_display {
+    ($($kind:ty),+) => {
+        $(impl Shown for $kind {
+            fn show(&self, flag: &str, text: &mut String) {
+                line(flag, self, text);
+            }
+        })+
+    };
+}
+show_by_display!(bool, usize, String, SocketAddr, LevelFilter);
+
+impl<T: Shown> Shown for Option<T> {
+    fn show(&self, flag: &str, text: &mut String) {
+        match self {
+            Some(value) => value.show(flag, text),
+            None => line(flag, T::UNSET, text),
+        }
+    }
+}
+
+impl<T: Shown> Shown for Vec<T> {
+    fn show(&self, flag: &str, text: &mut String) {
+        self.iter().for_each(|value| value.show(flag, text));
+        if self.is_empty() {
+            line(flag, T::UNSET, text);
+        }
+    }
+}
+
+impl Shown for PathBuf {
+    fn show(&self, flag: &str, text: &mut String) {
+        line(flag, self.display(), text);
+    }
+}
+
+impl Shown for Networks {
+    const UNSET: &str = "(all)";
+
+    fn show(&self, flag: &str, text: &mut String) {
+        line(flag, self, text);
+    }
+}
+
+impl Shown for Duration {
+    fn show(&self, flag: &str, text: &mut String) {
+        line(flag, format_args!("{}s", self.as_secs()), text);
+    }
+}
+
+impl Shown for LogFormat {
+    fn show(&self, flag: &str, text: &mut String) {
+        line(flag, format!("{self:?}").to_lowercase(), text);
+    }
+}

@@ -1,0 +1,75 @@
+//! Parsers of the flags' values. Their errors say how to correct a value; clap adds the flag and the value.
+
+use std::fmt::Display;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::builder::TypedValueParser;
+
+use super::duration::{self, Notation};
+
+/// Largest number of bytes that a flag accepts: a callback's body is held in memory as a whole.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// Longest time for which duplicate messages are ignored.
+const MAX_DEDUP_WINDOW: Duration = Duration::from_secs(24 * 3600);
+
+/// A parser of numbers in a range.
+pub(super) fn number<T>(range: RangeInclusive<T>) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr + PartialOrd + Display + Clone + Send + Sync + 'static,
+{
+    move |text: &str| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| format!("give a number from {} to {}", range.start(), range.end()))
+    }
+}
+
+/// A number of bytes, with or without a unit.
+pub(super) fn bytes(text: &str) -> Result<usize, &'static str> {
+    let digits = text.trim_end_matches(|character: char| !character.is_ascii_digit());
+    let unit = match text.get(digits.len()..) {
+        Some("" | "B") => 1,
+        Some("KiB" | "K" | "k") => 1 << 10,
+        Some("MiB" | "M") => 1 << 20,
+        Some("GiB" | "G") => 1 << 30,
+        _ => 0,
+    };
+    let bytes = digits.parse().ok().and_then(|number: u64| number.checked_mul(unit));
+    bytes
+        .filter(|bytes| (1..=MAX_BYTES).contains(bytes))
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .ok_or("give a number of bytes from 1 to 1GiB, as in 1048576, 64KiB or 1MiB")
+}
+
+/// Host and port, or `:port`. A host name may have several addresses.
+pub(super) fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
+    let with_host = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    let found = with_host.to_socket_addrs().map(Iterator::collect::<Vec<_>>).map_err(|error| error.to_string());
+    let found =
+        found.and_then(|found| if found.is_empty() { Err("the name has no address".into()) } else { Ok(found) });
+    found.map_err(|problem| format!("{problem}; give host:port, as in 127.0.0.1:10006"))
+}
+
+/// The path of the metrics.
+pub(super) fn metrics_path(path: &str) -> Result<String, &'static str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    if !path.starts_with('/') || !path.bytes().all(is_plain) {
+        return Err("give a path that starts with / and has only letters, digits and - . _ ~ /, as in /metrics");
+    }
+    if path == "/" || path.starts_with("/-/") || path.starts_with("/api/") {
+        return Err(
+            "this path is used by the landing page, the health checks or the API; give another, as in /metrics",
+        );
+    }
+    Ok(path.to_owned())
+}
+
+/// How long duplicates are ignored, in whole seconds.
+pub(super) fn dedup_window(text: &str) -> Result<Duration, &'static str> {
+    duration::parse(text, Notation::Flags)
+        .filter(|window| *window <= MAX_DEDUP_WINDOW && window.subsec_nanos() == 0)
+        .ok_or("give whole seconds up to 24h, as in 10m, 90s or 1h30m; 0s turns it off")
+}
