@@ -29,7 +29,7 @@ const LIMITS: [&str; 4] = ["--web.max-connections", "12000", "--web.max-connecti
 const OVERLOAD: Duration = Duration::from_secs(60);
 const OVERLOAD_CONNECTIONS: usize = 1000;
 const PER_ADDRESS: &str = "too_many_connections_per_address";
-/// What a connection may take at most: what hyper and the kernel's view of the process need, as README says.
+/// What a connection may take at most: what hyper and the kernel's view of the process need, as docs/limits.md says.
 const BYTES_PER_CONNECTION: f64 = 32.0 * 1024.0;
 
 fn main() -> Result<(), Failure> {

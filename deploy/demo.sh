@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Exporter, Prometheus with all rules and a made-up OpenIM, on this machine and without containers; Alertmanager too if it
-# is installed. Ctrl-C ends all of it. What it writes is in a directory of its own, which goes with it.
+# Runs the exporter, Prometheus with all rules, a simulated OpenIM, and Alertmanager if it is installed, on this machine and
+# without containers. Ctrl-C stops all of them and deletes their data.
 #
 #   deploy/demo.sh [--rate N] [--for SECONDS]
 #
-# Ports: EXPORTER_PORT (10006), PROMETHEUS_PORT (9090), ALERTMANAGER_PORT (9093). Debian's packages start services at the
-# last two, so there it is `PROMETHEUS_PORT=9190 ALERTMANAGER_PORT=9193 deploy/demo.sh`.
+# Ports: EXPORTER_PORT (10006), PROMETHEUS_PORT (9090), ALERTMANAGER_PORT (9093). Debian's packages start services on the last
+# two. In that case, use `PROMETHEUS_PORT=9190 ALERTMANAGER_PORT=9193 deploy/demo.sh`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,7 +24,7 @@ alertmanager=127.0.0.1:${ALERTMANAGER_PORT:-9093}
 for needed in prometheus curl; do
     command -v $needed >/dev/null || { echo "$needed is missing: apt-get install $needed" >&2; exit 1; }
 done
-# Else what already runs there would be taken for what is started here, and the made-up messages would be sent to it.
+# Otherwise a program that already uses a port would be mistaken for ours, and would receive the simulated messages.
 own=" " taken="" instead=""
 for pair in "EXPORTER_PORT $exporter" "PROMETHEUS_PORT $prometheus" "ALERTMANAGER_PORT $alertmanager"; do
     variable=${pair%% *} port=${pair##*:} other=""
@@ -64,7 +64,7 @@ start() {
     started+=($!)
 }
 
-# Ends, with what became of one of them; its log says why.
+# Exits with what happened to one of the programs, and the end of its log.
 give_up() {
     local name=$1 what=$2
     echo "$name $what:" >&2
@@ -72,7 +72,7 @@ give_up() {
     exit 1
 }
 
-# Waits until a page is there. It is on this machine, so whatever proxy there is for others is left out.
+# Waits until a page answers, without a proxy, because it is on this machine.
 wait_for() {
     local name=$1 url=$2
     for _ in $(seq 150); do
@@ -80,7 +80,7 @@ wait_for() {
         kill -0 "${started[-1]}" 2>/dev/null || break
         sleep 0.2
     done
-    give_up "$name" "does not begin"
+    give_up "$name" "does not start"
 }
 
 start exporter "$program" --web.listen-address="$exporter" --storage.path="$folder/state"
@@ -88,7 +88,7 @@ wait_for exporter "http://$exporter/-/ready"
 
 sed "s/localhost:10006/$exporter/; s/localhost:9093/$alertmanager/; s/_interval: 15s/_interval: 5s/" \
     prometheus.yml >"$folder/prometheus.yml"
-# It looks for the rules beside its configuration.
+# Prometheus looks for the rules next to its configuration.
 ln -s "$PWD/prometheus" "$folder/prometheus"
 start prometheus prometheus --config.file="$folder/prometheus.yml" --storage.tsdb.path="$folder/data" \
     --web.listen-address="$prometheus" --enable-feature=exemplar-storage
@@ -105,7 +105,7 @@ fi
 start simulate "$program" simulate --target "http://$exporter" --rate "$rate" --duration "${seconds:-604800}s"
 
 cat <<END
-Running, with $rate made-up messages a second:
+Running, with $rate simulated messages per second:
   exporter     http://$exporter
   metrics      http://$exporter/metrics
   Prometheus   http://$prometheus
@@ -113,6 +113,6 @@ Running, with $rate made-up messages a second:
   alerts       http://$prometheus/alerts
   a graph      http://$prometheus/graph?g0.expr=sum%20by%20(content_type)%20(rate(openim_group_messages_total%5B1m%5D))&g0.tab=0&g0.range_input=10m${page:-}
 Dashboards: import grafana/dashboards/*.json into a Grafana that has this Prometheus as its data source.
-Ctrl-C ends it.
+Ctrl-C stops it.
 END
 wait "${started[-1]}" || give_up simulate "has ended"

@@ -1,4 +1,4 @@
-"""What the pictures of docs/ have in common: a sheet of panels, as an SVG."""
+"""Draws a sheet of panels as an SVG, for the pictures in docs/."""
 
 from html import escape
 
@@ -12,7 +12,7 @@ def text(x, y, content, size=10, anchor="start", weight="normal", color="#444"):
 
 
 def legend(names):
-    """Four in a line, below the panel."""
+    """The names of the lines below a panel, four in a row."""
     drawn = []
     for number, name in enumerate(names):
         x, y = LEFT + number % 4 * 104, HEIGHT - 30 + number // 4 * 15
@@ -22,7 +22,7 @@ def legend(names):
 
 
 def grid(most, shown):
-    """The lines of a scale from 0 to the most, with their numbers; and where on it a value is."""
+    """The grid of a scale from 0 to the maximum with its labels, and a function from a value to its y coordinate."""
     down = lambda value: HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * value / most
     drawn = []
     for part in range(5):
@@ -33,7 +33,7 @@ def grid(most, shown):
 
 
 def sheet(panels):
-    """All panels, each a title and what is drawn in it."""
+    """The SVG of all panels. Each panel is its title and its elements."""
     parts = []
     for number, (title, drawn) in enumerate(panels):
         x, y = number % COLUMNS * (WIDTH + 10), number // COLUMNS * (HEIGHT + 10)

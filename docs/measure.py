@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Measures on this machine what docs/capacity.md says, and writes it to docs/measured/*.csv; docs/plots.py draws it.
+"""Measures on this machine the numbers of docs/capacity.md, and writes them to docs/measured/*.csv for docs/plots.py.
 
     cargo build --release && python3 docs/measure.py [traffic] [scrapes] [memory] [connections] [disk]
 
-Without a name all of it: ten minutes, eight of which are `disk`, which needs Prometheus. Leave the machine alone meanwhile.
+Without a name, it measures everything. This takes ten minutes, eight of them for `disk`, which needs Prometheus. Do not use
+the machine meanwhile.
 """
 
 import csv
@@ -28,9 +29,9 @@ PROGRAM = os.environ.get("OPENIM_EXPORTER", ROOT / os.environ.get("CARGO_TARGET_
 PORT = int(os.environ.get("PORT", "21907"))
 URL = f"http://127.0.0.1:{PORT}"
 PROMETHEUS = f"http://127.0.0.1:{PORT + 1}"
-# What a second of the measurement of the disk stands for: Prometheus scrapes each second instead of each 15.
+# How much faster than real time `disk` runs: Prometheus scrapes every second instead of every 15 seconds.
 HASTE = 15
-# What Prometheus 2.42 sends with a scrape.
+# The Accept header of Prometheus 2.42.
 FORMATS = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
     "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
@@ -67,13 +68,13 @@ def exporter(*flags):
 
 
 def cpu_seconds(process):
-    """From the kernel, to a hundredth: `process_cpu_seconds_total` is whole seconds."""
+    """From the kernel, in hundredths of a second: `process_cpu_seconds_total` has whole seconds only."""
     fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(") ")[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def simulate(**flags):
-    """Sends, and says what the sender saw."""
+    """Runs the simulated sender and returns its report."""
     with tempfile.NamedTemporaryFile() as report:
         given = [f"--{name}={value}" for name, value in flags.items()]
         command = [PROGRAM, "simulate", f"--target={URL}", f"--report={report.name}", *given]
@@ -87,8 +88,8 @@ def metrics():
 
 
 def sending(**flags):
-    """A hundred thousand callbacks to a new exporter: what the sender saw, the CPU's seconds and the metrics. Of five
-    times the fastest, for other programs only ever slow it down."""
+    """Sends 100,000 callbacks to a new exporter. Returns the sender's report, the CPU seconds and the metrics of the fastest of
+    five runs, because other programs can only slow a run down."""
 
     def once():
         with exporter() as process:
@@ -99,7 +100,7 @@ def sending(**flags):
 
 
 def traffic():
-    """What many groups cost: callbacks, memory."""
+    """Time per callback and memory, by the number of groups."""
     for groups in (100, 1000, 20000, 100000):
         sent, cpu, found = sending(groups=groups, senders=groups * 10)
         answering = found["openim_exporter_callback_duration_seconds_sum"] / sent["answered"]
@@ -114,11 +115,11 @@ def traffic():
 
 
 def scrapes():
-    """What many series cost a scrape by Prometheus: OpenMetrics, compressed by the exporter."""
+    """Size and time of a scrape in compressed OpenMetrics, by the number of series."""
     for exported in (100, 1000, 5000, 20000, 40000):
         with exporter(f"--groups.max-exported={exported}"):
             simulate(count=300000, groups=300000, senders=300000)
-            # The groups that are exported are chosen each ten seconds.
+            # The exporter chooses the exported groups every ten seconds.
             time.sleep(11)
             seconds, wires, bodies = zip(*(scrape() for _ in range(20)))
             found = metrics()
@@ -135,7 +136,7 @@ def scrapes():
 
 
 def scrape():
-    """Scrapes as Prometheus does: the seconds, the bytes that the exporter sent, head and chunks' sizes too, and the body."""
+    """Scrapes as Prometheus does. Returns the seconds, the bytes on the wire (with head and chunk sizes) and the body."""
     headers = {"Host": f"127.0.0.1:{PORT}", "Accept": FORMATS, "Accept-Encoding": "gzip", "Connection": "close"}
     lines = ["GET /metrics HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
     begin = time.monotonic()
@@ -151,7 +152,7 @@ def scrape():
 
 
 def memory():
-    """Resident memory of statistics with so many groups, and as many pairs of group and sender or none to speak of."""
+    """Resident memory of the statistics, by the number of groups, with as many group-sender pairs or just one."""
     built = subprocess.run(
         ["cargo", "bench", "--locked", "--no-run", "--bench=scale", "--message-format=json"],
         check=True, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -164,7 +165,7 @@ def memory():
 
 
 def connections():
-    """What several OpenIM processes, with two connections each, bring to one exporter."""
+    """CPU and latency, by the number of connections: each OpenIM process has two."""
     for count in (1, 2, 4, 8, 16, 32, 64):
         sent, cpu, _ = sending(connections=count)
         yield {
@@ -175,13 +176,13 @@ def connections():
 
 
 def hastened(text):
-    """A configuration, or rules, in which minutes and hours are shorter by HASTE."""
+    """A configuration or rules with all durations divided by HASTE."""
     seconds = {"s": 1, "m": 60, "h": 3600}
     return re.sub(r"(?<=[\[ ])(\d+)([smh])\b", lambda found: f"{max(1, int(found[1]) * seconds[found[2]] // HASTE)}s", text)
 
 
 def disk():
-    """What a real Prometheus writes: scrapes and rules of two hours, which is its block, in eight minutes."""
+    """What a real Prometheus writes in the two hours of a block: scrapes and rules, in eight minutes."""
     with tempfile.TemporaryDirectory() as name, exporter():
         folder = pathlib.Path(name)
         for rules in (ROOT / "prometheus/rules").glob("*.yml"):
@@ -190,12 +191,12 @@ def disk():
         (folder / "prometheus.yml").write_text(hastened(config).replace("prometheus/rules/", ""))
         flags = [f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data", "--web.enable-admin-api"]
         prometheus = ["prometheus", *flags, f"--web.listen-address=127.0.0.1:{PORT + 1}", "--log.level=error"]
-        # 20 messages a second, so many times faster.
+        # 20 messages per second, HASTE times faster.
         flags = [f"--rate={20 * HASTE}", "--groups=5000", "--senders=50000", "--duration=1h"]
         simulated = [PROGRAM, "simulate", f"--target={URL}", *flags]
         sender = subprocess.Popen(simulated, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            # Once the thousand groups that are exported have been there.
+            # Until the thousand exported groups have occurred.
             time.sleep(20)
             with running(prometheus, f"{PROMETHEUS}/-/ready"):
                 begin = time.monotonic()
@@ -208,7 +209,7 @@ def disk():
 
 
 def snapshot(data):
-    """A block of all that Prometheus has, and what it takes."""
+    """The size of a snapshot, which is one block with everything that Prometheus has."""
     answer = json.loads(get(f"{PROMETHEUS}/api/v1/admin/tsdb/snapshot", "POST"))
     taken = data / "snapshots" / answer["data"]["name"]
     blocks = [json.loads(meta.read_text())["stats"] for meta in taken.glob("*/meta.json")]

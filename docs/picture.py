@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Draws panels of grafana/dashboards/overview.json as an SVG, from a Prometheus' own answers: a rendering, not Grafana's.
+"""Draws panels of grafana/dashboards/overview.json as an SVG, with data from a Prometheus. Grafana's own look differs.
 
-    deploy/demo.sh &            # and some minutes later:
+    deploy/demo.sh &            # then, after a few minutes:
     python3 docs/picture.py http://localhost:9090 300 > docs/overview.svg
 """
 
@@ -29,7 +29,7 @@ def name(pattern, labels):
 
 
 def series(base, panel, end, seconds):
-    """Of each target: the legend, and pairs of time and value."""
+    """For each target, its legend and its pairs of time and value."""
     found = []
     for target in panel["targets"]:
         expression = target["expr"].replace("$__rate_interval", "30s").replace("$__range", f"{seconds}s")
@@ -69,7 +69,7 @@ def lines(rows, unit, stacked):
     drawn, down = grid(most, lambda value: shown(value, unit))
     for at, anchor in ((first, "start"), (last, "end")):
         drawn.append(text(across(at), HEIGHT - BOTTOM + 13, time.strftime("%H:%M:%S", time.gmtime(at)), 9, anchor))
-    # The tallest first, so that the others lie before it.
+    # The tallest first, so that it does not hide the others.
     for number, (_, values) in reversed(list(enumerate(rows))) if stacked else enumerate(rows):
         color, points = COLORS[number % 8], " ".join(f"{across(at):.1f},{down(v):.1f}" for at, v in values if v == v)
         if stacked:
@@ -80,7 +80,7 @@ def lines(rows, unit, stacked):
 
 
 def stack(rows):
-    """Each row with those before it added."""
+    """Adds to each row the sum of the rows before it."""
     total, stacked = {}, []
     for called, values in rows:
         for at, value in values:

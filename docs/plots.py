@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Draws docs/capacity.svg from docs/measured/*.csv, which docs/measure.py wrote, and the tables of docs/capacity.md.
+"""Draws docs/capacity.svg and writes the tables of docs/capacity.md, from the docs/measured/*.csv of docs/measure.py.
 
-    python3 docs/plots.py [FOLDER]     # with another folder the two are written there
+    python3 docs/plots.py [FOLDER]     # writes both files to FOLDER instead of docs
 """
 
 import csv
@@ -26,18 +26,18 @@ def number(value):
 
 
 def above(value):
-    """The next number of which a quarter is short to write."""
+    """The next larger number whose quarters have few digits."""
     size = 10 ** math.floor(math.log10(value))
     return next(times * size for times in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10) if times * size >= value)
 
 
 def chart(title, rows, across, lines, logarithmic=False):
-    """A panel: of each line its name and what it makes of a row, over one of the columns."""
+    """A panel of lines over one of the columns. Each line is its name, and a function from a row to a value."""
     place = math.log2 if logarithmic else float
     drawn, down = grid(above(max(make(row) for _, make in lines for row in rows)), number)
     first, last = (0 if not logarithmic else place(rows[0][across])), place(rows[-1][across])
     along = lambda row: LEFT + (WIDTH - LEFT - RIGHT) * (place(row[across]) - first) / (last - first)
-    # The numbers of the rows, but for those that would lie on another's; the last one's first.
+    # The labels of the axis, from the last to the first, without those that would overlap.
     free = WIDTH
     for row in reversed(rows):
         if along(row) < free:
@@ -57,37 +57,37 @@ def column(name, of=1.0):
 def picture():
     memory, traffic, scrapes, connections, disk = map(measured, ("memory", "traffic", "scrapes", "connections", "disk"))
     return sheet([
-        chart("Memory of the statistics, MiB, over groups", memory, "groups", [("with pairs", column("resident_bytes", MIB)), ("without pairs", column("resident_bytes_without_pairs", MIB))]),
-        chart("CPU per callback, µs, over groups that were met", traffic, "groups_tracked", [("CPU", column("cpu_us")), ("answer, mean", column("answer_us"))], logarithmic=True),
-        chart("Memory of the exporter, MiB, over groups that were met", traffic, "groups_tracked", [("resident", column("resident_bytes", MIB))], logarithmic=True),
-        chart("A scrape, MiB, over series", scrapes, "series", [("unpacked", column("bytes", MIB)), ("sent", column("wire_bytes", MIB))]),
-        chart("Asking for and reading a scrape, ms, over series", scrapes, "series", [("fastest of 20", column("seconds", 1e-3))]),
-        chart("CPU per callback, µs, over connections", connections, "connections", [("CPU", column("cpu_us"))], logarithmic=True),
-        chart("Answers, µs, over connections", connections, "connections", [("p50", column("p50_us"))], logarithmic=True),
-        chart("Prometheus' disk, bytes a sample, over minutes", disk, "minutes", [("all", lambda row: (row["chunk_bytes"] + row["index_bytes"]) / row["samples"]), ("without index", lambda row: row["chunk_bytes"] / row["samples"])]),
+        chart("Memory of the statistics, MiB, by groups", memory, "groups", [("with pairs", column("resident_bytes", MIB)), ("without pairs", column("resident_bytes_without_pairs", MIB))]),
+        chart("Time per callback, µs, by groups seen", traffic, "groups_tracked", [("CPU", column("cpu_us")), ("mean latency", column("answer_us"))], logarithmic=True),
+        chart("Memory of the exporter, MiB, by groups seen", traffic, "groups_tracked", [("resident", column("resident_bytes", MIB))], logarithmic=True),
+        chart("Size of a scrape, MiB, by series", scrapes, "series", [("uncompressed", column("bytes", MIB)), ("sent", column("wire_bytes", MIB))]),
+        chart("Time of a scrape, ms, by series", scrapes, "series", [("fastest of 20", column("seconds", 1e-3))]),
+        chart("CPU per callback, µs, by connections", connections, "connections", [("CPU", column("cpu_us"))], logarithmic=True),
+        chart("Latency, µs, by connections", connections, "connections", [("p50", column("p50_us"))], logarithmic=True),
+        chart("Prometheus' disk, bytes per sample, by minutes", disk, "minutes", [("all", lambda row: (row["chunk_bytes"] + row["index_bytes"]) / row["samples"]), ("without index", lambda row: row["chunk_bytes"] / row["samples"])]),
     ])
 
 
 TABLES = {
     "traffic": [
-        ("Groups", column("groups")), ("of which met", column("groups_tracked")), ("CPU of a callback, µs", column("cpu_us")),
-        ("Answer, mean, µs", column("answer_us")), ("Resident, MiB", column("resident_bytes", MIB)),
+        ("Groups", column("groups")), ("Groups seen", column("groups_tracked")), ("CPU per callback, µs", column("cpu_us")),
+        ("Mean latency, µs", column("answer_us")), ("Resident memory, MiB", column("resident_bytes", MIB)),
     ],
     "connections": [
-        ("Connections", column("connections")), ("CPU of a callback, µs", column("cpu_us")),
-        ("Answer, p50, µs", column("p50_us")),
+        ("Connections", column("connections")), ("CPU per callback, µs", column("cpu_us")),
+        ("Latency p50, µs", column("p50_us")),
     ],
     "memory": [
-        ("Groups", column("groups")), ("Resident, with as many pairs, MiB", column("resident_bytes", MIB)),
-        ("without pairs, MiB", column("resident_bytes_without_pairs", MIB)),
+        ("Groups", column("groups")), ("Resident memory with as many pairs, MiB", column("resident_bytes", MIB)),
+        ("Without pairs, MiB", column("resident_bytes_without_pairs", MIB)),
     ],
     "scrapes": [
-        ("Groups exported", column("groups_exported")), ("Series", column("series")), ("Unpacked, KiB", column("bytes", 1024)),
-        ("Sent, KiB", column("wire_bytes", 1024)), ("Asked for and read, ms", column("seconds", 1e-3)),
+        ("Exported groups", column("groups_exported")), ("Series", column("series")), ("Uncompressed, KiB", column("bytes", 1024)),
+        ("Sent, KiB", column("wire_bytes", 1024)), ("Time, ms", column("seconds", 1e-3)),
     ],
     "disk": [
         ("Minutes", column("minutes")), ("Series", column("series")), ("Samples", column("samples")), ("Chunks, KiB", column("chunk_bytes", 1024)),
-        ("Index, KiB", column("index_bytes", 1024)), ("Bytes a sample", lambda row: (row["chunk_bytes"] + row["index_bytes"]) / row["samples"]),
+        ("Index, KiB", column("index_bytes", 1024)), ("Bytes per sample", lambda row: (row["chunk_bytes"] + row["index_bytes"]) / row["samples"]),
     ],
 }
 

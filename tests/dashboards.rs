@@ -199,7 +199,7 @@ fn shown_instead_of(value: &str, dashboard: &Value, title: &str) -> [String; 2] 
 #[test]
 fn a_state_s_file_that_is_missing_is_red() {
     let health = parsed(&read("grafana/dashboards/exporter-health.json"));
-    let shown = |value| shown_instead_of(value, &health, "State's file");
+    let shown = |value| shown_instead_of(value, &health, "State file");
     assert_eq!([shown("0"), shown("1")], [["in place", "green"], ["MISSING", "red"]]);
 }
 

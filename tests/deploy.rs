@@ -105,7 +105,7 @@ fn misfits(documents: &[Value]) -> Vec<&'static str> {
     // Else callbacks could take the places of probes and scrapes.
     let port = format!("0.0.0.0:{}", container["ports"][1]["containerPort"]);
     need(variable("OPENIM_EXPORTER_WEB_TELEMETRY_ADDRESS") == Some(&port), "the telemetry's address");
-    // As the README says of connections and of requests over HTTP/2; and 256 MiB for all else.
+    // Memory per connection and request over HTTP/2 from docs/limits.md, and 256 MiB for everything else.
     let connections = variable("OPENIM_EXPORTER_WEB_MAX_CONNECTIONS").and_then(|most| most.parse::<usize>().ok());
     need(connections.is_some_and(|most| most * (80 + 85) / 1024 + 256 <= 512), "what connections can take");
     need(container["resources"]["limits"]["memory"] == "512Mi", "the memory");

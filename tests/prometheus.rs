@@ -74,7 +74,7 @@ fn prometheus_has_exactly_the_counts_that_the_sender_was_answered() {
     assert!(error.abs() <= 0.02, "{senders} senders: {error}");
     assert_the_api_estimates_as_prometheus_does(&exporter, &prometheus);
     assert_scraped_without_a_gap(&prometheus);
-    assert_the_readme_s_questions_have_answers(&prometheus);
+    assert_the_documented_queries_have_answers(&prometheus);
 }
 
 /// The API's quantiles are Prometheus' own, of the same histograms.
@@ -101,14 +101,14 @@ fn assert_scraped_without_a_gap(prometheus: &Prometheus) {
     }
 }
 
-/// Each has a value: a name that is wrong would be no error, only an empty answer.
-fn assert_the_readme_s_questions_have_answers(prometheus: &Prometheus) {
-    let (_, block) = include_str!("../README.md").split_once("```promql\n").unwrap();
-    let (questions, _) = block.split_once("```").unwrap();
-    let questions: Vec<_> = questions.lines().filter(|line| !line.starts_with('#')).collect();
-    assert!(questions.len() >= 5);
-    for question in questions {
-        assert!(!prometheus.query(question).is_empty(), "{question}");
+/// Each has a value: Prometheus answers a query with a wrong name with nothing, not with an error.
+fn assert_the_documented_queries_have_answers(prometheus: &Prometheus) {
+    let (_, block) = include_str!("../docs/prometheus.md").split_once("```promql\n").unwrap();
+    let (queries, _) = block.split_once("```").unwrap();
+    let queries: Vec<_> = queries.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(queries.len() >= 5);
+    for query in queries {
+        assert!(!prometheus.query(query).is_empty(), "{query}");
     }
     assert!(prometheus.query("openim_messages_total").is_empty());
 }

@@ -1,0 +1,96 @@
+//! The examples: an exporter answers as the pages show.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{self, Exporter};
+use crate::{API, ERRORS, README, at, block};
+
+/// The parts of the README's curl command: the file that it sends, and the path that it sends it to.
+fn example() -> (&'static str, &'static str) {
+    let command = README.block("## Try", "sh");
+    assert!(command.starts_with("curl -H 'Content-Type: application/json' --data-binary @"), "{command}");
+    let (_, rest) = command.split_once('@').unwrap();
+    rest.split_once(" http://localhost:10006").unwrap()
+}
+
+#[test]
+fn the_example_of_openim_s_documentation_has_the_answer_and_the_metrics_that_are_shown() {
+    let (file, path) = example();
+    assert_eq!((file, path), ("tests/callbacks/doc-sample.good.json", support::GROUP_MESSAGE_PATH));
+    let exporter = Exporter::start(&[]);
+    let shown = README.block("## Try", "text");
+    let missing = |metrics: &str| shown.lines().filter(|line| !metrics.lines().any(|found| found == *line)).count();
+    assert_eq!(missing(&exporter.get("/metrics").text()), shown.lines().count(), "none of them exists before");
+
+    let answer = exporter.post(path, std::fs::read(at(file)).unwrap());
+    assert_eq!(answer.text(), README.block("## Try", "json"));
+    assert_eq!(missing(&exporter.get("/metrics").text()), 0, "{shown}");
+    assert!(API.text.contains(&format!("`{}`", answer.text())));
+}
+
+#[test]
+#[ignore = "needs curl"]
+fn the_example_s_command_works() {
+    let exporter = Exporter::start(&[]);
+    let command = README.block("## Try", "sh").replace("localhost:10006", &exporter.address().to_string());
+    let ran = Command::new("sh").args(["-c", &command]).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success(), "{command}: {}\n{err}", ran.status);
+    assert_eq!(out, README.block("## Try", "json"));
+}
+
+/// The paths to all values, with the type of each; of a list, those of its first item.
+fn shape(value: &Value) -> Vec<String> {
+    let under =
+        |key: &str, value: &Value| shape(value).into_iter().map(|path| format!("/{key}{path}")).collect::<Vec<_>>();
+    match value {
+        Value::Object(fields) => fields.iter().flat_map(|(key, value)| under(key, value)).collect(),
+        Value::Array(items) => items.first().map_or_else(|| vec!["/[]".into()], |first| under("0", first)),
+        Value::Null => vec![" null".into()],
+        Value::Bool(_) => vec![" bool".into()],
+        Value::Number(_) => vec![" number".into()],
+        Value::String(_) => vec![" string".into()],
+    }
+}
+
+#[test]
+fn the_api_answers_after_the_example_as_shown() {
+    let (file, path) = example();
+    let exporter = Exporter::start(&[]);
+    assert_eq!(exporter.post(path, std::fs::read(at(file)).unwrap()).status, 200);
+    for (heading, path, fixed, (old, new)) in [
+        (
+            "### Summary",
+            "/api/v1/summary",
+            &["messages", "messages_folded", "mentions", "active_senders", "groups", "clock_errors"][..],
+            ("\"connections\": 1\n", "\"connection\": 1\n"),
+        ),
+        (
+            "### Groups",
+            "/api/v1/groups?q=USER&limit=2",
+            &["total", "limit", "offset", "sort"],
+            ("\"exported\": true", "\"exported\": 1"),
+        ),
+    ] {
+        let answer = exporter.get(path).json();
+        let shown = |page: &str| serde_json::from_str::<Value>(block(page, heading, "json")).unwrap();
+        assert_eq!(shape(&shown(API.text)), shape(&answer), "{path}");
+        assert_ne!(shape(&shown(&API.spoilt(old, new))), shape(&answer), "{path}");
+        for key in fixed {
+            assert_eq!(shown(API.text)[key], answer[key], "{path}: {key}");
+        }
+        let endpoint = format!("`GET {}`", path.split('?').next().unwrap());
+        assert!(API.text.contains(&endpoint) && API.text.contains(path), "{path}");
+    }
+}
+
+#[test]
+fn the_refusal_that_is_shown_is_the_one_that_is_sent() {
+    let exporter = Exporter::start(&[]);
+    let request = "POST /callback HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\n{}";
+    let answer = exporter.ask(request.as_bytes());
+    let shown = ERRORS.block("## The answer to a refused request", "json");
+    assert_eq!((answer.status, answer.text().as_str()), (415, shown));
+}

@@ -1,0 +1,50 @@
+//! The flags and metrics that the pages mention exist.
+
+use openim_exporter::config::serve_flags;
+use openim_exporter::exposition::catalog::CATALOG;
+
+use crate::{PAGES, PROMETHEUS, README};
+
+/// Flags of Prometheus that the pages mention.
+const PROMETHEUS_FLAGS: [&str; 3] = ["--config.file", "--storage.tsdb.path", "--storage.tsdb.retention.time"];
+
+/// Flags with a dot in their name, as all of ours, that do not exist.
+fn unknown_flags(text: &str) -> Vec<String> {
+    let words = text.split(|character: char| !character.is_ascii_alphanumeric() && !"-.".contains(character));
+    let flags =
+        words.map(|word| word.trim_end_matches('.')).filter(|word| word.starts_with("--") && word.contains('.'));
+    let known = serve_flags();
+    let is_known = |flag: &str| known.iter().any(|[name, ..]| name == flag) || PROMETHEUS_FLAGS.contains(&flag);
+    flags.filter(|flag| !is_known(flag)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_flag_that_is_mentioned_exists() {
+    for page in PAGES {
+        assert_eq!(unknown_flags(page.text), [""; 0], "{}", page.path);
+    }
+    let spoilt = README.spoilt("`--groups.max-exported`", "`--groups.max-shown`");
+    assert_eq!(unknown_flags(&spoilt), ["--groups.max-shown"]);
+}
+
+/// Names that begin like our metrics and are none.
+fn unknown_metrics(text: &str) -> Vec<String> {
+    let words = text.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+    let metrics = words.filter(|word| word.starts_with("openim_"));
+    let is_family = |word: &str| {
+        ["_bucket", "_sum", "_count", ""].iter().any(|suffix| {
+            word.strip_suffix(suffix).is_some_and(|name| CATALOG.iter().any(|family| family.name == name))
+        })
+    };
+    metrics.filter(|word| !is_family(word)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_metric_that_is_mentioned_exists() {
+    // The runbook also has names of recording rules: tests/dashboards checks it.
+    for page in PAGES.iter().filter(|page| page.path != "docs/runbook.md") {
+        assert_eq!(unknown_metrics(page.text), [""; 0], "{}", page.path);
+    }
+    let spoilt = PROMETHEUS.spoilt("rate(openim_group_messages_total[", "rate(openim_messages_total[");
+    assert_eq!(unknown_metrics(&spoilt), ["openim_messages_total"]);
+}

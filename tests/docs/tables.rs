@@ -1,0 +1,140 @@
+//! The tables equal what the code has. If one does not, the test prints its rows, ready to be pasted.
+
+use openim_exporter::config::serve_flags;
+use openim_exporter::exposition::catalog::CATALOG;
+use openim_exporter::http::Limits;
+use openim_exporter::telemetry::Reason;
+
+use crate::support::Exporter;
+use crate::{API, ERRORS, FLAGS, LIMITS, METRICS, Page};
+
+/// The rows of the table whose first heading this is, in cells.
+fn table(text: &str, heading: &str) -> Vec<Vec<String>> {
+    let begin = format!("| {heading} |");
+    let lines = text.lines().skip_while(|line| !line.starts_with(&begin)).take_while(|line| line.starts_with('|'));
+    let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
+    lines.skip(2).map(cells).collect()
+}
+
+/// Nothing if the rows of a table begin with the expected cells. Otherwise the rows that the table must have: the expected
+/// cells, and the other cells of the present row whose first cell is the same.
+fn corrected<const CELLS: usize>(text: &str, heading: &str, expected: &[[String; CELLS]]) -> Option<String> {
+    let found = table(text, heading);
+    if found.iter().map(|row| &row[..CELLS.min(row.len())]).eq(expected) {
+        return None;
+    }
+    let columns = found.iter().map(Vec::len).max().unwrap_or(CELLS);
+    let rows = expected.iter().map(|cells| {
+        let rest = found.iter().find(|row| row[0] == cells[0]).and_then(|row| row.get(CELLS..)).unwrap_or_default();
+        let mut row = [cells.as_slice(), rest].concat();
+        row.resize(columns, String::new());
+        row.iter().map(|cell| if cell.is_empty() { "| ".into() } else { format!("| {cell} ") }).collect::<String>()
+            + "|\n"
+    });
+    Some(rows.collect())
+}
+
+fn assert_table<const CELLS: usize>(page: &Page, heading: &str, expected: &[[String; CELLS]], spoils: &[(&str, &str)]) {
+    if let Some(rows) = corrected(page.text, heading, expected) {
+        panic!("{}: the rows of the table '{heading}' must be:\n{rows}", page.path);
+    }
+    for (old, new) in spoils {
+        assert!(corrected(&page.spoilt(old, new), heading, expected).is_some(), "{old}");
+    }
+}
+
+/// As code, if there is any.
+fn code(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("`{text}`") }
+}
+
+#[test]
+fn the_metrics_are_those_of_the_catalogue() {
+    let expected: Vec<_> = CATALOG
+        .iter()
+        .map(|family| {
+            let labels: Vec<_> = family.labels.iter().map(|label| code(label)).collect();
+            [code(family.name), family.kind.name().into(), labels.join(", "), family.help.into()]
+        })
+        .collect();
+    let spoils = [
+        ("| `openim_active_groups` |", "| `openim_active_group` |"),
+        ("| counter | `kind` |", "| gauge | `kind` |"),
+        ("`platform`, `source` |", "`platform` |"),
+        ("| Open connections. |", "| Connections. |"),
+    ];
+    assert_table(&METRICS, "Metric", &expected, &spoils);
+}
+
+#[test]
+fn the_flags_are_those_of_serve() {
+    let expected: Vec<_> = serve_flags().iter().map(|flag| flag.each_ref().map(|cell| code(cell))).collect();
+    let spoils = [
+        ("| `--log.level` |", "| `--log.levels` |"),
+        ("`OPENIM_EXPORTER_LOG_LEVEL`", "`LOG_LEVEL`"),
+        ("| `1000` |", "| `2000` |"),
+    ];
+    assert_table(&FLAGS, "Flag", &expected, &spoils);
+}
+
+#[test]
+fn the_reasons_for_refusals_are_complete_with_their_status() {
+    let expected = Reason::ALL.map(|reason| [code(reason.name()), reason.status().to_string()]);
+    assert_table(&ERRORS, "Reason", &expected, &[("| `not_found` | 404 |", "| `not_found` | 400 |")]);
+}
+
+#[test]
+fn the_parameters_of_the_api_are_listed_with_their_defaults() {
+    let exporter = Exporter::start(&[]);
+    let page = exporter.get("/api/v1/groups").json();
+    let default = |name: &str| page[name].as_str().map_or_else(|| page[name].to_string(), str::to_owned);
+    // The refusal of an unknown parameter ends with a list of the known ones.
+    let (_, detail) = exporter.get("/api/v1/groups?x=").refusal(400);
+    let names = detail.rsplit("; ").next().unwrap().split(", ").map(|part| part.split(' ').next_back().unwrap());
+    let expected = names.map(|name| [code(name), if name == "q" { String::new() } else { code(&default(name)) }]);
+    let expected: Vec<[String; 2]> = expected.collect();
+    let spoils = [("| `limit` | `50` |", "| `limit` | `100` |"), ("| `offset` |", "| `from` |")];
+    assert_table(&API, "Parameter", &expected, &spoils);
+}
+
+#[test]
+fn a_table_that_is_wrong_is_printed_with_the_cells_that_the_code_does_not_have() {
+    let text = "| A | B | C |\n|---|---|---|\n| `x` | | old |\n| `z` | 3 | gone |\n";
+    let expected = [["`x`", "1"], ["`y`", ""]].map(|row| row.map(str::to_owned));
+    assert_eq!(corrected(text, "A", &expected).unwrap(), "| `x` | 1 | old |\n| `y` | | |\n");
+}
+
+#[test]
+fn the_limits_are_those_of_the_code() {
+    let rows = |text: &str| table(text, "What").into_iter().map(|row| row[1].clone()).collect::<Vec<_>>().join("\n");
+    let limits = Limits::default();
+    let flags = serve_flags();
+    let default_of = |flag: &str| flags.iter().find(|row| row[0] == flag).unwrap()[2].clone();
+    let thousands = |flag: &str| {
+        let count: usize = default_of(flag).parse().unwrap();
+        format!("{},{:03}", count / 1000, count % 1000)
+    };
+    let expected = [
+        format!("headers, within {} s", limits.head.as_secs()),
+        format!("(`--callback.max-body-bytes`), within {} s", limits.body.as_secs()),
+        format!("\n{0} s, and {0} s for each", limits.answer.as_secs()),
+        format!("\n{} minutes\n", limits.idle.as_secs() / 60),
+        format!("\n{}, and", thousands("--web.max-connections")),
+        format!("\n{} (`--web.max-connections-per-address`)", thousands("--web.max-connections-per-address")),
+        format!("\n{} in total", default_of("--callback.max-buffered-bytes").replace("MiB", " MiB")),
+    ];
+    let shutdown = [
+        format!("idle for {} s;", limits.idle_draining.as_secs()),
+        format!("408 after {} s;", limits.request_draining.as_secs()),
+        format!("exits within {} s,", limits.drain.as_secs()),
+    ];
+    let missing = |text: &str| -> Vec<String> {
+        let rows = rows(text);
+        let of_table = expected.iter().filter(|limit| !rows.contains(*limit));
+        of_table.chain(shutdown.iter().filter(|limit| !text.contains(*limit))).cloned().collect()
+    };
+    assert_eq!(missing(LIMITS.text), [""; 0]);
+    for (old, new) in [("| 10 minutes |", "| 90 s |"), ("| 5,000 (", "| 500 ("), ("408 after 3 s", "408 after 4 s")] {
+        assert_eq!(missing(&LIMITS.spoilt(old, new)).len(), 1, "{old}");
+    }
+}
