@@ -18,7 +18,7 @@ pub enum LogFormat {
 ///
 /// # Errors
 /// If the process already has a log.
-pub fn init_log(level: LevelFilter, format: LogFormat) -> Result<(), TryInitError> {
+pub(crate) fn init_log(level: LevelFilter, format: LogFormat) -> Result<(), TryInitError> {
     // Only our own events: those of a library may quote what a client sent, including the secret in its path.
     let ours = Targets::new().with_target(env!("CARGO_CRATE_NAME"), level);
     let registry = tracing_subscriber::registry().with(ours);

@@ -11,17 +11,17 @@ use super::events::Telemetry;
 
 impl Telemetry {
     /// The state is only in memory.
-    pub fn state_in_memory(&self) {
+    pub(crate) fn state_in_memory(&self) {
         info!("the state is kept in memory and starts empty; set --storage.path to keep it across restarts");
     }
 
     /// A state with this many messages was opened.
-    pub fn state_opened(&self, path: &Path, outcome: &str, messages: u64, took: Duration) {
+    pub(crate) fn state_opened(&self, path: &Path, outcome: &str, messages: u64, took: Duration) {
         info!(path = %path.display(), outcome, messages, seconds = took.as_secs_f64(), "state opened");
     }
 
     /// The kernel's boot ID cannot be read.
-    pub fn boot_id_unknown(&self, path: &str, error: &io::Error) {
+    pub(crate) fn boot_id_unknown(&self, path: &str, error: &io::Error) {
         warn!(
             path, %error,
             "the kernel's boot ID cannot be read, so the boot time is used instead: if the clock changes by more than 5 s \
@@ -30,12 +30,12 @@ impl Telemetry {
     }
 
     /// Other users had access to a file of the state, and now do not.
-    pub fn state_mode_narrowed(&self, path: &Path) {
+    pub(crate) fn state_mode_narrowed(&self, path: &Path) {
         info!(path = %path.display(), "other users had access to this path; its mode was narrowed to its owner");
     }
 
     /// Other users have access to a file of the state.
-    pub fn state_mode_stays(&self, path: &Path, reason: &str) {
+    pub(crate) fn state_mode_stays(&self, path: &Path, reason: &str) {
         warn!(
             path = %path.display(), reason,
             "other users have access to this path, and its mode was not changed; use a separate directory for the state"
@@ -43,7 +43,7 @@ impl Telemetry {
     }
 
     /// The state is on a copy-on-write file system.
-    pub fn state_copy_on_write(&self, path: &Path) {
+    pub(crate) fn state_copy_on_write(&self, path: &Path) {
         warn!(
             path = %path.display(),
             "the state is on a copy-on-write file system, where space cannot be reserved: a full disk kills the exporter; \
@@ -52,42 +52,42 @@ impl Telemetry {
     }
 
     /// The layout or the capacities of the state differ from this program's, so it is carried over.
-    pub fn state_has_other_layout(&self, path: &Path, differences: &str) {
+    pub(crate) fn state_has_other_layout(&self, path: &Path, differences: &str) {
         info!(path = %path.display(), differences, "the state has a different layout and is carried over into a new file");
     }
 
     /// A part of the state is not carried over into the new file.
-    pub fn state_part_left_out(&self, what: &str) {
+    pub(crate) fn state_part_left_out(&self, what: &str) {
         warn!(what, "this version does not know this part of the state and leaves it out");
     }
 
     /// All blocks of a new file are reserved.
-    pub fn state_reserved(&self, path: &Path, bytes: u64) {
+    pub(crate) fn state_reserved(&self, path: &Path, bytes: u64) {
         info!(path = %path.display(), bytes, "space for the new state is reserved");
     }
 
     /// The state before a carry-over was kept under this name.
-    pub fn state_previous_kept(&self, path: &Path) {
+    pub(crate) fn state_previous_kept(&self, path: &Path) {
         info!(path = %path.display(), "the previous state is kept until the next orderly shutdown");
     }
 
     /// The state before a carry-over could not be kept.
-    pub fn state_previous_not_kept(&self, path: &Path, reason: &str) {
+    pub(crate) fn state_previous_not_kept(&self, path: &Path, reason: &str) {
         warn!(path = %path.display(), reason, "the previous state cannot be kept under this name, so you cannot go back to it");
     }
 
     /// A file that was kept from an earlier state was removed.
-    pub fn state_file_removed(&self, path: &Path) {
+    pub(crate) fn state_file_removed(&self, path: &Path) {
         info!(path = %path.display(), "a file kept from an earlier state was removed");
     }
 
     /// A state that cannot be used, at least not all of it, was renamed.
-    pub fn state_set_aside(&self, aside: &Path, reason: &str) {
+    pub(crate) fn state_set_aside(&self, aside: &Path, reason: &str) {
         warn!(aside = %aside.display(), reason, "the existing state is set aside under this name");
     }
 
     /// The state is complete, but it is not the file that the exporter used last.
-    pub fn state_restored(&self, reason: &str) {
+    pub(crate) fn state_restored(&self, reason: &str) {
         warn!(
             reason,
             "the state was copied or restored: the counters continue from its numbers with a new start time, because \
@@ -96,12 +96,12 @@ impl Telemetry {
     }
 
     /// The counters start from 0.
-    pub fn counters_reset(&self, reason: &dyn Display) {
+    pub(crate) fn counters_reset(&self, reason: &dyn Display) {
         warn!(%reason, "the counters start from 0; groups and windows are kept");
     }
 
     /// The state file was missing at shutdown, and was written again.
-    pub fn state_written_again(&self, path: &Path) {
+    pub(crate) fn state_written_again(&self, path: &Path) {
         warn!(path = %path.display(), "the state file was missing and has been written again; nothing is lost");
     }
 
