@@ -9,4 +9,5 @@ mod scraper;
 mod writer;
 
 pub use format::Format;
-pub use scraper::{CHUNK_BYTES, Scope, Scraper};
+pub(crate) use scraper::CHUNK_BYTES;
+pub use scraper::{Scope, Scraper};

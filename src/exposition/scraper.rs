@@ -16,7 +16,7 @@ use crate::stats::{Group, MixCell, RetirementPause, Stats};
 use crate::telemetry::Telemetry;
 
 /// A chunk is full when it has this many bytes. It ends with the row, or the small family, that filled it.
-pub const CHUNK_BYTES: usize = 64 * 1024;
+pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 
 /// The families at `/metrics/groups`.
 const GROUP_FAMILIES: [Family; 9] = [
@@ -124,7 +124,7 @@ impl Scraper {
 
     /// What the scrape contains.
     #[must_use]
-    pub const fn scope(&self) -> Scope {
+    pub(crate) const fn scope(&self) -> Scope {
         self.scope
     }
 

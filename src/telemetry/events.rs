@@ -123,7 +123,7 @@ impl Telemetry {
 
     /// The time of the last accepted callback, in milliseconds since the epoch; 0 before the first.
     #[must_use]
-    pub fn last_callback_ms(&self) -> i64 {
+    pub(crate) fn last_callback_ms(&self) -> i64 {
         self.metrics.last_callback.get()
     }
 
@@ -183,7 +183,7 @@ impl Telemetry {
     }
 
     /// The certificate can be served, but clients will refuse it.
-    pub fn certificate_invalid(&self, problem: &dyn Display) {
+    pub(crate) fn certificate_invalid(&self, problem: &dyn Display) {
         warn!(%problem, "serving with an invalid certificate");
     }
 
@@ -215,13 +215,13 @@ impl Telemetry {
 
     /// The same for a scrape of all tracked groups. The number of series is only set by ordinary scrapes: a gauge that
     /// alternates between the two numbers is useless.
-    pub fn groups_scraped(&self, series: usize, took: Duration) {
+    pub(crate) fn groups_scraped(&self, series: usize, took: Duration) {
         self.metrics.scrape_duration.observe(took.as_secs_f64());
         debug!(series, seconds = took.as_secs_f64(), "scrape of all groups written");
     }
 
     /// The exporter accepts connections.
-    pub fn serving(&self, address: SocketAddr, threads: usize) {
+    pub(crate) fn serving(&self, address: SocketAddr, threads: usize) {
         info!(version = env!("CARGO_PKG_VERSION"), %address, threads, "serving");
     }
 
@@ -237,7 +237,7 @@ impl Telemetry {
     }
 
     /// The open file limit at startup, compared with the limit of connections.
-    pub fn open_file_limit(&self, limit: u64, connections: usize) {
+    pub(crate) fn open_file_limit(&self, limit: u64, connections: usize) {
         debug!(limit, "open file limit");
         if limit <= connections as u64 {
             warn!(
@@ -249,30 +249,30 @@ impl Telemetry {
     }
 
     /// The open file limit could not be raised.
-    pub fn open_file_limit_not_raised(&self, failure: &io::Error) {
+    pub(crate) fn open_file_limit_not_raised(&self, failure: &io::Error) {
         warn!(%failure, "the open file limit could not be raised");
     }
 
     /// The exporter begins to shut down after a signal.
-    pub fn draining(&self, signal: &str) {
+    pub(crate) fn draining(&self, signal: &str) {
         info!(signal, "draining: accepting no new connections; open ones are answered, then closed");
     }
 
     /// A serving thread has ended. It cut off this many connections.
-    pub fn drained(&self, cut_off: usize) {
+    pub(crate) fn drained(&self, cut_off: usize) {
         if cut_off > 0 {
             warn!(connections = cut_off, "connections were still open at the end of the drain and are cut off");
         }
     }
 
     /// The process is about to exit; `messages` is the total that it counted.
-    pub fn stopped(&self, messages: u64) {
+    pub(crate) fn stopped(&self, messages: u64) {
         let callbacks: u64 = self.callbacks().map(|(_, count)| count).sum();
         info!(messages, callbacks, "stopped");
     }
 
     /// The process must exit because of an error.
-    pub fn failed(&self, failure: &dyn Display) {
+    pub(crate) fn failed(&self, failure: &dyn Display) {
         error!(%failure, "failed");
     }
 }

@@ -51,7 +51,7 @@ impl Family {
 
     /// The unit, which the name ends with; empty if it has none.
     #[must_use]
-    pub fn unit(&self) -> &'static str {
+    pub(crate) fn unit(&self) -> &'static str {
         ["seconds", "bytes"].into_iter().find(|unit| self.name.ends_with(unit)).unwrap_or_default()
     }
 }

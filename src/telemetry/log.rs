@@ -1,25 +1,25 @@
-//! Where log lines go, and in which form.
+//! Where log lines go, and their format.
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-/// The form of a log line.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// `level=info msg=... key=value`.
     Logfmt,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Sends the process's log to standard error from here on.
+/// Writes the process's log to standard error from now on.
 ///
 /// # Errors
-/// When the process has a log already.
-pub fn init_log(level: LevelFilter, format: LogFormat) -> Result<(), TryInitError> {
-    // Our own events only: a library's may quote what a client sent, and with it the secret in its path.
+/// If the process already has a log.
+pub(crate) fn init_log(level: LevelFilter, format: LogFormat) -> Result<(), TryInitError> {
+    // Only our own events: those of a library may quote what a client sent, including the secret in its path.
     let ours = Targets::new().with_target(env!("CARGO_CRATE_NAME"), level);
     let registry = tracing_subscriber::registry().with(ours);
     match format {

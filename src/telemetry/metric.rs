@@ -47,7 +47,7 @@ macro_rules! metrics {
         }
 
         /// The families of the exporter's own metrics, by name.
-        pub const FAMILIES: &[Family] = &[$($metrics::$field),+];
+        pub(crate) const FAMILIES: &[Family] = &[$($metrics::$field),+];
     };
 }
 

@@ -8,7 +8,9 @@ mod per_thread;
 mod reason;
 mod state;
 
-pub use events::{FAMILIES, Telemetry};
+pub(crate) use events::FAMILIES;
+pub use events::Telemetry;
 pub use family::{Family, Kind};
-pub use log::{LogFormat, init_log};
+pub use log::LogFormat;
+pub(crate) use log::init_log;
 pub use reason::Reason;

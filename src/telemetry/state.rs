@@ -1,4 +1,4 @@
-//! What happens to the state: how it began, and whether its file is still there.
+//! Events of the state.
 
 use std::fmt::Display;
 use std::io;
@@ -10,114 +10,114 @@ use tracing::{error, info, warn};
 use super::events::Telemetry;
 
 impl Telemetry {
-    /// The state lives in memory and dies with the process.
-    pub fn state_in_memory(&self) {
-        info!("the state is kept in memory and starts from nothing; --storage.path keeps it");
+    /// The state is only in memory.
+    pub(crate) fn state_in_memory(&self) {
+        info!("the state is kept in memory and starts empty; set --storage.path to keep it across restarts");
     }
 
-    /// A state was opened, with this many messages in it.
-    pub fn state_opened(&self, path: &Path, outcome: &str, messages: u64, took: Duration) {
+    /// A state with this many messages was opened.
+    pub(crate) fn state_opened(&self, path: &Path, outcome: &str, messages: u64, took: Duration) {
         info!(path = %path.display(), outcome, messages, seconds = took.as_secs_f64(), "state opened");
     }
 
-    /// The kernel's boot ID cannot be read, so the time of the boot is used instead.
-    pub fn boot_id_unknown(&self, path: &str, error: &io::Error) {
+    /// The kernel's boot ID cannot be read.
+    pub(crate) fn boot_id_unknown(&self, path: &str, error: &io::Error) {
         warn!(
             path, %error,
-            "the kernel's boot ID cannot be read; the time of the boot is used instead: if the clock is set by more than 5 s \
+            "the kernel's boot ID cannot be read, so the boot time is used instead: if the clock changes by more than 5 s \
              between a kill and the next start, the counters start from 0"
         );
     }
 
-    /// Others could read or write a file of the state, and cannot any more.
-    pub fn state_mode_narrowed(&self, path: &Path) {
+    /// Other users had access to a file of the state, and now do not.
+    pub(crate) fn state_mode_narrowed(&self, path: &Path) {
         info!(path = %path.display(), "other users had access to this path; its mode was narrowed to its owner");
     }
 
-    /// Others can read or write a file of the state.
-    pub fn state_mode_stays(&self, path: &Path, reason: &str) {
+    /// Other users have access to a file of the state.
+    pub(crate) fn state_mode_stays(&self, path: &Path, reason: &str) {
         warn!(
             path = %path.display(), reason,
-            "other users have access to this, and its mode is left as it is; give the state a directory of its own"
+            "other users have access to this path, and its mode was not changed; use a separate directory for the state"
         );
     }
 
-    /// The state is on a file system that writes changed blocks elsewhere.
-    pub fn state_copy_on_write(&self, path: &Path) {
+    /// The state is on a copy-on-write file system.
+    pub(crate) fn state_copy_on_write(&self, path: &Path) {
         warn!(
             path = %path.display(),
-            "the state is on a copy-on-write file system, where no space can be reserved: a full disk ends the exporter; \
+            "the state is on a copy-on-write file system, where space cannot be reserved: a full disk kills the exporter; \
              move --storage.path to another file system, or keep space free"
         );
     }
 
-    /// A state has another layout than this program, or other capacities, and will be carried over.
-    pub fn state_has_other_layout(&self, path: &Path, differences: &str) {
-        info!(path = %path.display(), differences, "the state has another layout and is carried over into a new file");
+    /// The layout or the capacities of the state differ from this program's, so it is carried over.
+    pub(crate) fn state_has_other_layout(&self, path: &Path, differences: &str) {
+        info!(path = %path.display(), differences, "the state has a different layout and is carried over into a new file");
     }
 
-    /// A part of the state has no place in the new file.
-    pub fn state_part_left_out(&self, what: &str) {
-        warn!(what, "this part of the state is unknown to this program and is left out");
+    /// A part of the state is not carried over into the new file.
+    pub(crate) fn state_part_left_out(&self, what: &str) {
+        warn!(what, "this version does not know this part of the state and leaves it out");
     }
 
-    /// A new file has all its space.
-    pub fn state_reserved(&self, path: &Path, bytes: u64) {
-        info!(path = %path.display(), bytes, "the space for the new state is reserved");
+    /// All blocks of a new file are reserved.
+    pub(crate) fn state_reserved(&self, path: &Path, bytes: u64) {
+        info!(path = %path.display(), bytes, "space for the new state is reserved");
     }
 
-    /// The state from before a carry-over has this name.
-    pub fn state_previous_kept(&self, path: &Path) {
+    /// The state before a carry-over was kept under this name.
+    pub(crate) fn state_previous_kept(&self, path: &Path) {
         info!(path = %path.display(), "the previous state is kept until the next orderly shutdown");
     }
 
-    /// The state from before a carry-over could not be kept.
-    pub fn state_previous_not_kept(&self, path: &Path, reason: &str) {
-        warn!(path = %path.display(), reason, "the previous state cannot be kept under this name: you cannot go back to it");
+    /// The state before a carry-over could not be kept.
+    pub(crate) fn state_previous_not_kept(&self, path: &Path, reason: &str) {
+        warn!(path = %path.display(), reason, "the previous state cannot be kept under this name, so you cannot go back to it");
     }
 
-    /// A file from before is removed.
-    pub fn state_file_removed(&self, path: &Path) {
+    /// A file that was kept from an earlier state was removed.
+    pub(crate) fn state_file_removed(&self, path: &Path) {
         info!(path = %path.display(), "a file kept from an earlier state was removed");
     }
 
-    /// A state that cannot be used, or not all of it, has this name.
-    pub fn state_set_aside(&self, aside: &Path, reason: &str) {
-        warn!(aside = %aside.display(), reason, "the state that was found is set aside under this name");
+    /// A state that cannot be used, at least not all of it, was renamed.
+    pub(crate) fn state_set_aside(&self, aside: &Path, reason: &str) {
+        warn!(aside = %aside.display(), reason, "the existing state is set aside under this name");
     }
 
-    /// The state is whole, but is not the file that the exporter used last.
-    pub fn state_restored(&self, reason: &str) {
+    /// The state is complete, but it is not the file that the exporter used last.
+    pub(crate) fn state_restored(&self, reason: &str) {
         warn!(
             reason,
-            "the state was copied or restored: the counters go on from its numbers, with a new start time, because \
+            "the state was copied or restored: the counters continue from its numbers with a new start time, because \
              Prometheus may have seen higher ones"
         );
     }
 
     /// The counters start from 0.
-    pub fn counters_reset(&self, reason: &dyn Display) {
-        warn!(%reason, "the counters start from 0; groups and windows stay");
+    pub(crate) fn counters_reset(&self, reason: &dyn Display) {
+        warn!(%reason, "the counters start from 0; groups and windows are kept");
     }
 
-    /// The state's file was missing at the end, and was written again.
-    pub fn state_written_again(&self, path: &Path) {
-        warn!(path = %path.display(), "the state's file was missing and is written again; nothing is lost");
+    /// The state file was missing at shutdown, and was written again.
+    pub(crate) fn state_written_again(&self, path: &Path) {
+        warn!(path = %path.display(), "the state file was missing and has been written again; nothing is lost");
     }
 
-    /// The state's file is no longer at its path: it or its directory was removed or replaced. Called once per change.
+    /// The state file is no longer at its path: it or its directory was removed or replaced. Called once per change.
     pub fn state_file_missing(&self, path: &Path) {
         self.metrics.state_file_missing.set(1);
         error!(
             path = %path.display(),
-            "the state's file is missing: what is counted is kept in memory only, and a kill loses it; stop the exporter \
+            "the state file is missing: new counts are only in memory, and a kill loses them; stop the exporter \
              with SIGTERM, and it writes the file again"
         );
     }
 
-    /// The state's file is at its path again. Called once per change.
+    /// The state file is at its path again. Called once per change.
     pub fn state_file_back(&self, path: &Path) {
         self.metrics.state_file_missing.set(0);
-        info!(path = %path.display(), "the state's file is at its path again");
+        info!(path = %path.display(), "the state file is at its path again");
     }
 }

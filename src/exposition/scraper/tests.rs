@@ -26,7 +26,7 @@ fn scraper(scope: Scope, format: Format, stats: &Arc<Stats>) -> Scraper {
     Scraper::new(scope, format, Arc::clone(stats), telemetry, NOW)
 }
 
-/// All that is left of a scrape, in its chunks.
+/// The remaining chunks of a scrape.
 fn chunks(scraper: &mut Scraper) -> Vec<String> {
     let mut chunks = Vec::new();
     let mut has_more = true;
@@ -38,7 +38,7 @@ fn chunks(scraper: &mut Scraper) -> Vec<String> {
     chunks
 }
 
-/// The sum of a family's samples.
+/// The sum of the samples of a family.
 fn sum(text: &str, name: &str) -> u64 {
     let of_family = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
     let value = |line: &str| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
@@ -65,7 +65,7 @@ fn a_scrape_of_many_groups_is_complete_and_each_chunk_is_bounded() {
 }
 
 #[test]
-fn a_scrape_has_the_whole_catalogue_in_its_order_and_then_the_process() {
+fn a_scrape_has_all_families_in_order_and_then_those_of_the_process() {
     let text = chunks(&mut scraper(Scope::Metrics, Format::Text, &stats(3, 1))).concat();
     let families: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let (ours, process): (Vec<_>, Vec<_>) = families.into_iter().partition(|name| name.starts_with("openim_"));
@@ -74,7 +74,7 @@ fn a_scrape_has_the_whole_catalogue_in_its_order_and_then_the_process() {
 }
 
 #[test]
-fn no_message_that_comes_between_two_chunks_makes_the_groups_less_than_the_total() {
+fn the_groups_never_sum_to_less_than_the_total_while_messages_arrive() {
     let stats = stats(1000, 10);
     let mut scraper = scraper(Scope::Groups, Format::Text, &stats);
     let mut text = Vec::new();
@@ -83,7 +83,7 @@ fn no_message_that_comes_between_two_chunks_makes_the_groups_less_than_the_total
         let mut chunk = Vec::new();
         has_more = scraper.next_chunk(&mut chunk);
         text.extend(chunk);
-        // To groups that are tracked, and to some that find no place.
+        // In tracked groups, and in some beyond the capacity.
         (0..1100).for_each(|group| {
             record(&stats, group, NOW);
         });
@@ -95,18 +95,18 @@ fn no_message_that_comes_between_two_chunks_makes_the_groups_less_than_the_total
 }
 
 #[test]
-fn no_group_is_retired_while_all_are_being_scraped() {
+fn no_group_is_retired_during_a_scrape_of_all_groups() {
     for (scope, meanwhile) in [(Scope::Groups, Recorded::Folded), (Scope::Metrics, Recorded::Added(0))] {
         let stats = stats(1000, 10);
         let mut scraper = scraper(scope, Format::Text, &stats);
         let later = UnixMillis(NOW.0 + 25 * HOUR_MS);
         scraper.now = later;
         stats.tick(later);
-        assert!(scraper.next_chunk(&mut Vec::new()), "there is more to come");
+        assert!(scraper.next_chunk(&mut Vec::new()), "there are more chunks");
         let recorded = record(&stats, 1000, later);
         assert_eq!(std::mem::discriminant(&recorded), std::mem::discriminant(&meanwhile), "{scope:?}: {recorded:?}");
         chunks(&mut scraper);
-        // It is not dropped yet, but at its end.
+        // The scrape is complete, but not dropped yet.
         assert!(matches!(record(&stats, 1001, later), Recorded::Added(_)), "{scope:?}");
     }
 }

@@ -14,7 +14,7 @@ fn samples(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn labels_are_escaped_and_nothing_else_is() {
+fn only_labels_are_escaped() {
     let text = written(Format::Text, |writer| {
         let name = "g\"quoted\\back\nline\r\t}{=,\u{2028}\u{202e}\u{1f44b}\\";
         writer.family(&catalog::BY_GROUP).sample([name], 3_u64);
@@ -26,7 +26,7 @@ fn labels_are_escaped_and_nothing_else_is() {
 }
 
 #[test]
-fn in_openmetrics_a_counter_s_family_has_no_total_and_its_samples_have_their_beginning() {
+fn openmetrics_counter_families_lack_total_and_have_created_samples() {
     let text = written(Format::OpenMetrics, |writer| {
         writer.family(&catalog::BY_GROUP).sample(["a"], 3_u64).sample_since(["b"], 4_u64, UnixMillis(1_000_090));
         writer.family(&catalog::GROUPS_TRACKED).sample([], 2_usize);
@@ -48,7 +48,7 @@ fn in_openmetrics_a_counter_s_family_has_no_total_and_its_samples_have_their_beg
 }
 
 #[test]
-fn a_histogram_is_cumulative_and_in_the_family_s_unit() {
+fn histograms_are_cumulative_and_in_the_unit_of_the_family() {
     let reading = HistogramReading { buckets: vec![(5, 1), (3_600_000, 2)], sum: 1005, count: 3 };
     let observed = Observed::from_reading(&reading, MILLISECONDS);
     let text = written(Format::Text, |writer| writer.family(&catalog::SUBMIT_DELAY).histogram(&observed, &[]));
@@ -69,10 +69,10 @@ fn exemplar(value_ms: u64) -> Option<Exemplar> {
 }
 
 #[test]
-fn in_openmetrics_a_histogram_has_its_unit_float_bounds_and_the_exemplars_that_lie_in_their_buckets() {
+fn openmetrics_histograms_have_units_float_bounds_and_exemplars_within_their_buckets() {
     let reading = HistogramReading { buckets: vec![(5, 1), (1000, 2), (2000, 3), (3000, 3)], sum: 9000, count: 4 };
     let observed = Observed::from_reading(&reading, MILLISECONDS);
-    // The third lies on the bound below its bucket, the fourth above its own.
+    // The third is on the lower bound of its bucket, the fourth above the upper bound.
     let exemplars = [exemplar(0), exemplar(1000), exemplar(1000), exemplar(3001), exemplar(3001)];
     let write = |writer: &mut Writer<'_>| writer.family(&catalog::SUBMIT_DELAY).histogram(&observed, &exemplars);
     let text = written(Format::OpenMetrics, write);
