@@ -47,7 +47,6 @@ impl Served {
             wire::group_message(body.as_bytes(), |message| stats.record(message, SystemClock.now())).unwrap();
         }
         let config = Http {
-            telemetry_path: "/metrics".into(),
             max_scrapes,
             max_body_bytes: 1024,
             max_connections: limits.connections,
@@ -55,6 +54,7 @@ impl Served {
             max_buffered_bytes: limits.buffered_bytes,
             lifecycle: false,
             access,
+            ..Http::defaults().unwrap()
         };
         let parts = (stats, Arc::clone(&telemetry), Arc::new(SystemClock) as Arc<dyn Clock>);
         let access = Access::read(&config.access).unwrap();
