@@ -83,12 +83,9 @@ fn simulate(options: &Simulate) -> ExitCode {
 }
 
 fn serve(config: &Config) -> ExitCode {
-    if let Err(error) = init_log(config.log.level, config.log.format) {
-        return fail(&format_args!("cannot set up the log: {error}"), 1);
-    }
-    let telemetry = match Telemetry::new(wire::COMMANDS) {
+    let telemetry = match set_up_telemetry(config) {
         Ok(telemetry) => Arc::new(telemetry),
-        Err(error) => return fail(&Error::from(error), 1),
+        Err(error) => return fail(&error, 1),
     };
     match serve_until_signal(config, &telemetry) {
         Ok(()) => ExitCode::SUCCESS,
@@ -97,6 +94,11 @@ fn serve(config: &Config) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn set_up_telemetry(config: &Config) -> Result<Telemetry, Error> {
+    init_log(config.log.level, config.log.format)?;
+    Ok(Telemetry::new(wire::COMMANDS)?)
 }
 
 /// Listens, opens the state, builds the site, serves and ticks until a signal, drains, closes.

@@ -1,4 +1,4 @@
-//! The end: OpenIM never sends a callback twice, so one that was sent on an open connection must be answered.
+//! Draining: OpenIM never sends a callback twice, so each one sent on an open connection must be answered.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -14,17 +14,17 @@ use support::{Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, Samples, free_port,
 /// Connections that send at once.
 const CONNECTIONS: usize = 16;
 
-/// The most that a load loop runs, should the exporter never end it.
+/// Time after which a load loop ends, should the exporter never end it.
 const LONGEST_LOAD: Duration = Duration::from_secs(10);
 
-/// From the signal to the end of the process, with some time for a busy machine.
+/// Longest time from the signal to the exit, with a margin for a busy machine.
 const LONGEST_END: Duration = Duration::from_millis(4800);
 
-/// What one connection saw.
+/// The results of one connection.
 #[derive(Debug, Default)]
 struct Seen {
     answered: u64,
-    /// Requests that were written whole, on a connection that the exporter had accepted, and got no whole answer.
+    /// Requests that were completely written on an accepted connection and got no complete answer.
     lost: Vec<String>,
     told_to_close: bool,
 }
@@ -33,13 +33,13 @@ fn request() -> Vec<u8> {
     post_bytes(GROUP_MESSAGE_PATH, "", message("g", "u").as_bytes())
 }
 
-/// Posts without pause until told to close. The first answer tells that the connection is accepted.
-fn post_until_told_to_close(mut client: Client, all_accepted: &Barrier) -> Seen {
+/// Posts without pause until an answer closes the connection. The first answer shows that the connection is accepted.
+fn post_until_close(mut client: Client, all_accepted: &Barrier) -> Seen {
     let mut seen = Seen::default();
     let begin = Instant::now();
     while begin.elapsed() < LONGEST_LOAD {
         if let Err(error) = client.send(request()) {
-            // Nobody closes a connection without having said so in an answer.
+            // A connection is closed only after an answer with `Connection: close`.
             seen.lost.push(format!("could not be sent: {error}"));
             break;
         }
@@ -75,7 +75,7 @@ fn drain_under_load(signal: &str, after: Duration) {
         let load = |_| {
             let client = exporter.connect();
             let all_accepted = &all_accepted;
-            scope.spawn(move || post_until_told_to_close(client, all_accepted))
+            scope.spawn(move || post_until_close(client, all_accepted))
         };
         let loads: Vec<_> = (0..CONNECTIONS).map(load).collect();
         all_accepted.wait();
@@ -95,7 +95,7 @@ fn drain_under_load(signal: &str, after: Duration) {
 }
 
 #[test]
-fn no_request_on_an_open_connection_is_lost_when_the_exporter_is_told_to_end() {
+fn a_drain_loses_no_request_on_an_open_connection() {
     for round in 0..20 {
         drain_under_load(if round % 4 == 0 { "INT" } else { "TERM" }, Duration::from_millis(round * 3));
     }
@@ -119,7 +119,7 @@ fn post_one_by_one(exporter: &Exporter) -> u64 {
 }
 
 #[test]
-fn with_a_new_connection_each_what_is_counted_is_what_was_answered() {
+fn with_a_connection_per_request_the_counts_equal_the_answers() {
     for round in 0..5 {
         let exporter = Exporter::start(&[]);
         let answered: u64 = thread::scope(|scope| {
@@ -136,18 +136,18 @@ fn with_a_new_connection_each_what_is_counted_is_what_was_answered() {
     }
 }
 
-/// Tells an exporter to end, and waits until it has begun to.
+/// Sends SIGTERM, and waits until the exporter drains.
 fn begin_to_drain(exporter: &Exporter) -> Instant {
     exporter.signal("TERM");
     let begin = Instant::now();
     exporter.wait_for_log("that it drains", |lines| lines.iter().any(|line| line.contains("SIGTERM")));
-    // The log says so just before it is so.
+    // The log line comes just before the drain.
     thread::sleep(Duration::from_millis(100));
     begin
 }
 
 #[test]
-fn an_idle_connection_is_closed_a_second_later_and_new_ones_are_refused_at_once() {
+fn a_drain_closes_idle_connections_after_a_second_and_refuses_new_ones() {
     let exporter = Exporter::start(&[]);
     let mut used = exporter.connect();
     assert_eq!(used.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);
@@ -166,7 +166,7 @@ fn an_idle_connection_is_closed_a_second_later_and_new_ones_are_refused_at_once(
 }
 
 #[test]
-fn a_callback_that_comes_on_an_idle_connection_while_draining_is_answered_and_told_to_close() {
+fn a_callback_on_an_idle_connection_while_draining_is_answered_with_close() {
     let exporter = Exporter::start(&[]);
     let mut client = exporter.connect();
     assert!(!client.post(GROUP_MESSAGE_PATH, message("g", "u")).closes());
@@ -182,7 +182,7 @@ fn a_callback_that_comes_on_an_idle_connection_while_draining_is_answered_and_to
 }
 
 #[test]
-fn a_body_that_was_half_sent_at_the_signal_is_waited_for_and_answered() {
+fn a_body_incomplete_at_the_signal_is_received_and_answered() {
     let request = request();
     for cut in [20, request.len() - 10] {
         let exporter = Exporter::start(&[]);
@@ -202,7 +202,7 @@ fn a_body_that_was_half_sent_at_the_signal_is_waited_for_and_answered() {
 }
 
 #[test]
-fn a_client_that_never_finishes_is_told_so_and_does_not_hold_the_end_up() {
+fn a_client_that_never_finishes_does_not_delay_the_exit() {
     let head = format!("POST {GROUP_MESSAGE_PATH} HTTP/1.1\r\nhost: x\r\n");
     for (request, reason) in [
         (head.clone(), "header_timeout"),
@@ -230,7 +230,7 @@ fn a_client_that_never_finishes_is_told_so_and_does_not_hold_the_end_up() {
 }
 
 #[test]
-fn half_a_pipelined_request_is_told_that_it_came_too_late() {
+fn an_incomplete_pipelined_request_gets_408() {
     let exporter = Exporter::start(&[]);
     let mut client = exporter.connect();
     client.send([request(), request()[..40].to_vec()].concat()).unwrap();
@@ -243,7 +243,7 @@ fn half_a_pipelined_request_is_told_that_it_came_too_late() {
 }
 
 #[test]
-fn a_connection_that_a_drain_leaves_little_time_has_met_no_limit() {
+fn a_connection_ended_by_a_drain_is_not_counted_as_a_timeout() {
     let exporter = Exporter::start(&[]);
     let mut idle = exporter.connect();
     assert_eq!(idle.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);
@@ -258,7 +258,7 @@ fn a_connection_that_a_drain_leaves_little_time_has_met_no_limit() {
     assert!(exporter.wait().0.success());
 }
 
-/// Connects as soon as somebody listens there.
+/// Connects as soon as something listens at the port.
 fn connect_at_once(port: u16) -> Client {
     let begin = Instant::now();
     loop {
@@ -270,7 +270,7 @@ fn connect_at_once(port: u16) -> Client {
 }
 
 #[test]
-fn a_signal_in_the_moment_after_the_start_drains_too() {
+fn a_signal_directly_after_the_start_drains() {
     for round in 0..20 {
         let port = free_port();
         let address = format!("127.0.0.1:{port}");
@@ -287,7 +287,7 @@ fn a_signal_in_the_moment_after_the_start_drains_too() {
 }
 
 #[test]
-fn while_draining_it_is_not_ready_but_healthy() {
+fn a_draining_exporter_is_healthy_but_not_ready() {
     let exporter = Exporter::start(&[]);
     let ask = |client: &mut Client, path: &str| {
         client.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")).unwrap();

@@ -1,7 +1,7 @@
-//! Restarts, one after the other, under load: the listening socket outlives the process, so nobody is refused, and what
-//! is on its way when the process is told to end is answered.
+//! Restarts under load: the listening socket outlives the process, so no connection is refused, and requests that are in
+//! progress at the signal are answered.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod support;
 
@@ -33,7 +33,7 @@ impl Manager {
         self.socket.local_addr().unwrap()
     }
 
-    /// Starts the exporter as systemd does: the socket is file descriptor 3, and variables say so.
+    /// Starts the exporter like systemd: the socket is file descriptor 3, as the variables say.
     fn start(&self) -> Exporter {
         let path = self.directory.path().to_str().unwrap();
         let exporter = command(&["--web.systemd-socket", "--storage.path", path]);
@@ -44,7 +44,7 @@ impl Manager {
         Exporter::run(&mut shell)
     }
 
-    /// Restarts the exporter again and again while a sender sends; returns the last one.
+    /// Restarts the exporter repeatedly while a sender sends, and returns the last one.
     fn restart_while(&self, sender: &mut Child) -> Exporter {
         let mut exporter = self.start();
         let mut restarts = 0;
@@ -68,7 +68,7 @@ fn messages(exporter: &Exporter) -> f64 {
 }
 
 #[test]
-fn fifty_restarts_under_load_lose_nothing_that_simulate_sends() {
+fn fifty_restarts_under_load_lose_no_callback_of_simulate() {
     let manager = Manager::new();
     let report = manager.directory.path().join("report.json");
     let target = format!("http://{}", manager.address());
@@ -80,9 +80,9 @@ fn fifty_restarts_under_load_lose_nothing_that_simulate_sends() {
     assert_eq!((&report["failed"]["total"], &report["sent"]), (&0.into(), &report["answered"]), "{report}");
     assert_eq!(messages(&exporter), report["answered"].as_f64().unwrap());
     let samples = exporter.scrape();
-    for (kind, tally) in report["by_content_type"].as_object().unwrap() {
+    for (kind, count) in report["by_content_type"].as_object().unwrap() {
         let counted = samples.sum_of("openim_group_messages_total", "content_type", kind);
-        assert_eq!(counted, tally["answered"].as_f64().unwrap(), "{kind}");
+        assert_eq!(counted, count["answered"].as_f64().unwrap(), "{kind}");
     }
 }
 
@@ -99,7 +99,7 @@ fn go_client(directory: &Path) -> Command {
 
 #[test]
 #[ignore = "needs go"]
-fn fifty_restarts_under_load_lose_nothing_that_go_s_client_sends() {
+fn fifty_restarts_under_load_lose_no_callback_of_go_s_client() {
     let manager = Manager::new();
     let mut client = go_client(manager.directory.path());
     let url = format!("http://{}{GROUP_MESSAGE_PATH}", manager.address());
@@ -114,7 +114,7 @@ fn fifty_restarts_under_load_lose_nothing_that_go_s_client_sends() {
 }
 
 #[test]
-fn what_waits_in_a_passed_on_socket_is_for_the_next_process() {
+fn connections_waiting_in_a_passed_socket_are_served_by_the_next_process() {
     let manager = Manager::new();
     let exporter = manager.start();
     exporter.signal("TERM");

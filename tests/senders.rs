@@ -1,5 +1,5 @@
-//! Each group's distinct senders over simulated days, end to end: counted as brute force counts them while the table of
-//! pairs has room; and beyond it, what is missing is what was counted as evicted.
+//! Each group's distinct senders over simulated days. They equal a brute-force count while the table of pairs is large
+//! enough; beyond that, the missing ones are counted as evicted.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -13,15 +13,15 @@ use openim_exporter::stats::{Capacities, Recorded, Stats};
 use openim_exporter::wire;
 use support::message;
 
-/// The first moment of a minute, counted from one in November 2024.
+/// The start of a minute, counted from a minute in November 2024.
 const fn at(minute: i64) -> UnixMillis {
     UnixMillis((28_872_427 + minute) * 60_000)
 }
 
-/// The statistics, and what they are to say.
+/// The statistics, and what is expected of them.
 struct World {
     stats: Stats,
-    /// The minute in which each pair of a group and a sender was seen last, while its group was tracked.
+    /// The last minute of each pair of a group and a sender, while the group was tracked.
     seen: HashMap<(u32, u32), i64>,
     added: usize,
     folded: usize,
@@ -49,11 +49,11 @@ impl World {
         }
     }
 
-    /// What brute force says of the groups that are tracked.
+    /// The brute-force count for the tracked groups.
     fn expected(&self, minute: i64) -> Senders {
         let mut senders: Senders = self.stats.groups().map(|group| (group.name.to_string(), [0, 0])).collect();
         for ((group, _), seen) in &self.seen {
-            // A window is made of whole minutes and the one that has begun.
+            // A window has whole minutes and the current one.
             let idle = minute - seen;
             if let Some([hour, day]) = senders.get_mut(&format!("g{group}")) {
                 *hour += u32::from(idle <= 60);
@@ -72,19 +72,19 @@ fn of_a_day(senders: &Senders) -> u64 {
     senders.values().map(|[_, day]| u64::from(*day)).sum()
 }
 
-/// Numbers that look random and are the same each time.
+/// Deterministic pseudo-random numbers.
 fn noise(a: u32, b: u32) -> u32 {
     (a.wrapping_mul(2_654_435_761) ^ b.wrapping_mul(2_246_822_519)).wrapping_mul(3_266_489_917) >> 8
 }
 
 #[test]
-fn every_group_s_senders_are_those_of_brute_force_over_days_with_groups_that_are_retired() {
+fn distinct_senders_equal_brute_force_over_days_with_retired_groups() {
     let mut world = World::new(40, 20_000);
     for minute in 0..3 * 24 * 60_u32 {
         let now = i64::from(minute);
         for turn in 0..8 {
             let drawn = noise(minute, turn);
-            // A set of groups that wanders: each is awake for about eight hours, and comes back on the third day.
+            // A moving set of groups: each is active for about eight hours, and again on the third day.
             let group = (drawn % 12 + minute / 40) % 80;
             world.send(group, (drawn >> 8) % (20 + group * 3), now);
         }
@@ -102,14 +102,14 @@ fn every_group_s_senders_are_those_of_brute_force_over_days_with_groups_that_are
 }
 
 #[test]
-fn beyond_the_capacity_what_is_missing_was_counted_as_evicted_and_the_last_hour_is_still_whole() {
+fn beyond_the_capacity_missing_senders_are_counted_as_evicted_and_the_last_hour_is_exact() {
     const CAPACITY: usize = 2000;
     let mut world = World::new(40, CAPACITY);
     let mut over = 0;
-    // Less than a day, so that no pair grows too old by itself.
+    // Less than a day, so that no pair expires.
     for minute in 0..23 * 60_u32 {
         let now = i64::from(minute);
-        // People who were not there before; and some who were, an hour ago at most: those still have their entries.
+        // New senders, and some of the last hour, which still have their entries.
         (0..8).for_each(|new| world.send(noise(minute, new) % 40, minute * 8 + new, now));
         let old = minute.saturating_sub(noise(minute, 9) % 60);
         world.send(noise(old, 3) % 40, old * 8 + 3, now);

@@ -1,4 +1,4 @@
-//! What the simulator says it sent is what the exporter says it counted.
+//! The counts of the simulator's report equal the exporter's metrics.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -9,7 +9,7 @@ use std::process::Output;
 use serde_json::Value;
 use support::{Exporter, Samples, command};
 
-/// Callbacks that are sent; fewer where nothing is optimised.
+/// Callbacks to send; fewer in a debug build.
 const COUNT: u32 = if cfg!(debug_assertions) { 20_000 } else { 200_000 };
 
 fn simulate(target: &str, arguments: &[&str]) -> Output {
@@ -22,21 +22,21 @@ fn sum_where(samples: &Samples, family: &str, label: &str) -> f64 {
     samples.of(family).filter(|(series, _)| has_it(series)).map(|(_, value)| value).sum()
 }
 
-/// The report's map of this name must be what the metrics say of each of its keys, and hold everything that was counted.
+/// Each entry of this map of the report must equal the metric, and the map must have everything that was counted.
 fn assert_same(report: &Value, map: &str, samples: &Samples, family: &str, label: &str) {
     let by_name = report[map].as_object().unwrap();
     assert!(!by_name.is_empty(), "{map}");
-    for (name, tally) in by_name {
-        assert_eq!(tally["sent"], tally["answered"], "{map} {name}");
+    for (name, count) in by_name {
+        assert_eq!(count["sent"], count["answered"], "{map} {name}");
         let counted = sum_where(samples, family, &format!(r#"{label}="{name}""#));
-        assert_eq!(counted, tally["answered"].as_f64().unwrap(), "{map} {name}");
+        assert_eq!(counted, count["answered"].as_f64().unwrap(), "{map} {name}");
     }
-    let sum: f64 = by_name.values().map(|tally| tally["answered"].as_f64().unwrap()).sum();
+    let sum: f64 = by_name.values().map(|count| count["answered"].as_f64().unwrap()).sum();
     assert_eq!(samples.sum(family), sum, "{map}");
 }
 
 #[test]
-fn every_total_of_the_metrics_is_that_of_the_simulator_s_report() {
+fn the_metrics_equal_the_report_of_the_simulator() {
     let exporter = Exporter::start(&[]);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("report.json");
@@ -72,24 +72,24 @@ fn every_total_of_the_metrics_is_that_of_the_simulator_s_report() {
     assert_estimate(&samples, "openim_active_groups", report["by_group"].as_object().unwrap().len() as f64);
 }
 
-/// Every window must be within 2 percent of the true number.
+/// Every window must be within 2 percent of the exact number.
 fn assert_estimate(samples: &Samples, family: &str, truth: f64) {
     assert_eq!(samples.of(family).count(), 5);
     for (series, estimate) in samples.of(family) {
-        assert!((estimate - truth).abs() <= truth * 0.02, "{series} {estimate}, truly {truth}");
+        assert!((estimate - truth).abs() <= truth * 0.02, "{series} {estimate}, exactly {truth}");
     }
 }
 
-/// As many groups as no Prometheus may have series.
+/// More groups than a Prometheus should have series.
 const MANY_GROUPS: &str = "2000000";
 
-/// Groups that are tracked and exported, and callbacks: enough of them for more groups than are tracked.
+/// Tracked groups, exported groups, and callbacks: enough for more groups than are tracked.
 const TRACKED: u32 = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
 const EXPORTED: usize = 100;
 const TO_MANY: u32 = if cfg!(debug_assertions) { 60_000 } else { 700_000 };
 
 #[test]
-fn of_more_groups_than_can_be_tracked_the_total_is_exact_and_folded_says_what_no_group_shows() {
+fn with_more_groups_than_can_be_tracked_total_and_folded_are_exact() {
     let (tracked, exported) = (TRACKED.to_string(), EXPORTED.to_string());
     let exporter = Exporter::start(&["--groups.max-tracked", &tracked, "--groups.max-exported", &exported]);
     let folder = tempfile::tempdir().unwrap();
@@ -105,7 +105,7 @@ fn of_more_groups_than_can_be_tracked_the_total_is_exact_and_folded_says_what_no
     assert_eq!(samples.sum("openim_group_messages_total"), f64::from(TO_MANY));
     assert_eq!(samples.of(by_group).count(), EXPORTED);
     assert_eq!(samples.value("openim_exporter_groups_exported"), EXPORTED as f64);
-    // Every group that is tracked has all of its messages, and the folded ones are those of all other groups.
+    // Every tracked group has all of its messages; the messages of all other groups are folded.
     let all = Samples::parse(&exporter.get("/metrics/groups").text());
     assert_eq!(
         (all.of(by_group).count(), all.value("openim_exporter_groups_tracked")),
@@ -124,7 +124,7 @@ fn of_more_groups_than_can_be_tracked_the_total_is_exact_and_folded_says_what_no
 }
 
 #[test]
-fn the_same_seed_sends_the_same_messages_to_the_report_on_standard_output_too() {
+fn the_same_seed_sends_the_same_messages() {
     let report = |seed: &str| {
         let exporter = Exporter::start(&[]);
         let target = format!("http://{}", exporter.address());
@@ -140,7 +140,7 @@ fn the_same_seed_sends_the_same_messages_to_the_report_on_standard_output_too() 
 }
 
 #[test]
-fn a_simulation_that_nobody_answers_fails_and_says_why() {
+fn a_simulation_without_a_server_fails_and_says_why() {
     let address = {
         let exporter = Exporter::start(&[]);
         exporter.address()

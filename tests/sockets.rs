@@ -1,4 +1,4 @@
-//! Listening and accepting: which addresses go together, and what happens when there are no open files left.
+//! Listening and accepting: combinations of addresses, and the limit of open files.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -11,7 +11,7 @@ use support::{Client, Exporter, GROUP_MESSAGE_PATH, Samples, command, eventually
 
 const ACCEPT_FAILURES: &str = "openim_exporter_accept_failures_total";
 
-/// The exporter's command behind a limit of open files, as `ulimit` takes it.
+/// The exporter's command with a limit of open files, in the notation of `ulimit`.
 fn limited(limit: &str) -> Command {
     let exporter = command(&["--web.listen-address", "127.0.0.1:0"]);
     let mut shell = Command::new("sh");
@@ -27,7 +27,7 @@ fn scrape(client: &mut Client) -> Samples {
 }
 
 #[test]
-fn a_low_limit_of_open_files_is_raised_as_far_as_it_goes() {
+fn a_low_limit_of_open_files_is_raised_to_the_hard_limit() {
     let exporter = Exporter::run(&mut limited("-Sn 64"));
     let mut clients: Vec<_> = (0..200).map(|_| exporter.connect()).collect();
     for client in &mut clients {
@@ -37,7 +37,7 @@ fn a_low_limit_of_open_files_is_raised_as_far_as_it_goes() {
 }
 
 #[test]
-fn without_open_files_connections_wait_and_it_is_counted_and_logged_once() {
+fn without_open_files_connections_wait_and_a_warning_is_logged_once() {
     let exporter = Exporter::run(&mut limited("-n 40"));
     assert!(exporter.log().iter().any(|line| line.contains("LimitNOFILE")), "{:#?}", exporter.log());
     let mut first = exporter.connect();
@@ -48,7 +48,7 @@ fn without_open_files_connections_wait_and_it_is_counted_and_logged_once() {
     assert_eq!(exporter.log().iter().filter(warned).count(), 1, "{:#?}", exporter.log());
     let mut last = others.pop().unwrap();
     drop(others);
-    // It was let in at last.
+    // It is accepted in the end.
     assert_eq!(last.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);
 }
 
@@ -58,7 +58,7 @@ fn answers(address: &str) -> bool {
 }
 
 #[test]
-fn the_same_port_may_be_taken_on_every_address_of_both_families() {
+fn ipv4_and_ipv6_may_use_the_same_port() {
     let port = free_port();
     let flags = ["--web.listen-address", &format!("0.0.0.0:{port}"), "--web.listen-address", &format!("[::]:{port}")];
     let exporter = Exporter::run(&mut command(&flags));
@@ -67,7 +67,7 @@ fn the_same_port_may_be_taken_on_every_address_of_both_families() {
 }
 
 #[test]
-fn every_ipv6_address_alone_takes_ipv4_too() {
+fn the_ipv6_wildcard_alone_accepts_ipv4_too() {
     let port = free_port();
     let _exporter = Exporter::run(&mut command(&["--web.listen-address", &format!("[::]:{port}")]));
     assert!(answers(&format!("127.0.0.1:{port}")) && answers(&format!("[::1]:{port}")));

@@ -57,7 +57,6 @@ impl Exporter {
         let capacities = Capacities { groups: 10, exported_groups: 5, sender_pairs: 20, dedup_window: Duration::ZERO };
         let stats = Arc::new(Stats::in_memory(capacities, now).unwrap());
         let config = Http {
-            telemetry_path: "/metrics".into(),
             max_scrapes,
             max_body_bytes: 512,
             max_connections: 10_000,
@@ -65,6 +64,7 @@ impl Exporter {
             max_buffered_bytes: 4096,
             lifecycle,
             access,
+            ..Http::defaults().unwrap()
         };
         let access = Access::read(&config.access).unwrap();
         let clock = Arc::new(ManualClock::new(now)) as Arc<dyn Clock>;

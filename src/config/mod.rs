@@ -14,7 +14,7 @@ pub mod web;
 
 pub use command_line::{Invocation, from_args, serve_flags};
 pub use file::FileError;
-pub use networks::{NetworkError, Networks};
+pub use networks::Networks;
 pub use secret::PathSecret;
 pub use serve::{AccessSettings, Config, Http, LogSettings, StatsSettings, Storage};
 pub use users::{PasswordHash, Users};

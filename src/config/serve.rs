@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::ArgMatches;
 use clap::builder::{BoolishValueParser, OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::parser::ValueSource;
+use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
 use tracing::level_filters::LevelFilter;
 
 use super::flag::{Shown, settings};
@@ -234,6 +234,18 @@ impl Shown for Storage {
     }
 }
 
+impl Http {
+    /// The settings without any flag, for tests that change some of them.
+    ///
+    /// # Errors
+    /// When a default is not valid.
+    pub fn defaults() -> Result<Self, clap::Error> {
+        let matches =
+            Self::augment_args(Command::new("defaults")).no_binary_name(true).try_get_matches_from([""; 0])?;
+        Self::from_arg_matches(&matches)
+    }
+}
+
 impl Config {
     /// Adapts settings to those that limit them: a default is lowered, a value that was given is not.
     ///
@@ -260,8 +272,7 @@ impl Config {
     }
 
     /// The settings for a person to read, one on each line.
-    #[must_use]
-    pub fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let mut text = String::new();
         self.show("", &mut text);
         text

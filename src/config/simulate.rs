@@ -20,7 +20,6 @@ const MAX_CONNECTIONS: usize = 1024;
 const RATES: RangeInclusive<f64> = 0.001..=10_000_000.0;
 
 const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 3600);
-const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 
 /// Send made-up callbacks as an OpenIM server does, and report how they were answered.
 ///
@@ -68,9 +67,9 @@ pub(super) struct SimulateFlags {
     #[arg(long, value_name = "N", default_value = "2", value_parser = number(1..=MAX_CONNECTIONS))]
     connections: usize,
 
-    /// How long to send: 30s, 5m, 1h30m [default: 10s, unless --count is given]
-    #[arg(long, value_name = "TIME", conflicts_with = "count", value_parser = run_time)]
-    duration: Option<Duration>,
+    /// How long to send, unless --count is given: 30s, 5m, 1h30m
+    #[arg(long, value_name = "TIME", default_value = "10s", conflicts_with = "count", value_parser = run_time)]
+    duration: Duration,
 
     /// Number of callbacks to send, however long it takes
     #[arg(long, value_name = "N", value_parser = number(1..=u64::MAX))]
@@ -149,7 +148,7 @@ impl SimulateFlags {
             groups: self.groups,
             senders: self.senders,
             connections: self.connections,
-            until: self.count.map_or_else(|| Until::Elapsed(self.duration.unwrap_or(DEFAULT_DURATION)), Until::Sent),
+            until: self.count.map_or(Until::Elapsed(self.duration), Until::Sent),
             seed: self.seed,
             report,
         })

@@ -182,7 +182,8 @@ mod tests {
             assert_eq!(body["contentType"], drawn.content_type);
             assert_eq!(body["senderPlatformID"], drawn.platform);
             assert_eq!(body["status"], drawn.status);
-            assert_eq!(Source::from_code(body["msgFrom"].as_i64().unwrap().try_into().unwrap()), drawn.source());
+            let source = Source::from_code(body["msgFrom"].as_i64().unwrap().try_into().unwrap());
+            assert_eq!(source, if drawn.from_user { Source::User } else { Source::Admin });
             assert_eq!(body["groupID"], group_id(drawn.group).to_string());
             let sender =
                 if drawn.sender == 10_000 { "imAdmin".to_owned() } else { sender_id(drawn.sender).to_string() };

@@ -1,7 +1,5 @@
 //! A random message: what was drawn of it, and the callback that it becomes.
 
-use crate::domain::Source;
-
 /// OpenIM's content type of a text with mentions.
 pub(super) const AT_TEXT: i32 = 106;
 
@@ -9,7 +7,7 @@ pub(super) const AT_TEXT: i32 = 106;
 pub(super) const OA_NOTIFICATION: i32 = 1400;
 
 /// What a message counts as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrawnMessage {
     /// Its content type.
     pub content_type: i32,
@@ -27,14 +25,6 @@ pub struct DrawnMessage {
     pub mentioned: u32,
     /// Whether it mentions everyone.
     pub mentions_all: bool,
-}
-
-impl DrawnMessage {
-    /// Its source.
-    #[must_use]
-    pub const fn source(&self) -> Source {
-        if self.from_user { Source::User } else { Source::Admin }
-    }
 }
 
 /// What is drawn of a message but not counted by the report. The buffers are reused for each message.

@@ -24,18 +24,9 @@ pub(crate) struct Served {
     address: SocketAddr,
 }
 
-/// The default configuration, with this many scrapes at a time.
+/// The default configuration, with this many scrapes at a time and small bodies.
 pub(crate) fn http_config(max_scrapes: usize) -> Http {
-    Http {
-        telemetry_path: "/metrics".into(),
-        max_scrapes,
-        max_body_bytes: 1024,
-        max_connections: 10_000,
-        max_connections_per_address: 5_000,
-        max_buffered_bytes: 64 << 20,
-        lifecycle: false,
-        access: config::AccessSettings::default(),
-    }
+    Http { max_scrapes, max_body_bytes: 1024, ..Http::defaults().unwrap() }
 }
 
 impl Served {

@@ -1,4 +1,4 @@
-//! An authority that makes certificates, and clients that trust it.
+//! An authority that issues certificates, and clients that trust it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 
-/// An authority, and a directory for what it makes.
+/// An authority, and a directory for the files that it writes.
 pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     directory: TempDir,
@@ -36,14 +36,14 @@ impl Authority {
 
     pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
-        // Whoever reads it sees the old file or the new one.
+        // Readers see either the old file or the new one.
         let new = self.path(&format!("{name}.new"));
         std::fs::write(&new, text).unwrap();
         std::fs::rename(new, &path).unwrap();
         path
     }
 
-    /// Makes a certificate for these names, and its key: `NAME.pem` and `NAME.key`.
+    /// Issues a certificate for these names, and its key: `NAME.pem` and `NAME.key`.
     pub(crate) fn issue(&self, name: &str, subjects: &[&str]) {
         self.issue_with(name, subjects, |_| ());
     }
@@ -64,12 +64,12 @@ impl Authority {
         self.write("web.yml", text)
     }
 
-    /// A client that trusts it, and shows the certificate `NAME.pem` if there is to be one.
+    /// A client that trusts the authority, and presents the certificate `NAME.pem` if a name is given.
     pub(crate) fn client(&self, shows: Option<&str>) -> Arc<ClientConfig> {
         self.client_of(shows, &[b"http/1.1"])
     }
 
-    /// One that shows the certificate `NAME.pem` whether the key `NAME.key` is its own or not.
+    /// A client that presents the certificate `NAME.pem` with the key `NAME.key`, even if they do not match.
     pub(crate) fn thief(&self, name: &str) -> Arc<ClientConfig> {
         let certificate = certificate_in(&self.path(&format!("{name}.pem")));
         let key = any_supported_type(&key_in(&self.path(&format!("{name}.key")))).unwrap();

@@ -1,4 +1,4 @@
-//! What a request may have the process do, and the flags of who may do what.
+//! Reload and quit by request, and the flags about access.
 
 use std::process::Command;
 
@@ -12,7 +12,7 @@ fn post(exporter: &Exporter, path: &str) -> crate::support::Response {
 }
 
 #[test]
-fn a_request_ends_the_process_as_a_signal_does_but_only_where_that_is_allowed() {
+fn quit_ends_the_process_like_a_signal_if_enabled() {
     let careful = Exporter::start(&[]);
     for path in ["/-/quit", "/-/reload"] {
         let (_, detail) = post(&careful, path).refusal(404);
@@ -22,7 +22,7 @@ fn a_request_ends_the_process_as_a_signal_does_but_only_where_that_is_allowed() 
     assert_eq!(careful.get("/-/ready").status, 200);
     let exporter = Exporter::start(&["--web.enable-lifecycle"]);
     assert_eq!(exporter.get("/-/quit").status, 405);
-    // What a form on somebody's web page would have a browser send.
+    // What a browser sends for a form on another site.
     let form = "POST /-/quit HTTP/1.1\r\nhost: x\r\norigin: https://elsewhere.example\r\ncontent-length: 0\r\n\r\n";
     exporter.ask(form.as_bytes()).refusal(403);
     assert_eq!(post(&exporter, "/-/quit").status, 200);
@@ -32,7 +32,7 @@ fn a_request_ends_the_process_as_a_signal_does_but_only_where_that_is_allowed() 
 }
 
 #[test]
-fn a_reload_that_fails_says_why_and_a_hang_up_does_not_end_the_process() {
+fn sighup_reloads_and_a_failed_reload_is_logged() {
     let authority = Authority::new();
     let config = authority.write("web.yml", format!("basic_auth_users:\n  a: {}\n", hash("b")));
     let exporter =
@@ -49,7 +49,7 @@ fn a_reload_that_fails_says_why_and_a_hang_up_does_not_end_the_process() {
 }
 
 #[test]
-fn settings_that_cannot_be_used_are_no_defect_of_the_exporter() {
+fn a_failed_reload_is_not_an_internal_error() {
     let authority = Authority::new();
     let config = authority.write("web.yml", "http_server_config:\n  http2: true\n");
     let exporter = Exporter::start(&["--web.enable-lifecycle", "--web.config.file", config.to_str().unwrap()]);
@@ -63,14 +63,14 @@ fn settings_that_cannot_be_used_are_no_defect_of_the_exporter() {
     assert_eq!(metrics.value(r#"openim_exporter_callbacks_rejected_total{reason="internal"}"#), 0.0);
 }
 
-fn refused(flags: &[&str]) -> String {
+fn check_error(flags: &[&str]) -> String {
     let ran = command(flags).arg("--check-config").output().unwrap();
     assert_eq!(ran.status.code(), Some(2), "{flags:?}: {}", String::from_utf8_lossy(&ran.stdout));
     String::from_utf8(ran.stderr).unwrap()
 }
 
 #[test]
-fn settings_that_cannot_be_used_are_named_with_the_way_out() {
+fn errors_name_the_flag_and_say_how_to_correct_it() {
     let authority = Authority::new();
     let file = |name: &str, text: &str| authority.write(name, text).to_str().unwrap().to_owned();
     let short = file("short", "abc\n");
@@ -91,14 +91,14 @@ fn settings_that_cannot_be_used_are_named_with_the_way_out() {
         (&["--web.telemetry-address", "nowhere"], &["--web.telemetry-address", "host:port"]),
     ];
     for (flags, words) in cases {
-        let error = refused(flags);
+        let error = check_error(flags);
         assert!(words.iter().all(|word| error.contains(word)), "{flags:?}: {error}");
-        assert!(!error.contains("0123456789abcdef") && !error.contains("plain text"), "a secret is told: {error}");
+        assert!(!error.contains("0123456789abcdef") && !error.contains("plain text"), "a secret is shown: {error}");
     }
 }
 
 #[test]
-fn what_is_checked_is_described_without_its_secrets() {
+fn check_config_prints_no_secrets() {
     let authority = Authority::new();
     authority.issue("server", &["localhost"]);
     let web = authority.web_config("server", &format!("basic_auth_users:\n  a: {}\n", hash("b")));

@@ -30,7 +30,7 @@ fn connect_to(server: SocketAddr, address: &str) -> Client {
 }
 
 #[test]
-fn an_address_with_too_many_connections_is_told_so_and_others_go_on() {
+fn too_many_connections_from_one_address_do_not_affect_others() {
     let exporter = Exporter::start(&["--web.max-connections-per-address", "3"]);
     let mut held: Vec<_> = (0..3).map(|_| connect_from(&exporter, "127.0.0.2")).collect();
     for client in &mut held {
@@ -50,7 +50,7 @@ fn an_address_with_too_many_connections_is_told_so_and_others_go_on() {
 }
 
 #[test]
-fn who_fills_the_callbacks_address_does_not_keep_others_out_of_that_of_telemetry() {
+fn a_full_callback_listener_does_not_block_the_telemetry_listener() {
     let flags = ["--web.max-connections", "20", "--web.telemetry-address", "127.0.0.1:0"];
     let exporter = Exporter::start(&flags);
     let telemetry = exporter.addresses()[1];
@@ -65,7 +65,7 @@ fn who_fills_the_callbacks_address_does_not_keep_others_out_of_that_of_telemetry
 }
 
 #[test]
-fn who_guesses_passwords_does_not_keep_others_waiting() {
+fn guessed_passwords_do_not_delay_other_clients() {
     let authority = Authority::new();
     let callers = authority.write("callers", format!("openim:{}\n", bcrypt::hash("right", 10).unwrap()));
     let exporter = Exporter::start(&["--callback.basic-auth-file", callers.to_str().unwrap()]);
@@ -87,7 +87,7 @@ fn who_guesses_passwords_does_not_keep_others_waiting() {
 }
 
 #[test]
-fn callbacks_come_from_the_networks_that_are_allowed_and_pages_are_for_all() {
+fn allowed_networks_apply_to_callbacks_and_not_to_pages() {
     let exporter = Exporter::start(&["--callback.allowed-networks", "127.0.0.8/30,192.0.2.7"]);
     for (from, allowed) in [("127.0.0.8", true), ("127.0.0.11", true), ("127.0.0.12", false), ("127.0.0.1", false)] {
         let mut client = connect_from(&exporter, from);
@@ -106,7 +106,7 @@ fn callbacks_come_from_the_networks_that_are_allowed_and_pages_are_for_all() {
 }
 
 #[test]
-fn bodies_that_are_being_received_share_a_memory_and_what_finds_none_is_told_so() {
+fn bodies_share_limited_memory_and_get_503_beyond_it() {
     const BODY: usize = 60 * 1024;
     let flags = ["--callback.max-body-bytes", "64KiB", "--callback.max-buffered-bytes", "128KiB"];
     let exporter = Exporter::start(&flags);
@@ -140,7 +140,7 @@ fn bodies_that_are_being_received_share_a_memory_and_what_finds_none_is_told_so(
 }
 
 #[test]
-fn half_bodies_of_one_address_leave_memory_for_those_of_others() {
+fn incomplete_bodies_of_one_address_leave_memory_for_others() {
     const BODY: usize = 60 * 1024;
     let flags = ["--callback.max-body-bytes", "64KiB", "--callback.max-buffered-bytes", "256KiB"];
     let exporter = Exporter::start(&flags);
@@ -167,7 +167,7 @@ fn half_bodies_of_one_address_leave_memory_for_those_of_others() {
 }
 
 #[test]
-fn scrapes_that_one_address_does_not_read_leave_some_for_others() {
+fn unread_scrapes_of_one_address_leave_scrapes_for_others() {
     // A scrape of several megabytes: more than the kernel keeps for a client that does not read.
     let served = Served::with_groups(60_000, Limits::default(), 4);
     let mut deaf: Vec<_> = (0..2).map(|_| connect_to(served.address(), "127.0.0.2")).collect();
@@ -202,7 +202,7 @@ fn head(path: &str, lines: &str, length: usize) -> String {
 }
 
 #[test]
-fn who_may_not_post_is_told_so_before_the_body_is_wanted_and_who_may_is_told_to_go_on() {
+fn expect_100_continue_gets_the_refusal_or_100() {
     const SECRET: &str = "0123456789abcdef-secret";
     const EXPECT: &str = "Expect: 100-continue\r\n";
     let authority = Authority::new();
@@ -249,7 +249,7 @@ fn who_may_not_post_is_told_so_before_the_body_is_wanted_and_who_may_is_told_to_
 }
 
 #[test]
-fn who_sends_a_large_body_without_leave_can_read_why_it_is_refused() {
+fn a_client_that_sends_a_large_unauthorized_body_can_read_the_refusal() {
     let authority = Authority::new();
     let secret = authority.write("secret", "0123456789abcdef-secret");
     let exporter = Exporter::start(&["--callback.secret-file", secret.to_str().unwrap()]);
@@ -262,7 +262,7 @@ fn who_sends_a_large_body_without_leave_can_read_why_it_is_refused() {
 }
 
 #[test]
-fn pages_are_limited_to_a_rate_and_callbacks_and_health_are_not() {
+fn the_rate_limit_applies_to_pages_and_not_to_callbacks_and_health() {
     let authority = Authority::new();
     let config = authority.write("web.yml", "rate_limit:\n  interval: 1h\n  burst: 3\n");
     let exporter = Exporter::start(&["--web.config.file", config.to_str().unwrap()]);
@@ -295,7 +295,7 @@ fn a_password_whose_check_takes_too_long_gets_503_and_callbacks_go_on() {
 }
 
 #[test]
-fn slow_heads_and_slow_bodies_are_ended_and_counted_each_and_others_are_answered_meanwhile() {
+fn slow_heads_and_bodies_time_out_and_do_not_delay_others() {
     const EACH: usize = 200;
     let exporter = Exporter::start(&[]);
     let heads: Vec<_> = (0..EACH).map(|_| exporter.connect()).collect();

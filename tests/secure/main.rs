@@ -1,4 +1,4 @@
-//! Who is let in: TLS, passwords, secrets, networks, listeners; each asked of an exporter that runs as its users run it.
+//! Access: TLS, passwords, secrets, networks and listeners, tested on an exporter that runs as in production.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -31,7 +31,7 @@ pub(crate) fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
-/// A hash that costs next to nothing to check.
+/// A hash that is cheap to check.
 pub(crate) fn hash(password: &str) -> String {
     bcrypt::hash(password, 4).unwrap()
 }
@@ -43,7 +43,7 @@ pub(crate) fn scraped(exporter: &Exporter, config: &Arc<ClientConfig>, headers: 
     Samples::parse(&client.answer().text())
 }
 
-/// A request with these headers, each on a line that it ends itself.
+/// A request with these headers; each ends with a line break.
 pub(crate) fn get(path: &str, headers: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n")
 }

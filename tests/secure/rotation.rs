@@ -15,7 +15,7 @@ use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, eventually, 
 
 const ROTATIONS: usize = 100;
 
-/// The certificate that is shown to who connects now.
+/// The certificate that a new connection gets.
 fn shown(exporter: &Exporter, config: &Arc<ClientConfig>) -> Vec<u8> {
     let mut tls = ClientConnection::new(Arc::clone(config), "localhost".try_into().unwrap()).unwrap();
     let mut socket = std::net::TcpStream::connect(exporter.address()).unwrap();
@@ -32,7 +32,7 @@ fn served(authority: &Authority) -> Exporter {
 }
 
 #[test]
-fn certificates_rotate_a_hundred_times_under_load_and_no_request_fails() {
+fn no_request_fails_while_certificates_rotate_a_hundred_times_under_load() {
     let authority = Authority::new();
     let exporter = served(&authority);
     let config = authority.client(None);
@@ -44,7 +44,7 @@ fn certificates_rotate_a_hundred_times_under_load_and_no_request_fails() {
     let connect = || Client::connect_secure(exporter.address(), &config).unwrap();
     let is_done = || done.load(Ordering::Relaxed);
     thread::scope(|scope| {
-        // Two that stay, as OpenIM has them; two that connect anew for each, and meet every certificate.
+        // Two persistent connections, like OpenIM's; two clients that connect for each request and see every certificate.
         for _ in 0..2 {
             scope.spawn(|| {
                 let mut client = connect();
@@ -75,7 +75,7 @@ fn certificates_rotate_a_hundred_times_under_load_and_no_request_fails() {
 }
 
 #[test]
-fn a_new_certificate_is_found_without_anybody_asking() {
+fn a_new_certificate_is_loaded_without_a_request() {
     let authority = Authority::new();
     let exporter = served(&authority);
     let config = authority.client(None);
@@ -90,7 +90,7 @@ fn a_new_certificate_is_found_without_anybody_asking() {
 }
 
 #[test]
-fn certificates_behind_a_link_are_found_when_it_is_turned_as_kubernetes_does_it() {
+fn certificates_behind_a_replaced_symbolic_link_are_loaded() {
     let authority = Authority::new();
     let mount = |folder: &str| {
         std::fs::create_dir(authority.path(folder)).unwrap();
@@ -117,7 +117,7 @@ fn certificates_behind_a_link_are_found_when_it_is_turned_as_kubernetes_does_it(
 }
 
 #[test]
-fn what_cannot_be_used_keeps_the_old_certificate_and_is_counted_and_logged() {
+fn after_an_invalid_certificate_the_old_one_stays_and_the_failure_is_logged() {
     let authority = Authority::new();
     let exporter = served(&authority);
     let config = authority.client(None);
@@ -149,7 +149,7 @@ fn what_cannot_be_used_keeps_the_old_certificate_and_is_counted_and_logged() {
             std::fs::remove_file(authority.path("server.pem")).unwrap();
             assert!(std::process::Command::new("mkfifo").arg(authority.path("server.pem")).status().unwrap().success());
         }),
-        // Cut short: a server that was closed must not stand open.
+        // Truncated: a protected server must not become open.
         ("TLS would be turned off or weakened", &|| drop(authority.write("web.yml", ""))),
     ];
     for (number, (words, spoil)) in cases.into_iter().enumerate() {
@@ -164,7 +164,7 @@ fn what_cannot_be_used_keeps_the_old_certificate_and_is_counted_and_logged() {
         let metrics = scraped(&exporter, &config, "");
         assert_eq!(metrics.value("openim_exporter_config_reload_failures_total"), number as f64 + 1.0, "{words}");
         assert_eq!(metrics.value("openim_exporter_config_last_reload_successful"), 0.0, "{words}");
-        // Back, so that each case is by itself.
+        // Restored, so that the cases are independent.
         good.iter().for_each(|(name, text)| drop(authority.write(name, text)));
         exporter.signal("HUP");
         eventually("the good settings to be in effect", || {
@@ -174,7 +174,7 @@ fn what_cannot_be_used_keeps_the_old_certificate_and_is_counted_and_logged() {
 }
 
 #[test]
-fn when_the_certificate_expires_is_a_metric() {
+fn a_metric_has_the_expiry_of_the_certificate() {
     let authority = Authority::new();
     let exporter = served(&authority);
     let config = authority.client(None);
@@ -188,13 +188,13 @@ fn when_the_certificate_expires_is_a_metric() {
 }
 
 #[test]
-fn a_demand_for_client_certificates_is_not_taken_away_by_a_reload() {
+fn a_reload_does_not_drop_the_requirement_of_client_certificates() {
     let authority = Authority::new();
     authority.issue("server", &["localhost"]);
     let demand = "  client_ca_file: ca.pem\n  client_auth_type: RequireAndVerifyClientCert\n";
     let config = authority.web_config("server", demand);
     let exporter = Exporter::start(&["--web.config.file", config.to_str().unwrap()]);
-    // As if it had been cut short.
+    // As if it were truncated.
     authority.web_config("server", "");
     exporter.signal("HUP");
     exporter.wait_for_log("that it keeps the demand", |lines| {

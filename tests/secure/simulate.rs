@@ -1,4 +1,4 @@
-//! `simulate` is let in as an unmodified OpenIM is: by TLS, the path's secret and the URL's password.
+//! `simulate` uses TLS, the secret in the path and the password in the URL like an unmodified OpenIM.
 
 use std::process::Output;
 
@@ -11,7 +11,7 @@ use crate::{basic, hash, scraped};
 const SECRET: &str = "0123456789abcdef-the-secret";
 const COUNT: &str = "2000";
 
-/// An exporter that asks for everything, with these settings of HTTP.
+/// An exporter that requires all credentials, with these settings of HTTP.
 fn locked(authority: &Authority, settings: &str) -> Exporter {
     authority.issue("server", &["localhost"]);
     let users = format!("basic_auth_users:\n  prometheus: {}\n", hash("scrape me"));
@@ -47,7 +47,7 @@ fn seen(exporter: &Exporter, authority: &Authority) -> Samples {
 }
 
 #[test]
-fn all_that_is_sent_with_the_right_credentials_is_counted_over_either_protocol() {
+fn callbacks_with_the_right_credentials_are_counted_over_both_protocols() {
     for (settings, protocol) in [("", "HTTP/2"), ("http_server_config:\n  http2: false\n", "HTTP/1.1")] {
         let authority = Authority::new();
         let exporter = locked(&authority, settings);
@@ -72,7 +72,7 @@ fn all_that_is_sent_with_the_right_credentials_is_counted_over_either_protocol()
 }
 
 #[test]
-fn wrong_credentials_are_answered_401_and_nothing_is_counted() {
+fn callbacks_with_wrong_credentials_get_401_and_are_not_counted() {
     let authority = Authority::new();
     let exporter = locked(&authority, "");
     for (credentials, secret) in [("openim:call%20you", SECRET), ("openim:call%20me", "0123456789abcdef-no-secret")] {

@@ -1,4 +1,4 @@
-//! What a scanner of TLS finds: no old version, no weak suite.
+//! What a TLS scanner finds: no old version, no weak suite.
 
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -17,7 +17,7 @@ impl Scan {
         Self(report)
     }
 
-    /// These attributes of each such element. There must be one, for otherwise nobody looked.
+    /// These attributes of each such element. There must be at least one, because otherwise nothing was scanned.
     fn all<const N: usize>(&self, element: &str, attributes: [&str; N]) -> Vec<[String; N]> {
         let start = format!("<{element} ");
         let elements = self.0.lines().filter(|line| line.trim_start().starts_with(&start));
@@ -44,7 +44,7 @@ impl Scan {
         let renegotiation = self.all("renegotiation", ["supported", "secure"]);
         let renegotiation = renegotiation.into_iter().filter(|found| *found == ["1", "0"]);
         let heartbleed = self.all("heartbleed", ["vulnerable"]).into_iter().filter(|found| *found != ["0"]);
-        // Debian's sslscan cannot look for compression, and leaves it out then.
+        // Debian's sslscan cannot check compression and omits it.
         let compression = self.0.contains(r#"<compression supported="1""#).then(|| "compression".to_owned());
         versions
             .chain(suites)
@@ -60,7 +60,7 @@ fn attribute(element: &str, name: &str) -> String {
     after.split('"').next().unwrap().to_owned()
 }
 
-/// Forward secrecy, and encryption that is authenticated by itself.
+/// Whether a suite has forward secrecy and authenticated encryption.
 fn is_strong(suite: &str) -> bool {
     let is_forward = suite.starts_with("TLSv1.3 TLS_") || suite.starts_with("TLSv1.2 ECDHE-");
     is_forward && (suite.contains("GCM") || suite.contains("CHACHA20"))
@@ -71,7 +71,7 @@ fn served(authority: &Authority, settings: &str) -> Exporter {
     Exporter::start(&["--web.config.file", config.to_str().unwrap()])
 }
 
-/// A key of RSA, which the authority does not make, and a certificate that it signs itself.
+/// Writes a self-signed certificate with an RSA key, which the authority does not support.
 fn issue_rsa(authority: &Authority) {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout"])
@@ -85,7 +85,7 @@ fn issue_rsa(authority: &Authority) {
 
 #[test]
 #[ignore = "needs sslscan, openssl"]
-fn a_scan_finds_the_two_versions_and_no_weak_suite_for_either_kind_of_key() {
+fn a_scan_finds_two_versions_and_no_weak_suite_for_both_kinds_of_keys() {
     let authority = Authority::new();
     for key in ["ECDSA", "RSA"] {
         if key == "RSA" {
@@ -107,7 +107,7 @@ fn a_scan_finds_the_two_versions_and_no_weak_suite_for_either_kind_of_key() {
 
 #[test]
 #[ignore = "needs sslscan"]
-fn a_scan_finds_tls_1_3_alone_where_the_settings_say_so() {
+fn a_scan_finds_only_tls_1_3_if_configured() {
     let authority = Authority::new();
     authority.issue("server", &["localhost"]);
     let scan = Scan::of(served(&authority, "  min_version: TLS13\n").address());
@@ -128,7 +128,7 @@ impl Drop for Weak {
 
 #[test]
 #[ignore = "needs sslscan, openssl"]
-fn a_scan_of_a_weak_server_finds_what_is_weak() {
+fn a_scan_of_a_weak_server_finds_its_weaknesses() {
     let authority = Authority::new();
     authority.issue("server", &["localhost"]);
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()));

@@ -1,4 +1,4 @@
-//! Every endpoint x {no, wrong, right} credentials x {one listener, two} x {plain, TLS}: each cell.
+//! Every combination of endpoint, {no, wrong, right} credentials, {one, two} listeners and {plain, TLS}.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ enum Kind {
     Callback,
 }
 
-/// The one whose success ends the process.
+/// The endpoint whose success ends the process.
 const QUIT: &str = "/-/quit";
 
 const ENDPOINTS: [(Kind, &str); 14] = [
@@ -44,9 +44,9 @@ const ENDPOINTS: [(Kind, &str); 14] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Credentials {
     No,
-    /// A password that is wrong, and for callbacks a secret that is wrong by its last letter.
+    /// A wrong password, and for callbacks a secret whose last letter is wrong.
     Wrong,
-    /// Those that are right for the other kind of endpoint.
+    /// The right ones of the other kind of endpoint.
     TheOthers,
     Right,
 }
@@ -60,13 +60,13 @@ enum Socket {
     Telemetry,
 }
 
-/// What the contract says.
+/// The status that the contract requires.
 fn expected(kind: Kind, path: &str, credentials: Credentials, socket: Socket) -> u16 {
     let is_right = credentials == Credentials::Right;
     match (kind, socket) {
         (Kind::Health, _) => 200,
         (Kind::Page | Kind::Nothing, Socket::Callbacks) => 404,
-        // There it is a path like any other that a callback may come to, and this one does not know the secret.
+        // At the callback listener this is a callback path, and the request has no secret.
         (Kind::Action, Socket::Callbacks) => 401,
         (Kind::Nothing, _) => {
             if is_right {
@@ -76,7 +76,7 @@ fn expected(kind: Kind, path: &str, credentials: Credentials, socket: Socket) ->
             }
         }
         (Kind::Callback, Socket::Telemetry) if credentials != Credentials::TheOthers => 401,
-        // It is the landing page's path.
+        // This is the path of the landing page.
         (Kind::Callback, Socket::Telemetry) if path.starts_with("/?") => 405,
         (Kind::Callback, Socket::Telemetry) => 404,
         (Kind::Page | Kind::Action | Kind::Callback, _) => {
@@ -119,7 +119,7 @@ fn request(kind: Kind, path: &str, credentials: Credentials) -> Vec<u8> {
     post_bytes(&path, &headers, body.as_bytes())
 }
 
-/// An exporter with everything locked, and its sockets.
+/// An exporter that requires all credentials, and its addresses.
 fn locked(authority: &Authority, tls: bool, two: bool) -> (Exporter, Vec<(Socket, SocketAddr)>) {
     let users = format!("basic_auth_users:\n  prometheus: {}\n", hash("scrape me"));
     let config = if tls { authority.web_config("server", &users) } else { authority.write("web.yml", users) };
@@ -151,7 +151,7 @@ fn ask(address: SocketAddr, tls: Option<&Arc<ClientConfig>>, bytes: &[u8]) -> Re
 }
 
 #[test]
-fn every_endpoint_lets_in_whom_it_is_for_and_nobody_else() {
+fn every_endpoint_admits_only_the_intended_clients() {
     let authority = Authority::new();
     authority.issue("server", &["localhost"]);
     let client = authority.client(None);
@@ -165,7 +165,7 @@ fn every_endpoint_lets_in_whom_it_is_for_and_nobody_else() {
                     let cell = format!("{path}, {credentials:?}, {socket:?}, TLS {tls}");
                     let status = expected(kind, path, credentials, *socket);
                     if path == QUIT && status == 200 {
-                        // The last one, below.
+                        // Requested last, below.
                         continue;
                     }
                     let answer = ask(*address, client, &request(kind, path, credentials));
@@ -193,7 +193,7 @@ fn every_endpoint_lets_in_whom_it_is_for_and_nobody_else() {
 }
 
 #[test]
-fn of_two_authorizations_neither_counts() {
+fn two_authorization_headers_are_refused() {
     let authority = Authority::new();
     let (exporter, _) = locked(&authority, false, false);
     let (right, wrong) = (basic("prometheus", "scrape me"), basic("prometheus", "scrape me!"));

@@ -1,4 +1,4 @@
-//! TLS: who may connect, and how.
+//! TLS: versions, certificates, failed handshakes.
 
 use std::io::{ErrorKind, Read as _};
 use std::net::TcpStream;
@@ -25,7 +25,7 @@ fn authority() -> Authority {
 }
 
 #[test]
-fn callbacks_and_scrapes_pass_through_tls_over_one_connection() {
+fn callbacks_and_scrapes_share_a_tls_connection() {
     let authority = authority();
     let exporter = served(&authority, "");
     let mut client = Client::connect_secure(exporter.address(), &authority.client(None)).unwrap();
@@ -37,7 +37,7 @@ fn callbacks_and_scrapes_pass_through_tls_over_one_connection() {
     assert_eq!(Samples::parse(&client.answer().text()).sum("openim_group_messages_total"), 100.0);
 }
 
-/// What comes until the connection ends, and whether TLS said that it would: otherwise anybody may have cut it.
+/// What is received until the end of the connection, and whether TLS announced the end (`close_notify`).
 fn rest_and_whether_it_is_whole(client: &mut Client) -> (String, bool) {
     let mut came = Vec::new();
     loop {
@@ -51,7 +51,7 @@ fn rest_and_whether_it_is_whole(client: &mut Client) -> (String, bool) {
 }
 
 #[test]
-fn a_connection_s_end_is_announced_within_tls_and_that_of_a_part_of_an_answer_is_not() {
+fn close_notify_is_sent_only_after_a_complete_answer() {
     let short = Limits { idle: Duration::from_secs(1), answer: Duration::from_secs(1), ..Limits::default() };
     let (authority, served) = crate::multiplex::served(short, 1, 60_000);
     let connect = || Client::connect_secure(served.address(), &authority.client_of(None, &[b"http/1.1"])).unwrap();
@@ -59,7 +59,7 @@ fn a_connection_s_end_is_announced_within_tls_and_that_of_a_part_of_an_answer_is
         get("/-/healthy", "connection: close\r\n"),
         "GET /-/healthy HTTP/1.0\r\n\r\n".to_owned(),
         "GET /metrics HTTP/1.0\r\n\r\n".to_owned(),
-        // Silent for too long.
+        // Idle for too long.
         get("/-/healthy", ""),
         "GET /-/healthy HTTP/1.1\r\n\r\n".to_owned(),
     ] {
@@ -68,7 +68,7 @@ fn a_connection_s_end_is_announced_within_tls_and_that_of_a_part_of_an_answer_is
         let (answer, is_whole) = rest_and_whether_it_is_whole(&mut client);
         assert!(is_whole && answer.starts_with("HTTP/1."), "{request}: {answer}");
     }
-    // Its length is not known before, and it is not read in time.
+    // The length is not known in advance, and the answer is not read in time.
     let mut deaf = connect();
     deaf.send("GET /metrics/groups HTTP/1.0\r\n\r\n").unwrap();
     std::thread::sleep(Duration::from_secs(3));
@@ -77,7 +77,7 @@ fn a_connection_s_end_is_announced_within_tls_and_that_of_a_part_of_an_answer_is
 }
 
 #[test]
-fn who_speaks_plain_http_to_tls_is_told_so_and_the_other_way_round() {
+fn plain_http_to_tls_and_tls_to_plain_http_get_an_explanation() {
     let authority = authority();
     let secure = served(&authority, "");
     let answer = secure.ask(get("/metrics", "").as_bytes());
@@ -87,7 +87,7 @@ fn who_speaks_plain_http_to_tls_is_told_so_and_the_other_way_round() {
     assert_eq!(scraped(&secure, &authority.client(None), "").value(rejected), 1.0);
 
     let plain = Exporter::start(&[]);
-    // The begin of a TLS handshake, as a client sends it.
+    // The start of a TLS handshake.
     let mut client = plain.connect();
     client.send([&[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3][..], &[7; 500]].concat()).unwrap();
     let (_, detail) = client.answer().refusal(400);
@@ -96,11 +96,11 @@ fn who_speaks_plain_http_to_tls_is_told_so_and_the_other_way_round() {
 }
 
 #[test]
-fn handshakes_that_fail_are_counted_and_a_probe_of_the_port_is_none() {
+fn failed_handshakes_are_counted_and_port_probes_are_not() {
     let authority = authority();
     let exporter = served(&authority, "");
     drop(TcpStream::connect(exporter.address()).unwrap());
-    // Somebody who does not trust the certificate.
+    // A client that does not trust the certificate.
     assert!(Client::connect_secure(exporter.address(), &Authority::new().client(None)).is_err());
     let mut garbage = exporter.connect();
     garbage.send([22; 600]).unwrap();
@@ -111,7 +111,7 @@ fn handshakes_that_fail_are_counted_and_a_probe_of_the_port_is_none() {
 }
 
 #[test]
-fn a_handshake_that_does_not_go_on_is_ended_and_counted() {
+fn a_stalled_handshake_times_out_and_is_counted() {
     let authority = authority();
     let exporter = served(&authority, "");
     let mut silent = TcpStream::connect(exporter.address()).unwrap();
@@ -126,7 +126,7 @@ fn a_handshake_that_does_not_go_on_is_ended_and_counted() {
 }
 
 #[test]
-fn a_client_s_certificate_is_demanded_where_the_settings_say_so() {
+fn a_verified_client_certificate_is_required_if_configured() {
     let authority = authority();
     authority.issue("known", &["prometheus.example"]);
     authority.issue("other", &["somebody.example"]);
@@ -137,7 +137,7 @@ fn a_client_s_certificate_is_demanded_where_the_settings_say_so() {
     let exporter = served(&authority, demand);
     let scrape = |config: &Arc<ClientConfig>| {
         let mut client = Client::connect_secure(exporter.address(), config).ok()?;
-        // In TLS 1.3 the client is done before the server has judged its certificate.
+        // In TLS 1.3 the client finishes before the server has verified its certificate.
         client.send(get("/metrics", "")).ok()?;
         client.try_answer().ok().map(|answer| answer.status)
     };
@@ -150,7 +150,7 @@ fn a_client_s_certificate_is_demanded_where_the_settings_say_so() {
 }
 
 #[test]
-fn a_certificate_of_no_authority_is_asked_for_or_demanded_where_the_settings_say_so() {
+fn an_unverified_client_certificate_is_requested_or_required_if_configured() {
     let authority = authority();
     let stranger = Authority::new();
     stranger.issue("anybody", &["anybody.example"]);
@@ -169,7 +169,7 @@ fn a_certificate_of_no_authority_is_asked_for_or_demanded_where_the_settings_say
             };
             assert_eq!(scrape(&authority.client(None)), without, "{policy} {version}");
             assert_eq!(scrape(&authority.client(Some("anybody"))), Some(200), "{policy} {version}");
-            // Somebody else's certificate, without its key.
+            // Another client's certificate, without its key.
             assert_eq!(scrape(&authority.thief("thief")), None, "{policy} {version}");
         }
     }
@@ -177,7 +177,7 @@ fn a_certificate_of_no_authority_is_asked_for_or_demanded_where_the_settings_say
 
 #[test]
 #[ignore = "needs curl"]
-fn the_versions_that_the_settings_allow_are_spoken_and_no_others() {
+fn only_the_configured_tls_versions_are_accepted() {
     let authority = authority();
     for (settings, version) in
         [("  max_version: TLS12\n", ProtocolVersion::TLSv1_2), ("  min_version: TLS13\n", ProtocolVersion::TLSv1_3)]
@@ -203,7 +203,7 @@ fn the_versions_that_the_settings_allow_are_spoken_and_no_others() {
 }
 
 #[test]
-fn headers_of_the_settings_are_in_every_answer() {
+fn configured_headers_are_in_every_answer() {
     let authority = authority();
     let exporter = served(&authority, "http_server_config:\n  headers:\n    X-Frame-Options: deny\n");
     let mut client = Client::connect_secure(exporter.address(), &authority.client(None)).unwrap();

@@ -23,14 +23,13 @@ pub(crate) fn site() -> Arc<Site> {
     let stats = Stats::in_memory(capacities, UnixMillis(0)).unwrap();
     let telemetry = Telemetry::new(wire::COMMANDS).unwrap();
     let config = config::Http {
-        telemetry_path: "/metrics".into(),
         max_scrapes: 1,
         max_body_bytes: 1024,
         max_connections: 1,
         max_connections_per_address: 1,
         max_buffered_bytes: 1024,
         lifecycle: true,
-        access: config::AccessSettings::default(),
+        ..config::Http::defaults().unwrap()
     };
     let parts = (Arc::new(stats), Arc::new(telemetry), Arc::new(SystemClock) as Arc<dyn Clock>);
     Arc::new(Site::new(parts, config, Access::default(), Limits::default(), 1))
