@@ -2,7 +2,7 @@
 
 pub mod catalog;
 mod format;
-#[doc(hidden)]
+#[cfg(feature = "fuzzing")]
 pub mod fuzz;
 mod own;
 mod scraper;
