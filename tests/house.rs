@@ -19,7 +19,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("arena", &[]),
     ("telemetry", &[]),
-    ("wire", &["domain"]),
+    // A body is refused for a reason that the exporter counts.
+    ("wire", &["domain", "telemetry::Reason"]),
     ("stats", &["domain", "arena"]),
     ("exposition", &["domain", "stats", "telemetry"]),
     // Its part of the settings, and no other.

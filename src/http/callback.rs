@@ -8,7 +8,7 @@ use super::reply::{Reply, closing, refusal, success};
 use super::service::Exchange;
 use super::site::Site;
 use crate::telemetry::Reason;
-use crate::wire::{self, Command, Fault, Problem};
+use crate::wire::{self, Command, Problem};
 
 /// Why a callback is refused.
 struct Refused {
@@ -32,17 +32,7 @@ impl Refused {
 
 impl From<Problem> for Refused {
     fn from(problem: Problem) -> Self {
-        let reason = match problem.fault {
-            Fault::EmptyBody => Reason::EmptyBody,
-            Fault::MalformedJson => Reason::MalformedJson,
-            Fault::WrongType => Reason::WrongType,
-            Fault::OutOfRange => Reason::OutOfRange,
-            Fault::ValueTooLong => Reason::ValueTooLong,
-            Fault::TooDeep => Reason::TooDeep,
-            Fault::MissingSender => Reason::MissingSender,
-            Fault::MissingGroup => Reason::MissingGroup,
-        };
-        Self::new(reason, problem.detail)
+        Self::new(problem.reason, problem.detail)
     }
 }
 

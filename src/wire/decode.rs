@@ -6,6 +6,7 @@ use super::field::{Measured, MentionList, Number, Plain, Skipped, Text, Verbatim
 use super::limits::{MAX_DEPTH, MAX_NAME_BYTES, too_deep_at};
 use super::object::{Fill, Filled, fields};
 use crate::domain::{Message, Source, UnixMillis};
+use crate::telemetry::Reason;
 
 fields! {
     /// Every field of the callback's documentation, by type. All may be absent; unknown ones are passed over.
@@ -41,39 +42,18 @@ fields! {
     }
 }
 
-/// What is wrong with a body, in kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Nothing was sent.
-    EmptyBody,
-    /// It is not JSON: a syntax error, a cut-off body, bytes that are not UTF-8.
-    MalformedJson,
-    /// A field, or the body itself, has another type than the documentation says; or a field stands twice.
-    WrongType,
-    /// A number does not fit its type, or a string is not Unicode.
-    OutOfRange,
-    /// An ID or a name is over its limit.
-    ValueTooLong,
-    /// Objects and lists stand in one another, too many of them.
-    TooDeep,
-    /// There is no `sendID`.
-    MissingSender,
-    /// There is neither a `groupID` nor a `recvID`.
-    MissingGroup,
-}
-
-/// What is wrong with a body, in kind and in words.
+/// Why a body is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The kind.
-    pub fault: Fault,
-    /// What was wrong, and where.
+    /// The reason.
+    pub reason: Reason,
+    /// What is wrong, and where.
     pub detail: String,
 }
 
 impl Problem {
-    fn new(fault: Fault, detail: impl Into<String>) -> Self {
-        Self { fault, detail: detail.into() }
+    fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
     }
 }
 
@@ -99,11 +79,11 @@ pub fn group_message<R>(body: &[u8], count: impl FnOnce(&Message<'_>) -> R) -> R
         create_time: time(fields.create_time),
     };
     if message.sender_id.is_empty() {
-        return Err(Problem::new(Fault::MissingSender, "sendID is absent or empty; a message needs its sender"));
+        return Err(Problem::new(Reason::MissingSender, "sendID is absent or empty; a message needs its sender"));
     }
     if message.group_id.is_empty() {
         let detail = "groupID and recvID are absent or empty; a message needs its group in one of them";
-        return Err(Problem::new(Fault::MissingGroup, detail));
+        return Err(Problem::new(Reason::MissingGroup, detail));
     }
     Ok(count(&message))
 }
@@ -144,7 +124,7 @@ pub fn quickly(body: &[u8]) -> Quickly {
 
 fn parse<'a, T: Fill<'a>>(body: &'a [u8]) -> Result<T, Problem> {
     if body.is_empty() {
-        return Err(Problem::new(Fault::EmptyBody, "the body is empty; a JSON object is expected"));
+        return Err(Problem::new(Reason::EmptyBody, "the body is empty; a JSON object is expected"));
     }
     // Once for the whole body: it is quicker than string by string, and covers what is passed over too.
     let text = simdutf8::basic::from_utf8(body).map_err(|_| not_utf8(body))?;
@@ -155,7 +135,7 @@ fn parse<'a, T: Fill<'a>>(body: &'a [u8]) -> Result<T, Problem> {
 fn thoroughly<'a, T: Fill<'a>>(text: &'a str) -> Result<T, Problem> {
     if let Some(at) = too_deep_at(text) {
         let detail = format!("the body nests more than {MAX_DEPTH} objects and lists at byte {at}; send it flatter");
-        return Err(Problem::new(Fault::TooDeep, detail));
+        return Err(Problem::new(Reason::TooDeep, detail));
     }
     let mut value = T::default();
     let mut json = serde_json::Deserializer::from_str(text);
@@ -168,31 +148,31 @@ fn thoroughly<'a, T: Fill<'a>>(text: &'a str) -> Result<T, Problem> {
 #[cold]
 fn not_utf8(body: &[u8]) -> Problem {
     let at = std::str::from_utf8(body).map_or_else(|error| error.valid_up_to(), str::len);
-    Problem::new(Fault::MalformedJson, format!("the body is not UTF-8 at byte {at}"))
+    Problem::new(Reason::MalformedJson, format!("the body is not UTF-8 at byte {at}"))
 }
 
 /// Says which field an error lies in, by decoding once more with the path kept. Only for bodies that are refused.
 #[cold]
 fn explain<'a, T: Fill<'a>>(text: &'a str, error: &serde_json::Error) -> Problem {
-    let fault = match error.classify() {
+    let reason = match error.classify() {
         serde_json::error::Category::Data => kind_of(error),
-        _ => return Problem::new(Fault::MalformedJson, error.to_string()),
+        _ => return Problem::new(Reason::MalformedJson, error.to_string()),
     };
     let mut json = serde_json::Deserializer::from_str(text);
     let path = serde_path_to_error::deserialize::<_, Filled<T>>(&mut json).err().map(|error| error.path().to_string());
     match path.as_deref() {
-        None | Some("." | "?") => Problem::new(fault, error.to_string()),
-        Some(field) => Problem::new(fault, format!("{field}: {error}")),
+        None | Some("." | "?") => Problem::new(reason, error.to_string()),
+        Some(field) => Problem::new(reason, format!("{field}: {error}")),
     }
 }
 
-/// What kind of error of a value it is, by the words of `serde::de::Error::invalid_value` and its like.
-fn kind_of(error: &serde_json::Error) -> Fault {
+/// Which reason an error of a value is, by the words of `serde::de::Error::invalid_value` and its like.
+fn kind_of(error: &serde_json::Error) -> Reason {
     let words = error.to_string();
     match words {
-        _ if words.starts_with("invalid value") => Fault::OutOfRange,
-        _ if words.starts_with("invalid length") => Fault::ValueTooLong,
-        _ => Fault::WrongType,
+        _ if words.starts_with("invalid value") => Reason::OutOfRange,
+        _ if words.starts_with("invalid length") => Reason::ValueTooLong,
+        _ => Reason::WrongType,
     }
 }
 
@@ -252,37 +232,37 @@ mod tests {
     #[test]
     fn a_refusal_names_the_field_and_the_place() {
         let wrong_type = problem(br#"{"sendID":"u1","groupID":"g1","contentType":"text"}"#);
-        assert_eq!(wrong_type.fault, Fault::WrongType);
+        assert_eq!(wrong_type.reason, Reason::WrongType);
         assert!(wrong_type.detail.starts_with("contentType: invalid type: string \"text\""), "{}", wrong_type.detail);
         assert!(wrong_type.detail.ends_with("at line 1 column 50"), "{}", wrong_type.detail);
         let too_large = problem(br#"{"sendID":"u1","groupID":"g1","sendTime":99999999999999999999}"#);
-        assert_eq!(too_large.fault, Fault::OutOfRange);
+        assert_eq!(too_large.reason, Reason::OutOfRange);
         assert!(too_large.detail.starts_with("sendTime: invalid value"), "{}", too_large.detail);
     }
 
     #[test]
-    fn each_fault_is_told_apart() {
-        let cases: [(&[u8], Fault); 17] = [
-            (b"", Fault::EmptyBody),
-            (b" ", Fault::MalformedJson),
-            (b"{", Fault::MalformedJson),
-            (br#"{"sendID":"u1"}x"#, Fault::MalformedJson),
-            (b"{\"sendID\":\"u\xff\"}", Fault::MalformedJson),
-            (b"{\"new\":\"\xff\"}", Fault::MalformedJson),
-            (br#"{"sendID":"\ud800"}"#, Fault::MalformedJson),
-            (br#"["sendID"]"#, Fault::WrongType),
-            (b"null", Fault::WrongType),
-            (br#"{"sendID":"u1","sendID":"u2","groupID":"g"}"#, Fault::WrongType),
-            (br#"{"sendID":"u1","groupID":"g","content":1}"#, Fault::WrongType),
-            (br#"{"sendID":"u1","groupID":"g","seq":-1}"#, Fault::OutOfRange),
-            (br#"{"sendID":"u1","groupID":"g","ex":"\ud800"}"#, Fault::OutOfRange),
-            (br#"{"sendID":"u1","groupID":"g","operationID":"\ud800"}"#, Fault::OutOfRange),
-            (br#"{"sendID":"u1","groupID":"g","new":[{"a":"\udc00"}]}"#, Fault::OutOfRange),
-            (br#"{"sendID":"","groupID":"g"}"#, Fault::MissingSender),
-            (br#"{"sendID":"u1","recvID":""}"#, Fault::MissingGroup),
+    fn each_problem_has_its_reason() {
+        let cases: [(&[u8], Reason); 17] = [
+            (b"", Reason::EmptyBody),
+            (b" ", Reason::MalformedJson),
+            (b"{", Reason::MalformedJson),
+            (br#"{"sendID":"u1"}x"#, Reason::MalformedJson),
+            (b"{\"sendID\":\"u\xff\"}", Reason::MalformedJson),
+            (b"{\"new\":\"\xff\"}", Reason::MalformedJson),
+            (br#"{"sendID":"\ud800"}"#, Reason::MalformedJson),
+            (br#"["sendID"]"#, Reason::WrongType),
+            (b"null", Reason::WrongType),
+            (br#"{"sendID":"u1","sendID":"u2","groupID":"g"}"#, Reason::WrongType),
+            (br#"{"sendID":"u1","groupID":"g","content":1}"#, Reason::WrongType),
+            (br#"{"sendID":"u1","groupID":"g","seq":-1}"#, Reason::OutOfRange),
+            (br#"{"sendID":"u1","groupID":"g","ex":"\ud800"}"#, Reason::OutOfRange),
+            (br#"{"sendID":"u1","groupID":"g","operationID":"\ud800"}"#, Reason::OutOfRange),
+            (br#"{"sendID":"u1","groupID":"g","new":[{"a":"\udc00"}]}"#, Reason::OutOfRange),
+            (br#"{"sendID":"","groupID":"g"}"#, Reason::MissingSender),
+            (br#"{"sendID":"u1","recvID":""}"#, Reason::MissingGroup),
         ];
-        for (body, fault) in cases {
-            assert_eq!(problem(body).fault, fault, "{}", String::from_utf8_lossy(body));
+        for (body, reason) in cases {
+            assert_eq!(problem(body).reason, reason, "{}", String::from_utf8_lossy(body));
         }
     }
 
@@ -308,10 +288,10 @@ mod tests {
                 ["sendID", "groupID"].map(|id| if id == field { String::new() } else { format!(r#","{id}":"i""#) });
             let list = if field == "atUserList" { ("[", "]") } else { ("", "") };
             let body = |text: String| format!(r#"{{"{field}":{}"{text}"{}{}}}"#, list.0, list.1, rest.concat());
-            let decoded = |text: String| group_message(body(text).as_bytes(), |_| ()).map_err(|problem| problem.fault);
+            let decoded = |text: String| group_message(body(text).as_bytes(), |_| ()).map_err(|problem| problem.reason);
             assert_eq!(decoded("x".repeat(limit.unwrap_or(100_000))), Ok(()), "{field}");
             if let Some(limit) = limit {
-                assert_eq!(decoded("x".repeat(limit + 1)), Err(Fault::ValueTooLong), "{field}");
+                assert_eq!(decoded("x".repeat(limit + 1)), Err(Reason::ValueTooLong), "{field}");
                 let found = problem(body("x".repeat(limit + 1)).as_bytes()).detail;
                 assert!(found.starts_with(field) && found.contains(&format!("at most {limit} bytes")), "{found}");
             }

@@ -14,7 +14,7 @@ mod quick;
 
 pub use answer::{SUCCESS, refusal};
 pub use command::{COMMANDS, Command, GROUP_MESSAGE};
-pub use decode::{Fault, Problem, command_of, group_message};
+pub use decode::{Problem, command_of, group_message};
 #[doc(hidden)]
 pub use decode::{Quickly, quickly};
 pub use encode::{Callback, Content, MENTION_OF_ALL, Media, OPERATION_ID_HEADER, encode, is_success, write_content};
