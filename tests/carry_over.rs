@@ -118,11 +118,11 @@ fn a_step_that_fails_is_an_error_that_names_the_files_and_leaves_the_old_state()
     let no_reserving = "inject=fallocate:error=EOPNOTSUPP";
     let steps: [(&[&str], &str); 9] = [
         (&["-e", "inject=openat:error=ENOSPC"], "state.new"),
-        (&["-e", "inject=fallocate:error=ENOSPC"], "no room"),
-        (&["-e", "inject=fallocate:error=EDQUOT"], "no room"),
+        (&["-e", "inject=fallocate:error=ENOSPC"], "not enough space"),
+        (&["-e", "inject=fallocate:error=EDQUOT"], "not enough space"),
         // Where zeros are written instead.
-        (&["-e", no_reserving, "-e", "inject=pwrite64:error=ENOSPC"], "no room"),
-        (&["-e", no_reserving, "-e", "inject=fsync:error=ENOSPC"], "no room"),
+        (&["-e", no_reserving, "-e", "inject=pwrite64:error=ENOSPC"], "not enough space"),
+        (&["-e", no_reserving, "-e", "inject=fsync:error=ENOSPC"], "not enough space"),
         (&["-e", "inject=mmap:error=ENOMEM"], "state.new"),
         (&["-e", "inject=msync:error=ENOSPC"], "cannot be written"),
         (&["-e", "inject=rename,renameat,renameat2:error=ENOSPC"], "put in place"),
@@ -228,7 +228,7 @@ fn on_a_disk_of_any_size_the_state_is_carried_over_or_left_as_it_was() {
         let output = ended.env("OPENIM_EXPORTER_STORAGE_PATH", "").output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         if output.status.code() == Some(1) {
-            let names = ["state.new", "no room", "MiB", "state is unchanged"];
+            let names = ["state.new", "not enough space", "MiB", "state is unchanged"];
             assert!(names.iter().all(|name| text.contains(name)), "{text}");
             assert!(fs::read(&copy).unwrap() == old && !disk.0.path().join("state.new").exists());
             refused += 1;

@@ -18,7 +18,7 @@ fn stats(groups: usize) -> Stats {
 }
 
 fn count(stats: &Stats, body: &[u8]) -> Recorded {
-    wire::group_message(body, |message| stats.record(message, NOW)).unwrap()
+    wire::decode_group_message(body, |message| stats.record(message, NOW)).unwrap()
 }
 
 /// Allocations and reallocations of decoding and counting a body.

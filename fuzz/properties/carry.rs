@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arbitrary::Unstructured;
-use openim_exporter::arena::{Boot, Contents, Directory, Doubt, Entry, Found, Sections, Stored, Trust};
+use openim_exporter::arena::{Block, Boot, Contents, Directory, Doubt, Found, SectionEntry, Sections, Trust};
 use openim_exporter::domain::{Message, UnixMillis};
 use openim_exporter::stats::{Capacities, Stats};
 
@@ -21,7 +21,7 @@ const CAPACITIES: Capacities =
 const MOST_CHANGES: usize = 8;
 
 thread_local! {
-    static SOURCE: RefCell<Option<Stored>> = const { RefCell::new(None) };
+    static SOURCE: RefCell<Option<Block>> = const { RefCell::new(None) };
 }
 
 pub(crate) fn holds(bytes: &[u8]) {
@@ -29,7 +29,7 @@ pub(crate) fn holds(bytes: &[u8]) {
 }
 
 /// A small state with something in every section.
-fn source_state() -> Stored {
+fn source_state() -> Block {
     let directory = super::state::directory();
     let stats = Stats::open(directory.path(), CAPACITIES, BOOT, NOW, &|_| ()).unwrap();
     for number in 0..40_i32 {
@@ -44,12 +44,12 @@ fn source_state() -> Stored {
     // Its mapping outlives its directory.
     let locked = Directory::lock(directory.path(), &|_| ()).unwrap();
     match locked.find(BOOT, &|_| ()).unwrap() {
-        Found::State { arena, sections: Sections::Listed(contents), .. } => Stored::new(arena, contents),
+        Found::State { arena, sections: Sections::Listed(contents), .. } => Block::new(arena, contents),
         found => panic!("{found:?}"),
     }
 }
 
-fn try_on(source: &Stored, bytes: &[u8]) {
+fn try_on(source: &Block, bytes: &[u8]) {
     let bytes = &mut Unstructured::new(bytes);
     let [kind, changes]: [u8; 2] = bytes.arbitrary().unwrap_or_default();
     let mut contents = source.contents().clone();
@@ -68,16 +68,16 @@ fn try_on(source: &Stored, bytes: &[u8]) {
     let is_changed = !undo.is_empty() || contents != *source.contents();
     // Only what is consistent is ever carried over.
     if let Some(contents) = Contents::parse(&serde_json::to_vec(&contents).unwrap(), end) {
-        carry(&Stored::new(source.arena().clone(), contents), kind, is_changed);
+        carry(&Block::new(source.arena().clone(), contents), kind, is_changed);
     }
     undo.into_iter().rev().for_each(|(name, at, before): (String, usize, u64)| {
-        source.section(&name).unwrap()[at].store(before, Ordering::Relaxed);
+        source.keyed_section(&name).unwrap()[at].store(before, Ordering::Relaxed);
     });
 }
 
 /// Changes a word of a section, and returns what it was.
-fn change_word(source: &Stored, name: &str, bytes: &mut Unstructured<'_>) -> Option<(String, usize, u64)> {
-    let section = source.section(name)?;
+fn change_word(source: &Block, name: &str, bytes: &mut Unstructured<'_>) -> Option<(String, usize, u64)> {
+    let section = source.keyed_section(name)?;
     let at = usize::from(bytes.arbitrary::<u16>().unwrap_or_default()) % section.len().max(1);
     let word = section.get(at)?;
     let before = word.swap(super::state::any_word(bytes), Ordering::Relaxed);
@@ -86,7 +86,7 @@ fn change_word(source: &Stored, name: &str, bytes: &mut Unstructured<'_>) -> Opt
 
 fn change_entry(contents: &mut Contents, number: usize, what: u8, bytes: &mut Unstructured<'_>) {
     let value = usize::from(bytes.arbitrary::<u8>().unwrap_or_default());
-    let entry: &mut Entry = &mut contents.sections[number];
+    let entry: &mut SectionEntry = &mut contents.sections[number];
     let layout = &mut entry.layout;
     let key = |layout: &mut openim_exporter::arena::Layout, to: String| {
         let axes = layout.keys.len().max(1);
@@ -114,7 +114,7 @@ fn change_entry(contents: &mut Contents, number: usize, what: u8, bytes: &mut Un
     }
 }
 
-fn carry(stored: &Stored, kind: u8, is_changed: bool) {
+fn carry(stored: &Block, kind: u8, is_changed: bool) {
     let capacities = Capacities {
         groups: [8, 3, 20, 1][usize::from(kind & 3)],
         sender_pairs: [16, 40][usize::from(kind >> 2 & 1)],

@@ -2,21 +2,21 @@
 //! reads what the thorough one does; what is refused is refused in words that are JSON again.
 
 use openim_exporter::domain::Message;
-use openim_exporter::wire::{self, Problem, Quickly};
+use openim_exporter::wire::{self, DecoderComparison, Problem};
 use serde_json::{Value, json};
 
 /// Longest ID in bytes.
 const LONGEST_ID: usize = 8 * 1024;
 
 pub(crate) fn holds(body: &[u8]) {
-    assert_ne!(wire::quickly(body), Quickly::Otherwise);
-    let command = wire::command_of(body);
+    assert_ne!(wire::compare_decoders(body), DecoderComparison::Different);
+    let command = wire::decode_command_name(body);
     let ids = |message: &Message<'_>| (message.group_id.to_owned(), message.sender_id.to_owned());
-    match wire::group_message(body, |message| (agrees(message, body), ids(message))) {
+    match wire::decode_group_message(body, |message| (agrees(message, body), ids(message))) {
         Ok(((), (group, sender))) => {
             assert!(command.is_ok(), "{command:?}");
             let again = json!({"sendID": sender, "groupID": group}).to_string();
-            assert_eq!(wire::group_message(again.as_bytes(), ids), Ok((group, sender)));
+            assert_eq!(wire::decode_group_message(again.as_bytes(), ids), Ok((group, sender)));
         }
         Err(problem) => is_said_in_words(&problem),
     }

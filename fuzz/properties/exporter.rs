@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openim_exporter::config::{self, Http, Networks};
-use openim_exporter::domain::{Clock, ManualClock, UnixMillis};
+use openim_exporter::domain::{Clock, UnixMillis};
 use openim_exporter::exposition::catalog;
 use openim_exporter::http::{Access, Limits, Site};
 use openim_exporter::stats::{Capacities, Stats};
@@ -70,7 +70,7 @@ impl Exporter {
             access,
         };
         let access = Access::read(&config.access).unwrap();
-        let clock = Arc::new(ManualClock::new(now)) as Arc<dyn Clock>;
+        let clock = Arc::new(StoppedClock(now)) as Arc<dyn Clock>;
         let parts = (Arc::clone(&stats), Arc::clone(&telemetry), clock);
         Self { site: Arc::new(Site::new(parts, config, access, limits, 1)), stats, telemetry, counted: Cell::default() }
     }
@@ -105,5 +105,13 @@ impl Exporter {
             rejections: now.rejections - before.rejections,
             broken_bodies: now.broken_bodies - before.broken_bodies,
         }
+    }
+}
+
+struct StoppedClock(UnixMillis);
+
+impl Clock for StoppedClock {
+    fn now(&self) -> UnixMillis {
+        self.0
     }
 }

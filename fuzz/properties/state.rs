@@ -186,7 +186,7 @@ impl Bench {
         let slot = match recorded {
             Recorded::Known(slot) | Recorded::Added(slot) => Some(slot),
             Recorded::Folded => None,
-            Recorded::Repeat => panic!("there are no IDs"),
+            Recorded::Duplicate => panic!("there are no IDs"),
         };
         assert!(slot.is_none_or(|slot| stats.group(slot).is_some_and(|group| group.name.as_str() == "group-of-mine")));
         stats.tick(UnixMillis(now.0 + 10_000));

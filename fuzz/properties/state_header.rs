@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::fs;
 
 use arbitrary::Unstructured;
-use openim_exporter::arena::{Boot, Contents, Directory, Found, Layout, MAGIC, Plan, Sections, Trust, VERSION};
+use openim_exporter::arena::{Boot, Contents, Directory, Found, Layout, MAGIC, Sections, Trust, VERSION};
 use tempfile::TempDir;
 
 use super::state::{CLEAN, Words, facts_sum, sum};
@@ -96,11 +96,10 @@ fn file_of(bytes: &mut Unstructured<'_>) -> Vec<u8> {
 
 /// The table of contents of some sections, with changes.
 fn listed(bytes: &mut Unstructured<'_>) -> Vec<u8> {
-    let mut plan = Plan::new();
-    plan.reserve(Layout::of("a", 1, 8, 3));
-    plan.reserve(Layout { lanes: 2, keys: vec![vec!["x".into(), "y".into()]], ..Layout::of("b", 1, 8, 2) });
-    plan.reserve(Layout::of("c", 2, 128, 1));
-    let mut contents: Contents = plan.contents().clone();
+    let mut contents = Contents::new();
+    contents.reserve(Layout::new("a", 1, 8, 3));
+    contents.reserve(Layout { lanes: 2, keys: vec![vec!["x".into(), "y".into()]], ..Layout::new("b", 1, 8, 2) });
+    contents.reserve(Layout::new("c", 2, 128, 1));
     let number = contents.sections.len();
     for _ in 0..bytes.arbitrary::<u8>().unwrap_or_default() % 4 {
         let entry = &mut contents.sections[usize::from(bytes.arbitrary::<u8>().unwrap_or_default()) % number];

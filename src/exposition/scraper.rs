@@ -13,7 +13,7 @@ use super::own;
 use super::writer::{FamilyWriter, MILLISECONDS, Observed, Writer};
 use crate::domain::UnixMillis;
 use crate::domain::codes::{OTHER, STATUSES};
-use crate::stats::{ClockError, Group, MixCell, Outcome, RetirementPause, Stats, WINDOWS};
+use crate::stats::{ClockError, Group, MixCell, RetirementPause, StateStart, Stats, WINDOWS};
 use crate::telemetry::Telemetry;
 
 /// A chunk is full once it has as many bytes; it then ends with the row, or with the small families, that filled it.
@@ -183,7 +183,7 @@ impl Scraper {
     /// Writes the next chunk behind what `out` holds, until that is [`CHUNK_BYTES`] or a little more. Returns whether there
     /// is more to come; if not, what was written is the end, and may be short.
     pub fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool {
-        let mut writer = Writer::new(self.format, Some(self.stats.began()), out);
+        let mut writer = Writer::new(self.format, Some(self.stats.started()), out);
         let mut has_more = true;
         while has_more && writer.len() < CHUNK_BYTES {
             if !self.write_row(&mut writer) {
@@ -252,7 +252,7 @@ impl Scraper {
                 let Some(slot) = self.slots.get(*place) else { return false };
                 *place += 1;
                 if let Some(group) = self.stats.group(slot) {
-                    family.row(&group, self.stats.began(), &mut writer.rows(family.family()));
+                    family.row(&group, self.stats.started(), &mut writer.rows(family.family()));
                 }
             }
             Rows::Own(began, families) => {
@@ -322,7 +322,7 @@ fn pair_counts(stats: &Stats, writer: &mut Writer<'_>) {
 }
 
 fn repeats(stats: &Stats, writer: &mut Writer<'_>) {
-    writer.family(&catalog::REPEATS).sample([], stats.repeats());
+    writer.family(&catalog::REPEATS).sample([], stats.duplicates());
     writer.family(&catalog::MESSAGE_IDS_TRACKED).sample([], stats.message_ids_tracked());
     writer.family(&catalog::MESSAGE_IDS_CAPACITY).sample([], stats.message_ids_capacity());
     writer.family(&catalog::MESSAGE_IDS_EVICTED).sample([], stats.message_ids_evicted());
@@ -330,7 +330,7 @@ fn repeats(stats: &Stats, writer: &mut Writer<'_>) {
 
 fn state_start(stats: &Stats, writer: &mut Writer<'_>) {
     let mut family = writer.family(&catalog::STATE_START);
-    for outcome in Outcome::ALL {
-        family.sample([outcome.name()], u64::from(outcome == stats.outcome()));
+    for start in StateStart::ALL {
+        family.sample([start.name()], u64::from(start == stats.state_start()));
     }
 }

@@ -1,90 +1,89 @@
 //! Counters that many threads add to without waiting for each other.
 //!
-//! A cache line that two cores write in turn costs each of them a transfer at every write, so a counter is a lane of
-//! words, one for each thread that counts (up to [`LANES`]), and its value is their sum.
+//! When two cores write to the same cache line in turn, each write costs a transfer of the line. So each counter has a
+//! word per thread, in that thread's lane (up to [`LANES`]), and its value is the sum over the lanes.
 //!
-//! An atomic addition, even to a line that the core has, waits on x86 until all that was read before it has come, and
-//! has all that is behind it wait. So the first threads have lanes of their own, and add by reading and writing; those after
-//! them share the rest, and add atomically.
+//! On x86, an atomic addition waits until all earlier reads are done, and later instructions wait for it, even if the core
+//! owns the cache line. So the first threads have lanes of their own and add with a plain load and store. Later threads
+//! share the remaining lanes and add atomically.
 
 use std::cell::Cell;
+use std::io;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::carry::Carry;
-use crate::arena::{Layout, Place, Plan, Section};
+use super::carry::{CarryOver, keys};
+use crate::arena::{Block, Contents, Layout, Section};
 
-/// Threads that count without sharing a cache line; the next ones share. The fuzzer counts on one thread,
-/// and makes and reads a state at each run.
-pub(crate) const LANES: usize = if cfg!(fuzzing) { 2 } else { 16 };
+/// Number of lanes.
+const LANES: usize = 16;
 
-/// Lanes that are one thread's own; the rest are for all other threads. A thread keeps its own until the process ends.
-const OWN: usize = LANES - LANES.div_ceil(4);
+/// Lanes with only one thread, which keeps its lane until the process ends. All other threads share the rest.
+const OWN_LANES: usize = LANES - LANES.div_ceil(4);
 
-/// Version of a row's layout.
+/// Version of the layout of a row of counters.
 const LAYOUT: u32 = 1;
 
-/// Words in two cache lines: lanes start on a multiple, so that no two lanes share a line or a prefetched pair.
-const LINE_PAIR: usize = 16;
+/// How many messages may have been in progress when a process was killed: one per serving thread, on a machine that may
+/// have had more of them.
+pub(super) const MAX_IN_PROGRESS: u64 = 256;
 
-/// A row of counters, each the sum of its lanes.
+/// A row of counters.
 #[derive(Debug)]
-pub(crate) struct Counters {
+pub(super) struct Counters {
     words: Section,
-    stride: usize,
+    lane_words: usize,
 }
 
 impl Counters {
     /// Reserves a row with a counter for each key, or for each combination of the keys of several axes.
-    pub(crate) fn reserve(plan: &mut Plan, name: &str, keys: Vec<Vec<String>>) -> Place {
+    pub(super) fn reserve(contents: &mut Contents, name: &str, keys: Vec<Vec<String>>) {
         let count = keys.iter().map(Vec::len).product();
-        plan.reserve(Layout { lanes: LANES, keys, ..Layout::of(name, LAYOUT, size_of::<u64>(), count) })
+        contents.reserve(Layout { lanes: LANES, keys, ..Layout::new(name, LAYOUT, size_of::<u64>(), count) });
     }
 
-    /// Adds what a stored row with one axis counted. `place` finds the counter for a key.
-    pub(crate) fn carry(&self, carry: &Carry<'_>, name: &str, place: impl Fn(&str) -> Option<usize>) {
-        self.carry_cells(carry, name, |keys| match keys {
-            [key] => place(key),
+    pub(super) fn open(block: &Block, name: &str) -> io::Result<Self> {
+        let words = block.section(name)?;
+        let lane_words = words.len() / LANES;
+        Ok(Self { words, lane_words })
+    }
+
+    /// Adds the values of an old row with one axis. `find` returns the counter for a key.
+    pub(super) fn carry_from(&self, old: &CarryOver<'_>, name: &str, find: impl Fn(&str) -> Option<usize>) {
+        self.carry_combinations(old, name, |keys| match keys {
+            [key] => find(key),
             _ => None,
         });
     }
 
-    /// The same for a row with several axes. `place` finds the counter for a key of each.
-    pub(crate) fn carry_cells(&self, carry: &Carry<'_>, name: &str, place: impl Fn(&[&str]) -> Option<usize>) {
-        let Some(stored) = carry.section(name, LAYOUT, size_of::<u64>()) else { return };
+    /// The same for a row with several axes. `find` returns the counter for a combination of keys.
+    pub(super) fn carry_combinations(&self, old: &CarryOver<'_>, name: &str, find: impl Fn(&[&str]) -> Option<usize>) {
+        let Some(stored) = old.section(name, LAYOUT, size_of::<u64>()) else { return };
         let count = stored.keys().iter().map(Vec::len).product();
         let counted = (0..count).map(|position| (position, stored.sum(position))).filter(|(_, value)| *value > 0);
         for (position, value) in counted {
             let keys = keys_at(stored.keys(), position);
-            match place(&keys) {
+            match find(&keys) {
                 Some(index) => self.add(index, value),
-                None => carry.leave_out(format!("{name}: {value} of {}", keys.join(", "))),
+                None => old.leave_out(format!("{name}: {value} of {}", keys.join(", "))),
             }
         }
     }
 
-    /// The row of `count` counters in a section that was reserved for as many.
-    pub(crate) const fn over(words: Section, count: usize) -> Self {
-        Self { words, stride: Self::stride(count) }
-    }
-
-    const fn stride(count: usize) -> usize {
-        count.next_multiple_of(LINE_PAIR)
-    }
-
     /// Adds to one counter, in this thread's lane.
     #[inline]
-    pub(crate) fn add(&self, index: usize, amount: u64) {
+    pub(super) fn add(&self, index: usize, amount: u64) {
         self.add_each([(index, amount)]);
     }
 
-    /// Adds to several counters, in this thread's lane, which is looked for once.
+    /// Adds to several counters, with one lookup of this thread's lane.
     #[inline]
-    pub(crate) fn add_each<const N: usize>(&self, additions: [(usize, u64); N]) {
+    pub(super) fn add_each<const N: usize>(&self, additions: [(usize, u64); N]) {
         let lane = lane();
-        let Some(words) = self.words.get(lane * self.stride..) else { return };
+        let Some(words) = self.words.get(lane * self.lane_words..) else { return };
         for (index, amount) in additions {
             match words.get(index) {
-                Some(word) if lane < OWN => {
+                Some(word) if lane < OWN_LANES => {
                     word.store(word.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
                 }
                 Some(word) => {
@@ -95,27 +94,87 @@ impl Counters {
         }
     }
 
-    /// Sets one counter. Nobody may add to it meanwhile.
-    pub(crate) fn set_sum(&self, index: usize, value: u64) {
-        let lanes = self.words.iter().skip(index).step_by(self.stride);
+    /// Sets one counter. No other thread may add to it meanwhile.
+    fn set_sum(&self, index: usize, value: u64) {
+        let lanes = self.words.iter().skip(index).step_by(self.lane_words);
         for (lane, word) in lanes.enumerate() {
             word.store(if lane == 0 { value } else { 0 }, Ordering::Relaxed);
         }
     }
 
-    /// The section that holds the row. Nobody may add to it while it is written to.
-    pub(crate) const fn section(&self) -> &Section {
-        &self.words
+    /// Sets all counters to 0. No other thread may add to them meanwhile.
+    pub(super) fn reset(&self) {
+        self.words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
-    /// One counter's value. Wraps as the lanes do, which a damaged state may have brought to the end of their range.
-    pub(crate) fn sum(&self, index: usize) -> u64 {
-        let lanes = self.words.iter().skip(index).step_by(self.stride);
+    /// One counter's value. Wraps, because the lanes of a damaged state may contain any number.
+    pub(super) fn sum(&self, index: usize) -> u64 {
+        let lanes = self.words.iter().skip(index).step_by(self.lane_words);
         lanes.map(|word| word.load(Ordering::Relaxed)).fold(0, u64::wrapping_add)
     }
 }
 
-/// The key of each axis for the counter at a position, the last axis varying fastest.
+/// The keys of a [`CounterSet`].
+pub(super) trait CounterKey: Copy + 'static {
+    /// Every key, in the order of [`CounterKey::index`].
+    const ALL: &'static [Self];
+
+    /// The key in a stored state, which must never change.
+    fn stored_key(self) -> &'static str;
+
+    /// Position in [`CounterKey::ALL`].
+    fn index(self) -> usize;
+}
+
+/// A row with a counter for each value of an enum.
+#[derive(Debug)]
+pub(super) struct CounterSet<K> {
+    row: Counters,
+    name: &'static str,
+    keys: PhantomData<K>,
+}
+
+impl<K: CounterKey> CounterSet<K> {
+    pub(super) fn reserve(contents: &mut Contents, name: &'static str) {
+        Counters::reserve(contents, name, vec![keys(K::ALL.iter().map(|key| key.stored_key()))]);
+    }
+
+    pub(super) fn open(block: &Block, name: &'static str) -> io::Result<Self> {
+        Ok(Self { row: Counters::open(block, name)?, name, keys: PhantomData })
+    }
+
+    /// Adds the values of the old row with the same name.
+    pub(super) fn carry_from(&self, old: &CarryOver<'_>) {
+        self.carry_or(old, |_| None);
+    }
+
+    /// The same. `fallback` returns the counter for a key that this program does not know.
+    pub(super) fn carry_or(&self, old: &CarryOver<'_>, fallback: impl Fn(&str) -> Option<K>) {
+        let find = |key: &str| K::ALL.iter().copied().find(|known| known.stored_key() == key);
+        self.row.carry_from(old, self.name, |key| find(key).or_else(|| fallback(key)).map(K::index));
+    }
+
+    #[inline]
+    pub(super) fn add(&self, key: K, amount: u64) {
+        self.row.add(key.index(), amount);
+    }
+
+    pub(super) fn sum(&self, key: K) -> u64 {
+        self.row.sum(key.index())
+    }
+
+    /// Sets one counter. No other thread may add to it meanwhile.
+    pub(super) fn set_sum(&self, key: K, value: u64) {
+        self.row.set_sum(key.index(), value);
+    }
+
+    /// Sets all counters to 0. No other thread may add to them meanwhile.
+    pub(super) fn reset(&self) {
+        self.row.reset();
+    }
+}
+
+/// The combination of keys for the counter at a position. The last axis varies fastest.
 fn keys_at(axes: &[Vec<String>], mut position: usize) -> Vec<&str> {
     let mut keys: Vec<_> = axes
         .iter()
@@ -130,7 +189,7 @@ fn keys_at(axes: &[Vec<String>], mut position: usize) -> Vec<&str> {
     keys
 }
 
-/// This thread's lane: the first threads that ask get one of their own.
+/// This thread's lane. The first threads that ask get lanes of their own.
 #[inline]
 fn lane() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -138,7 +197,7 @@ fn lane() -> usize {
     LANE.with(|lane| {
         lane.get().unwrap_or_else(|| {
             let mine = NEXT.fetch_add(1, Ordering::Relaxed);
-            let mine = if mine < OWN { mine } else { OWN + mine % (LANES - OWN) };
+            let mine = if mine < OWN_LANES { mine } else { OWN_LANES + mine % (LANES - OWN_LANES) };
             lane.set(Some(mine));
             mine
         })
@@ -148,14 +207,13 @@ fn lane() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arena::Arena;
     use std::thread;
 
     #[test]
     fn a_counter_is_the_sum_over_more_threads_than_lanes() {
-        let mut plan = Plan::new();
-        let place = Counters::reserve(&mut plan, "row", vec![crate::stats::carry::keys(["a", "b", "c"])]);
-        let row = Counters::over(Arena::anonymous(&plan).unwrap().section(place).unwrap(), 3);
+        let mut contents = Contents::new();
+        Counters::reserve(&mut contents, "row", vec![keys(["a", "b", "c"])]);
+        let row = Counters::open(&Block::in_memory(contents).unwrap(), "row").unwrap();
         thread::scope(|scope| {
             for _ in 0..LANES * 2 {
                 scope.spawn(|| (0..1000).for_each(|round| row.add(round % 3, 2)));

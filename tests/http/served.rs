@@ -44,7 +44,7 @@ impl Served {
         let stats = Arc::new(Stats::in_memory(capacities, SystemClock.now()).unwrap());
         for group in 0..groups {
             let body = message(&format!("group-{group}"), "u");
-            wire::group_message(body.as_bytes(), |message| stats.record(message, SystemClock.now())).unwrap();
+            wire::decode_group_message(body.as_bytes(), |message| stats.record(message, SystemClock.now())).unwrap();
         }
         let config = Http {
             telemetry_path: "/metrics".into(),

@@ -50,7 +50,7 @@ fn a_state_that_cannot_be_used_is_set_aside_whole_and_counting_starts_anew() {
             broken = fs::read(path).unwrap();
         });
         let (aside, reason) = set_aside(&steps).unwrap();
-        assert_eq!((reason, stats.outcome()), (expected.to_string().as_str(), Outcome::Fresh), "{what}");
+        assert_eq!((reason, stats.state_start()), (expected.to_string().as_str(), StateStart::Fresh), "{what}");
         assert_eq!(fs::read(aside).unwrap(), broken, "{what}");
         assert_eq!(stats.messages(), 0, "{what}");
         assert_eq!(files(directory.path()).len(), 3, "{what}: the lock, the state, and the one set aside");
@@ -79,13 +79,13 @@ fn flipped_bits_are_found_or_change_nothing_that_was_counted() {
             bytes[at] ^= 1 << bit;
             fs::write(path, bytes).unwrap();
         });
-        match stats.outcome() {
-            Outcome::Continued | Outcome::Restored if closed => assert_eq!(stats.messages(), 1000, "{place:?}"),
+        match stats.state_start() {
+            StateStart::Continued | StateStart::Restored if closed => assert_eq!(stats.messages(), 1000, "{place:?}"),
             // A low bit of a counter cannot be told from a message that was under way, unless a sum says so.
-            Outcome::Continued | Outcome::Restored => {
+            StateStart::Continued | StateStart::Restored => {
                 assert!(stats.messages().abs_diff(1000) <= 16, "{place:?}: {}", stats.messages())
             }
-            Outcome::Fresh | Outcome::CountersReset => assert_eq!(stats.messages(), 0, "{place:?}"),
+            StateStart::Fresh | StateStart::CountersReset => assert_eq!(stats.messages(), 0, "{place:?}"),
         }
     }
 }
@@ -116,12 +116,12 @@ fn numbers_that_counting_cannot_make_are_found_after_a_kill() {
         ("content bytes", |path| {
             overwrite(path, section(path, "content bytes") + 10 * 8, &(1_u64 << 60).to_le_bytes())
         }),
-        ("content types that are not listed", |path| {
+        ("unlisted content types", |path| {
             // The same code twice would be one series twice.
             let twice = [7_u64 | 1 << 32; 2].map(u64::to_le_bytes).concat();
             overwrite(path, section(path, "unlisted content types"), &twice);
         }),
-        ("content types that are not listed", |path| {
+        ("unlisted content types", |path| {
             overwrite(path, section(path, "unlisted content types"), &(101_u64 | 1 << 32).to_le_bytes());
         }),
         ("groups", |path| overwrite(path, place_of(path, b"group-3") - 16, &f64::NAN.to_bits().to_le_bytes())),
@@ -133,7 +133,7 @@ fn numbers_that_counting_cannot_make_are_found_after_a_kill() {
         let (_directory, stats, steps) = after_damage(false, damage);
         let expected = Damage::Numbers(what).to_string();
         assert_eq!(set_aside(&steps).map(|(_, reason)| reason), Some(expected.as_str()), "{what}");
-        assert_eq!((stats.outcome(), stats.messages()), (Outcome::Fresh, 0));
+        assert_eq!((stats.state_start(), stats.messages()), (StateStart::Fresh, 0));
     }
 }
 
@@ -179,7 +179,7 @@ fn a_section_of_a_newer_version_is_left_out_and_the_rest_is_carried_over() {
             });
             original = fs::read(path).unwrap();
         });
-        assert_eq!((stats.outcome(), stats.messages()), (Outcome::Continued, 1000), "{name}: {steps:?}");
+        assert_eq!((stats.state_start(), stats.messages()), (StateStart::Continued, 1000), "{name}: {steps:?}");
         let left_out = |step: &Step| matches!(step, Step::LeftOut(what) if what.starts_with(&format!("{name}:")));
         assert!(steps.iter().any(left_out), "{name}: {steps:?}");
         let (aside, _) = set_aside(&steps).unwrap();
@@ -189,7 +189,7 @@ fn a_section_of_a_newer_version_is_left_out_and_the_rest_is_carried_over() {
         assert_eq!(stats.by_status().iter().sum::<u64>(), 1005, "{name}");
         let by_group: u64 = stats.groups().map(|group| group.messages).sum();
         assert_eq!(by_group + stats.folded_retired(), 1005, "{name}");
-        assert!(stats.began() == NOW, "{name}");
+        assert!(stats.started() == NOW, "{name}");
     }
 }
 
@@ -202,7 +202,7 @@ fn a_damaged_list_of_codes_is_found_on_the_way_into_other_capacities_too() {
     let path = directory.path().join("state");
     overwrite(&path, section(&path, "unlisted content types"), &[7_u64 | 1 << 32; 2].map(u64::to_le_bytes).concat());
     let (stats, steps) = open_with(directory.path(), Capacities { groups: 200, ..CAPACITIES }, BOOT);
-    assert_eq!((stats.outcome(), set_aside(&steps).is_some()), (Outcome::Fresh, true), "{steps:?}");
+    assert_eq!((stats.state_start(), set_aside(&steps).is_some()), (StateStart::Fresh, true), "{steps:?}");
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn what_was_under_way_when_the_process_was_killed_is_in_every_total_afterwards()
         let count = fs::read(path).unwrap()[usize::try_from(at).unwrap() - 56];
         overwrite(path, at - 56, &[count + 3]);
     });
-    assert_eq!((stats.outcome(), stats.messages()), (Outcome::Continued, 1003));
+    assert_eq!((stats.state_start(), stats.messages()), (StateStart::Continued, 1003));
     assert_eq!(stats.groups().map(|group| group.messages).sum::<u64>(), 1003);
     assert_eq!((stats.by_status().iter().sum::<u64>(), stats.content_bytes().count), (1003, 1003));
     drop(stats);
@@ -237,6 +237,6 @@ fn a_power_loss_that_leaves_one_group_in_two_slots_keeps_the_windows() {
     let path = directory.path().join("state");
     overwrite(&path, place_of(&path, b"group-3"), b"group-5");
     let (stats, steps) = open(directory.path(), NEXT_BOOT);
-    assert_eq!((stats.outcome(), set_aside(&steps)), (Outcome::CountersReset, None));
+    assert_eq!((stats.state_start(), set_aside(&steps)), (StateStart::CountersReset, None));
     assert_eq!((stats.active_senders(NOW), stats.groups_tracked()), ([50; 5], 6));
 }

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use openim_exporter::arena::{Boot, Damage, Doubt, Error, Origin, Step};
 use openim_exporter::domain::{Message, UnixMillis};
-use openim_exporter::stats::{Capacities, Outcome, Recorded, Stats};
+use openim_exporter::stats::{Capacities, Recorded, StateStart, Stats};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::time::Duration;
@@ -111,7 +111,7 @@ fn what_was_counted_is_there_again_however_the_process_ended() {
     for (closed, boot) in [(true, BOOT), (false, BOOT), (true, NEXT_BOOT)] {
         let directory = tempfile::tempdir().unwrap();
         let (stats, steps) = open(directory.path(), BOOT);
-        assert_eq!((stats.outcome(), set_aside(&steps)), (Outcome::Fresh, None));
+        assert_eq!((stats.state_start(), set_aside(&steps)), (StateStart::Fresh, None));
         fill(&stats, 1000);
         let before = numbers(&stats);
         assert_eq!(before.1[0], [50; 5]);
@@ -122,7 +122,7 @@ fn what_was_counted_is_there_again_however_the_process_ended() {
         }
         drop(stats);
         let (stats, steps) = open(directory.path(), boot);
-        assert_eq!((stats.outcome(), steps), (Outcome::Continued, vec![]), "{closed} {boot:?}");
+        assert_eq!((stats.state_start(), steps), (StateStart::Continued, vec![]), "{closed} {boot:?}");
         assert_eq!(numbers(&stats), before, "{closed} {boot:?}");
         assert_eq!(stats.delivery_exemplars(), exemplars);
         fill(&stats, 7);
@@ -143,27 +143,27 @@ fn after_a_power_loss_the_counters_start_from_0_and_the_windows_and_groups_stay(
     let windows = numbers(&stats).1;
     drop(stats);
     let (stats, steps) = open(directory.path(), NEXT_BOOT);
-    assert_eq!(stats.outcome(), Outcome::CountersReset);
+    assert_eq!(stats.state_start(), StateStart::CountersReset);
     assert_eq!(steps, [Step::CountersReset(Doubt::OtherBoot)]);
     let (counters, windows_after) = numbers(&stats);
     assert!(counters.values().all(|count| *count == 0), "{counters:?}");
     assert_eq!((windows_after, stats.groups_tracked()), (windows, 7));
-    assert_eq!(stats.began(), NOW);
+    assert_eq!(stats.started(), NOW);
     fill(&stats, 14);
     assert_eq!(stats.messages(), 14);
     drop(stats);
     // The reset is over: the same boot goes on.
-    assert_eq!(open(directory.path(), NEXT_BOOT).0.outcome(), Outcome::Continued);
+    assert_eq!(open(directory.path(), NEXT_BOOT).0.state_start(), StateStart::Continued);
 }
 
 #[test]
 fn without_a_boot_id_the_time_of_the_boot_tells_one_boot_from_another() {
     let at = |ms: i64| Boot::At(1_700_000_000_000 + ms);
     for (closed, boot, outcome) in [
-        (false, at(4000), Outcome::Continued),
-        (false, at(6000), Outcome::CountersReset),
-        (false, Boot::Unknown, Outcome::CountersReset),
-        (true, Boot::Unknown, Outcome::Continued),
+        (false, at(4000), StateStart::Continued),
+        (false, at(6000), StateStart::CountersReset),
+        (false, Boot::Unknown, StateStart::CountersReset),
+        (true, Boot::Unknown, StateStart::Continued),
     ] {
         let directory = tempfile::tempdir().unwrap();
         let (stats, _) = open(directory.path(), at(0));
@@ -172,7 +172,7 @@ fn without_a_boot_id_the_time_of_the_boot_tells_one_boot_from_another() {
             close(&stats);
         }
         drop(stats);
-        assert_eq!(open(directory.path(), boot).0.outcome(), outcome, "{closed} {boot:?}");
+        assert_eq!(open(directory.path(), boot).0.state_start(), outcome, "{closed} {boot:?}");
     }
 }
 
@@ -213,7 +213,7 @@ fn no_counter_goes_on_from_less_than_was_shown_whatever_pages_a_power_loss_leave
         drop(stats);
         roll_back(&state, &earlier, &mut random);
         let (stats, steps) = open_with(directory.path(), small, NEXT_BOOT);
-        *outcomes.entry(stats.outcome().name()).or_insert(0) += 1;
+        *outcomes.entry(stats.state_start().name()).or_insert(0) += 1;
         let after = numbers(&stats).0;
         for (counter, before) in &shown {
             let now = after.get(counter).copied().unwrap_or_default();
@@ -274,7 +274,7 @@ fn other_capacities_take_everything_over() {
         let capacities = Capacities { groups, sender_pairs: pairs, ..CAPACITIES };
         let (stats, steps) = open_with(directory.path(), capacities, BOOT);
         assert!(is_carried_over(&steps), "{steps:?}");
-        assert_eq!(stats.outcome(), Outcome::Continued);
+        assert_eq!(stats.state_start(), StateStart::Continued);
         assert_eq!(numbers(&stats), before, "{groups} {pairs}");
         assert_eq!(stats.sender_pairs_tracked(), 350);
         assert!(stats.groups().all(|group| group.active_senders == [50, 50]));
@@ -309,18 +309,18 @@ fn a_repeat_is_known_across_a_restart_and_forgotten_when_the_window_is_off() {
     let on = Capacities { dedup_window: Duration::from_secs(600), ..CAPACITIES };
     let say = |stats: &Stats, id: &str| {
         let message = Message { server_msg_id: id, ..typical("g", "u", NOW) };
-        stats.record(&message, NOW) != Recorded::Repeat
+        stats.record(&message, NOW) != Recorded::Duplicate
     };
     let (stats, _) = open_with(directory.path(), on, BOOT);
     assert!(say(&stats, "a") && !say(&stats, "a") && say(&stats, "") && say(&stats, ""));
     drop(stats);
     let (stats, steps) = open_with(directory.path(), on, BOOT);
     assert!(!say(&stats, "a") && say(&stats, "b"));
-    assert_eq!((stats.repeats(), stats.messages(), steps), (2, 4, vec![]));
+    assert_eq!((stats.duplicates(), stats.messages(), steps), (2, 4, vec![]));
     drop(stats);
     let (stats, _) = open_with(directory.path(), CAPACITIES, BOOT);
     assert!(say(&stats, "a") && say(&stats, "a"));
-    assert_eq!((stats.repeats(), stats.messages()), (2, 6));
+    assert_eq!((stats.duplicates(), stats.messages()), (2, 6));
 }
 
 #[test]
