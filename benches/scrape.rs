@@ -52,7 +52,7 @@ impl Setup {
         for rank in 1..=groups {
             let group = group_id(rank).to_string();
             let body = format!(r#"{{"sendID":"1","groupID":"{group}"}}"#);
-            wire::group_message(body.as_bytes(), |message| stats.record(message, SystemClock.now()))
+            wire::decode_group_message(body.as_bytes(), |message| stats.record(message, SystemClock.now()))
                 .map_err(|problem| problem.detail)?;
             messages.with_label_values(&[&group]).inc();
             for window in ["1h", "24h"] {

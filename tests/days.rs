@@ -82,7 +82,7 @@ impl Days {
     fn send(&mut self, group: u32, now: UnixMillis) {
         let group = format!("g{group}");
         let body = message(&group, "u");
-        let recorded = wire::group_message(body.as_bytes(), |message| self.stats.record(message, now)).unwrap();
+        let recorded = wire::decode_group_message(body.as_bytes(), |message| self.stats.record(message, now)).unwrap();
         if let Recorded::Added(_) = recorded {
             *self.lives.entry(group).or_default() += 1;
         }

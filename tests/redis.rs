@@ -130,12 +130,12 @@ fn empty_set() -> Vec<AtomicU64> {
 
 fn union_of(sets: &[&[AtomicU64]]) -> Union {
     let mut union = Union::new();
-    sets.iter().for_each(|set| union.unite(set));
+    sets.iter().for_each(|set| union.merge(set));
     union
 }
 
 fn add_all(set: &[AtomicU64], ids: &[Vec<u8>]) {
-    ids.iter().for_each(|id| Element::of(id).add_to(set));
+    ids.iter().for_each(|id| Element::new(id).add_to(set));
 }
 
 /// An ID that no other number has: digits as OpenIM's own are, digits of up to 40 bytes, text beyond ASCII, raw bytes.
@@ -176,7 +176,7 @@ fn an_id_of_any_length_and_any_bytes_falls_into_redis_s_register_with_redis_s_ra
                 union_of(&[&set]).registers().ne(redis.registers(key.as_bytes())),
                 "an ID that only one side has goes unnoticed"
             );
-            Element::of(&bytes).add_to(&set);
+            Element::new(&bytes).add_to(&set);
             assert_same(&mut redis, key.as_bytes(), &set, &key);
         }
     }
@@ -227,7 +227,7 @@ fn the_standard_error_over_many_populations_is_the_0_81_percent_that_the_method_
     const POPULATIONS: u32 = 100;
     let errors = (0..POPULATIONS).map(|population| {
         let set = empty_set();
-        (0..100_000).for_each(|person| Element::of(format!("{population}/{person}").as_bytes()).add_to(&set));
+        (0..100_000).for_each(|person| Element::new(format!("{population}/{person}").as_bytes()).add_to(&set));
         error_of(&set, 100_000)
     });
     let errors: Vec<_> = errors.collect();

@@ -40,7 +40,7 @@ impl World {
     fn send(&mut self, group: u32, sender: u32, minute: i64) {
         let body = message(&format!("g{group}"), &format!("u{sender}"));
         let now = UnixMillis(at(minute).0 + i64::from(sender % 60_000));
-        match wire::group_message(body.as_bytes(), |message| self.stats.record(message, now)).unwrap() {
+        match wire::decode_group_message(body.as_bytes(), |message| self.stats.record(message, now)).unwrap() {
             Recorded::Folded => self.folded += 1,
             recorded => {
                 self.added += usize::from(matches!(recorded, Recorded::Added(_)));

@@ -25,7 +25,8 @@ pub(crate) fn filled(groups: u32, sender_pairs: usize, dedup_window: Duration) -
 /// Counts the smallest message there is.
 pub(crate) fn record(stats: &Stats, group: u64, sender: u32, now: UnixMillis) -> Result<(), Failure> {
     let body = format!(r#"{{"sendID":"{sender}","groupID":"{group}","serverMsgID":"{group}-{sender}"}}"#);
-    wire::group_message(body.as_bytes(), |message| stats.record(message, now)).map_err(|problem| problem.detail)?;
+    wire::decode_group_message(body.as_bytes(), |message| stats.record(message, now))
+        .map_err(|problem| problem.detail)?;
     Ok(())
 }
 
@@ -68,7 +69,7 @@ pub(crate) fn typical_bodies(count: usize, groups: u32, seed: u64) -> Result<Vec
 pub(crate) fn parse(bodies: &[Vec<u8>]) -> Result<f64, Failure> {
     let begin = Instant::now();
     for body in bodies {
-        wire::group_message(body, |message| {
+        wire::decode_group_message(body, |message| {
             std::hint::black_box(message);
         })
         .map_err(|problem| problem.detail)?;
@@ -82,7 +83,7 @@ pub(crate) fn parse_and_record(stats: &Stats, bodies: &[Vec<u8>]) -> Result<f64,
     for body in bodies {
         // The clock is read for each message, as the server does.
         let now = SystemClock.now();
-        wire::group_message(body, |message| stats.record(message, now)).map_err(|problem| problem.detail)?;
+        wire::decode_group_message(body, |message| stats.record(message, now)).map_err(|problem| problem.detail)?;
     }
     Ok(nanoseconds_each(begin, bodies.len()))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openim_exporter::config::{self, Http, Networks};
-use openim_exporter::domain::{Clock, ManualClock, UnixMillis};
+use openim_exporter::domain::{Clock, UnixMillis};
 use openim_exporter::http::{Access, Limits, Site};
 use openim_exporter::stats::{Capacities, Stats};
 use openim_exporter::telemetry::Telemetry;
@@ -67,7 +67,7 @@ impl Exporter {
             ..Http::defaults().unwrap()
         };
         let access = Access::read(&config.access).unwrap();
-        let clock = Arc::new(ManualClock::new(now)) as Arc<dyn Clock>;
+        let clock = Arc::new(StoppedClock(now)) as Arc<dyn Clock>;
         let parts = (Arc::clone(&stats), Arc::clone(&telemetry), clock);
         Self { site: Arc::new(Site::new(parts, config, access, limits, 1)), stats, telemetry, counted: Cell::default() }
     }
@@ -95,5 +95,13 @@ impl Exporter {
             message_callbacks: now.message_callbacks - before.message_callbacks,
             rejections: now.rejections - before.rejections,
         }
+    }
+}
+
+struct StoppedClock(UnixMillis);
+
+impl Clock for StoppedClock {
+    fn now(&self) -> UnixMillis {
+        self.0
     }
 }

@@ -1,18 +1,18 @@
-//! The header of a state's file and its table of contents: a file of any bytes is a state or is not, and one that is has
-//! the sums that say so, and sections that lie inside it.
+//! The header of a state's file and its table of contents: a file of any bytes is a state only if its checksums match and its
+//! sections are inside the file.
 
 use std::cell::RefCell;
 use std::fs;
 
 use arbitrary::Unstructured;
-use openim_exporter::arena::{Boot, Contents, Directory, Found, Layout, MAGIC, Plan, Sections, Trust, VERSION};
+use openim_exporter::arena::{Boot, Contents, Directory, Found, Layout, MAGIC, Sections, Trust, VERSION};
 use tempfile::TempDir;
 
 use super::state::{CLEAN, Words, facts_sum, sum};
 
 const BOOT: Boot = Boot::Id([1, 2]);
 
-/// Where the sections end in a file that is made here.
+/// The end of the sections in a generated file, in words.
 const END: usize = 1024;
 
 thread_local! {
@@ -29,7 +29,7 @@ pub(crate) fn holds(bytes: &[u8]) {
         let file = file_of(&mut Unstructured::new(bytes));
         fs::write(directory.state(), &file).unwrap();
         let found = directory.find(BOOT, &|_| ()).unwrap();
-        assert!(fs::read(directory.state()).unwrap() == file, "looking changes nothing");
+        assert!(fs::read(directory.state()).unwrap() == file, "inspecting changes nothing");
         if let Found::State { arena, sections, trust, .. } = found {
             let words = Words(file);
             assert_eq!([words.get(0), words.get(3)], [MAGIC, words.len()]);
@@ -66,7 +66,7 @@ fn check(sections: &Sections, words: &Words) {
     }
 }
 
-/// A file as the bytes have it, or one with their header words and table of contents, and maybe sums that are right.
+/// A file of the bytes, or one with header words and a table of contents from the bytes, and perhaps matching checksums.
 fn file_of(bytes: &mut Unstructured<'_>) -> Vec<u8> {
     let kind: u8 = bytes.arbitrary().unwrap_or_default();
     if kind & 1 == 0 {
@@ -94,13 +94,12 @@ fn file_of(bytes: &mut Unstructured<'_>) -> Vec<u8> {
     words.0
 }
 
-/// The table of contents of some sections, with changes.
+/// A changed table of contents.
 fn listed(bytes: &mut Unstructured<'_>) -> Vec<u8> {
-    let mut plan = Plan::new();
-    plan.reserve(Layout::of("a", 1, 8, 3));
-    plan.reserve(Layout { lanes: 2, keys: vec![vec!["x".into(), "y".into()]], ..Layout::of("b", 1, 8, 2) });
-    plan.reserve(Layout::of("c", 2, 128, 1));
-    let mut contents: Contents = plan.contents().clone();
+    let mut contents = Contents::new();
+    contents.reserve(Layout::new("a", 1, 8, 3));
+    contents.reserve(Layout { lanes: 2, keys: vec![vec!["x".into(), "y".into()]], ..Layout::new("b", 1, 8, 2) });
+    contents.reserve(Layout::new("c", 2, 128, 1));
     let number = contents.sections.len();
     for _ in 0..bytes.arbitrary::<u8>().unwrap_or_default() % 4 {
         let entry = &mut contents.sections[usize::from(bytes.arbitrary::<u8>().unwrap_or_default()) % number];

@@ -39,7 +39,7 @@ pub(super) fn open(settings: &StatsSettings, clock: &dyn Clock, telemetry: &Tele
         boot_time(now)
     });
     let stats = Stats::open(path, capacities, boot, now, &|step| report(telemetry, &step))?;
-    telemetry.state_opened(path, stats.outcome().name(), stats.messages(), begin.elapsed());
+    telemetry.state_opened(path, stats.state_start().name(), stats.messages(), begin.elapsed());
     Ok(stats)
 }
 
@@ -70,8 +70,8 @@ fn boot_time(now: UnixMillis) -> Boot {
 /// Logs a step.
 pub(super) fn report(telemetry: &Telemetry, step: &Step) {
     match step {
-        Step::ModeNarrowed(path) => telemetry.state_mode_narrowed(path),
-        Step::ModeStays(path, why) => telemetry.state_mode_stays(path, why),
+        Step::ModeRestricted(path) => telemetry.state_mode_narrowed(path),
+        Step::ModeUnchanged(path, why) => telemetry.state_mode_stays(path, why),
         Step::CopyOnWrite(path) => telemetry.state_copy_on_write(path),
         Step::OtherLayout { state, differences } => telemetry.state_has_other_layout(state, &differences.join("; ")),
         Step::LeftOut(what) => telemetry.state_part_left_out(what),
@@ -101,7 +101,7 @@ impl Watcher {
         let mut is_there = true;
         let watch = move || {
             while stopped.recv_timeout(CHECK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
-                let was_there = std::mem::replace(&mut is_there, stats.look_after());
+                let was_there = std::mem::replace(&mut is_there, stats.check_state_file());
                 match (was_there, is_there) {
                     (true, false) => telemetry.state_file_missing(&state),
                     (false, true) => telemetry.state_file_back(&state),

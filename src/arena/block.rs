@@ -1,7 +1,7 @@
-//! The block itself: memory that is read and written as atomics.
+//! The block of memory, which is read and written as atomics, and its sections.
 
 use std::fs::{File, Metadata};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::ops::{Deref, Range};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -10,32 +10,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{MmapMut, MmapRaw};
 
-use super::contents::Contents;
+use super::contents::{Contents, SectionEntry};
 use super::header;
 use super::identity::Identity;
-use super::plan::{HEADER_WORDS, Place, Plan};
+use super::layout::HEADER_WORDS;
 use super::trust::Boot;
 
-/// A block of words, the first page of which is its header.
+/// The memory of a block: words, the first page of which is the header.
 #[derive(Debug)]
 pub struct Arena {
     memory: MmapRaw,
     words: usize,
-    /// The file under it, locked: a process that finds the directory's lock removed does not get the file a second time.
+    /// The mapped file, locked: even if the directory's lock file is removed, no second process can open this file.
     file: Option<File>,
 }
 
 impl Arena {
-    /// Reserves anonymous memory for a plan's sections, zeroed. The kernel backs a page when it is first written.
-    ///
-    /// # Errors
-    /// When the system refuses to map that much memory.
-    pub fn anonymous(plan: &Plan) -> io::Result<Arc<Self>> {
-        let memory = MmapMut::map_anon(plan.words() * size_of::<AtomicU64>())?;
-        Ok(Arc::new(Self::over(MmapRaw::from(memory), None)))
-    }
-
-    pub(super) fn over(memory: MmapRaw, file: Option<File>) -> Self {
+    pub(super) fn new(memory: MmapRaw, file: Option<File>) -> Self {
         let words = memory.len() / size_of::<AtomicU64>();
         Self { memory, words, file }
     }
@@ -44,53 +35,49 @@ impl Arena {
         self.file.as_ref()
     }
 
-    /// Whether the block's file is the one at a path: it may have been removed or replaced.
+    /// Whether the mapped file is still the one at this path: it may have been removed or replaced.
     #[must_use]
     pub fn is_at(&self, path: &Path) -> bool {
         self.file.as_ref().is_some_and(|file| Self::is_file_at(file, path))
     }
 
     pub(super) fn is_file_at(file: &File, path: &Path) -> bool {
-        let number = |metadata: Metadata| (metadata.dev(), metadata.ino());
-        let mine = file.metadata().ok().map(number);
-        mine.is_some() && mine == std::fs::metadata(path).ok().map(number)
+        let inode = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        let mine = file.metadata().ok().map(inode);
+        mine.is_some() && mine == std::fs::metadata(path).ok().map(inode)
     }
 
     /// The length of the block in words.
-    #[must_use]
-    pub const fn words_len(&self) -> u64 {
+    pub(crate) const fn words_len(&self) -> u64 {
         self.words as u64
     }
 
-    /// Notes on disk that the block is written to from here on, in its own file, on this boot of the machine. What
-    /// `first` changes comes before the file is noted: a process that is killed in between leaves a block of another
-    /// file.
+    /// Marks the block on disk as in use, in its own file, on this boot of the machine. `change` runs before the file's
+    /// identity is stored: if the process is killed in between, the block still seems to come from another file.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn begin(&self, boot: Boot, first: impl FnOnce()) -> io::Result<()> {
-        header::begin(self.words(), boot);
-        first();
-        self.sign()?;
+    pub(crate) fn mark_in_use(&self, boot: Boot, change: impl FnOnce()) -> io::Result<()> {
+        header::mark_in_use(self.words(), boot);
+        change();
+        self.store_identity()?;
         self.flush_header()
     }
 
-    /// Notes which file the block is in.
-    pub(super) fn sign(&self) -> io::Result<()> {
+    /// Stores in the header which file the block is in.
+    pub(super) fn store_identity(&self) -> io::Result<()> {
         if let Some(file) = &self.file {
-            header::sign(self.words(), Identity::of(file)?);
+            header::set_identity(self.words(), Identity::of(file)?);
         }
         Ok(())
     }
 
     /// A number that rises each time the block is opened, and about once a second while it is in use.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         header::generation(self.words())
     }
 
-    /// Sets it, in a block that is not in use yet.
-    pub fn set_generation(&self, generation: u64) {
+    pub(crate) fn set_generation(&self, generation: u64) {
         header::set_generation(self.words(), generation);
     }
 
@@ -98,18 +85,18 @@ impl Arena {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn flush(&self) -> io::Result<()> {
+    pub(crate) fn flush(&self) -> io::Result<()> {
         self.memory.flush()
     }
 
-    /// Writes everything to disk, and notes there that it is whole. Nobody may write to the block any more.
+    /// Writes everything to disk and marks the block as clean. No thread may write to the block any more.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn close(&self) -> io::Result<()> {
-        header::sum_up(self.words());
+    pub(crate) fn close(&self) -> io::Result<()> {
+        header::store_body_sum(self.words());
         self.memory.flush()?;
-        header::set_clean(self.words());
+        header::mark_clean(self.words());
         self.flush_header()
     }
 
@@ -117,26 +104,11 @@ impl Arena {
         self.memory.flush_range(0, HEADER_WORDS * size_of::<AtomicU64>())
     }
 
-    /// Becomes a copy of another block of the same size.
-    pub(super) fn copy_of(&self, other: &Self) {
+    /// Copies all words of another block of the same size.
+    pub(super) fn copy_from(&self, other: &Self) {
         for (to, from) in self.words().iter().zip(other.words()) {
             to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
         }
-    }
-
-    /// The section at a place that the plan gave out.
-    ///
-    /// # Errors
-    /// When the place is not inside this block: it came from another plan.
-    pub fn section(self: &Arc<Self>, place: Place) -> io::Result<Section> {
-        self.range(place.range())
-    }
-
-    fn range(self: &Arc<Self>, range: Range<usize>) -> io::Result<Section> {
-        if range.end > self.words {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the section lies outside the block"));
-        }
-        Ok(Section { arena: Arc::clone(self), range })
     }
 
     #[expect(unsafe_code, reason = "the one place where mapped bytes become atomics")]
@@ -150,9 +122,9 @@ impl Arena {
     }
 }
 
-/// A run of words in an [`Arena`], which it keeps alive. Reads as a slice of atomics.
+/// A run of words in an [`Arena`], which it keeps alive. Dereferences to a slice of atomics.
 #[derive(Clone, Debug)]
-pub struct Section {
+pub(crate) struct Section {
     arena: Arc<Arena>,
     range: Range<usize>,
 }
@@ -161,76 +133,122 @@ impl Deref for Section {
     type Target = [AtomicU64];
 
     fn deref(&self) -> &[AtomicU64] {
-        // `Arena::range` checked the range, so the default is never taken; it is there so that nothing can panic.
+        // `Block::section_of` has checked the range, so the default is never used. It only avoids a panic.
         self.arena.words().get(self.range.clone()).unwrap_or_default()
     }
 }
 
-/// A block that some program wrote, with what it says of its sections: to be read, never to be changed.
+/// A section of one word.
+#[derive(Debug)]
+pub(crate) struct SingleWord(Section);
+
+impl SingleWord {
+    pub(crate) fn get(&self) -> u64 {
+        self.0.first().map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set(&self, value: u64) {
+        if let Some(word) = self.0.first() {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A block of memory with its table of contents.
 #[derive(Clone, Debug)]
-pub struct Stored {
+pub struct Block {
     arena: Arc<Arena>,
     contents: Contents,
 }
 
-/// A section of a [`Stored`] block.
+/// A section, and what its elements count.
 #[derive(Clone, Debug)]
-pub struct StoredSection {
+pub struct KeyedSection {
     words: Section,
-    lane_words: usize,
     lanes: usize,
     keys: Vec<Vec<String>>,
 }
 
-impl Stored {
-    /// A block with the sections that it has.
+impl Block {
+    /// A block with these contents, which lists the sections of `arena`.
     #[must_use]
     pub const fn new(arena: Arc<Arena>, contents: Contents) -> Self {
         Self { arena, contents }
     }
 
-    /// The block.
+    /// A new block in anonymous memory, zeroed. The kernel allocates a page when it is first written.
+    ///
+    /// # Errors
+    /// When the system refuses to map that much memory.
+    pub(crate) fn in_memory(contents: Contents) -> io::Result<Self> {
+        let memory = MmapMut::map_anon(contents.words() * size_of::<AtomicU64>())?;
+        Ok(Self::new(Arc::new(Arena::new(MmapRaw::from(memory), None)), contents))
+    }
+
+    /// The block's memory.
     #[must_use]
     pub const fn arena(&self) -> &Arc<Arena> {
         &self.arena
     }
 
-    /// What it says of its sections.
+    /// The block's table of contents.
     #[must_use]
     pub const fn contents(&self) -> &Contents {
         &self.contents
     }
 
-    /// The section of a name, if it lies inside the block.
+    /// The words of the section with this name.
+    ///
+    /// # Errors
+    /// When there is no such section, or it is outside the block.
+    pub(crate) fn section(&self, name: &str) -> io::Result<Section> {
+        self.contents
+            .find(name)
+            .and_then(|entry| self.section_of(entry))
+            .ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, format!("the block has no section {name:?}")))
+    }
+
+    /// The section with this name, which has one word.
+    ///
+    /// # Errors
+    /// When there is no such section, or it is outside the block.
+    pub(crate) fn single_word(&self, name: &str) -> io::Result<SingleWord> {
+        self.section(name).map(SingleWord)
+    }
+
+    /// The section with this name and its keys; `None` if there is no such section, or it is outside the block.
     #[must_use]
-    pub fn section(&self, name: &str) -> Option<StoredSection> {
+    pub fn keyed_section(&self, name: &str) -> Option<KeyedSection> {
         let entry = self.contents.find(name)?;
-        let [start, words] = [entry.offset, entry.length].map(|bytes| bytes / size_of::<u64>());
-        Some(StoredSection {
-            words: self.arena.range(start..start.checked_add(words)?).ok()?,
-            lane_words: words / entry.layout.lanes,
+        Some(KeyedSection {
+            words: self.section_of(entry)?,
             lanes: entry.layout.lanes,
             keys: entry.layout.keys.clone(),
         })
     }
+
+    fn section_of(&self, entry: &SectionEntry) -> Option<Section> {
+        let [start, words] = [entry.offset, entry.length].map(|bytes| bytes / size_of::<u64>());
+        let end = start.checked_add(words).filter(|end| *end <= self.arena.words)?;
+        Some(Section { arena: Arc::clone(&self.arena), range: start..end })
+    }
 }
 
-impl StoredSection {
-    /// What the elements count: a list of keys for each axis.
-    #[must_use]
-    pub fn keys(&self) -> &[Vec<String>] {
+impl KeyedSection {
+    /// What the elements count: a list of keys per axis.
+    pub(crate) fn keys(&self) -> &[Vec<String>] {
         &self.keys
     }
 
     /// The value of the one-word element at a position: the sum over the lanes.
-    #[must_use]
-    pub fn sum(&self, position: usize) -> u64 {
-        let lanes = (0..self.lanes).filter_map(|lane| self.words.get(lane * self.lane_words + position));
+    pub(crate) fn sum(&self, position: usize) -> u64 {
+        let lane_words = self.words.len() / self.lanes;
+        let lanes = (0..self.lanes).filter_map(|lane| self.words.get(lane * lane_words + position));
         lanes.map(|word| word.load(Ordering::Relaxed)).fold(0, u64::wrapping_add)
     }
 }
 
-impl Deref for StoredSection {
+impl Deref for KeyedSection {
     type Target = [AtomicU64];
 
     fn deref(&self) -> &[AtomicU64] {

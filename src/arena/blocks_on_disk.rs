@@ -1,5 +1,5 @@
-//! A file's blocks on disk: reserved before the file is written to through memory, where a full disk would be a fatal
-//! signal.
+//! Reserving a file's blocks on disk. Without that, a full disk ends the process with a signal (`SIGBUS`) as soon as it
+//! writes to the mapped file.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -11,34 +11,34 @@ use rustix::io::Errno;
 /// Written where the file system cannot reserve space.
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
-/// Bytes that are written over at once: the more, the fewer fragments.
-const WRITTEN_OVER_AT_ONCE: usize = 1 << 20;
+/// Bytes per write when a file is rewritten: the more, the fewer fragments.
+const REWRITE_BYTES: usize = 1 << 20;
 
-/// Numbers of file systems that write changed blocks elsewhere: statfs(2), and `ZFS_SUPER_MAGIC` of OpenZFS.
+/// Magic numbers of copy-on-write file systems: statfs(2), and `ZFS_SUPER_MAGIC` of OpenZFS.
 const BTRFS: i64 = 0x9123_683e;
 const BCACHEFS: i64 = 0xca45_1a4e;
 const ZFS: i64 = 0x2fc1_2fc1;
 
-/// Whether a file's changed blocks are written elsewhere, so that no reservation holds.
+/// Whether changes to a file are written to new blocks, so that reserving has no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CopyOnWrite {
-    /// They are not.
+    /// No.
     Off,
-    /// They are; for a file that is still empty, that can be switched off.
+    /// Yes, but it can be switched off while the file is empty.
     On,
-    /// They are, and it cannot be switched off.
+    /// Yes, and it cannot be switched off.
     Always,
 }
 
-/// The number of the file system's kind; 0 where it cannot be had.
-fn kind(file: &File) -> i64 {
-    #[allow(clippy::unnecessary_cast, reason = "the number has another type on other machines")]
+/// The magic number of the file system; 0 if unknown.
+fn file_system(file: &File) -> i64 {
+    #[allow(clippy::unnecessary_cast, reason = "the type depends on the architecture")]
     fstatfs(file).map_or(0, |statistics| statistics.f_type as i64)
 }
 
-/// Looks at the file system and at the file's attributes.
+/// Determines it from the file system and the file's attributes.
 pub(super) fn copy_on_write(file: &File) -> CopyOnWrite {
-    match kind(file) {
+    match file_system(file) {
         BTRFS if ioctl_getflags(file).is_ok_and(|flags| flags.contains(IFlags::NOCOW)) => CopyOnWrite::Off,
         BTRFS => CopyOnWrite::On,
         BCACHEFS | ZFS => CopyOnWrite::Always,
@@ -46,12 +46,12 @@ pub(super) fn copy_on_write(file: &File) -> CopyOnWrite {
     }
 }
 
-/// Switches copy-on-write off for a file that is still empty, if its file system supports that.
-pub(super) fn switch_copy_on_write_off(file: &File) -> CopyOnWrite {
+/// Switches copy-on-write off for an empty file, if its file system supports that.
+pub(super) fn disable_copy_on_write(file: &File) -> CopyOnWrite {
     if copy_on_write(file) == CopyOnWrite::On
         && let Ok(flags) = ioctl_getflags(file)
     {
-        // Whether it worked is looked at below.
+        // Checked below.
         let _ = ioctl_setflags(file, flags | IFlags::NOCOW);
     }
     match copy_on_write(file) {
@@ -60,12 +60,15 @@ pub(super) fn switch_copy_on_write_off(file: &File) -> CopyOnWrite {
     }
 }
 
-/// Reserves every block of a file for itself, and leaves what it holds: also the blocks that it shares with a copy, and
-/// those that a copy has left out because they are all zeros.
+/// Reserves every block of a file without changing its contents: also blocks that it shares with a copy, and holes that a
+/// copy made of zeros.
+///
+/// # Errors
+/// When the disk is full, see [`is_full`], or the file cannot be written.
 pub(super) fn reserve(file: &File, bytes: u64) -> io::Result<()> {
-    let held = file.metadata()?.len().min(bytes);
+    let length = file.metadata()?.len().min(bytes);
     match fallocate(file, FallocateFlags::UNSHARE_RANGE, 0, bytes) {
-        // Most file systems share no blocks and do not support this flag.
+        // Most file systems do not share blocks, nor support this flag.
         Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
         Err(error) => return Err(error.into()),
     }
@@ -73,37 +76,37 @@ pub(super) fn reserve(file: &File, bytes: u64) -> io::Result<()> {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => fill_holes(file, bytes)?,
         reserved => reserved?,
     }
-    // With copy-on-write, writing does not help: such a file is moved.
-    if kind(file) == BTRFS && copy_on_write(file) == CopyOnWrite::Off { write_over(file, held) } else { Ok(()) }
+    // With copy-on-write, rewriting has no effect: such a state is moved into another file.
+    if file_system(file) == BTRFS && copy_on_write(file) == CopyOnWrite::Off { rewrite(file, length) } else { Ok(()) }
 }
 
-/// Writes what a file holds over it. On btrfs nothing else gives it blocks of its own in place of those that it shares with a
-/// clone or a snapshot; it may be the original as well as the copy. At no moment does it hold anything else.
-fn write_over(file: &File, bytes: u64) -> io::Result<()> {
-    let mut piece = vec![0; WRITTEN_OVER_AT_ONCE];
+/// Rewrites a file with its own contents. On btrfs this is the only way to replace blocks that the file shares with a clone
+/// or a snapshot. The contents are correct at every moment.
+fn rewrite(file: &File, bytes: u64) -> io::Result<()> {
+    let mut buffer = vec![0; REWRITE_BYTES];
     let mut at = 0;
     while at < bytes {
-        let len = usize::try_from(bytes - at).unwrap_or(usize::MAX).min(piece.len());
-        let piece = piece.get_mut(..len).unwrap_or_default();
-        file.read_exact_at(piece, at)?;
-        file.write_all_at(piece, at)?;
+        let len = usize::try_from(bytes - at).unwrap_or(usize::MAX).min(buffer.len());
+        let buffer = buffer.get_mut(..len).unwrap_or_default();
+        file.read_exact_at(buffer, at)?;
+        file.write_all_at(buffer, at)?;
         at += len as u64;
     }
-    // Otherwise btrfs would choose the blocks later, when a full disk could not be reported any more.
+    // Otherwise btrfs allocates the blocks later, when a full disk can no longer be reported.
     if bytes > 0 { file.sync_all() } else { Ok(()) }
 }
 
-/// Whether an error means that the disk is full, or that a quota or a file size limit is reached.
+/// Whether an error means that the disk is full, or a quota or the limit on a file's size is reached.
 pub(super) fn is_full(error: &io::Error) -> bool {
     [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge].contains(&error.kind())
 }
 
-/// Writes zeros into a file's holes and after its end.
+/// Writes zeros into a file's holes and beyond its end.
 fn fill_holes(file: &File, bytes: u64) -> io::Result<()> {
     let length = file.metadata()?.len();
     let mut at = 0;
     while at < length.min(bytes) {
-        // A file system that does not know where holes are says that there are none.
+        // A file system that does not know holes reports none.
         let hole = seek(file, SeekFrom::Hole(at)).map_or(length, |hole| hole.max(at));
         let data = seek(file, SeekFrom::Data(hole)).unwrap_or(length).max(hole);
         write_zeros(file, hole, data.min(bytes))?;
@@ -145,8 +148,8 @@ mod tests {
     }
 
     #[test]
-    fn the_holes_of_a_file_are_filled_and_what_it_holds_stays() {
-        for reserve in [reserve, fill_holes, write_over] {
+    fn reserving_fills_the_holes_of_a_file_and_keeps_its_contents() {
+        for reserve in [reserve, fill_holes, rewrite] {
             let (file, whole) = sparse();
             reserve(&file, 1 << 20).unwrap();
             assert!(blocks(&file) >= 1 << 20, "{}", blocks(&file));
@@ -157,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_file_is_as_long_as_it_is_to_be() {
+    fn reserving_extends_a_new_file() {
         for reserve in [reserve, fill_holes] {
             let file = tempfile::tempfile().unwrap();
             reserve(&file, 100_000).unwrap();

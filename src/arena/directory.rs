@@ -1,4 +1,4 @@
-//! The directory that a state is kept in: the file that is mapped, and the lock that keeps others out.
+//! A state's directory: the mapped file, and the lock that excludes other processes.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -9,24 +9,25 @@ use std::sync::Arc;
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::io::Errno;
 
-use super::block::Arena;
+use super::block::{Arena, Block};
 use super::blocks_on_disk::{self, CopyOnWrite};
+use super::contents::Contents;
 use super::header::{self, Sections};
 use super::identity::Identity;
+use super::layout::HEADER_WORDS;
 use super::names::{self, LOCK, NEW_STATE, OTHER_LAYOUT, PREVIOUS, REPLACED, STATE};
-use super::plan::{HEADER_WORDS, Plan};
-use super::private::{keep_private, make_private, open, open_as_it_is};
+use super::private::{create_directory, open, open_private, restrict_mode};
 use super::step::{Error, Step, Steps};
 use super::trust::{Boot, Damage, Trust};
 
-/// What a directory holds.
+/// What a directory contains.
 #[derive(Debug)]
 pub enum Found {
     /// No state.
     Nothing,
-    /// One that cannot be used.
+    /// A state that cannot be used.
     Damaged(Damage),
-    /// A whole one. Nothing of it has been changed.
+    /// A valid state. Nothing of it has been changed.
     State {
         /// Its block.
         arena: Arc<Arena>,
@@ -34,57 +35,57 @@ pub enum Found {
         sections: Sections,
         /// How far its numbers can be trusted.
         trust: Trust,
-        /// Whether it has to be moved into a new file, whose changed blocks stay where they are.
+        /// Whether it must be moved into a new file, for which copy-on-write is switched off.
         must_move: bool,
     },
 }
 
-/// What becomes of the old state when a new one takes its place.
+/// What to do with the old state when a new one replaces it. Times are in milliseconds since the epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kept {
-    /// Everything in it was carried over: it is kept until the next orderly shutdown.
-    UntilShutdown,
-    /// Not everything was: it is set aside, at this time in milliseconds since the epoch.
-    Aside(i64),
-    /// It cannot be used: it is set aside, at this time.
-    Damaged(Damage, i64),
+pub(crate) enum OldState {
+    /// Everything was carried over: keep it until the next orderly shutdown.
+    KeepUntilShutdown,
+    /// A part was not carried over: set it aside, with this time in its name.
+    SetAside(i64),
+    /// It cannot be used: set it aside, with this time in its name.
+    SetAsideDamaged(Damage, i64),
 }
 
-/// A directory that this process alone uses.
+/// A directory that only this process uses.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
-    /// Where the state is: a symbolic link has been followed, so that a new state replaces the old one there.
+    /// The state's path after following a symbolic link, so that a new state replaces the old one there.
     state: PathBuf,
     is_link: bool,
-    /// Locked until it is closed. Holds the generation of the state that was last in use here.
+    /// Locked until it is closed. Contains the generation of the state that was last in use here.
     lock: File,
-    /// That generation; `None` in a file of another program.
-    seen: Option<u64>,
+    /// That generation; `None` if another program wrote the file.
+    locked_generation: Option<u64>,
 }
 
 impl Directory {
-    /// Makes the directory if there is none, and locks it.
+    /// Locks the directory, which is created if it is missing.
     ///
     /// # Errors
-    /// When it cannot be made or written to, another process has it, or the state is a symbolic link that leads nowhere.
+    /// When it cannot be created or written to, another process uses it, or the state is a broken symbolic link.
     pub fn lock(path: &Path, steps: Steps<'_>) -> Result<Self, Error> {
-        make_private(path, steps)?;
+        create_directory(path, steps)?;
         let lock_path = path.join(LOCK);
-        // For reading too: to open a pipe for writing only would block.
-        let lock = open(&lock_path, OpenOptions::new().create(true).truncate(false), steps)
-            .map_err(|error| Error::refused(&lock_path, "the lock's file cannot be opened", error))?;
+        // Also for reading, because opening a pipe only for writing would block.
+        let lock = open_private(&lock_path, OpenOptions::new().create(true).truncate(false), steps)
+            .map_err(|error| Error::io(&lock_path, "the lock file cannot be opened", error))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Error::InUse { path: lock_path }),
-            Err(TryLockError::Error(error)) => return Err(Error::refused(&lock_path, "it cannot be locked", error)),
+            Err(TryLockError::Error(error)) => return Err(Error::io(&lock_path, "it cannot be locked", error)),
         }
-        let (state, is_link) = follow(path.join(STATE))?;
-        let seen = generation_in(&lock);
-        Ok(Self { path: path.to_owned(), state, is_link, lock, seen })
+        let (state, is_link) = follow_link(path.join(STATE))?;
+        let locked_generation = read_generation(&lock);
+        Ok(Self { path: path.to_owned(), state, is_link, lock, locked_generation })
     }
 
-    /// Where the state's file is.
+    /// The path of the state's file.
     #[must_use]
     pub fn state(&self) -> &Path {
         &self.state
@@ -94,41 +95,41 @@ impl Directory {
         self.state.with_file_name(NEW_STATE)
     }
 
-    /// Looks at the state that is there, on this boot of the machine. Reserves every block of it, and changes nothing that
-    /// it holds.
+    /// Opens the existing state, given the current boot of the machine. Reserves every block of its file, and does not
+    /// change its contents.
     ///
     /// # Errors
     /// When it cannot be read and written, the disk is full, or it is a symbolic link to something else than a state.
     pub fn find(&self, boot: Boot, steps: Steps<'_>) -> Result<Found, Error> {
-        let found = self.look(boot, steps)?;
+        let found = self.inspect(boot, steps)?;
         if let Found::Damaged(damage) = &found {
-            self.may_set_aside(*damage)?;
+            self.check_set_aside(*damage)?;
         }
         Ok(found)
     }
 
-    /// Checks that a state that cannot be used may be set aside.
+    /// Checks that a damaged state may be set aside.
     ///
     /// # Errors
     /// If it is behind a symbolic link.
-    pub fn may_set_aside(&self, damage: Damage) -> Result<(), Error> {
+    pub(crate) fn check_set_aside(&self, damage: Damage) -> Result<(), Error> {
         if !self.is_link {
             return Ok(());
         }
         Err(Error::Link { link: self.path.join(STATE), target: self.state.clone(), reason: damage.to_string() })
     }
 
-    fn look(&self, boot: Boot, steps: Steps<'_>) -> Result<Found, Error> {
+    fn inspect(&self, boot: Boot, steps: Steps<'_>) -> Result<Found, Error> {
         let path = self.state();
+        let cannot_open = |error| Error::io(path, "the state cannot be opened", error);
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
-            Err(error) => return Err(Error::refused(path, "the state cannot be looked at", error)),
-            // Not even opened: opening a device can have side effects.
+            Err(error) => return Err(cannot_open(error)),
+            // Not opened, because opening a device can have side effects.
             Ok(metadata) if !metadata.is_file() => return Ok(Found::Damaged(Damage::Foreign)),
             Ok(_) => {}
         }
-        let cannot_open = |error| Error::refused(path, "the state cannot be opened", error);
-        let file = open_as_it_is(path, &mut OpenOptions::new()).map_err(cannot_open)?;
+        let file = open(path, &mut OpenOptions::new()).map_err(cannot_open)?;
         let bytes = file.metadata().map_err(cannot_open)?.len();
         if !is_ours(&file) {
             return Ok(Found::Damaged(Damage::Foreign));
@@ -136,179 +137,177 @@ impl Directory {
         if bytes < header_bytes() || !bytes.is_multiple_of(size_of::<u64>() as u64) {
             return Ok(Found::Damaged(Damage::Length));
         }
-        lock_too(&file, path)?;
-        // Another process may have replaced it before it let go of the lock.
+        lock_state(&file, path)?;
+        // Another process may have replaced the file before it released the lock.
         if !Arena::is_file_at(&file, path) {
             return Err(Error::InUse { path: path.to_owned() });
         }
-        // What a process that was killed had begun to make.
+        // A killed process may have left one.
         let _ = fs::remove_file(self.new_state());
-        // Before it is read: where a copy left out zeros, tmpfs needs a block even for reading through memory.
+        // Before the file is read: on tmpfs, even reading a hole of a mapped file allocates a block.
         reserve(&file, path, bytes)?;
         let identity = Identity::of(&file).map_err(cannot_open)?;
         let copy_on_write = blocks_on_disk::copy_on_write(&file);
         if copy_on_write == CopyOnWrite::Always {
             steps(Step::CopyOnWrite(path.to_owned()));
         }
-        let arena = Arc::new(Arena::over(map(&file, path)?, Some(file)));
-        let looked = header::read(arena.words()).and_then(|sections| {
-            Ok((sections, header::trust(arena.words(), boot, identity, self.seen.unwrap_or_default())?))
+        let arena = Arc::new(Arena::new(map(&file, path)?, Some(file)));
+        let result = header::read(arena.words()).and_then(|sections| {
+            let generation = self.locked_generation.unwrap_or_default();
+            Ok((sections, header::assess(arena.words(), boot, identity, generation)?))
         });
-        Ok(match looked {
+        Ok(match result {
             Ok((sections, trust)) => {
-                // Only now: until its header was read, it might have been another program's file.
-                arena.file().into_iter().for_each(|file| keep_private(file, path, false, steps));
+                // Not before the header was read: the file could have been another program's.
+                arena.file().into_iter().for_each(|file| restrict_mode(file, path, false, steps));
                 Found::State { arena, sections, trust, must_move: copy_on_write == CopyOnWrite::On }
             }
             Err(damage) => Found::Damaged(damage),
         })
     }
 
-    /// Makes a new state beside the one that may be there; [`Directory::put_in_place`] makes it the state.
+    /// Creates a new state in a file beside the current one, which [`Directory::replace_state`] replaces with it.
     ///
     /// # Errors
-    /// When it cannot be written, or the disk is full: every block of it is reserved here.
-    pub fn create(&self, plan: &Plan, steps: Steps<'_>) -> Result<Arc<Arena>, Error> {
-        let contents = serde_json::to_vec(plan.contents())
-            .map_err(|error| Error::refused(&self.new_state(), "its contents cannot be listed", error.into()))?;
-        let words = plan.words() + header::contents_words(&contents);
+    /// When it cannot be written, or the disk is full: every block of the file is reserved here.
+    pub(crate) fn create(&self, contents: Contents, steps: Steps<'_>) -> Result<Block, Error> {
+        let text = serde_json::to_vec(&contents)
+            .map_err(|error| Error::io(&self.new_state(), "its table of contents cannot be written", error.into()))?;
+        let words = contents.words() + header::contents_words(&text);
         let arena = self.create_file(words * size_of::<u64>(), steps)?;
-        header::write(arena.words(), plan.words(), &contents);
-        Ok(arena)
+        header::write(arena.words(), contents.words(), &text);
+        Ok(Block::new(arena, contents))
     }
 
     fn create_file(&self, bytes: usize, steps: Steps<'_>) -> Result<Arc<Arena>, Error> {
         let (path, bytes) = (self.new_state(), bytes as u64);
-        let made = self.create_reserved(&path, bytes, steps);
-        made.map_err(|error| {
+        let created = self.create_reserved(&path, bytes, steps);
+        created.map_err(|error| {
             let _ = fs::remove_file(&path);
-            if self.state.exists() { error.beside(&self.state) } else { error }
+            if self.state.exists() { error.with_unchanged(&self.state) } else { error }
         })
     }
 
     fn create_reserved(&self, path: &Path, bytes: u64, steps: Steps<'_>) -> Result<Arc<Arena>, Error> {
-        // A failed start in this process may have left one.
+        // A failed start of this process may have left one.
         let _ = fs::remove_file(path);
-        let file = open(path, OpenOptions::new().create_new(true), steps)
-            .map_err(|error| Error::refused(path, "the state cannot be made", error))?;
-        if blocks_on_disk::switch_copy_on_write_off(&file) != CopyOnWrite::Off {
+        let file = open_private(path, OpenOptions::new().create_new(true), steps)
+            .map_err(|error| Error::io(path, "the state cannot be created", error))?;
+        if blocks_on_disk::disable_copy_on_write(&file) != CopyOnWrite::Off {
             steps(Step::CopyOnWrite(self.state.clone()));
         }
         reserve(&file, path, bytes)?;
         steps(Step::Reserved { file: path.to_owned(), bytes });
-        lock_too(&file, path)?;
-        Ok(Arc::new(Arena::over(map(&file, path)?, Some(file))))
+        lock_state(&file, path)?;
+        Ok(Arc::new(Arena::new(map(&file, path)?, Some(file))))
     }
 
-    /// Makes what [`Directory::create`] made the state, in one step, and keeps the one that was there under another name.
+    /// Atomically replaces the state with the file of [`Directory::create`], and keeps the old one under another name.
     ///
     /// # Errors
     /// When a file cannot be renamed, or the directory cannot be written to disk. The old state then still has its name.
-    pub fn put_in_place(&self, old: Option<Kept>, steps: Steps<'_>) -> Result<(), Error> {
+    pub(crate) fn replace_state(&self, old: Option<OldState>, steps: Steps<'_>) -> Result<(), Error> {
         let path = self.state();
-        let put = |error| Error::refused(path, "the new state cannot be put in place", error);
-        let kept = old.map(|kept| self.keep(&kept, steps)).transpose()?.flatten();
+        let cannot_replace = |error| Error::io(path, "the new state cannot be put in place", error);
+        let kept = old.map(|old| self.keep(&old, steps)).transpose()?.flatten();
         fs::rename(self.new_state(), path).map_err(|error| {
             // Only if the state still has its own name.
             if let Some(other) = kept.as_ref().filter(|_| path.exists()) {
                 let _ = fs::remove_file(other);
             }
-            put(error)
+            cannot_replace(error)
         })?;
         sync_directory(path).map_err(|error| match &kept {
             // The rename may not be on disk: undo it.
-            Some(other) if fs::rename(other, path).is_ok() => put(error).beside(path),
-            _ => put(error),
+            Some(other) if fs::rename(other, path).is_ok() => cannot_replace(error).with_unchanged(path),
+            _ => cannot_replace(error),
         })?;
         names::limit_aside(path, kept.as_deref(), steps);
         Ok(())
     }
 
-    /// Removes what [`Directory::create`] made, and says in an error that the state is as it was, if it is.
-    #[must_use]
-    pub fn without_new(&self, error: Error) -> Error {
-        let is_beside = fs::remove_file(self.new_state()).is_ok();
-        if is_beside && self.state.exists() { error.beside(&self.state) } else { error }
+    /// Removes the file of [`Directory::create`] after an error, to which it adds that the state is unchanged, if it is.
+    pub(crate) fn discard_new(&self, error: Error) -> Error {
+        let was_removed = fs::remove_file(self.new_state()).is_ok();
+        if was_removed && self.state.exists() { error.with_unchanged(&self.state) } else { error }
     }
 
-    /// Gives the state a second name, so that it always has one. Returns the second name, or `None` if it could not be
-    /// given.
-    fn keep(&self, kept: &Kept, steps: Steps<'_>) -> Result<Option<PathBuf>, Error> {
+    /// Gives the old state a second name, and returns it. `None` if that is impossible, but not needed either.
+    fn keep(&self, old: &OldState, steps: Steps<'_>) -> Result<Option<PathBuf>, Error> {
         let path = self.state();
-        let (other, step) = match kept {
-            Kept::UntilShutdown => {
+        let (other, step) = match old {
+            OldState::KeepUntilShutdown => {
                 let previous = path.with_file_name(PREVIOUS);
                 let _ = fs::remove_file(&previous);
                 (previous.clone(), Step::PreviousKept(previous))
             }
-            Kept::Aside(stamp) => {
+            OldState::SetAside(stamp) => {
                 let aside = names::aside(path, OTHER_LAYOUT, *stamp);
                 let reason = "not everything in it could be carried over".to_owned();
                 (aside.clone(), Step::SetAside { aside, reason })
             }
-            Kept::Damaged(damage, stamp) => {
+            OldState::SetAsideDamaged(damage, stamp) => {
                 let aside = names::aside(path, damage.word(), *stamp);
                 (aside.clone(), Step::SetAside { aside, reason: damage.to_string() })
             }
         };
         match fs::hard_link(path, &other) {
             Ok(()) => {}
-            // Everything in it is in the new one.
-            Err(error) if *kept == Kept::UntilShutdown => {
+            // The new state has everything that is in the old one.
+            Err(error) if *old == OldState::KeepUntilShutdown => {
                 steps(Step::PreviousNotKept(other, error.to_string()));
                 return Ok(None);
             }
-            // A process that is killed between this renaming and the next has lost nothing that could be used.
-            Err(_) if matches!(kept, Kept::Damaged(..)) => {
-                fs::rename(path, &other).map_err(|error| Error::refused(path, "it cannot be set aside", error))?;
+            // If the process is killed before the next rename, nothing usable is lost.
+            Err(_) if matches!(old, OldState::SetAsideDamaged(..)) => {
+                fs::rename(path, &other).map_err(|error| Error::io(path, "it cannot be set aside", error))?;
             }
-            Err(error) => return Err(Error::refused(&other, "the state cannot be kept under this name", error)),
+            Err(error) => return Err(Error::io(&other, "the state cannot be kept under this name", error)),
         }
         steps(step);
         Ok(Some(other))
     }
 
-    /// The generation that the next use of a state has, later than all before it.
-    #[must_use]
-    pub fn next_generation(&self, arena: &Arena) -> u64 {
-        arena.generation().max(self.seen.unwrap_or_default()).saturating_add(1)
+    /// The generation for the next use of a state: later than all before it.
+    pub(crate) fn next_generation(&self, arena: &Arena) -> u64 {
+        arena.generation().max(self.locked_generation.unwrap_or_default()).saturating_add(1)
     }
 
-    /// Notes that the state is in use, in the state and in the lock, so that an older copy of it is known as one.
-    pub fn note_generation(&self, arena: &Arena, generation: u64) {
-        // In this order: a process that is killed in between leaves a state that is later than the lock.
+    /// Stores the generation in the state and in the lock file, so that an older copy of the state can be recognized.
+    pub(crate) fn set_generation(&self, arena: &Arena, generation: u64) {
+        // In this order: if the process is killed in between, the state is later than the lock file.
         arena.set_generation(generation);
-        // If the lock cannot be written, the only loss is that an older copy goes unnoticed. Another program's file is left alone.
-        if self.seen.is_some() {
+        // If this fails, the only loss is that an older copy is not recognized. Another program's file is left alone.
+        if self.locked_generation.is_some() {
             let _ = self.lock.write_all_at(format!("{generation:020}\n").as_bytes(), 0);
         }
     }
 
-    /// Removes what was kept of the state before its last carry-over.
-    pub fn forget_previous(&self, steps: Steps<'_>) {
-        names::forget_previous(&self.state, steps);
+    /// Removes the state from before the last migration.
+    pub(crate) fn remove_previous(&self, steps: Steps<'_>) {
+        names::remove_previous(&self.state, steps);
     }
 
-    /// Writes a closed block to the state's path again, after its file was removed or replaced. What is there now is left
-    /// alone.
+    /// Writes a closed block to the state's path again, after its file was removed or replaced. Never changes a file that
+    /// is there now.
     ///
     /// # Errors
-    /// When it cannot be written; and when another file has the path, after the block was written beside it.
-    pub fn write_again(&self, arena: &Arena, stamp: i64, steps: Steps<'_>) -> Result<(), Error> {
-        let lock_is_ours = Arena::is_file_at(&self.lock, &self.path.join(LOCK));
-        // The directory was replaced too: another process may use it.
-        let anew = if lock_is_ours { None } else { Some(Self::lock(&self.path, steps)?) };
-        let directory = anew.as_ref().unwrap_or(self);
+    /// When the block cannot be written, or another file is at the path: then the block was written to a file beside it.
+    pub(crate) fn write_again(&self, arena: &Arena, stamp: i64, steps: Steps<'_>) -> Result<(), Error> {
+        let has_lock = Arena::is_file_at(&self.lock, &self.path.join(LOCK));
+        // If the directory was replaced too, another process may use it.
+        let replacement = if has_lock { None } else { Some(Self::lock(&self.path, steps)?) };
+        let directory = replacement.as_ref().unwrap_or(self);
         let copy = directory.create_file(arena.words().len() * size_of::<u64>(), steps)?;
         let path = directory.state();
-        let cannot_write = |error| Error::refused(path, "the state cannot be written again", error);
-        copy.copy_of(arena);
-        copy.sign().and_then(|()| copy.close()).map_err(cannot_write)?;
-        directory.note_generation(&copy, copy.generation());
-        // Unlike a rename, a hard link never replaces a file that has just appeared.
+        let cannot_write = |error| Error::io(path, "the state cannot be written again", error);
+        copy.copy_from(arena);
+        copy.store_identity().and_then(|()| copy.close()).map_err(cannot_write)?;
+        directory.set_generation(&copy, copy.generation());
+        // Unlike a rename, a hard link never replaces a file that has just been created.
         let linked = fs::hard_link(directory.new_state(), path);
-        let has_no_links = || fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-        if linked.is_ok() || has_no_links() && fs::rename(directory.new_state(), path).is_ok() {
+        let is_missing = || fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        if linked.is_ok() || is_missing() && fs::rename(directory.new_state(), path).is_ok() {
             let _ = fs::remove_file(directory.new_state());
             steps(Step::WrittenAgain(path.to_owned()));
             return sync_directory(path).map_err(cannot_write);
@@ -319,10 +318,9 @@ impl Directory {
         Err(Error::Replaced { path: path.to_owned(), saved })
     }
 
-    /// An error of the state's.
-    #[must_use]
-    pub fn refused(&self, what: &'static str, error: io::Error) -> Error {
-        Error::refused(self.state(), what, error)
+    /// An error about the state's file.
+    pub(crate) fn io_error(&self, what: &'static str, error: io::Error) -> Error {
+        Error::io(self.state(), what, error)
     }
 }
 
@@ -330,8 +328,8 @@ const fn header_bytes() -> u64 {
     (HEADER_WORDS * size_of::<u64>()) as u64
 }
 
-/// The path that a symbolic link leads to, and whether it is one.
-fn follow(state: PathBuf) -> Result<(PathBuf, bool), Error> {
+/// The path that the state's symbolic link points to, and whether it is one.
+fn follow_link(state: PathBuf) -> Result<(PathBuf, bool), Error> {
     if !state.is_symlink() {
         return Ok((state, false));
     }
@@ -348,8 +346,8 @@ fn follow(state: PathBuf) -> Result<(PathBuf, bool), Error> {
     }
 }
 
-/// The generation that a lock's file holds; 0 in an empty one, as 0.1.0 made it, and `None` in another program's.
-fn generation_in(lock: &File) -> Option<u64> {
+/// The generation in a lock file; 0 in an empty one, as 0.1.0 left it; `None` in another program's.
+fn read_generation(lock: &File) -> Option<u64> {
     if lock.metadata().is_ok_and(|metadata| metadata.len() == 0) {
         return Some(0);
     }
@@ -358,36 +356,36 @@ fn generation_in(lock: &File) -> Option<u64> {
     std::str::from_utf8(&digits).ok()?.parse().ok()
 }
 
-/// Whether a file starts as ours do.
+/// Whether a file starts with [`header::MAGIC`].
 fn is_ours(file: &File) -> bool {
     let mut start = [0; size_of::<u64>()];
     file.read_exact_at(&mut start, 0).is_ok() && u64::from_ne_bytes(start) == header::MAGIC
 }
 
-/// Locks the state's own file besides the directory's lock, which somebody may have removed.
-fn lock_too(file: &File, path: &Path) -> Result<(), Error> {
+/// Locks the state's own file too, because the lock file may have been removed.
+fn lock_state(file: &File, path: &Path) -> Result<(), Error> {
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => Err(Error::InUse { path: path.to_owned() }),
-        // Where the file system has no locks, the directory's had none either.
+        // If a link leads to a file system without locks, the lock file has to be enough.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
     }
 }
 
 fn map(file: &File, path: &Path) -> Result<MmapRaw, Error> {
-    MmapOptions::new().map_raw(file).map_err(|error| Error::refused(path, "it cannot be mapped", error))
+    MmapOptions::new().map_raw(file).map_err(|error| Error::io(path, "it cannot be mapped", error))
 }
 
 fn reserve(file: &File, path: &Path, bytes: u64) -> Result<(), Error> {
     blocks_on_disk::reserve(file, bytes).map_err(|error| {
         if blocks_on_disk::is_full(&error) {
-            Error::NoRoom { path: path.to_owned(), bytes, old: None }
+            Error::NoSpace { path: path.to_owned(), bytes, old: None }
         } else {
-            Error::refused(path, "its space cannot be reserved", error)
+            Error::io(path, "space cannot be reserved", error)
         }
     })
 }
 
-/// Writes a directory to disk, in which a file was renamed. Some file systems (SMB, 9p) cannot, and say so.
+/// Writes the directory of a renamed file to disk. Some file systems (SMB, 9p) do not support that.
 fn sync_directory(file: &Path) -> io::Result<()> {
     let synced = File::open(file.parent().unwrap_or(file)).and_then(|directory| directory.sync_all());
     let unsupported = [Errno::INVAL, Errno::OPNOTSUPP].map(|errno| Some(errno.raw_os_error()));

@@ -1,70 +1,69 @@
-//! The first page of every block: what the block is, and whether its numbers can be trusted.
+//! The header, which is the first page of every block: what the block is, and whether its numbers can be trusted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::contents::Contents;
 use super::identity::{Identity, Origin};
-use super::plan::HEADER_WORDS;
+use super::layout::HEADER_WORDS;
 use super::trust::{Boot, Damage, Doubt, Trust};
 
 /// The first word of every block: `OIMSTATS` in ASCII, big-endian.
 pub const MAGIC: u64 = 0x4f49_4d53_5441_5453;
 
-/// The second word: the version of the header. Since 2 a block has a table of contents.
+/// The second word: the version of the header. Version 2 added the table of contents.
 pub const VERSION: u64 = 2;
 
-/// The version that 0.1.0 wrote, without a table of contents.
+/// The header's version in 0.1.0, which had no table of contents.
 const FIRST_VERSION: u64 = 1;
 
-/// How many capacities a block of 0.1.0 has.
+/// Number of capacities in a header of 0.1.0.
 pub const CAPACITIES: usize = 8;
 
-// Places of the header's words.
+// Positions of the header's words.
 const MAGIC_AT: usize = 0;
 const VERSION_AT: usize = 1;
-/// Where the table of contents begins, counted in words. In a block of 0.1.0 the fingerprint of its sections.
+/// Offset of the table of contents in words. In 0.1.0 the fingerprint of the sections.
 const CONTENTS_AT: usize = 2;
 const WORDS_AT: usize = 3;
-/// Length of the table of contents in bytes, and its sum. In a block of 0.1.0 here are the capacities.
+/// Length of the table of contents in bytes, and its checksum. In 0.1.0 the capacities start here.
 const CONTENTS_BYTES_AT: usize = 4;
 const CONTENTS_SUM_AT: usize = 5;
-/// A sum over the words before it, none of which ever changes.
+/// Checksum of the words before it, none of which ever changes.
 const FACTS_SUM_AT: usize = 12;
 const BOOT_AT: usize = 16;
-/// [`CLEAN`] while nobody writes and everything is on disk.
+/// [`CLEAN`] while the block is not in use and everything is on disk.
 const CLEAN_AT: usize = 18;
-/// A sum over everything behind the header; means something only while the block is clean.
+/// Checksum of everything after the header. Valid only while the block is clean.
 const BODY_SUM_AT: usize = 19;
-/// Which file the block was in when it was last written to: see [`Identity`].
+/// The file that the block was in when it was last used: see [`Identity`].
 const IDENTITY_AT: usize = 20;
 /// The generation: it rises each time the block is opened, and about once a second while it is in use.
 const GENERATION_AT: usize = 24;
 const _: () = assert!(IDENTITY_AT + Identity::WORDS == GENERATION_AT);
 
-/// `CLEAN` and a zero in ASCII: not what a flipped bit leaves.
+/// `CLEAN` in ASCII, and not a small number that a flipped bit could produce.
 const CLEAN: u64 = 0x434c_4541_4e21_2100;
 
-/// What a block says about its sections.
+/// What a header says about the block's sections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sections {
-    /// Its table of contents.
+    /// The table of contents.
     Listed(Contents),
-    /// 0.1.0 wrote the sections of these capacities, in an order that only the program knew.
+    /// A block of 0.1.0, where only the program knew the sections and their order.
     OfFirstVersion {
-        /// A sum over the sections' names and lengths.
+        /// A hash of the sections' names and lengths.
         fingerprint: u64,
-        /// The numbers of elements that an operator chose.
+        /// The configured capacities.
         capacities: [u64; CAPACITIES],
     },
 }
 
-/// Words that a table of contents takes as JSON.
+/// Words needed for a table of contents as JSON.
 pub(super) fn contents_words(text: &[u8]) -> usize {
     text.len().div_ceil(size_of::<u64>())
 }
 
-/// Writes the facts into a new block's header, and the table of contents behind the sections, which end before the
-/// word `end`.
+/// Writes the header of a new block, and the table of contents after the sections, which end before the word `end`.
 pub(super) fn write(words: &[AtomicU64], end: usize, contents: &[u8]) {
     let (_, tail) = words.split_at_checked(end).unwrap_or_default();
     for (word, bytes) in tail.iter().zip(contents.chunks(size_of::<u64>())) {
@@ -79,7 +78,10 @@ pub(super) fn write(words: &[AtomicU64], end: usize, contents: &[u8]) {
     set(words, FACTS_SUM_AT, facts_sum(words));
 }
 
-/// Reads what a block says about its sections, if the header is whole.
+/// Reads what a header says about the sections.
+///
+/// # Errors
+/// When the block is not a state, or the header is damaged.
 pub(super) fn read(words: &[AtomicU64]) -> Result<Sections, Damage> {
     if get(words, MAGIC_AT) != MAGIC {
         return Err(Damage::Foreign);
@@ -95,17 +97,17 @@ pub(super) fn read(words: &[AtomicU64]) -> Result<Sections, Damage> {
         return Err(Damage::Length);
     }
     if version == VERSION {
-        return listed(words).map(Sections::Listed).ok_or(Damage::Header);
+        return read_contents(words).map(Sections::Listed).ok_or(Damage::Header);
     }
     let capacities: [u64; CAPACITIES] = std::array::from_fn(|position| get(words, CONTENTS_BYTES_AT + position));
-    // Each element takes a word or more: with more elements it would be another block.
+    // Each element takes at least a word.
     if capacities.iter().any(|capacity| *capacity > words.len() as u64) {
         return Err(Damage::Header);
     }
     Ok(Sections::OfFirstVersion { fingerprint: get(words, CONTENTS_AT), capacities })
 }
 
-fn listed(words: &[AtomicU64]) -> Option<Contents> {
+fn read_contents(words: &[AtomicU64]) -> Option<Contents> {
     let [at, bytes] =
         [CONTENTS_AT, CONTENTS_BYTES_AT].map(|fact| usize::try_from(get(words, fact)).unwrap_or(usize::MAX));
     let tail = words.get(at..)?;
@@ -116,41 +118,44 @@ fn listed(words: &[AtomicU64]) -> Option<Contents> {
     Contents::parse(text.get(..bytes)?, at.checked_mul(size_of::<u64>())?)
 }
 
-/// How far a whole block can be trusted on this boot of the machine, in the file that has this identity, beside a
-/// lock that saw the block at this generation.
-pub(super) fn trust(words: &[AtomicU64], boot: Boot, file: Identity, seen: u64) -> Result<Trust, Damage> {
+/// Determines how far a block can be trusted, given the current boot of the machine, the identity of the block's file,
+/// and the generation that the lock file recorded.
+///
+/// # Errors
+/// When the block changed after it was closed.
+pub(super) fn assess(words: &[AtomicU64], boot: Boot, file: Identity, locked: u64) -> Result<Trust, Damage> {
     let written_in = Identity::of_words(std::array::from_fn(|word| get(words, IDENTITY_AT + word)));
     let origin = match written_in {
         Some(written) if !written.is_same_file(file) => Origin::Copied,
-        Some(_) if get(words, GENERATION_AT) < seen => Origin::Older,
+        Some(_) if get(words, GENERATION_AT) < locked => Origin::Older,
         _ => Origin::Original,
     };
     if get(words, CLEAN_AT) == CLEAN {
-        let is_whole = get(words, BODY_SUM_AT) == body_sum(words);
+        let is_unchanged = get(words, BODY_SUM_AT) == body_sum(words);
         let trust = if origin == Origin::Original { Trust::Exact } else { Trust::Restored(origin) };
-        return if is_whole { Ok(trust) } else { Err(Damage::Body) };
+        return if is_unchanged { Ok(trust) } else { Err(Damage::Body) };
     }
     let written_on = Boot::of_words([get(words, BOOT_AT), get(words, BOOT_AT + 1)]);
-    let is_elsewhere = written_in.is_some_and(|written| !written.is_same_volume(file));
+    let is_on_other_volume = written_in.is_some_and(|written| !written.is_same_volume(file));
     Ok(match origin {
         _ if !written_on.is_same(boot) => Trust::Torn(Doubt::OtherBoot),
         Origin::Copied => Trust::Torn(Doubt::Copied),
         Origin::Older => Trust::Torn(Doubt::Older),
-        Origin::Original if is_elsewhere => Trust::Torn(Doubt::Copied),
+        Origin::Original if is_on_other_volume => Trust::Torn(Doubt::Copied),
         Origin::Original => Trust::Exact,
     })
 }
 
-/// From here on the block is written to, on this boot.
-pub(super) fn begin(words: &[AtomicU64], boot: Boot) {
+/// Marks the block as in use on this boot of the machine.
+pub(super) fn mark_in_use(words: &[AtomicU64], boot: Boot) {
     set(words, CLEAN_AT, 0);
     let [first, second] = boot.words();
     set(words, BOOT_AT, first);
     set(words, BOOT_AT + 1, second);
 }
 
-/// Notes which file the block is in.
-pub(super) fn sign(words: &[AtomicU64], file: Identity) {
+/// Stores which file the block is in.
+pub(super) fn set_identity(words: &[AtomicU64], file: Identity) {
     for (at, word) in (IDENTITY_AT..).zip(file.words()) {
         set(words, at, word);
     }
@@ -164,13 +169,13 @@ pub(super) fn set_generation(words: &[AtomicU64], generation: u64) {
     set(words, GENERATION_AT, generation);
 }
 
-/// Sums the body up, which nobody writes to any more.
-pub(super) fn sum_up(words: &[AtomicU64]) {
+/// Stores the checksum of the body. No thread may write to the body any more.
+pub(super) fn store_body_sum(words: &[AtomicU64]) {
     set(words, BODY_SUM_AT, body_sum(words));
 }
 
-/// The body and its sum are on disk.
-pub(super) fn set_clean(words: &[AtomicU64]) {
+/// Marks the block as clean: the body and its checksum are on disk.
+pub(super) fn mark_clean(words: &[AtomicU64]) {
     set(words, CLEAN_AT, CLEAN);
 }
 
@@ -182,8 +187,8 @@ fn body_sum(words: &[AtomicU64]) -> u64 {
     sum(words.get(HEADER_WORDS..).unwrap_or_default())
 }
 
-/// FNV-1a, a word at a time, with a rotation so that high bits matter too: eight sums side by side, for each step waits
-/// for the one before it. Against accidents, not against people.
+/// A checksum against accidents, not against attackers: FNV-1a on words instead of bytes, with a rotation that spreads
+/// the high bits. Eight independent sums, because each step of one has to wait for the step before it.
 fn sum(words: &[AtomicU64]) -> u64 {
     const SUMS: usize = 8;
     let step = |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);

@@ -1,4 +1,4 @@
-//! Which file a block is in: a copy of a file holds the same numbers, but Prometheus may have seen later ones.
+//! The identity of a block's file, by which a copy is recognized: Prometheus may have seen later numbers than the copy's.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -7,25 +7,25 @@ use std::time::UNIX_EPOCH;
 
 use rustix::fs::{fstatvfs, major};
 
-/// What tells a file from its copies, as far as its file system says. A number that is not known is 0.
+/// What distinguishes a file from its copies, as far as the file system tells. Unknown numbers are 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     device: u64,
     inode: u64,
-    /// When the inode was created, in nanoseconds since the epoch: inode numbers are used again.
+    /// When the inode was created, in nanoseconds since the epoch: inode numbers are reused.
     born: u64,
-    /// The file system's own number, which most keep when they are mounted again.
+    /// The file system's ID, which most file systems keep when they are mounted again.
     file_system: u64,
 }
 
-/// Where a block comes from, as its file shows.
+/// Where a block comes from, judging by its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The file that it was written in.
+    /// The exporter wrote it into this file.
     Original,
-    /// Another file: the block was copied.
+    /// It was copied from another file.
     Copied,
-    /// The same file, which the exporter last saw with later contents: an older copy was written into it.
+    /// The file is the same, but an older copy of the block was written into it.
     Older,
 }
 
@@ -38,7 +38,7 @@ impl Identity {
         Ok(Self { device: metadata.dev(), inode: metadata.ino(), born: born(&metadata), file_system })
     }
 
-    /// From the words of a header; `None` if nobody noted any.
+    /// From the words of a header; `None` if none was stored.
     pub(super) const fn of_words([device, inode, born, file_system]: [u64; Self::WORDS]) -> Option<Self> {
         if inode == 0 { None } else { Some(Self { device, inode, born, file_system }) }
     }
@@ -47,14 +47,14 @@ impl Identity {
         [self.device, self.inode, self.born, self.file_system]
     }
 
-    /// Whether both are one inode, as far as its number and its birth tell. The device does not matter here: it may get
-    /// another number whenever it is mounted.
+    /// Whether both are the same inode, by its number and its creation time. The device is ignored: its number may change
+    /// with each mount.
     pub(super) const fn is_same_file(self, other: Self) -> bool {
         self.inode == other.inode && are_equal_if_known(self.born, other.born)
     }
 
-    /// Whether both are on one volume: for files of the same boot, during which a device keeps its number. A copy of a
-    /// whole volume has the same inodes. Devices without a driver (major 0, as of an overlay) change with each mount.
+    /// Whether both are on the same volume: a copy of a whole volume has the same inodes. For files of the same boot,
+    /// during which a device keeps its number. Virtual devices (major 0, for example an overlay's) change with each mount.
     pub(super) fn is_same_volume(self, other: Self) -> bool {
         let number = |device| if major(device) == 0 { 0 } else { device };
         are_equal_if_known(number(self.device), number(other.device))
@@ -78,9 +78,9 @@ mod tests {
     const FILE: Identity = Identity { device: 0x0801, inode: 12, born: 1_700_000_000_000_000_000, file_system: 7 };
 
     #[test]
-    fn a_file_is_known_by_its_inode_and_birth() {
+    fn a_file_is_recognized_by_its_inode_and_creation_time() {
         assert!(FILE.is_same_file(Identity { device: 0x0811, file_system: 8, ..FILE }));
-        assert!(FILE.is_same_file(Identity { born: 0, ..FILE }), "a file system that does not note births");
+        assert!(FILE.is_same_file(Identity { born: 0, ..FILE }), "a file system without creation times");
         assert!(!FILE.is_same_file(Identity { inode: 13, ..FILE }));
         assert!(!FILE.is_same_file(Identity { born: FILE.born + 1, ..FILE }));
         assert_eq!(Identity::of_words(FILE.words()), Some(FILE));
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_is_known_by_its_device_and_file_system() {
+    fn a_volume_is_recognized_by_its_device_and_file_system() {
         assert!(FILE.is_same_volume(FILE));
         assert!(!FILE.is_same_volume(Identity { device: 0x0811, ..FILE }), "a snapshot of a block device");
         assert!(!FILE.is_same_volume(Identity { file_system: 8, ..FILE }), "a snapshot of a subvolume");

@@ -1,4 +1,4 @@
-//! The files in a state's directory: what they are called, and which of them are kept.
+//! The names of the files in a state's directory, and which of them are kept.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,13 @@ use super::step::{Step, Steps};
 /// The mapped file.
 pub(super) const STATE: &str = "state";
 
-/// A new one, until it is whole.
+/// A new state, until it is complete.
 pub(super) const NEW_STATE: &str = "state.new";
 
-/// The state before it was carried over into another layout, until the next orderly shutdown.
+/// The state from before a migration to another layout, until the next orderly shutdown.
 pub(super) const PREVIOUS: &str = "state.previous";
 
-/// Locked while a process uses the directory. A file of its own: the state's may be replaced.
+/// Locked while a process uses the directory. Not the state itself, because that may be replaced.
 pub(super) const LOCK: &str = "lock";
 
 /// Why a file was set aside: `state.<word>-<time>`.
@@ -22,10 +22,10 @@ pub(super) const OTHER_LAYOUT: &str = "other-layout";
 pub(super) const REPLACED: &str = "replaced";
 const WORDS: [&str; 5] = ["damaged", "foreign", "other-version", OTHER_LAYOUT, REPLACED];
 
-/// Files that are kept aside. Each takes as much room as a state, and an operator looks at the newest.
-const MOST_ASIDE: usize = 3;
+/// How many files that were set aside are kept. Each takes as much space as a state.
+const MAX_ASIDE: usize = 3;
 
-/// A name for a file that is set aside at a time, in milliseconds since the epoch; no file has it.
+/// An unused name for a file that is set aside at this time, in milliseconds since the epoch.
 pub(super) fn aside(state: &Path, word: &str, stamp: i64) -> PathBuf {
     let names = (0..).map(|number: u32| match number {
         0 => format!("{STATE}.{word}-{stamp}"),
@@ -35,7 +35,7 @@ pub(super) fn aside(state: &Path, word: &str, stamp: i64) -> PathBuf {
     names.map(|name| state.with_file_name(name)).find(is_free).unwrap_or_default()
 }
 
-/// When a file was set aside, and its number among files with the same time; `None` for any other file.
+/// When a file was set aside, and its number among the files of the same time; `None` for any other file.
 fn stamp(name: &str) -> Option<(i64, u32)> {
     let rest = name.strip_prefix(STATE)?.strip_prefix('.')?;
     let stamp = WORDS.iter().find_map(|word| rest.strip_prefix(word)?.strip_prefix('-'))?;
@@ -45,41 +45,40 @@ fn stamp(name: &str) -> Option<(i64, u32)> {
     }
 }
 
-/// Removes all but the newest files that were set aside, and never the one that was just made: the clock may have been set
-/// back.
-pub(super) fn limit_aside(state: &Path, made: Option<&Path>, steps: Steps<'_>) {
+/// Removes all but the newest files that were set aside. `newest` stays even if the clock was set back.
+pub(super) fn limit_aside(state: &Path, newest: Option<&Path>, steps: Steps<'_>) {
     let Some(Ok(entries)) = state.parent().map(fs::read_dir) else { return };
     let file = |entry: fs::DirEntry| {
         let stamp = stamp(entry.file_name().to_str()?)?;
-        // A directory at the state's path is set aside too, and is not removed: it is not ours.
+        // A directory at the state's path is set aside too, but not removed, because it is not ours.
         let is_removable = entry.file_type().is_ok_and(|kind| !kind.is_dir());
-        is_removable.then(|| (made == Some(&entry.path()), stamp, entry.path()))
+        is_removable.then(|| (newest == Some(&entry.path()), stamp, entry.path()))
     };
     let mut files: Vec<_> = entries.flatten().filter_map(file).collect();
     files.sort();
-    let excess = files.len().saturating_sub(MOST_ASIDE);
+    let excess = files.len().saturating_sub(MAX_ASIDE);
     for (.., path) in files.into_iter().take(excess) {
         remove(path, steps);
     }
 }
 
-/// Removes what was kept of a state before its last carry-over.
-pub(super) fn forget_previous(state: &Path, steps: Steps<'_>) {
+/// Removes the state from before the last migration.
+pub(super) fn remove_previous(state: &Path, steps: Steps<'_>) {
     remove(state.with_file_name(PREVIOUS), steps);
 }
 
-/// If a file cannot be removed, the next call tries again: until then it only takes up space.
+/// An error is ignored: the file only takes up space, and the next call tries again.
 fn remove(path: PathBuf, steps: Steps<'_>) {
     if fs::remove_file(&path).is_ok() {
         steps(Step::Removed(path));
     }
 }
 
-/// Made by mkfs in the root of a volume.
+/// mkfs creates it in the root of a volume.
 const LOST_AND_FOUND: &str = "lost+found";
 
-/// Whether a directory has no file but these.
-pub(super) fn are_all_ours(directory: &Path) -> bool {
+/// Whether a directory has only files of a state.
+pub(super) fn has_only_our_files(directory: &Path) -> bool {
     let is_ours =
         |name: &str| [STATE, NEW_STATE, PREVIOUS, LOCK, LOST_AND_FOUND].contains(&name) || stamp(name).is_some();
     fs::read_dir(directory).is_ok_and(|mut entries| {
@@ -93,7 +92,7 @@ mod tests {
     use std::cell::RefCell;
 
     #[test]
-    fn a_file_that_was_set_aside_is_known_by_its_name() {
+    fn a_file_that_was_set_aside_is_recognized_by_its_name() {
         for (name, stamp_of_it) in [
             ("state.damaged-1732345678901", Some((1_732_345_678_901, 0))),
             ("state.other-version-17-2", Some((17, 2))),
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_three_newest_stay_and_nothing_else_is_touched() {
+    fn only_the_three_newest_are_kept_and_other_files_are_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         let state = directory.path().join(STATE);
         let made = [("foreign", 30), ("damaged", 10), ("damaged", 10), ("other-version", 20), ("other-layout", 40)];

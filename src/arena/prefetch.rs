@@ -1,13 +1,12 @@
-//! Asking for memory before it is needed.
+//! Loading memory into the cache before it is needed.
 
 use std::sync::atomic::AtomicU64;
 
-/// Has the processor bring the cache line of a word, and goes on at once. Where the block is larger than
-/// the caches, that takes longer than most of what is done with a message, and an atomic addition to a word that is not
-/// there has everything behind it wait.
+/// Starts to load a word's cache line, without waiting for it. If the block is larger than the caches, a load takes longer
+/// than most steps of counting a message, and an atomic addition to a word that is not cached stalls all later steps.
 #[inline]
-#[expect(unsafe_code, reason = "there is no safe word for it in the standard library yet")]
-pub fn prefetch(word: &AtomicU64) {
+#[expect(unsafe_code, reason = "the standard library has no safe function for it yet")]
+pub(crate) fn prefetch(word: &AtomicU64) {
     // SAFETY: a prefetch is a hint. It reads and writes nothing that the program can see and never faults, whatever the
     // address; this one is moreover that of a reference. The instruction is part of SSE, which every x86-64 has.
     #[cfg(all(target_arch = "x86_64", not(miri)))]

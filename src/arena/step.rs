@@ -1,4 +1,4 @@
-//! What happens to a state's files on the way: each step is reported before the next one can fail.
+//! The steps of opening and closing a state, and its errors. Each step is reported before the next one can fail.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,23 +6,23 @@ use std::path::{Path, PathBuf};
 use super::identity::Origin;
 use super::trust::Doubt;
 
-/// A step on the way to an open state, or to a closed one.
+/// A step of opening or closing a state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Others could read or write this file or directory, and cannot any more.
-    ModeNarrowed(PathBuf),
-    /// Others can read or write this file or directory, for this reason.
-    ModeStays(PathBuf, String),
-    /// The file system writes changed blocks elsewhere, so that a full disk can still end the process.
+    /// Other users had access to this file or directory; its mode was restricted to the owner.
+    ModeRestricted(PathBuf),
+    /// Other users have access to this file or directory, and its mode was not changed for this reason.
+    ModeUnchanged(PathBuf, String),
+    /// This file is on a copy-on-write file system, where space cannot be reserved: a full disk can end the process.
     CopyOnWrite(PathBuf),
-    /// The state has another layout than this program wants, in these points. It is carried over into a new file.
+    /// The state has another layout than this program wants, and is carried over into a new file.
     OtherLayout {
         /// The state's file.
         state: PathBuf,
         /// What differs.
         differences: Vec<String>,
     },
-    /// Something of the old state has no place in the new one.
+    /// This part of the old state could not be carried over.
     LeftOut(String),
     /// Every block of a new file is reserved.
     Reserved {
@@ -31,83 +31,80 @@ pub enum Step {
         /// Its length.
         bytes: u64,
     },
-    /// The old state keeps its contents under this name until the next orderly shutdown.
+    /// The old state is kept under this name until the next orderly shutdown.
     PreviousKept(PathBuf),
-    /// The old state cannot be kept under another name, for this reason.
+    /// The old state cannot be kept under this name, for this reason.
     PreviousNotKept(PathBuf, String),
-    /// What was kept under this name is removed.
+    /// This file of an earlier state was removed.
     Removed(PathBuf),
-    /// The state cannot be used, or not all of it, and keeps its contents under another name.
+    /// The state, or a part of it, cannot be used. It was renamed.
     SetAside {
         /// The new name.
         aside: PathBuf,
-        /// Why.
+        /// Why it cannot be used.
         reason: String,
     },
-    /// The state is whole but not the one that the exporter used last: its counters get a new start time.
+    /// The state is valid, but is not the file that the exporter used last: its counters get a new start time.
     Restored(Origin),
     /// The counters start from 0.
     CountersReset(Doubt),
-    /// The file was missing, and what was counted is written to its path again.
+    /// The state's file was missing, and was written to its path again.
     WrittenAgain(PathBuf),
 }
 
-/// Takes each step as it is done.
+/// A callback for each step that is done.
 pub type Steps<'a> = &'a dyn Fn(Step);
 
-/// Why a state cannot be had. Names the file and the way out.
+/// Why a state cannot be opened or closed. The text names the file and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Another process has it.
-    #[error(
-        "{path}: another process uses this state; end it first, or give this one a directory of its own with \
-         --storage.path"
-    )]
+    /// Another process uses it.
+    #[error("{path}: another process uses this state; stop that process, or set --storage.path to another directory")]
     InUse {
-        /// The lock's file.
+        /// The locked file.
         path: PathBuf,
     },
-    /// There is no room for it.
+    /// The disk is full, or a quota or a limit on a file's size is reached.
     #[error(
-        "{path}: no room for the state, which takes {} MiB; {}free some space, choose another --storage.path, or lower \
-         --groups.max-tracked or --senders.max-tracked", bytes.div_ceil(1 << 20), unchanged(old.as_deref())
+        "{path}: not enough space for the state, which needs {} MiB; {}free some space, choose another --storage.path, or \
+         lower --groups.max-tracked or --senders.max-tracked", bytes.div_ceil(1 << 20), unchanged(old.as_deref())
     )]
-    NoRoom {
-        /// The file.
+    NoSpace {
+        /// The state's file.
         path: PathBuf,
         /// Its length.
         bytes: u64,
-        /// The state that would have been replaced.
+        /// The unchanged state that this file should have replaced.
         old: Option<PathBuf>,
     },
-    /// A symbolic link does not lead to a state.
+    /// The state is a symbolic link to something that is not a state.
     #[error(
-        "{link}: this is a symbolic link to {target}, which cannot be used: {reason}; it is left where it is; remove \
-         the link, or set --storage.path to the directory of the state"
+        "{link}: this is a symbolic link to {target}, which cannot be used: {reason}; nothing was changed; remove the link, \
+         or set --storage.path to the directory of the state"
     )]
     Link {
         /// The link.
         link: PathBuf,
-        /// Where it leads.
+        /// What it points to.
         target: PathBuf,
-        /// What is wrong there.
+        /// Why that cannot be used.
         reason: String,
     },
-    /// The system refuses something.
+    /// A system call failed.
     #[error(
-        "{path}: {what}: {error}; {}user {user} must be able to create and write files in that directory; an empty \
+        "{path}: {what}: {error}; {}user {user} must be able to create and write files in this directory; an empty \
          --storage.path keeps the state in memory", unchanged(old.as_deref())
     )]
-    Refused {
+    Io {
         /// The file.
         path: PathBuf,
-        /// What was tried.
+        /// What failed.
         what: &'static str,
-        /// Who tried.
+        /// The process's effective user ID.
         user: u32,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
-        /// The state that would have been replaced.
+        /// The unchanged state that this file should have replaced.
         old: Option<PathBuf>,
     },
     /// The file was removed while it was in use, and cannot be written again.
@@ -120,42 +117,39 @@ pub enum Error {
         /// Why it cannot be written.
         why: Box<Self>,
     },
-    /// The file was replaced by another one while it was in use.
+    /// Another file took the state's path while it was in use.
     #[error(
-        "{path} was replaced while it was in use and is left alone; what was counted is in {saved}: to use it, move it \
-         to {path} while no exporter runs"
+        "{path} was replaced while it was in use; the new file is unchanged, and the counts are in {saved}: to use them, \
+         stop the exporter and move that file to {path}"
     )]
     Replaced {
         /// The state's path.
         path: PathBuf,
-        /// Where the numbers are now.
+        /// The file with the counts.
         saved: PathBuf,
     },
 }
 
-/// What an error says of a state that it leaves as it was.
 fn unchanged(old: Option<&Path>) -> String {
     old.map_or_else(String::new, |old| format!("{} is unchanged; ", old.display()))
 }
 
 impl Error {
-    pub(super) fn refused(path: &Path, what: &'static str, error: io::Error) -> Self {
-        Self::Refused { path: path.to_owned(), what, user: rustix::process::geteuid().as_raw(), error, old: None }
+    pub(super) fn io(path: &Path, what: &'static str, error: io::Error) -> Self {
+        Self::Io { path: path.to_owned(), what, user: rustix::process::geteuid().as_raw(), error, old: None }
     }
 
-    /// The same, where nothing but memory holds what was counted. A replaced file has it on disk.
-    #[must_use]
-    pub fn losing(self, state: &Path) -> Self {
+    /// Adds that all counts are lost, because they were only in memory. Not if [`Error::Replaced`] says where they are.
+    pub(crate) fn into_lost(self, state: &Path) -> Self {
         match self {
             Self::Replaced { .. } => self,
             why => Self::Lost { path: state.to_owned(), why: Box::new(why) },
         }
     }
 
-    /// The same, where a state would have been replaced.
-    #[must_use]
-    pub fn beside(mut self, state: &Path) -> Self {
-        if let Self::NoRoom { old, .. } | Self::Refused { old, .. } = &mut self {
+    /// Adds that the old state is unchanged.
+    pub(super) fn with_unchanged(mut self, state: &Path) -> Self {
+        if let Self::NoSpace { old, .. } | Self::Io { old, .. } = &mut self {
             *old = Some(state.to_owned());
         }
         self

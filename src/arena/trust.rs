@@ -1,21 +1,22 @@
-//! Whether a block's numbers are those that were counted.
+//! Whether a block's numbers are correct: they may be damaged, outdated, or only partly written.
 
 use super::identity::Origin;
 
-/// Clocks and uptimes are read one after the other, and a clock is adjusted: the time of one boot may differ by this.
+/// How much two readings of a boot's time may differ: the clock and the uptime are not read at the same moment, and the
+/// clock is adjusted.
 const BOOT_TIME_TOLERANCE_MS: i64 = 5000;
 
-/// The first word of a boot that is known by its time: `BOOTTIME` in ASCII, big-endian.
+/// The first word of a boot that is identified by its time: `BOOTTIME` in ASCII, big-endian.
 const BOOT_TIME: u64 = 0x424f_4f54_5449_4d45;
 
-/// Which boot of the machine: as long as it is the same, the kernel has every page that a process has written.
+/// A boot of the machine. As long as it is the same, the kernel has every page that a process wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Boot {
     /// The kernel's random boot ID.
     Id([u64; 2]),
-    /// Where that cannot be read, the time of the boot by the machine's clock, in milliseconds since the epoch.
+    /// If that cannot be read, the time of the boot by the machine's clock, in milliseconds since the epoch.
     At(i64),
-    /// Not known: not the same as any.
+    /// Unknown: different from every boot.
     Unknown,
 }
 
@@ -48,22 +49,22 @@ impl Boot {
 /// Why a block cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
-    /// It does not start as a state does.
+    /// It does not start with [`MAGIC`](super::MAGIC).
     #[error("it is not a state of openim-exporter")]
     Foreign,
-    /// Its header has a version that this program does not know.
-    #[error("its header has version {0}, which this program does not read")]
+    /// The version of its header is unknown.
+    #[error("this program cannot read version {0} of the header")]
     OtherVersion(u64),
-    /// 0.1.0 wrote it, but not with the sections that 0.1.0 had when it was released.
+    /// It looks like a block of 0.1.0, but has other sections than the release.
     #[error("a development version from before 0.1.0 wrote it")]
     BeforeFirstVersion,
     /// Its header contradicts itself.
     #[error("its header is damaged")]
     Header,
-    /// It is shorter or longer than its header says.
-    #[error("it has another length than its header says: it was cut off, or written to")]
+    /// Its length is not the one in its header.
+    #[error("its length does not match its header: it was truncated or overwritten")]
     Length,
-    /// What it holds is not what was written when it was closed.
+    /// It changed after it was closed.
     #[error("its contents changed after it was closed")]
     Body,
     /// Its numbers contradict each other.
@@ -72,9 +73,8 @@ pub enum Damage {
 }
 
 impl Damage {
-    /// A word for a file's name.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
+    /// The word for it in the name of a file that is set aside.
+    pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Foreign => "foreign",
             Self::OtherVersion(_) | Self::BeforeFirstVersion => "other-version",
@@ -83,12 +83,12 @@ impl Damage {
     }
 }
 
-/// Whether a block's numbers are those that were counted.
+/// How far a block's numbers can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// They are: it was closed in order, or the machine has not been off since, so that the kernel has every page.
+    /// They are correct: the block was closed, or the machine has not been restarted, so that the kernel has every page.
     Exact,
-    /// They are whole, but the file is a copy, or was replaced by one: Prometheus may have seen higher counters.
+    /// They are consistent, but the file is a copy or has been replaced by one: Prometheus may have seen higher counters.
     Restored(Origin),
     /// Some pages may be older than others.
     Torn(Doubt),
@@ -97,13 +97,13 @@ pub enum Trust {
 /// Why some pages of a block may be older than others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Doubt {
-    /// The machine went down while the block was written to.
+    /// The machine went down while the block was in use.
     #[error(
         "the machine was restarted while the exporter was running, or that cannot be ruled out (no boot ID, or the clock was \
-         set): the file may lack what was counted last"
+         set): the latest counts may be missing from the file"
     )]
     OtherBoot,
-    /// The block was copied while it was written to.
+    /// The block was copied while it was in use.
     #[error("the file is a copy that was made while the exporter was running")]
     Copied,
     /// An older copy of the block was written into the file.
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_boot_is_known_by_its_id_or_by_its_time_within_seconds() {
+    fn a_boot_is_identified_by_its_id_or_by_its_time_within_seconds() {
         let at = Boot::At(1_732_345_678_901);
         for boot in [Boot::Id([1, 2]), at, Boot::Unknown] {
             assert_eq!(Boot::of_words(boot.words()), boot);

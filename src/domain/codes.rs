@@ -1,4 +1,4 @@
-//! OpenIM's codes and the names they are shown by.
+//! OpenIM's numeric codes and the label values for them.
 
 /// OpenIM's content types, ascending by code. Source: the sender's constants (`constant.go`).
 pub const CONTENT_TYPES: &[(i32, &str)] = &[
@@ -53,33 +53,35 @@ pub const CONTENT_TYPES: &[(i32, &str)] = &[
     (2200, "has_read_receipt"),
 ];
 
-/// The names of OpenIM's platforms; the platform ID is the position plus one.
+/// The label values of OpenIM's platforms. A platform's ID is its position here plus one.
 pub const PLATFORMS: [&str; 11] =
     ["ios", "android", "windows", "osx", "web", "miniweb", "linux", "apad", "ipad", "admin", "harmonyos"];
 
-/// The label value of a platform ID that is not in [`PLATFORMS`], or absent.
-pub const UNKNOWN_PLATFORM: &str = "unknown";
+/// The label value for a missing platform ID, or one that is not in [`PLATFORMS`].
+pub(crate) const UNKNOWN_PLATFORM: &str = "unknown";
 
-/// The message statuses that are told apart, by their number: the documentation and the sender disagree on what they mean.
+/// The label values of the message statuses: their numbers, because OpenIM's documentation and its source disagree on
+/// their meaning.
 pub const STATUSES: [&str; 4] = ["1", "2", "3", "4"];
 
-/// The label value that gathers what is not listed.
+/// The label value for everything that is not listed.
 pub const OTHER: &str = "other";
 
-const HIGHEST: usize = 2200;
+/// The highest code in [`CONTENT_TYPES`].
+const HIGHEST_CODE: usize = 2200;
 const UNLISTED: u8 = u8::MAX;
 
-/// Code -> position in [`CONTENT_TYPES`]; built by the compiler, so that a look-up is one load.
-static POSITIONS: [u8; HIGHEST + 1] = positions();
+/// Code -> position in [`CONTENT_TYPES`]. Built at compile time, so that a lookup is one load.
+static POSITIONS: [u8; HIGHEST_CODE + 1] = positions();
 
 #[expect(
     clippy::indexing_slicing,
     clippy::cast_sign_loss,
-    reason = "run by the compiler, which refuses what is out of bounds"
+    reason = "evaluated at compile time: an index out of bounds does not compile"
 )]
 #[expect(clippy::cast_possible_truncation, reason = "fewer than 255 codes")]
-const fn positions() -> [u8; HIGHEST + 1] {
-    let mut table = [UNLISTED; HIGHEST + 1];
+const fn positions() -> [u8; HIGHEST_CODE + 1] {
+    let mut table = [UNLISTED; HIGHEST_CODE + 1];
     let mut position = 0;
     while position < CONTENT_TYPES.len() {
         table[CONTENT_TYPES[position].0 as usize] = position as u8;
@@ -88,22 +90,19 @@ const fn positions() -> [u8; HIGHEST + 1] {
     table
 }
 
-/// The position of a content type in [`CONTENT_TYPES`], or `None` for a code that is not listed there.
-#[must_use]
-pub fn content_type_position(code: i32) -> Option<usize> {
+/// The position of a content type in [`CONTENT_TYPES`]; `None` if it is not listed.
+pub(crate) fn content_type_position(code: i32) -> Option<usize> {
     let position = *POSITIONS.get(usize::try_from(code).ok()?)?;
     (position != UNLISTED).then_some(usize::from(position))
 }
 
-/// The position of a platform ID in [`PLATFORMS`], or `None` for an ID that is not listed there.
-#[must_use]
-pub fn platform_position(id: i32) -> Option<usize> {
+/// The position of a platform ID in [`PLATFORMS`]; `None` if it is not listed.
+pub(crate) fn platform_position(id: i32) -> Option<usize> {
     position_from_one(id, PLATFORMS.len())
 }
 
-/// The position of a message status in [`STATUSES`], or `None` for one that is not listed there.
-#[must_use]
-pub fn status_position(status: i32) -> Option<usize> {
+/// The position of a message status in [`STATUSES`]; `None` if it is not listed.
+pub(crate) fn status_position(status: i32) -> Option<usize> {
     position_from_one(status, STATUSES.len())
 }
 
@@ -117,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_listed_content_type_is_found_and_nothing_else_is() {
+    fn only_listed_content_types_have_a_position() {
         for (position, (code, _)) in CONTENT_TYPES.iter().enumerate() {
             assert_eq!(content_type_position(*code), Some(position));
         }
@@ -128,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_told_apart() {
+    fn each_content_type_has_its_own_name() {
         let mut names: Vec<_> = CONTENT_TYPES.iter().map(|(_, name)| *name).collect();
         names.sort_unstable();
         names.dedup();

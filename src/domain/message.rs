@@ -1,40 +1,39 @@
-//! A group message, checked: what the statistics may rely on.
+//! A checked group message: what the statistics may rely on.
 
-use super::UnixMillis;
+use super::time::UnixMillis;
 
-/// One group message, as its callback reported it. Built only by `wire`, which refuses what is not one.
+/// One group message, as its callback reported it. Only `wire` makes one, from a valid callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message<'a> {
     /// The group: `groupID`, or `recvID` where that is absent or empty. Never empty.
     pub group_id: &'a str,
     /// The sender. Never empty.
     pub sender_id: &'a str,
-    /// OpenIM's content type; 0 where the sender left it out.
+    /// OpenIM's content type; 0 if absent.
     pub content_type: i32,
-    /// OpenIM's platform ID; 0 where the sender left it out.
+    /// OpenIM's platform ID; 0 if absent.
     pub platform_id: i32,
-    /// Who sent it: a person, an administrator, or something else.
+    /// Who sent it: a user, an administrator, or something else.
     pub source: Source,
-    /// OpenIM's message status; 0 where the sender left it out.
+    /// OpenIM's message status; 0 if absent.
     pub status: i32,
-    /// Length of `content` in UTF-8 bytes, after JSON's escapes are undone.
+    /// Length of the unescaped `content` in UTF-8 bytes.
     pub content_bytes: u64,
-    /// Whom the message mentions.
+    /// Who is mentioned.
     pub mentions: Mentions,
-    /// What OpenIM's server calls it, new for each send; empty where the sender left it out. As it stands in the body: it
-    /// is compared, never shown.
+    /// The server's ID of the message, with JSON's escapes: it is only compared. Empty if absent.
     pub server_msg_id: &'a str,
-    /// What links it to OpenIM's logs; empty where the sender left it out.
+    /// The ID by which OpenIM's logs can be searched for the message; empty if absent.
     pub operation_id: &'a str,
     /// When it was sent, by the client's or the server's clock.
     pub send_time: Option<UnixMillis>,
-    /// When it was made, by the client's clock.
+    /// When it was created, by the client's clock.
     pub create_time: Option<UnixMillis>,
 }
 
 #[cfg(test)]
 impl<'a> Message<'a> {
-    /// A text of one byte from a person on iOS, with nothing that may be left out.
+    /// A text of one byte that a user sent from iOS, without the optional fields.
     pub(crate) fn of(group_id: &'a str, sender_id: &'a str) -> Self {
         Message {
             group_id,
@@ -53,24 +52,23 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Who a message came from: OpenIM's `msgFrom`.
+/// Who sent a message: OpenIM's `msgFrom`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// An app user (100).
     User,
     /// An administrator or the system, through the REST API (200).
     Admin,
-    /// Any other value, or none.
+    /// Another value, or none.
     Other,
 }
 
 impl Source {
-    /// Every source, in the order of their indices.
+    /// Every source, in the order of [`Source::index`].
     pub const ALL: [Self; 3] = [Self::User, Self::Admin, Self::Other];
 
-    /// The source that OpenIM's `msgFrom` code stands for.
-    #[must_use]
-    pub const fn from_code(msg_from: i32) -> Self {
+    /// The source for a value of OpenIM's `msgFrom`.
+    pub(crate) const fn from_code(msg_from: i32) -> Self {
         match msg_from {
             100 => Self::User,
             200 => Self::Admin,
@@ -79,8 +77,7 @@ impl Source {
     }
 
     /// Position in [`Source::ALL`].
-    #[must_use]
-    pub const fn index(self) -> usize {
+    pub(crate) const fn index(self) -> usize {
         match self {
             Self::User => 0,
             Self::Admin => 1,
@@ -99,11 +96,11 @@ impl Source {
     }
 }
 
-/// Whom a message mentions: OpenIM's `atUserList`.
+/// Who is mentioned in a message: OpenIM's `atUserList`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mentions {
-    /// How many entries name a user.
+    /// Number of entries that name a user.
     pub users: u32,
-    /// Whether the list holds `AtAllTag`, the mention of everyone.
+    /// Whether everyone is mentioned (`AtAllTag`).
     pub all: bool,
 }

@@ -1,8 +1,8 @@
-//! What a group message is: pure values and names, standard library only.
+//! A group message, OpenIM's codes, and time: plain values that use only the standard library.
 
 pub mod codes;
 mod message;
 mod time;
 
 pub use message::{Mentions, Message, Source};
-pub use time::{Clock, ManualClock, SystemClock, UnixMillis};
+pub use time::{Clock, SystemClock, UnixMillis};

@@ -1,6 +1,5 @@
-//! Time, and the seam through which a test sets the clock.
+//! Time, and the clock, which a test can replace.
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since the Unix epoch: the unit of OpenIM's `sendTime` and `createTime`.
@@ -8,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct UnixMillis(pub i64);
 
 impl UnixMillis {
-    /// This time less an earlier one, in milliseconds; stops at the ends of the range instead of wrapping.
+    /// Milliseconds since an earlier time. Saturates.
     #[must_use]
     pub const fn since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
@@ -20,16 +19,15 @@ impl UnixMillis {
         self.0 as f64 / 1000.0
     }
 
-    /// Which stretch of `length_ms` milliseconds since the epoch this time lies in; 0 for times before it.
-    #[must_use]
-    pub const fn stretch(self, length_ms: u64) -> u64 {
+    /// The number of the period of `length_ms` milliseconds that this time is in, counted from the epoch; 0 before it.
+    pub(crate) const fn period(self, length_ms: u64) -> u64 {
         (if self.0 < 0 { 0 } else { self.0.unsigned_abs() }) / length_ms
     }
 }
 
-/// Where the time of day comes from.
+/// A source of the current time.
 pub trait Clock: Send + Sync {
-    /// The time now.
+    /// The current time.
     fn now(&self) -> UnixMillis;
 }
 
@@ -40,32 +38,9 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> UnixMillis {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        // Not `as_millis`, whose 128 bits nobody needs: at every callback.
+        // Not `as_millis`: its 128-bit arithmetic is slower, and this runs for every callback.
         let seconds = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
         UnixMillis(seconds.saturating_mul(1000).saturating_add(i64::from(since_epoch.subsec_millis())))
-    }
-}
-
-/// A clock that stands where it was set.
-#[derive(Debug)]
-pub struct ManualClock(AtomicI64);
-
-impl ManualClock {
-    /// A clock that shows `at`.
-    #[must_use]
-    pub const fn new(at: UnixMillis) -> Self {
-        Self(AtomicI64::new(at.0))
-    }
-
-    /// Sets the clock, forwards or backwards.
-    pub fn set(&self, to: UnixMillis) {
-        self.0.store(to.0, Ordering::Relaxed);
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> UnixMillis {
-        UnixMillis(self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -74,14 +49,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_differences_stop_at_the_end_of_the_range() {
+    fn the_longest_differences_saturate() {
         assert_eq!(UnixMillis(i64::MAX).since(UnixMillis(i64::MIN)), i64::MAX);
         assert_eq!(UnixMillis(i64::MIN).since(UnixMillis(i64::MAX)), i64::MIN);
     }
 
     #[test]
-    fn times_before_the_epoch_fall_into_the_first_stretch() {
-        assert_eq!(UnixMillis(-5).stretch(60_000), 0);
-        assert_eq!(UnixMillis(119_999).stretch(60_000), 1);
+    fn times_before_the_epoch_are_in_the_first_period() {
+        assert_eq!(UnixMillis(-5).period(60_000), 0);
+        assert_eq!(UnixMillis(119_999).period(60_000), 1);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use super::writer::{FamilyWriter, MILLISECONDS, Observed};
 use crate::domain::UnixMillis;
 use crate::domain::codes::{OTHER, STATUSES};
-use crate::stats::{ClockError, Group, Outcome, Stats, WINDOWS};
+use crate::stats::{ClockError, Group, StateStart, Stats, WINDOWS};
 use crate::telemetry::FAMILIES;
 
 pub use super::writer::EXEMPLAR_LABEL;
@@ -123,7 +123,7 @@ catalog! {
     /// Pairs of a group and a sender that were forgotten in less than a day, because there were too many.
     PAIRS_EVICTED = Counter "openim_exporter_sender_pairs_evicted_total" [] Value(Stats::sender_pairs_evicted);
     /// Duplicate messages within the dedup window, which are answered but not counted.
-    REPEATS = Counter "openim_exporter_callback_repeats_total" [] Value(Stats::repeats);
+    REPEATS = Counter "openim_exporter_callback_repeats_total" [] Value(Stats::duplicates);
     /// Messages that the dedup window remembers.
     MESSAGE_IDS_TRACKED = Gauge "openim_exporter_message_ids_tracked" [] Value(|stats| stats.message_ids_tracked() as u64);
     /// Maximum number of messages that the dedup window remembers; 0 if it is off.
@@ -133,8 +133,8 @@ catalog! {
     MESSAGE_IDS_EVICTED = Counter "openim_exporter_message_ids_evicted_total" [] Value(Stats::message_ids_evicted);
     /// How the state was opened: 1 for the outcome that applied.
     STATE_START = Gauge "openim_exporter_state_start" ["outcome"] Samples(|stats, _, rows| {
-        for outcome in Outcome::ALL {
-            rows.sample([outcome.name()], u64::from(outcome == stats.outcome()));
+        for start in StateStart::ALL {
+            rows.sample([start.name()], u64::from(start == stats.state_start()));
         }
     });
 }

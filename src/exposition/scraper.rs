@@ -137,7 +137,7 @@ impl Scraper {
     /// Appends the next chunk to `out`, until that has [`CHUNK_BYTES`] or slightly more. Returns whether there are more chunks.
     /// The last one may be shorter.
     pub fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool {
-        let mut writer = Writer::new(self.format, Some(self.stats.began()), out);
+        let mut writer = Writer::new(self.format, Some(self.stats.started()), out);
         let mut has_more = true;
         while has_more && writer.len() < CHUNK_BYTES {
             if !self.write_row(&mut writer) {
@@ -199,7 +199,7 @@ impl Scraper {
                 let Some(slot) = self.slots.as_ref().and_then(|slots| slots.get(*position)) else { return false };
                 *position += 1;
                 if let Some(group) = self.stats.group(slot) {
-                    write(&group, self.stats.began(), &mut writer.rows(family));
+                    write(&group, self.stats.started(), &mut writer.rows(family));
                 }
             }
             Rows::Own(began, families) => {

@@ -1,81 +1,149 @@
 //! Rows of counters in the block of memory that holds the state.
 
-use super::carry::Carry;
-use crate::arena::{Layout, Place, Plan, Section};
-use crate::lanes::{LANES, LINE_PAIR, Lanes};
+use std::io;
+use std::marker::PhantomData;
+use std::sync::atomic::Ordering;
 
-/// Version of a row's layout.
+use super::carry::{CarryOver, keys};
+use crate::arena::{Block, Contents, Layout, Section};
+use crate::lanes::{LANES, Lanes};
+
+/// Version of the layout of a row of counters.
 const LAYOUT: u32 = 1;
 
-/// A row of counters, each the sum of its lanes.
+/// How many messages may have been in progress when a process was killed: one per serving thread, on a machine that may
+/// have had more of them.
+pub(super) const MAX_IN_PROGRESS: u64 = 256;
+
+/// A row of counters.
 #[derive(Debug)]
-pub(crate) struct Counters {
+pub(super) struct Counters {
     lanes: Lanes<Section>,
 }
 
 impl Counters {
     /// Reserves a row with a counter for each key, or for each combination of the keys of several axes.
-    pub(crate) fn reserve(plan: &mut Plan, name: &str, keys: Vec<Vec<String>>) -> Place {
+    pub(super) fn reserve(contents: &mut Contents, name: &str, keys: Vec<Vec<String>>) {
         let count = keys.iter().map(Vec::len).product();
-        plan.reserve(Layout { lanes: LANES, keys, ..Layout::of(name, LAYOUT, size_of::<u64>(), count) })
+        contents.reserve(Layout { lanes: LANES, keys, ..Layout::new(name, LAYOUT, size_of::<u64>(), count) });
     }
 
-    /// Adds what a stored row with one axis counted. `place` finds the counter for a key.
-    pub(crate) fn carry(&self, carry: &Carry<'_>, name: &str, place: impl Fn(&str) -> Option<usize>) {
-        self.carry_cells(carry, name, |keys| match keys {
-            [key] => place(key),
+    pub(super) fn open(block: &Block, name: &str) -> io::Result<Self> {
+        let words = block.section(name)?;
+        let lane_words = words.len() / LANES;
+        Ok(Self { lanes: Lanes::new(words, lane_words) })
+    }
+
+    /// Adds the values of an old row with one axis. `find` returns the counter for a key.
+    pub(super) fn carry_from(&self, old: &CarryOver<'_>, name: &str, find: impl Fn(&str) -> Option<usize>) {
+        self.carry_combinations(old, name, |keys| match keys {
+            [key] => find(key),
             _ => None,
         });
     }
 
-    /// The same for a row with several axes. `place` finds the counter for a key of each.
-    pub(crate) fn carry_cells(&self, carry: &Carry<'_>, name: &str, place: impl Fn(&[&str]) -> Option<usize>) {
-        let Some(stored) = carry.section(name, LAYOUT, size_of::<u64>()) else { return };
+    /// The same for a row with several axes. `find` returns the counter for a combination of keys.
+    pub(super) fn carry_combinations(&self, old: &CarryOver<'_>, name: &str, find: impl Fn(&[&str]) -> Option<usize>) {
+        let Some(stored) = old.section(name, LAYOUT, size_of::<u64>()) else { return };
         let count = stored.keys().iter().map(Vec::len).product();
         let counted = (0..count).map(|position| (position, stored.sum(position))).filter(|(_, value)| *value > 0);
         for (position, value) in counted {
             let keys = keys_at(stored.keys(), position);
-            match place(&keys) {
+            match find(&keys) {
                 Some(index) => self.add(index, value),
-                None => carry.leave_out(format!("{name}: {value} of {}", keys.join(", "))),
+                None => old.leave_out(format!("{name}: {value} of {}", keys.join(", "))),
             }
         }
     }
 
-    /// The row of `count` counters in a section that was reserved for as many.
-    pub(crate) const fn over(words: Section, count: usize) -> Self {
-        Self { lanes: Lanes::new(words, count.next_multiple_of(LINE_PAIR)) }
-    }
-
     /// Adds to one counter.
     #[inline]
-    pub(crate) fn add(&self, index: usize, amount: u64) {
+    pub(super) fn add(&self, index: usize, amount: u64) {
         self.lanes.add(index, amount);
     }
 
-    /// Adds to several counters, with one lookup of this thread's lane.
+    /// Adds to several counters.
     #[inline]
-    pub(crate) fn add_each<const N: usize>(&self, additions: [(usize, u64); N]) {
+    pub(super) fn add_each<const N: usize>(&self, additions: [(usize, u64); N]) {
         self.lanes.add_each(additions);
     }
 
     /// Sets one counter. No other thread may add to it meanwhile.
-    pub(crate) fn set_sum(&self, index: usize, value: u64) {
+    fn set_sum(&self, index: usize, value: u64) {
         self.lanes.set_sum(index, value);
     }
 
-    /// The section that holds the row. No other thread may add to it while it is written to.
-    pub(crate) const fn section(&self) -> &Section {
-        self.lanes.words()
+    /// Sets all counters to 0. No other thread may add to them meanwhile.
+    pub(super) fn reset(&self) {
+        self.lanes.words().iter().for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
     /// The value of one counter.
-    pub(crate) fn sum(&self, index: usize) -> u64 {
+    pub(super) fn sum(&self, index: usize) -> u64 {
         self.lanes.sum(index)
     }
 }
 
-/// The key of each axis for the counter at a position, the last axis varying fastest.
+/// An enum of the counters of a [`CounterSet`].
+pub(super) trait CounterKey: Copy + 'static {
+    /// Every counter with its key in a stored state, which must never change, in the order of [`CounterKey::index`].
+    const KEYS: &'static [(Self, &'static str)];
+
+    /// Position in [`CounterKey::KEYS`].
+    fn index(self) -> usize;
+}
+
+/// A row with a counter for each value of an enum.
+#[derive(Debug)]
+pub(super) struct CounterSet<K> {
+    row: Counters,
+    name: &'static str,
+    keys: PhantomData<K>,
+}
+
+impl<K: CounterKey> CounterSet<K> {
+    pub(super) fn reserve(contents: &mut Contents, name: &'static str) {
+        Counters::reserve(contents, name, vec![keys(K::KEYS.iter().map(|(_, key)| key))]);
+    }
+
+    pub(super) fn open(block: &Block, name: &'static str) -> io::Result<Self> {
+        Ok(Self { row: Counters::open(block, name)?, name, keys: PhantomData })
+    }
+
+    /// Adds the values of the old row with the same name.
+    pub(super) fn carry_from(&self, old: &CarryOver<'_>) {
+        self.carry_or(old, |_| None);
+    }
+
+    /// The same. `fallback` returns the counter for a key that this program does not know.
+    pub(super) fn carry_or(&self, old: &CarryOver<'_>, fallback: impl Fn(&str) -> Option<K>) {
+        self.row.carry_from(old, self.name, |key| {
+            let known = K::KEYS.iter().find(|(_, known)| *known == key).map(|(counter, _)| *counter);
+            known.or_else(|| fallback(key)).map(K::index)
+        });
+    }
+
+    #[inline]
+    pub(super) fn add(&self, key: K, amount: u64) {
+        self.row.add(key.index(), amount);
+    }
+
+    pub(super) fn sum(&self, key: K) -> u64 {
+        self.row.sum(key.index())
+    }
+
+    /// Sets one counter. No other thread may add to it meanwhile.
+    pub(super) fn set_sum(&self, key: K, value: u64) {
+        self.row.set_sum(key.index(), value);
+    }
+
+    /// Sets all counters to 0. No other thread may add to them meanwhile.
+    pub(super) fn reset(&self) {
+        self.row.reset();
+    }
+}
+
+/// The combination of keys for the counter at a position. The last axis varies fastest.
 fn keys_at(axes: &[Vec<String>], mut position: usize) -> Vec<&str> {
     let mut keys: Vec<_> = axes
         .iter()

@@ -1,159 +1,158 @@
-//! Which messages were counted lately, so that one that comes twice is counted once.
+//! Detecting duplicates: remembers recent messages, so that a message that is received twice is counted once.
 //!
-//! A table of fixed size, in buckets of eight words (a cache line). A word is what is kept of a message: part of its
-//! ID's hash, and the second in which it came. A message that finds its bucket full of messages of the window takes the
-//! place of the oldest, which is then not known any more: that is counted.
+//! A hash table of fixed size, in buckets of eight words (a cache line). An entry is a word with part of the hash of a
+//! message's ID, and the second in which the message was received. If all entries of a bucket are within the window, a new
+//! message evicts the oldest one, which is counted.
 //!
-//! Two messages are taken for one if 44 bits of their hashes and the bucket agree: of ten trillion messages that find a
-//! full bucket, four. A message that is taken for a repeat is not counted, so it had better be rare.
+//! Two different messages are confused if they have the same bucket and the same 44 bits of the hash: four of ten trillion
+//! messages with a full bucket. Such a message is not counted.
 
 #[cfg(test)]
 mod tests;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use std::{hint, thread};
+use std::{hint, io, thread};
 
-use super::carry::{Carry, copy_words, keys};
-use super::counters::Counters;
-use crate::arena::{Layout, Place, Plan, Section};
+use super::carry::{CarryOver, copy_words};
+use super::counters::{CounterKey, CounterSet};
+use crate::arena::{Block, Contents, Layout, Section, SingleWord};
 use crate::domain::UnixMillis;
 
-/// The longest window: a third of the time after which the seconds come round.
-pub(super) const LONGEST_WINDOW: Duration = Duration::from_secs(24 * 3600);
+/// The longest window: a third of the time after which the seconds wrap.
+const MAX_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
-/// Messages that a table can know, where it is on.
-pub(super) const ENTRIES: usize = 1 << 21;
+/// Entries of a table, unless the window is zero.
+const ENTRIES: usize = 1 << 21;
 
-/// Words of a bucket.
+/// Entries of a bucket.
 const BUCKET: usize = 8;
 
 /// Seconds, modulo three days.
 const SECOND_BITS: u32 = 18;
 const SECOND_MASK: u64 = (1 << SECOND_BITS) - 1;
 
-/// The message is just being counted. Should the process end before that is done, it was never answered, and whoever
-/// sends it again must be heard.
+/// Set while the message is being counted. If the process ends before that is done, the callback was never answered, so it
+/// must be counted when it is received again.
 const PENDING: u64 = 1 << SECOND_BITS;
 
-/// The part of the hash that is kept. Its lowest bit is always set, so that no word is 0.
+/// The part of the hash in an entry. Its lowest bit is always set, so that no entry is 0.
 const TAG_MASK: u64 = !(SECOND_MASK | PENDING);
 const TAG_BIT: u64 = PENDING << 1;
 
-/// How often a place is looked for anew because another thread was faster.
-const ATTEMPTS: usize = 8;
+/// How often the search for an entry is repeated because another thread was faster.
+const MAX_ATTEMPTS: usize = 8;
 
-/// How often a duplicate checks its original before it gives way to other threads. Counting takes about a microsecond.
+/// How often a duplicate checks its original before it yields to other threads. Counting takes about a microsecond.
 const SPINS: usize = 100;
 
-/// A duplicate waits at most this long for its original to be counted, and is then counted itself: counting twice is
-/// better than losing a message that was answered. A thread that the system paused usually goes on much earlier. One
-/// that panicked never does; then the duplicate must still be answered within OpenIM's timeout of five seconds.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// A duplicate waits at most this long for its original to be counted, and is then counted itself: counting a message twice
+/// is better than losing one that was answered. A paused thread usually continues much earlier. A thread that panicked
+/// never does, and then the duplicate must still be answered within OpenIM's timeout of five seconds.
+const MAX_WAIT: Duration = Duration::from_secs(1);
 
-/// What becomes of a message.
+/// Whether to count a message.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Admission<'a> {
-    /// It came within the window before, and that one has been counted.
-    Repeat,
-    /// It is new. It is known once [`Entry::confirm`] says that it has been counted.
-    New(Option<Entry<'a>>),
+    /// No: it was counted within the window.
+    Duplicate,
+    /// Yes. It is remembered after [`PendingMessage::confirm`].
+    New(Option<PendingMessage<'a>>),
 }
 
-/// A message's place in the table.
+/// The entry of a message that is being counted.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry<'a> {
+pub(super) struct PendingMessage<'a> {
     word: &'a AtomicU64,
     pending: u64,
 }
 
-impl Entry<'_> {
-    /// The message has been counted.
+impl PendingMessage<'_> {
+    /// Records that the message has been counted.
     #[inline]
     pub(super) fn confirm(self) {
         let counted = self.pending & !PENDING;
-        // Where another message has taken the place, there is nothing to confirm. Release: a thread that sees the entry
-        // confirmed sees the counts too.
+        // Fails if another message has evicted this one. Release: a thread that sees the entry confirmed sees the counts.
         let _ = self.word.compare_exchange(self.pending, counted, Ordering::Release, Ordering::Relaxed);
     }
 }
 
-/// The messages that were counted lately.
+/// The messages that were counted recently.
 #[derive(Debug)]
 pub(super) struct Dedup {
-    words: Section,
-    /// Repeats, and messages that were forgotten too early.
-    tallies: Counters,
-    /// One word: when old entries were cleared last, in milliseconds since the epoch.
-    cleared: Section,
+    entries: Section,
+    counters: CounterSet<DedupCounter>,
+    /// When expired entries were last cleared, in milliseconds since the epoch.
+    cleared: SingleWord,
     window_seconds: u64,
-    known: AtomicUsize,
+    tracked: AtomicUsize,
 }
 
-#[derive(Clone, Copy)]
-enum Tally {
-    Repeats,
+#[derive(Clone, Copy, Debug)]
+enum DedupCounter {
+    Duplicates,
+    /// Messages that were forgotten within the window.
     Evicted,
 }
 
-const TALLIES: usize = Tally::Evicted as usize + 1;
-const TALLY_KEYS: [&str; TALLIES] = ["repeats", "evicted"];
+impl CounterKey for DedupCounter {
+    const KEYS: &'static [(Self, &'static str)] = &[(Self::Duplicates, "repeats"), (Self::Evicted, "evicted")];
 
-/// Version of the layout of the table and of the time beside it.
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// Names of sections in a state.
+const TABLE: &str = "dedup";
+const COUNTERS: &str = "repeats";
+const CLEARED: &str = "dedup cleared";
+
+/// Version of the layout of [`TABLE`] and of [`CLEARED`].
 const LAYOUT: u32 = 1;
 
 /// Time between two clearings.
-const CLEAR_EVERY_MS: u64 = 10_000;
+const CLEAR_INTERVAL_MS: u64 = 10_000;
 
-/// After so long without a clearing, an entry's second may have come round: nothing of the table is of use.
+/// After this long without a clearing, the seconds of entries may have wrapped, so that the whole table is useless.
 const STALE_MS: u64 = 48 * 3_600_000;
 
-/// Where [`Dedup`] lies in the block.
-#[derive(Clone, Copy)]
-pub(super) struct Places {
-    words: Place,
-    tallies: Place,
-    cleared: Place,
-}
-
 impl Dedup {
-    /// Reserves a table of so many entries; none where it is off.
-    pub(super) fn reserve(plan: &mut Plan, entries: usize) -> Places {
-        Places {
-            words: plan.reserve(Layout::of("dedup", LAYOUT, size_of::<u64>(), entries)),
-            tallies: Counters::reserve(plan, "repeats", vec![keys(TALLY_KEYS)]),
-            cleared: plan.reserve(Layout::of("dedup cleared", LAYOUT, size_of::<u64>(), 1)),
-        }
+    /// Reserves a table for this window: an empty one if the window is zero.
+    pub(super) fn reserve(contents: &mut Contents, window: Duration) {
+        Self::reserve_entries(contents, if window.is_zero() { 0 } else { ENTRIES });
     }
 
-    /// Takes what was stored: the messages only into a table of the same size, because their places depend on it.
-    pub(super) fn carry(&self, carry: &Carry<'_>) {
-        self.tallies.carry(carry, "repeats", |key| TALLY_KEYS.iter().position(|name| *name == key));
-        let Some(stored) = carry.section("dedup", LAYOUT, size_of::<u64>()) else { return };
-        if stored.len() == self.words.len() {
-            copy_words(&stored, &self.words);
-        } else if !stored.is_empty() && !self.words.is_empty() {
-            carry.leave_out(format!("dedup: a table of {} messages", stored.len()));
-        }
-        carry.copy("dedup cleared", LAYOUT, &self.cleared);
+    fn reserve_entries(contents: &mut Contents, entries: usize) {
+        contents.reserve(Layout::new(TABLE, LAYOUT, size_of::<u64>(), entries));
+        CounterSet::<DedupCounter>::reserve(contents, COUNTERS);
+        contents.reserve(Layout::new(CLEARED, LAYOUT, size_of::<u64>(), 1));
     }
 
-    pub(super) fn over(
-        places: Places,
-        window: Duration,
-        section: impl Fn(Place) -> std::io::Result<Section>,
-    ) -> std::io::Result<Self> {
+    pub(super) fn open(block: &Block, window: Duration) -> io::Result<Self> {
         Ok(Self {
-            words: section(places.words)?,
-            tallies: Counters::over(section(places.tallies)?, TALLIES),
-            cleared: section(places.cleared)?,
-            window_seconds: window.min(LONGEST_WINDOW).as_secs(),
-            known: AtomicUsize::new(0),
+            entries: block.section(TABLE)?,
+            counters: CounterSet::open(block, COUNTERS)?,
+            cleared: block.single_word(CLEARED)?,
+            window_seconds: window.min(MAX_WINDOW).as_secs(),
+            tracked: AtomicUsize::new(0),
         })
     }
 
-    /// Whether a message whose ID has this hash is to be counted. A duplicate waits until its original has been counted.
-    /// Otherwise it could be answered, and the process killed before anything is counted.
+    /// Takes over an old table if it has the same size: the positions of entries depend on that.
+    pub(super) fn carry_from(&self, old: &CarryOver<'_>) {
+        self.counters.carry_from(old);
+        let Some(stored) = old.section(TABLE, LAYOUT, size_of::<u64>()) else { return };
+        if stored.len() == self.entries.len() {
+            copy_words(&stored, &self.entries);
+        } else if !stored.is_empty() && !self.entries.is_empty() {
+            old.leave_out(format!("{TABLE}: a table of {} messages", stored.len()));
+        }
+        old.copy(CLEARED, LAYOUT, &self.cleared);
+    }
+
+    /// Decides whether to count a message whose ID has this hash. A duplicate waits until its original has been counted:
+    /// otherwise it could be answered, and the process killed before anything is counted.
     #[inline]
     pub(super) fn admit(&self, hash: u64, now: UnixMillis) -> Admission<'_> {
         let second = second(now);
@@ -161,116 +160,115 @@ impl Dedup {
         let Some(bucket) = self.bucket(hash) else {
             return Admission::New(None);
         };
-        for _ in 0..ATTEMPTS {
-            let Some(spot) = look(bucket, pending, self.window_seconds) else { break };
-            let (word, seen) = match spot {
-                Spot::Known(word, seen) if wait_for_count(word, seen) => {
-                    self.tallies.add(Tally::Repeats as usize, 1);
-                    return Admission::Repeat;
+        for _ in 0..MAX_ATTEMPTS {
+            let Some(found) = find(bucket, pending, self.window_seconds) else { break };
+            let (word, seen) = match found {
+                Lookup::Known(word, seen) if wait_for_count(word, seen) => {
+                    self.counters.add(DedupCounter::Duplicates, 1);
+                    return Admission::Duplicate;
                 }
-                Spot::Known(word, seen) | Spot::At(word, seen) => (word, seen),
+                Lookup::Known(word, seen) | Lookup::Replaceable(word, seen) => (word, seen),
             };
             if word.compare_exchange(seen, pending, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
                 if seen != 0 && age(seen, second) <= self.window_seconds {
-                    self.tallies.add(Tally::Evicted as usize, 1);
+                    self.counters.add(DedupCounter::Evicted, 1);
                 }
-                return Admission::New(Some(Entry { word, pending }));
+                return Admission::New(Some(PendingMessage { word, pending }));
             }
         }
-        self.tallies.add(Tally::Evicted as usize, 1);
+        self.counters.add(DedupCounter::Evicted, 1);
         Admission::New(None)
     }
 
     fn bucket(&self, hash: u64) -> Option<&[AtomicU64; BUCKET]> {
-        let buckets = self.words.as_chunks::<BUCKET>().0;
-        // The low bits: those that the tag does not have.
+        let buckets = self.entries.as_chunks::<BUCKET>().0;
+        // By the low bits, which are not part of the tag.
         buckets.get(usize::try_from(hash & SECOND_MASK).ok()? % buckets.len().max(1))
     }
 
-    /// Periodic work: clears what is older than the window, and counts what is left.
+    /// Periodic work: clears expired entries, and counts the others.
     pub(super) fn tick(&self, now: UnixMillis) {
-        let Some(cleared) = self.cleared.first() else { return };
-        let elapsed_ms = now.0.unsigned_abs().abs_diff(cleared.load(Ordering::Relaxed));
-        if self.words.is_empty() || elapsed_ms < CLEAR_EVERY_MS {
+        let elapsed_ms = now.0.unsigned_abs().abs_diff(self.cleared.get());
+        if self.entries.is_empty() || elapsed_ms < CLEAR_INTERVAL_MS {
             return;
         }
         let second = second(now);
-        let mut known = 0;
-        for word in self.words.iter() {
+        let mut tracked = 0;
+        for word in self.entries.iter() {
             let seen = word.load(Ordering::Relaxed);
             if seen == 0 {
                 continue;
             }
             if elapsed_ms > STALE_MS || age(seen, second) > self.window_seconds {
-                // If it has changed, it is new.
+                // Fails if the entry has just been replaced.
                 let _ = word.compare_exchange(seen, 0, Ordering::Relaxed, Ordering::Relaxed);
             } else {
-                known += 1;
+                tracked += 1;
             }
         }
-        self.known.store(known, Ordering::Relaxed);
-        cleared.store(now.0.unsigned_abs(), Ordering::Relaxed);
+        self.tracked.store(tracked, Ordering::Relaxed);
+        self.cleared.set(now.0.unsigned_abs());
     }
 
-    /// Forgets the messages that were being counted when the process ended, and counts the others.
+    /// Removes the messages that were being counted when the process ended, and counts the others.
     pub(super) fn restore(&self) {
-        for word in self.words.iter().filter(|word| word.load(Ordering::Relaxed) & PENDING != 0) {
+        for word in self.entries.iter().filter(|word| word.load(Ordering::Relaxed) & PENDING != 0) {
             word.store(0, Ordering::Relaxed);
         }
-        let known = self.words.iter().filter(|word| word.load(Ordering::Relaxed) != 0).count();
-        self.known.store(known, Ordering::Relaxed);
+        let tracked = self.entries.iter().filter(|word| word.load(Ordering::Relaxed) != 0).count();
+        self.tracked.store(tracked, Ordering::Relaxed);
     }
 
-    /// The section of the counters.
-    pub(super) const fn counters(&self) -> &Section {
-        self.tallies.section()
+    /// Sets the counters to 0. The entries stay.
+    pub(super) fn reset_counts(&self) {
+        self.counters.reset();
     }
 
-    pub(super) fn repeats(&self) -> u64 {
-        self.tallies.sum(Tally::Repeats as usize)
+    pub(super) fn duplicates(&self) -> u64 {
+        self.counters.sum(DedupCounter::Duplicates)
     }
 
     pub(super) fn evicted(&self) -> u64 {
-        self.tallies.sum(Tally::Evicted as usize)
+        self.counters.sum(DedupCounter::Evicted)
     }
 
-    /// Messages of the window, as of the last clearing.
-    pub(super) fn known(&self) -> usize {
-        self.known.load(Ordering::Relaxed)
+    /// Entries within the window, as of the last clearing.
+    pub(super) fn tracked(&self) -> usize {
+        self.tracked.load(Ordering::Relaxed)
     }
 
     pub(super) fn capacity(&self) -> usize {
-        self.words.len()
+        self.entries.len()
     }
 }
 
-/// Where a message is or belongs in its bucket.
-enum Spot<'a> {
-    /// The message's place, and what it holds.
+/// An entry, and its value when it was read.
+enum Lookup<'a> {
+    /// The message's entry.
     Known(&'a AtomicU64, u64),
-    /// A place that is free or old, or else the oldest message's place, and what it holds.
-    At(&'a AtomicU64, u64),
+    /// An entry for the message: a free or expired one if there is any, or else the oldest.
+    Replaceable(&'a AtomicU64, u64),
 }
 
 #[inline]
-fn look(bucket: &[AtomicU64; BUCKET], wanted: u64, window_seconds: u64) -> Option<Spot<'_>> {
+fn find(bucket: &[AtomicU64; BUCKET], wanted: u64, window_seconds: u64) -> Option<Lookup<'_>> {
     let mut best: Option<(u64, &AtomicU64, u64)> = None;
     for word in bucket {
         let seen = word.load(Ordering::Relaxed);
         let age = if seen == 0 { u64::MAX } else { age(seen, wanted & SECOND_MASK) };
         if seen & TAG_MASK == wanted & TAG_MASK && age <= window_seconds {
-            return Some(Spot::Known(word, seen));
+            return Some(Lookup::Known(word, seen));
         }
         if best.is_none_or(|(oldest, ..)| age > oldest) {
             best = Some((age, word, seen));
         }
     }
-    best.map(|(_, word, seen)| Spot::At(word, seen))
+    best.map(|(_, word, seen)| Lookup::Replaceable(word, seen))
 }
 
-/// Waits until a known message has been counted. Returns false if that takes too long or the entry changes otherwise.
+/// Waits until a known message has been counted. Returns false if that takes too long, or the entry is replaced.
 fn wait_for_count(word: &AtomicU64, seen: u64) -> bool {
-    // Acquire: goes with the Release of `confirm`.
+    // Acquire: pairs with the Release in `confirm`.
     let is_pending = || word.load(Ordering::Acquire) == seen | PENDING;
     if is_pending() {
         wait_while(is_pending);
@@ -278,7 +276,7 @@ fn wait_for_count(word: &AtomicU64, seen: u64) -> bool {
     word.load(Ordering::Acquire) == seen & !PENDING
 }
 
-/// Spins first, then gives way to other threads, for [`LONGEST_WAIT`] at most.
+/// Spins first, then yields to other threads, for [`MAX_WAIT`] at most.
 #[cold]
 fn wait_while(is_pending: impl Fn() -> bool) {
     for _ in 0..SPINS {
@@ -288,17 +286,17 @@ fn wait_while(is_pending: impl Fn() -> bool) {
         hint::spin_loop();
     }
     let begin = Instant::now();
-    while is_pending() && begin.elapsed() < LONGEST_WAIT {
+    while is_pending() && begin.elapsed() < MAX_WAIT {
         thread::yield_now();
     }
 }
 
 const fn second(now: UnixMillis) -> u64 {
-    now.stretch(1000) & SECOND_MASK
+    now.period(1000) & SECOND_MASK
 }
 
-/// Seconds from an entry's to another one. A clock that was set back a little makes it 0, not three days.
+/// An entry's age in seconds. If the clock was set back a little, 0 instead of three days.
 const fn age(word: u64, second: u64) -> u64 {
     let age = second.wrapping_sub(word) & SECOND_MASK;
-    if age > SECOND_MASK / 2 + LONGEST_WINDOW.as_secs() / 2 { 0 } else { age }
+    if age > SECOND_MASK / 2 + MAX_WINDOW.as_secs() / 2 { 0 } else { age }
 }

@@ -1,32 +1,40 @@
-//! How long messages take: from the app to the server, and from there to us.
+//! The delays of messages: from the app to OpenIM's server, and from there to the exporter.
 
-use super::carry::{Carry, keys};
-use super::counters::Counters;
+use std::io;
+
+use super::carry::CarryOver;
+use super::counters::{CounterKey, CounterSet};
 use super::exemplars::{Exemplar, Exemplars};
 use super::histogram::{Histogram, HistogramReading};
-use crate::arena::{Place, Plan, Section};
+use crate::arena::{Block, Contents};
 use crate::domain::{Message, UnixMillis};
 
-/// Upper bounds of both delays' buckets in milliseconds: 5 ms to an hour, closer where chat is usable.
+/// Names of sections in a state.
+const DELIVERY: &str = "delivery delay";
+const SUBMIT: &str = "submit delay";
+const ERRORS: &str = "clock errors";
+const EXEMPLARS: &str = "delivery exemplars";
+
+/// Upper bounds of both delays' buckets in milliseconds: 5 ms to an hour, closer together below a second.
 const BOUNDS_MS: &[u64] =
     &[5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 900_000, 3_600_000];
 
-/// A longer delay tells of a wrong clock or of a replayed message rather than of a delay.
-const STALE_MS: u64 = 3_600_000;
+/// The longest delay that is observed. Longer ones come from wrong clocks or replayed messages.
+const MAX_DELAY_MS: u64 = 3_600_000;
 
 /// Why a delay was not observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockError {
-    /// `sendTime` lies after the receipt.
+    /// `sendTime` is after the receipt.
     Future,
     /// The delay is over an hour.
     Stale,
-    /// `sendTime` lies before `createTime`.
+    /// `sendTime` is before `createTime`.
     NegativeSubmit,
 }
 
 impl ClockError {
-    /// Every kind, in the order of the counters.
+    /// Every kind.
     pub const ALL: [Self; 3] = [Self::Future, Self::Stale, Self::NegativeSubmit];
 
     /// The label value.
@@ -40,61 +48,61 @@ impl ClockError {
     }
 }
 
-/// The two delays, and the clock errors that kept a delay out of them.
+impl CounterKey for ClockError {
+    const KEYS: &'static [(Self, &'static str)] = &[
+        (Self::Future, Self::Future.name()),
+        (Self::Stale, Self::Stale.name()),
+        (Self::NegativeSubmit, Self::NegativeSubmit.name()),
+    ];
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// The two delays, and the clock errors that prevented an observation.
 #[derive(Debug)]
 pub(super) struct Delays {
     delivery: Histogram,
     submit: Histogram,
-    errors: Counters,
+    errors: CounterSet<ClockError>,
     exemplars: Exemplars,
 }
 
-/// Where [`Delays`] lies in the block.
-#[derive(Clone, Copy)]
-pub(super) struct Places {
-    delivery: Place,
-    submit: Place,
-    errors: Place,
-    exemplars: Place,
-}
-
 impl Delays {
-    pub(super) fn reserve(plan: &mut Plan) -> Places {
-        Places {
-            delivery: Histogram::reserve(plan, "delivery delay", BOUNDS_MS),
-            submit: Histogram::reserve(plan, "submit delay", BOUNDS_MS),
-            errors: Counters::reserve(plan, "clock errors", vec![keys(ClockError::ALL.map(ClockError::name))]),
-            exemplars: Exemplars::reserve(plan, "delivery exemplars", BOUNDS_MS.len() + 1),
-        }
+    pub(super) fn reserve(contents: &mut Contents) {
+        Histogram::reserve(contents, DELIVERY, BOUNDS_MS);
+        Histogram::reserve(contents, SUBMIT, BOUNDS_MS);
+        CounterSet::<ClockError>::reserve(contents, ERRORS);
+        Exemplars::reserve(contents, EXEMPLARS, BOUNDS_MS.len() + 1);
     }
 
-    /// Adds what was stored.
-    pub(super) fn carry(&self, carry: &Carry<'_>) {
-        self.delivery.carry(carry, "delivery delay");
-        self.submit.carry(carry, "submit delay");
-        self.errors.carry(carry, "clock errors", |key| ClockError::ALL.iter().position(|kind| kind.name() == key));
-        self.exemplars.carry(carry, "delivery exemplars", |value| self.delivery.bucket(value));
-    }
-
-    /// Whether so many messages can have made these numbers.
-    pub(super) fn is_plausible(&self, most: u64) -> bool {
-        let errors = ClockError::ALL.map(|kind| self.errors(kind));
-        self.delivery.is_plausible(most, STALE_MS)
-            && self.submit.is_plausible(most, STALE_MS)
-            // A message has two delays.
-            && errors.iter().all(|count| *count <= most.saturating_mul(2))
-    }
-
-    pub(super) fn over(places: Places, section: impl Fn(Place) -> std::io::Result<Section>) -> std::io::Result<Self> {
+    pub(super) fn open(block: &Block) -> io::Result<Self> {
         Ok(Self {
-            delivery: Histogram::over(section(places.delivery)?, BOUNDS_MS),
-            submit: Histogram::over(section(places.submit)?, BOUNDS_MS),
-            errors: Counters::over(section(places.errors)?, ClockError::ALL.len()),
-            exemplars: Exemplars::over(section(places.exemplars)?),
+            delivery: Histogram::open(block, DELIVERY, BOUNDS_MS)?,
+            submit: Histogram::open(block, SUBMIT, BOUNDS_MS)?,
+            errors: CounterSet::open(block, ERRORS)?,
+            exemplars: Exemplars::open(block, EXEMPLARS)?,
         })
     }
 
-    /// Observes what the message's times tell. A time that the sender left out tells nothing.
+    pub(super) fn carry_from(&self, old: &CarryOver<'_>) {
+        self.delivery.carry_from(old);
+        self.submit.carry_from(old);
+        self.errors.carry_from(old);
+        self.exemplars.carry_from(old, EXEMPLARS, |value| self.delivery.bucket(value));
+    }
+
+    /// Whether this many messages can have produced the numbers.
+    pub(super) fn is_plausible(&self, messages: u64) -> bool {
+        let errors = ClockError::ALL.map(|kind| self.errors(kind));
+        self.delivery.is_plausible(messages, MAX_DELAY_MS)
+            && self.submit.is_plausible(messages, MAX_DELAY_MS)
+            // A message has two delays.
+            && errors.iter().all(|count| *count <= messages.saturating_mul(2))
+    }
+
+    /// Observes the message's delays, as far as it has the times.
     pub(super) fn record(&self, message: &Message<'_>, received: UnixMillis) {
         let Some(sent) = message.send_time else { return };
         if let Some((bucket, delay)) = self.observe(&self.delivery, received.since(sent), ClockError::Future) {
@@ -108,24 +116,27 @@ impl Delays {
     fn observe(&self, histogram: &Histogram, delay_ms: i64, if_negative: ClockError) -> Option<(usize, u64)> {
         let error = match u64::try_from(delay_ms) {
             Err(_) => if_negative,
-            Ok(delay) if delay > STALE_MS => ClockError::Stale,
+            Ok(delay) if delay > MAX_DELAY_MS => ClockError::Stale,
             Ok(delay) => return Some((histogram.observe(delay), delay)),
         };
-        self.errors.add(error as usize, 1);
+        self.errors.add(error, 1);
         None
     }
 
-    /// Everything, exemplars included: they illustrate counts.
-    pub(super) fn sections(&self) -> [&Section; 4] {
-        [self.delivery.section(), self.submit.section(), self.errors.section(), self.exemplars.section()]
+    /// Resets everything, including the exemplars: each belongs to an observation.
+    pub(super) fn reset(&self) {
+        self.delivery.reset();
+        self.submit.reset();
+        self.errors.reset();
+        self.exemplars.reset();
     }
 
-    /// Makes a stored block's exemplars usable again.
+    /// Drops unusable exemplars of a stored block.
     pub(super) fn restore(&self) {
         self.exemplars.restore(|value| self.delivery.bucket(value));
     }
 
-    /// Of the delivery delay's buckets.
+    /// The exemplars of the delivery delay's buckets.
     pub(super) fn exemplars(&self) -> Vec<Option<Exemplar>> {
         self.exemplars.read()
     }
@@ -139,6 +150,6 @@ impl Delays {
     }
 
     pub(super) fn errors(&self, kind: ClockError) -> u64 {
-        self.errors.sum(kind as usize)
+        self.errors.sum(kind)
     }
 }

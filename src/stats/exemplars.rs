@@ -1,19 +1,20 @@
-//! For each bucket of a histogram, one message that fell into it: its operation ID links a delay to OpenIM's logs.
+//! Exemplars: for each bucket of a histogram, one observed message, whose operation ID can be found in OpenIM's logs.
 //!
 //! <https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md#exemplars>
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use super::carry::Carry;
+use super::carry::CarryOver;
 use super::packed;
-use crate::arena::{Layout, Place, Plan, Section};
+use crate::arena::{Block, Contents, Layout, Section};
 use crate::domain::UnixMillis;
 
-/// The longest operation ID that is kept; one that is longer makes no exemplar. OpenMetrics allows 128 characters for
+/// The longest operation ID of an exemplar; a message with a longer one is not used. OpenMetrics allows 128 characters for
 /// all names and values of an exemplar's labels together.
 const MAX_ID_BYTES: usize = 64;
 
-/// A bucket's exemplar is replaced by a newer one once it is this old: most messages then only look at it.
+/// The age at which a bucket's exemplar is replaced, so that most messages only have to read its time.
 const REPLACE_AFTER_MS: u64 = 1000;
 
 /// Version of an exemplar's layout.
@@ -22,20 +23,20 @@ const LAYOUT: u32 = 1;
 /// Words of an exemplar: two cache lines.
 const SLOT_WORDS: usize = 16;
 
-/// Odd while the exemplar is being written, and another number after.
-const TURN: usize = 0;
+/// Odd while the exemplar is being written; changes with each write.
+const SEQUENCE: usize = 0;
 const AT: usize = 1;
 const VALUE: usize = 2;
 const LENGTH: usize = 3;
 const ID: usize = 8;
 const _: () = assert!(ID + MAX_ID_BYTES / size_of::<u64>() == SLOT_WORDS);
 
-/// A message that fell into a bucket.
+/// A message that was observed in a bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exemplar {
     /// Its operation ID.
     pub operation_id: String,
-    /// What was observed, in milliseconds.
+    /// The observed value in milliseconds.
     pub value_ms: u64,
     /// When it was observed.
     pub at: UnixMillis,
@@ -46,13 +47,17 @@ pub struct Exemplar {
 pub(super) struct Exemplars(Section);
 
 impl Exemplars {
-    pub(super) fn reserve(plan: &mut Plan, name: &str, buckets: usize) -> Place {
-        plan.reserve(Layout::of(name, LAYOUT, SLOT_WORDS * size_of::<u64>(), buckets))
+    pub(super) fn reserve(contents: &mut Contents, name: &str, buckets: usize) {
+        contents.reserve(Layout::new(name, LAYOUT, SLOT_WORDS * size_of::<u64>(), buckets));
     }
 
-    /// Takes stored exemplars, each for the bucket of its value; of two for one bucket the newer.
-    pub(super) fn carry(&self, carry: &Carry<'_>, name: &str, bucket: impl Fn(u64) -> usize) {
-        let Some(stored) = carry.section(name, LAYOUT, SLOT_WORDS * size_of::<u64>()) else { return };
+    pub(super) fn open(block: &Block, name: &str) -> io::Result<Self> {
+        block.section(name).map(Self)
+    }
+
+    /// Takes old exemplars, each into the bucket of its value. If two are for the same bucket, the newer one stays.
+    pub(super) fn carry_from(&self, old: &CarryOver<'_>, name: &str, bucket: impl Fn(u64) -> usize) {
+        let Some(stored) = old.section(name, LAYOUT, SLOT_WORDS * size_of::<u64>()) else { return };
         let exemplars = stored.as_chunks::<SLOT_WORDS>().0.iter().filter_map(read);
         for Exemplar { operation_id, value_ms, at } in exemplars {
             if let Some(slot) = self.0.as_chunks::<SLOT_WORDS>().0.get(bucket(value_ms))
@@ -63,11 +68,7 @@ impl Exemplars {
         }
     }
 
-    pub(super) const fn over(section: Section) -> Self {
-        Self(section)
-    }
-
-    /// Keeps a message as its bucket's exemplar, if the one that is there is old enough and nobody else is at it.
+    /// Makes a message its bucket's exemplar, if the current one is old enough and no other thread is replacing it.
     #[inline]
     pub(super) fn offer(&self, bucket: usize, value_ms: u64, at: UnixMillis, operation_id: &str) {
         if let Some(slot) = self.0.as_chunks::<SLOT_WORDS>().0.get(bucket)
@@ -78,11 +79,12 @@ impl Exemplars {
         }
     }
 
-    pub(super) const fn section(&self) -> &Section {
-        &self.0
+    /// Drops all exemplars.
+    pub(super) fn reset(&self) {
+        self.0.iter().for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
-    /// Drops an exemplar that was being written when the process ended, and one that is in the wrong bucket.
+    /// Drops exemplars that were being written when the process ended, and those in the wrong bucket.
     pub(super) fn restore(&self, bucket: impl Fn(u64) -> usize) {
         for (number, slot) in self.0.as_chunks::<SLOT_WORDS>().0.iter().enumerate() {
             if read(slot).is_none_or(|exemplar| bucket(exemplar.value_ms) != number) {
@@ -99,9 +101,9 @@ impl Exemplars {
 
 #[cold]
 fn write(slot: &[AtomicU64; SLOT_WORDS], value_ms: u64, at: UnixMillis, operation_id: &str) {
-    let turn = slot[TURN].load(Ordering::Relaxed);
-    let is_mine = turn.is_multiple_of(2)
-        && slot[TURN].compare_exchange(turn, turn + 1, Ordering::Acquire, Ordering::Relaxed).is_ok();
+    let sequence = slot[SEQUENCE].load(Ordering::Relaxed);
+    let is_mine = sequence.is_multiple_of(2)
+        && slot[SEQUENCE].compare_exchange(sequence, sequence + 1, Ordering::Acquire, Ordering::Relaxed).is_ok();
     if !is_mine {
         return;
     }
@@ -112,12 +114,12 @@ fn write(slot: &[AtomicU64; SLOT_WORDS], value_ms: u64, at: UnixMillis, operatio
             word.store(value, Ordering::Relaxed);
         }
     }
-    slot[TURN].store(turn.wrapping_add(2), Ordering::Release);
+    slot[SEQUENCE].store(sequence.wrapping_add(2), Ordering::Release);
 }
 
 fn read(slot: &[AtomicU64; SLOT_WORDS]) -> Option<Exemplar> {
-    let turn = slot[TURN].load(Ordering::Acquire);
-    if turn == 0 || !turn.is_multiple_of(2) {
+    let sequence = slot[SEQUENCE].load(Ordering::Acquire);
+    if sequence == 0 || !sequence.is_multiple_of(2) {
         return None;
     }
     let len = usize::try_from(slot[LENGTH].load(Ordering::Relaxed)).ok().filter(|len| *len > 0)?;
@@ -126,20 +128,19 @@ fn read(slot: &[AtomicU64; SLOT_WORDS]) -> Option<Exemplar> {
     let value_ms = slot[VALUE].load(Ordering::Relaxed);
     let at = UnixMillis(slot[AT].load(Ordering::Relaxed).cast_signed());
     fence(Ordering::Acquire);
-    let is_whole = slot[TURN].load(Ordering::Relaxed) == turn;
-    operation_id.filter(|_| is_whole).map(|operation_id| Exemplar { operation_id, value_ms, at })
+    let is_consistent = slot[SEQUENCE].load(Ordering::Relaxed) == sequence;
+    operation_id.filter(|_| is_consistent).map(|operation_id| Exemplar { operation_id, value_ms, at })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arena::Arena;
     use std::thread;
 
     fn exemplars(buckets: usize) -> Exemplars {
-        let mut plan = Plan::new();
-        let place = Exemplars::reserve(&mut plan, "exemplars", buckets);
-        Exemplars::over(Arena::anonymous(&plan).unwrap().section(place).unwrap())
+        let mut contents = Contents::new();
+        Exemplars::reserve(&mut contents, "exemplars", buckets);
+        Exemplars::open(&Block::in_memory(contents).unwrap(), "exemplars").unwrap()
     }
 
     fn at(ms: i64) -> UnixMillis {
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_keeps_one_and_takes_a_newer_one_after_a_second() {
+    fn a_bucket_s_exemplar_is_replaced_after_a_second() {
         let exemplars = exemplars(2);
         assert_eq!(exemplars.read(), [None, None]);
         exemplars.offer(1, 7, at(0), "first");
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_empty_or_too_long_makes_none_and_the_longest_is_whole() {
+    fn an_empty_or_too_long_id_makes_no_exemplar_and_the_longest_is_complete() {
         let exemplars = exemplars(1);
         exemplars.offer(0, 1, at(0), "");
         exemplars.offer(0, 1, at(0), &"x".repeat(65));
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_while_others_write_is_whole() {
+    fn an_exemplar_that_is_read_during_writes_is_consistent() {
         let exemplars = exemplars(1);
         thread::scope(|scope| {
             for writer in 0..3_u64 {

@@ -1,26 +1,28 @@
-//! Histograms of whole numbers: bytes, or milliseconds.
+//! Histograms of integers: bytes, or milliseconds.
 
-use super::MOST_UNDER_WAY;
-use super::carry::{Carry, keys};
-use super::counters::Counters;
-use crate::arena::{Place, Plan, Section};
+use std::io;
 
-/// Keys of the counters behind those of the bounds: of what is above the last bound, and of the sum.
+use super::carry::{CarryOver, keys};
+use super::counters::{Counters, MAX_IN_PROGRESS};
+use crate::arena::{Block, Contents};
+
+/// Stored keys of the last two counters: of values above the last bound, and of the sum.
 const ABOVE: &str = "+Inf";
 const SUM: &str = "sum";
 
 /// A histogram whose buckets and sum are counters.
 #[derive(Debug)]
 pub(super) struct Histogram {
-    /// A counter for each bound, one for what is above the last, and the sum.
+    /// A counter for each bound, one for values above the last, and the sum.
     row: Counters,
+    name: &'static str,
     bounds: &'static [u64],
 }
 
-/// A histogram's numbers at one moment.
+/// A histogram's values at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistogramReading {
-    /// Each bucket's upper bound, inclusive, with the number of observations up to it.
+    /// Each bucket's upper bound, inclusive, and the cumulative number of observations.
     pub buckets: Vec<(u64, u64)>,
     /// Sum of all observations.
     pub sum: u64,
@@ -29,25 +31,25 @@ pub struct HistogramReading {
 }
 
 impl Histogram {
-    pub(super) fn reserve(plan: &mut Plan, name: &str, bounds: &'static [u64]) -> Place {
+    pub(super) fn reserve(contents: &mut Contents, name: &str, bounds: &[u64]) {
         let buckets = bounds.iter().map(u64::to_string).chain([ABOVE.to_owned(), SUM.to_owned()]);
-        Counters::reserve(plan, name, vec![keys(buckets)])
+        Counters::reserve(contents, name, vec![keys(buckets)]);
     }
 
-    /// Adds what a stored histogram observed. A bucket that this one does not have goes into the next larger one.
-    pub(super) fn carry(&self, carry: &Carry<'_>, name: &str) {
-        self.row.carry(carry, name, |key| match key {
+    pub(super) fn open(block: &Block, name: &'static str, bounds: &'static [u64]) -> io::Result<Self> {
+        Ok(Self { row: Counters::open(block, name)?, name, bounds })
+    }
+
+    /// Adds the observations of the old histogram with the same name. An unknown bucket is added to the next larger one.
+    pub(super) fn carry_from(&self, old: &CarryOver<'_>) {
+        self.row.carry_from(old, self.name, |key| match key {
             SUM => Some(self.bounds.len() + 1),
             ABOVE => Some(self.bounds.len()),
             bound => bound.parse().ok().map(|bound| self.bucket(bound)),
         });
     }
 
-    pub(super) const fn over(section: Section, bounds: &'static [u64]) -> Self {
-        Self { row: Counters::over(section, bounds.len() + 2), bounds }
-    }
-
-    /// Counts one observation, and returns its bucket. The sum wraps after 2^64, which the callers' bounds on a value put out of reach.
+    /// Counts one observation, and returns its bucket. The sum would wrap at 2^64, but the callers limit the values.
     #[inline]
     pub(super) fn observe(&self, value: u64) -> usize {
         let bucket = self.bucket(value);
@@ -55,30 +57,31 @@ impl Histogram {
         bucket
     }
 
-    /// The bucket that a value belongs to.
+    /// The bucket for a value.
     #[inline]
     pub(super) fn bucket(&self, value: u64) -> usize {
         self.bounds.partition_point(|bound| *bound < value)
     }
 
-    /// Counts this many observations of 0 at once.
+    /// Counts this many observations of 0.
     pub(super) fn observe_zeros(&self, count: u64) {
         self.row.add(0, count);
     }
 
-    /// Whether so many observations, none of them above `highest`, can have made these numbers.
-    pub(super) fn is_plausible(&self, most: u64, highest: u64) -> bool {
+    /// Sets everything to 0. No other thread may observe meanwhile.
+    pub(super) fn reset(&self) {
+        self.row.reset();
+    }
+
+    /// Whether at most this many observations, none of them above `highest`, can have produced the numbers.
+    pub(super) fn is_plausible(&self, observations: u64, highest: u64) -> bool {
         let uppers = self.bounds.iter().copied().chain([highest]);
         let buckets = || uppers.clone().enumerate().map(|(bucket, upper)| (self.row.sum(bucket), upper));
         let count = buckets().fold(0, |sum: u64, (count, _)| sum.saturating_add(count));
-        // Each bucket may lack what was under way: a thread adds to the bucket and to the sum one after the other.
-        let most_sum =
-            buckets().map(|(count, upper)| (u128::from(count) + u128::from(MOST_UNDER_WAY)) * u128::from(upper));
-        count <= most && u128::from(self.row.sum(self.bounds.len() + 1)) <= most_sum.sum()
-    }
-
-    pub(super) const fn section(&self) -> &Section {
-        self.row.section()
+        // A bucket may lack observations that were in progress when the process was killed.
+        let max_sum =
+            buckets().map(|(count, upper)| (u128::from(count) + u128::from(MAX_IN_PROGRESS)) * u128::from(upper));
+        count <= observations && u128::from(self.row.sum(self.bounds.len() + 1)) <= max_sum.sum()
     }
 
     pub(super) fn read(&self) -> HistogramReading {
@@ -98,15 +101,14 @@ impl Histogram {
 }
 
 impl HistogramReading {
-    /// The mean of all observations, if there is one.
+    /// The mean of all observations; `None` without an observation.
     #[must_use]
     pub fn mean(&self) -> Option<f64> {
         (self.count > 0).then(|| self.sum as f64 / self.count as f64)
     }
 
-    /// An estimate of the value that a part `q` of the observations, from 0 to 1, does not exceed; `None` without an
-    /// observation. As Prometheus' `histogram_quantile` estimates it: observations are taken to lie evenly between the
-    /// bounds of their bucket, and those above the last bound on it.
+    /// The `q`-quantile (0 <= q <= 1), estimated as Prometheus' `histogram_quantile` does: observations are assumed to be
+    /// spread evenly over their bucket, and those above the last bound to be equal to it. `None` without an observation.
     #[must_use]
     pub fn quantile(&self, q: f64) -> Option<f64> {
         let rank = q * self.count as f64;
@@ -125,14 +127,13 @@ impl HistogramReading {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arena::Arena;
 
     #[test]
-    fn a_value_on_a_bound_belongs_below_it() {
+    fn an_upper_bound_is_inclusive() {
         const BOUNDS: &[u64] = &[10, 20];
-        let mut plan = Plan::new();
-        let place = Histogram::reserve(&mut plan, "sizes", BOUNDS);
-        let histogram = Histogram::over(Arena::anonymous(&plan).unwrap().section(place).unwrap(), BOUNDS);
+        let mut contents = Contents::new();
+        Histogram::reserve(&mut contents, "sizes", BOUNDS);
+        let histogram = Histogram::open(&Block::in_memory(contents).unwrap(), "sizes", BOUNDS).unwrap();
         [0, 10, 11, 20, 21, 1000].into_iter().for_each(|value| {
             histogram.observe(value);
         });
@@ -142,16 +143,16 @@ mod tests {
     }
 
     #[test]
-    fn a_quantile_lies_as_far_into_its_bucket_as_its_rank_does() {
+    fn a_quantile_is_interpolated_within_its_bucket() {
         let reading = |buckets: &[(u64, u64)], count| HistogramReading { buckets: buckets.to_vec(), sum: 100, count };
-        // Worked out by hand after Prometheus' documentation of histogram_quantile.
+        // Calculated by hand from Prometheus' documentation of histogram_quantile.
         let spread = reading(&[(10, 4), (20, 4), (50, 10)], 10);
         for (q, value) in [(0.0, 0.0), (0.2, 5.0), (0.4, 10.0), (0.5, 25.0), (0.95, 47.5), (1.0, 50.0)] {
             let found = spread.quantile(q).unwrap();
             assert!((found - value).abs() < 1e-9, "{q}: {found}");
         }
         assert_eq!(spread.mean(), Some(10.0));
-        // What lies above the last bound is said to lie on it.
+        // A value above the last bound counts as equal to it.
         assert_eq!(reading(&[(10, 1), (20, 1)], 10).quantile(0.5), Some(20.0));
         assert_eq!(reading(&[(10, 0), (20, 0)], 0).quantile(0.5), None);
         assert_eq!(reading(&[(10, 0), (20, 0)], 0).mean(), None);

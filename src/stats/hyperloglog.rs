@@ -1,34 +1,33 @@
-//! Distinct counts by HyperLogLog, register for register what Redis has.
+//! Distinct counts by HyperLogLog, with the same registers as in Redis.
 //!
-//! Precision 14 (16,384 registers, standard error 0.81 %), MurmurHash64A with Redis's seed, Redis's choice of index and
-//! rank; so registers from here and from a Redis key can be united, and Redis is the test's oracle. The estimate is
+//! Precision 14 (16,384 registers, standard error 0.81 %), MurmurHash64A with Redis's seed, and Redis's choice of index and
+//! rank. So these registers can be merged with those of a Redis key, and the tests compare with Redis. The estimate is
 //! Otmar Ertl's improved raw estimator ("New cardinality estimation algorithms for HyperLogLog sketches", 2017,
 //! algorithm 6), which Redis uses too.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bits of the hash that choose a register. Few under the fuzzer, which makes and reads a state at each run: all that is
-/// done is the same, with megabytes less of registers.
-const PRECISION: u32 = if cfg!(fuzzing) { 4 } else { 14 };
+/// Bits of the hash that choose a register.
+const PRECISION: u32 = 14;
 
-/// Registers in a set.
+/// Registers of a sketch.
 pub const REGISTERS: usize = 1 << PRECISION;
 
-/// Bits of the hash that are left for the rank.
+/// Bits of the hash that determine the rank.
 const RANK_BITS: u32 = 64 - PRECISION;
 
-/// The highest rank: all of the rank's bits are zero.
-const HIGHEST_RANK: usize = RANK_BITS as usize + 1;
+/// The highest rank: all of these bits are zero.
+const MAX_RANK: usize = RANK_BITS as usize + 1;
 
-/// Words that hold a set: eight registers of a byte each in a word.
-pub const WORDS: usize = REGISTERS / LANES;
+/// Words of a sketch. A register is a byte.
+pub const WORDS: usize = REGISTERS / REGISTERS_PER_WORD;
 
-const LANES: usize = 8;
+const REGISTERS_PER_WORD: usize = 8;
 
 /// Redis's seed for MurmurHash64A (`hyperloglog.c`).
 const SEED: u64 = 0xadc8_3b19;
 
-/// Where an element belongs in every set: computed once, added to as many sets as wanted.
+/// An element's register and rank, which are the same in every sketch: computed once, added to several sketches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Element {
     register: usize,
@@ -36,39 +35,38 @@ pub struct Element {
 }
 
 impl Element {
-    /// The element that stands for these bytes.
+    /// The element for these bytes.
     #[must_use]
-    pub fn of(bytes: &[u8]) -> Self {
-        Self::of_hash(hash(bytes))
+    pub fn new(bytes: &[u8]) -> Self {
+        Self::from_hash(hash(bytes))
     }
 
-    /// The element whose bytes have this hash: MurmurHash64A with Redis's seed.
-    #[must_use]
-    pub const fn of_hash(hash: u64) -> Self {
-        // A bit set behind the last one bounds the rank at `HIGHEST_RANK`.
+    /// The element for bytes with this hash (MurmurHash64A with Redis's seed).
+    pub(super) const fn from_hash(hash: u64) -> Self {
+        // The additional bit limits the rank to `MAX_RANK`.
         let rest = (hash >> PRECISION) | (1 << RANK_BITS);
         #[expect(clippy::cast_possible_truncation, reason = "14 bits and at most 51")]
         Self { register: hash as usize & (REGISTERS - 1), rank: rest.trailing_zeros() as u8 + 1 }
     }
 
-    /// Whether adding the element to the set whose words these are would change nothing. Then whatever was written before
-    /// what made it so, by whichever thread, is there too.
+    /// Whether adding the element to a sketch would not change it. Then this thread also sees everything that another
+    /// thread wrote before it raised the register.
     #[inline]
-    pub(super) fn is_in(self, set: &[AtomicU64]) -> bool {
-        let (word, shift) = self.place();
-        set.get(word).is_none_or(|word| (word.load(Ordering::Acquire) >> shift) & 0xff >= u64::from(self.rank))
+    pub(super) fn is_in(self, sketch: &[AtomicU64]) -> bool {
+        let (word, shift) = self.position();
+        sketch.get(word).is_none_or(|word| (word.load(Ordering::Acquire) >> shift) & 0xff >= u64::from(self.rank))
     }
 
-    /// The word of its register in a set, and by how many bits the register is shifted there.
-    const fn place(self) -> (usize, usize) {
-        (self.register / LANES, self.register % LANES * 8)
+    /// The word of its register in a sketch, and the register's shift in that word.
+    const fn position(self) -> (usize, usize) {
+        (self.register / REGISTERS_PER_WORD, self.register % REGISTERS_PER_WORD * 8)
     }
 
-    /// Adds the element to the set whose words these are. Lock-free; writes only when the register rises, which for a
-    /// sender that was seen before it never does.
-    pub fn add_to(self, set: &[AtomicU64]) {
-        let (word, shift) = self.place();
-        let Some(word) = set.get(word) else { return };
+    /// Adds the element to a sketch. Lock-free. Writes only if the register rises, which it never does for an element that
+    /// was added before.
+    pub fn add_to(self, sketch: &[AtomicU64]) {
+        let (word, shift) = self.position();
+        let Some(word) = sketch.get(word) else { return };
         let rank = u64::from(self.rank);
         let mut seen = word.load(Ordering::Relaxed);
         while (seen >> shift) & 0xff < rank {
@@ -81,35 +79,35 @@ impl Element {
     }
 }
 
-/// Adds all that is in one set to another. Lock-free; writes nothing where nothing is new.
-pub(super) fn add_set(from: &[AtomicU64], to: &[AtomicU64]) {
+/// Merges one sketch into another. Lock-free. Does not write words that do not change.
+pub(super) fn merge_into(from: &[AtomicU64], to: &[AtomicU64]) {
     for (from, to) in from.iter().zip(to) {
         let from = from.load(Ordering::Relaxed);
-        // That it changes nothing is no failure.
+        // An error only means that nothing changed.
         let _ = to.fetch_update(Ordering::Release, Ordering::Relaxed, |seen| {
-            let mut both = seen.to_le_bytes();
-            raise(&mut both, from);
-            let both = u64::from_le_bytes(both);
-            (both != seen).then_some(both)
+            let mut merged = seen.to_le_bytes();
+            merge_word(&mut merged, from);
+            let merged = u64::from_le_bytes(merged);
+            (merged != seen).then_some(merged)
         });
     }
 }
 
-/// Whether every register in these words is a rank that an element can have.
-pub(super) fn are_ranks(words: &[AtomicU64]) -> bool {
+/// Whether every register in these words is a possible rank.
+pub(super) fn has_valid_ranks(words: &[AtomicU64]) -> bool {
     let highest = words.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).max();
-    highest.is_none_or(|highest| usize::from(highest) <= HIGHEST_RANK)
+    highest.is_none_or(|highest| usize::from(highest) <= MAX_RANK)
 }
 
-/// Raises a word's registers to those of another word, where these are higher.
-fn raise(mine: &mut [u8; LANES], theirs: u64) {
-    for (mine, theirs) in mine.iter_mut().zip(theirs.to_le_bytes()) {
-        *mine = (*mine).max(theirs);
+/// Takes the maximum of each register and the one in another word.
+fn merge_word(registers: &mut [u8; REGISTERS_PER_WORD], other: u64) {
+    for (register, other) in registers.iter_mut().zip(other.to_le_bytes()) {
+        *register = (*register).max(other);
     }
 }
 
 /// The 64-bit hash of some bytes, the same on every machine and in every process.
-// Not inlined: it is wanted for each message several times, and in the program once.
+// Not inlined: it is called several times for each message, and several copies would fill the instruction cache.
 #[inline(never)]
 pub(super) fn hash(bytes: &[u8]) -> u64 {
     murmur_hash_64a(bytes, SEED)
@@ -134,23 +132,23 @@ fn murmur_hash_64a(bytes: &[u8], seed: u64) -> u64 {
     hash ^ (hash >> SHIFT)
 }
 
-/// The union of sets, to be estimated: not shared, so plain bytes.
+/// The union of several sketches. Only one thread uses it, so its registers are plain bytes.
 #[derive(Clone)]
 pub struct Union {
-    registers: Box<[[u8; LANES]; WORDS]>,
+    registers: Box<[[u8; REGISTERS_PER_WORD]; WORDS]>,
 }
 
 impl Union {
-    /// The union of no set.
+    /// An empty union.
     #[must_use]
     pub fn new() -> Self {
-        Self { registers: Box::new([[0; LANES]; WORDS]) }
+        Self { registers: Box::new([[0; REGISTERS_PER_WORD]; WORDS]) }
     }
 
-    /// Takes a set in.
-    pub fn unite(&mut self, set: &[AtomicU64]) {
-        for (mine, theirs) in self.registers.iter_mut().zip(set) {
-            raise(mine, theirs.load(Ordering::Relaxed));
+    /// Merges a sketch into the union.
+    pub fn merge(&mut self, sketch: &[AtomicU64]) {
+        for (registers, other) in self.registers.iter_mut().zip(sketch) {
+            merge_word(registers, other.load(Ordering::Relaxed));
         }
     }
 
@@ -159,11 +157,11 @@ impl Union {
         self.registers.iter().flatten().copied()
     }
 
-    /// How many distinct elements the sets hold, estimated: exactly the number that Redis's `PFCOUNT` gives.
+    /// The estimated number of distinct elements: exactly the number that Redis's `PFCOUNT` returns.
     #[must_use]
     pub fn estimate(&self) -> u64 {
-        // How many registers hold each rank; a byte over the highest rank cannot come from `add_to`.
-        let mut ranks = [0_u32; HIGHEST_RANK + 1];
+        // The number of registers with each rank. `add_to` never writes a higher one.
+        let mut ranks = [0_u32; MAX_RANK + 1];
         for rank in self.registers() {
             if let Some(count) = ranks.get_mut(usize::from(rank)) {
                 *count += 1;
@@ -179,8 +177,8 @@ impl Default for Union {
     }
 }
 
-/// Ertl's improved raw estimator, given how many registers hold each rank.
-fn estimate(ranks: &[u32; HIGHEST_RANK + 1]) -> u64 {
+/// Ertl's improved raw estimator, from the number of registers with each rank.
+fn estimate(ranks: &[u32; MAX_RANK + 1]) -> u64 {
     // 1 / (2 ln 2): the limit of HyperLogLog's bias correction for many registers.
     const ALPHA_INFINITY: f64 = 0.5 / std::f64::consts::LN_2;
     const M: f64 = REGISTERS as f64;
@@ -188,11 +186,7 @@ fn estimate(ranks: &[u32; HIGHEST_RANK + 1]) -> u64 {
     let start = M * tau((M - f64::from(*full)) / M);
     let raised = between.iter().rev().fold(start, |sum, count| (sum + f64::from(*count)) * 0.5);
     let sum = raised + M * sigma(f64::from(*zeros) / M);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "not negative; `as` stops at the ends"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative; `as` saturates")]
     return (ALPHA_INFINITY * M * M / sum).round() as u64;
 }
 
@@ -234,32 +228,32 @@ fn tau(share: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn empty_set() -> Vec<AtomicU64> {
+    fn empty_sketch() -> Vec<AtomicU64> {
         (0..WORDS).map(|_| AtomicU64::new(0)).collect()
     }
 
-    fn count(set: &[AtomicU64]) -> u64 {
+    fn count(sketch: &[AtomicU64]) -> u64 {
         let mut union = Union::new();
-        union.unite(set);
+        union.merge(sketch);
         union.estimate()
     }
 
     #[test]
-    fn an_empty_set_counts_nothing() {
-        assert_eq!(count(&empty_set()), 0);
+    fn an_empty_sketch_counts_nothing() {
+        assert_eq!(count(&empty_sketch()), 0);
     }
 
     #[test]
     fn the_same_element_counts_once() {
-        let set = empty_set();
+        let sketch = empty_sketch();
         for _ in 0..1000 {
-            Element::of(b"someone").add_to(&set);
+            Element::new(b"someone").add_to(&sketch);
         }
-        assert_eq!(count(&set), 1);
+        assert_eq!(count(&sketch), 1);
     }
 
     #[test]
-    fn the_hash_is_murmurs_for_every_length_of_tail() {
+    fn the_hash_is_murmurhash64a_for_every_length_of_tail() {
         // Computed by a transcription of Appleby's C reference in Python.
         let expected = [
             ("", 0xd8df_ea65_85bc_9732_u64),
@@ -274,12 +268,12 @@ mod tests {
 
     #[test]
     fn the_error_stays_within_two_percent_up_to_a_million() {
-        let set = empty_set();
+        let sketch = empty_sketch();
         let mut next_check = 1000;
         for person in 1..=1_000_000_u64 {
-            Element::of(person.to_string().as_bytes()).add_to(&set);
+            Element::new(person.to_string().as_bytes()).add_to(&sketch);
             if person == next_check {
-                let error = (count(&set) as f64 / person as f64 - 1.0).abs();
+                let error = (count(&sketch) as f64 / person as f64 - 1.0).abs();
                 assert!(error <= 0.02, "{person}: {error}");
                 next_check *= 10;
             }
@@ -287,23 +281,23 @@ mod tests {
     }
 
     #[test]
-    fn a_union_counts_what_is_in_either_set_once() {
-        let (left, right) = (empty_set(), empty_set());
+    fn a_union_counts_elements_of_both_sketches_once() {
+        let (left, right) = (empty_sketch(), empty_sketch());
         for person in 0..20_000_u64 {
-            let set = if person < 12_000 { &left } else { &right };
-            Element::of(&person.to_le_bytes()).add_to(set);
-            Element::of(b"in both").add_to(set);
+            let sketch = if person < 12_000 { &left } else { &right };
+            Element::new(&person.to_le_bytes()).add_to(sketch);
+            Element::new(b"in both").add_to(sketch);
         }
         let mut union = Union::new();
-        union.unite(&left);
-        union.unite(&right);
+        union.merge(&left);
+        union.merge(&right);
         let error = (union.estimate() as f64 / 20_001.0 - 1.0).abs();
         assert!(error <= 0.02, "{error}");
     }
 
     #[test]
-    fn registers_that_are_all_full_do_not_break_the_estimate() {
-        let set: Vec<_> = (0..WORDS).map(|_| AtomicU64::new(u64::from_le_bytes([51; 8]))).collect();
-        assert_eq!(count(&set), u64::MAX);
+    fn the_estimate_of_full_registers_is_the_highest() {
+        let sketch: Vec<_> = (0..WORDS).map(|_| AtomicU64::new(u64::from_le_bytes([51; 8]))).collect();
+        assert_eq!(count(&sketch), u64::MAX);
     }
 }

@@ -1,45 +1,40 @@
-//! What the messages are made of: content type by platform by source.
+//! Messages by content type, platform and source.
 
 use std::borrow::Cow;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::carry::{Carry, keys};
+use super::carry::{CarryOver, keys};
 use super::counters::Counters;
-use crate::arena::{Layout, Place, Plan, Section};
+use crate::arena::{Block, Contents, Layout, Section};
 use crate::domain::codes::{self, CONTENT_TYPES, OTHER, PLATFORMS, UNKNOWN_PLATFORM};
 use crate::domain::{Message, Source};
 
-/// Unlisted content types that are shown by their number; the ones after them are `other`.
-pub const UNLISTED_TYPES: usize = 32;
+/// Unlisted content types that have a label value of their own, which is their number; any others are `other`.
+pub(super) const UNLISTED_TYPES: usize = 32;
+
+/// Names of sections in a state.
+const MIX: &str = "mix";
+const UNLISTED: &str = "unlisted content types";
 
 /// Version of the layout of the list of unlisted codes.
 const LAYOUT: u32 = 1;
 
-/// The list of unlisted codes.
-const UNLISTED: &str = "unlisted content types";
-
 const TYPES: usize = CONTENT_TYPES.len() + UNLISTED_TYPES + 1;
 const PLATFORM_ROWS: usize = PLATFORMS.len() + 1;
-const CELLS: usize = TYPES * PLATFORM_ROWS * Source::ALL.len();
 
-/// Marks a word of the list of unlisted codes as taken; the code itself is in the low half.
-const TAKEN: u64 = 1 << 32;
+/// Marks a word in the list of unlisted codes as used. The code is in the low half.
+const USED: u64 = 1 << 32;
 
 /// Messages by content type, platform and source.
 #[derive(Debug)]
 pub(super) struct Mix {
     cells: Counters,
+    /// The codes of unlisted content types, in the order in which they were first seen.
     unlisted: Section,
 }
 
-/// Where [`Mix`] lies in the block.
-#[derive(Clone, Copy)]
-pub(super) struct Places {
-    cells: Place,
-    unlisted: Place,
-}
-
-/// One cell of the mix, with its labels.
+/// A combination of labels, and its messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MixCell {
     /// The content type's name, or its number, or `other`.
@@ -53,21 +48,23 @@ pub struct MixCell {
 }
 
 impl Mix {
-    pub(super) fn reserve(plan: &mut Plan) -> Places {
-        Places {
-            cells: Counters::reserve(plan, "mix", axes()),
-            unlisted: plan.reserve(Layout::of(UNLISTED, LAYOUT, size_of::<u64>(), UNLISTED_TYPES)),
-        }
+    pub(super) fn reserve(contents: &mut Contents) {
+        Counters::reserve(contents, MIX, axes());
+        contents.reserve(Layout::new(UNLISTED, LAYOUT, size_of::<u64>(), UNLISTED_TYPES));
     }
 
-    /// Adds what a stored mix counted. A content type is known by its code, whether or not it was listed then and is
-    /// listed now. A platform or a source that has no name any more is counted as unknown.
-    /// False if the stored list of unlisted codes cannot have been made by counting.
-    pub(super) fn carry(&self, carry: &Carry<'_>) -> bool {
-        let stored = carry.section(UNLISTED, LAYOUT, size_of::<u64>());
-        let codes = stored.as_ref().map_or(Some(Vec::new()), |stored| taken_codes(stored));
+    pub(super) fn open(block: &Block) -> io::Result<Self> {
+        Ok(Self { cells: Counters::open(block, MIX)?, unlisted: block.section(UNLISTED)? })
+    }
+
+    /// Adds the messages of an old mix. A content type is identified by its code, whether or not the old and the new
+    /// program list it. Unknown platforms and sources are counted as `unknown` and `other`.
+    /// Returns false if counting cannot have produced the old list of unlisted codes.
+    pub(super) fn carry_from(&self, old: &CarryOver<'_>) -> bool {
+        let stored = old.section(UNLISTED, LAYOUT, size_of::<u64>());
+        let codes = stored.as_ref().map_or(Some(Vec::new()), |stored| used_codes(stored));
         let Some(codes) = codes else { return false };
-        // In their order: so each keeps its place, also if one that is not listed any more needs a place too.
+        // First and in order, so that each keeps its position even if a code that is no longer listed is added.
         codes.iter().for_each(|code| {
             self.type_row(*code);
         });
@@ -78,21 +75,17 @@ impl Mix {
         };
         let source = |key: &str| Source::ALL.into_iter().find(|source| source.name() == key).unwrap_or(Source::Other);
         let platform = |key: &str| PLATFORMS.iter().position(|name| *name == key).unwrap_or(PLATFORMS.len());
-        self.cells.carry_cells(carry, "mix", |keys| match keys {
+        self.cells.carry_combinations(old, MIX, |keys| match keys {
             [code, on, from] => Some(cell(type_row(code), platform(on), source(from))),
             _ => None,
         });
         true
     }
 
-    /// Whether the list of unlisted codes can have been made by counting, by this program.
+    /// Whether this program's counting can have produced the list of unlisted codes.
     pub(super) fn is_plausible(&self) -> bool {
         let is_unlisted = |code: &i32| codes::content_type_position(*code).is_none();
-        taken_codes(&self.unlisted).is_some_and(|codes| codes.iter().all(is_unlisted))
-    }
-
-    pub(super) fn over(places: Places, section: impl Fn(Place) -> std::io::Result<Section>) -> std::io::Result<Self> {
-        Ok(Self { cells: Counters::over(section(places.cells)?, CELLS), unlisted: section(places.unlisted)? })
+        used_codes(&self.unlisted).is_some_and(|codes| codes.iter().all(is_unlisted))
     }
 
     pub(super) fn record(&self, message: &Message<'_>) {
@@ -101,24 +94,26 @@ impl Mix {
         self.cells.add(cell(content_type, platform, message.source), 1);
     }
 
-    /// Counts messages of which nothing is known any more: `other` by `unknown` by `other`.
+    /// Counts messages whose labels are lost: `other`, `unknown` and `other`.
     pub(super) fn add_unknown(&self, messages: u64) {
         self.cells.add(cell(TYPES - 1, PLATFORMS.len(), Source::Other), messages);
     }
 
-    pub(super) const fn counters(&self) -> &Section {
-        self.cells.section()
+    /// Sets all counts to 0. No other thread may record meanwhile.
+    pub(super) fn reset_counts(&self) {
+        self.cells.reset();
     }
 
-    /// The row of a content type: listed ones first, then the unlisted in the order in which they came, then `other`.
+    /// The row of a content type: first the listed ones, then the unlisted ones in the order of [`Mix::unlisted`], then
+    /// `other`.
     fn type_row(&self, code: i32) -> usize {
         codes::content_type_position(code).unwrap_or_else(|| CONTENT_TYPES.len() + self.unlisted_position(code))
     }
 
-    /// Finds an unlisted code's place, or takes the next free one. Lock-free: who loses the race for a word looks at
-    /// what the winner put there.
+    /// Finds an unlisted code's position, or appends the code. Lock-free: a thread that loses the race for a word checks
+    /// the winner's code.
     fn unlisted_position(&self, code: i32) -> usize {
-        let mine = TAKEN | u64::from(code.cast_unsigned());
+        let mine = USED | u64::from(code.cast_unsigned());
         self.unlisted
             .iter()
             .position(|word| {
@@ -133,7 +128,7 @@ impl Mix {
             .unwrap_or(UNLISTED_TYPES)
     }
 
-    /// Every cell whose labels are known in advance, and every other one that has counted.
+    /// Every cell whose labels are known in advance, and every other one with messages.
     pub(super) fn cells(&self) -> impl Iterator<Item = MixCell> + '_ {
         (0..TYPES).filter_map(|row| Some((row, self.type_label(row)?))).flat_map(move |(row, label)| {
             let known_in_advance = row < CONTENT_TYPES.len() || row + 1 == TYPES;
@@ -159,7 +154,7 @@ impl Mix {
         let Some(word) = self.unlisted.get(row - CONTENT_TYPES.len()) else {
             return Some(Cow::Borrowed(OTHER));
         };
-        taken_code(word.load(Ordering::Relaxed)).map(|code| Cow::Owned(code.to_string()))
+        used_code(word.load(Ordering::Relaxed)).map(|code| Cow::Owned(code.to_string()))
     }
 }
 
@@ -174,21 +169,21 @@ fn axes() -> Vec<Vec<String>> {
     ]
 }
 
-/// The code in a word of the list of unlisted ones; `None` in a free word, or one that holds something else.
-const fn taken_code(word: u64) -> Option<i32> {
+/// The code in a word of the list of unlisted ones; `None` if the word is free or invalid.
+const fn used_code(word: u64) -> Option<i32> {
     #[expect(clippy::cast_possible_truncation, reason = "the low half is the code")]
     let code = (word as u32).cast_signed();
     if word >> 32 == 1 { Some(code) } else { None }
 }
 
-/// The codes in a list of unlisted ones: each once, one after the other, and nothing else behind them. `None` if it holds
-/// something else.
-fn taken_codes(list: &[AtomicU64]) -> Option<Vec<i32>> {
+/// The codes in a list of unlisted ones. `None` if the list is invalid: free words may only follow the codes, and each code
+/// may occur only once.
+fn used_codes(list: &[AtomicU64]) -> Option<Vec<i32>> {
     let words: Vec<_> = list.iter().map(|word| word.load(Ordering::Relaxed)).collect();
-    let (taken, free) = words.split_at(words.iter().take_while(|word| **word != 0).count());
-    let is_new = |(position, word): (usize, &u64)| !taken.iter().take(position).any(|other| other == word);
-    let is_right = free.iter().all(|word| *word == 0) && taken.iter().enumerate().all(is_new);
-    is_right.then(|| taken.iter().map(|word| taken_code(*word)).collect()).flatten()
+    let (used, free) = words.split_at(words.iter().take_while(|word| **word != 0).count());
+    let is_new = |(position, word): (usize, &u64)| !used.iter().take(position).any(|other| other == word);
+    let is_valid = free.iter().all(|word| *word == 0) && used.iter().enumerate().all(is_new);
+    is_valid.then(|| used.iter().map(|word| used_code(*word)).collect()).flatten()
 }
 
 const fn cell(content_type: usize, platform: usize, source: Source) -> usize {
@@ -197,16 +192,14 @@ const fn cell(content_type: usize, platform: usize, source: Source) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::arena::{Arena, Stored};
 
-    fn mix_in(plan: &mut Plan) -> (Arc<Arena>, Mix) {
-        let places = Mix::reserve(plan);
-        let arena = Arena::anonymous(plan).unwrap();
-        let mix = Mix::over(places, |place| arena.section(place)).unwrap();
-        (arena, mix)
+    fn new_mix() -> (Block, Mix) {
+        let mut contents = Contents::new();
+        Mix::reserve(&mut contents);
+        let block = Block::in_memory(contents).unwrap();
+        let mix = Mix::open(&block).unwrap();
+        (block, mix)
     }
 
     fn record(mix: &Mix, code: i32, messages: usize) {
@@ -214,23 +207,22 @@ mod tests {
         (0..messages).for_each(|_| mix.record(&message));
     }
 
-    /// Messages by content type, of those that have counted.
+    /// The content types with messages, and their numbers.
     fn by_type(mix: &Mix) -> Vec<(String, u64)> {
         let counted = mix.cells().filter(|cell| cell.messages > 0);
         counted.map(|cell| (cell.content_type.into_owned(), cell.messages)).collect()
     }
 
-    /// What a build that listed 116 where this one lists 113 counted, carried over: so many messages of it.
+    /// A mix that was carried over from a build which lists 116 instead of 113, with this many messages of it.
     fn carried_from_another_list(messages: usize) -> Mix {
-        let mut plan = Plan::new();
-        let (arena, stored) = mix_in(&mut plan);
-        record(&stored, 113, messages);
-        record(&stored, 101, 5);
-        let mut contents = plan.contents().clone();
+        let (block, old) = new_mix();
+        record(&old, 113, messages);
+        record(&old, 101, 5);
+        let mut contents = block.contents().clone();
         let codes = &mut contents.sections[0].layout.keys[0];
         codes.iter_mut().filter(|code| *code == "113").for_each(|code| "116".clone_into(code));
-        let (_, mix) = mix_in(&mut Plan::new());
-        mix.carry(&Carry::of(&Stored::new(arena, contents)));
+        let (_, mix) = new_mix();
+        mix.carry_from(&CarryOver::new(&Block::new(block.arena().clone(), contents)));
         mix
     }
 
@@ -242,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_that_another_build_listed_takes_no_place_before_it_has_messages() {
+    fn a_code_that_another_build_listed_uses_no_position_until_it_has_messages() {
         let mix = carried_from_another_list(0);
         (0..UNLISTED_TYPES).for_each(|number| record(&mix, 3000 + i32::try_from(number).unwrap(), 1));
         let types = by_type(&mix);

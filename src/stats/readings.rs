@@ -1,12 +1,18 @@
-//! What was counted, read back.
+//! Reading the counts.
 
-use std::sync::atomic::Ordering;
-
-use super::{ClockError, Exemplar, Group, HistogramReading, MixCell, RetirementPause, STATUSES, Stats, Tally, WINDOWS};
+use super::delays::ClockError;
+use super::exemplars::Exemplar;
+use super::groups::{Group, RetirementPause};
+use super::histogram::HistogramReading;
+use super::mix::MixCell;
+use super::recording::{MessageCounter, Stats};
+use super::windows::WINDOWS;
 use crate::domain::UnixMillis;
+use crate::domain::codes::STATUSES;
 
 impl Stats {
-    /// Messages by content type, platform and source: every cell that is known in advance or has counted.
+    /// Messages by content type, platform and source: every combination whose labels are known in advance, and every
+    /// other one with messages.
     pub fn mix(&self) -> impl Iterator<Item = MixCell> + '_ {
         self.mix.cells()
     }
@@ -20,19 +26,19 @@ impl Stats {
     /// Messages by status: one number for each of [`STATUSES`], then one for all other values.
     #[must_use]
     pub fn by_status(&self) -> [u64; STATUSES.len() + 1] {
-        std::array::from_fn(|status| self.tallies.sum(Tally::Status as usize + status))
+        std::array::from_fn(|status| self.message_counters.sum(MessageCounter::Status as usize + status))
     }
 
     /// Entries of mention lists that name a user.
     #[must_use]
     pub fn mentioned_users(&self) -> u64 {
-        self.tallies.sum(Tally::MentionedUsers as usize)
+        self.message_counters.sum(MessageCounter::MentionedUsers as usize)
     }
 
     /// Messages that mention everyone.
     #[must_use]
     pub fn mentioned_all(&self) -> u64 {
-        self.tallies.sum(Tally::MentionedAll as usize)
+        self.message_counters.sum(MessageCounter::MentionedAll as usize)
     }
 
     /// Lengths of `content` in bytes.
@@ -59,65 +65,61 @@ impl Stats {
         self.delays.errors(kind)
     }
 
-    /// Distinct senders in each of [`WINDOWS`], estimated.
+    /// Estimated number of distinct senders in each of [`WINDOWS`].
     #[must_use]
     pub fn active_senders(&self, now: UnixMillis) -> [u64; WINDOWS.len()] {
         self.senders.counts(now)
     }
 
-    /// Distinct groups in each of [`WINDOWS`], estimated; those that are not tracked too.
+    /// Estimated number of distinct groups in each of [`WINDOWS`], including groups that are not tracked.
     #[must_use]
     pub fn active_groups(&self, now: UnixMillis) -> [u64; WINDOWS.len()] {
         self.active_groups.counts(now)
     }
 
-    /// For each bucket of [`Stats::delivery_delays`], and then for what is above the last, a message that fell into it.
+    /// An exemplar for each bucket of [`Stats::delivery_delays`], the last one for values above all bounds.
     #[must_use]
     pub fn delivery_exemplars(&self) -> Vec<Option<Exemplar>> {
         self.delays.exemplars()
     }
 
-    /// When the counters began, from 0.
+    /// When the counters started.
     #[must_use]
-    pub fn began(&self) -> UnixMillis {
-        let began = self.began.first().map_or(0, |began| began.load(Ordering::Relaxed));
-        UnixMillis(began.cast_signed())
+    pub fn started(&self) -> UnixMillis {
+        UnixMillis(self.started.get().cast_signed())
     }
 
-    /// The tracked groups. Read one by one: without a pause of retirement, one that is retired meanwhile may be missed.
+    /// The tracked groups. A group that is retired during the iteration may be missed, see `Stats::pause_retirement`.
     pub fn groups(&self) -> impl Iterator<Item = Group> + '_ {
         let slots = u32::try_from(self.group_slots()).unwrap_or(u32::MAX);
         (0..slots).filter_map(|slot| self.group(slot))
     }
 
-    /// The groups' slots: those that are in use are below this number.
-    #[must_use]
-    pub fn group_slots(&self) -> usize {
+    /// Every slot in use is below this number.
+    pub(crate) fn group_slots(&self) -> usize {
         self.groups.slots_used()
     }
 
-    /// The group in a slot, if one has it. Takes no lock.
+    /// The group in a slot; `None` if the slot is free. Takes no lock.
     #[must_use]
     pub fn group(&self, slot: u32) -> Option<Group> {
         self.groups.read(slot)
     }
 
-    /// The slots of the groups that have series of their own: the most active.
+    /// The slots of the exported groups: the most active ones, which have series of their own.
     #[must_use]
     pub fn exported_groups(&self) -> Vec<u32> {
         self.groups.exported()
     }
 
-    /// How many groups can have series of their own.
-    #[must_use]
-    pub const fn exported_groups_capacity(&self) -> usize {
+    /// How many groups can be exported.
+    pub(crate) const fn exported_groups_capacity(&self) -> usize {
         self.groups.exported_capacity()
     }
 
-    /// Keeps groups from being retired, so that all of them and then the folded messages can be read as of one state:
-    /// together they are [`Stats::messages`], and what came since that was read. Held off for ten seconds at most.
-    #[must_use]
-    pub fn pause_retirement(&self, now: UnixMillis) -> RetirementPause {
+    /// Pauses the retirement of groups for at most ten seconds, so that a reader of all groups, and then of the folded
+    /// messages, counts each message once: their sum is at least the [`Stats::messages`] that were read before.
+    pub(crate) fn pause_retirement(&self, now: UnixMillis) -> RetirementPause {
         self.groups.pause_retirement(now)
     }
 
@@ -133,45 +135,44 @@ impl Stats {
         self.groups.capacity()
     }
 
-    /// Pairs of a group and a sender that were seen in the last 24 hours, about.
+    /// Approximate number of pairs of a group and a sender that were seen in the last 24 hours.
     #[must_use]
     pub fn sender_pairs_tracked(&self) -> u64 {
         self.pairs.tracked()
     }
 
-    /// Pairs of a group and a sender that can be told apart.
+    /// How many pairs of a group and a sender can be tracked.
     #[must_use]
     pub const fn sender_pairs_capacity(&self) -> usize {
         self.pairs.capacity()
     }
 
-    /// Pairs that were forgotten early because there were too many.
+    /// Pairs that were dropped early because there were too many.
     #[must_use]
     pub fn sender_pairs_evicted(&self) -> u64 {
         self.pairs.evicted()
     }
 
-    /// Messages that came within the dedup window before, and were not counted again.
+    /// Duplicate messages, which were not counted again.
     #[must_use]
-    pub fn repeats(&self) -> u64 {
-        self.dedup.repeats()
+    pub fn duplicates(&self) -> u64 {
+        self.dedup.duplicates()
     }
 
-    /// Messages that the dedup window knows, as of the last few seconds.
+    /// Message IDs of the dedup window, as of a few seconds ago.
     #[must_use]
     pub fn message_ids_tracked(&self) -> usize {
-        self.dedup.known()
+        self.dedup.tracked()
     }
 
-    /// Messages that the dedup window can know; 0 where it is off.
+    /// How many message IDs can be tracked; 0 if duplicates are not detected.
     #[must_use]
     pub fn message_ids_capacity(&self) -> usize {
         self.dedup.capacity()
     }
 
-    /// Messages that were forgotten within the dedup window: a repeat of one of these is counted again.
-    #[must_use]
-    pub fn message_ids_evicted(&self) -> u64 {
+    /// Message IDs that were dropped within the dedup window: a duplicate of one of these messages is counted again.
+    pub(crate) fn message_ids_evicted(&self) -> u64 {
         self.dedup.evicted()
     }
 
@@ -181,13 +182,13 @@ impl Stats {
         self.groups.retired()
     }
 
-    /// Messages that no tracked group carries because the table was full when they came.
+    /// Messages not attributed to a tracked group because the table of groups was full.
     #[must_use]
     pub fn folded_for_capacity(&self) -> u64 {
         self.groups.folded_for_capacity()
     }
 
-    /// Messages of groups that were retired.
+    /// Messages of retired groups.
     #[must_use]
     pub fn folded_retired(&self) -> u64 {
         self.groups.folded_retired()

@@ -1,117 +1,110 @@
-//! How many distinct senders and groups there were lately.
+//! Numbers of distinct elements in sliding windows.
 //!
-//! Three rings of HyperLogLog sets: by the minute, the hour and the day. A window is the union of as many whole
-//! stretches as it is long, and of the current one; so it covers its length, and up to one stretch more.
+//! Three rings of HyperLogLog sketches: one sketch per minute, hour or day. A window is the union of the current period and
+//! of as many complete periods as the window is long. So it covers up to one period more than its length.
 
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::carry::{Carry, copy_words};
+use super::carry::{CarryOver, copy_words};
 use super::hyperloglog::{self, Element, Union, WORDS};
-use crate::arena::{Layout, Place, Plan, Section};
+use crate::arena::{Block, Contents, Layout, Section};
 use crate::domain::UnixMillis;
 
 const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
-/// A window that is reported.
+/// A sliding window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// The label value.
     pub name: &'static str,
     ring: usize,
-    stretches: u64,
+    periods: u64,
 }
 
-/// Every window, each ring's from the shortest to the longest.
+/// Every window that is exposed, from the shortest to the longest.
 pub const WINDOWS: [Window; 5] = [
-    Window { name: "5m", ring: 0, stretches: 5 },
-    Window { name: "1h", ring: 0, stretches: 60 },
-    Window { name: "24h", ring: 1, stretches: 24 },
-    Window { name: "7d", ring: 2, stretches: 7 },
-    Window { name: "30d", ring: 2, stretches: 30 },
+    Window { name: "5m", ring: 0, periods: 5 },
+    Window { name: "1h", ring: 0, periods: 60 },
+    Window { name: "24h", ring: 1, periods: 24 },
+    Window { name: "7d", ring: 2, periods: 7 },
+    Window { name: "30d", ring: 2, periods: 30 },
 ];
 
-/// Length of a stretch and number of buckets of each ring: the longest window's, the current one, and the next one,
-/// which is made ready while it is not yet needed.
+/// The period of each ring in milliseconds, and its number of sketches: those of the longest window, the current one, and
+/// the next one, which is cleared in advance.
 const RINGS: [(u64, usize); 3] = [(MINUTE_MS, 62), (HOUR_MS, 26), (DAY_MS, 32)];
 
-/// What a stretch of each ring is called in the names of its sections.
-const STRETCHES: [&str; RINGS.len()] = ["minute", "hour", "day"];
+/// The word for each ring's period in the names of its sections.
+const PERIOD_NAMES: [&str; RINGS.len()] = ["minute", "hour", "day"];
 
-/// Version of the layout of a ring: its sets, and which stretch each holds.
+/// Version of the layout of a ring's sections.
 const LAYOUT: u32 = 1;
-const SET_BYTES: usize = WORDS * size_of::<u64>();
+const SKETCH_BYTES: usize = WORDS * size_of::<u64>();
 
-/// Distinct elements by window.
+/// Numbers of distinct elements in each window.
 #[derive(Debug)]
 pub(super) struct Windows {
     rings: [Ring; RINGS.len()],
 }
 
-/// Where [`Windows`] lies in the block.
-#[derive(Clone, Copy)]
-pub(super) struct Places([(Place, Place); RINGS.len()]);
-
 impl Windows {
-    pub(super) fn reserve(plan: &mut Plan, name: &str) -> Places {
-        let mut stretches = STRETCHES.into_iter();
-        Places(RINGS.map(|(_, buckets)| {
-            let [times, sets] = section_names(name, stretches.next().unwrap_or_default());
-            let times = plan.reserve(Layout::of(&times, LAYOUT, size_of::<u64>(), buckets));
-            (times, plan.reserve(Layout::of(&sets, LAYOUT, SET_BYTES, buckets)))
-        }))
+    pub(super) fn reserve(contents: &mut Contents, name: &str) {
+        for ((_, sketches), period) in RINGS.into_iter().zip(PERIOD_NAMES) {
+            let [periods_name, sketches_name] = section_names(name, period);
+            contents.reserve(Layout::new(&periods_name, LAYOUT, size_of::<u64>(), sketches));
+            contents.reserve(Layout::new(&sketches_name, LAYOUT, SKETCH_BYTES, sketches));
+        }
     }
 
-    /// Takes stored sets, each for its stretch.
-    pub(super) fn carry(&self, carry: &Carry<'_>, name: &str) {
-        for (ring, stretch) in self.rings.iter().zip(STRETCHES) {
-            let [times, sets] = section_names(name, stretch);
-            let times = carry.section(&times, LAYOUT, size_of::<u64>());
-            let sets = carry.section(&sets, LAYOUT, SET_BYTES);
-            let (Some(times), Some(sets)) = (times, sets) else { continue };
-            for (time, set) in times.iter().zip(sets.chunks_exact(WORDS)) {
-                ring.take(time.load(Ordering::Relaxed), set);
+    pub(super) fn open(block: &Block, name: &str) -> io::Result<Self> {
+        let ring = |period| {
+            let [periods, sketches] = section_names(name, period).map(|name| block.section(&name));
+            io::Result::Ok(Ring { periods: periods?, registers: sketches?, clearing: Mutex::new(()) })
+        };
+        let [minutes, hours, days] = PERIOD_NAMES.map(ring);
+        Ok(Self { rings: [minutes?, hours?, days?] })
+    }
+
+    /// Takes over old sketches, each for its period.
+    pub(super) fn carry_from(&self, old: &CarryOver<'_>, name: &str) {
+        for (ring, period) in self.rings.iter().zip(PERIOD_NAMES) {
+            let [periods, sketches] = section_names(name, period);
+            let periods = old.section(&periods, LAYOUT, size_of::<u64>());
+            let sketches = old.section(&sketches, LAYOUT, SKETCH_BYTES);
+            let (Some(periods), Some(sketches)) = (periods, sketches) else { continue };
+            for (period, sketch) in periods.iter().zip(sketches.chunks_exact(WORDS)) {
+                ring.take(period.load(Ordering::Relaxed), sketch);
             }
         }
     }
 
-    /// Whether each set is in the bucket of its stretch, and has registers that adding can make.
-    pub(super) fn are_plausible(&self) -> bool {
+    /// Whether each sketch is at the position of its period, and has only possible ranks.
+    pub(super) fn is_plausible(&self) -> bool {
         self.rings.iter().all(|ring| {
-            let is_in_place = |(number, holds): (usize, &AtomicU64)| match holds.load(Ordering::Relaxed).checked_sub(1)
-            {
-                Some(stretch) => bucket(stretch, ring.stretches.len()) == number,
-                None => true,
-            };
-            ring.stretches.iter().enumerate().all(is_in_place) && hyperloglog::are_ranks(&ring.registers)
+            let is_in_position =
+                |(number, stored): (usize, &AtomicU64)| match stored.load(Ordering::Relaxed).checked_sub(1) {
+                    Some(period) => position(period, ring.periods.len()) == number,
+                    None => true,
+                };
+            ring.periods.iter().enumerate().all(is_in_position) && hyperloglog::has_valid_ranks(&ring.registers)
         })
     }
 
-    pub(super) fn over(places: Places, section: impl Fn(Place) -> std::io::Result<Section>) -> std::io::Result<Self> {
-        let [minutes, hours, days] = places.0;
-        let ring = |(stretches, registers)| {
-            std::io::Result::Ok(Ring {
-                stretches: section(stretches)?,
-                registers: section(registers)?,
-                turning: Mutex::new(()),
-            })
-        };
-        Ok(Self { rings: [ring(minutes)?, ring(hours)?, ring(days)?] })
-    }
-
-    /// Adds an element at a time to the current stretch of each ring.
+    /// Adds an element to the current sketch of each ring.
     ///
-    /// A minute's set comes last, so what it has, its hour and its day have too, also if the process is killed in between.
-    /// Where there is much traffic the minute has nearly everything after some seconds, and the other sets' memory is left
-    /// alone.
+    /// The minute comes last: an element that is in its sketch is in the hour's and the day's too, even if the process is
+    /// killed in between. With much traffic, nearly all elements are in the minute's sketch after a few seconds, and the
+    /// memory of the other sketches is not touched.
     #[inline]
-    pub(super) fn add(&self, element: Element, current: &Current) {
+    pub(super) fn add(&self, element: Element, current: &CurrentPeriods) {
         let ([minutes, longer @ ..], [minute, others @ ..]) = (&self.rings, current.0);
         let this_minute = minutes.current(minute);
         if element.is_in(this_minute) {
@@ -123,124 +116,125 @@ impl Windows {
         element.add_to(this_minute);
     }
 
-    /// Makes the current and the next stretch of each ring ready, off the serving threads. What the hour and the day lack
-    /// of what the minute has, because the machine's clock was set or went down without an orderly end, they get.
+    /// Prepares the current and the next sketch of each ring, not on a serving thread. Also merges the minute's sketch into
+    /// the hour's and the day's, which may lack elements because the clock was set or the machine went down.
     pub(super) fn prepare(&self, now: UnixMillis) {
-        let Current(current) = Current::at(now);
-        for (ring, At { stretch, .. }) in self.rings.iter().zip(current) {
-            ring.turn_to(stretch);
-            ring.turn_to(stretch + 1);
+        let CurrentPeriods(current) = CurrentPeriods::at(now);
+        for (ring, At { period, .. }) in self.rings.iter().zip(current) {
+            ring.start_period(period);
+            ring.start_period(period + 1);
         }
         let ([minutes, longer @ ..], [minute, others @ ..]) = (&self.rings, current);
         for (ring, at) in longer.iter().zip(others) {
-            hyperloglog::add_set(minutes.set(minute.bucket), ring.set(at.bucket));
+            hyperloglog::merge_into(minutes.sketch(minute.position), ring.sketch(at.position));
         }
     }
 
-    /// How many distinct elements each of [`WINDOWS`] holds.
+    /// The estimated number of distinct elements in each of [`WINDOWS`].
     pub(super) fn counts(&self, now: UnixMillis) -> [u64; WINDOWS.len()] {
-        let Current(current) = Current::at(now);
+        let CurrentPeriods(current) = CurrentPeriods::at(now);
         WINDOWS.map(|window| {
             let mut union = Union::new();
             if let (Some(ring), Some(at)) = (self.rings.get(window.ring), current.get(window.ring)) {
-                ring.sets_since(at.stretch, window.stretches).for_each(|set| union.unite(set));
+                ring.sketches_since(at.period, window.periods).for_each(|sketch| union.merge(sketch));
             }
             union.estimate()
         })
     }
 }
 
-/// Where each ring stands at a moment: worked out once for all that is added then, and from [`RINGS`], whose numbers are
-/// constants, for a division by one of these is a multiplication.
-pub(super) struct Current([At; RINGS.len()]);
+/// The current period of each ring: computed once for several additions, and from the constants in [`RINGS`], because the
+/// compiler turns a division by a constant into a multiplication.
+pub(super) struct CurrentPeriods([At; RINGS.len()]);
 
+/// A period, and the position of its sketch in the ring.
 #[derive(Clone, Copy)]
 struct At {
-    stretch: u64,
-    bucket: usize,
+    period: u64,
+    position: usize,
 }
 
-impl Current {
+impl CurrentPeriods {
     #[inline]
     pub(super) fn at(now: UnixMillis) -> Self {
-        Self(RINGS.map(|(stretch_ms, buckets)| {
-            let stretch = now.stretch(stretch_ms);
-            At { stretch, bucket: bucket(stretch, buckets) }
+        Self(RINGS.map(|(period_ms, sketches)| {
+            let period = now.period(period_ms);
+            At { period, position: position(period, sketches) }
         }))
     }
 }
 
-/// The names of a ring's sections: which stretch each bucket holds, and the sets.
-fn section_names(name: &str, stretch: &str) -> [String; 2] {
-    [format!("{name} by {stretch}, times"), format!("{name} by {stretch}")]
+/// The names of a ring's sections: the periods of its sketches, and the sketches.
+fn section_names(name: &str, period: &str) -> [String; 2] {
+    [format!("{name} by {period}, times"), format!("{name} by {period}")]
 }
 
-/// The bucket of a stretch in a ring of so many.
+/// The position of a period's sketch in a ring with this many.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "a remainder of the number of buckets")]
-const fn bucket(stretch: u64, buckets: usize) -> usize {
-    (stretch % buckets as u64) as usize
+#[expect(clippy::cast_possible_truncation, reason = "a remainder of the number of sketches")]
+const fn position(period: u64, sketches: usize) -> usize {
+    (period % sketches as u64) as usize
 }
 
-/// A ring of sets, one for each stretch of time, the oldest of which gives way to the newest.
+/// A ring of sketches, one per period. A new period replaces the oldest.
 #[derive(Debug)]
 struct Ring {
-    /// For each bucket, which stretch it holds, plus one; 0 for none.
-    stretches: Section,
+    /// The period of each sketch, plus one; 0 for none.
+    periods: Section,
     registers: Section,
-    /// Held while a bucket is emptied: by the tick, or by a callback only if the tick is over a stretch late or the
-    /// machine's clock was set.
-    turning: Mutex<()>,
+    /// Held while a sketch is cleared: usually by the tick. By a callback only if the tick is more than a period late, or
+    /// the clock was set.
+    clearing: Mutex<()>,
 }
 
 impl Ring {
-    /// Takes a set unless its bucket has a later one. `holds` is the set's stretch plus one.
-    fn take(&self, holds: u64, set: &[AtomicU64]) {
-        let Some(stretch) = holds.checked_sub(1) else { return };
-        let bucket = bucket(stretch, self.stretches.len());
-        if let Some(mine) = self.stretches.get(bucket)
-            && mine.load(Ordering::Relaxed) < holds
+    /// Takes over a sketch unless a later one is at its position. `stored` is its period plus one.
+    fn take(&self, stored: u64, sketch: &[AtomicU64]) {
+        let Some(period) = stored.checked_sub(1) else { return };
+        let position = position(period, self.periods.len());
+        if let Some(mine) = self.periods.get(position)
+            && mine.load(Ordering::Relaxed) < stored
         {
-            copy_words(set, self.set(bucket));
-            mine.store(holds, Ordering::Relaxed);
+            copy_words(sketch, self.sketch(position));
+            mine.store(stored, Ordering::Relaxed);
         }
     }
 
     #[inline]
-    fn current(&self, At { stretch, bucket }: At) -> &[AtomicU64] {
-        let holds = self.stretches.get(bucket).map(|holds| holds.load(Ordering::Acquire));
-        if holds != Some(stretch + 1) {
-            self.turn_to(stretch);
+    fn current(&self, At { period, position }: At) -> &[AtomicU64] {
+        let stored = self.periods.get(position).map(|stored| stored.load(Ordering::Acquire));
+        if stored != Some(period + 1) {
+            self.start_period(period);
         }
-        self.set(bucket)
+        self.sketch(position)
     }
 
-    /// Empties the stretch's bucket if it holds another stretch.
+    /// Clears the sketch at the period's position if it is another period's.
     #[cold]
-    fn turn_to(&self, stretch: u64) {
-        let bucket = bucket(stretch, self.stretches.len());
-        let Some(holds) = self.stretches.get(bucket) else {
+    fn start_period(&self, period: u64) {
+        let position = position(period, self.periods.len());
+        let Some(stored) = self.periods.get(position) else {
             return;
         };
-        if holds.load(Ordering::Acquire) == stretch + 1 {
+        if stored.load(Ordering::Acquire) == period + 1 {
             return;
         }
-        let _turning = self.turning.lock();
-        if holds.load(Ordering::Acquire) != stretch + 1 {
-            self.set(bucket).iter().for_each(|word| word.store(0, Ordering::Relaxed));
-            // Published after it is empty: who sees the new stretch adds to an empty set.
-            holds.store(stretch + 1, Ordering::Release);
+        let _clearing = self.clearing.lock();
+        if stored.load(Ordering::Acquire) != period + 1 {
+            self.sketch(position).iter().for_each(|word| word.store(0, Ordering::Relaxed));
+            // Stored after clearing: a thread that sees the new period adds to an empty sketch.
+            stored.store(period + 1, Ordering::Release);
         }
     }
 
-    /// The sets of the current stretch and of the `back` ones before it.
-    fn sets_since(&self, current: u64, back: u64) -> impl Iterator<Item = &[AtomicU64]> {
+    /// The sketches of the current period and of the `back` ones before it.
+    fn sketches_since(&self, current: u64, back: u64) -> impl Iterator<Item = &[AtomicU64]> {
         let wanted = current.saturating_sub(back) + 1..=current + 1;
-        let held = self.stretches.iter().map(|holds| holds.load(Ordering::Acquire)).enumerate();
-        held.filter(move |(_, stretch)| wanted.contains(stretch)).map(|(bucket, _)| self.set(bucket))
+        let stored = self.periods.iter().map(|stored| stored.load(Ordering::Acquire)).enumerate();
+        stored.filter(move |(_, period)| wanted.contains(period)).map(|(position, _)| self.sketch(position))
     }
 
-    fn set(&self, bucket: usize) -> &[AtomicU64] {
-        self.registers.get(bucket * WORDS..(bucket + 1) * WORDS).unwrap_or_default()
+    fn sketch(&self, position: usize) -> &[AtomicU64] {
+        self.registers.get(position * WORDS..(position + 1) * WORDS).unwrap_or_default()
     }
 }

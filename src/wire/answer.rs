@@ -1,12 +1,12 @@
-//! What OpenIM is answered.
+//! The answers to OpenIM.
 
 use serde::Serialize;
 
-/// The answer to every callback that was taken: carry on. `nextCode` is never anything but 0, which would stop a
-/// `callbackBefore...` command's action.
+/// The answer to an accepted callback. In all answers `nextCode` is 0: another value would stop the action of a
+/// `callbackBefore...` command.
 pub const SUCCESS: &str = r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#;
 
-/// Longest `errDlt` in bytes: it may quote what was sent.
+/// The longest `errDlt` in bytes, which may quote the request.
 const MAX_DETAIL_BYTES: usize = 400;
 
 #[derive(Serialize)]
@@ -19,13 +19,13 @@ struct Answer<'a> {
     next_code: i32,
 }
 
-/// The body of a refusal: `actionCode` 1, `errCode` the HTTP status, `errMsg` short and fixed, `errDlt` what was wrong
-/// and where.
+/// The body of a refusal: `actionCode` is 1, `errCode` the HTTP status, `errMsg` a short constant text, and `errDlt` the
+/// details.
 #[must_use]
 pub fn refusal(status: u16, message: &'static str, detail: &str) -> String {
     let detail = &detail[..detail.floor_char_boundary(MAX_DETAIL_BYTES)];
     let answer = Answer { action_code: 1, err_code: status, err_msg: message, err_dlt: detail, next_code: 0 };
-    // Serialising numbers and strings into memory does not fail.
+    // Serializing numbers and strings into memory does not fail.
     serde_json::to_string(&answer).unwrap_or_default()
 }
 
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn success_has_the_same_five_fields_and_lets_everything_continue() {
+    fn a_success_has_the_same_five_fields_and_all_codes_are_0() {
         let body: serde_json::Value = serde_json::from_str(SUCCESS).unwrap();
         assert_eq!(body, serde_json::json!({"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}));
     }

@@ -1,10 +1,10 @@
 //! OpenIM's callback commands.
 
-/// The command of a group message that was sent: the one that the statistics are made of.
+/// The command that reports a group message: the statistics count these.
 pub const GROUP_MESSAGE: &str = "callbackAfterSendGroupMsgCommand";
 
-/// The commands that OpenIM's versions send, sorted. Source: the sender's `pkg/callbackstruct/constant.go` and, for the
-/// older names, its documentation.
+/// The commands of all versions of OpenIM, sorted. Source: OpenIM's `pkg/callbackstruct/constant.go` and, for the older
+/// names, its documentation.
 pub const COMMANDS: &[&str] = &[
     "callbackAfterAddFriendAgreeCommand",
     "callbackAfterAddFriendCommand",
@@ -64,7 +64,7 @@ pub const COMMANDS: &[&str] = &[
     "callbackWordFilterCommand",
 ];
 
-/// Where [`GROUP_MESSAGE`] stands in [`COMMANDS`].
+/// Position of [`GROUP_MESSAGE`] in [`COMMANDS`].
 const GROUP_MESSAGE_POSITION: usize = 14;
 
 /// What a callback reports.
@@ -72,26 +72,24 @@ const GROUP_MESSAGE_POSITION: usize = 14;
 pub enum Command {
     /// A group message was sent.
     GroupMessage,
-    /// Something else: its position in [`COMMANDS`], or `None` for one that is not listed there.
+    /// Another command: its position in [`COMMANDS`], or `None` if it is not listed.
     Other(Option<usize>),
 }
 
 impl Command {
-    /// The command of this name, where a command is said in so many words: in a query or in a body. `None` where it does
-    /// not start with `callback`, as all of OpenIM's do.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
+    /// The command with this name, from a query or a body. `None` if the name does not start with `callback`, as all of
+    /// OpenIM's do.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         if name == GROUP_MESSAGE {
             return Some(Self::GroupMessage);
         }
         name.starts_with("callback").then(|| Self::Other(COMMANDS.binary_search(&name).ok()))
     }
 
-    /// The command that a path ends in. There it must end in `Command` too: OpenIM's own default URL,
-    /// `/callbackExample`, is none.
-    #[must_use]
-    pub fn from_path(path: &str) -> Option<Self> {
-        // Nearly always so: no search for where the last part begins.
+    /// The command in a path's last segment, which must also end with `Command`: OpenIM's default URL, `/callbackExample`,
+    /// does not name one.
+    pub(crate) fn from_path(path: &str) -> Option<Self> {
+        // The usual case, without a search for the last segment.
         if path.strip_suffix(GROUP_MESSAGE).is_some_and(|before| before.ends_with('/')) {
             return Some(Self::GroupMessage);
         }
@@ -99,7 +97,7 @@ impl Command {
         if last.ends_with("Command") { Self::from_name(last) } else { None }
     }
 
-    /// Position in [`COMMANDS`], or `None` for a command that is not listed there.
+    /// Position in [`COMMANDS`]; `None` if it is not listed.
     #[must_use]
     pub const fn position(self) -> Option<usize> {
         match self {
@@ -122,12 +120,12 @@ mod tests {
     }
 
     #[test]
-    fn the_group_message_s_position_is_right() {
+    fn the_position_of_the_group_message_is_correct() {
         assert_eq!(Command::GroupMessage.position().map(|position| COMMANDS[position]), Some(GROUP_MESSAGE));
     }
 
     #[test]
-    fn a_command_from_the_future_is_one_and_a_word_is_not() {
+    fn an_unknown_command_is_a_command_and_another_word_is_not() {
         assert_eq!(Command::from_name("callbackAfterSomethingNewCommand"), Some(Command::Other(None)));
         assert_eq!(Command::from_name("callbackOfAnotherKind"), Some(Command::Other(None)));
         for name in ["", "Command", "afterSendGroupMsg", "Callback"] {

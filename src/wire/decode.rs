@@ -1,15 +1,15 @@
-//! A callback's body -> a checked [`Message`], or what was wrong with it.
+//! Decoding a callback's body into a checked [`Message`].
 
 use std::borrow::Cow;
 
-use super::field::{Measured, MentionList, Number, Plain, Skipped, Text, Verbatim};
+use super::field::{Measured, MentionList, Number, Plain, Refusal, Skipped, Text, Verbatim};
 use super::limits::{MAX_DEPTH, MAX_NAME_BYTES, too_deep_at};
-use super::object::{Fill, Filled, fields};
+use super::object::{Fill, fields};
 use crate::domain::{Message, Source, UnixMillis};
 use crate::telemetry::Reason;
 
 fields! {
-    /// Every field of the callback's documentation, by type. All may be absent; unknown ones are passed over.
+    /// Every documented field of the callback. All of them are optional; unknown fields are ignored.
     struct Fields {
         "sendID" => send_id: Text<'a>,
         "callbackCommand" => _callback_command: Skipped,
@@ -28,7 +28,7 @@ fields! {
         "seq" => _seq: Number<u32>,
         "atUserList" => at_user_list: MentionList,
         "faceURL" => _face_url: Skipped<MAX_NAME_BYTES>,
-        // The app's own: as long as the body may be.
+        // The app's own, limited only by the body.
         "ex" => _ex: Skipped<{ usize::MAX }>,
         "groupID" => group_id: Text<'a>,
         "recvID" => recv_id: Text<'a>,
@@ -36,7 +36,7 @@ fields! {
 }
 
 fields! {
-    /// The one field that is wanted where the URL does not tell what a callback reports.
+    /// The only field that is needed if the URL does not name the command.
     struct CommandOnly {
         "callbackCommand" => callback_command: Text<'a>,
     }
@@ -57,11 +57,11 @@ impl Problem {
     }
 }
 
-/// Decodes a group message and hands it to `count`.
+/// Decodes a group message and passes it to `count`.
 ///
 /// # Errors
-/// When the body is not a group message; `count` has then not been called.
-pub fn group_message<R>(body: &[u8], count: impl FnOnce(&Message<'_>) -> R) -> Result<R, Problem> {
+/// When the body is not a group message; then `count` is not called.
+pub fn decode_group_message<R>(body: &[u8], count: impl FnOnce(&Message<'_>) -> R) -> Result<R, Problem> {
     let fields: Fields<'_> = parse(body)?;
     let time = |Number(millis): Number<i64>| (millis != 0).then_some(UnixMillis(millis));
     let message = Message {
@@ -88,37 +88,34 @@ pub fn group_message<R>(body: &[u8], count: impl FnOnce(&Message<'_>) -> R) -> R
     Ok(count(&message))
 }
 
-/// The name of the command that a body says it is; empty where it does not say.
+/// Decodes the name of the command in a body; empty if it is absent.
 ///
 /// # Errors
-/// When the body is not a JSON object, or its `callbackCommand` not a string.
-pub fn command_of(body: &[u8]) -> Result<Cow<'_, str>, Problem> {
-    parse::<CommandOnly<'_>>(body).map(|found| found.callback_command.0)
+/// When the body is not a JSON object, or its `callbackCommand` is not a string.
+pub fn decode_command_name(body: &[u8]) -> Result<Cow<'_, str>, Problem> {
+    parse::<CommandOnly<'_>>(body).map(|fields| fields.callback_command.0)
 }
 
-/// How the quick way of decoding fares with a body: a seam for tests and fuzzing.
-#[doc(hidden)]
+/// How the results of the quick and the full decoder compare.
+#[cfg(feature = "fuzzing")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quickly {
-    /// It leaves the body to the thorough way.
-    Left,
-    /// It reads what the thorough way reads.
-    Alike,
-    /// It reads something else, or what the thorough way refuses: a defect.
-    Otherwise,
+pub enum DecoderComparison {
+    /// The quick decoder does not support the body.
+    Unsupported,
+    /// Both read the same.
+    Equal,
+    /// The full decoder reads something else, or refuses the body: a defect.
+    Different,
 }
 
-/// Decodes a body both ways and compares what was read.
-#[doc(hidden)]
+/// Decodes a body with both decoders and compares the results.
+#[cfg(feature = "fuzzing")]
 #[must_use]
-pub fn quickly(body: &[u8]) -> Quickly {
-    let Ok(text) = std::str::from_utf8(body) else {
-        return Quickly::Left;
-    };
-    match Fields::quick(text) {
-        None => Quickly::Left,
-        Some(fields) if thoroughly(text).as_ref() == Ok(&fields) => Quickly::Alike,
-        Some(_) => Quickly::Otherwise,
+pub fn compare_decoders(body: &[u8]) -> DecoderComparison {
+    match std::str::from_utf8(body).ok().and_then(|text| Some((text, Fields::quick(text)?))) {
+        None => DecoderComparison::Unsupported,
+        Some((text, fields)) if parse_any_json(text).as_ref() == Ok(&fields) => DecoderComparison::Equal,
+        Some(_) => DecoderComparison::Different,
     }
 }
 
@@ -126,22 +123,22 @@ fn parse<'a, T: Fill<'a>>(body: &'a [u8]) -> Result<T, Problem> {
     if body.is_empty() {
         return Err(Problem::new(Reason::EmptyBody, "the body is empty; a JSON object is expected"));
     }
-    // Once for the whole body: it is quicker than string by string, and covers what is passed over too.
+    // Faster for the whole body at once than for each string, and includes ignored fields.
     let text = simdutf8::basic::from_utf8(body).map_err(|_| not_utf8(body))?;
-    T::quick(text).map_or_else(|| thoroughly(text), Ok)
+    T::quick(text).map_or_else(|| parse_any_json(text), Ok)
 }
 
-/// Reads whatever is JSON, and says what is wrong with what is refused.
-fn thoroughly<'a, T: Fill<'a>>(text: &'a str) -> Result<T, Problem> {
+/// Decodes any JSON with `serde_json`, which determines what is refused.
+fn parse_any_json<'a, T: Fill<'a>>(text: &'a str) -> Result<T, Problem> {
     if let Some(at) = too_deep_at(text) {
-        let detail = format!("the body nests more than {MAX_DEPTH} objects and lists at byte {at}; send it flatter");
-        return Err(Problem::new(Reason::TooDeep, detail));
+        return Err(Problem::new(Reason::TooDeep, format!("nesting exceeds {MAX_DEPTH} levels at byte {at}")));
     }
     let mut value = T::default();
     let mut json = serde_json::Deserializer::from_str(text);
-    match value.fill_from(&mut json).and_then(|()| json.end()) {
+    let refusal = Refusal::new();
+    match value.fill_from(&mut json, &refusal).and_then(|()| json.end()) {
         Ok(()) => Ok(value),
-        Err(error) => Err(explain::<T>(text, &error)),
+        Err(error) => Err(problem_from(&error, refusal)),
     }
 }
 
@@ -151,29 +148,13 @@ fn not_utf8(body: &[u8]) -> Problem {
     Problem::new(Reason::MalformedJson, format!("the body is not UTF-8 at byte {at}"))
 }
 
-/// Says which field an error lies in, by decoding once more with the path kept. Only for bodies that are refused.
 #[cold]
-fn explain<'a, T: Fill<'a>>(text: &'a str, error: &serde_json::Error) -> Problem {
-    let reason = match error.classify() {
-        serde_json::error::Category::Data => kind_of(error),
-        _ => return Problem::new(Reason::MalformedJson, error.to_string()),
-    };
-    let mut json = serde_json::Deserializer::from_str(text);
-    let path = serde_path_to_error::deserialize::<_, Filled<T>>(&mut json).err().map(|error| error.path().to_string());
-    match path.as_deref() {
-        None | Some("." | "?") => Problem::new(reason, error.to_string()),
-        Some(field) => Problem::new(reason, format!("{field}: {error}")),
+fn problem_from(error: &serde_json::Error, refusal: Refusal) -> Problem {
+    if !error.is_data() {
+        return Problem::new(Reason::MalformedJson, error.to_string());
     }
-}
-
-/// Which reason an error of a value is, by the words of `serde::de::Error::invalid_value` and its like.
-fn kind_of(error: &serde_json::Error) -> Reason {
-    let words = error.to_string();
-    match words {
-        _ if words.starts_with("invalid value") => Reason::OutOfRange,
-        _ if words.starts_with("invalid length") => Reason::ValueTooLong,
-        _ => Reason::WrongType,
-    }
+    let (reason, field) = refusal.into_parts();
+    Problem::new(reason, if field.is_empty() { error.to_string() } else { format!("{field}: {error}") })
 }
 
 #[cfg(test)]
@@ -182,11 +163,11 @@ mod tests {
     use crate::domain::Mentions;
 
     fn problem(body: &[u8]) -> Problem {
-        group_message(body, |_| ()).unwrap_err()
+        decode_group_message(body, |_| ()).unwrap_err()
     }
 
     #[test]
-    fn every_field_that_counts_is_taken() {
+    fn every_field_that_is_used_is_decoded() {
         let body = br#"{"sendID":"u1","callbackCommand":"callbackAfterSendGroupMsgCommand","operationID":"op-1","senderPlatformID":2,
             "sessionType":3,"msgFrom":100,"contentType":101,"status":2,"sendTime":1732345678901,"createTime":1732345678700,
             "content":"{\"content\":\"hi\"}","seq":0,"atUserList":["AtAllTag","u2"],"groupID":"g1","recvID":"u9"}"#;
@@ -204,7 +185,7 @@ mod tests {
             send_time: Some(UnixMillis(1_732_345_678_901)),
             create_time: Some(UnixMillis(1_732_345_678_700)),
         };
-        group_message(body, |message| assert_eq!(*message, expected)).unwrap();
+        decode_group_message(body, |message| assert_eq!(*message, expected)).unwrap();
     }
 
     #[test]
@@ -213,7 +194,7 @@ mod tests {
             ["", r#","content":null,"atUserList":null,"sendTime":null,"recvID":null"#, r#","sendTime":0,"content":"""#]
         {
             let body = format!(r#"{{"sendID":"u1","groupID":"g1"{rest}}}"#);
-            group_message(body.as_bytes(), |message| {
+            decode_group_message(body.as_bytes(), |message| {
                 assert_eq!((message.content_bytes, message.send_time), (0, None));
                 assert_eq!(message.mentions, Mentions::default());
             })
@@ -222,15 +203,15 @@ mod tests {
     }
 
     #[test]
-    fn the_group_is_the_receiver_where_there_is_no_group() {
+    fn the_group_is_the_receiver_if_there_is_no_group() {
         for group in [r#""recvID":"r1""#, r#""groupID":"","recvID":"r1""#, r#""groupID":null,"recvID":"r1""#] {
             let body = format!(r#"{{"sendID":"u1",{group}}}"#);
-            group_message(body.as_bytes(), |message| assert_eq!(message.group_id, "r1")).unwrap();
+            decode_group_message(body.as_bytes(), |message| assert_eq!(message.group_id, "r1")).unwrap();
         }
     }
 
     #[test]
-    fn a_refusal_names_the_field_and_the_place() {
+    fn a_refusal_names_the_field_and_the_position() {
         let wrong_type = problem(br#"{"sendID":"u1","groupID":"g1","contentType":"text"}"#);
         assert_eq!(wrong_type.reason, Reason::WrongType);
         assert!(wrong_type.detail.starts_with("contentType: invalid type: string \"text\""), "{}", wrong_type.detail);
@@ -238,6 +219,12 @@ mod tests {
         let too_large = problem(br#"{"sendID":"u1","groupID":"g1","sendTime":99999999999999999999}"#);
         assert_eq!(too_large.reason, Reason::OutOfRange);
         assert!(too_large.detail.starts_with("sendTime: invalid value"), "{}", too_large.detail);
+        let in_list = problem(br#"{"sendID":"u1","atUserList":["a",2]}"#);
+        assert!(in_list.detail.starts_with("atUserList[1]: invalid type: integer `2`"), "{}", in_list.detail);
+        let unknown = problem(br#"{"sendID":"u1","n\u0065w":["\udc00"]}"#);
+        assert!(unknown.detail.starts_with("new: invalid value"), "{}", unknown.detail);
+        let twice = problem(br#"{"sendID":"u1","sendID":"u2"}"#);
+        assert!(twice.detail.starts_with("duplicate field `sendID`"), "{}", twice.detail);
     }
 
     #[test]
@@ -267,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_over_its_limit_is_refused_and_the_limit_named() {
+    fn a_value_over_its_limit_is_refused_with_the_limit() {
         let limits: [(&str, Option<usize>); 13] = [
             ("sendID", Some(8192)),
             ("callbackCommand", Some(8192)),
@@ -288,7 +275,8 @@ mod tests {
                 ["sendID", "groupID"].map(|id| if id == field { String::new() } else { format!(r#","{id}":"i""#) });
             let list = if field == "atUserList" { ("[", "]") } else { ("", "") };
             let body = |text: String| format!(r#"{{"{field}":{}"{text}"{}{}}}"#, list.0, list.1, rest.concat());
-            let decoded = |text: String| group_message(body(text).as_bytes(), |_| ()).map_err(|problem| problem.reason);
+            let decoded =
+                |text: String| decode_group_message(body(text).as_bytes(), |_| ()).map_err(|problem| problem.reason);
             assert_eq!(decoded("x".repeat(limit.unwrap_or(100_000))), Ok(()), "{field}");
             if let Some(limit) = limit {
                 assert_eq!(decoded("x".repeat(limit + 1)), Err(Reason::ValueTooLong), "{field}");
@@ -300,7 +288,7 @@ mod tests {
 
     #[test]
     fn the_command_is_found_among_other_fields() {
-        let command = |body: &'static str| command_of(body.as_bytes()).map(Cow::into_owned);
+        let command = |body: &'static str| decode_command_name(body.as_bytes()).map(Cow::into_owned);
         assert_eq!(command(r#"{"a":[1],"callbackCommand":"x"}"#), Ok("x".to_owned()));
         assert_eq!(command("{}"), Ok(String::new()));
         assert!(command("[]").is_err());

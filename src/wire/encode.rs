@@ -1,4 +1,4 @@
-//! The sender's side of the JSON: the callback as OpenIM's Go server writes it, and what it takes for a success.
+//! Encoding callbacks as OpenIM's Go server does, and recognizing the answers that it accepts.
 
 mod content;
 
@@ -9,61 +9,61 @@ use serde_json::ser::Formatter;
 
 pub use content::{Content, Media, write_content};
 
-/// The header that repeats the body's operation ID.
+/// The header with the body's operation ID.
 pub const OPERATION_ID_HEADER: &str = "operationid";
 
-/// The entry of the list of mentions that stands for everyone.
+/// The entry in the list of mentions for everyone.
 pub const MENTION_OF_ALL: &str = "AtAllTag";
 
-/// One callback. The fields stand in the order in which OpenIM writes them.
+/// A callback. The fields have OpenIM's order.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Callback<'a> {
-    /// Who sent the message.
+    /// The sender.
     #[serde(rename = "sendID")]
     pub sender_id: &'a str,
     /// [`GROUP_MESSAGE`](super::GROUP_MESSAGE), for a group message.
     #[serde(rename = "callbackCommand")]
     pub command: &'a str,
-    /// New for each send.
+    /// The server's ID of the message, new for each send.
     #[serde(rename = "serverMsgID")]
     pub server_message_id: &'a str,
-    /// The client's own; it stays the same when the client sends again.
+    /// The client's ID of the message, which stays the same when the client sends it again.
     #[serde(rename = "clientMsgID")]
     pub client_message_id: &'a str,
-    /// What links the logs of one operation.
+    /// The ID of the operation in OpenIM's logs.
     #[serde(rename = "operationID")]
     pub operation_id: &'a str,
-    /// 0 where the server itself speaks.
+    /// 0 for messages of the server itself.
     #[serde(rename = "senderPlatformID")]
     pub platform_id: i32,
-    /// The sender's name as shown.
+    /// The sender's display name.
     #[serde(rename = "senderNickname")]
     pub nickname: &'a str,
-    /// 3 for today's groups.
+    /// 3 for groups.
     pub session_type: i32,
-    /// 100 for a person, 200 for an administrator or the system.
+    /// 100 for a user, 200 for an administrator or the system.
     #[serde(rename = "msgFrom")]
     pub message_from: i32,
-    /// What kind of message it is.
+    /// The kind of message.
     pub content_type: i32,
-    /// How far the message has come.
+    /// The message's status.
     pub status: i32,
     /// Milliseconds since the epoch.
     pub send_time: i64,
     /// Milliseconds since the epoch.
     pub create_time: i64,
-    /// A string that usually holds JSON itself; [`write_content`] makes it.
+    /// A string that usually contains JSON, see [`write_content`].
     pub content: &'a str,
     /// Always 0 in this callback.
     pub seq: u32,
-    /// Whom it mentions. Go writes an absent list as `null`, so that is what an empty one becomes.
+    /// The mentions. An empty list is written as `null`, as Go does for a nil slice.
     #[serde(serialize_with = "null_if_empty")]
     pub at_user_list: &'a [&'a str],
-    /// The sender's picture.
+    /// The URL of the sender's picture.
     #[serde(rename = "faceURL")]
     pub face_url: &'a str,
-    /// The app's own.
+    /// The app's own data.
     pub ex: &'a str,
     /// The group.
     #[serde(rename = "groupID")]
@@ -74,10 +74,10 @@ fn null_if_empty<S: Serializer>(list: &[&str], serializer: S) -> Result<S::Ok, S
     if list.is_empty() { serializer.serialize_none() } else { list.serialize(serializer) }
 }
 
-/// Writes the body of a callback, byte for byte as Go's `json.Encoder` would, in place of what `body` held.
+/// Replaces `body` by the body of a callback, byte for byte as Go's `json.Encoder` writes it.
 ///
 /// # Errors
-/// None in practice: the types cannot fail to serialise and a vector cannot fail to grow short of an abort.
+/// None in practice: these types can always be serialized into memory.
 pub fn encode(callback: &Callback<'_>, body: &mut Vec<u8>) -> serde_json::Result<()> {
     body.clear();
     callback.serialize(&mut serde_json::Serializer::with_formatter(&mut *body, GoFormatter))?;
@@ -85,13 +85,13 @@ pub fn encode(callback: &Callback<'_>, body: &mut Vec<u8>) -> serde_json::Result
     Ok(())
 }
 
-/// The bytes that a character which Go escapes begins with: looking for bytes is quicker than decoding characters. 0xE2
-/// begins the two line separators, and others that are left as they are.
+/// The first bytes of characters that Go escapes: searching for bytes is faster than decoding characters. 0xE2 is the first
+/// byte of the two line separators, and of characters that are not escaped.
 const fn may_be_escaped(byte: u8) -> bool {
     matches!(byte, b'<' | b'>' | b'&' | 0xE2)
 }
 
-/// Compact JSON with the escapes that Go adds, so that a body can stand in an HTML page or a script.
+/// Compact JSON with Go's additional escapes, which make it safe in an HTML page or a script.
 struct GoFormatter;
 
 impl Formatter for GoFormatter {
@@ -114,9 +114,9 @@ impl Formatter for GoFormatter {
     }
 }
 
-/// Whether an answer tells OpenIM that the callback was taken: a JSON object whose `actionCode` and `nextCode` are 0.
+/// Whether an answer accepts a callback: a JSON object with `actionCode` and `nextCode` 0.
 ///
-/// Stricter than OpenIM, which takes a missing code for 0: a stranger who answers `{}` is not a success.
+/// OpenIM also accepts an answer without the codes. This does not, so that the `{}` of another server is not a success.
 #[must_use]
 pub fn is_success(answer: &[u8]) -> bool {
     #[derive(Deserialize)]
@@ -135,7 +135,7 @@ pub fn is_success(answer: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// A body of OpenIM 3.8.3, as it came.
+    /// A body that OpenIM 3.8.3 sent.
     const SAMPLE: &str = concat!(
         r#"{"sendID":"5318432619","callbackCommand":"callbackAfterSendGroupMsgCommand","#,
         r#""serverMsgID":"8a2f0c6b7d1e4f3a9b5c2d8e7f6a1b0c","clientMsgID":"c1d2e3f4a5b697887766554433221100","#,
@@ -184,14 +184,14 @@ mod tests {
     }
 
     #[test]
-    fn what_html_could_mistake_is_escaped_as_go_does() {
+    fn html_is_escaped_as_in_go() {
         let body = encoded("<a>&\u{2028}\u{2029}\"\\\n李😀…€", &["AtAllTag", "1002"]);
         assert!(body.contains(r#""content":"\u003ca\u003e\u0026\u2028\u2029\"\\\n李😀…€""#), "{body}");
         assert!(body.contains(r#""atUserList":["AtAllTag","1002"]"#), "{body}");
     }
 
     #[test]
-    fn only_an_object_with_both_codes_at_zero_is_a_success() {
+    fn only_an_object_with_both_codes_0_is_a_success() {
         assert!(is_success(br#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#));
         assert!(is_success(b" {\"nextCode\":0,\"actionCode\":0}\n"));
         let failures: [&[u8]; 8] = [

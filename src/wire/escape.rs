@@ -1,16 +1,16 @@
-//! The escapes in a JSON string, measured instead of undone.
+//! Measuring the escapes in a JSON string, without unescaping it.
 
-/// What an escape is and becomes, in bytes.
+/// The length of an escape in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Escape {
-    /// As it stands in the JSON.
+    /// In JSON.
     pub(super) source: usize,
     /// As a character in UTF-8.
     pub(super) target: usize,
 }
 
-/// The escape that some bytes begin with, the two of a surrogate pair taken together. `None` where it is malformed, cut
-/// off, or a lone surrogate, which is no character.
+/// The escape at the start of some bytes. A surrogate pair counts as one. `None` if it is malformed, incomplete, or a lone
+/// surrogate, which is not a character.
 #[inline]
 pub(super) fn escape(bytes: &[u8]) -> Option<Escape> {
     match bytes {
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_escape_or_no_character_is_none() {
+    fn an_invalid_escape_is_none() {
         let cases = [
             "",
             "n",

@@ -1,19 +1,18 @@
-//! How long and how deep what is sent may be, beside the limit on the body's size.
+//! Limits on the lengths and the nesting of values. The body's size is limited elsewhere.
 
-/// Longest ID in bytes, and longest command. OpenIM's own have up to 40; its apps make up their own.
+/// The longest ID or command in bytes. OpenIM's own have up to 40, but apps choose their own.
 pub(super) const MAX_ID_BYTES: usize = 8 * 1024;
 
-/// Longest name or URL of a person's picture in bytes.
+/// The longest nickname or URL of a picture in bytes.
 pub(super) const MAX_NAME_BYTES: usize = 16 * 1024;
 
-/// How many objects and lists may stand in one another. OpenIM's body is an object with a list in it.
+/// The maximum nesting of objects and lists. OpenIM's body is an object with a list in it.
 pub(super) const MAX_DEPTH: usize = 64;
 
-/// Where a body nests too deeply, in bytes from its start. Brackets that stand where JSON has none count too: such a
-/// body is refused one way or the other.
+/// The offset at which a body's nesting exceeds [`MAX_DEPTH`]. Misplaced brackets count too: such a body is refused anyway.
 pub(super) fn too_deep_at(body: &str) -> Option<usize> {
     let brackets = memchr::memchr2_iter(b'{', b'[', body.as_bytes());
-    // Nearly every body has too few to nest deeply, whether in strings or not.
+    // Nearly every body has too few brackets, including those in strings.
     if brackets.take(MAX_DEPTH + 1).count() > MAX_DEPTH { search(body.as_bytes()) } else { None }
 }
 
@@ -41,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_opens_one_too_many_is_too_deep() {
+    fn one_level_too_many_is_too_deep() {
         for (open, close) in [("[", "]"), ("{\"a\":", "}"), (" [ ", " ]")] {
             let nested = |depth| format!("{}1{}", open.repeat(depth), close.repeat(depth));
             assert_eq!(too_deep_at(&nested(MAX_DEPTH)), None);
@@ -52,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn brackets_in_strings_and_side_by_side_are_not_deep() {
+    fn brackets_in_strings_and_in_sequence_do_not_nest() {
         for body in [
             format!("[\"{}\"]", "[".repeat(1000)),
             format!("[\"{}\"]", "\\\"[{".repeat(1000)),

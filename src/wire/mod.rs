@@ -1,6 +1,6 @@
-//! The sender's JSON, and every oddity of it; the answers that it expects.
+//! OpenIM's JSON with all its peculiarities, and the answers that OpenIM expects.
 //!
-//! A field name of OpenIM's stands nowhere else.
+//! No other module contains the names of OpenIM's fields.
 
 mod answer;
 mod command;
@@ -14,7 +14,7 @@ mod quick;
 
 pub use answer::{SUCCESS, refusal};
 pub use command::{COMMANDS, Command, GROUP_MESSAGE};
-pub use decode::{Problem, command_of, group_message};
-#[doc(hidden)]
-pub use decode::{Quickly, quickly};
+#[cfg(feature = "fuzzing")]
+pub use decode::{DecoderComparison, compare_decoders};
+pub use decode::{Problem, decode_command_name, decode_group_message};
 pub use encode::{Callback, Content, MENTION_OF_ALL, Media, OPERATION_ID_HEADER, encode, is_success, write_content};

@@ -1,13 +1,12 @@
-//! The quick way to decode a callback: OpenIM's fields in OpenIM's order, read in one pass.
+//! The quick decoder, which reads OpenIM's fields in OpenIM's order in one pass.
 //!
-//! OpenIM encodes one Go struct, so the fields always stand in the same order, and a name is found by comparing it with
-//! the next one instead of looking it up. Whatever is not so, or is any other way unusual, is left to `serde_json`, which
-//! alone says what is wrong with a body: what is read here is exactly what it would have read, and it takes about a third as long
-//! (`cargo bench --bench record`).
+//! OpenIM encodes one Go struct, so the fields always have the same order, and a name is compared with the next expected one
+//! instead of being looked up. Any other body is left to `serde_json`, which alone decides what is refused and why. This
+//! decoder reads exactly what `serde_json` would read, in about a third of the time (`cargo bench --bench record`).
 //!
-//! One loop goes through a table of the fields. Code for each field in its place would be quicker where nothing else
-//! runs, and is slower in a server: between two callbacks the kernel, hyper and tokio need more than the processor's
-//! cache of instructions, so what is long has to come anew for each callback.
+//! One loop goes through a table of the fields. Separate code for each field is faster in isolation, but slower in a server:
+//! between two callbacks, the kernel, hyper and tokio use more code than the processor's instruction cache holds, so long
+//! code has to be loaded again for each callback.
 
 use wide::u8x16;
 
@@ -16,28 +15,29 @@ use super::field::{Measured, MentionList, Number, Plain, Skipped, Text, Verbatim
 use super::limits::MAX_ID_BYTES;
 use crate::domain::Mentions;
 
-/// A field that may come.
+/// An expected field.
 pub(super) struct Field {
-    /// In quotes and before a colon, filled up with zeros.
+    /// With quotes and a colon, padded with zeros.
     name: [[u8; BLOCK]; 2],
     name_len: usize,
     kind: Kind,
 }
 
-/// What a field's value is in JSON.
+/// The JSON type of a field.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
-    /// A string of at most so many bytes between its quotes.
+    /// A string with at most this many bytes between its quotes.
     String(usize),
-    /// A whole number.
+    /// An integer.
     Integer,
     /// A list of IDs.
     Mentions,
 }
 
-/// What was read of a field: nothing if it is absent or `null`.
+/// A field's value.
 #[derive(Clone, Copy, Default)]
 pub(super) enum Value {
+    /// Absent or `null`.
     #[default]
     Absent,
     String(Quoted),
@@ -45,52 +45,54 @@ pub(super) enum Value {
     Mentions(Mentions),
 }
 
-/// A string as it stands between its quotes.
+/// The position of a string between its quotes.
 #[derive(Clone, Copy)]
 pub(super) struct Quoted {
     begin: usize,
     end: usize,
-    /// By how many bytes it would be shorter with its escapes undone; 0 only if it has none.
+    /// How many bytes shorter the string is without its escapes; 0 only if it has none.
     saved: usize,
 }
 
-/// A type of fields that can be read quickly.
+/// A type of values that the quick decoder supports.
 pub(super) trait Quick<'a>: Default {
-    /// What it is in JSON.
+    /// The type in JSON.
     const KIND: Kind;
 
-    /// What it is with this value of the body, which is of its kind.
-    fn of(value: Value, body: &'a str) -> Option<Self>;
+    /// Converts a value of this kind; `None` if it is left to `serde_json`.
+    fn from_value(value: Value, body: &'a str) -> Option<Self>;
 }
 
-/// Bytes that are compared at once.
+/// Bytes per comparison.
 const BLOCK: usize = 16;
 
 impl Field {
-    /// A field, its name in quotes and before a colon.
+    /// A field with this name, which includes the quotes and the colon.
     pub(super) const fn new(quoted: &str, kind: Kind) -> Self {
         let mut name = [[0; BLOCK]; 2];
         name.as_flattened_mut().split_at_mut(quoted.len()).0.copy_from_slice(quoted.as_bytes());
         Self { name, name_len: quoted.len(), kind }
     }
 
-    /// Whether its name comes next.
+    /// Whether the bytes start with the field's name.
     #[inline(always)]
     fn is_next(&self, bytes: &[u8]) -> bool {
-        let alike = |left: &[u8; BLOCK], right: &[u8; BLOCK]| {
+        let equal_bytes = |left: &[u8; BLOCK], right: &[u8; BLOCK]| {
             u8x16::new(*left).simd_eq(u8x16::new(*right)).to_bitmask().trailing_ones() as usize
         };
         let [begin, end] = &self.name;
         match bytes.as_chunks().0 {
-            [first, ..] if self.name_len <= BLOCK => alike(begin, first) >= self.name_len,
-            [first, second, ..] => alike(begin, first) == BLOCK && alike(end, second) >= self.name_len - BLOCK,
+            [first, ..] if self.name_len <= BLOCK => equal_bytes(begin, first) >= self.name_len,
+            [first, second, ..] => {
+                equal_bytes(begin, first) == BLOCK && equal_bytes(end, second) >= self.name_len - BLOCK
+            }
             _ => self.name.as_flattened().get(..self.name_len).is_some_and(|name| bytes.starts_with(name)),
         }
     }
 }
 
-/// Reads a body that has these fields, or some of them, in this order, and no other.
-// Not inlined: it is to be in the program once.
+/// Reads a body that has some of these fields, in this order, and no others.
+// Not inlined, so that there is only one copy of the code.
 #[inline(never)]
 pub(super) fn read(body: &str, fields: &[Field], values: &mut [Value]) -> Option<()> {
     let mut rest = Rest { body, at: 0 };
@@ -109,20 +111,20 @@ pub(super) fn read(body: &str, fields: &[Field], values: &mut [Value]) -> Option
     (rest.at == body.len()).then_some(())
 }
 
-/// What is left of a body.
+/// The rest of a body.
 struct Rest<'a> {
     body: &'a str,
     at: usize,
 }
 
-// What is done at every field is inlined: between two of them, all stays in the processor's registers.
+// Everything that each field needs is inlined, so that the values stay in registers.
 impl<'a> Rest<'a> {
     #[inline(always)]
     fn bytes(&self) -> &'a [u8] {
         self.body.as_bytes()
     }
 
-    /// The next byte; 0, which may stand nowhere, at the end.
+    /// The next byte. At the end 0, which is not valid anywhere.
     #[inline(always)]
     fn next(&self) -> u8 {
         self.bytes().get(self.at).copied().unwrap_or_default()
@@ -135,7 +137,7 @@ impl<'a> Rest<'a> {
         is_next.then_some(())
     }
 
-    /// Between two fields, Go writes none.
+    /// Cold, because Go writes no whitespace.
     #[cold]
     fn skip_space(&mut self) {
         while matches!(self.next(), b' ' | b'\n' | b'\r' | b'\t') {
@@ -143,7 +145,7 @@ impl<'a> Rest<'a> {
         }
     }
 
-    /// Behind a field's value comes the next field or the end.
+    /// After a field's value, there must be another field or the end.
     #[inline(always)]
     fn end_field(&mut self) -> Option<()> {
         if self.bytes().get(self.at..)?.starts_with(b",\"") {
@@ -164,7 +166,7 @@ impl<'a> Rest<'a> {
             self.skip_space();
         }
         *value = match (self.next(), kind) {
-            (b'"', Kind::String(most)) => Value::String(self.string(most)?),
+            (b'"', Kind::String(max)) => Value::String(self.string(max)?),
             (b'n', _) => self.null()?,
             (_, Kind::Integer) => Value::Integer(self.integer()?),
             (b'[', Kind::Mentions) => self.mentions()?,
@@ -179,9 +181,9 @@ impl<'a> Rest<'a> {
         Some(Value::Absent)
     }
 
-    /// A string of at most so many bytes, of which the quote that it begins with is next.
+    /// Reads a string of at most `max` bytes. The next byte is its first quote.
     #[inline(always)]
-    fn string(&mut self, most: usize) -> Option<Quoted> {
+    fn string(&mut self, max: usize) -> Option<Quoted> {
         let begin = self.at + 1;
         let (mut at, mut saved) = (begin, 0);
         loop {
@@ -192,13 +194,13 @@ impl<'a> Rest<'a> {
                 match self.bytes().get(place)? {
                     b'"' => {
                         self.at = place + 1;
-                        return (place - begin <= most).then_some(Quoted { begin, end: place, saved });
+                        return (place - begin <= max).then_some(Quoted { begin, end: place, saved });
                     }
                     b'\\' => {
                         let escape = escape(self.bytes().get(place..)?)?;
                         saved += escape.source - escape.target;
                         let end = place + escape.source;
-                        // What is escaped is not special. The longest escape, twelve bytes, ends before the 64th.
+                        // Escaped bytes are not special. The longest escape, of twelve bytes, ends before the 64th.
                         special &= u64::MAX << (end - at);
                         next = next.max(end);
                     }
@@ -209,7 +211,7 @@ impl<'a> Rest<'a> {
         }
     }
 
-    /// A whole number of at most 18 digits, which fit into 64 bits; one more is what may not come next.
+    /// Reads an integer of at most 18 digits, which fits into 64 bits. A further digit is not a valid next byte.
     #[inline(always)]
     fn integer(&mut self) -> Option<i64> {
         let is_negative = self.take(b'-').is_some();
@@ -225,11 +227,11 @@ impl<'a> Rest<'a> {
         }
         self.at += len;
         let is_json = len == 1 || (len > 1 && !begins_with_0);
-        // -0 is no whole number of Rust's: the thorough way knows.
+        // -0 is left to `serde_json`.
         (is_json && !(is_negative && number == 0)).then_some(if is_negative { -number } else { number })
     }
 
-    /// Most messages mention nobody, for which Go writes `null`.
+    /// Cold, because most messages mention nobody, and then Go writes `null`.
     #[cold]
     fn mentions(&mut self) -> Option<Value> {
         let mut list = MentionList::default();
@@ -252,33 +254,33 @@ impl<'a> Rest<'a> {
 }
 
 impl Quoted {
-    /// What stands there, escapes and all.
+    /// The string with its escapes.
     #[inline]
     fn verbatim(self, body: &str) -> Option<&str> {
         body.get(self.begin..self.end)
     }
 
-    /// What stands there, if it has no escapes.
+    /// The string, if it has no escapes.
     #[inline]
     fn plain(self, body: &str) -> Option<&str> {
         if self.saved == 0 { self.verbatim(body) } else { None }
     }
 }
 
-/// Blocks of a string that are looked at at once.
+/// Blocks of a string that are searched at once.
 const BLOCKS: usize = 3;
 
-/// Their bytes: enough for OpenIM's IDs of messages, of 32.
+/// Their bytes: more than the 32 of OpenIM's message IDs.
 const WIDE: usize = BLOCKS * BLOCK;
 
-/// A bit for each of the next bytes of a body that is a quote, a backslash or a control character, and none for what is
-/// behind its end. Nothing at the end, and for a body that is shorter than this is wide.
+/// The special bytes among the next [`WIDE`] ones of a body, as bits: quotes, backslashes and control characters. `None` at
+/// the body's end, and if the body is shorter than [`WIDE`].
 #[inline(always)]
 fn special_bytes(body: &[u8], at: usize) -> Option<u64> {
     if at >= body.len() {
         return None;
     }
-    // Near the end, some of the bytes before are looked at too.
+    // Near the end, earlier bytes are searched too.
     let begin = at.min(body.len().checked_sub(WIDE)?);
     let blocks = body.get(begin..)?.first_chunk::<WIDE>()?.as_chunks::<BLOCK>().0;
     let bits = blocks.iter().rev().fold(0, |bits, block| bits << BLOCK | special_in(u8x16::new(*block)));
@@ -296,8 +298,8 @@ impl<'a> Quick<'a> for Text<'a> {
     const KIND: Kind = Kind::String(MAX_ID_BYTES);
 
     #[inline]
-    fn of(value: Value, body: &'a str) -> Option<Self> {
-        Plain::of(value, body).map(|plain| Self(plain.0.into()))
+    fn from_value(value: Value, body: &'a str) -> Option<Self> {
+        Plain::from_value(value, body).map(|plain| Self(plain.0.into()))
     }
 }
 
@@ -305,7 +307,7 @@ impl<'a> Quick<'a> for Plain<'a> {
     const KIND: Kind = Kind::String(MAX_ID_BYTES);
 
     #[inline]
-    fn of(value: Value, body: &'a str) -> Option<Self> {
+    fn from_value(value: Value, body: &'a str) -> Option<Self> {
         if let Value::String(string) = value { string.plain(body).map(Self) } else { Some(Self::default()) }
     }
 }
@@ -314,7 +316,7 @@ impl<'a> Quick<'a> for Verbatim<'a> {
     const KIND: Kind = Kind::String(MAX_ID_BYTES);
 
     #[inline]
-    fn of(value: Value, body: &'a str) -> Option<Self> {
+    fn from_value(value: Value, body: &'a str) -> Option<Self> {
         if let Value::String(string) = value { string.verbatim(body).map(Self) } else { Some(Self::default()) }
     }
 }
@@ -323,17 +325,17 @@ impl Quick<'_> for Measured {
     const KIND: Kind = Kind::String(usize::MAX);
 
     #[inline]
-    fn of(value: Value, _: &str) -> Option<Self> {
+    fn from_value(value: Value, _: &str) -> Option<Self> {
         let Value::String(Quoted { begin, end, saved }) = value else { return Some(Self::default()) };
         Some(Self((end - begin - saved) as u64))
     }
 }
 
-impl<const MOST: usize> Quick<'_> for Skipped<MOST> {
-    const KIND: Kind = Kind::String(MOST);
+impl<const MAX: usize> Quick<'_> for Skipped<MAX> {
+    const KIND: Kind = Kind::String(MAX);
 
     #[inline]
-    fn of(_: Value, _: &str) -> Option<Self> {
+    fn from_value(_: Value, _: &str) -> Option<Self> {
         Some(Self)
     }
 }
@@ -342,7 +344,7 @@ impl<T: Whole> Quick<'_> for Number<T> {
     const KIND: Kind = Kind::Integer;
 
     #[inline]
-    fn of(value: Value, _: &str) -> Option<Self> {
+    fn from_value(value: Value, _: &str) -> Option<Self> {
         if let Value::Integer(number) = value { T::try_from(number).ok().map(Self) } else { Some(Self::default()) }
     }
 }
@@ -351,7 +353,7 @@ impl Quick<'_> for MentionList {
     const KIND: Kind = Kind::Mentions;
 
     #[inline]
-    fn of(value: Value, _: &str) -> Option<Self> {
+    fn from_value(value: Value, _: &str) -> Option<Self> {
         Some(if let Value::Mentions(mentions) = value { Self(mentions) } else { Self::default() })
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use openim_exporter::config::{self, Http};
+use openim_exporter::config::Http;
 use openim_exporter::domain::{Clock, SystemClock};
 use openim_exporter::http::{Access, Limits, Role, Site, Worker, listen};
 use openim_exporter::stats::{Capacities, Stats};
@@ -46,7 +46,7 @@ impl Served {
         let stats = Arc::new(Stats::in_memory(capacities, SystemClock.now()).unwrap());
         for group in 0..groups {
             let body = message(&format!("group-{group}"), "u");
-            wire::group_message(body.as_bytes(), |message| stats.record(message, SystemClock.now())).unwrap();
+            wire::decode_group_message(body.as_bytes(), |message| stats.record(message, SystemClock.now())).unwrap();
         }
         let parts = (stats, Arc::clone(&telemetry), Arc::new(SystemClock) as Arc<dyn Clock>);
         let access = Access::read(&config.access).unwrap();

@@ -25,7 +25,7 @@ static SHOWN: LazyLock<Values> = LazyLock::new(|| {
     let capacities = Capacities { groups: 1, exported_groups: 1, sender_pairs: 1, dedup_window: Duration::ZERO };
     let stats = Arc::new(Stats::in_memory(capacities, now).unwrap());
     // A group, for the labels that only groups have.
-    wire::group_message(br#"{"sendID":"u","groupID":"g"}"#, |message| stats.record(message, now)).unwrap();
+    wire::decode_group_message(br#"{"sendID":"u","groupID":"g"}"#, |message| stats.record(message, now)).unwrap();
     stats.tick(UnixMillis(60_000));
     let telemetry = Arc::new(Telemetry::new(wire::COMMANDS).unwrap());
     let mut scraper = Scraper::new(Scope::Metrics, Format::OpenMetrics, stats, telemetry, now);

@@ -19,33 +19,37 @@ const PLATFORM: &[Change] = &[
 /// Messages of groups without a slot whose names begin with `blocked`.
 const REASON: &[Change] = &[
     (
-        "src/stats/groups.rs",
+        "src/stats/groups/table.rs",
         "    FoldedForCapacity,\n",
         "    FoldedForCapacity,\n    /// Blocked.\n    FoldedBlocked,\n",
     ),
-    ("src/stats/groups.rs", r#""folded capacity", "#, r#""folded capacity", "folded blocked", "#),
     (
-        "src/stats/groups.rs",
-        "self.tallies.add(Tally::FoldedForCapacity as usize, 1);",
-        r#"let is_blocked = name.starts_with("blocked");
-                let reason = if is_blocked { Tally::FoldedBlocked } else { Tally::FoldedForCapacity };
-                self.tallies.add(reason as usize, 1);"#,
+        "src/stats/groups/table.rs",
+        r#"(Self::FoldedForCapacity, "folded capacity"),"#,
+        r#"(Self::FoldedForCapacity, "folded capacity"), (Self::FoldedBlocked, "folded blocked"),"#,
     ),
     (
-        "src/stats/groups.rs",
-        "    pub(super) fn folded_retired(",
-        "    pub(super) fn folded_blocked(&self) -> u64 { self.tallies.sum(Tally::FoldedBlocked as usize) }
+        "src/stats/groups/table.rs",
+        "self.counters.add(GroupCounter::FoldedForCapacity, 1);",
+        r#"let is_blocked = name.starts_with("blocked");
+                let reason = if is_blocked { GroupCounter::FoldedBlocked } else { GroupCounter::FoldedForCapacity };
+                self.counters.add(reason, 1);"#,
+    ),
+    (
+        "src/stats/groups/table.rs",
+        "    pub(in crate::stats) fn folded_retired(",
+        "    pub(in crate::stats) fn folded_blocked(&self) -> u64 { self.counters.sum(GroupCounter::FoldedBlocked) }
 
-    pub(super) fn folded_retired(",
+    pub(in crate::stats) fn folded_retired(",
     ),
     (
         "src/stats/readings.rs",
-        "    /// Messages of groups that were retired.\n",
+        "    /// Messages of retired groups.\n",
         "    /// Messages of blocked groups.
     #[must_use]
     pub fn folded_blocked(&self) -> u64 { self.groups.folded_blocked() }
 
-    /// Messages of groups that were retired.\n",
+    /// Messages of retired groups.\n",
     ),
     (
         "src/stats/state/checks.rs",
@@ -63,40 +67,48 @@ const REASON: &[Change] = &[
 const CLOCK_ERROR: &[Change] = &[
     ("src/stats/delays.rs", "    Future,\n", "    Future,\n    /// Over ten hours.\n    Ancient,\n"),
     ("src/stats/delays.rs", "ALL: [Self; 3] = [Self::Future, ", "ALL: [Self; 4] = [Self::Future, Self::Ancient, "),
+    (
+        "src/stats/delays.rs",
+        "        (Self::Future, Self::Future.name()),\n",
+        "        (Self::Future, Self::Future.name()),\n        (Self::Ancient, Self::Ancient.name()),\n",
+    ),
     ("src/stats/delays.rs", r#"=> "future","#, r#"=> "future", Self::Ancient => "ancient","#),
     (
         "src/stats/delays.rs",
-        "            Ok(delay) if delay > STALE_MS",
-        "            Ok(delay) if delay > 10 * STALE_MS => ClockError::Ancient,\n            Ok(delay) if delay > STALE_MS",
+        "            Ok(delay) if delay > MAX_DELAY_MS",
+        "            Ok(delay) if delay > 10 * MAX_DELAY_MS => ClockError::Ancient,\n            Ok(delay) if delay > MAX_DELAY_MS",
     ),
 ];
 
 /// Counts polls in a section of its own.
 const SECTION: &[Change] = &[
-    ("src/stats/mod.rs", "    mix: Mix,\n", "    mix: Mix,\n    polls: Counters,\n"),
-    ("src/stats/mod.rs", "    mix: mix::Places,\n", "    mix: mix::Places,\n    polls: Place,\n"),
     (
-        "src/stats/mod.rs",
-        "            mix: Mix::reserve(plan),\n",
-        r#"            mix: Mix::reserve(plan),
-            polls: Counters::reserve(plan, "polls", vec![keys(["all"])]),
+        "src/stats/recording.rs",
+        "    pub(super) mix: Mix,\n",
+        "    pub(super) mix: Mix,\n    pub(super) polls: Counters,\n",
+    ),
+    (
+        "src/stats/recording.rs",
+        "        Mix::reserve(&mut contents);\n",
+        r#"        Mix::reserve(&mut contents);
+        Counters::reserve(&mut contents, "polls", vec![keys(["all"])]);
 "#,
     ),
     (
-        "src/stats/mod.rs",
-        "            mix: Mix::over(places.mix, section)?,\n",
-        "            mix: Mix::over(places.mix, section)?,\n            polls: Counters::over(section(places.polls)?, 1),\n",
+        "src/stats/recording.rs",
+        "            mix: Mix::open(block)?,\n",
+        "            mix: Mix::open(block)?,\n            polls: Counters::open(block, \"polls\")?,\n",
     ),
     (
-        "src/stats/mod.rs",
+        "src/stats/recording.rs",
         "        self.mix.record(message);\n",
         "        self.mix.record(message);\n        self.polls.add(0, u64::from(message.content_type == 116));\n",
     ),
     (
-        "src/stats/state.rs",
-        "        self.delays.carry(&carry);\n",
-        r#"        self.delays.carry(&carry);
-        self.polls.carry(&carry, "polls", |key| (key == "all").then_some(0));
+        "src/stats/state/restoring.rs",
+        "        self.delays.carry_from(&old);\n",
+        r#"        self.delays.carry_from(&old);
+        self.polls.carry_from(&old, "polls", |key| (key == "all").then_some(0));
 "#,
     ),
     (
@@ -116,7 +128,7 @@ const SECTION: &[Change] = &[
 ];
 
 const BOUNDS: &[Change] = &[
-    ("src/stats/mod.rs", "256, 1024, 4096", "256, 1024, 2048, 4096"),
+    ("src/stats/recording.rs", "256, 1024, 4096", "256, 1024, 2048, 4096"),
     ("src/stats/delays.rs", "500, 1000, 2500", "500, 750, 1000, 2500"),
 ];
 

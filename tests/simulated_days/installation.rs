@@ -125,7 +125,7 @@ impl Installation {
         let body = self.body(group, sender);
         let now = self.now_ms();
         for _ in 0..if self.written.is_multiple_of(50) { 2 } else { 1 } {
-            wire::group_message(body.as_bytes(), |message| self.stats.record(message, UnixMillis(now))).unwrap();
+            wire::decode_group_message(body.as_bytes(), |message| self.stats.record(message, UnixMillis(now))).unwrap();
             self.taken(wire::GROUP_MESSAGE, now);
             self.telemetry.callback_answered(Duration::from_millis(story::answer_ms(self.minute)));
         }

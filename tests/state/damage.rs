@@ -1,4 +1,4 @@
-//! States that were cut off, written to, or left in the middle of something.
+//! States that were truncated, overwritten, or left incomplete.
 
 use openim_exporter::arena::Contents;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::first_version::files;
 use super::*;
 
-/// Makes a closed state, lets something happen to its file, and opens it again.
+/// Creates a state, damages its file, and opens it again.
 fn after_damage(closed: bool, damage: impl FnOnce(&Path)) -> (tempfile::TempDir, Stats, Vec<Step>) {
     let directory = tempfile::tempdir().unwrap();
     let (stats, _) = open(directory.path(), BOOT);
@@ -30,7 +30,7 @@ fn resize(path: &Path, by: i64) {
 }
 
 #[test]
-fn a_state_that_cannot_be_used_is_set_aside_whole_and_counting_starts_anew() {
+fn an_unusable_state_is_set_aside_unchanged_and_counting_starts_from_0() {
     type Break = fn(&Path);
     let cases: [(&str, Break, Damage); 9] = [
         ("another program's", |path| fs::write(path, "x".repeat(100_000)).unwrap(), Damage::Foreign),
@@ -50,7 +50,7 @@ fn a_state_that_cannot_be_used_is_set_aside_whole_and_counting_starts_anew() {
             broken = fs::read(path).unwrap();
         });
         let (aside, reason) = set_aside(&steps).unwrap();
-        assert_eq!((reason, stats.outcome()), (expected.to_string().as_str(), Outcome::Fresh), "{what}");
+        assert_eq!((reason, stats.state_start()), (expected.to_string().as_str(), StateStart::Fresh), "{what}");
         assert_eq!(fs::read(aside).unwrap(), broken, "{what}");
         assert_eq!(stats.messages(), 0, "{what}");
         assert_eq!(files(directory.path()).len(), 3, "{what}: the lock, the state, and the one set aside");
@@ -65,38 +65,38 @@ fn overwrite_len(path: &Path, len: u64) {
 }
 
 #[test]
-fn flipped_bits_are_found_or_change_nothing_that_was_counted() {
+fn flipped_bits_are_found_or_change_no_count() {
     let mut random = Pcg64Mcg::seed_from_u64(11);
     for round in 0..300 {
         let closed = round % 2 == 0;
         let mut place = (0, 0);
         let (_directory, stats, _) = after_damage(closed, |path| {
             let mut bytes = fs::read(path).unwrap();
-            // Half of them where there are numbers for certain.
+            // Half of them in the header.
             let at = if round % 4 < 2 { random.random_range(0..4096) } else { random.random_range(0..bytes.len()) };
             let bit = random.random_range(0..8);
             place = (at, bit);
             bytes[at] ^= 1 << bit;
             fs::write(path, bytes).unwrap();
         });
-        match stats.outcome() {
-            Outcome::Continued | Outcome::Restored if closed => assert_eq!(stats.messages(), 1000, "{place:?}"),
-            // A low bit of a counter cannot be told from a message that was under way, unless a sum says so.
-            Outcome::Continued | Outcome::Restored => {
+        match stats.state_start() {
+            StateStart::Continued | StateStart::Restored if closed => assert_eq!(stats.messages(), 1000, "{place:?}"),
+            // Without a checksum, a low bit of a counter looks like a message that was in progress.
+            StateStart::Continued | StateStart::Restored => {
                 assert!(stats.messages().abs_diff(1000) <= 16, "{place:?}: {}", stats.messages())
             }
-            Outcome::Fresh | Outcome::CountersReset => assert_eq!(stats.messages(), 0, "{place:?}"),
+            StateStart::Fresh | StateStart::CountersReset => assert_eq!(stats.messages(), 0, "{place:?}"),
         }
     }
 }
 
-/// Where a group's name is in a state's file. Its count is seven words before it.
+/// The offset of a group's name in a state's file. The count is seven words before it.
 fn place_of(path: &Path, name: &[u8]) -> u64 {
     let bytes = fs::read(path).unwrap();
     bytes.windows(name.len()).position(|window| window == name).unwrap() as u64
 }
 
-/// Where a section begins in a state's file, as its table of contents says.
+/// The offset of a section in a state's file, from its table of contents.
 fn section(path: &Path, name: &str) -> u64 {
     let bytes = fs::read(path).unwrap();
     let word = |at: usize| usize::try_from(u64::from_le_bytes(bytes[8 * at..][..8].try_into().unwrap())).unwrap();
@@ -106,7 +106,7 @@ fn section(path: &Path, name: &str) -> u64 {
 }
 
 #[test]
-fn numbers_that_counting_cannot_make_are_found_after_a_kill() {
+fn impossible_numbers_are_found_after_a_kill() {
     type Break = fn(&Path);
     let cases: [(&str, Break); 11] = [
         ("totals of messages", |path| overwrite(path, place_of(path, b"group-3") - 56, &5000_u64.to_le_bytes())),
@@ -116,12 +116,12 @@ fn numbers_that_counting_cannot_make_are_found_after_a_kill() {
         ("content bytes", |path| {
             overwrite(path, section(path, "content bytes") + 10 * 8, &(1_u64 << 60).to_le_bytes())
         }),
-        ("content types that are not listed", |path| {
-            // The same code twice would be one series twice.
+        ("unlisted content types", |path| {
+            // A duplicate code would be a duplicate series.
             let twice = [7_u64 | 1 << 32; 2].map(u64::to_le_bytes).concat();
             overwrite(path, section(path, "unlisted content types"), &twice);
         }),
-        ("content types that are not listed", |path| {
+        ("unlisted content types", |path| {
             overwrite(path, section(path, "unlisted content types"), &(101_u64 | 1 << 32).to_le_bytes());
         }),
         ("groups", |path| overwrite(path, place_of(path, b"group-3") - 16, &f64::NAN.to_bits().to_le_bytes())),
@@ -133,11 +133,11 @@ fn numbers_that_counting_cannot_make_are_found_after_a_kill() {
         let (_directory, stats, steps) = after_damage(false, damage);
         let expected = Damage::Numbers(what).to_string();
         assert_eq!(set_aside(&steps).map(|(_, reason)| reason), Some(expected.as_str()), "{what}");
-        assert_eq!((stats.outcome(), stats.messages()), (Outcome::Fresh, 0));
+        assert_eq!((stats.state_start(), stats.messages()), (StateStart::Fresh, 0));
     }
 }
 
-/// Changes the table of contents of a state's file, with the sums that it has.
+/// Changes the table of contents of a state's file, and updates the checksums.
 fn relist(path: &Path, change: impl FnOnce(&mut Contents)) {
     let mut file = fs::read(path).unwrap();
     let word = |file: &[u8], at: usize| u64::from_le_bytes(file[8 * at..][..8].try_into().unwrap());
@@ -179,7 +179,7 @@ fn a_section_of_a_newer_version_is_left_out_and_the_rest_is_carried_over() {
             });
             original = fs::read(path).unwrap();
         });
-        assert_eq!((stats.outcome(), stats.messages()), (Outcome::Continued, 1000), "{name}: {steps:?}");
+        assert_eq!((stats.state_start(), stats.messages()), (StateStart::Continued, 1000), "{name}: {steps:?}");
         let left_out = |step: &Step| matches!(step, Step::LeftOut(what) if what.starts_with(&format!("{name}:")));
         assert!(steps.iter().any(left_out), "{name}: {steps:?}");
         let (aside, _) = set_aside(&steps).unwrap();
@@ -189,12 +189,12 @@ fn a_section_of_a_newer_version_is_left_out_and_the_rest_is_carried_over() {
         assert_eq!(stats.by_status().iter().sum::<u64>(), 1005, "{name}");
         let by_group: u64 = stats.groups().map(|group| group.messages).sum();
         assert_eq!(by_group + stats.folded_retired(), 1005, "{name}");
-        assert!(stats.began() == NOW, "{name}");
+        assert!(stats.started() == NOW, "{name}");
     }
 }
 
 #[test]
-fn a_damaged_list_of_codes_is_found_on_the_way_into_other_capacities_too() {
+fn a_damaged_list_of_codes_is_also_found_during_a_migration() {
     let directory = tempfile::tempdir().unwrap();
     let (stats, _) = open(directory.path(), BOOT);
     fill(&stats, 100);
@@ -202,7 +202,7 @@ fn a_damaged_list_of_codes_is_found_on_the_way_into_other_capacities_too() {
     let path = directory.path().join("state");
     overwrite(&path, section(&path, "unlisted content types"), &[7_u64 | 1 << 32; 2].map(u64::to_le_bytes).concat());
     let (stats, steps) = open_with(directory.path(), Capacities { groups: 200, ..CAPACITIES }, BOOT);
-    assert_eq!((stats.outcome(), set_aside(&steps).is_some()), (Outcome::Fresh, true), "{steps:?}");
+    assert_eq!((stats.state_start(), set_aside(&steps).is_some()), (StateStart::Fresh, true), "{steps:?}");
 }
 
 #[test]
@@ -214,14 +214,14 @@ fn an_exemplar_in_the_wrong_bucket_is_dropped() {
 }
 
 #[test]
-fn what_was_under_way_when_the_process_was_killed_is_in_every_total_afterwards() {
+fn messages_in_progress_at_a_kill_are_in_every_total_afterwards() {
     let (directory, stats, _) = after_damage(false, |path| {
-        // As if three messages had been counted by their group, and nowhere else yet.
+        // Three messages that were counted by group, but not elsewhere yet.
         let at = place_of(path, b"group-3");
         let count = fs::read(path).unwrap()[usize::try_from(at).unwrap() - 56];
         overwrite(path, at - 56, &[count + 3]);
     });
-    assert_eq!((stats.outcome(), stats.messages()), (Outcome::Continued, 1003));
+    assert_eq!((stats.state_start(), stats.messages()), (StateStart::Continued, 1003));
     assert_eq!(stats.groups().map(|group| group.messages).sum::<u64>(), 1003);
     assert_eq!((stats.by_status().iter().sum::<u64>(), stats.content_bytes().count), (1003, 1003));
     drop(stats);
@@ -229,7 +229,7 @@ fn what_was_under_way_when_the_process_was_killed_is_in_every_total_afterwards()
 }
 
 #[test]
-fn a_power_loss_that_leaves_one_group_in_two_slots_keeps_the_windows() {
+fn windows_stay_if_a_power_loss_leaves_a_group_in_two_slots() {
     let directory = tempfile::tempdir().unwrap();
     let (stats, _) = open(directory.path(), BOOT);
     fill(&stats, 1000);
@@ -237,6 +237,6 @@ fn a_power_loss_that_leaves_one_group_in_two_slots_keeps_the_windows() {
     let path = directory.path().join("state");
     overwrite(&path, place_of(&path, b"group-3"), b"group-5");
     let (stats, steps) = open(directory.path(), NEXT_BOOT);
-    assert_eq!((stats.outcome(), set_aside(&steps)), (Outcome::CountersReset, None));
+    assert_eq!((stats.state_start(), set_aside(&steps)), (StateStart::CountersReset, None));
     assert_eq!((stats.active_senders(NOW), stats.groups_tracked()), ([50; 5], 6));
 }

@@ -87,7 +87,7 @@ fn counted(
     };
     let now = site.now();
     if command == Command::GroupMessage {
-        wire::group_message(body, |message| site.stats.record(message, now))?;
+        wire::decode_group_message(body, |message| site.stats.record(message, now))?;
     }
     site.telemetry.callback_accepted(command.position(), now.0);
     Ok(())
@@ -140,7 +140,7 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Refused> {
 }
 
 fn command_in(body: &[u8]) -> Result<Command, Refused> {
-    let name = wire::command_of(body)?;
+    let name = wire::decode_command_name(body)?;
     Command::from_name(&name).ok_or_else(|| {
         let found = if name.is_empty() { "is absent" } else { "names no callback" };
         let ways = "end the path with, or set ?command= or the body's callbackCommand to";

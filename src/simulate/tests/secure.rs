@@ -153,7 +153,7 @@ async fn a_request_over_http_2_looks_like_go() {
     assert_eq!(head.headers["authorization"], "Basic b3BlbmltOnB3");
     assert_eq!(head.headers["user-agent"], "Go-http-client/2.0");
     assert_eq!(head.headers["content-length"], body.len().to_string());
-    wire::group_message(&body, |message| assert_eq!(message.operation_id, head.headers["operationid"])).unwrap();
+    wire::decode_group_message(&body, |message| assert_eq!(message.operation_id, head.headers["operationid"])).unwrap();
 }
 
 #[tokio::test]

@@ -1,34 +1,32 @@
 use std::sync::atomic::AtomicBool;
 
-use super::super::hyperloglog::hash;
-use super::super::{Capacities, Recorded, Stats};
 use super::*;
-use crate::arena::Arena;
 use crate::domain::Message;
+use crate::stats::hyperloglog::hash;
+use crate::stats::{Capacities, Recorded, Stats};
 
 const NOW: i64 = 1_732_345_678_901;
 
 fn dedup(entries: usize, window_seconds: u64) -> Dedup {
-    let mut plan = Plan::new();
-    let places = Dedup::reserve(&mut plan, entries);
-    let arena = Arena::anonymous(&plan).unwrap();
-    let dedup = Dedup::over(places, Duration::from_secs(window_seconds), |place| arena.section(place)).unwrap();
+    let mut contents = Contents::new();
+    Dedup::reserve_entries(&mut contents, entries);
+    let dedup = Dedup::open(&Block::in_memory(contents).unwrap(), Duration::from_secs(window_seconds)).unwrap();
     dedup.tick(UnixMillis(NOW));
     dedup
 }
 
 fn is_new(dedup: &Dedup, id: u64, seconds: i64) -> bool {
     match dedup.admit(hash(&id.to_le_bytes()), UnixMillis(NOW + seconds * 1000)) {
-        Admission::Repeat => false,
+        Admission::Duplicate => false,
         Admission::New(entry) => {
-            entry.into_iter().for_each(Entry::confirm);
+            entry.into_iter().for_each(PendingMessage::confirm);
             true
         }
     }
 }
 
-/// A message that is new and is not counted yet.
-fn pending(dedup: &Dedup, id: u64, seconds: i64) -> Entry<'_> {
+/// A new message that is not counted yet.
+fn pending(dedup: &Dedup, id: u64, seconds: i64) -> PendingMessage<'_> {
     match dedup.admit(hash(&id.to_le_bytes()), UnixMillis(NOW + seconds * 1000)) {
         Admission::New(Some(entry)) => entry,
         other => panic!("{other:?}"),
@@ -36,26 +34,26 @@ fn pending(dedup: &Dedup, id: u64, seconds: i64) -> Entry<'_> {
 }
 
 #[test]
-fn a_message_is_a_repeat_within_the_window_and_new_after_it() {
+fn a_message_is_a_duplicate_within_the_window_and_new_after_it() {
     let dedup = dedup(1024, 60);
     assert!(is_new(&dedup, 1, 0));
     assert!(!is_new(&dedup, 1, 0) && !is_new(&dedup, 1, 60));
     assert!(is_new(&dedup, 2, 60));
-    assert!(is_new(&dedup, 1, 61), "the window begins with the message that was counted");
+    assert!(is_new(&dedup, 1, 61), "the window starts with the message that was counted");
     assert!(!is_new(&dedup, 1, 121));
-    assert_eq!((dedup.repeats(), dedup.evicted()), (3, 0));
+    assert_eq!((dedup.duplicates(), dedup.evicted()), (3, 0));
 }
 
 #[test]
-fn a_table_that_is_off_takes_everything() {
+fn an_empty_table_finds_no_duplicates() {
     let dedup = dedup(0, 0);
     assert!(is_new(&dedup, 1, 0) && is_new(&dedup, 1, 0));
     dedup.tick(UnixMillis(NOW));
-    assert_eq!((dedup.repeats(), dedup.capacity()), (0, 0));
+    assert_eq!((dedup.duplicates(), dedup.capacity()), (0, 0));
 }
 
 #[test]
-fn no_message_of_ten_million_is_taken_for_another() {
+fn ten_million_different_messages_are_all_new() {
     let dedup = dedup(1 << 16, 60);
     for id in 0..10_000_000_u64 {
         assert!(is_new(&dedup, id, (id / 1000).cast_signed()), "{id}");
@@ -63,7 +61,7 @@ fn no_message_of_ten_million_is_taken_for_another() {
 }
 
 #[test]
-fn the_oldest_of_a_full_bucket_is_forgotten_and_that_is_counted() {
+fn the_oldest_message_of_a_full_bucket_is_evicted_and_counted() {
     let dedup = dedup(BUCKET, 3600);
     for id in 0..9 {
         assert!(is_new(&dedup, id, id.cast_signed()));
@@ -74,19 +72,19 @@ fn the_oldest_of_a_full_bucket_is_forgotten_and_that_is_counted() {
 }
 
 #[test]
-fn the_tick_forgets_what_is_old_and_counts_the_rest() {
+fn the_tick_clears_expired_messages_and_counts_the_others() {
     let dedup = dedup(1024, 60);
     (0..10).for_each(|id| assert!(is_new(&dedup, id, 0)));
     (10..15).for_each(|id| assert!(is_new(&dedup, id, 50)));
     dedup.tick(UnixMillis(NOW + 61_000));
-    assert_eq!(dedup.known(), 5);
+    assert_eq!(dedup.tracked(), 5);
     assert!((10..15).all(|id| !is_new(&dedup, id, 61)));
-    // The seconds come round after three days; what was cleared does not come back.
+    // The seconds wrap after three days; cleared messages do not come back.
     assert!((0..10).all(|id| is_new(&dedup, id, 1 << SECOND_BITS)));
 }
 
 #[test]
-fn after_days_without_a_tick_nothing_is_known() {
+fn after_days_without_a_tick_all_messages_are_new() {
     let dedup = dedup(1024, 86_400);
     assert!(is_new(&dedup, 1, 0));
     let round = 1 << SECOND_BITS;
@@ -95,7 +93,7 @@ fn after_days_without_a_tick_nothing_is_known() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_keeps_repeats_repeats() {
+fn duplicates_are_found_although_the_clock_is_set_back() {
     let dedup = dedup(1024, 60);
     assert!(is_new(&dedup, 1, 1000));
     assert!(!is_new(&dedup, 1, 0) && !is_new(&dedup, 1, 1000));
@@ -106,7 +104,7 @@ fn a_clock_that_is_set_back_keeps_repeats_repeats() {
 }
 
 #[test]
-fn a_message_that_was_not_yet_counted_when_the_process_ended_is_heard_again() {
+fn a_message_that_was_being_counted_when_the_process_ended_is_new() {
     let dedup = dedup(1024, 60);
     pending(&dedup, 1, 0);
     dedup.restore();
@@ -114,22 +112,22 @@ fn a_message_that_was_not_yet_counted_when_the_process_ended_is_heard_again() {
 }
 
 #[test]
-fn of_threads_that_bring_the_same_messages_each_message_is_new_to_one() {
+fn each_message_is_new_for_only_one_of_several_threads() {
     let dedup = dedup(1 << 14, 3600);
     let news: usize = thread::scope(|scope| {
-        let bring = || (0..4000).filter(|id| is_new(&dedup, *id, 0)).count();
-        let threads: Vec<_> = (0..4).map(|_| scope.spawn(bring)).collect();
+        let record_all = || (0..4000).filter(|id| is_new(&dedup, *id, 0)).count();
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(record_all)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     assert_eq!(news as u64, 4000 + dedup.evicted());
-    assert_eq!(dedup.repeats() + news as u64, 16_000);
+    assert_eq!(dedup.duplicates() + news as u64, 16_000);
 }
 
-/// Long enough for another thread to have begun to wait, and much less than it waits.
+/// Long enough for another thread to start waiting, and much shorter than it waits.
 const MOMENT: Duration = Duration::from_millis(50);
 
 #[test]
-fn a_duplicate_is_held_until_its_original_is_counted() {
+fn a_duplicate_waits_until_its_original_is_counted() {
     let dedup = dedup(1024, 60);
     let original = pending(&dedup, 1, 0);
     let is_counted = AtomicBool::new(false);
@@ -140,7 +138,7 @@ fn a_duplicate_is_held_until_its_original_is_counted() {
         original.confirm();
         assert_eq!(duplicate.join().unwrap(), (false, true));
     });
-    assert_eq!((dedup.repeats(), dedup.evicted()), (1, 0));
+    assert_eq!((dedup.duplicates(), dedup.evicted()), (1, 0));
 }
 
 #[test]
@@ -148,15 +146,15 @@ fn a_duplicate_is_counted_if_its_original_never_is() {
     let dedup = dedup(1024, 60);
     let stuck = pending(&dedup, 1, 0);
     let begin = Instant::now();
-    assert!(is_new(&dedup, 1, 0) && begin.elapsed() >= LONGEST_WAIT);
+    assert!(is_new(&dedup, 1, 0) && begin.elapsed() >= MAX_WAIT);
     assert!(!is_new(&dedup, 1, 0), "it has been counted now");
-    assert_eq!((dedup.repeats(), dedup.evicted()), (1, 1));
+    assert_eq!((dedup.duplicates(), dedup.evicted()), (1, 1));
     stuck.confirm();
     assert!(!is_new(&dedup, 1, 0), "the original was only late");
 }
 
 #[test]
-fn a_duplicate_is_counted_if_its_original_loses_its_place() {
+fn a_duplicate_is_counted_if_its_original_is_evicted() {
     let dedup = dedup(BUCKET, 3600);
     let original = pending(&dedup, 0, 0);
     thread::scope(|scope| {
@@ -170,17 +168,17 @@ fn a_duplicate_is_counted_if_its_original_loses_its_place() {
 }
 
 #[test]
-fn a_thread_that_gets_a_repeat_finds_its_original_in_the_total() {
+fn the_original_of_a_duplicate_is_in_the_total() {
     const THREADS: u64 = 4;
     const ROUNDS: u64 = 5000;
     let dedup_window = Duration::from_secs(60);
     let capacities = Capacities { groups: 100, exported_groups: 10, sender_pairs: 1000, dedup_window };
     let stats = Stats::in_memory(capacities, UnixMillis(NOW)).unwrap();
     let arrived = AtomicU64::new(0);
-    // Repeats, and those of them that came back too early. All threads bring a round's message at the same moment, when
-    // those of the earlier rounds are counted.
-    let bring = || {
-        (1..=ROUNDS).fold((0, 0), |(repeats, early), round| {
+    // Counts the duplicates, and those that returned before their original was in the total. All threads record a round's
+    // message at the same moment, when those of the earlier rounds have been counted.
+    let record_all = || {
+        (1..=ROUNDS).fold((0, 0), |(duplicates, early), round| {
             let id = round.to_string();
             arrived.fetch_add(1, Ordering::SeqCst);
             while arrived.load(Ordering::SeqCst) < round * THREADS {
@@ -188,15 +186,15 @@ fn a_thread_that_gets_a_repeat_finds_its_original_in_the_total() {
             }
             let message = Message { server_msg_id: &id, ..Message::of("g", "u") };
             match stats.record(&message, UnixMillis(NOW)) {
-                Recorded::Repeat => (repeats + 1, early + u64::from(stats.messages() < round)),
-                _ => (repeats, early),
+                Recorded::Duplicate => (duplicates + 1, early + u64::from(stats.messages() < round)),
+                _ => (duplicates, early),
             }
         })
     };
-    let [repeats, early] = thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(bring)).collect();
+    let [duplicates, early] = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(record_all)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).fold([0, 0], |[a, b], (c, d)| [a + c, b + d])
     });
-    assert_eq!((repeats, early), (ROUNDS * (THREADS - 1), 0));
+    assert_eq!((duplicates, early), (ROUNDS * (THREADS - 1), 0));
     assert_eq!(stats.messages(), ROUNDS);
 }

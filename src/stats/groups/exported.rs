@@ -1,45 +1,45 @@
-//! Which groups have series of their own: the most active.
+//! The exported groups, which have series of their own: the most active ones.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
 use super::slot::Slot;
 use crate::domain::UnixMillis;
+use crate::stats::top::Top;
 
-/// Once chosen, a group stays exported for this long, so that series do not flicker.
-const LEAST_MS: i64 = 600_000;
+/// The shortest time for which a group is exported, so that series do not come and go with each scrape.
+const MIN_EXPORT_MS: i64 = 600_000;
 
 /// The exported groups.
 #[derive(Debug)]
-pub(super) struct Exported {
-    most: usize,
+pub(super) struct ExportedGroups {
+    capacity: usize,
     slots: Mutex<Vec<u32>>,
-    /// How many there are, to be looked at without the lock.
+    /// The length of `slots`, to be read without the lock.
     len: AtomicUsize,
 }
 
-impl Exported {
-    pub(super) fn new(most: usize) -> Self {
-        Self { most, slots: Mutex::default(), len: AtomicUsize::new(0) }
+impl ExportedGroups {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { capacity, slots: Mutex::default(), len: AtomicUsize::new(0) }
     }
 
-    /// Exports a new group at once if there is a place left.
+    /// Exports a new group immediately if the capacity allows it.
     pub(super) fn add(&self, number: u32, slot: Slot<'_>, now: UnixMillis) {
-        if self.len.load(Ordering::Relaxed) >= self.most {
+        if self.len.load(Ordering::Relaxed) >= self.capacity {
             return;
         }
         let mut slots = self.slots.lock();
-        if slots.len() < self.most {
+        if slots.len() < self.capacity {
             slots.push(number);
             slot.set_exported_since(Some(now));
         }
         self.len.store(slots.len(), Ordering::Relaxed);
     }
 
-    /// Takes out a group that was retired. After its slot was freed: whoever chooses it later sees that it is free.
+    /// Removes a retired group. Call it after the slot was freed, so that a later ranking does not choose it again.
     pub(super) fn remove(&self, number: u32, slot: Slot<'_>) {
         let mut slots = self.slots.lock();
         slots.retain(|exported| *exported != number);
@@ -47,9 +47,9 @@ impl Exported {
         self.len.store(slots.len(), Ordering::Relaxed);
     }
 
-    /// Goes on with the groups that a stored block says are exported: as many as may be.
+    /// Continues with the exported groups of a stored block, as many as the capacity allows.
     pub(super) fn restore<'a>(&self, mut exported: Vec<u32>, slot: impl Fn(u32) -> Option<Slot<'a>>) {
-        for dropped in exported.drain(self.most.min(exported.len())..).filter_map(slot) {
+        for dropped in exported.drain(self.capacity.min(exported.len())..).filter_map(slot) {
             dropped.set_exported_since(None);
         }
         self.len.store(exported.len(), Ordering::Relaxed);
@@ -57,29 +57,29 @@ impl Exported {
     }
 
     pub(super) const fn capacity(&self) -> usize {
-        self.most
+        self.capacity
     }
 
     pub(super) fn slots(&self) -> Vec<u32> {
         self.slots.lock().clone()
     }
 
-    /// A ranking of all groups, to be made at a time.
+    /// Starts a ranking of all groups.
     pub(super) fn ranking(&self, now: UnixMillis) -> Ranking {
-        Ranking { most: self.most, now, kept: Vec::new(), best: BinaryHeap::new() }
+        Ranking { capacity: self.capacity, now, kept: Vec::new(), best: Top::new(self.capacity) }
     }
 
-    /// Exports what the ranking found.
+    /// Exports the groups that the ranking has chosen.
     pub(super) fn replace<'a>(&self, ranking: Ranking, slot: impl Fn(u32) -> Option<Slot<'a>>) {
         let now = ranking.now;
-        let mut chosen = ranking.chosen();
+        let mut chosen = ranking.into_chosen();
         let mut slots = self.slots.lock();
-        // Groups that were added while the ranking was made stay too.
-        let came = |number: &u32| slot(*number).and_then(Slot::exported_since).is_some_and(|since| since >= now);
-        let came: Vec<_> = slots.iter().copied().filter(came).collect();
-        chosen.truncate(self.most.saturating_sub(came.len()));
-        chosen.extend(came);
-        // One that was retired meanwhile does not.
+        // Groups that were added during the ranking stay.
+        let is_recent = |number: &u32| slot(*number).and_then(Slot::exported_since).is_some_and(|since| since >= now);
+        let recent: Vec<_> = slots.iter().copied().filter(is_recent).collect();
+        chosen.truncate(self.capacity.saturating_sub(recent.len()));
+        chosen.extend(recent);
+        // Groups that were retired during the ranking do not.
         chosen.retain(|number| slot(*number).is_some_and(|slot| !slot.is_free()));
         chosen.sort_unstable();
         chosen.dedup();
@@ -98,44 +98,36 @@ impl Exported {
     }
 }
 
-/// How high a group ranks: by its rate; among equals one that is exported already, then the one seen last.
+/// The order of groups: by rate; of equal ones first those that are exported already, then those that were seen later.
 type Rank = (RateBits, bool, UnixMillis, u32);
 
-/// The bits of a rate, which is never negative and never NaN: they are ordered as it is.
+/// The bits of a rate. They have the same order as rates, which are never negative or NaN.
 type RateBits = u64;
 
-/// The groups to be exported, found one by one in bounded memory.
+/// A search for the groups to export.
 pub(super) struct Ranking {
-    most: usize,
+    capacity: usize,
     now: UnixMillis,
-    /// Those that have not been exported for long enough to be dropped.
+    /// Groups that have been exported for less than [`MIN_EXPORT_MS`].
     kept: Vec<u32>,
-    best: BinaryHeap<Reverse<Rank>>,
+    best: Top<Reverse<Rank>>,
 }
 
 impl Ranking {
     pub(super) fn add(&mut self, number: u32, slot: Slot<'_>, rate: f64) {
         let since = slot.exported_since();
-        if since.is_some_and(|since| (0..LEAST_MS).contains(&self.now.since(since))) {
+        if since.is_some_and(|since| (0..MIN_EXPORT_MS).contains(&self.now.since(since))) {
             self.kept.push(number);
-            return;
-        }
-        let rank = (rate.to_bits(), since.is_some(), slot.last_seen(), number);
-        if self.best.len() < self.most {
-            self.best.push(Reverse(rank));
-        } else if let Some(mut worst) = self.best.peek_mut()
-            && worst.0 < rank
-        {
-            *worst = Reverse(rank);
+        } else {
+            self.best.add(Reverse((rate.to_bits(), since.is_some(), slot.last_seen(), number)));
         }
     }
 
-    /// Those that must stay, and then the best.
-    fn chosen(self) -> Vec<u32> {
-        // Sorted by `Reverse`: the best comes first.
+    /// The groups that must stay, and then the best ones.
+    fn into_chosen(self) -> Vec<u32> {
         let best = self.best.into_sorted_vec().into_iter().map(|Reverse((.., number))| number);
         let mut chosen = self.kept;
-        chosen.extend(best.take(self.most.saturating_sub(chosen.len())));
+        chosen.extend(best.take(self.capacity.saturating_sub(chosen.len())));
         chosen
     }
 }

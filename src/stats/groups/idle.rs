@@ -1,32 +1,35 @@
-//! Which groups may be retired, and when none may.
+//! The groups that can be retired, and pauses during which none is.
 
-use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::IDLE_MS;
 use crate::domain::UnixMillis;
+use crate::stats::top::Top;
 
-/// The fewest groups that are kept ready to be retired, where as many are idle.
-const FEWEST_CANDIDATES: usize = 1024;
+/// A group that has been silent for longer can be retired: a day, and two minutes more, so that none of its senders still
+/// counts as active when another group gets its slot.
+pub(super) const IDLE_MS: i64 = 24 * 3_600_000 + 120_000;
 
-/// The longest that one pause holds retiring off: whoever reads slowly must not keep new groups out.
-const LONGEST_PAUSE_MS: i64 = 10_000;
+/// At least this many candidates for retirement are kept, if as many groups are idle.
+const MIN_CANDIDATES: usize = 1024;
 
-/// Slots that can be had although every slot has been used.
+/// The longest effect of a pause: a slow reader must not keep new groups out.
+const MAX_PAUSE_MS: i64 = 10_000;
+
+/// Slots that are available although every slot has been used.
 #[derive(Debug, Default)]
-pub(super) struct Idle {
-    /// Slots whose groups were idle when the tick last looked; the one that was idle longest is the last.
+pub(super) struct IdleSlots {
+    /// Slots whose groups were idle at the last tick. The one that was idle longest is the last.
     candidates: Mutex<Vec<u32>>,
-    /// Slots that were claimed by two threads for one group.
+    /// Free slots.
     free: Mutex<Vec<u32>>,
-    /// How many of both there are, to be looked at without a lock: usually none.
+    /// The number of both, to be read without a lock; usually 0.
     available: AtomicUsize,
 }
 
-impl Idle {
+impl IdleSlots {
     pub(super) fn take_free(&self) -> Option<u32> {
         self.take(&self.free)
     }
@@ -35,7 +38,7 @@ impl Idle {
         self.take(&self.candidates)
     }
 
-    /// Whether there is none to be taken, looked at without a lock.
+    /// Whether no slot is available. Takes no lock.
     pub(super) fn is_empty(&self) -> bool {
         self.available.load(Ordering::Relaxed) == 0
     }
@@ -56,14 +59,14 @@ impl Idle {
         self.available.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A search among all groups for those that are idle; for none unless the table is full.
-    pub(super) fn search(&self, is_full: bool, capacity: usize, now: UnixMillis) -> Search {
-        let most = if is_full { FEWEST_CANDIDATES.max(capacity / 16) } else { 0 };
-        Search { longest: BinaryHeap::new(), most, now }
+    /// Starts a search for idle groups. It finds none unless the table is full.
+    pub(super) fn search(&self, is_full: bool, capacity: usize, now: UnixMillis) -> IdleSearch {
+        let limit = if is_full { MIN_CANDIDATES.max(capacity / 16) } else { 0 };
+        IdleSearch { longest: Top::new(limit), now }
     }
 
-    pub(super) fn replace_candidates(&self, found: Search) {
-        let found = found.longest.into_sorted_vec().into_iter().rev().map(|(_, slot)| slot).collect::<Vec<_>>();
+    pub(super) fn replace_candidates(&self, search: IdleSearch) {
+        let found = search.longest.into_sorted_vec().into_iter().rev().map(|(_, slot)| slot).collect::<Vec<_>>();
         let mut candidates = self.candidates.lock();
         self.available.fetch_add(found.len(), Ordering::Relaxed);
         self.available.fetch_sub(candidates.len(), Ordering::Relaxed);
@@ -72,74 +75,65 @@ impl Idle {
 }
 
 /// A search for the groups that have been idle longest.
-pub(super) struct Search {
-    /// By when they were last seen: the heap's top is the one that was idle for the shortest time.
-    longest: BinaryHeap<(UnixMillis, u32)>,
-    most: usize,
+pub(super) struct IdleSearch {
+    longest: Top<(UnixMillis, u32)>,
     now: UnixMillis,
 }
 
-impl Search {
+impl IdleSearch {
     pub(super) fn add(&mut self, slot: u32, last_seen: UnixMillis) {
-        if self.most == 0 || self.now.since(last_seen) <= IDLE_MS {
-            return;
-        }
-        if self.longest.len() < self.most {
-            self.longest.push((last_seen, slot));
-        } else if let Some(mut shortest) = self.longest.peek_mut()
-            && last_seen < shortest.0
-        {
-            *shortest = (last_seen, slot);
+        if self.now.since(last_seen) > IDLE_MS {
+            self.longest.add((last_seen, slot));
         }
     }
 }
 
-/// Who reads all groups one after the other pauses retiring: a group that turned from a row into folded messages
-/// meanwhile would be read twice or not at all.
+/// A reader of all groups pauses their retirement: a group that is folded during the iteration would be read twice or not
+/// at all.
 #[derive(Debug, Default)]
-pub(super) struct Pauses(Arc<State>);
+pub(super) struct RetirementPauses(Arc<PauseState>);
 
 #[derive(Debug)]
-struct State {
+struct PauseState {
     pauses: AtomicUsize,
-    /// When the last pause began.
-    began: AtomicI64,
+    /// When the last pause started.
+    started: AtomicI64,
     retiring: AtomicUsize,
 }
 
-impl Default for State {
+impl Default for PauseState {
     fn default() -> Self {
-        Self { pauses: AtomicUsize::new(0), began: AtomicI64::new(i64::MIN), retiring: AtomicUsize::new(0) }
+        Self { pauses: AtomicUsize::new(0), started: AtomicI64::new(i64::MIN), retiring: AtomicUsize::new(0) }
     }
 }
 
-/// No group is retired while this is held, for at most ten seconds.
+/// Until this is dropped, but for at most ten seconds, no group is retired.
 #[derive(Debug)]
-pub struct RetirementPause(Arc<State>);
+pub struct RetirementPause(Arc<PauseState>);
 
-/// A group is being retired.
-pub(super) struct Retiring<'a>(&'a State);
+/// A retirement in progress.
+pub(super) struct Retiring<'a>(&'a PauseState);
 
-impl Pauses {
-    pub(super) fn begin(&self, now: UnixMillis) -> RetirementPause {
+impl RetirementPauses {
+    pub(super) fn start(&self, now: UnixMillis) -> RetirementPause {
         let state = &self.0;
-        state.began.fetch_max(now.0, Ordering::SeqCst);
+        state.started.fetch_max(now.0, Ordering::SeqCst);
         state.pauses.fetch_add(1, Ordering::SeqCst);
-        // In one total order with `retire`: either that sees the pause, or this sees that it is under way, which is a
-        // matter of microseconds.
+        // Sequentially consistent with `retire`: either that sees the pause, or this sees the retirement, which takes
+        // only microseconds.
         while state.retiring.load(Ordering::SeqCst) > 0 {
             std::thread::yield_now();
         }
         RetirementPause(Arc::clone(state))
     }
 
-    /// Begins to retire, unless that is paused.
+    /// Starts a retirement, unless retirements are paused.
     pub(super) fn retire(&self, now: UnixMillis) -> Option<Retiring<'_>> {
         let state = &self.0;
         state.retiring.fetch_add(1, Ordering::SeqCst);
         let retiring = Retiring(state);
-        let age = now.0.saturating_sub(state.began.load(Ordering::SeqCst));
-        let paused = state.pauses.load(Ordering::SeqCst) > 0 && (0..LONGEST_PAUSE_MS).contains(&age);
+        let age = now.0.saturating_sub(state.started.load(Ordering::SeqCst));
+        let paused = state.pauses.load(Ordering::SeqCst) > 0 && (0..MAX_PAUSE_MS).contains(&age);
         (!paused).then_some(retiring)
     }
 }

@@ -1,10 +1,10 @@
-//! A tracked group's slot: sixteen words, two cache lines. The first holds what a message touches and what the tick
-//! makes of it, the second the name.
+//! A tracked group's slot: sixteen words, two cache lines. The first has everything that messages and the tick change, the
+//! second the name.
 //!
-//! A slot is written by whoever holds its group's entry in the map exclusively (its beginning and its end), by messages
-//! (count and last seen, under the map's shared guard) and by the tick (rate, senders, exported). It is read without any
-//! lock: the state word has a number that changes whenever the slot changes hands, and a reader that finds another
-//! number after reading than before has read nothing.
+//! Three writers change a slot: a thread that holds the map's entry exclusively adds or removes the group; a message, under
+//! the map's shared guard, changes the count and the time; the tick changes the rate, the senders and the export. Reading
+//! takes no lock: the state word has a generation that changes with the slot's group, and a reader that finds another
+//! generation after reading than before discards what it read.
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -17,27 +17,27 @@ use crate::stats::packed;
 /// Words of a slot.
 pub(super) const SLOT_WORDS: usize = 16;
 
-/// Length of the name plus one in the low byte, 0 while the slot is free; above it the number of hands it went through.
+/// The low byte is the length of the name plus one, or 0 while the slot is free. The other bytes are the generation.
 const STATE: usize = 0;
 const MESSAGES: usize = 1;
 const LAST_SEEN: usize = 2;
 const CREATED: usize = 3;
-/// Distinct senders: of the last hour in the low half, of the last 24 hours in the high half.
+/// Distinct senders of the last hour in the low half, of the last 24 hours in the high half.
 const SENDERS: usize = 4;
-/// What [`MESSAGES`] was when the rate was last worked out.
+/// [`MESSAGES`] when the rate was last updated.
 const RATED: usize = 5;
-/// Messages a second, the bits of an `f64`.
+/// Messages per second, as the bits of an `f64`.
 const RATE: usize = 6;
-/// When the group was chosen to be exported, plus one; 0 while it is not.
+/// When the export of the group started, plus one; 0 if it is not exported.
 const EXPORTED: usize = 7;
 const NAME: usize = 8;
 const NAME_WORDS: usize = MAX_NAME_BYTES / size_of::<u64>();
 const _: () = assert!(NAME + NAME_WORDS == SLOT_WORDS);
 
 const LENGTH_MASK: u64 = 0xff;
-const HAND: u64 = LENGTH_MASK + 1;
+const GENERATION: u64 = LENGTH_MASK + 1;
 
-/// A group's name, kept where it stands.
+/// A group's name, without an allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupName {
     bytes: [u8; MAX_NAME_BYTES],
@@ -48,7 +48,7 @@ impl GroupName {
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // Only whole names are written into slots, so the default is never taken.
+        // Slots only have valid names, so the default is never used.
         self.bytes.get(..self.len).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
     }
 }
@@ -61,14 +61,14 @@ impl std::ops::Deref for GroupName {
     }
 }
 
-/// What a slot holds as a name is none.
+/// The name in a slot is not valid.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct NotAName;
+pub(super) struct InvalidName;
 
-/// One tracked group.
+/// A tracked group.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Group {
-    /// Its name: the group's ID, or for an overlong one the start of it and a hash.
+    /// The group's ID, or a prefix and a hash of a long one.
     pub name: GroupName,
     /// Messages counted.
     pub messages: u64,
@@ -76,11 +76,11 @@ pub struct Group {
     pub created: UnixMillis,
     /// When the last of them was received.
     pub last_seen: UnixMillis,
-    /// Messages a second lately, as of the last ranking.
+    /// Recent messages per second, as of the last ranking.
     pub rate: f64,
     /// Distinct senders in the last hour and in the last 24 hours, as of the last scan.
     pub active_senders: [u32; 2],
-    /// Whether it has series of its own.
+    /// Whether the group has series of its own.
     pub is_exported: bool,
 }
 
@@ -99,7 +99,7 @@ impl Slot<'_> {
         }
     }
 
-    /// Asks for what [`Slot::count`] writes.
+    /// Loads the cache line that [`Slot::count`] writes.
     #[inline]
     pub(super) fn prefetch(self) {
         prefetch(&self.0[MESSAGES]);
@@ -113,32 +113,32 @@ impl Slot<'_> {
         last_seen.store(now.0.cast_unsigned(), Ordering::Relaxed);
     }
 
-    /// Gives a free slot to a group, with its first message. The state is written last: a slot is whole or free.
+    /// Adds a group with its first message to a free slot. The state is written last, so that a slot is complete or free.
     pub(super) fn occupy(self, name: &str, now: UnixMillis) {
-        // As in `vacate`, which another thread may have done.
+        // See `vacate`, which another thread may have called.
         fence(Ordering::Release);
         packed::write(name, &self.0[NAME..]);
         for word in [LAST_SEEN, CREATED] {
             self.set(word, now.0.cast_unsigned());
         }
-        // Free already, but for a process that ended in the middle of `vacate`.
+        // Already 0, unless a process ended during `vacate`.
         [SENDERS, RATED, RATE, EXPORTED].into_iter().for_each(|word| self.set(word, 0));
         self.set(MESSAGES, 1);
         let state = self.get(STATE) + name.len() as u64 + 1;
         self.0[STATE].store(state, Ordering::Release);
     }
 
-    /// Frees the slot for the next hand.
+    /// Frees the slot.
     pub(super) fn vacate(self) {
-        self.set(STATE, (self.get(STATE) & !LENGTH_MASK).wrapping_add(HAND));
-        // Who sees any of the words below as they are written next sees this state too.
+        self.set(STATE, (self.get(STATE) & !LENGTH_MASK).wrapping_add(GENERATION));
+        // A reader that sees one of the following writes also sees the new state.
         fence(Ordering::Release);
         for word in [MESSAGES, LAST_SEEN, CREATED, SENDERS, RATED, RATE, EXPORTED] {
             self.set(word, 0);
         }
     }
 
-    /// The group that has the slot, if one has.
+    /// The group in the slot; `None` if it is free.
     pub(super) fn read(self) -> Option<Group> {
         let state = self.0[STATE].load(Ordering::Acquire);
         let len = usize::try_from(state & LENGTH_MASK).ok()?.checked_sub(1)?;
@@ -158,17 +158,17 @@ impl Slot<'_> {
         (self.get(STATE) == state).then_some(group)
     }
 
-    /// The name in a slot of a stored block; `None` in a free one.
-    pub(super) fn stored_name(self) -> Result<Option<GroupName>, NotAName> {
+    /// The name in a slot of a stored block; `None` if the slot is free.
+    pub(super) fn stored_name(self) -> Result<Option<GroupName>, InvalidName> {
         if self.is_free() {
             return Ok(None);
         }
-        let name = self.read().ok_or(NotAName)?.name;
-        let is_whole = name.bytes.get(..name.len).is_some_and(|bytes| std::str::from_utf8(bytes).is_ok());
-        if is_whole { Ok(Some(name)) } else { Err(NotAName) }
+        let name = self.read().ok_or(InvalidName)?.name;
+        let is_valid = name.bytes.get(..name.len).is_some_and(|bytes| std::str::from_utf8(bytes).is_ok());
+        if is_valid { Ok(Some(name)) } else { Err(InvalidName) }
     }
 
-    /// Starts the count of a stored slot from 0.
+    /// Resets the count of a stored slot to 0.
     pub(super) fn reset(self, now: UnixMillis) {
         if !self.is_free() {
             self.set(CREATED, now.0.cast_unsigned());
@@ -176,13 +176,13 @@ impl Slot<'_> {
         }
     }
 
-    /// Becomes a copy of another slot.
-    pub(super) fn copy_of(self, from: Slot<'_>) {
+    /// Copies another slot into this one.
+    pub(super) fn copy_from(self, from: Slot<'_>) {
         copy_words(from.0, self.0);
     }
 
-    /// Whether its rate can be one.
-    pub(super) fn has_rate(self) -> bool {
+    /// Whether the rate is a possible one.
+    pub(super) fn has_valid_rate(self) -> bool {
         self.rate().is_finite() && self.rate().is_sign_positive()
     }
 
@@ -202,11 +202,12 @@ impl Slot<'_> {
         f64::from_bits(self.get(RATE))
     }
 
-    /// Works the rate out anew: what came since the last time, and `kept` of what it was, a part of 1.
-    pub(super) fn rate_after(self, seconds: f64, kept: f64) -> f64 {
+    /// Updates the rate after some seconds: a weighted mean of the old rate, with `weight` between 0 and 1, and of the rate
+    /// since then.
+    pub(super) fn update_rate(self, seconds: f64, weight: f64) -> f64 {
         let messages = self.messages();
-        let came = messages.saturating_sub(self.get(RATED));
-        let rate = self.rate() * kept + came as f64 / seconds * (1.0 - kept);
+        let new = messages.saturating_sub(self.get(RATED));
+        let rate = self.rate() * weight + new as f64 / seconds * (1.0 - weight);
         self.set(RATED, messages);
         self.set(RATE, rate.to_bits());
         rate
@@ -214,7 +215,7 @@ impl Slot<'_> {
 
     pub(super) fn set_active_senders(self, in_an_hour: u32, in_a_day: u32) {
         let senders = u64::from(in_a_day) << 32 | u64::from(in_an_hour);
-        // Most groups of a large table do not change: their cache lines are left alone.
+        // Most groups of a large table do not change, so their cache lines are not written.
         if self.get(SENDERS) != senders {
             self.set(SENDERS, senders);
         }

@@ -1,35 +1,35 @@
-//! Groups that come from a stored block: found again, started over, moved into a table of another size.
+//! Groups of a stored block: finding them, resetting them, and carrying them over into a table of another size.
 
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use compact_str::CompactString;
 
-use super::slot::Slot;
-use super::{FOLDED_RETIRED, GroupName, Groups, LAYOUT, SLOT_BYTES, SLOT_WORDS, TALLY_KEYS, Tally};
+use super::slot::{GroupName, SLOT_WORDS, Slot};
+use super::table::{COUNTERS, FOLDED_RETIRED, GroupCounter, GroupTable, JOURNAL, LAYOUT, RANKED_AT, SLOT_BYTES, SLOTS};
 use crate::domain::UnixMillis;
-use crate::stats::carry::Carry;
+use crate::stats::carry::CarryOver;
 
-/// Where the groups of a stored table are now.
+/// The new slots of an old table's groups.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::stats) enum Moved {
-    /// In the slots that they had.
-    Nowhere,
-    /// In these, by the slots that they had.
-    To(Vec<Option<u32>>),
+pub(in crate::stats) enum SlotMapping {
+    /// Each group has the same slot as before.
+    Unchanged,
+    /// The new slots by the old ones; `None` for groups that were not carried over.
+    Moved(Vec<Option<u32>>),
 }
 
-impl Moved {
-    /// Where the group of a slot is now, if it is anywhere.
-    pub(in crate::stats) fn slot(&self, before: u32) -> Option<u32> {
+impl SlotMapping {
+    /// The new slot of the group in an old slot.
+    pub(in crate::stats) fn new_slot(&self, old: u32) -> Option<u32> {
         match self {
-            Self::Nowhere => Some(before),
-            Self::To(slots) => slots.get(before as usize).copied().flatten(),
+            Self::Unchanged => Some(old),
+            Self::Moved(slots) => slots.get(old as usize).copied().flatten(),
         }
     }
 }
 
-/// The slot in the journal's first word, if a group was being retired.
+/// The slot in the journal's first word; `None` if no group was being retired.
 fn retiring_slot(word: &AtomicU64) -> Option<u32> {
     word.load(Ordering::Relaxed).checked_sub(1).and_then(|slot| u32::try_from(slot).ok())
 }
@@ -38,10 +38,12 @@ fn retiring_slot(word: &AtomicU64) -> Option<u32> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::stats) struct Contradiction;
 
-impl Groups {
-    /// Finds the groups in the slots, of a block that was written before. Called once, before anything else. Where
-    /// pages may be older than others, a slot without a name, with one that another has, or with a rate that is none, is
-    /// freed.
+impl GroupTable {
+    /// Finds the groups in the slots of a stored block. Called once, before anything else. `torn`: some pages may be older
+    /// than others, so slots with an invalid or duplicate name, or an invalid rate, are freed.
+    ///
+    /// # Errors
+    /// When there is such a slot, but no page is older than others.
     pub(in crate::stats) fn restore(&self, torn: bool) -> Result<(), Contradiction> {
         self.finish_retiring();
         let mut last_used = None;
@@ -50,7 +52,7 @@ impl Groups {
             let is_taken = |name: &GroupName| self.by_name.contains_key(name.as_str());
             let name = match slot.stored_name() {
                 Ok(None) => continue,
-                Ok(Some(name)) if !is_taken(&name) && slot.has_rate() => name,
+                Ok(Some(name)) if !is_taken(&name) && slot.has_valid_rate() => name,
                 Ok(Some(_)) | Err(_) if torn => {
                     slot.vacate();
                     continue;
@@ -69,79 +71,76 @@ impl Groups {
         Ok(())
     }
 
-    /// Starts the counts from 0. The groups stay: when they were seen, and by how many people, is still so.
+    /// Resets the counts to 0. The groups stay, with their senders and when they were seen.
     pub(in crate::stats) fn reset_counts(&self, now: UnixMillis) {
+        self.counters.reset();
         self.slots.as_chunks().0.iter().map(Slot).for_each(|slot| slot.reset(now));
-        // What was being retired has no messages any more.
+        // A group that was being retired has no messages any more.
         self.journal.iter().for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
-    /// Takes the groups of a stored table into this empty one, from which [`Groups::restore`] then finds them: where
-    /// this one is smaller, those that were seen last. The messages of the others are folded, as if they were retired.
-    pub(in crate::stats) fn carry(&self, carry: &Carry<'_>) -> Moved {
-        // A reason that this program does not know counts as retired: no tracked group has these messages.
-        self.tallies.carry(carry, "folded", |key| match TALLY_KEYS.iter().position(|name| *name == key) {
-            None if key.starts_with("folded ") => Some(Tally::FoldedRetired as usize),
-            known => known,
-        });
-        carry.copy("ranked at", LAYOUT, &self.ranked_at);
-        let Some(stored) = carry.section("groups", LAYOUT, SLOT_BYTES) else { return Moved::To(Vec::new()) };
-        let retiring = self.carry_retiring(carry);
+    /// Takes over the groups of an old table into this empty one, where [`GroupTable::restore`] then finds them. If this
+    /// one is smaller, only those that were seen last. The others count as retired, and their messages are folded.
+    pub(in crate::stats) fn carry_from(&self, old: &CarryOver<'_>) -> SlotMapping {
+        // Messages that were folded for an unknown reason count as those of retired groups.
+        self.counters.carry_or(old, |key| key.starts_with("folded ").then_some(GroupCounter::FoldedRetired));
+        old.copy(RANKED_AT, LAYOUT, &self.ranked_at);
+        let Some(stored) = old.section(SLOTS, LAYOUT, SLOT_BYTES) else { return SlotMapping::Moved(Vec::new()) };
+        let retiring = self.carry_retiring(old);
         let slots = (0..).zip(stored.as_chunks().0.iter().map(Slot));
         let groups: Vec<_> = slots.filter(|(number, slot)| !slot.is_free() && Some(*number) != retiring).collect();
-        let have_room = groups.last().is_none_or(|(number, _)| (*number as usize) < self.capacity());
-        if have_room {
+        let fit = groups.last().is_none_or(|(number, _)| (*number as usize) < self.capacity());
+        if fit {
             groups.into_iter().filter_map(|(number, from)| Some((self.slot(number)?, from))).for_each(|(to, from)| {
-                to.copy_of(from);
+                to.copy_from(from);
             });
-            return Moved::Nowhere;
+            return SlotMapping::Unchanged;
         }
-        self.carry_together(groups, stored.len() / SLOT_WORDS)
+        self.carry_compacted(groups, stored.len() / SLOT_WORDS)
     }
 
-    /// Takes stored groups into the first slots, as many as there are.
-    fn carry_together(&self, mut groups: Vec<(u32, Slot<'_>)>, stored: usize) -> Moved {
+    /// Takes over groups into the first slots, as many as there are.
+    fn carry_compacted(&self, mut groups: Vec<(u32, Slot<'_>)>, old_slots: usize) -> SlotMapping {
         if groups.len() > self.capacity() {
             groups.sort_by_key(|(number, slot)| (Reverse(slot.last_seen()), *number));
             for (_, slot) in groups.drain(self.capacity()..) {
-                self.tallies.add(Tally::FoldedRetired as usize, slot.messages());
-                self.tallies.add(Tally::Retired as usize, 1);
+                self.counters.add(GroupCounter::FoldedRetired, slot.messages());
+                self.counters.add(GroupCounter::Retired, 1);
             }
             groups.sort_by_key(|(number, _)| *number);
         }
-        let mut moved = vec![None; stored];
+        let mut mapping = vec![None; old_slots];
         for ((number, from), (new, to)) in groups.into_iter().zip((0..).zip(self.slots.as_chunks().0.iter().map(Slot)))
         {
-            to.copy_of(from);
-            if let Some(moved) = moved.get_mut(number as usize) {
-                *moved = Some(new);
+            to.copy_from(from);
+            if let Some(mapped) = mapping.get_mut(number as usize) {
+                *mapped = Some(new);
             }
         }
-        Moved::To(moved)
+        SlotMapping::Moved(mapping)
     }
 
-    /// Folds the messages of a stored group that was being retired when the process ended, and returns its slot.
-    fn carry_retiring(&self, carry: &Carry<'_>) -> Option<u32> {
-        let journal = carry.section("retiring", LAYOUT, size_of::<u64>())?;
+    /// Folds the messages of an old group that was being retired when the process ended, and returns its slot.
+    fn carry_retiring(&self, old: &CarryOver<'_>) -> Option<u32> {
+        let journal = old.section(JOURNAL, LAYOUT, size_of::<u64>())?;
         let [slot, folded, ..] = &*journal else { return None };
         let number = retiring_slot(slot)?;
-        // What the stored counter already has of them came with the other counters.
-        let counted = carry.counter("folded", FOLDED_RETIRED);
-        self.tallies.add(Tally::FoldedRetired as usize, folded.load(Ordering::Relaxed).saturating_sub(counted));
+        // Some of them may be in the old counter, which has been carried over.
+        let counted = old.counter(COUNTERS, FOLDED_RETIRED);
+        self.counters.add(GroupCounter::FoldedRetired, folded.load(Ordering::Relaxed).saturating_sub(counted));
         Some(number)
     }
 
-    /// Folds messages that no group of the block has, because their groups were left out.
+    /// Folds messages whose groups were left out.
     pub(in crate::stats) fn fold_lost(&self, messages: u64) {
-        self.tallies.add(Tally::FoldedRetired as usize, messages);
+        self.counters.add(GroupCounter::FoldedRetired, messages);
     }
 
-    /// What was under way when the process ended: the folded messages are set to what they were to become, and the slot
-    /// is freed. Doing it twice does no harm.
+    /// Completes a retirement that was in progress when the process ended. May be repeated.
     fn finish_retiring(&self) {
         let [slot, folded, ..] = &*self.journal else { return };
         let Some(number) = retiring_slot(slot) else { return };
-        self.tallies.set_sum(Tally::FoldedRetired as usize, folded.load(Ordering::Relaxed));
+        self.counters.set_sum(GroupCounter::FoldedRetired, folded.load(Ordering::Relaxed));
         if let Some(retired) = self.slot(number).filter(|retired| !retired.is_free()) {
             retired.vacate();
         }

@@ -1,15 +1,18 @@
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread;
 
-use super::*;
-use crate::arena::Arena;
+use parking_lot::Mutex;
 
-fn groups(capacity: usize, exported: usize) -> Groups {
-    let mut plan = Plan::new();
-    let places = Groups::reserve(&mut plan, capacity);
-    let arena = Arena::anonymous(&plan).unwrap();
-    Groups::over(places, exported, |place| arena.section(place)).unwrap()
+use super::table::shards;
+use super::{Group, GroupTable, Recorded};
+use crate::arena::{Block, Contents};
+use crate::domain::UnixMillis;
+
+fn groups(capacity: usize, exported: usize) -> GroupTable {
+    let mut contents = Contents::new();
+    GroupTable::reserve(&mut contents, capacity);
+    GroupTable::open(&Block::in_memory(contents).unwrap(), exported).unwrap()
 }
 
 const NOW: UnixMillis = UnixMillis(1_732_345_678_901);
@@ -19,20 +22,20 @@ fn later(ms: i64) -> UnixMillis {
     UnixMillis(NOW.0 + ms)
 }
 
-fn all(groups: &Groups) -> Vec<Group> {
+fn all(groups: &GroupTable) -> Vec<Group> {
     (0..).take(groups.slots_used()).filter_map(|slot| groups.read(slot)).collect()
 }
 
-fn counts(groups: &Groups) -> BTreeMap<String, u64> {
+fn counts(groups: &GroupTable) -> BTreeMap<String, u64> {
     all(groups).into_iter().map(|group| (group.name.as_str().to_owned(), group.messages)).collect()
 }
 
-fn exported(groups: &Groups) -> Vec<String> {
+fn exported(groups: &GroupTable) -> Vec<String> {
     let read = |slot| groups.read(slot).map(|group| group.name.as_str().to_owned());
     groups.exported().into_iter().filter_map(read).collect()
 }
 
-fn record(groups: &Groups, id: &str, times: usize, now: UnixMillis) {
+fn record(groups: &GroupTable, id: &str, times: usize, now: UnixMillis) {
     for _ in 0..times {
         groups.record(id, now, || {});
     }
@@ -52,7 +55,7 @@ fn each_group_has_its_own_count_under_its_own_name() {
 }
 
 #[test]
-fn a_full_table_folds_new_groups_and_counts_the_old() {
+fn a_full_table_folds_new_groups_and_counts_known_ones() {
     let groups = groups(2, 2);
     assert_eq!(
         ["a", "b", "c", "a", "c"].map(|id| groups.record(id, NOW, || {})),
@@ -62,7 +65,7 @@ fn a_full_table_folds_new_groups_and_counts_the_old() {
 }
 
 #[test]
-fn threads_that_bring_the_same_new_groups_lose_no_message() {
+fn threads_that_add_the_same_groups_lose_no_message() {
     const CAPACITY: usize = 300;
     let groups = groups(CAPACITY, 10);
     thread::scope(|scope| {
@@ -79,7 +82,7 @@ fn threads_that_bring_the_same_new_groups_lose_no_message() {
 }
 
 #[test]
-fn a_full_table_gives_the_slot_of_the_group_that_was_idle_longest_to_a_new_one() {
+fn a_new_group_gets_the_slot_of_the_group_that_was_idle_longest() {
     let groups = groups(3, 3);
     record(&groups, "old", 5, NOW);
     record(&groups, "older", 7, later(-HOUR_MS));
@@ -92,12 +95,11 @@ fn a_full_table_gives_the_slot_of_the_group_that_was_idle_longest_to_a_new_one()
     assert_eq!(groups.record("newer", day_after, || {}), Recorded::Added(0));
     assert_eq!(groups.record("one too many", day_after, || {}), Recorded::Folded);
     assert_eq!((groups.folded_retired(), groups.folded_for_capacity()), (12, 1));
-    // What was retired starts anew, should it come back.
     assert_eq!(exported(&groups).len(), 3);
 }
 
 #[test]
-fn a_group_that_woke_up_after_the_tick_looked_is_not_retired() {
+fn a_group_that_became_active_after_the_tick_is_not_retired() {
     let groups = groups(2, 2);
     record(&groups, "a", 1, NOW);
     record(&groups, "b", 1, NOW);
@@ -109,7 +111,7 @@ fn a_group_that_woke_up_after_the_tick_looked_is_not_retired() {
 }
 
 #[test]
-fn nothing_is_retired_while_somebody_reads_nor_for_long_because_of_that() {
+fn a_pause_prevents_retirement_for_ten_seconds() {
     let groups = groups(1, 1);
     record(&groups, "a", 3, NOW);
     let day_after = later(25 * HOUR_MS);
@@ -126,7 +128,7 @@ fn nothing_is_retired_while_somebody_reads_nor_for_long_because_of_that() {
 }
 
 #[test]
-fn the_most_active_groups_are_exported_for_ten_minutes_at_least() {
+fn the_most_active_groups_are_exported_for_at_least_ten_minutes() {
     let groups = groups(10, 2);
     groups.tick(NOW);
     for (id, times) in [("first", 1), ("second", 2), ("third", 30), ("fourth", 40)] {
@@ -137,7 +139,7 @@ fn the_most_active_groups_are_exported_for_ten_minutes_at_least() {
     assert_eq!(exported(&groups), ["first", "second"]);
     groups.tick(later(610_000));
     assert_eq!(exported(&groups), ["third", "fourth"]);
-    // Another becomes more active at once; it has to wait.
+    // Another group becomes more active immediately, but has to wait.
     record(&groups, "second", 10_000, later(610_000));
     groups.tick(later(630_000));
     assert_eq!(exported(&groups), ["third", "fourth"]);
@@ -145,7 +147,7 @@ fn the_most_active_groups_are_exported_for_ten_minutes_at_least() {
     groups.tick(later(1_210_000));
     assert_eq!(exported(&groups), ["second", "fourth"]);
     assert_eq!(counts(&groups)["third"], 30, "a group keeps its count while it is not exported");
-    // Silence drops nobody.
+    // Silent groups stay exported.
     groups.tick(later(9 * HOUR_MS));
     groups.tick(later(19 * HOUR_MS));
     assert_eq!(exported(&groups), ["second", "fourth"]);
@@ -169,7 +171,7 @@ fn a_rate_rises_with_messages_and_halves_in_five_minutes_of_silence() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_or_far_ahead_does_not_stop_the_ticks() {
+fn ticks_continue_when_the_clock_is_set_back_or_far_ahead() {
     let groups = groups(2, 1);
     for now in [NOW, UnixMillis(i64::MAX), UnixMillis(i64::MIN), UnixMillis(0), NOW] {
         record(&groups, "a", 10, now);
@@ -179,9 +181,10 @@ fn a_clock_that_is_set_back_or_far_ahead_does_not_stop_the_ticks() {
     assert_eq!(counts(&groups)["a"], 50);
 }
 
-/// Groups come, sleep and wake in many threads, on a table that is too small, while ticks retire them and others read.
+/// Threads record messages of changing groups in a table that is too small, while ticks retire groups and another thread
+/// reads.
 #[test]
-fn at_every_moment_the_groups_and_the_folded_messages_together_are_all_messages() {
+fn the_groups_and_the_folded_messages_are_always_all_messages() {
     const WRITERS: u64 = 3;
     let groups = groups(50, 5);
     let (sent, clock) = (AtomicU64::new(0), AtomicI64::new(NOW.0));
@@ -191,11 +194,11 @@ fn at_every_moment_the_groups_and_the_folded_messages_together_are_all_messages(
         let mut state = seed;
         for round in 0..60_000 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            // A set of groups that wanders with time.
+            // A set of groups that changes with time.
             let id = (state >> 33) % 70 + now().0.unsigned_abs() / (20 * HOUR_MS.unsigned_abs()) * 40;
-            // Not while somebody reads: a pause lasts for ten seconds at most.
+            // Not during a read, because a pause lasts for ten seconds at most.
             if seed == 1 && round % 300 == 0 {
-                let _nobody_reads = reading.lock();
+                let _no_reader = reading.lock();
                 clock.fetch_add(2 * HOUR_MS, Ordering::SeqCst);
                 groups.tick(now());
             }
@@ -209,7 +212,7 @@ fn at_every_moment_the_groups_and_the_folded_messages_together_are_all_messages(
         let before = sent.load(Ordering::SeqCst);
         let rows: u64 = all(&groups).iter().map(|group| group.messages).sum();
         let folded = groups.folded_for_capacity() + groups.folded_retired();
-        // Each writer may be between its group and its total.
+        // Each writer may have counted its group, but not its total.
         let after = sent.load(Ordering::SeqCst) + WRITERS;
         assert!((before..=after).contains(&(rows + folded)), "{before} <= {rows} + {folded} <= {after}");
     };
@@ -230,7 +233,7 @@ fn at_every_moment_the_groups_and_the_folded_messages_together_are_all_messages(
 }
 
 #[test]
-fn the_map_has_about_so_many_groups_in_a_shard_whatever_the_capacity() {
+fn the_number_of_shards_follows_the_capacity() {
     let expected = [(1, 64), (65_536, 64), (65_537, 128), (100_000, 128), (1_000_000, 1024), (100_000_000, 131_072)];
     assert_eq!(expected.map(|(capacity, _)| (capacity, shards(capacity))), expected);
 }

@@ -1,81 +1,81 @@
-//! One entry of the table: two words, and the steps by which threads share it without waiting for each other.
+//! One entry of the table: two words, which threads change without waiting for each other.
 //!
-//! The state is one word and the arbiter of everything: whoever changes an entry does it by a compare-exchange of the
-//! state it has seen, so of two threads that want different things one learns that it came too late. The key changes
-//! only while the state is a claim, in these steps:
+//! Threads coordinate through one word, the state: each change is a compare-exchange of the state that the thread has seen,
+//! so of two threads with different changes one fails. The key changes only while the state is a claim, in these steps:
 //!
-//! 1. the state goes from what was seen (no pair, one idle for over a day, or the oldest) to a claim that names the new
+//! 1. the state changes from the one that was seen (no pair, one idle for over a day, or the oldest) to a claim with the new
 //!    key;
-//! 2. the key goes from what was seen to the new one;
-//! 3. the state goes from the claim to the new slot and minute.
+//! 2. the key changes to the new one;
+//! 3. the state changes from the claim to the new slot and minute.
 //!
-//! So an entry never holds the new key with the old slot. A claim names its key: another thread with the same pair
-//! takes steps 2 and 3 itself and need not wait. Steps that are taken twice fail the second time and do no harm. A claim
-//! is never taken back while threads are at work; what a crash left behind is freed when the table is opened.
+//! So an entry never has the new key with the old slot. Because a claim contains its key, another thread with the same pair
+//! does not wait, but takes steps 2 and 3 itself. A step that is repeated fails without harm. A claim is never revoked while
+//! threads are running; those that remain after a crash are freed when the table is opened.
 //!
-//! What this does not withstand: a thread that sleeps between two steps while its entry goes on to another pair and then
-//! back to the very key that the thread wants to replace, which takes a day, or a scan of a full table, in between. Then
-//! that pair is forgotten, or counted for another slot, until it is seen again.
+//! One race remains: a thread is paused between two steps while its entry is reused for another pair and then for the very
+//! key that the thread wants to replace. That takes a day, or a scan of a full table. Then that pair is forgotten, or
+//! counted for another slot, until it is seen again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::domain::UnixMillis;
 
-/// The bit of a state that says that it is a claim.
+/// Set in a state that is a claim.
 const CLAIM: u64 = 1 << 63;
 
-/// Bits of a state that hold the minute. The slot's 32 are above them, the claim's is the highest.
+/// Bits of a state for the minute. Above them are 32 bits for the slot, and the highest bit is [`CLAIM`].
 const MINUTE_BITS: u32 = 31;
 
-/// The latest minute that fits: in the year 6053. Later times stop there.
-const LATEST_MINUTE: u32 = (1 << MINUTE_BITS) - 1;
+/// The latest minute that fits, in the year 6053. Later times are set to it.
+const MAX_MINUTE: u32 = (1 << MINUTE_BITS) - 1;
 
-/// A minute since the epoch, plus one: 0 is none.
+/// A minute since the epoch, plus one; 0 is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Minute(u32);
 
 impl Minute {
-    /// The minute that a time lies in; stops at the ends of the range.
-    pub(super) fn of(time: UnixMillis) -> Self {
-        let minute = u32::try_from(time.stretch(60_000)).unwrap_or(LATEST_MINUTE);
-        Self(minute.saturating_add(1).min(LATEST_MINUTE))
+    /// The minute of a time. Saturates.
+    pub(super) fn from_time(time: UnixMillis) -> Self {
+        let minute = u32::try_from(time.period(60_000)).unwrap_or(MAX_MINUTE);
+        Self(minute.saturating_add(1).min(MAX_MINUTE))
     }
 }
 
-/// Which pair: 63 bits of its hash. Two of a million pairs share a key once in twenty million tables (n^2 / 2^64).
+/// Identifies a pair by 63 bits of its hash. In one of twenty million tables, two of a million pairs have the same key
+/// (n^2 / 2^64).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key(u64);
 
 impl Key {
     /// The key of the pair with this hash.
-    pub(super) const fn of(hash: u64) -> Self {
+    pub(super) const fn from_hash(hash: u64) -> Self {
         Self(hash & !CLAIM)
     }
 
-    /// Where the search for the key begins in a table of `entries` entries, a power of two.
+    /// The position at which the search for the key starts in a table of `entries` entries, a power of two.
     #[expect(clippy::cast_possible_truncation, reason = "only the low bits are used")]
     pub(super) const fn home(self, entries: usize) -> usize {
         self.0 as usize & entries.wrapping_sub(1)
     }
 }
 
-/// What an entry's pair was last seen at: its group's slot and the minute; or that it has none, or is claimed.
+/// An entry's state: the slot and the minute with which its pair was last seen, or no pair, or a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct State(u64);
 
 impl State {
-    /// No pair, and no search goes on behind this entry: the state of a new table's. What the key says is no matter.
+    /// No pair, and searches end here. The initial state. The key has no meaning.
     pub(super) const EMPTY: Self = Self(0);
 
-    /// No pair, but the searches for others pass this entry. No pair that was seen has this state: its minute is none.
+    /// No pair, but searches for other pairs pass this entry. Different from every pair's state, because the minute is 0.
     pub(super) const FREE: Self = Self(1 << MINUTE_BITS);
 
-    /// A pair seen in a minute, in the group with this slot.
+    /// A pair that was seen in a minute, in the group with this slot.
     pub(super) const fn seen(slot: u32, minute: Minute) -> Self {
         Self(((slot as u64) << MINUTE_BITS) | minute.0 as u64)
     }
 
-    /// About to hold the pair with this key.
+    /// A thread is filling the entry with the pair of this key.
     pub(super) const fn claim(key: Key) -> Self {
         Self(CLAIM | key.0)
     }
@@ -88,9 +88,8 @@ impl State {
         self == Self::EMPTY || self == Self::FREE
     }
 
-    /// For how many minutes the pair has not been seen: `u32::MAX` if there is none, nothing while it is claimed. A
-    /// pair that was seen in the future, by a clock that has been set back since, is as far away as one in the past:
-    /// so it goes in the end.
+    /// The minutes since the pair was last seen; `u32::MAX` if there is no pair, `None` for a claim. For a pair that was seen
+    /// in the future, because the clock was set back, the minutes until then: so it expires eventually.
     pub(super) fn idle(self, now: Minute) -> Option<u32> {
         if self.has_no_pair() {
             return Some(u32::MAX);
@@ -101,20 +100,20 @@ impl State {
     /// The minute of a pair that was seen.
     #[expect(clippy::cast_possible_truncation, reason = "31 bits")]
     pub(super) const fn minute(self) -> Minute {
-        Minute(self.0 as u32 & LATEST_MINUTE)
+        Minute(self.0 as u32 & MAX_MINUTE)
     }
 
     /// The slot of a pair that was seen.
-    #[expect(clippy::cast_possible_truncation, reason = "the claim's bit is cut off: 32 are left")]
+    #[expect(clippy::cast_possible_truncation, reason = "32 bits, without the claim's")]
     pub(super) const fn slot(self) -> u32 {
         (self.0 >> MINUTE_BITS) as u32
     }
 }
 
-/// An entry's words in the block: the key, then the state.
+/// An entry's words in the block: the key and the state.
 pub(super) type Words = [AtomicU64; 2];
 
-/// An entry, and what was in it when it was looked at.
+/// An entry, and its values when it was read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry<'table> {
     words: &'table Words,
@@ -123,8 +122,8 @@ pub(super) struct Entry<'table> {
 }
 
 impl<'table> Entry<'table> {
-    /// Looks at an entry. The state comes first: if it says that a pair was seen, the key is that pair's or a later
-    /// one's; and if it is a later one's, the state has changed and no compare-exchange of this one succeeds.
+    /// Reads an entry. The state is read first: so the key is that of the state's pair, or of a later one. In that case the
+    /// state has changed, and a compare-exchange fails.
     #[inline]
     pub(super) fn read(words: &'table Words) -> Self {
         let [key, state] = words;
@@ -140,8 +139,7 @@ impl<'table> Entry<'table> {
         self.state
     }
 
-    /// Whether the entry is for this key. One without a pair is for none, whatever its key: that pair may have come back
-    /// elsewhere.
+    /// Whether the entry is for this key. Always false without a pair, because the key's pair may have another entry now.
     #[inline]
     pub(super) fn is_for(self, key: Key) -> bool {
         if self.state.is_claim() {
@@ -154,16 +152,16 @@ impl<'table> Entry<'table> {
         std::ptr::eq(self.words, other.words)
     }
 
-    /// Puts another state in the place of the one that was seen, unless it has changed.
+    /// Replaces the state that was read. Returns false if it has changed since.
     pub(super) fn change(self, to: State) -> bool {
         let [_, word] = self.words;
         word.compare_exchange(self.state.0, to.0, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Steps 2 and 3 for an entry that this thread, or another with the same key, has claimed for `key`. `self` is
-    /// from before the claim, or from during it: either way its key is the one to be replaced, or already the new one.
-    /// False if somebody else was faster, or in the rare case that the key had changed before the claim: the claim then
-    /// stands, and the next search comes by it.
+    /// Takes steps 2 and 3 for an entry that this thread, or another one with the same key, has claimed for `key`. `self`
+    /// was read before or during the claim: in both cases its key is the one to replace, or already the new one. Returns
+    /// false if another thread was faster or, rarely, the key changed before the claim: then the claim remains, and the
+    /// next search finds it.
     pub(super) fn fill(self, key: Key, state: State) -> bool {
         let [word, _] = self.words;
         let replaced = word.compare_exchange(self.key.0, key.0, Ordering::AcqRel, Ordering::Acquire);
@@ -179,34 +177,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_sleeps_between_the_steps_does_no_harm() {
+    fn a_thread_that_is_paused_between_the_steps_does_no_harm() {
         let seen = |slot| State::seen(slot, Minute(1));
-        let [mine, theirs] = [Key::of(7), Key::of(8)];
+        let [mine, theirs] = [Key::from_hash(7), Key::from_hash(8)];
         let words: Words = Default::default();
-        let look = || Entry::read(&words);
-        let asleep = look();
+        let read = || Entry::read(&words);
+        let paused = read();
 
-        // Another thread with the same pair takes the steps that are left.
-        assert!(asleep.change(State::claim(mine)) && !asleep.change(State::claim(theirs)));
-        let claimed = look();
+        // Another thread with the same pair takes the remaining steps.
+        assert!(paused.change(State::claim(mine)) && !paused.change(State::claim(theirs)));
+        let claimed = read();
         assert!(claimed.is_for(mine) && !claimed.is_for(theirs));
-        assert!(claimed.fill(mine, seen(1)) && !asleep.fill(mine, seen(2)));
-        let filled = look();
+        assert!(claimed.fill(mine, seen(1)) && !paused.fill(mine, seen(2)));
+        let filled = read();
         assert!(filled.is_for(mine) && filled.state() == seen(1));
 
-        // The entry goes to another pair and stays that pair's.
-        assert!(filled.change(State::claim(theirs)) && !look().is_for(mine) && look().fill(theirs, seen(3)));
-        assert!(!asleep.fill(mine, seen(2)) && !claimed.fill(mine, seen(2)) && !filled.change(seen(2)));
-        assert!(look().is_for(theirs) && look().state() == seen(3));
+        // The entry is reused for another pair, and stays that pair's.
+        assert!(filled.change(State::claim(theirs)) && !read().is_for(mine) && read().fill(theirs, seen(3)));
+        assert!(!paused.fill(mine, seen(2)) && !claimed.fill(mine, seen(2)) && !filled.change(seen(2)));
+        assert!(read().is_for(theirs) && read().state() == seen(3));
 
-        // Without a pair it is nobody's, though the key is still there.
+        // Without a pair, the key has no meaning.
         for none in [State::FREE, State::EMPTY] {
-            assert!(look().change(none) && !look().is_for(theirs));
+            assert!(read().change(none) && !read().is_for(theirs));
         }
 
-        // The thread that has seen it so before, but with another key, claims it: the next look puts that right.
-        assert!(asleep.change(State::claim(mine)) && !asleep.fill(mine, seen(4)));
-        assert!(look().is_for(mine) && look().fill(mine, seen(4)));
-        assert!(look().is_for(mine) && look().state() == seen(4));
+        // The paused thread claims the entry, whose key has changed: the next search completes the claim.
+        assert!(paused.change(State::claim(mine)) && !paused.fill(mine, seen(4)));
+        assert!(read().is_for(mine) && read().fill(mine, seen(4)));
+        assert!(read().is_for(mine) && read().state() == seen(4));
     }
 }

@@ -1,102 +1,37 @@
-//! The scan: counts the pairs by group, and puts the table in order.
+//! The scan: counts the pairs by group, and cleans up the table.
 //!
-//! A pair must have one entry, or it counts twice, and a search must reach it. Both hold while nothing happens between
-//! a thread's search and its claim: it has then seen that no entry in the window is the pair's, and takes one that
-//! every later search comes by before its end. What can happen in between:
-//! - Another thread inserts the same pair. Both take the first entry that is free to them. It is the same one, and one
-//!   of them fails and finds the other's; unless an entry became free between their looks, because a day was over or
-//!   the scan dropped its pair. Then the pair has two entries.
-//! - The scan empties an entry before the one that the thread takes. It does that only to an entry that has been of no
-//!   use for minutes, or since the scan before. A thread that looked at it in that time takes it, and does not pass it;
-//!   so the thread would have had to look before.
+//! A pair must have only one entry, or it counts twice, and a search must reach that entry. Both are true if nothing
+//! happens between a thread's search and its claim: then no probed entry is the pair's, and the claimed one is probed by
+//! every later search. But in between,
+//! - another thread may insert the same pair. Usually both claim the same entry, the first free one, and the slower thread
+//!   fails and then finds the other's entry. But if another entry became free between the two searches, because it expired
+//!   or the scan dropped its pair, the pair gets two entries.
+//! - the scan may empty an entry before the claimed one, where later searches then end. It only empties entries that
+//!   expired minutes ago, or were freed before the last scan. A thread that searched in this time has claimed that entry
+//!   instead of passing it. So the thread must have searched before.
 //!
-//! Neither can be ruled out without a wait, so the scan looks at each pair as a search would, and frees an entry that
-//! a search does not arrive at, before it counts it. A count can have a pair twice only while the race is on.
-
-use std::sync::atomic::Ordering;
+//! Preventing both would need locks. Instead, the scan searches for each pair before it counts it, and frees the entry if
+//! the search does not end there. So a pair counts twice only while such a race is in progress.
 
 use super::entry::{Entry, Minute, State};
-use super::{DAY, Found, HOUR, Pairs, Tally, WINDOW};
+use super::sums::{DAY, Sums};
+use super::table::{Lookup, MAX_PROBES, PairCounter, Pairs};
 use crate::domain::UnixMillis;
 
-/// Minutes for which an entry must have been of no use before the scan empties it. Two threads read the clock at
-/// different moments; the minutes over a [`DAY`] make sure that every thread sees the entry as free.
-const USELESS: u32 = DAY + 2;
-
-/// What a scan adds up.
-#[derive(Debug, Default)]
-pub(super) struct Sums {
-    /// For each slot: the pairs of the last hour and of the last day.
-    by_slot: Vec<(u32, u32)>,
-    /// For each number of minutes up to [`DAY`]: the pairs that were last seen so long ago.
-    by_idle: Vec<u64>,
-}
-
-impl Sums {
-    fn start(&mut self, groups: usize) {
-        self.by_slot.clear();
-        self.by_slot.resize(groups, (0, 0));
-        self.by_idle.clear();
-        self.by_idle.resize(DAY as usize + 1, 0);
-    }
-
-    fn add(&mut self, slot: u32, idle: u32) {
-        if let Some((hour, day)) = self.by_slot.get_mut(slot as usize) {
-            *hour += u32::from(idle <= HOUR);
-            *day += 1;
-        }
-        if let Some(pairs) = self.by_idle.get_mut(idle as usize) {
-            *pairs += 1;
-        }
-    }
-
-    fn pairs(&self) -> u64 {
-        self.by_idle.iter().sum()
-    }
-
-    /// Which pairs to drop so that `excess` go and no younger one goes before an older one.
-    fn oldest(&self, mut excess: u64) -> Oldest {
-        for (idle, pairs) in (0..=DAY).rev().zip(self.by_idle.iter().rev()) {
-            if excess <= *pairs {
-                return Oldest { idle, of_these: excess };
-            }
-            excess -= pairs;
-        }
-        Oldest { idle: 0, of_these: 0 }
-    }
-}
-
-/// All pairs that are idle for longer than `idle` minutes, and so many of those that are idle for as long.
-#[derive(Debug)]
-struct Oldest {
-    idle: u32,
-    of_these: u64,
-}
-
-impl Oldest {
-    const fn has(&self, idle: u32) -> bool {
-        idle > self.idle || (idle == self.idle && self.of_these > 0)
-    }
-
-    const fn note_dropped(&mut self, idle: u32) {
-        if idle == self.idle {
-            self.of_these = self.of_these.saturating_sub(1);
-        }
-    }
-}
+/// How many minutes an entry must be idle before the scan empties it: more than a [`DAY`], so that every thread sees the
+/// entry as free, although threads read the clock at different moments.
+const EMPTY_AFTER: u32 = DAY + 2;
 
 impl Pairs {
-    /// Counts the pairs of each slot below `groups` in the last hour and the last day, and hands them to `publish`,
-    /// zeros too. If there are more pairs than the capacity, drops the oldest first and counts them as evicted. For the
-    /// tick only: walks the whole table; a second caller at the same time would wait.
+    /// Counts the pairs of each slot below `groups` in the last hour and in the last day, and passes them to `publish`,
+    /// including zeros. If there are more pairs than the capacity, drops the oldest and counts them as evicted. Only for
+    /// the tick: reads the whole table, and a second caller would wait.
     pub(in crate::stats) fn scan(&self, now: UnixMillis, groups: usize, mut publish: impl FnMut(u32, u32, u32)) {
-        let now = Minute::of(now);
+        let now = Minute::from_time(now);
         let mut sums = self.sums.lock();
-        let before = self.came_less_went();
-        self.survey(now, groups, &mut sums);
-        if let Some(base) = self.base.first() {
-            base.store(sums.pairs().wrapping_sub(before), Ordering::Relaxed);
-        }
+        let before = self.inserted_minus_evicted();
+        self.count_all(now, groups, &mut sums);
+        self.base.set(sums.pairs().wrapping_sub(before));
         let excess = sums.pairs().saturating_sub(self.capacity as u64);
         if excess > 0 {
             self.drop_oldest(now, excess, groups, &mut sums);
@@ -106,88 +41,87 @@ impl Pairs {
         }
     }
 
-    /// Counts, and puts each entry in order. Backwards, so that it is known of each entry whether searches pass it.
-    fn survey(&self, now: Minute, groups: usize, sums: &mut Sums) {
-        sums.start(groups);
-        let mut passed = self.passed_round_the_end();
+    /// Counts the pairs, and cleans up each entry. In reverse order, so that it is known whether searches pass an entry.
+    fn count_all(&self, now: Minute, groups: usize, sums: &mut Sums) {
+        sums.clear(groups);
+        let mut passed = self.passed_at_the_end();
         for (index, words) in self.entries().iter().enumerate().rev() {
-            let reach = self.tidy(index, Entry::read(words), now, passed > 0, sums);
-            passed = passed.saturating_sub(1).max(reach);
+            let distance = self.clean_up(index, Entry::read(words), now, passed > 0, sums);
+            passed = passed.saturating_sub(1).max(distance);
         }
     }
 
-    /// How many entries at the table's end are passed by the search for a pair at its beginning.
-    fn passed_round_the_end(&self) -> usize {
-        let first = self.entries().iter().map(Entry::read).enumerate().take(WINDOW);
-        let reaches = first.map(|(index, entry)| match entry.state() {
+    /// How many entries at the table's end are passed by searches for pairs at its beginning.
+    fn passed_at_the_end(&self) -> usize {
+        let first = self.entries().iter().map(Entry::read).enumerate().take(MAX_PROBES);
+        let passed = first.map(|(index, entry)| match entry.state() {
             state if state.has_no_pair() => 0,
-            state if state.is_claim() => WINDOW,
-            _ => self.way(entry, index).saturating_sub(index),
+            state if state.is_claim() => MAX_PROBES,
+            _ => self.distance(entry, index).saturating_sub(index),
         });
-        reaches.max().unwrap_or(0)
+        passed.max().unwrap_or(0)
     }
 
-    /// How far an entry is from its key's home.
-    fn way(&self, entry: Entry<'_>, index: usize) -> usize {
+    /// The distance of an entry from its key's home.
+    fn distance(&self, entry: Entry<'_>, index: usize) -> usize {
         let entries = self.entries().len();
         index.wrapping_sub(entry.key().home(entries)) & entries.wrapping_sub(1)
     }
 
-    /// Counts an entry's pair; or frees the entry, and empties it if no search passes it. Gives the number of entries
-    /// before it that a search for its pair passes; where another thread was faster, as many as can be.
-    fn tidy(&self, index: usize, entry: Entry<'_>, now: Minute, is_passed: bool, sums: &mut Sums) -> usize {
+    /// Counts an entry's pair, or frees the entry, or empties it if no search passes it. Returns how many entries before it
+    /// a search for its pair passes; if another thread was faster, the maximum.
+    fn clean_up(&self, index: usize, entry: Entry<'_>, now: Minute, is_passed: bool, sums: &mut Sums) -> usize {
         match entry.state().idle(now) {
-            // Just being filled: it is in the next scan's count.
-            None => WINDOW,
+            // A thread is filling it. The next scan counts it.
+            None => MAX_PROBES,
             Some(idle) if idle <= DAY => {
-                if !self.is_in_place(entry, now) {
-                    return WINDOW;
+                if !self.check_reachable(entry, now) {
+                    return MAX_PROBES;
                 }
                 sums.add(entry.state().slot(), idle);
-                self.way(entry, index)
+                self.distance(entry, index)
             }
-            // It may still be its pair's again.
-            Some(idle) if idle <= USELESS => self.way(entry, index),
+            // Its pair may be seen again before other threads see the entry as free.
+            Some(idle) if idle <= EMPTY_AFTER => self.distance(entry, index),
             Some(_) if entry.state() == State::EMPTY => 0,
             Some(_) => {
                 let to = if is_passed { State::FREE } else { State::EMPTY };
-                if entry.change(to) { 0 } else { WINDOW }
+                if entry.change(to) { 0 } else { MAX_PROBES }
             }
         }
     }
 
-    /// Whether a search for the entry's pair ends at this entry; frees the entry if not.
-    fn is_in_place(&self, entry: Entry<'_>, now: Minute) -> bool {
+    /// Returns whether a search for the entry's pair ends at this entry. If not, frees the entry.
+    fn check_reachable(&self, entry: Entry<'_>, now: Minute) -> bool {
         match self.find(entry.key(), now) {
-            // The pair has another entry, nearer to its home: nothing is lost.
-            Some(Found::Held(found)) if !found.is_same_as(entry) => {
+            // The pair has another entry, closer to its home, so nothing is lost.
+            Some(Lookup::Found(found)) if !found.is_same_as(entry) => {
                 entry.change(State::FREE);
                 false
             }
-            // The chain ends before the entry; or another thread has just given the entry away, so that it is no
-            // longer in the state that was seen.
-            Some(Found::Room(_)) => {
+            // The search ends before the entry. Or another thread has just reused the entry: then its state has changed.
+            Some(Lookup::Available(_)) => {
                 if entry.change(State::FREE) {
-                    self.lose();
+                    self.count_lost();
                 }
                 false
             }
-            Some(Found::Held(_)) | None => true,
+            Some(Lookup::Found(_)) | None => true,
         }
     }
 
-    /// Drops the oldest pairs, and counts those that are left anew.
+    /// Drops the oldest pairs, and counts the others again.
     fn drop_oldest(&self, now: Minute, excess: u64, groups: usize, sums: &mut Sums) {
         let mut oldest = sums.oldest(excess);
-        sums.start(groups);
+        sums.clear(groups);
         for entry in self.entries().iter().map(Entry::read) {
             let Some(idle) = entry.state().idle(now).filter(|idle| *idle <= DAY) else {
                 continue;
             };
-            // A pair that is seen again at this very moment stays.
-            if oldest.has(idle) && entry.change(State::FREE) {
-                oldest.note_dropped(idle);
-                self.tallies.add(Tally::Evicted as usize, 1);
+            // A pair that is seen again at this moment stays.
+            if oldest.contains(idle) && entry.change(State::FREE) {
+                oldest.remove(idle);
+                self.counters.add(PairCounter::Evicted, 1);
             } else {
                 sums.add(entry.state().slot(), idle);
             }

@@ -1,12 +1,15 @@
 mod threads;
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-use super::*;
-use crate::arena::Arena;
+use super::Pairs;
+use super::entry::{Entry, Key, Minute, State};
+use crate::arena::{Block, Contents};
+use crate::domain::UnixMillis;
 use crate::stats::hyperloglog::hash;
 
 fn pairs(capacity: usize) -> Pairs {
@@ -15,10 +18,10 @@ fn pairs(capacity: usize) -> Pairs {
 
 /// A table that was opened, used and opened again.
 fn opened_twice(capacity: usize, in_between: impl Fn(&Pairs)) -> Pairs {
-    let mut plan = Plan::new();
-    let places = Pairs::reserve(&mut plan, capacity);
-    let arena = Arena::anonymous(&plan).unwrap();
-    let open = || Pairs::over(places, capacity, |place| arena.section(place)).unwrap();
+    let mut contents = Contents::new();
+    Pairs::reserve(&mut contents, capacity);
+    let block = Block::in_memory(contents).unwrap();
+    let open = || Pairs::open(&block, capacity).unwrap();
     in_between(&open());
     let pairs = open();
     pairs.restore();
@@ -52,7 +55,7 @@ fn counts(pairs: &Pairs, now: UnixMillis, groups: usize) -> Vec<(u32, u32)> {
     published
 }
 
-/// The same from the minutes in which each pair was last seen.
+/// The expected counts, from the minutes in which each pair was last seen.
 fn expected(last_seen: &HashMap<(u32, u32), i64>, now: i64, groups: usize) -> Vec<(u32, u32)> {
     let mut by_slot = vec![(0, 0); groups];
     for ((slot, _), seen) in last_seen {
@@ -87,7 +90,7 @@ fn days_of_random_traffic_count_as_a_map_would() {
             assert_eq!(counts(&pairs, minute(now), GROUPS as usize), expected, "seed {seed}, minute {now}");
             assert_eq!(pairs.tracked(), u64::from(total(&expected)));
         }
-        assert!(last_seen.len() > 12_000, "more pairs came than have room at once: {}", last_seen.len());
+        assert!(last_seen.len() > 12_000, "more pairs than fit at once: {}", last_seen.len());
         assert_eq!(pairs.evicted(), 0);
     }
 }
@@ -100,7 +103,7 @@ fn a_pair_counts_for_an_hour_and_for_a_day_and_the_rest_of_the_minute() {
         assert_eq!(counts(&pairs, minute(minutes), 1), [count], "{minutes}");
     }
     assert_eq!((pairs.tracked(), pairs.evicted()), (1, 0));
-    // Too old, and back in the entry that it still has.
+    // Expired, and seen again in the entry that it still has.
     counts(&pairs, minute(1441), 1);
     assert_eq!(pairs.tracked(), 0);
     pairs.record(key(0, 1), 0, minute(1441));
@@ -108,33 +111,33 @@ fn a_pair_counts_for_an_hour_and_for_a_day_and_the_rest_of_the_minute() {
 }
 
 #[test]
-fn over_the_capacity_exactly_the_oldest_go_and_are_counted() {
+fn the_oldest_pairs_over_the_capacity_are_evicted_and_counted() {
     const CAPACITY: usize = 1000;
-    const CAME: u32 = 1301;
+    const PAIRS: u32 = 1301;
     let pairs = pairs(CAPACITY);
-    let mut order: Vec<u32> = (0..CAME).collect();
+    let mut order: Vec<u32> = (0..PAIRS).collect();
     order.sort_by_key(|slot| hash(&slot.to_le_bytes()));
     for slot in order {
         pairs.record(key(slot, 0), slot, minute(i64::from(slot / 2)));
     }
-    assert_eq!((pairs.tracked(), pairs.evicted()), (u64::from(CAME), 0));
+    assert_eq!((pairs.tracked(), pairs.evicted()), (u64::from(PAIRS), 0));
 
-    let left = counts(&pairs, minute(700), CAME as usize);
+    let left = counts(&pairs, minute(700), PAIRS as usize);
     let is_left = |slot: usize| left[slot].1 == 1;
-    assert!((0..300).all(|slot| !is_left(slot)) && (302..CAME as usize).all(is_left));
+    assert!((0..300).all(|slot| !is_left(slot)) && (302..PAIRS as usize).all(is_left));
     assert_ne!(is_left(300), is_left(301), "one of the two of that minute");
     assert_eq!((pairs.tracked(), pairs.evicted()), (1000, 301));
-    assert_eq!(total(&counts(&pairs, minute(700), CAME as usize)), 1000);
+    assert_eq!(total(&counts(&pairs, minute(700), PAIRS as usize)), 1000);
 
     pairs.record(key(0, 0), 0, minute(700));
     assert_eq!(pairs.tracked(), 1001);
-    let left = counts(&pairs, minute(700), CAME as usize);
+    let left = counts(&pairs, minute(700), PAIRS as usize);
     assert_eq!((left[0], total(&left)), ((1, 1), 1000));
     assert_eq!((pairs.tracked(), pairs.evicted()), (1000, 302));
 }
 
 #[test]
-fn a_table_for_one_pair_keeps_the_last() {
+fn a_table_for_one_pair_keeps_the_latest() {
     let pairs = pairs(1);
     for (slot, came) in [(0, 1), (1, 2), (2, 2), (3, 2)] {
         pairs.record(key(slot, 0), slot, minute(i64::from(slot)));
@@ -146,7 +149,7 @@ fn a_table_for_one_pair_keeps_the_last() {
 }
 
 #[test]
-fn a_table_for_no_pair_counts_all_as_evicted() {
+fn a_table_for_no_pairs_counts_all_of_them_as_evicted() {
     let pairs = pairs(0);
     (0..5).for_each(|sender| pairs.record(key(0, sender), 0, NOW));
     assert_eq!(counts(&pairs, NOW, 1), [(0, 0)]);
@@ -154,7 +157,7 @@ fn a_table_for_no_pair_counts_all_as_evicted() {
 }
 
 #[test]
-fn a_million_pairs_have_room() {
+fn a_million_pairs_fit() {
     const PAIRS: u32 = 1_000_000;
     let pairs = pairs(PAIRS as usize);
     for round in 0..2 {
@@ -168,21 +171,21 @@ fn a_million_pairs_have_room() {
 }
 
 #[test]
-fn a_slot_that_goes_to_another_group_inherits_nothing() {
+fn a_slot_s_next_group_inherits_no_senders() {
     let pairs = pairs(100);
     (0..5).for_each(|sender| pairs.record(key(0, sender), 0, NOW));
-    // The slot's next group, and the old group in another slot: the same pair as before.
+    // The slot's next group, and a pair of the old group, which has another slot now.
     pairs.record(key(9, 1), 0, minute(1441));
     pairs.record(key(0, 1), 3, minute(1441));
     assert_eq!(counts(&pairs, minute(1441), 4), [(1, 1), (0, 0), (0, 0), (1, 1)]);
-    // Within the same minute too.
+    // Also within the same minute.
     pairs.record(key(0, 1), 2, minute(1441));
     assert_eq!(counts(&pairs, minute(1441), 3), [(1, 1), (0, 0), (1, 1)]);
     assert_eq!((pairs.tracked(), pairs.evicted()), (2, 0));
 }
 
 #[test]
-fn a_slot_beyond_the_groups_is_in_no_count() {
+fn a_slot_beyond_the_groups_is_not_counted() {
     let pairs = pairs(100);
     pairs.record(key(5, 0), 5, NOW);
     pairs.record(key(u32::MAX, 0), u32::MAX, NOW);
@@ -193,7 +196,7 @@ fn a_slot_beyond_the_groups_is_in_no_count() {
 }
 
 #[test]
-fn no_clock_breaks_anything_or_counts_for_ever() {
+fn pairs_expire_whatever_the_clock_says() {
     let pairs = pairs(100);
     let ends = [UnixMillis(i64::MIN), UnixMillis(-1), UnixMillis(0), UnixMillis(i64::MAX)];
     for now in ends {
@@ -213,7 +216,7 @@ fn no_clock_breaks_anything_or_counts_for_ever() {
 }
 
 #[test]
-fn every_key_is_a_pair_and_only_one() {
+fn each_key_is_one_pair() {
     let pairs = pairs(100);
     for (already, key) in [0, 2, u64::MAX, 1 << 62].into_iter().enumerate() {
         for _ in 0..3 {
@@ -231,7 +234,7 @@ fn used(pairs: &Pairs) -> Vec<usize> {
 }
 
 #[test]
-fn a_chain_goes_on_at_the_table_s_beginning() {
+fn a_search_continues_at_the_table_s_beginning() {
     let pairs = pairs(32);
     let last = pairs.entries().len() - 1;
     let record = |which, now| pairs.record(key_at_home(&pairs, last, which), which, minute(now));
@@ -240,7 +243,7 @@ fn a_chain_goes_on_at_the_table_s_beginning() {
         assert_eq!(counts(&pairs, minute(now), 5), [(1, 1); 5]);
         assert_eq!((pairs.tracked(), used(&pairs)), (5, vec![0, 1, 2, 3, last]));
     }
-    // Only the end of the chain is of use: all of it stays.
+    // Only the last entry of the chain has a current pair: all of it stays.
     record(4, 1000);
     for now in [2000, 2100] {
         assert_eq!(counts(&pairs, minute(now), 5)[4], (0, 1));
@@ -252,17 +255,17 @@ fn a_chain_goes_on_at_the_table_s_beginning() {
 }
 
 #[test]
-fn entries_of_no_use_are_emptied_unless_a_search_passes_them() {
+fn expired_entries_are_emptied_unless_a_search_passes_them() {
     let pairs = pairs(32);
     let of_chain = [0, 1, 2].map(|which| key_at_home(&pairs, 9, which));
     let at_home_behind = key_at_home(&pairs, 12, 0);
     let keys = || of_chain.into_iter().chain([at_home_behind]);
     keys().for_each(|key| pairs.record(key, 0, minute(0)));
-    // Not while another thread's clock may still say that one is of use.
+    // Not while an entry may still be current by another thread's clock.
     assert_eq!((counts(&pairs, minute(1442), 1), used(&pairs)), (vec![(0, 0)], vec![9, 10, 11, 12]));
     pairs.record(of_chain[1], 0, minute(1442));
     pairs.record(at_home_behind, 0, minute(1442));
-    // The first is passed on the way to the second; the third by no search, though an entry behind it is of use.
+    // A search passes the first one on its way to the second. None passes the third, although a later entry is current.
     assert_eq!((counts(&pairs, minute(1443), 1), used(&pairs)), (vec![(2, 2)], vec![9, 10, 12]));
     keys().for_each(|key| pairs.record(key, 0, minute(1443)));
     assert_eq!((counts(&pairs, minute(1443), 1), used(&pairs)), (vec![(4, 4)], vec![9, 10, 11, 12]));
@@ -271,7 +274,7 @@ fn entries_of_no_use_are_emptied_unless_a_search_passes_them() {
 }
 
 #[test]
-fn an_entry_stays_while_the_pair_behind_it_may_come_back_to_its_own() {
+fn an_entry_stays_while_a_pair_after_it_may_be_seen_again() {
     let pairs = pairs(32);
     let [first, second] = [0, 1].map(|which| key_at_home(&pairs, 9, which));
     pairs.record(first, 0, minute(0));
@@ -280,11 +283,11 @@ fn an_entry_stays_while_the_pair_behind_it_may_come_back_to_its_own() {
         assert_eq!((counts(&pairs, minute(1443), 1), used(&pairs)), (vec![(0, 0)], vec![9, 10]));
     }
     pairs.record(second, 0, minute(1443));
-    assert!(Entry::read(&pairs.entries()[10]).is_for(Key::of(second)));
+    assert!(Entry::read(&pairs.entries()[10]).is_for(Key::from_hash(second)));
     assert_eq!((counts(&pairs, minute(1443), 1), pairs.tracked()), (vec![(1, 1)], 1));
 }
 
-/// Puts a pair into an entry past all rules.
+/// Writes a pair into an entry without following the protocol.
 fn plant(pairs: &Pairs, index: usize, key: u64, state: State) {
     let [words, states] = &pairs.entries()[index];
     words.store(key, Ordering::Relaxed);
@@ -292,9 +295,9 @@ fn plant(pairs: &Pairs, index: usize, key: u64, state: State) {
 }
 
 #[test]
-fn a_scan_frees_what_a_race_may_leave_behind_before_it_counts() {
+fn a_scan_frees_entries_that_a_race_left_behind_before_it_counts() {
     let pairs = pairs(32);
-    let seen = State::seen(0, Minute::of(NOW));
+    let seen = State::seen(0, Minute::from_time(NOW));
     let [twice, behind_a_gap] = [5, 20].map(|home| key_at_home(&pairs, home, 0));
     plant(&pairs, 5, twice, seen);
     plant(&pairs, 6, twice, seen);
@@ -307,9 +310,9 @@ fn a_scan_frees_what_a_race_may_leave_behind_before_it_counts() {
 }
 
 #[test]
-fn a_claim_that_a_crash_left_behind_holds_nobody_up() {
+fn a_claim_that_a_crash_left_behind_blocks_no_search() {
     let leave_claim = |pairs: &Pairs| {
-        let claimed = Key::of(key_at_home(pairs, 5, 0));
+        let claimed = Key::from_hash(key_at_home(pairs, 5, 0));
         plant(pairs, 5, 0, State::claim(claimed));
     };
     let opened_anew = opened_twice(32, leave_claim);
@@ -324,7 +327,7 @@ fn a_claim_that_a_crash_left_behind_holds_nobody_up() {
 }
 
 #[test]
-fn a_table_that_is_opened_again_goes_on() {
+fn a_table_that_is_opened_again_continues() {
     let pairs = opened_twice(4, |pairs| {
         (0..6).for_each(|sender| pairs.record(key(0, sender), 0, minute(i64::from(sender))));
         assert_eq!(counts(pairs, minute(6), 1), [(4, 4)]);

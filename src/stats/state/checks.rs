@@ -1,66 +1,74 @@
-//! Checks whether counting can have made the stored numbers, and completes what a killed process counted in part.
+//! Checks that counting could have produced the stored numbers, and completes what a killed process counted only in part.
 
-use super::Stats;
 use crate::arena::Damage;
 use crate::domain::codes::STATUSES;
-use crate::stats::{MOST_UNDER_WAY, Tally};
+use crate::stats::counters::MAX_IN_PROGRESS;
+use crate::stats::recording::{MessageCounter, Stats};
 
-/// More messages than are ever counted: at a million a second, 36,000 years of them.
-const MOST_MESSAGES: u64 = 1 << 60;
+/// More messages than are ever counted: at a million per second, it takes 36,000 years.
+const MAX_MESSAGES: u64 = 1 << 60;
 
-/// The longest content in bytes: no larger body can be configured.
-const LONGEST_CONTENT: u64 = 1 << 30;
+/// The longest content in bytes: the highest limit on a body's size that can be configured.
+const MAX_CONTENT_BYTES: u64 = 1 << 30;
 
 impl Stats {
-    /// Looks for numbers that counting so many messages cannot have made.
+    /// Checks that counting this many messages could have produced the numbers.
     fn check(&self, messages: u64) -> Result<(), Damage> {
-        let most = messages.saturating_add(MOST_UNDER_WAY);
-        let mentioned = self.mentioned_all() <= most
-            && self.mentioned_users() <= most.saturating_mul(u64::from(u32::MAX))
-            && self.began().0 >= 0;
+        let limit = messages.saturating_add(MAX_IN_PROGRESS);
+        let mentions = self.mentioned_all() <= limit
+            && self.mentioned_users() <= limit.saturating_mul(u64::from(u32::MAX))
+            && self.started().0 >= 0;
         let checks = [
-            (self.mix.is_plausible(), "content types that are not listed"),
-            (self.content_bytes.is_plausible(most, LONGEST_CONTENT), "content bytes"),
-            (self.delays.is_plausible(most), "delays"),
-            (self.senders.are_plausible() && self.active_groups.are_plausible(), "active senders or groups"),
-            (mentioned, "mentions, or the start of the counters"),
+            (self.mix.is_plausible(), "unlisted content types"),
+            (self.content_bytes.is_plausible(limit, MAX_CONTENT_BYTES), "content bytes"),
+            (self.delays.is_plausible(limit), "delays"),
+            (self.senders.is_plausible() && self.active_groups.is_plausible(), "active senders or groups"),
+            (mentions, "mentions, or the start of the counters"),
         ];
-        checks.into_iter().try_for_each(|(is_right, what)| if is_right { Ok(()) } else { Err(Damage::Numbers(what)) })
+        match checks.into_iter().find(|(is_plausible, _)| !is_plausible) {
+            Some((_, what)) => Err(Damage::Numbers(what)),
+            None => Ok(()),
+        }
     }
 
-    fn by_group_and_folded(&self) -> u64 {
-        let by_group: u64 = self.groups().fold(0, |sum: u64, group| sum.saturating_add(group.messages));
-        by_group.saturating_add(self.folded_for_capacity()).saturating_add(self.folded_retired())
+    /// Messages as counted by group, including those not attributed to a tracked group.
+    fn messages_by_group(&self) -> u64 {
+        let tracked: u64 = self.groups().fold(0, |sum: u64, group| sum.saturating_add(group.messages));
+        tracked.saturating_add(self.folded_for_capacity()).saturating_add(self.folded_retired())
     }
 
-    /// All messages, as the mix, the statuses and the contents count them.
-    fn totals(&self) -> [u64; 3] {
-        let statuses = self.by_status().iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
-        let total = self.mix().fold(0, |sum: u64, cell| sum.saturating_add(cell.messages));
-        [total, statuses, self.content_bytes().count]
+    /// Messages as counted by the mix, by status, and by the length of the content.
+    fn message_totals(&self) -> [u64; 3] {
+        let by_status = self.by_status().iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
+        let mix = self.mix().fold(0, |sum: u64, cell| sum.saturating_add(cell.messages));
+        [mix, by_status, self.content_bytes().count]
     }
 
-    /// Completes the counts of messages that were under way when the process ended. Each is counted by its group first, in the total then, and so on, and is answered only after that. So what is behind is raised,
-    /// and no counter falls. An error if something is behind, or ahead, by more than can have been under way; but where
-    /// a part of the numbers was left out, the others are raised by as much as they lack.
-    pub(super) fn complete(&self, is_part: bool) -> Result<(), Damage> {
-        let (mut messages, counted) = (self.by_group_and_folded(), self.totals());
-        let most = counted.into_iter().fold(messages, u64::max);
-        if most > MOST_MESSAGES {
+    /// Completes the counts of messages that were in progress when the process ended. Such a message is in the counts by
+    /// group, but perhaps not yet in the mix, the statuses or the contents, which are raised here. It was never answered.
+    ///
+    /// With `is_partial`, some numbers were left out, and the others are raised by whatever they lack.
+    ///
+    /// # Errors
+    /// When the counts differ by more messages than can have been in progress, or contradict each other otherwise.
+    pub(super) fn complete_counts(&self, is_partial: bool) -> Result<(), Damage> {
+        let (mut messages, totals) = (self.messages_by_group(), self.message_totals());
+        let highest = totals.into_iter().fold(messages, u64::max);
+        if highest > MAX_MESSAGES {
             return Err(Damage::Numbers("totals of messages"));
         }
-        if is_part {
-            self.groups.fold_lost(most - messages);
-            messages = most;
+        if is_partial {
+            self.groups.fold_lost(highest - messages);
+            messages = highest;
         }
         self.check(messages)?;
-        let may_lack = if is_part { u64::MAX } else { MOST_UNDER_WAY };
-        let lacks = |counted: u64| messages.checked_sub(counted).filter(|lacks| *lacks <= may_lack);
-        let [Some(total), Some(status), Some(content)] = counted.map(lacks) else {
+        let max_missing = if is_partial { u64::MAX } else { MAX_IN_PROGRESS };
+        let missing = |total: u64| messages.checked_sub(total).filter(|missing| *missing <= max_missing);
+        let [Some(mix), Some(status), Some(content)] = totals.map(missing) else {
             return Err(Damage::Numbers("totals of messages"));
         };
-        self.mix.add_unknown(total);
-        self.tallies.add(Tally::Status as usize + STATUSES.len(), status);
+        self.mix.add_unknown(mix);
+        self.message_counters.add(MessageCounter::Status as usize + STATUSES.len(), status);
         self.content_bytes.observe_zeros(content);
         Ok(())
     }

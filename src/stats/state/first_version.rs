@@ -1,8 +1,8 @@
-//! What 0.1.0 kept in a block, and where: it wrote no table of contents.
+//! The table of contents of a block of 0.1.0, which did not write one.
 //!
-//! All of it is literal. The program's own tables may change, but a file that 0.1.0 wrote does not.
+//! Everything here is literal: the program's own tables may change, but the files of 0.1.0 do not.
 
-use crate::arena::{CAPACITIES, Contents, Damage, Entry, Layout};
+use crate::arena::{CAPACITIES, Contents, Damage, Layout, SectionEntry};
 use crate::stats::carry::keys;
 
 const HEADER_WORDS: usize = 512;
@@ -23,37 +23,38 @@ const CONTENT_BOUNDS: [u64; 9] = [16, 64, 256, 1024, 4096, 16_384, 65_536, 262_1
 const DELAY_BOUNDS: [u64; 16] =
     [5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 900_000, 3_600_000];
 const RINGS: [(&str, usize); 3] = [("minute", 62), ("hour", 26), ("day", 32)];
-const REGISTER_BYTES: usize = 16_384;
+const SET_BYTES: usize = 16_384;
 
-/// The sections of a block of 0.1.0, with its name for each.
-struct Sections {
+/// The sections of a block of 0.1.0, as they are added.
+struct Listing {
     words: usize,
     fingerprint: u64,
     contents: Contents,
 }
 
-impl Sections {
+impl Listing {
     const fn new() -> Self {
         // FNV-1a's offset basis: http://www.isthe.com/chongo/tech/comp/fnv/
         let contents = Contents { program: String::new(), sections: Vec::new() };
         Self { words: HEADER_WORDS, fingerprint: 0xcbf2_9ce4_8422_2325, contents }
     }
 
-    fn add(&mut self, its_name: &str, layout: Layout) {
+    /// Adds a section that 0.1.0 called `old_name`.
+    fn add(&mut self, old_name: &str, layout: Layout) {
         let words = layout.count * layout.element_bytes / size_of::<u64>();
         let words = if layout.lanes > 1 { layout.lanes * words.next_multiple_of(ALIGNMENT_WORDS) } else { words };
         let [offset, length] = [self.words, words].map(|words| words * size_of::<u64>());
         self.words = (self.words + words).next_multiple_of(ALIGNMENT_WORDS);
-        for byte in its_name.bytes().chain(words.to_le_bytes()) {
+        for byte in old_name.bytes().chain(words.to_le_bytes()) {
             // FNV-1a's 64-bit prime.
             self.fingerprint = (self.fingerprint ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
-        self.contents.sections.push(Entry { layout, offset, length });
+        self.contents.sections.push(SectionEntry { layout, offset, length });
     }
 
     fn row(&mut self, name: &str, keys: Vec<Vec<String>>) {
         let count = keys.iter().map(Vec::len).product();
-        self.add(name, Layout { lanes: LANES, keys, ..Layout::of(name, 1, 8, count) });
+        self.add(name, Layout { lanes: LANES, keys, ..Layout::new(name, 1, 8, count) });
     }
 
     fn histogram(&mut self, name: &str, bounds: &[u64]) {
@@ -62,22 +63,25 @@ impl Sections {
     }
 
     fn elements(&mut self, name: &str, bytes: usize, count: usize) {
-        self.add(name, Layout::of(name, 1, bytes, count));
+        self.add(name, Layout::new(name, 1, bytes, count));
     }
 
     fn windows(&mut self, name: &str) {
-        for (stretch, buckets) in RINGS {
-            self.add(&format!("{name} stretches"), Layout::of(&format!("{name} by {stretch}, times"), 1, 8, buckets));
-            self.add(name, Layout::of(&format!("{name} by {stretch}"), 1, REGISTER_BYTES, buckets));
+        for (period, sets) in RINGS {
+            self.add(&format!("{name} stretches"), Layout::new(&format!("{name} by {period}, times"), 1, 8, sets));
+            self.add(name, Layout::new(&format!("{name} by {period}"), 1, SET_BYTES, sets));
         }
     }
 }
 
-/// The table of contents of a block of 0.1.0 with so many words.
+/// The table of contents of a block of 0.1.0 with this header and length.
+///
+/// # Errors
+/// When the fingerprint or the length does not match: a development version wrote the block.
 pub(super) fn contents(fingerprint: u64, capacities: [u64; CAPACITIES], words: u64) -> Result<Contents, Damage> {
     let [groups, pairs, messages, ..] =
         capacities.map(|capacity| usize::try_from(capacity).unwrap_or(usize::MAX).min(usize::MAX >> 16));
-    let mut sections = Sections::new();
+    let mut sections = Listing::new();
     sections.elements("began", 8, 1);
     let content_types = CONTENT_TYPES.iter().map(i32::to_string);
     let unlisted = (1..=UNLISTED).map(|number| format!("unlisted {number}"));
@@ -102,6 +106,6 @@ pub(super) fn contents(fingerprint: u64, capacities: [u64; CAPACITIES], words: u
     sections.elements("dedup", 8, messages);
     sections.row("repeats", vec![keys(["repeats", "evicted"])]);
     sections.elements("dedup cleared", 8, 1);
-    let is_it = sections.fingerprint == fingerprint && sections.words as u64 == words;
-    if is_it { Ok(sections.contents) } else { Err(Damage::BeforeFirstVersion) }
+    let matches = sections.fingerprint == fingerprint && sections.words as u64 == words;
+    if matches { Ok(sections.contents) } else { Err(Damage::BeforeFirstVersion) }
 }

@@ -1,19 +1,19 @@
-//! Opening a state: going on in its file, carrying it over into a new one, or starting anew.
+//! Opening a state: continuing in its file, carrying it over into a new one, or starting from nothing.
 
 use std::sync::Arc;
 
 use super::first_version;
-use super::{Outcome, Stats};
 use crate::arena::{
-    Arena, Boot, Contents, Damage, Directory, Error, Found, Kept, Plan, Sections, Step, Steps, Stored, Trust,
+    Arena, Block, Boot, Contents, Damage, Directory, Error, Found, OldState, Sections, Step, Steps, Trust,
 };
 use crate::domain::UnixMillis;
-use crate::stats::{Capacities, Places};
+use crate::stats::recording::{Capacities, Stats};
+use crate::stats::state_start::StateStart;
 
-/// What could not be done with a header.
+/// What failed when a header was written.
 const HEADER: &str = "its header cannot be written";
 
-/// Where a state is opened, for whom, and when.
+/// Opens the state of a directory.
 pub(super) struct Opening<'a> {
     pub(super) directory: &'a Directory,
     pub(super) capacities: Capacities,
@@ -22,11 +22,11 @@ pub(super) struct Opening<'a> {
     pub(super) steps: Steps<'a>,
 }
 
-/// Why a state that was found cannot be used.
+/// Why an existing state cannot be opened.
 enum Failure {
-    /// Nothing can go on with it: counting starts anew.
+    /// It is damaged: counting starts from nothing.
     Damage(Damage),
-    /// Something else is in the way.
+    /// Another error, which ends the start.
     Error(Error),
 }
 
@@ -45,15 +45,15 @@ impl From<Error> for Failure {
 impl Opening<'_> {
     pub(super) fn open(&self) -> Result<Stats, Error> {
         let opened = match self.directory.find(self.boot, self.steps)? {
-            Found::Nothing => return self.start_anew(None),
+            Found::Nothing => return self.start_empty(None),
             Found::Damaged(damage) => Err(damage.into()),
             Found::State { arena, sections, trust, must_move } => self.open_found(arena, sections, trust, must_move),
         };
         match opened {
             Ok(stats) => Ok(stats),
             Err(Failure::Damage(damage)) => {
-                self.directory.may_set_aside(damage)?;
-                self.start_anew(Some(Kept::Damaged(damage, self.now.0)))
+                self.directory.check_set_aside(damage)?;
+                self.start_empty(Some(OldState::SetAsideDamaged(damage, self.now.0)))
             }
             Err(Failure::Error(error)) => Err(error),
         }
@@ -66,7 +66,7 @@ impl Opening<'_> {
         trust: Trust,
         must_move: bool,
     ) -> Result<Stats, Failure> {
-        let (plan, places) = self.plan();
+        let wanted = Stats::contents(self.capacities);
         let mut differences = Vec::new();
         let contents = match sections {
             Sections::Listed(contents) => contents,
@@ -76,103 +76,96 @@ impl Opening<'_> {
             }
         };
         if must_move {
-            differences.push("its file would not keep the blocks that are reserved".to_owned());
+            differences.push("its file is copy-on-write, so that no space can be reserved".to_owned());
         }
-        differences.extend(contents.differences(plan.contents()));
+        differences.extend(contents.differences(&wanted));
         match trust {
             Trust::Exact => {}
             Trust::Restored(origin) => (self.steps)(Step::Restored(origin)),
             Trust::Torn(doubt) => (self.steps)(Step::CountersReset(doubt)),
         }
+        let block = Block::new(arena, contents);
         let mut stats = if differences.is_empty() {
-            self.go_on(&arena, &places, trust)?
+            self.continue_in(&block, trust)?
         } else {
             (self.steps)(Step::OtherLayout { state: self.directory.state().to_owned(), differences });
-            self.carry_over(&Stored::new(arena, contents), plan.contents(), trust)?
+            self.carry_over(&block, wanted, trust)?
         };
-        stats.outcome = Outcome::of(trust);
+        stats.state_start = StateStart::from_trust(trust);
         Ok(stats)
     }
 
-    /// Goes on in the file that was found.
-    fn go_on(&self, arena: &Arc<Arena>, places: &Places, trust: Trust) -> Result<Stats, Failure> {
-        let stats = self.over(places, arena)?;
+    /// Continues in the existing file.
+    fn continue_in(&self, block: &Block, trust: Trust) -> Result<Stats, Failure> {
+        let (stats, arena) = (self.in_block(block)?, block.arena());
         let is_torn = matches!(trust, Trust::Torn(_));
         if !is_torn {
-            // Before anything else is written into the block: should this process be killed from here on, the next one
-            // finds a block of this boot, and not one that was closed and has changed.
-            self.begin(arena, || self.renew_start(&stats, trust))?;
+            // Before any other change: if this process is killed from here on, the next one finds a block that was in use
+            // on this boot, and not one that changed after it was closed.
+            self.mark_in_use(arena, || self.renew_start(&stats, trust))?;
         }
-        stats.settle(trust, false, self.now)?;
+        stats.restore(trust, false, self.now)?;
         stats.tick(self.now);
         if is_torn {
-            // After the reset: until that is done, the block is still in doubt.
-            self.begin(arena, || ())?;
+            // After the reset: until then the block cannot be trusted.
+            self.mark_in_use(arena, || ())?;
         }
-        self.directory.note_generation(arena, self.directory.next_generation(arena));
+        self.directory.set_generation(arena, self.directory.next_generation(arena));
         Ok(stats)
     }
 
-    /// Copies what this program knows of a block into a new one, and puts that in its place. The old one is only read.
-    fn carry_over(&self, stored: &Stored, wanted: &Contents, trust: Trust) -> Result<Stats, Failure> {
-        let new = self.create()?;
-        let left_out = new.carry(stored, wanted, self.now)?;
+    /// Carries a block over into a new file, which then replaces it. The old file is only read.
+    fn carry_over(&self, old: &Block, wanted: Contents, trust: Trust) -> Result<Stats, Failure> {
+        let new = self.create(wanted.clone())?;
+        let left_out = new.carry_from(old, &wanted, self.now)?;
         left_out.iter().cloned().map(Step::LeftOut).for_each(self.steps);
         self.renew_start(&new, trust);
-        new.settle(trust, !left_out.is_empty(), self.now)?;
-        let kept = if left_out.is_empty() { Kept::UntilShutdown } else { Kept::Aside(self.now.0) };
-        let generation = self.directory.next_generation(stored.arena());
-        self.put_in_place(&new, Some(kept), generation).map_err(|error| self.directory.without_new(error))?;
+        new.restore(trust, !left_out.is_empty(), self.now)?;
+        let fate = if left_out.is_empty() { OldState::KeepUntilShutdown } else { OldState::SetAside(self.now.0) };
+        let generation = self.directory.next_generation(old.arena());
+        self.put_in_place(&new, Some(fate), generation).map_err(|error| self.directory.discard_new(error))?;
         Ok(new)
     }
 
-    /// Starts from nothing, in place of what was found.
-    fn start_anew(&self, old: Option<Kept>) -> Result<Stats, Error> {
-        let new = self.create()?;
-        new.set_began(self.now);
+    /// Creates an empty state, which replaces the old one.
+    fn start_empty(&self, old: Option<OldState>) -> Result<Stats, Error> {
+        let new = self.create(Stats::contents(self.capacities))?;
+        new.set_started(self.now);
         let generation = self.directory.next_generation(&new.arena);
-        self.put_in_place(&new, old, generation).map_err(|error| self.directory.without_new(error))?;
+        self.put_in_place(&new, old, generation).map_err(|error| self.directory.discard_new(error))?;
         Ok(new)
     }
 
-    /// The counters of a copy start at another time than those that Prometheus has seen.
+    /// Sets the start time of a copy's counters to now: Prometheus may have seen higher values since theirs.
     fn renew_start(&self, stats: &Stats, trust: Trust) {
         if matches!(trust, Trust::Restored(_)) {
-            stats.set_began(self.now);
+            stats.set_started(self.now);
         }
     }
 
-    fn plan(&self) -> (Plan, Places) {
-        let mut plan = Plan::new();
-        let places = Places::reserve(&mut plan, self.capacities);
-        (plan, places)
+    /// Creates statistics in a new file, which is not in its place yet.
+    fn create(&self, contents: Contents) -> Result<Stats, Error> {
+        self.in_block(&self.directory.create(contents, self.steps)?)
     }
 
-    /// New statistics in a file that is not in its place yet.
-    fn create(&self) -> Result<Stats, Error> {
-        let (plan, places) = self.plan();
-        let arena = self.directory.create(&plan, self.steps)?;
-        self.over(&places, &arena)
+    fn in_block(&self, block: &Block) -> Result<Stats, Error> {
+        let stats = Stats::in_block(block, self.capacities);
+        stats.map_err(|error| self.directory.io_error("its sections do not fit", error))
     }
 
-    fn over(&self, places: &Places, arena: &Arc<Arena>) -> Result<Stats, Error> {
-        let stats = Stats::over(places, self.capacities, arena);
-        stats.map_err(|error| self.directory.refused("its parts do not fit", error))
+    fn mark_in_use(&self, arena: &Arena, change: impl FnOnce()) -> Result<(), Error> {
+        arena.mark_in_use(self.boot, change).map_err(|error| self.directory.io_error(HEADER, error))
     }
 
-    fn begin(&self, arena: &Arena, first: impl FnOnce()) -> Result<(), Error> {
-        arena.begin(self.boot, first).map_err(|error| self.directory.refused(HEADER, error))
-    }
-
-    /// Replaces the old block with a new one, but only once the new one is whole and on disk.
-    fn put_in_place(&self, new: &Stats, old: Option<Kept>, generation: u64) -> Result<(), Error> {
+    /// Replaces the old state with a new one, once all of that is on disk.
+    fn put_in_place(&self, new: &Stats, old: Option<OldState>, generation: u64) -> Result<(), Error> {
         new.tick(self.now);
         new.arena.set_generation(generation);
-        self.begin(&new.arena, || ())?;
-        new.arena.flush().map_err(|error| self.directory.refused("the new state cannot be written", error))?;
-        self.directory.put_in_place(old, self.steps)?;
-        // Not before: until then the old one must not look older than the lock.
-        self.directory.note_generation(&new.arena, generation);
+        self.mark_in_use(&new.arena, || ())?;
+        new.arena.flush().map_err(|error| self.directory.io_error("the new state cannot be written", error))?;
+        self.directory.replace_state(old, self.steps)?;
+        // Not earlier: the old state must not look older than the lock file while it is still in place.
+        self.directory.set_generation(&new.arena, generation);
         Ok(())
     }
 }

@@ -1,13 +1,11 @@
 use std::sync::atomic::AtomicBool;
 
 use super::*;
-use crate::arena::Arena;
 
 fn windows() -> Windows {
-    let mut plan = Plan::new();
-    let places = Windows::reserve(&mut plan, "people");
-    let arena = Arena::anonymous(&plan).unwrap();
-    Windows::over(places, |place| arena.section(place)).unwrap()
+    let mut contents = Contents::new();
+    Windows::reserve(&mut contents, "people");
+    Windows::open(&Block::in_memory(contents).unwrap(), "people").unwrap()
 }
 
 const START: UnixMillis = UnixMillis(1_732_345_678_901);
@@ -17,9 +15,9 @@ fn later(ms: u64) -> UnixMillis {
 }
 
 #[test]
-fn an_element_is_counted_for_the_window_and_then_no_more() {
+fn an_element_is_counted_until_its_window_ends() {
     let windows = windows();
-    windows.add(Element::of(b"someone"), &Current::at(START));
+    windows.add(Element::new(b"someone"), &CurrentPeriods::at(START));
     assert_eq!(windows.counts(START), [1; 5]);
     assert_eq!(windows.counts(later(5 * MINUTE_MS)), [1; 5]);
     assert_eq!(windows.counts(later(6 * MINUTE_MS)), [0, 1, 1, 1, 1]);
@@ -30,15 +28,15 @@ fn an_element_is_counted_for_the_window_and_then_no_more() {
 }
 
 #[test]
-fn a_month_of_traffic_forgets_what_is_older_and_nothing_else() {
+fn a_month_of_traffic_is_counted_in_each_window() {
     let windows = windows();
     for hour in 0..40 * 24_u64 {
         let now = later(hour * HOUR_MS);
         windows.prepare(now);
-        windows.add(Element::of(&hour.to_le_bytes()), &Current::at(now));
+        windows.add(Element::new(&hour.to_le_bytes()), &CurrentPeriods::at(now));
         let counts = windows.counts(now);
         let expected = [1, 2, 25, 7 * 24, 30 * 24].map(|most: u64| most.min(hour + 1));
-        // The day windows hold the hours of the current day too, and an estimate may be off by some hundredths.
+        // The day windows include the hours of the current day, and an estimate may be off by a few percent.
         for (count, expected) in counts.into_iter().zip(expected) {
             let slack = 2 + expected / 50;
             assert!(count + slack >= expected && count <= expected + 25 + slack, "hour {hour}: {counts:?}");
@@ -46,17 +44,17 @@ fn a_month_of_traffic_forgets_what_is_older_and_nothing_else() {
     }
 }
 
-/// The set that a ring has for a time.
-fn set_at(ring: &Ring, stretch_ms: u64, now: UnixMillis) -> &[AtomicU64] {
-    ring.set(bucket(now.stretch(stretch_ms), ring.stretches.len()))
+/// The sketch for a time.
+fn sketch_at(ring: &Ring, period_ms: u64, now: UnixMillis) -> &[AtomicU64] {
+    ring.sketch(position(now.period(period_ms), ring.periods.len()))
 }
 
-fn words(set: &[AtomicU64]) -> Vec<u64> {
-    set.iter().map(|word| word.load(Ordering::Relaxed)).collect()
+fn words(sketch: &[AtomicU64]) -> Vec<u64> {
+    sketch.iter().map(|word| word.load(Ordering::Relaxed)).collect()
 }
 
 #[test]
-fn each_ring_has_what_all_threads_added_though_most_of_it_is_left_out_once_the_minute_has_it() {
+fn each_ring_has_what_all_threads_added_although_elements_of_the_minute_are_skipped() {
     let windows = windows();
     let alone = || (0..WORDS).map(|_| AtomicU64::new(0)).collect::<Vec<_>>();
     let day = UnixMillis(START.0 - START.0.rem_euclid(DAY_MS.cast_signed()));
@@ -66,41 +64,42 @@ fn each_ring_has_what_all_threads_added_though_most_of_it_is_left_out_once_the_m
         if minute == 60 {
             in_the_hour = alone();
         }
-        // Some of the people are new in each minute, and threads add the same ones at the same time.
-        let people: Vec<_> = (0..2000).map(|person: i64| Element::of(&(minute * 300 + person).to_le_bytes())).collect();
+        // Some people are new in each minute, and the threads add the same ones at the same time.
+        let people: Vec<_> =
+            (0..2000).map(|person: i64| Element::new(&(minute * 300 + person).to_le_bytes())).collect();
         windows.prepare(now);
         std::thread::scope(|scope| {
             for first in [0, 500, 1000] {
                 let (windows, people) = (&windows, &people);
                 let mine = people.iter().cycle().skip(first).take(2000);
-                scope.spawn(move || mine.for_each(|person| windows.add(*person, &Current::at(now))));
+                scope.spawn(move || mine.for_each(|person| windows.add(*person, &CurrentPeriods::at(now))));
             }
         });
         let in_the_minute = alone();
         for set in [&in_the_minute, &in_the_hour, &in_the_day] {
             people.iter().for_each(|person| person.add_to(set));
         }
-        for ((ring, (stretch_ms, _)), set) in
+        for ((ring, (period_ms, _)), set) in
             windows.rings.iter().zip(RINGS).zip([&in_the_minute, &in_the_hour, &in_the_day])
         {
-            let there = words(set_at(ring, stretch_ms, now));
-            assert!(there == words(set), "minute {minute}, stretch of {stretch_ms} ms");
+            let there = words(sketch_at(ring, period_ms, now));
+            assert!(there == words(set), "minute {minute}, period of {period_ms} ms");
         }
     }
 }
 
 #[test]
-fn no_minute_ever_has_what_its_hour_and_its_day_have_not() {
+fn an_element_of_the_minute_is_always_in_the_hour_and_the_day() {
     let windows = windows();
     let (is_over, looks) = (AtomicBool::new(false), AtomicU64::new(0));
-    let rank = |ring: &Ring, stretch_ms, register: usize| {
-        set_at(ring, stretch_ms, START)[register / 8].load(Ordering::Acquire).to_le_bytes()[register % 8]
+    let rank = |ring: &Ring, period_ms, register: usize| {
+        sketch_at(ring, period_ms, START)[register / 8].load(Ordering::Acquire).to_le_bytes()[register % 8]
     };
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let [minutes, hours, days] = &windows.rings;
             for register in (0..WORDS * 8).cycle().take_while(|_| !is_over.load(Ordering::Relaxed)) {
-                // The minute's first: what is added meanwhile is in the others before.
+                // The minute is read first: elements that are added meanwhile are in the others before.
                 let in_the_minute = rank(minutes, MINUTE_MS, register);
                 assert!(in_the_minute <= rank(hours, HOUR_MS, register));
                 assert!(in_the_minute <= rank(days, DAY_MS, register));
@@ -109,8 +108,8 @@ fn no_minute_ever_has_what_its_hour_and_its_day_have_not() {
         });
         let adders = [0, 1].map(|first: u64| {
             let windows = &windows;
-            let people = (first..400_000).step_by(2).map(|person| Element::of(&person.to_le_bytes()));
-            scope.spawn(move || people.for_each(|person| windows.add(person, &Current::at(START))))
+            let people = (first..400_000).step_by(2).map(|person| Element::new(&person.to_le_bytes()));
+            scope.spawn(move || people.for_each(|person| windows.add(person, &CurrentPeriods::at(START))))
         });
         let ended = adders.map(|adder| adder.join().is_ok());
         is_over.store(true, Ordering::Relaxed);
@@ -120,45 +119,45 @@ fn no_minute_ever_has_what_its_hour_and_its_day_have_not() {
 }
 
 #[test]
-fn an_hour_that_a_wrong_clock_has_emptied_gets_back_what_the_minute_has() {
+fn an_hour_that_a_wrong_clock_cleared_is_refilled_from_the_minute() {
     let windows = windows();
     windows.prepare(START);
-    windows.add(Element::of(b"someone"), &Current::at(START));
-    // The place of the hour goes to another one, those of the minute and the day do not.
+    windows.add(Element::new(b"someone"), &CurrentPeriods::at(START));
+    // Another hour takes the hour's position; the minute and the day keep theirs.
     windows.prepare(later(26 * HOUR_MS));
-    windows.add(Element::of(b"someone"), &Current::at(START));
+    windows.add(Element::new(b"someone"), &CurrentPeriods::at(START));
     assert_eq!(windows.counts(START), [1, 1, 0, 1, 1]);
     windows.prepare(START);
     assert_eq!(windows.counts(START), [1; 5]);
 }
 
 #[test]
-fn preparing_the_next_stretch_takes_nothing_away() {
+fn preparing_the_next_period_removes_nothing() {
     let windows = windows();
     let last_moment = UnixMillis(START.0 - START.0.rem_euclid(MINUTE_MS.cast_signed()) + 59_999);
-    windows.add(Element::of(b"someone"), &Current::at(last_moment));
+    windows.add(Element::new(b"someone"), &CurrentPeriods::at(last_moment));
     windows.prepare(last_moment);
     assert_eq!(windows.counts(last_moment), [1; 5]);
-    windows.add(Element::of(b"another"), &Current::at(UnixMillis(last_moment.0 + 1)));
+    windows.add(Element::new(b"another"), &CurrentPeriods::at(UnixMillis(last_moment.0 + 1)));
     assert_eq!(windows.counts(UnixMillis(last_moment.0 + 1)), [2; 5]);
 }
 
 #[test]
-fn a_clock_that_is_set_back_and_forth_counts_on() {
+fn counting_continues_when_the_clock_is_set_back_and_forth() {
     let windows = windows();
-    windows.add(Element::of(b"a"), &Current::at(later(90 * DAY_MS)));
-    windows.add(Element::of(b"b"), &Current::at(START));
+    windows.add(Element::new(b"a"), &CurrentPeriods::at(later(90 * DAY_MS)));
+    windows.add(Element::new(b"b"), &CurrentPeriods::at(START));
     assert_eq!(windows.counts(START), [1; 5]);
-    windows.add(Element::of(b"c"), &Current::at(UnixMillis(i64::MIN)));
-    windows.add(Element::of(b"d"), &Current::at(UnixMillis(i64::MAX)));
+    windows.add(Element::new(b"c"), &CurrentPeriods::at(UnixMillis(i64::MIN)));
+    windows.add(Element::new(b"d"), &CurrentPeriods::at(UnixMillis(i64::MAX)));
     assert_eq!(windows.counts(START), [1; 5]);
 }
 
 #[test]
 fn both_windows_fit_into_four_mebibytes() {
-    let mut plan = Plan::new();
-    let before = plan.words();
-    Windows::reserve(&mut plan, "senders");
-    Windows::reserve(&mut plan, "groups");
-    assert!((plan.words() - before) * size_of::<AtomicU64>() <= 4 << 20);
+    let mut contents = Contents::new();
+    let before = contents.words();
+    Windows::reserve(&mut contents, "senders");
+    Windows::reserve(&mut contents, "groups");
+    assert!((contents.words() - before) * size_of::<AtomicU64>() <= 4 << 20);
 }

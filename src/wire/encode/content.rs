@@ -1,8 +1,8 @@
-//! What a message holds: the JSON within the callback's JSON.
+//! The content of a message: JSON in a string of the callback's JSON.
 
 use serde::{Serialize, Serializer};
 
-/// What a message holds, by its kind.
+/// The content of a message.
 #[derive(Clone, Copy, Debug)]
 pub enum Content<'a> {
     /// Plain text.
@@ -15,17 +15,17 @@ pub enum Content<'a> {
     Video(Media<'a>),
     /// Any file.
     File(Media<'a>),
-    /// Text that mentions people.
+    /// Text with mentions.
     AtText(&'a str, &'a [&'a str]),
-    /// Text in reply to an earlier message: the text, and that message's ID, sender and text.
+    /// A reply to an earlier message: the text, and that message's ID, sender and text.
     Quote(&'a str, [&'a str; 3]),
-    /// Somebody's ID and name, passed on.
+    /// A user's ID and name.
     Card(&'a str, &'a str),
-    /// A place: what it is called, its longitude and latitude.
+    /// A place: its name, longitude and latitude.
     Location(&'a str, f64, f64),
     /// An app's own data.
     Custom(&'a str),
-    /// What happened to a group: who did it, and to which.
+    /// A change of a group: the user who made it, and the group.
     Notification(&'a str, &'a str),
     /// An administrator's announcement.
     Announcement(&'a str),
@@ -36,27 +36,27 @@ pub enum Content<'a> {
 pub struct Media<'a> {
     /// Its ID in the object store.
     pub uuid: &'a str,
-    /// Where it is downloaded from.
+    /// Its download URL.
     pub url: &'a str,
-    /// The name of the file.
+    /// The file's name.
     pub name: &'a str,
     /// Its size in bytes.
     pub bytes: u64,
-    /// How long it plays.
+    /// Its duration.
     pub seconds: u64,
 }
 
-/// Writes the JSON for [`Callback::content`](super::Callback::content) in place of what `buffer` held, and lends it.
+/// Replaces `buffer` by the JSON for [`Callback::content`](super::Callback::content), and returns it as text.
 ///
 /// # Errors
-/// None in practice: the types cannot fail to serialise.
+/// None in practice: these types can always be serialized.
 pub fn write_content<'b>(content: &Content<'_>, buffer: &'b mut Vec<u8>) -> serde_json::Result<&'b str> {
     buffer.clear();
     serde_json::to_writer(&mut *buffer, &ContentJson::from(content))?;
     str::from_utf8(buffer).map_err(serde::ser::Error::custom)
 }
 
-/// The contents' own field names, those of OpenIM's client SDK.
+/// The contents with the field names of OpenIM's client SDK.
 #[derive(Serialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
 enum ContentJson<'a> {
@@ -181,7 +181,7 @@ struct Group<'a> {
     group_id: &'a str,
 }
 
-/// A notification's detail is JSON in a string, within the content that is JSON in a string.
+/// A notification's detail is JSON in a string of the content.
 fn as_text<S: Serializer>(detail: &Detail<'_>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&serde_json::to_string(detail).map_err(serde::ser::Error::custom)?)
 }
@@ -267,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_content_is_json_with_the_names_of_the_sdk() {
+    fn every_content_is_json_with_the_sdk_s_names() {
         let media = Media { uuid: "u", url: "https://x", name: "n", bytes: 640, seconds: 3 };
         let cases = [
             (Content::Picture(media), "/snapshotPicture/size", "10"),

@@ -6,8 +6,7 @@ use memchr::memmem::Finder;
 use serde::Serialize;
 
 use super::query::{Groups, Sort};
-use super::top::Top;
-use crate::stats::{Group, Stats};
+use crate::stats::{Group, Stats, Top};
 
 /// The answer: which groups there are, and some of them.
 #[derive(Debug, Serialize)]
@@ -57,7 +56,7 @@ pub(super) fn read(stats: &Stats, query: &Groups) -> Page {
     }
     // After the groups: a message is counted for its group first and in the total last.
     let messages = stats.messages();
-    let groups = top.sorted().iter().skip(query.offset).map(|ranked| row(&ranked.group, messages)).collect();
+    let groups = top.into_sorted_vec().iter().skip(query.offset).map(|ranked| row(&ranked.group, messages)).collect();
     Page { total, limit: query.limit, offset: query.offset, sort: query.sort, groups }
 }
 

@@ -3,7 +3,6 @@
 mod groups;
 mod query;
 mod summary;
-mod top;
 
 use std::sync::Arc;
 

@@ -115,7 +115,7 @@ pub(super) fn read(site: &Site) -> Summary {
     let windows = |counts| Counts::of(WINDOWS.iter().map(|window| window.name).zip(counts));
     Summary {
         version: env!("CARGO_PKG_VERSION"),
-        since: stats.began().seconds(),
+        since: stats.started().seconds(),
         uptime_seconds: site.uptime_ms() as f64 / SECOND,
         messages: messages(stats),
         messages_folded: Counts::of([("capacity", stats.folded_for_capacity()), ("retired", stats.folded_retired())]),

@@ -4,7 +4,7 @@ use std::thread;
 use super::*;
 
 /// Rounds of traffic in which four threads record the same `senders` pairs at once, in the same order or not, while a
-/// fifth scans without pause. Between rounds the pairs grow too old, so their entries are given away or cleaned.
+/// fifth scans continuously. Between rounds the pairs expire, so their entries are reused or emptied.
 struct Rounds {
     pairs: Pairs,
     senders: u32,

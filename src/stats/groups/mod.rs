@@ -1,0 +1,15 @@
+//! Messages by group, up to a capacity.
+
+mod exported;
+mod idle;
+mod slot;
+mod stored;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use idle::RetirementPause;
+pub use slot::{Group, GroupName};
+pub(super) use stored::SlotMapping;
+pub(super) use table::GroupTable;
+pub use table::Recorded;

@@ -1,0 +1,67 @@
+//! Making the numbers of a stored block usable: those of another layout are carried over first.
+
+use crate::arena::{Block, Contents, Damage, Trust};
+use crate::domain::UnixMillis;
+use crate::stats::carry::CarryOver;
+use crate::stats::recording::{
+    ACTIVE_GROUPS, MESSAGE_COUNTERS, SENDERS, STARTED, STARTED_LAYOUT, Stats, message_counter_keys,
+};
+
+impl Stats {
+    /// Copies what this program knows from a block of another layout, and returns what it does not know.
+    ///
+    /// # Errors
+    /// When the block's numbers contradict each other.
+    pub(super) fn carry_from(&self, old: &Block, wanted: &Contents, now: UnixMillis) -> Result<Vec<String>, Damage> {
+        let old = CarryOver::new(old);
+        old.copy(STARTED, STARTED_LAYOUT, &self.started);
+        if self.started().0 == 0 {
+            self.set_started(now);
+        }
+        if !self.mix.carry_from(&old) {
+            return Err(Damage::Numbers("unlisted content types"));
+        }
+        let keys = message_counter_keys();
+        let find = |key: &str| keys.iter().position(|known| known == key);
+        let other_status = find("status other");
+        self.message_counters.carry_from(&old, MESSAGE_COUNTERS, |key| {
+            find(key).or(other_status.filter(|_| key.starts_with("status ")))
+        });
+        self.content_bytes.carry_from(&old);
+        self.delays.carry_from(&old);
+        self.senders.carry_from(&old, SENDERS);
+        self.active_groups.carry_from(&old, ACTIVE_GROUPS);
+        let slots = self.groups.carry_from(&old);
+        self.pairs.carry_from(&old, &slots);
+        self.dedup.carry_from(&old);
+        Ok(old.left_out(wanted))
+    }
+
+    /// Makes the numbers of a file usable. `is_partial`: some of them were left out.
+    ///
+    /// # Errors
+    /// When the numbers contradict each other.
+    pub(super) fn restore(&self, trust: Trust, is_partial: bool, now: UnixMillis) -> Result<(), Damage> {
+        let is_torn = matches!(trust, Trust::Torn(_));
+        if is_torn {
+            self.reset_counters(now);
+        }
+        self.pairs.restore();
+        self.groups.restore(is_torn).map_err(|_| Damage::Numbers("groups"))?;
+        self.delays.restore();
+        self.dedup.restore();
+        self.complete_counts(is_partial)
+    }
+
+    /// Resets the counters to 0. Windows, groups and pairs stay, because they hold recent activity.
+    fn reset_counters(&self, now: UnixMillis) {
+        self.set_started(now);
+        self.mix.reset_counts();
+        self.message_counters.reset();
+        self.content_bytes.reset();
+        self.delays.reset();
+        self.dedup.reset_counts();
+        self.groups.reset_counts(now);
+        self.pairs.reset_counts();
+    }
+}
