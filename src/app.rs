@@ -52,8 +52,6 @@ enum Error {
     Passed(io::Error),
     #[error("{0}")]
     Access(#[from] AccessError),
-    #[error("the metrics cannot be registered: {0}")]
-    Metrics(#[from] prometheus::Error),
     #[error("a serving thread panicked")]
     Panicked,
     #[error("a serving thread has ended by itself")]
@@ -110,10 +108,7 @@ fn serve(config: &Config) -> ExitCode {
     if let Err(error) = init_log(config.log.level, config.log.format) {
         return complain(&error, 1);
     }
-    let telemetry = match Telemetry::new(wire::COMMANDS) {
-        Ok(telemetry) => Arc::new(telemetry),
-        Err(error) => return complain(&Error::from(error), 1),
-    };
+    let telemetry = Arc::new(Telemetry::new(wire::COMMANDS));
     match serve_until_told(config, &telemetry) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -203,7 +203,7 @@ pub(super) mod tests {
     use crate::exposition::Format;
     use crate::http::{Access, Limits};
     use crate::stats::{Capacities, Stats};
-    use crate::telemetry::Telemetry;
+    use crate::telemetry::{Samples, Telemetry};
     use crate::wire;
 
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -213,7 +213,7 @@ pub(super) mod tests {
         let capacities =
             Capacities { groups: 10, exported_groups: 10, sender_pairs: 10, dedup_window: Duration::from_secs(60) };
         let stats = Stats::in_memory(capacities, UnixMillis(0)).unwrap();
-        let telemetry = Telemetry::new(wire::COMMANDS).unwrap();
+        let telemetry = Telemetry::new(wire::COMMANDS);
         let config = config::Http {
             telemetry_path: "/metrics".into(),
             max_scrapes: 1,
@@ -261,9 +261,11 @@ pub(super) mod tests {
     }
 
     fn written(site: &Site) -> u64 {
-        let families = site.telemetry().gather();
-        let family = families.iter().find(|family| family.name() == "openim_exporter_scrape_duration_seconds").unwrap();
-        family.get_metric()[0].get_histogram().get_sample_count()
+        let families = site.telemetry().samples();
+        let (_, samples) =
+            families.iter().find(|(family, _)| family.name == "openim_exporter_scrape_duration_seconds").unwrap();
+        let Samples::Histogram { count, .. } = samples else { panic!("{samples:?}") };
+        *count
     }
 
     #[test]
