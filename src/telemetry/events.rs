@@ -1,4 +1,6 @@
 //! What happens in the exporter: each event has one function, which counts it and logs it.
+//!
+//! A new metric needs a row in the table below, and a function that updates it.
 
 use std::fmt::Display;
 use std::io;
@@ -11,9 +13,7 @@ use prometheus::proto::MetricFamily;
 use tracing::{debug, error, info, warn};
 
 use super::family::{Family, Samples};
-use super::metric::{
-    CommandCounters, Durations, ErrorCounter, ErrorCounters, Gauge, Info, Label, LatestTime, Metric, metrics,
-};
+use super::metric::{CommandCounters, Counter, Counters, Durations, Gauge, Info, Label, LatestTime, Metric, metrics};
 use super::reason::Reason;
 
 /// Upper bounds of callback durations in microseconds: up to 5 s, when OpenIM gives up.
@@ -31,7 +31,7 @@ metrics! {
     struct Metrics(commands: &'static [&'static str]);
 
     /// Failures to accept a connection, usually because the open file limit is too low.
-    accept_failures: ErrorCounter = "openim_exporter_accept_failures_total" [];
+    accept_failures: Counter = "openim_exporter_accept_failures_total" [];
     /// Build information; always 1.
     build_info: Info = "openim_exporter_build_info" ["version"] (env!("CARGO_PKG_VERSION"));
     /// Time from reading a callback's head to writing its answer.
@@ -39,17 +39,17 @@ metrics! {
     /// Callbacks being read or answered.
     in_flight: Gauge = "openim_exporter_callbacks_in_flight" [];
     /// Refused requests.
-    rejected: ErrorCounters<Reason> = "openim_exporter_callbacks_rejected_total" ["reason"];
+    rejected: Counters<Reason> = "openim_exporter_callbacks_rejected_total" ["reason"];
     /// Accepted callbacks of all commands.
     callbacks: CommandCounters = "openim_exporter_callbacks_total" ["command"] (commands);
     /// Whether the settings files could be used when they were last read: 1 or 0.
     last_reload_successful: Gauge = "openim_exporter_config_last_reload_successful" [];
     /// Failed reloads of the settings files.
-    reload_failures: ErrorCounter = "openim_exporter_config_reload_failures_total" [];
+    reload_failures: Counter = "openim_exporter_config_reload_failures_total" [];
     /// Open connections.
     connections: Gauge = "openim_exporter_connections" [];
     /// Connections closed because they were idle, and answers cut off because the client did not read them in time.
-    ended: ErrorCounters<Ended> = "openim_exporter_connections_ended_total" ["reason"];
+    ended: Counters<Ended> = "openim_exporter_connections_ended_total" ["reason"];
     /// Time of the last accepted callback, in seconds since the epoch; 0 before the first.
     last_callback: LatestTime = "openim_exporter_last_callback_timestamp_seconds" [];
     /// Time taken to write a scrape.
@@ -61,7 +61,7 @@ metrics! {
     /// Expiry time of the TLS certificate, in seconds since the epoch; 0 without TLS.
     certificate_expiry: Gauge = "openim_exporter_tls_certificate_expiry_timestamp_seconds" [];
     /// Failed TLS handshakes.
-    handshake_failures: ErrorCounter = "openim_exporter_tls_handshake_failures_total" [];
+    handshake_failures: Counter = "openim_exporter_tls_handshake_failures_total" [];
 }
 
 /// Why the exporter closed a connection or cut off an answer.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::family::{Kind, Samples};
 use crate::lanes::Lanes;
 
-/// Errors of the same kind are logged at most once in this many milliseconds. The counter has all of them.
+/// Events of one counter are logged at most once in this many milliseconds.
 const LOG_INTERVAL_MS: u64 = 60_000;
 
 /// The label value for everything that is not known in advance.
@@ -103,15 +103,15 @@ impl Metric for Info {
     }
 }
 
-/// A counter of errors, which can be logged at most once a minute.
+/// A counter, whose events can be logged at most once a minute.
 #[derive(Debug)]
-pub(super) struct ErrorCounter {
+pub(super) struct Counter {
     count: AtomicU64,
     /// When the last one was logged, in milliseconds since the epoch; 0 before the first.
     logged_at: AtomicU64,
 }
 
-impl ErrorCounter {
+impl Counter {
     /// Adds 1 and returns the new count.
     pub(super) fn inc(&self) -> u64 {
         self.count.fetch_add(1, Ordering::Relaxed) + 1
@@ -121,7 +121,7 @@ impl ErrorCounter {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Counts an error at a time in milliseconds since the epoch. Calls `log` with the count if none was logged for a minute.
+    /// Counts an event at a time in milliseconds since the epoch. Calls `log` with the count if none was logged for a minute.
     pub(super) fn inc_and_log(&self, at_ms: i64, log: impl FnOnce(u64)) {
         let count = self.inc();
         let now = at_ms.unsigned_abs();
@@ -134,7 +134,7 @@ impl ErrorCounter {
     }
 }
 
-impl Metric for ErrorCounter {
+impl Metric for Counter {
     const KIND: Kind = Kind::Counter;
     type Settings = ();
 
@@ -159,13 +159,13 @@ pub(super) trait Label: Copy + 'static {
 
 /// A counter for each value of a label.
 #[derive(Debug)]
-pub(super) struct ErrorCounters<L> {
-    counters: Vec<ErrorCounter>,
+pub(super) struct Counters<L> {
+    counters: Vec<Counter>,
     label: PhantomData<L>,
 }
 
-impl<L: Label> ErrorCounters<L> {
-    pub(super) fn get(&self, label: L) -> Option<&ErrorCounter> {
+impl<L: Label> Counters<L> {
+    pub(super) fn get(&self, label: L) -> Option<&Counter> {
         self.counters.get(label.index())
     }
 
@@ -175,12 +175,12 @@ impl<L: Label> ErrorCounters<L> {
     }
 }
 
-impl<L: Label> Metric for ErrorCounters<L> {
+impl<L: Label> Metric for Counters<L> {
     const KIND: Kind = Kind::Counter;
     type Settings = ();
 
     fn new((): ()) -> Self {
-        Self { counters: L::ALL.iter().map(|_| ErrorCounter::new(())).collect(), label: PhantomData }
+        Self { counters: L::ALL.iter().map(|_| Counter::new(())).collect(), label: PhantomData }
     }
 
     fn samples(&self) -> Samples {
