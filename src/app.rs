@@ -83,10 +83,10 @@ fn simulate(options: &Simulate) -> ExitCode {
 }
 
 fn serve(config: &Config) -> ExitCode {
-    let telemetry = match set_up_telemetry(config) {
-        Ok(telemetry) => Arc::new(telemetry),
-        Err(error) => return fail(&error, 1),
-    };
+    if let Err(error) = init_log(config.log.level, config.log.format) {
+        return fail(&Error::from(error), 1);
+    }
+    let telemetry = Arc::new(Telemetry::new(wire::COMMANDS));
     match serve_until_signal(config, &telemetry) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -94,11 +94,6 @@ fn serve(config: &Config) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn set_up_telemetry(config: &Config) -> Result<Telemetry, Error> {
-    init_log(config.log.level, config.log.format)?;
-    Ok(Telemetry::new(wire::COMMANDS)?)
 }
 
 /// Listens, opens the state, builds the site, serves and ticks until a signal, drains, closes.

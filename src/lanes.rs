@@ -86,8 +86,13 @@ impl<W: Deref<Target = [AtomicU64]>> Lanes<W> {
         &self.words
     }
 
+    /// The largest word of one counter, for values that are not summed.
+    pub(crate) fn max(&self, index: usize) -> u64 {
+        self.words_of(index).map(|word| word.load(Ordering::Relaxed)).max().unwrap_or_default()
+    }
+
     /// The words of one counter, one per lane.
-    pub(crate) fn words_of(&self, index: usize) -> impl Iterator<Item = &AtomicU64> {
+    fn words_of(&self, index: usize) -> impl Iterator<Item = &AtomicU64> {
         self.words.iter().skip(index).step_by(self.lane_words)
     }
 

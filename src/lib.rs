@@ -10,8 +10,8 @@
 //! - [`stats`]: `Stats::record(&Message, now)`: mix, groups, senders, delays
 //! - `lanes`: counters that threads add to without waiting for each other
 //! - [`arena`]: the one block of memory that holds every number; the only room with `unsafe`
-//! - [`exposition`]: the catalogue of metrics; the text format; the scrape
-//! - [`telemetry`]: the exporter's own metrics and log events: one function an occurrence
+//! - [`exposition`]: the declarations of the statistics' metrics; the formats; the scrape
+//! - [`telemetry`]: the declarations of the exporter's own metrics; log events: one function per event
 //! - [`simulate`]: the sender's side, for trying and sizing
 //! - [`app`]: puts them together, visibly in order: open, build, serve, tick, drain, close
 //!
@@ -23,7 +23,7 @@
 //! - The hot path, a callback for a group that is tracked, takes no exclusive lock; decoding its documented fields and
 //!   counting it allocates nothing (`tests/hot_path.rs`).
 //! - Every map, queue, body, header and connection count has a limit, and a counter for hitting it.
-//! - A metric's name is only in the catalogue, a sender's field name only in `wire`.
+//! - A metric's name is only in its declaration, a sender's field name only in `wire`.
 //! - Nothing below `app` exits, panics on input, or reads the environment.
 //! - `unsafe` is only in `arena`, each block with its argument.
 

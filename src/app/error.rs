@@ -12,8 +12,6 @@ use crate::http::AccessError;
 pub(super) enum Error {
     #[error("cannot set up the log: {0}")]
     Log(#[from] TryInitError),
-    #[error("cannot register the metrics: {0}")]
-    Metrics(#[from] prometheus::Error),
     #[error("cannot handle signals: {0}")]
     Signals(io::Error),
     #[error("{0}")]

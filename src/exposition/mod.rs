@@ -4,7 +4,7 @@ pub mod catalog;
 mod format;
 #[cfg(feature = "fuzzing")]
 pub mod fuzz;
-mod own;
+mod process;
 mod scraper;
 mod writer;
 

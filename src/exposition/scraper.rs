@@ -9,11 +9,11 @@ use prometheus::proto::MetricFamily;
 
 use super::catalog::{self, Declaration, Family, STATISTICS, Source};
 use super::format::Format;
-use super::own;
-use super::writer::{FamilyWriter, Writer};
+use super::process;
+use super::writer::{FamilyWriter, Observed, Writer};
 use crate::domain::UnixMillis;
 use crate::stats::{Group, MixCell, RetirementPause, Stats};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Samples, Telemetry};
 
 /// A chunk is full when it has this many bytes. It ends with the row, or the small family, that filled it.
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
@@ -69,8 +69,12 @@ enum Rows {
     Mix(std::vec::IntoIter<MixCell>),
     /// The groups from a position in [`Slots`].
     Groups(&'static Family, fn(&Group, UnixMillis, &mut FamilyWriter<'_, '_>), usize),
-    /// The exporter's own families, and when their counters began.
-    Own(Option<UnixMillis>, std::vec::IntoIter<MetricFamily>),
+    /// The exporter's own families and those of the process, and when their counters began.
+    Own {
+        began: Option<UnixMillis>,
+        own: std::vec::IntoIter<(&'static Family, Samples)>,
+        process: std::vec::IntoIter<MetricFamily>,
+    },
 }
 
 /// The slots of the scraped groups, which are the same in each family.
@@ -157,8 +161,10 @@ impl Scraper {
             Part::PauseRetirement => self.pause = Some(self.stats.pause_retirement(self.now)),
             Part::Family(declared) => self.begin_family(declared, writer),
             Part::Own => {
-                let families = self.telemetry.gather();
-                self.rows = Rows::Own(own::process_start(&families), families.into_iter());
+                let process = self.telemetry.process();
+                let began = process::start(&process);
+                let own = self.telemetry.samples().into_iter();
+                self.rows = Rows::Own { began, own, process: process.into_iter() };
             }
             Part::End => {
                 self.pause = None;
@@ -202,11 +208,32 @@ impl Scraper {
                     write(&group, self.stats.started(), &mut writer.rows(family));
                 }
             }
-            Rows::Own(began, families) => {
-                let Some(family) = families.next() else { return false };
-                own::write(&family, *began, writer);
+            Rows::Own { began, own, process } => {
+                if let Some((family, samples)) = own.next() {
+                    write_own(family, samples, *began, writer);
+                } else {
+                    let Some(family) = process.next() else { return false };
+                    process::write(&family, *began, writer);
+                }
             }
         }
         true
+    }
+}
+
+/// Writes a family of the exporter's own, with the values of its label in order.
+fn write_own(family: &'static Family, samples: Samples, began: Option<UnixMillis>, writer: &mut Writer<'_>) {
+    let mut rows = writer.family_since(&family.into(), family.labels, began);
+    match samples {
+        Samples::Single(value) => {
+            rows.sample([], value);
+        }
+        Samples::ByLabel(mut counts) => {
+            counts.sort_unstable();
+            for (label, count) in counts {
+                rows.sample([label], count);
+            }
+        }
+        Samples::Histogram { buckets, sum, count } => rows.histogram(&Observed { buckets, sum, count }, &[]),
     }
 }

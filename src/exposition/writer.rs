@@ -106,25 +106,34 @@ impl<'a> Writer<'a> {
 
     /// Begins a family.
     pub(super) fn family<'w>(&'w mut self, family: &'static Family) -> FamilyWriter<'w, 'a> {
-        self.head(&family.into());
-        self.rows(family)
+        self.family_since(&family.into(), family.labels, self.began)
+    }
+
+    /// Begins a family whose counters began at another time.
+    pub(super) fn family_since<'w>(
+        &'w mut self,
+        head: &Head<'w>,
+        labels: &'static [&'static str],
+        began: Option<UnixMillis>,
+    ) -> FamilyWriter<'w, 'a> {
+        self.head(head);
+        self.rows_of(head.name, head.kind, labels, began)
     }
 
     /// Continues a family.
     pub(super) fn rows<'w>(&'w mut self, family: &'static Family) -> FamilyWriter<'w, 'a> {
-        let began = self.began;
-        FamilyWriter { labels: family.labels, ..self.rows_of(family.name, family.kind, began) }
+        self.rows_of(family.name, family.kind, family.labels, self.began)
     }
 
-    /// Begins a family whose samples bring their labels, and whose counters began at another time.
-    pub(super) fn foreign_family<'w>(&'w mut self, head: &Head<'w>, began: Option<UnixMillis>) -> FamilyWriter<'w, 'a> {
-        self.head(head);
-        self.rows_of(head.name, head.kind, began)
-    }
-
-    fn rows_of<'w>(&'w mut self, name: &'w str, kind: Kind, began: Option<UnixMillis>) -> FamilyWriter<'w, 'a> {
+    fn rows_of<'w>(
+        &'w mut self,
+        name: &'w str,
+        kind: Kind,
+        labels: &'static [&'static str],
+        began: Option<UnixMillis>,
+    ) -> FamilyWriter<'w, 'a> {
         let created = began.filter(|_| self.format == Format::OpenMetrics && kind != Kind::Gauge);
-        FamilyWriter { writer: self, name, labels: &[], created }
+        FamilyWriter { writer: self, name, labels, created }
     }
 
     fn head(&mut self, head: &Head<'_>) {
@@ -246,15 +255,6 @@ impl FamilyWriter<'_, '_> {
         began: UnixMillis,
     ) -> &mut Self {
         self.labelled(self.labels.iter().copied().zip(labels), value.into(), self.created.and(Some(began)))
-    }
-
-    /// A sample with its own labels.
-    pub(super) fn foreign_sample<'l>(
-        &mut self,
-        labels: impl IntoIterator<Item = (&'l str, &'l str)>,
-        value: f64,
-    ) -> &mut Self {
-        self.labelled(labels, value.into(), self.created)
     }
 
     fn labelled<'l>(

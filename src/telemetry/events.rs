@@ -1,17 +1,19 @@
 //! What happens in the exporter: each event has one function, which counts it and logs it.
+//!
+//! A new metric needs a row in the table below, and a function that updates it.
 
 use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
-use prometheus::{Histogram, IntCounter, IntGauge, IntGaugeVec, Registry, proto};
+use prometheus::proto::MetricFamily;
 use tracing::{debug, error, info, warn};
 
-use super::family::Family;
-use super::metric::{ErrorCounter, Label, LabeledCounters, Metric, metrics};
-use super::per_thread::{PerThreadCounters, PerThreadHistogram, PerThreadTime};
+use super::family::{Family, Samples};
+use super::metric::{CommandCounters, Counter, Counters, Durations, Gauge, Info, Label, LatestTime, Metric, metrics};
 use super::reason::Reason;
 
 /// Upper bounds of callback durations in microseconds: up to 5 s, when OpenIM gives up.
@@ -20,46 +22,46 @@ const CALLBACK_BOUNDS_US: &[u64] = &[
     5_000_000,
 ];
 
-/// Upper bounds of scrape durations in seconds: from a few series to a million.
-const SCRAPE_BOUNDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+/// Upper bounds of scrape durations in microseconds: from a few series to a million.
+const SCRAPE_BOUNDS_US: &[u64] = &[1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000];
 
-// By name, as in a scrape.
+// In the order of a scrape.
 metrics! {
     /// The exporter's own metrics. `commands` are the known callback commands.
     struct Metrics(commands: &'static [&'static str]);
 
     /// Failures to accept a connection, usually because the open file limit is too low.
-    accept_failures: ErrorCounter = "openim_exporter_accept_failures_total" [];
+    accept_failures: Counter = "openim_exporter_accept_failures_total" [];
     /// Build information; always 1.
-    build_info: IntGaugeVec = "openim_exporter_build_info" ["version"];
+    build_info: Info = "openim_exporter_build_info" ["version"] (env!("CARGO_PKG_VERSION"));
     /// Time from reading a callback's head to writing its answer.
-    callback_duration: PerThreadHistogram = "openim_exporter_callback_duration_seconds" [] (CALLBACK_BOUNDS_US);
+    callback_duration: Durations = "openim_exporter_callback_duration_seconds" [] (CALLBACK_BOUNDS_US);
     /// Callbacks being read or answered.
-    in_flight: IntGauge = "openim_exporter_callbacks_in_flight" [];
+    in_flight: Gauge = "openim_exporter_callbacks_in_flight" [];
     /// Refused requests.
-    rejected: LabeledCounters<Reason> = "openim_exporter_callbacks_rejected_total" ["reason"];
+    rejected: Counters<Reason> = "openim_exporter_callbacks_rejected_total" ["reason"];
     /// Accepted callbacks of all commands.
-    callbacks: PerThreadCounters = "openim_exporter_callbacks_total" ["command"] (commands);
+    callbacks: CommandCounters = "openim_exporter_callbacks_total" ["command"] (commands);
     /// Whether the settings files could be used when they were last read: 1 or 0.
-    last_reload_successful: IntGauge = "openim_exporter_config_last_reload_successful" [];
+    last_reload_successful: Gauge = "openim_exporter_config_last_reload_successful" [];
     /// Failed reloads of the settings files.
-    reload_failures: IntCounter = "openim_exporter_config_reload_failures_total" [];
+    reload_failures: Counter = "openim_exporter_config_reload_failures_total" [];
     /// Open connections.
-    connections: IntGauge = "openim_exporter_connections" [];
+    connections: Gauge = "openim_exporter_connections" [];
     /// Connections closed because they were idle, and answers cut off because the client did not read them in time.
-    ended: LabeledCounters<Ended> = "openim_exporter_connections_ended_total" ["reason"];
+    ended: Counters<Ended> = "openim_exporter_connections_ended_total" ["reason"];
     /// Time of the last accepted callback, in seconds since the epoch; 0 before the first.
-    last_callback: PerThreadTime = "openim_exporter_last_callback_timestamp_seconds" [];
+    last_callback: LatestTime = "openim_exporter_last_callback_timestamp_seconds" [];
     /// Time taken to write a scrape.
-    scrape_duration: Histogram = "openim_exporter_scrape_duration_seconds" [] (SCRAPE_BOUNDS);
+    scrape_duration: Durations = "openim_exporter_scrape_duration_seconds" [] (SCRAPE_BOUNDS_US);
     /// Series in the previous scrape.
-    scrape_series: IntGauge = "openim_exporter_scrape_series" [];
+    scrape_series: Gauge = "openim_exporter_scrape_series" [];
     /// 1 while the state file is not at its path, because it or its directory was removed or replaced; otherwise 0.
-    state_file_missing: IntGauge = "openim_exporter_state_file_missing" [];
+    state_file_missing: Gauge = "openim_exporter_state_file_missing" [];
     /// Expiry time of the TLS certificate, in seconds since the epoch; 0 without TLS.
-    certificate_expiry: IntGauge = "openim_exporter_tls_certificate_expiry_timestamp_seconds" [];
+    certificate_expiry: Gauge = "openim_exporter_tls_certificate_expiry_timestamp_seconds" [];
     /// Failed TLS handshakes.
-    handshake_failures: ErrorCounter = "openim_exporter_tls_handshake_failures_total" [];
+    handshake_failures: Counter = "openim_exporter_tls_handshake_failures_total" [];
 }
 
 /// Why the exporter closed a connection or cut off an answer.
@@ -87,28 +89,30 @@ impl Label for Ended {
 /// The exporter's own metrics and log events.
 #[derive(Debug)]
 pub struct Telemetry {
-    registry: Registry,
     pub(super) metrics: Metrics,
+    process: ProcessCollector,
 }
 
 impl Telemetry {
-    /// Registers the metrics. `commands` are the known callback commands; all others are counted together.
-    ///
-    /// # Errors
-    /// If a name or label is invalid, or is used twice.
-    pub fn new(commands: &'static [&'static str]) -> prometheus::Result<Self> {
-        let registry = Registry::new();
-        let metrics = Metrics::register(&registry, commands)?;
-        registry.register(Box::new(ProcessCollector::for_self()))?;
-        metrics.build_info.get_metric_with_label_values(&[env!("CARGO_PKG_VERSION")])?.set(1);
+    /// All metrics at 0. `commands` are the known callback commands; all others are counted together.
+    #[must_use]
+    pub fn new(commands: &'static [&'static str]) -> Self {
+        let metrics = Metrics::new(commands);
         metrics.last_reload_successful.set(1);
-        Ok(Self { registry, metrics })
+        Self { metrics, process: ProcessCollector::for_self() }
     }
 
-    /// The metrics now, by name.
+    /// The samples of all families now, in the order of a scrape.
     #[must_use]
-    pub fn gather(&self) -> Vec<proto::MetricFamily> {
-        self.registry.gather()
+    pub fn samples(&self) -> Vec<(&'static Family, Samples)> {
+        self.metrics.samples()
+    }
+
+    /// The metrics of the process now, by name.
+    pub(crate) fn process(&self) -> Vec<MetricFamily> {
+        let mut families = self.process.collect();
+        families.sort_by(|a, b| a.name().cmp(b.name()));
+        families
     }
 
     /// Accepted callbacks, by command.
@@ -209,14 +213,14 @@ impl Telemetry {
     /// A scrape was written completely. `took` does not include the time spent waiting for the client.
     pub fn scraped(&self, series: usize, took: Duration) {
         self.metrics.scrape_series.set(i64::try_from(series).unwrap_or(i64::MAX));
-        self.metrics.scrape_duration.observe(took.as_secs_f64());
+        self.metrics.scrape_duration.observe(took);
         debug!(series, seconds = took.as_secs_f64(), "scrape written");
     }
 
     /// The same for a scrape of all tracked groups. The number of series is only set by ordinary scrapes: a gauge that
     /// alternates between the two numbers is useless.
     pub(crate) fn groups_scraped(&self, series: usize, took: Duration) {
-        self.metrics.scrape_duration.observe(took.as_secs_f64());
+        self.metrics.scrape_duration.observe(took);
         debug!(series, seconds = took.as_secs_f64(), "scrape of all groups written");
     }
 

@@ -1,4 +1,4 @@
-//! The declaration of a family of metrics.
+//! A family of metrics: its declaration, and its samples.
 
 /// The types of metrics that the exporter has.
 ///
@@ -54,4 +54,22 @@ impl Family {
     pub(crate) fn unit(&self) -> &'static str {
         ["seconds", "bytes"].into_iter().find(|unit| self.name.ends_with(unit)).unwrap_or_default()
     }
+}
+
+/// The current samples of a family.
+#[derive(Clone, Debug)]
+pub enum Samples {
+    /// One, without labels.
+    Single(f64),
+    /// One for each value of the only label.
+    ByLabel(Vec<(&'static str, u64)>),
+    /// A histogram without labels, in the unit of the family.
+    Histogram {
+        /// The inclusive upper bound of each bucket, with the number of observations up to it.
+        buckets: Vec<(f64, u64)>,
+        /// The sum of the observations.
+        sum: f64,
+        /// The number of observations.
+        count: u64,
+    },
 }

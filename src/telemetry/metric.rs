@@ -1,30 +1,35 @@
 //! The types of metrics that the exporter keeps about itself, and the macro that declares them.
+//!
+//! What every callback updates is counted per thread, so that threads do not pass its cache lines around.
 
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
-use prometheus::core::Collector;
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Result};
+use super::family::{Kind, Samples};
+use crate::lanes::Lanes;
 
-use super::family::{Family, Kind};
-
-/// Errors of the same kind are logged at most once in this many milliseconds. The counter has all of them.
+/// Events of one counter are logged at most once in this many milliseconds.
 const LOG_INTERVAL_MS: u64 = 60_000;
 
+/// The label value for everything that is not known in advance.
+const OTHER: &str = "other";
+
 /// A type of metric that can be declared.
-pub(super) trait Metric: Sized {
+pub(super) trait Metric {
     /// The type in a scrape.
     const KIND: Kind;
 
     /// What it needs in addition to its declaration.
     type Settings;
 
-    /// Creates the metric and adds it to the registry.
-    fn register(registry: &Registry, family: &Family, settings: Self::Settings) -> Result<Self>;
+    fn new(settings: Self::Settings) -> Self;
+
+    fn samples(&self) -> Samples;
 }
 
 /// Declares metrics: the doc comment is the help text, then come field, type, name, labels and settings. Generates a struct
-/// with a field for each metric, a function that registers all of them, and the list of their families.
+/// with a field for each metric, and the list of their families.
 macro_rules! metrics {
     (
         $(#[doc = $doc:literal])+
@@ -41,104 +46,104 @@ macro_rules! metrics {
         impl $metrics {
             $(const $field: Family = Family::new($name, <$metric as Metric>::KIND, concat!($($help),+), &[$($label),*]);)+
 
-            fn register(registry: &Registry, $($parameter: $parameter_type),*) -> prometheus::Result<Self> {
-                Ok(Self { $($field: <$metric>::register(registry, &Self::$field, ($($setting)?))?,)+ })
+            fn new($($parameter: $parameter_type),*) -> Self {
+                Self { $($field: <$metric>::new(($($setting)?)),)+ }
+            }
+
+            fn samples(&self) -> Vec<(&'static Family, Samples)> {
+                vec![$((&Self::$field, self.$field.samples())),+]
             }
         }
 
-        /// The families of the exporter's own metrics, by name.
+        /// The families of the exporter's own metrics.
         pub(crate) const FAMILIES: &[Family] = &[$($metrics::$field),+];
     };
 }
 
 pub(super) use metrics;
 
-pub(super) fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C> {
-    registry.register(Box::new(collector.clone()))?;
-    Ok(collector)
-}
-
-fn opts(family: &Family) -> Opts {
-    Opts::new(family.name, family.help)
-}
-
-impl Metric for IntCounter {
-    const KIND: Kind = Kind::Counter;
-    type Settings = ();
-
-    fn register(registry: &Registry, family: &Family, (): ()) -> Result<Self> {
-        register(registry, Self::with_opts(opts(family))?)
-    }
-}
-
-impl Metric for IntGauge {
-    const KIND: Kind = Kind::Gauge;
-    type Settings = ();
-
-    fn register(registry: &Registry, family: &Family, (): ()) -> Result<Self> {
-        register(registry, Self::with_opts(opts(family))?)
-    }
-}
-
-impl Metric for IntGaugeVec {
-    const KIND: Kind = Kind::Gauge;
-    type Settings = ();
-
-    fn register(registry: &Registry, family: &Family, (): ()) -> Result<Self> {
-        register(registry, Self::new(opts(family), family.labels)?)
-    }
-}
-
-impl Metric for Histogram {
-    const KIND: Kind = Kind::Histogram;
-    /// The upper bounds of the buckets.
-    type Settings = &'static [f64];
-
-    fn register(registry: &Registry, family: &Family, bounds: Self::Settings) -> Result<Self> {
-        register(registry, Self::with_opts(HistogramOpts::from(opts(family)).buckets(bounds.to_vec()))?)
-    }
-}
-
-/// A counter of errors, which are logged at most once a minute.
+/// A number that rises and falls.
 #[derive(Debug)]
-pub(super) struct ErrorCounter {
-    counter: IntCounter,
+pub(super) struct Gauge(AtomicI64);
+
+impl Gauge {
+    pub(super) fn set(&self, value: i64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
+impl Metric for Gauge {
+    const KIND: Kind = Kind::Gauge;
+    type Settings = ();
+
+    fn new((): ()) -> Self {
+        Self(AtomicI64::new(0))
+    }
+
+    fn samples(&self) -> Samples {
+        Samples::Single(self.0.load(Ordering::Relaxed) as f64)
+    }
+}
+
+/// A constant 1 with a label.
+#[derive(Debug)]
+pub(super) struct Info(&'static str);
+
+impl Metric for Info {
+    const KIND: Kind = Kind::Gauge;
+    /// The value of the label.
+    type Settings = &'static str;
+
+    fn new(value: &'static str) -> Self {
+        Self(value)
+    }
+
+    fn samples(&self) -> Samples {
+        Samples::ByLabel(vec![(self.0, 1)])
+    }
+}
+
+/// A counter, whose events can be logged at most once a minute.
+#[derive(Debug)]
+pub(super) struct Counter {
+    count: AtomicU64,
     /// When the last one was logged, in milliseconds since the epoch; 0 before the first.
     logged_at: AtomicU64,
 }
 
-impl ErrorCounter {
-    const fn new(counter: IntCounter) -> Self {
-        Self { counter, logged_at: AtomicU64::new(0) }
+impl Counter {
+    /// Adds 1 and returns the new count.
+    pub(super) fn inc(&self) -> u64 {
+        self.count.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    pub(super) fn inc(&self) {
-        self.counter.inc();
+    fn get(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
     }
 
-    pub(super) fn get(&self) -> u64 {
-        self.counter.get()
-    }
-
-    /// Counts an error at a time in milliseconds since the epoch. Calls `log` with the total if none was logged for a minute.
+    /// Counts an event at a time in milliseconds since the epoch. Calls `log` with the count if none was logged for a minute.
     pub(super) fn inc_and_log(&self, at_ms: i64, log: impl FnOnce(u64)) {
-        self.inc();
+        let count = self.inc();
         let now = at_ms.unsigned_abs();
         let logged_at = self.logged_at.load(Ordering::Relaxed);
         let is_due = logged_at == 0 || now.abs_diff(logged_at) >= LOG_INTERVAL_MS;
         let is_first = || self.logged_at.compare_exchange(logged_at, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if is_due && is_first() {
-            log(self.get());
+            log(count);
         }
     }
 }
 
-impl Metric for ErrorCounter {
+impl Metric for Counter {
     const KIND: Kind = Kind::Counter;
     type Settings = ();
 
-    fn register(registry: &Registry, family: &Family, (): ()) -> Result<Self> {
-        Metric::register(registry, family, ()).map(Self::new)
+    fn new((): ()) -> Self {
+        Self { count: AtomicU64::new(0), logged_at: AtomicU64::new(0) }
+    }
+
+    fn samples(&self) -> Samples {
+        Samples::Single(self.get() as f64)
     }
 }
 
@@ -154,13 +159,13 @@ pub(super) trait Label: Copy + 'static {
 
 /// A counter for each value of a label.
 #[derive(Debug)]
-pub(super) struct LabeledCounters<L> {
-    counters: Vec<ErrorCounter>,
+pub(super) struct Counters<L> {
+    counters: Vec<Counter>,
     label: PhantomData<L>,
 }
 
-impl<L: Label> LabeledCounters<L> {
-    pub(super) fn get(&self, label: L) -> Option<&ErrorCounter> {
+impl<L: Label> Counters<L> {
+    pub(super) fn get(&self, label: L) -> Option<&Counter> {
         self.counters.get(label.index())
     }
 
@@ -170,13 +175,116 @@ impl<L: Label> LabeledCounters<L> {
     }
 }
 
-impl<L: Label> Metric for LabeledCounters<L> {
+impl<L: Label> Metric for Counters<L> {
     const KIND: Kind = Kind::Counter;
     type Settings = ();
 
-    fn register(registry: &Registry, family: &Family, (): ()) -> Result<Self> {
-        let all = register(registry, IntCounterVec::new(opts(family), family.labels)?)?;
-        let counter = |label: &L| all.get_metric_with_label_values(&[label.name()]).map(ErrorCounter::new);
-        Ok(Self { counters: L::ALL.iter().map(counter).collect::<Result<_>>()?, label: PhantomData })
+    fn new((): ()) -> Self {
+        Self { counters: L::ALL.iter().map(|_| Counter::new(())).collect(), label: PhantomData }
+    }
+
+    fn samples(&self) -> Samples {
+        Samples::ByLabel(self.counts().collect())
+    }
+}
+
+/// A counter for each callback command, per thread.
+#[derive(Debug)]
+pub(super) struct CommandCounters {
+    known: &'static [&'static str],
+    counts: Lanes,
+}
+
+impl CommandCounters {
+    /// Counts a command by its position among the known ones.
+    #[inline]
+    pub(super) fn inc(&self, command: Option<usize>) {
+        self.counts.add(command.unwrap_or(self.known.len()), 1);
+    }
+
+    /// All commands, with their counts.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let names = self.known.iter().copied().chain([OTHER]);
+        names.enumerate().map(|(command, name)| (name, self.counts.sum(command)))
+    }
+}
+
+impl Metric for CommandCounters {
+    const KIND: Kind = Kind::Counter;
+    /// The known commands.
+    type Settings = &'static [&'static str];
+
+    fn new(known: Self::Settings) -> Self {
+        Self { known, counts: Lanes::in_memory(known.len() + 1) }
+    }
+
+    fn samples(&self) -> Samples {
+        Samples::ByLabel(self.counts().collect())
+    }
+}
+
+/// A histogram of durations, per thread.
+#[derive(Debug)]
+pub(super) struct Durations {
+    bounds_us: &'static [u64],
+    /// The buckets, the one above all bounds, and the sum in nanoseconds.
+    counts: Lanes,
+}
+
+impl Durations {
+    #[inline]
+    pub(super) fn observe(&self, duration: Duration) {
+        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = self.bounds_us.partition_point(|bound| *bound * 1000 < nanoseconds);
+        self.counts.add_each([(bucket, 1), (self.bounds_us.len() + 1, nanoseconds)]);
+    }
+}
+
+impl Metric for Durations {
+    const KIND: Kind = Kind::Histogram;
+    /// The upper bounds of the buckets in microseconds.
+    type Settings = &'static [u64];
+
+    fn new(bounds_us: Self::Settings) -> Self {
+        Self { bounds_us, counts: Lanes::in_memory(bounds_us.len() + 2) }
+    }
+
+    fn samples(&self) -> Samples {
+        let mut count = 0;
+        let buckets = self.bounds_us.iter().enumerate().map(|(bucket, bound)| {
+            count += self.counts.sum(bucket);
+            (Duration::from_micros(*bound).as_secs_f64(), count)
+        });
+        let buckets = buckets.collect();
+        let sum = Duration::from_nanos(self.counts.sum(self.bounds_us.len() + 1)).as_secs_f64();
+        Samples::Histogram { buckets, sum, count: count + self.counts.sum(self.bounds_us.len()) }
+    }
+}
+
+/// The time of the latest event, per thread. In milliseconds since the epoch, 0 before the first; in a scrape in seconds.
+#[derive(Debug)]
+pub(super) struct LatestTime(Lanes);
+
+impl LatestTime {
+    #[inline]
+    pub(super) fn set(&self, at_ms: i64) {
+        self.0.store(0, u64::try_from(at_ms).unwrap_or_default());
+    }
+
+    pub(super) fn get(&self) -> i64 {
+        i64::try_from(self.0.max(0)).unwrap_or(i64::MAX)
+    }
+}
+
+impl Metric for LatestTime {
+    const KIND: Kind = Kind::Gauge;
+    type Settings = ();
+
+    fn new((): ()) -> Self {
+        Self(Lanes::in_memory(1))
+    }
+
+    fn samples(&self) -> Samples {
+        Samples::Single(self.get() as f64 / 1000.0)
     }
 }

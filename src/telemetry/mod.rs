@@ -1,16 +1,15 @@
-//! The exporter's own metrics, which the `prometheus` crate keeps, and its log.
+//! The exporter's own metrics, and its log.
 
 mod events;
 mod family;
 mod log;
 mod metric;
-mod per_thread;
 mod reason;
 mod state;
 
 pub(crate) use events::FAMILIES;
 pub use events::Telemetry;
-pub use family::{Family, Kind};
+pub use family::{Family, Kind, Samples};
 pub use log::LogFormat;
 pub(crate) use log::init_log;
 pub use reason::Reason;

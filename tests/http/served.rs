@@ -12,7 +12,7 @@ use openim_exporter::config::Http;
 use openim_exporter::domain::{Clock, SystemClock};
 use openim_exporter::http::{Access, Limits, Role, Site, Worker, listen};
 use openim_exporter::stats::{Capacities, Stats};
-use openim_exporter::telemetry::Telemetry;
+use openim_exporter::telemetry::{Samples, Telemetry};
 use openim_exporter::wire;
 
 use crate::support::{Client, message};
@@ -40,7 +40,7 @@ impl Served {
     }
 
     pub(crate) fn with_config(groups: usize, limits: Limits, config: Http) -> Self {
-        let telemetry = Arc::new(Telemetry::new(wire::COMMANDS).unwrap());
+        let telemetry = Arc::new(Telemetry::new(wire::COMMANDS));
         let capacities =
             Capacities { groups: groups + 10, exported_groups: 10, sender_pairs: 100, dedup_window: Duration::ZERO };
         let stats = Arc::new(Stats::in_memory(capacities, SystemClock.now()).unwrap());
@@ -89,17 +89,19 @@ impl Served {
     }
 
     fn counted(&self, counter: &str, reason: &str) -> f64 {
-        let families = self.telemetry.gather();
-        let family = families.iter().find(|family| family.name() == counter).unwrap();
-        let is_it = |metric: &&prometheus::proto::Metric| metric.get_label()[0].value() == reason;
-        family.get_metric().iter().find(is_it).unwrap().get_counter().get_value()
+        let Samples::ByLabel(counts) = self.samples(counter) else { panic!("{counter}") };
+        counts.into_iter().find(|(label, _)| *label == reason).unwrap().1 as f64
+    }
+
+    fn samples(&self, name: &str) -> Samples {
+        self.telemetry.samples().into_iter().find(|(family, _)| family.name == name).unwrap().1
     }
 
     /// Scrapes that were written to their end.
     pub(crate) fn scrapes_written(&self) -> u64 {
-        let families = self.telemetry.gather();
-        let family = families.iter().find(|family| family.name() == "openim_exporter_scrape_duration_seconds").unwrap();
-        family.get_metric()[0].get_histogram().get_sample_count()
+        let samples = self.samples("openim_exporter_scrape_duration_seconds");
+        let Samples::Histogram { count, .. } = samples else { panic!("{samples:?}") };
+        count
     }
 }
 

@@ -241,7 +241,7 @@ impl Installation {
 /// An exporter without a past.
 fn started_at(now: i64) -> (Arc<Stats>, Arc<Telemetry>) {
     let stats = Stats::in_memory(CAPACITIES, UnixMillis(now * 1000)).unwrap();
-    (Arc::new(stats), Arc::new(Telemetry::new(wire::COMMANDS).unwrap()))
+    (Arc::new(stats), Arc::new(Telemetry::new(wire::COMMANDS)))
 }
 
 /// The same for the same number, and as good as random.

@@ -92,6 +92,7 @@ mod tests {
     use crate::http::base::connections::Open;
     use crate::http::site::streamed::Streamed;
     use crate::http::site::testing::{runtime, site, thread_held_up};
+    use crate::telemetry::Samples;
 
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -117,9 +118,11 @@ mod tests {
     }
 
     fn written(site: &Site) -> u64 {
-        let families = site.telemetry.gather();
-        let family = families.iter().find(|family| family.name() == "openim_exporter_scrape_duration_seconds").unwrap();
-        family.get_metric()[0].get_histogram().get_sample_count()
+        let families = site.telemetry.samples();
+        let (_, samples) =
+            families.iter().find(|(family, _)| family.name == "openim_exporter_scrape_duration_seconds").unwrap();
+        let Samples::Histogram { count, .. } = samples else { panic!("{samples:?}") };
+        *count
     }
 
     #[test]

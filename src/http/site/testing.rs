@@ -21,7 +21,7 @@ pub(crate) fn site() -> Arc<Site> {
     let capacities =
         Capacities { groups: 10, exported_groups: 10, sender_pairs: 10, dedup_window: Duration::from_secs(60) };
     let stats = Stats::in_memory(capacities, UnixMillis(0)).unwrap();
-    let telemetry = Telemetry::new(wire::COMMANDS).unwrap();
+    let telemetry = Telemetry::new(wire::COMMANDS);
     let config = config::Http {
         max_scrapes: 1,
         max_body_bytes: 1024,
