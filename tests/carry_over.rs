@@ -1,5 +1,5 @@
-//! The carry-over of a state into another layout is interrupted: killed at any moment, or refused by the system at each of
-//! its steps. What is left is all of the old state or all of the new.
+//! Interrupting the migration of a state to another layout, by a kill at any moment or an error in each step. Either the old
+//! state or the new one must remain, and be complete.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
 
@@ -17,7 +17,7 @@ use support::{Exporter, Samples, command};
 
 const ROUNDS: usize = 50;
 
-/// A directory with a state of 5,000 messages, closed.
+/// A directory with a closed state of 5,000 messages.
 fn closed() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let exporter = Exporter::run(&mut serve(directory.path(), 100_000));
@@ -54,7 +54,7 @@ fn shown(exporter: &Exporter) -> (Vec<String>, [f64; 4]) {
 }
 
 #[test]
-fn a_kill_at_any_moment_of_the_carry_over_leaves_all_of_the_old_state_or_all_of_the_new() {
+fn a_kill_at_any_moment_leaves_the_complete_old_or_new_state() {
     let (directory, state) = closed();
     let new = directory.path().join("state.new");
     let mut random = Pcg64Mcg::seed_from_u64(14);
@@ -66,11 +66,11 @@ fn a_kill_at_any_moment_of_the_carry_over_leaves_all_of_the_old_state_or_all_of_
     drop(exporter);
     let (mut old, mut half, mut after) = (0, 0, 0);
     for round in 0..ROUNDS {
-        // Each round has another capacity, so each start carries the state over.
+        // Each round has another capacity, so each start migrates the state.
         let groups = 100_002 + 1000 * round;
         let before = fs::read(&state).unwrap();
         let mut killed = serve(directory.path(), groups).stderr(Stdio::null()).spawn().unwrap();
-        // Every second time from the moment at which the new file appears: the machine may be busy.
+        // Every second time, wait for the new file first: the machine may be busy.
         let is_early = round % 2 == 0;
         let deadline = Instant::now() + support::PATIENCE;
         while is_early && !new.exists() && Instant::now() < deadline {
@@ -94,12 +94,12 @@ fn a_kill_at_any_moment_of_the_carry_over_leaves_all_of_the_old_state_or_all_of_
         next.signal(["TERM", "KILL"][round % 2]);
         next.wait();
     }
-    // The moments were spread over the whole carry-over.
+    // The kills were spread over the whole migration.
     assert!(half >= 5 && after >= 3, "old {old}, half {half}, after {after}");
     println!("killed before the new file was there {old} times, while it was made {half} times, after {after} times");
 }
 
-/// A start that is to carry the state over, with some system calls made to fail by strace.
+/// A start that migrates the state, while strace makes some system calls fail.
 fn with_failing(directory: &Path, rules: &[&str]) -> Output {
     let serve = serve(directory, 150_000);
     let mut strace = Command::new("strace");
@@ -120,17 +120,17 @@ fn a_step_that_fails_is_an_error_that_names_the_files_and_leaves_the_old_state()
         (&["-e", "inject=openat:error=ENOSPC"], "state.new"),
         (&["-e", "inject=fallocate:error=ENOSPC"], "not enough space"),
         (&["-e", "inject=fallocate:error=EDQUOT"], "not enough space"),
-        // Where zeros are written instead.
+        // Zeros are written instead.
         (&["-e", no_reserving, "-e", "inject=pwrite64:error=ENOSPC"], "not enough space"),
         (&["-e", no_reserving, "-e", "inject=fsync:error=ENOSPC"], "not enough space"),
         (&["-e", "inject=mmap:error=ENOMEM"], "state.new"),
         (&["-e", "inject=msync:error=ENOSPC"], "cannot be written"),
         (&["-e", "inject=rename,renameat,renameat2:error=ENOSPC"], "put in place"),
-        // Of the directory, after the renaming: that is taken back.
+        // Of the directory, after the rename, which is undone.
         (&["-e", "inject=fsync:error=ENOSPC"], "put in place"),
     ];
     for (rules, words) in steps {
-        // Not every call names the file; those that do not are made nowhere else.
+        // Calls that do not name the file only occur here.
         let names_it = !["inject=msync", "inject=fsync"].iter().any(|call| rules[1].starts_with(call));
         let rules = if names_it { [&only_new[..], rules].concat() } else { rules.to_vec() };
         let said = with_failing(directory.path(), &rules);
@@ -149,7 +149,7 @@ fn a_step_that_fails_is_an_error_that_names_the_files_and_leaves_the_old_state()
 
 #[test]
 #[ignore = "needs strace"]
-fn an_error_does_not_speak_of_an_old_state_where_there_is_none_or_it_could_not_be_put_back() {
+fn an_error_mentions_the_old_state_only_if_it_is_unchanged() {
     let empty = tempfile::tempdir().unwrap();
     let said = with_failing(empty.path(), &["-e", "inject=rename,renameat,renameat2:error=ENOSPC"]);
     let text = String::from_utf8_lossy(&said.stderr).into_owned();
@@ -163,18 +163,18 @@ fn an_error_does_not_speak_of_an_old_state_where_there_is_none_or_it_could_not_b
     let text = String::from_utf8_lossy(&said.stderr).into_owned();
     assert!(said.status.code() == Some(1) && text.contains("put in place") && !text.contains("unchanged"), "{text}");
     assert!(fs::read(&state).unwrap() != before, "it was put back after all");
-    // Everything is in the new one.
+    // The new state is complete.
     let exporter = Exporter::run(&mut serve(directory.path(), 150_000));
     assert_eq!(shown(&exporter).1, [5000.0; 4]);
 }
 
 #[test]
 #[ignore = "needs strace"]
-fn what_some_file_systems_cannot_do_is_done_without() {
+fn a_migration_works_without_optional_features_of_file_systems() {
     let cases: [(&[&str], &str); 3] = [
         // SMB, 9p.
         (&["-e", "inject=fsync:error=EINVAL"], "is kept until"),
-        // FAT: no second name for a file.
+        // FAT: no hard links.
         (&["-e", "inject=link,linkat:error=EPERM"], "cannot be kept"),
         // NFS before 4.2.
         (&["-e", "inject=fallocate:error=EOPNOTSUPP"], "is reserved"),
@@ -192,7 +192,7 @@ fn what_some_file_systems_cannot_do_is_done_without() {
     }
 }
 
-/// Memory as a disk of some size, until it is dropped.
+/// A tmpfs of some size, mounted until it is dropped.
 struct Disk(tempfile::TempDir);
 
 impl Disk {
@@ -213,7 +213,7 @@ impl Drop for Disk {
 
 #[test]
 #[ignore = "needs root"]
-fn on_a_disk_of_any_size_the_state_is_carried_over_or_left_as_it_was() {
+fn on_a_disk_of_any_size_the_state_is_migrated_or_unchanged() {
     let (_directory, state) = closed();
     let old = fs::read(&state).unwrap();
     let size = old.len() as u64;

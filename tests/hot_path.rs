@@ -1,4 +1,4 @@
-//! The hot path makes no allocation: a callback for a group that is tracked is decoded and counted where it stands.
+//! The hot path does not allocate: decoding and counting a callback for a tracked group.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -27,10 +27,10 @@ fn allocations(stats: &Stats, body: &[u8]) -> u64 {
 }
 
 #[test]
-fn a_callback_as_openim_sends_it_allocates_nothing_once_its_group_is_known() {
+fn a_callback_for_a_known_group_allocates_nothing() {
     let stats = stats(100);
     for (name, body) in callbacks(".good.json") {
-        // The one whose group's name holds escapes, which must be undone to find it.
+        // Its group's name has escapes, which must be unescaped.
         if name == "hostile-group-name.good.json" {
             continue;
         }
@@ -64,7 +64,7 @@ fn a_message_that_is_folded_because_the_table_is_full_allocates_nothing() {
 }
 
 #[test]
-fn the_counter_of_allocations_does_count() {
+fn allocations_are_counted() {
     let stats = stats(100);
     let body = message("not-known-yet-and-longer-than-a-map-s-entry-holds", "u");
     let adding = allocation_counter::measure(|| assert!(matches!(count(&stats, body.as_bytes()), Recorded::Added(_))));

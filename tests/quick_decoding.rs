@@ -1,4 +1,4 @@
-//! The quick way of decoding a callback reads what the thorough one reads, or leaves the body to it.
+//! The quick decoder reads what the full decoder reads, or leaves the body to it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -29,7 +29,7 @@ fn shown(body: &[u8]) -> std::borrow::Cow<'_, str> {
 }
 
 #[test]
-fn what_openim_sends_is_read_quickly_and_so_is_the_documentation_s_example() {
+fn the_quick_decoder_supports_openim_s_bodies_and_the_documented_example() {
     for body in simulated(20_000) {
         assert_eq!(compare_decoders(&body), DecoderComparison::Equal, "{}", shown(&body));
     }
@@ -39,7 +39,7 @@ fn what_openim_sends_is_read_quickly_and_so_is_the_documentation_s_example() {
     }
 }
 
-/// What the two ways could see differently, between a name and the next.
+/// Values that the two decoders could read differently.
 const VALUES: &[&str] = &[
     "0",
     "-0",
@@ -103,7 +103,7 @@ const VALUES: &[&str] = &[
     "",
 ];
 
-/// What may stand anywhere.
+/// Tokens to insert anywhere.
 const TOKENS: &[&str] = &[
     "\"",
     "\\",
@@ -147,7 +147,7 @@ const TOKENS: &[&str] = &[
     "\"\":\"\",",
 ];
 
-/// A body's fields, as they stand between commas that are not in a string.
+/// A body's fields, split at commas outside of strings.
 fn fields(body: &[u8]) -> Vec<Vec<u8>> {
     let mut fields = vec![Vec::new()];
     let (mut in_string, mut escaped, mut depth) = (false, false, 0);
@@ -192,7 +192,7 @@ impl Mutator {
         }
     }
 
-    /// Swaps two fields, leaves one out, or has one twice.
+    /// Swaps two fields, or removes or duplicates one.
     fn rearrange(&mut self, body: &mut Vec<u8>) {
         let mut fields = fields(body);
         let (one, other) = (self.below(fields.len()), self.below(fields.len()));
@@ -217,7 +217,7 @@ impl Mutator {
 }
 
 #[test]
-fn whatever_is_done_to_a_body_both_ways_read_the_same_or_the_quick_one_passes() {
+fn both_decoders_agree_on_every_mutated_body() {
     let mut originals = simulated(500);
     originals.extend(callbacks(".json").into_iter().map(|(_, body)| body));
     let mut mutator = Mutator(Pcg64Mcg::seed_from_u64(SEED));
@@ -233,12 +233,12 @@ fn whatever_is_done_to_a_body_both_ways_read_the_same_or_the_quick_one_passes() 
             DecoderComparison::Unsupported => {}
         }
     }
-    // Neither is left out: what both read, and what one leaves to the other.
+    // Both cases occur often: supported and unsupported bodies.
     assert!((30_000..270_000).contains(&read), "{read}");
 }
 
 #[test]
-fn each_value_in_each_field_is_read_the_same_or_left() {
+fn both_decoders_agree_on_each_value_in_each_field() {
     let original = fields(&callbacks("v3.8.3-text.good.json").remove(0).1);
     let long = [8192, 8193, 16_384, 16_385, 100_000].map(|len| format!("\"{}\"", "x".repeat(len)));
     let long_in_lists = long.clone().map(|value| format!("[{value}]"));
@@ -256,7 +256,7 @@ fn each_value_in_each_field_is_read_the_same_or_left() {
 }
 
 #[test]
-fn each_character_and_escape_is_read_wherever_it_stands_among_the_bytes_that_are_looked_at_at_once() {
+fn both_decoders_agree_on_each_character_at_each_position() {
     let escapes =
         [r"\n", r#"\""#, r"\\", r"\/", r"\u7FA4", r"\ud83d\udc4b", r#"\"\"\"\"\\\\"#, "\u{7fa4}", "\u{1f44b}"];
     let characters = (0..128).map(|byte| char::from(byte).to_string());
@@ -265,7 +265,7 @@ fn each_character_and_escape_is_read_wherever_it_stands_among_the_bytes_that_are
         for (before, behind) in (0..60).flat_map(|before| [0, 1, 15, 16, 47, 48].map(|behind| (before, behind))) {
             let content = format!("{}{piece}{}", "x".repeat(before), "y".repeat(behind));
             for last in ["", r#","groupID":"g""#] {
-                // One of less than 48 bytes would be left.
+                // A body of less than 48 bytes is not supported.
                 let body = format!(r#"{{"sendID":"u","callbackCommand":null,"content":"{content}"{last}}}"#);
                 let read = compare_decoders(body.as_bytes());
                 assert_eq!(

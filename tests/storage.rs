@@ -1,4 +1,4 @@
-//! Starting where the state cannot be kept: the error names the file and the way out, and nothing half-made is left.
+//! Starts without a usable storage path: the error names the file and what to do, and no incomplete file remains.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 
 use support::{Exporter, GROUP_MESSAGE_PATH, command, message};
 
-/// Runs the exporter on a directory through a shell line that ends in `exec "$@"`; it must not come to serve.
+/// Starts the exporter on a directory through a shell line that ends in `exec "$@"`. The start must fail.
 fn refused(line: &str, directory: &Path) -> String {
     let exporter = command(&["--web.listen-address", "127.0.0.1:0", "--storage.path", directory.to_str().unwrap()]);
     let mut shell = Command::new("timeout");
@@ -24,7 +24,7 @@ fn refused(line: &str, directory: &Path) -> String {
     said
 }
 
-/// What shows that a file was replaced or that its mode was changed: its inode, mode and length.
+/// A file's inode, mode and length, which show whether it was replaced or changed.
 fn look(path: &Path) -> (u64, u32, u64) {
     let metadata = fs::symlink_metadata(path).unwrap();
     (metadata.ino(), metadata.mode(), metadata.len())
@@ -35,18 +35,18 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_full_disk_is_an_error_at_the_start_that_says_how_much_room_is_needed() {
+fn a_full_disk_is_an_error_at_the_start_that_says_how_much_space_is_needed() {
     let directory = tempfile::tempdir().unwrap();
-    // A limit of a file's size is met where a full disk is: when the file's blocks are reserved.
+    // A limit on a file's size has the same effect as a full disk: reserving the blocks fails.
     let said = refused(r#"ulimit -f 2048; exec "$@""#, directory.path());
     assert!(said.contains("MiB") && said.contains("--groups.max-tracked"), "{said}");
     assert_eq!(names(directory.path()), ["lock"]);
 }
 
 #[test]
-fn a_directory_that_may_not_be_written_to_is_an_error_that_names_the_user() {
+fn an_unwritable_directory_is_an_error_that_names_the_user() {
     let directory = tempfile::tempdir().unwrap();
-    // Readable and searchable by all, so that only writing is refused; the program too must be within reach.
+    // Readable by everyone, so that only writing fails. The program must be readable too.
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let program = directory.path().join("openim-exporter");
     fs::copy(env!("CARGO_BIN_EXE_openim-exporter"), &program).unwrap();
@@ -56,7 +56,7 @@ fn a_directory_that_may_not_be_written_to_is_an_error_that_names_the_user() {
     let line = if fs::metadata("/proc/self").unwrap().uid() == 0 {
         as_nobody.replace("\"$0\"", &format!("'{}'", program.display()))
     } else {
-        // Who runs the tests is not allowed to do everything anyway.
+        // The tests do not run as root.
         fs::set_permissions(&state, fs::Permissions::from_mode(0o555)).unwrap();
         r#"exec "$@""#.to_owned()
     };
@@ -65,7 +65,7 @@ fn a_directory_that_may_not_be_written_to_is_an_error_that_names_the_user() {
 }
 
 #[test]
-fn a_second_process_on_one_directory_is_told_so_and_the_first_goes_on() {
+fn a_second_process_on_a_directory_fails_and_the_first_continues() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().to_str().unwrap();
     let first = Exporter::start(&["--storage.path", path]);
@@ -76,7 +76,7 @@ fn a_second_process_on_one_directory_is_told_so_and_the_first_goes_on() {
 }
 
 #[test]
-fn a_repeated_callback_is_answered_alike_and_counted_once() {
+fn a_duplicate_callback_gets_the_same_answer_and_is_counted_once() {
     let exporter = Exporter::start(&["--callback.dedup-window", "10m"]);
     let body = r#"{"sendID":"u","groupID":"g","serverMsgID":"0b1c"}"#;
     let answers = [(); 3].map(|()| exporter.post(GROUP_MESSAGE_PATH, body));
@@ -90,7 +90,7 @@ fn a_repeated_callback_is_answered_alike_and_counted_once() {
     assert_eq!(samples.sum("openim_exporter_callbacks_total"), 5.0);
 }
 
-/// A state that was closed in order, with one message in it.
+/// Creates a closed state with one message.
 fn closed(directory: &Path) {
     let exporter = Exporter::start(&["--storage.path", directory.to_str().unwrap()]);
     assert_eq!(exporter.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);
@@ -99,12 +99,12 @@ fn closed(directory: &Path) {
 }
 
 #[test]
-fn a_start_that_fails_for_want_of_room_or_of_a_port_leaves_the_state_as_good_as_it_was() {
+fn a_start_that_fails_leaves_the_state_clean() {
     let directory = tempfile::tempdir().unwrap();
     closed(directory.path());
     let state = directory.path().join("state");
     let before = fs::read(&state).unwrap();
-    // In units of 512 bytes: as large as the state is, and no larger.
+    // In units of 512 bytes: only just enough for the state.
     let room = before.len().div_ceil(512);
     let more = format!(r#"ulimit -f {room}; exec "$@" --groups.max-tracked 200000 --groups.max-exported 1"#);
     refused(&more, directory.path());
@@ -112,7 +112,7 @@ fn a_start_that_fails_for_want_of_room_or_of_a_port_leaves_the_state_as_good_as_
     let same = taken.local_addr().unwrap();
     let mut second = command(&["--web.listen-address", &same.to_string(), "--storage.path"]);
     assert_eq!(second.arg(directory.path()).output().unwrap().status.code(), Some(1));
-    // Closed in order, so that not even another boot of the machine would doubt it: the clean mark is the 19th word.
+    // The clean mark, which is the 19th word: without it, the counters would start from 0 on another boot.
     let after = fs::read(&state).unwrap();
     assert_eq!(after[18 * 8..19 * 8], before[18 * 8..19 * 8]);
     let next = Exporter::start(&["--storage.path", directory.path().to_str().unwrap()]);
@@ -120,7 +120,7 @@ fn a_start_that_fails_for_want_of_room_or_of_a_port_leaves_the_state_as_good_as_
     assert!(!names(directory.path()).iter().any(|name| name.starts_with("state.")), "{:?}", names(directory.path()));
 }
 
-/// Whether the exporter says that its state's file is missing.
+/// Whether the exporter reports that its state's file is missing.
 fn is_missing(exporter: &Exporter) -> bool {
     exporter.scrape().value("openim_exporter_state_file_missing") == 1.0
 }
@@ -162,7 +162,7 @@ fn a_state_that_is_removed_while_in_use_is_reported_once_and_written_again_at_th
 }
 
 #[test]
-fn a_file_that_takes_the_state_s_place_is_left_alone_and_the_numbers_are_beside_it() {
+fn a_file_that_replaces_the_state_is_not_changed_and_the_counts_are_saved_beside_it() {
     let directory = tempfile::tempdir().unwrap();
     let exporter = Exporter::start(&["--storage.path", directory.path().to_str().unwrap()]);
     let state = directory.path().join("state");
@@ -177,10 +177,10 @@ fn a_file_that_takes_the_state_s_place_is_left_alone_and_the_numbers_are_beside_
     assert_eq!(status.code(), Some(1), "{log:#?}");
     let saved = names(directory.path()).into_iter().find(|name| name.starts_with("state.replaced-")).unwrap();
     let saved = directory.path().join(saved);
-    let said = [saved.to_str().unwrap(), state.to_str().unwrap(), "left alone"];
+    let said = [saved.to_str().unwrap(), state.to_str().unwrap(), "the new file is unchanged"];
     assert!(said.iter().all(|word| last.contains(word)), "{log:#?}");
     assert_eq!((look(&state), fs::read(&state).unwrap()), (before, b"mine".to_vec()));
-    // As the error says: moved to its place, it is gone on with.
+    // As the error recommends: moved to its path, it continues.
     fs::rename(&saved, &state).unwrap();
     let next = Exporter::start(&["--storage.path", directory.path().to_str().unwrap()]);
     let samples = next.scrape();
@@ -189,7 +189,7 @@ fn a_file_that_takes_the_state_s_place_is_left_alone_and_the_numbers_are_beside_
 }
 
 #[test]
-fn of_more_than_three_files_that_were_set_aside_the_oldest_go() {
+fn only_the_three_newest_files_that_were_set_aside_are_kept() {
     let directory = tempfile::tempdir().unwrap();
     let mut made = Vec::new();
     for round in 0..5 {
@@ -208,7 +208,7 @@ fn of_more_than_three_files_that_were_set_aside_the_oldest_go() {
 }
 
 #[test]
-fn a_state_behind_a_link_stays_where_it_is_and_a_pipe_is_set_aside() {
+fn a_state_behind_a_link_stays_there_and_a_pipe_is_set_aside() {
     let [directory, elsewhere] = [(), ()].map(|()| tempfile::tempdir().unwrap());
     closed(elsewhere.path());
     let [link, target] = [directory.path(), elsewhere.path()].map(|path| path.join("state"));
@@ -260,7 +260,7 @@ fn a_link_to_anything_else_is_an_error_and_nothing_behind_it_changes() {
 }
 
 #[test]
-fn a_lock_that_is_a_link_is_an_error_and_one_of_another_program_is_left_alone() {
+fn a_lock_that_is_a_link_is_an_error_and_another_program_s_lock_is_not_changed() {
     let directory = tempfile::tempdir().unwrap();
     let [mine, lock] = ["mine", "lock"].map(|name| directory.path().join(name));
     fs::write(&mine, "mine").unwrap();
@@ -276,7 +276,7 @@ fn a_lock_that_is_a_link_is_an_error_and_one_of_another_program_is_left_alone() 
 }
 
 #[test]
-fn only_the_owner_can_read_the_state_whatever_the_umask_and_the_mode_before() {
+fn only_the_owner_can_read_the_state_with_any_umask() {
     let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
     for umask in ["000", "022", "077", "777"] {
         let parent = tempfile::tempdir().unwrap();
@@ -298,7 +298,7 @@ fn only_the_owner_can_read_the_state_whatever_the_umask_and_the_mode_before() {
         assert_eq!([mode(&directory), mode(&state)], [0o700, 0o600], "{umask}");
         assert_eq!(exporter.log().iter().filter(|line| line.contains("narrowed")).count(), 2);
         drop(exporter);
-        // A directory that is also for something else.
+        // A directory with other files.
         fs::write(directory.join("mine"), "").unwrap();
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
         let exporter = Exporter::start(&["--storage.path", directory.to_str().unwrap()]);
@@ -326,7 +326,7 @@ fn without_a_boot_id_a_kill_loses_nothing_and_the_start_warns() {
     exporter.wait();
     let exporter = start();
     assert_eq!(exporter.scrape().sum("openim_group_messages_total"), 1.0);
-    // With the ID again: that it is the same boot cannot be told, and the log says why the counters start from 0.
+    // With the ID again, the boot cannot be recognized. The log says why the counters start from 0.
     exporter.signal("KILL");
     exporter.wait();
     let exporter = Exporter::start(&["--storage.path", directory.path().to_str().unwrap()]);

@@ -1,5 +1,5 @@
-//! Carrying a state over: whatever a table of contents says, as long as it does not contradict itself, and whatever the
-//! sections hold, the numbers are taken or refused; those that are taken agree with each other, and counting goes on.
+//! Carrying a state over: with any consistent table of contents and any numbers, the state is carried over or refused. Then
+//! its totals agree with each other, and counting continues.
 
 use std::cell::RefCell;
 use std::sync::atomic::Ordering;
@@ -17,8 +17,8 @@ const BOOT: Boot = Boot::Id([1, 2]);
 const CAPACITIES: Capacities =
     Capacities { groups: 8, exported_groups: 4, sender_pairs: 16, dedup_window: Duration::ZERO };
 
-/// What is changed in a state, at most.
-const MOST_CHANGES: usize = 8;
+/// The maximum number of changes to a state.
+const MAX_CHANGES: usize = 8;
 
 thread_local! {
     static SOURCE: RefCell<Option<Block>> = const { RefCell::new(None) };
@@ -41,7 +41,7 @@ fn source_state() -> Block {
     }
     stats.close(NOW, &|_| ()).unwrap();
     drop(stats);
-    // Its mapping outlives its directory.
+    // The mapping outlives the directory.
     let locked = Directory::lock(directory.path(), &|_| ()).unwrap();
     match locked.find(BOOT, &|_| ()).unwrap() {
         Found::State { arena, sections: Sections::Listed(contents), .. } => Block::new(arena, contents),
@@ -54,7 +54,7 @@ fn try_on(source: &Block, bytes: &[u8]) {
     let [kind, changes]: [u8; 2] = bytes.arbitrary().unwrap_or_default();
     let mut contents = source.contents().clone();
     let mut undo = Vec::new();
-    for _ in 0..usize::from(changes).min(MOST_CHANGES) {
+    for _ in 0..usize::from(changes).min(MAX_CHANGES) {
         let (what, which): (u8, u8) = bytes.arbitrary().unwrap_or_default();
         let number = usize::from(which) % contents.sections.len().max(1);
         let Some(entry) = contents.sections.get_mut(number) else { break };
@@ -66,7 +66,7 @@ fn try_on(source: &Block, bytes: &[u8]) {
     }
     let end = source.contents().sections.iter().map(|entry| entry.offset + entry.length).max().unwrap();
     let is_changed = !undo.is_empty() || contents != *source.contents();
-    // Only what is consistent is ever carried over.
+    // Only consistent contents are ever carried over.
     if let Some(contents) = Contents::parse(&serde_json::to_vec(&contents).unwrap(), end) {
         carry(&Block::new(source.arena().clone(), contents), kind, is_changed);
     }
@@ -75,7 +75,7 @@ fn try_on(source: &Block, bytes: &[u8]) {
     });
 }
 
-/// Changes a word of a section, and returns what it was.
+/// Changes a word of a section, and returns its earlier value.
 fn change_word(source: &Block, name: &str, bytes: &mut Unstructured<'_>) -> Option<(String, usize, u64)> {
     let section = source.keyed_section(name)?;
     let at = usize::from(bytes.arbitrary::<u16>().unwrap_or_default()) % section.len().max(1);
@@ -100,7 +100,7 @@ fn change_entry(contents: &mut Contents, number: usize, what: u8, bytes: &mut Un
         1 => layout.name = format!("section {value}"),
         2 => layout.version = u32::try_from(value).unwrap(),
         3 if layout.keys.is_empty() => layout.count = value,
-        // Fewer keys, and as many elements as that makes.
+        // Fewer keys, and the matching number of elements.
         3 => {
             layout.keys.last_mut().into_iter().for_each(|axis| axis.truncate(value));
             layout.count = layout.keys.iter().map(Vec::len).product();
@@ -131,7 +131,7 @@ fn carry(stored: &Block, kind: u8, is_changed: bool) {
     };
     assert!(is_changed || left_out.is_empty());
     let before = stats.content_bytes().count;
-    // The cells of the mix are thousands: to add them up takes longer than all the rest.
+    // Adding up the thousands of cells of the mix takes longer than everything else.
     let with_mix = kind & 0x70 == 0;
     assert!(is_changed || before == if trust == Trust::Exact { 40 } else { 0 });
     stats.record(&typical("group-of-mine", "sender-of-mine", NOW), NOW);
@@ -139,7 +139,7 @@ fn carry(stored: &Block, kind: u8, is_changed: bool) {
     agree(&stats, with_mix);
 }
 
-/// All totals of messages are one.
+/// All totals of messages are equal.
 fn agree(stats: &Stats, with_mix: bool) {
     let groups: Vec<_> = stats.groups().collect();
     assert_eq!(groups.len(), stats.groups_tracked());

@@ -1,5 +1,5 @@
-//! A callback's body. What is accepted is what another decoder reads too, within the limits; the quick way of decoding
-//! reads what the thorough one does; what is refused is refused in words that are JSON again.
+//! Decoding a callback's body. An accepted message has the values that another decoder reads, within the limits. The quick
+//! decoder agrees with the full one. A refusal has an answer in JSON.
 
 use openim_exporter::domain::Message;
 use openim_exporter::wire::{self, DecoderComparison, Problem};
@@ -18,7 +18,7 @@ pub(crate) fn holds(body: &[u8]) {
             let again = json!({"sendID": sender, "groupID": group}).to_string();
             assert_eq!(wire::decode_group_message(again.as_bytes(), ids), Ok((group, sender)));
         }
-        Err(problem) => is_said_in_words(&problem),
+        Err(problem) => check_refusal(&problem),
     }
     match command {
         Ok(command) => {
@@ -26,12 +26,12 @@ pub(crate) fn holds(body: &[u8]) {
                 assert_eq!(command, value["callbackCommand"].as_str().unwrap_or_default());
             }
         }
-        Err(problem) => is_said_in_words(&problem),
+        Err(problem) => check_refusal(&problem),
     }
 }
 
-/// The body as serde_json reads it, where it does: it also looks at what is of no matter here, as a number that no f64
-/// holds in a field that is not known.
+/// The body as `serde_json` reads it. `None` also for bodies with errors that do not matter here, for example a number out
+/// of the range of `f64` in an unknown field.
 fn reference(body: &[u8]) -> Option<Value> {
     serde_json::from_slice(body).ok()
 }
@@ -61,7 +61,7 @@ fn agrees(message: &Message<'_>, body: &[u8]) {
     assert_eq!((message.mentions.users as usize, message.mentions.all), (list.len() - of_all, of_all > 0));
 }
 
-fn is_said_in_words(problem: &Problem) {
+fn check_refusal(problem: &Problem) {
     assert!(!problem.detail.is_empty());
     let answer: Value = serde_json::from_str(&wire::refusal(400, "refused", &problem.detail)).unwrap();
     assert!(problem.detail.starts_with(answer["errDlt"].as_str().unwrap()));

@@ -1,5 +1,5 @@
-//! The state's file: whatever it holds, it is opened or set aside; then counting and reading go on, in no more memory
-//! than the capacities take.
+//! The state's file: with any contents, it is opened or set aside. Then counting and reading continue, in no more memory than
+//! the capacities need.
 
 use std::cell::RefCell;
 use std::fs::{self, OpenOptions};
@@ -27,16 +27,16 @@ const OTHER_BOOT: Boot = Boot::Id([3, 4]);
 const CAPACITIES: Capacities =
     Capacities { groups: 8, exported_groups: 4, sender_pairs: 16, dedup_window: Duration::ZERO };
 
-/// In [`CLEAN_AT`] of a state that was closed.
+/// The header's clean mark.
 pub(super) const CLEAN: u64 = 0x434c_4541_4e21_2100;
 
 const PAGE: usize = 4096;
 
-/// One in so many states is read as a whole: rarely under the fuzzer, which tries millions.
+/// One of this many states is read completely: fewer by the fuzzer, which tries millions.
 const READ_WHOLE: u64 = if cfg!(fuzzing) { 1024 } else { 64 };
 
-/// What is changed in a file, at most.
-const MOST_CHANGES: usize = 16;
+/// The maximum number of changes to a file.
+const MAX_CHANGES: usize = 16;
 
 thread_local! {
     static BENCH: RefCell<Option<Bench>> = const { RefCell::new(None) };
@@ -46,7 +46,7 @@ pub(crate) fn holds(bytes: &[u8]) {
     BENCH.with_borrow_mut(|bench| bench.get_or_insert_with(Bench::new).try_on(bytes));
 }
 
-/// A directory, in memory where there is one.
+/// A temporary directory, in memory if possible.
 pub(super) fn directory() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
@@ -70,7 +70,7 @@ impl Words {
     }
 }
 
-/// The sum that a header has over some words, worked out a second time.
+/// An independent implementation of the header's checksum.
 pub(super) fn sum(words: impl Iterator<Item = u64>) -> u64 {
     let step = |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
     let words: Vec<_> = words.collect();
@@ -82,7 +82,7 @@ pub(super) fn sum(words: impl Iterator<Item = u64>) -> u64 {
     rest.iter().copied().chain(sums).fold(0, step)
 }
 
-/// The sum over the facts in the header.
+/// The checksum of the first words of the header.
 pub(super) mod facts_sum {
     use super::Words;
 
@@ -99,7 +99,7 @@ struct Bench {
     telemetry: Arc<Telemetry>,
     /// The whole file.
     file: Vec<u8>,
-    /// Where its pages are that are not all zeros.
+    /// The numbers of the pages that are not all zeros.
     pages: Vec<usize>,
 }
 
@@ -121,8 +121,8 @@ impl Bench {
     }
 
     fn try_on(&self, bytes: &[u8]) {
-        // One in so many, by a sum that the fuzzer cannot aim at: it would try little else, for much is to be found there,
-        // and reading takes as long as hundreds of openings.
+        // Chosen by a hash that the fuzzer cannot aim at: otherwise it would mostly produce such inputs, because they reach
+        // much code, and reading everything takes as long as hundreds of openings.
         let sum = bytes.iter().fold(0x2a_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
         let is_read_whole = (sum >> 32).is_multiple_of(READ_WHOLE);
         let bytes = &mut Unstructured::new(bytes);
@@ -146,8 +146,8 @@ impl Bench {
         }
     }
 
-    /// A file of any bytes, or the small state with some words changed. The one that is there is written over: to free its
-    /// blocks and to reserve others takes longer than to open it.
+    /// Writes a file of any bytes, or the small state with some changed words. Overwrites the existing file, because freeing
+    /// and reserving blocks takes longer than opening it.
     fn prepare(&self, bytes: &mut Unstructured<'_>) {
         let path = self.directory.path().join("state");
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).unwrap();
@@ -158,7 +158,7 @@ impl Bench {
             return;
         }
         let mut words = Words(self.file.clone());
-        for _ in 0..usize::from(kind >> 3).min(MOST_CHANGES) {
+        for _ in 0..usize::from(kind >> 3).min(MAX_CHANGES) {
             if bytes.is_empty() {
                 break;
             }
@@ -177,9 +177,9 @@ impl Bench {
         file.set_len(len as u64).unwrap();
     }
 
-    /// One message more, and everything read.
+    /// Counts another message, and reads the statistics.
     fn goes_on(&self, stats: &Arc<Stats>, now: UnixMillis, is_read_whole: bool) {
-        // Counted with each message, and quicker to read than their number.
+        // The same as the number of messages, but faster to read.
         let before = stats.content_bytes().count;
         let recorded = record(stats, "group-of-mine", "sender-of-mine", now);
         assert_eq!(stats.content_bytes().count, before.wrapping_add(1));

@@ -1,5 +1,5 @@
-//! The header of a state's file and its table of contents: a file of any bytes is a state or is not, and one that is has
-//! the sums that say so, and sections that lie inside it.
+//! The header of a state's file and its table of contents: a file of any bytes is a state only if its checksums match and its
+//! sections are inside the file.
 
 use std::cell::RefCell;
 use std::fs;
@@ -12,7 +12,7 @@ use super::state::{CLEAN, Words, facts_sum, sum};
 
 const BOOT: Boot = Boot::Id([1, 2]);
 
-/// Where the sections end in a file that is made here.
+/// The end of the sections in a generated file, in words.
 const END: usize = 1024;
 
 thread_local! {
@@ -29,7 +29,7 @@ pub(crate) fn holds(bytes: &[u8]) {
         let file = file_of(&mut Unstructured::new(bytes));
         fs::write(directory.state(), &file).unwrap();
         let found = directory.find(BOOT, &|_| ()).unwrap();
-        assert!(fs::read(directory.state()).unwrap() == file, "looking changes nothing");
+        assert!(fs::read(directory.state()).unwrap() == file, "inspecting changes nothing");
         if let Found::State { arena, sections, trust, .. } = found {
             let words = Words(file);
             assert_eq!([words.get(0), words.get(3)], [MAGIC, words.len()]);
@@ -66,7 +66,7 @@ fn check(sections: &Sections, words: &Words) {
     }
 }
 
-/// A file as the bytes have it, or one with their header words and table of contents, and maybe sums that are right.
+/// A file of the bytes, or one with header words and a table of contents from the bytes, and perhaps matching checksums.
 fn file_of(bytes: &mut Unstructured<'_>) -> Vec<u8> {
     let kind: u8 = bytes.arbitrary().unwrap_or_default();
     if kind & 1 == 0 {
@@ -94,7 +94,7 @@ fn file_of(bytes: &mut Unstructured<'_>) -> Vec<u8> {
     words.0
 }
 
-/// The table of contents of some sections, with changes.
+/// A changed table of contents.
 fn listed(bytes: &mut Unstructured<'_>) -> Vec<u8> {
     let mut contents = Contents::new();
     contents.reserve(Layout::new("a", 1, 8, 3));

@@ -114,15 +114,12 @@ impl Counters {
     }
 }
 
-/// The keys of a [`CounterSet`].
+/// An enum of the counters of a [`CounterSet`].
 pub(super) trait CounterKey: Copy + 'static {
-    /// Every key, in the order of [`CounterKey::index`].
-    const ALL: &'static [Self];
+    /// Every counter with its key in a stored state, which must never change, in the order of [`CounterKey::index`].
+    const KEYS: &'static [(Self, &'static str)];
 
-    /// The key in a stored state, which must never change.
-    fn stored_key(self) -> &'static str;
-
-    /// Position in [`CounterKey::ALL`].
+    /// Position in [`CounterKey::KEYS`].
     fn index(self) -> usize;
 }
 
@@ -136,7 +133,7 @@ pub(super) struct CounterSet<K> {
 
 impl<K: CounterKey> CounterSet<K> {
     pub(super) fn reserve(contents: &mut Contents, name: &'static str) {
-        Counters::reserve(contents, name, vec![keys(K::ALL.iter().map(|key| key.stored_key()))]);
+        Counters::reserve(contents, name, vec![keys(K::KEYS.iter().map(|(_, key)| key))]);
     }
 
     pub(super) fn open(block: &Block, name: &'static str) -> io::Result<Self> {
@@ -150,8 +147,10 @@ impl<K: CounterKey> CounterSet<K> {
 
     /// The same. `fallback` returns the counter for a key that this program does not know.
     pub(super) fn carry_or(&self, old: &CarryOver<'_>, fallback: impl Fn(&str) -> Option<K>) {
-        let find = |key: &str| K::ALL.iter().copied().find(|known| known.stored_key() == key);
-        self.row.carry_from(old, self.name, |key| find(key).or_else(|| fallback(key)).map(K::index));
+        self.row.carry_from(old, self.name, |key| {
+            let known = K::KEYS.iter().find(|(_, known)| *known == key).map(|(counter, _)| *counter);
+            known.or_else(|| fallback(key)).map(K::index)
+        });
     }
 
     #[inline]

@@ -96,14 +96,7 @@ enum DedupCounter {
 }
 
 impl CounterKey for DedupCounter {
-    const ALL: &'static [Self] = &[Self::Duplicates, Self::Evicted];
-
-    fn stored_key(self) -> &'static str {
-        match self {
-            Self::Duplicates => "repeats",
-            Self::Evicted => "evicted",
-        }
-    }
+    const KEYS: &'static [(Self, &'static str)] = &[(Self::Duplicates, "repeats"), (Self::Evicted, "evicted")];
 
     fn index(self) -> usize {
         self as usize

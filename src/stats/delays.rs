@@ -49,11 +49,11 @@ impl ClockError {
 }
 
 impl CounterKey for ClockError {
-    const ALL: &'static [Self] = &Self::ALL;
-
-    fn stored_key(self) -> &'static str {
-        self.name()
-    }
+    const KEYS: &'static [(Self, &'static str)] = &[
+        (Self::Future, Self::Future.name()),
+        (Self::Stale, Self::Stale.name()),
+        (Self::NegativeSubmit, Self::NegativeSubmit.name()),
+    ];
 
     fn index(self) -> usize {
         self as usize

@@ -1,5 +1,5 @@
-//! A disk that fills up under the state, on each kind of file system: the start says so, or everything is counted. Nothing
-//! ends the process in the middle.
+//! Full disks on several file systems: either the start fails with an error, or everything is counted. A full disk never ends
+//! the process later.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
 
@@ -14,12 +14,12 @@ use std::process::{Command, Output};
 use support::{Exporter, command};
 use volume::Volume;
 
-/// Messages that are sent to the exporter: few on btrfs, which takes long for the first write to each block of a full disk.
+/// How many messages to send: few on btrfs, where the first write to each block of a full disk is slow.
 fn messages(volume: &Volume) -> u32 {
     if volume.kind == "btrfs" { 300 } else { 20_000 }
 }
 
-/// As many as write to nearly every page of the groups and the senders.
+/// Enough messages to write to nearly every page of the groups and the senders.
 const EVERYWHERE: u32 = 4000;
 
 fn serve(directory: &Path) -> Command {
@@ -28,7 +28,7 @@ fn serve(directory: &Path) -> Command {
     serve
 }
 
-/// Sends messages to so many groups, of so many people, that they write everywhere in the state.
+/// Sends messages of many senders to many groups, so that most pages of the state are written.
 fn send(exporter: &Exporter, messages: u32) {
     let (target, count) = (format!("http://{}", exporter.address()), messages.to_string());
     let flags = ["simulate", "--target", &target, "--count", &count, "--groups", "15000", "--senders", "30000"];
@@ -42,7 +42,7 @@ fn stop(exporter: Exporter) {
     assert!(status.success(), "{status}: {log:#?}");
 }
 
-/// A start that must end by itself.
+/// A start that must fail. Returns its standard error.
 fn refused(directory: &Path) -> String {
     let serve = serve(directory);
     let mut ended = Command::new("timeout");
@@ -53,7 +53,7 @@ fn refused(directory: &Path) -> String {
     said
 }
 
-/// Opens the state in a directory, fills the disk, and has it count until nothing is left that was not written to.
+/// Opens the state in a directory, fills the disk, and counts messages until every page has been written.
 fn counts_on_a_full_disk(volume: &Volume, directory: &Path, sent: u32, what: &str) {
     let exporter = Exporter::run(&mut serve(directory));
     let before = exporter.scrape().sum("openim_group_messages_total");
@@ -72,7 +72,7 @@ fn copy(volume: &Volume, how: &str, to: &str) -> std::path::PathBuf {
     let directory = volume.path().join(to);
     fs::create_dir(&directory).unwrap();
     if volume.kind == "btrfs" && how.starts_with("--reflink") {
-        // Only a file without copy-on-write can be a clone of one; it takes that from its directory.
+        // A file without copy-on-write can only be cloned to another one without. A file inherits that from its directory.
         assert!(Command::new("chattr").arg("+C").arg(&directory).status().unwrap().success());
     }
     let from = volume.path().join("data/state");
@@ -81,13 +81,13 @@ fn copy(volume: &Volume, how: &str, to: &str) -> std::path::PathBuf {
     directory
 }
 
-/// A copy that a full disk has no room for, in blocks that it lacks or shares, is an error at the start.
+/// A copy whose holes or shared blocks do not fit on a full disk is an error at the start.
 fn refuses_a_copy_on_a_full_disk(volume: &Volume, how: &str) {
     let directory = copy(volume, how, "late");
     let before = fs::read(directory.join("state")).unwrap();
     let full = volume.fill();
     let said = refused(&directory);
-    // There may not even be room for the lock.
+    // There may not even be space for the lock file.
     let is_full = ["not enough space", "No space left"].iter().any(|words| said.contains(words));
     assert!(is_full && said.contains(directory.to_str().unwrap()), "{how} on {}: {said}", volume.kind);
     assert!(fs::read(directory.join("state")).unwrap() == before, "{how} on {}", volume.kind);
@@ -101,7 +101,7 @@ fn a_full_disk(kind: &'static str) {
     let data = volume.path().join("data");
     let exporter = Exporter::run(&mut serve(&data));
     stop(exporter);
-    // Before the original is written to everywhere: these have blocks that were never written.
+    // Before every page of the original is written, so that the copies have unwritten blocks.
     let mut copies = vec!["--sparse=always"];
     let can_clone = ["xfs", "btrfs"].contains(&kind);
     copies.extend(can_clone.then_some("--reflink=always"));
@@ -134,7 +134,7 @@ fn a_full_disk(kind: &'static str) {
 }
 
 #[test]
-fn a_state_that_was_removed_and_finds_no_room_at_the_end_is_reported_as_lost() {
+fn a_removed_state_without_space_at_the_end_is_reported_as_lost() {
     let Some(volume) = Volume::of("tmpfs") else { return };
     let exporter = Exporter::run(&mut serve(&volume.path()));
     send(&exporter, 100);
@@ -150,24 +150,24 @@ fn a_state_that_was_removed_and_finds_no_room_at_the_end_is_reported_as_lost() {
 
 #[test]
 #[ignore = "needs root"]
-fn on_tmpfs_everything_is_counted_or_the_start_says_that_there_is_no_room() {
+fn on_tmpfs_a_full_disk_is_an_error_at_the_start_or_everything_is_counted() {
     a_full_disk("tmpfs");
 }
 
 #[test]
 #[ignore = "needs root and loop devices"]
-fn on_ext4_everything_is_counted_or_the_start_says_that_there_is_no_room() {
+fn on_ext4_a_full_disk_is_an_error_at_the_start_or_everything_is_counted() {
     a_full_disk("ext4");
 }
 
 #[test]
 #[ignore = "needs root and loop devices"]
-fn on_xfs_everything_is_counted_or_the_start_says_that_there_is_no_room() {
+fn on_xfs_a_full_disk_is_an_error_at_the_start_or_everything_is_counted() {
     a_full_disk("xfs");
 }
 
 #[test]
 #[ignore = "needs root and loop devices"]
-fn on_btrfs_everything_is_counted_or_the_start_says_that_there_is_no_room() {
+fn on_btrfs_a_full_disk_is_an_error_at_the_start_or_everything_is_counted() {
     a_full_disk("btrfs");
 }

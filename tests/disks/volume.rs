@@ -1,4 +1,4 @@
-//! A file system of its own, mounted until it is dropped.
+//! A new file system, mounted until it is dropped.
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
@@ -11,11 +11,11 @@ pub(crate) struct Volume {
     directory: tempfile::TempDir,
 }
 
-/// What takes all the room that is left, until it is dropped.
+/// A file that fills the disk until it is dropped.
 pub(crate) struct Full(PathBuf);
 
 impl Volume {
-    /// Mounts an empty one, which takes root; `None`, and a line that says so, if the kernel does not know the file system.
+    /// Mounts an empty file system, which needs root. If the kernel does not support it, prints a line and returns `None`.
     pub(crate) fn of(kind: &'static str) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let (image, at) = (directory.path().join("image"), directory.path().join("mount"));
@@ -24,22 +24,22 @@ impl Volume {
             run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=64m", "none"]).arg(&at));
             return Some(Self { kind, directory });
         }
-        // Every machine has ext4.
+        // Every kernel has ext4.
         if kind != "ext4" && !is_known(kind) {
-            // Not with the macro, whose lines are only shown of a test that fails.
+            // Not with `eprintln!`, whose output is only shown if the test fails.
             let said =
                 format!("NOT SHOWN: what a full disk does on {kind}, which this machine's kernel does not know\n");
             std::io::stderr().write_all(said.as_bytes()).unwrap();
             return None;
         }
-        // The smallest that all of them take is 300 MiB, of which the image has only what is written.
+        // All of them support 320 MiB. The image is sparse.
         File::create(&image).unwrap().set_len(320 << 20).unwrap();
         run(Command::new(format!("mkfs.{kind}")).arg("-q").arg(&image));
         run(Command::new("mount").args(["-t", kind, "-o", "loop"]).arg(&image).arg(&at));
         Some(Self { kind, directory })
     }
 
-    /// A snapshot of everything, which shares every block with it.
+    /// Creates a snapshot of the volume, which shares every block.
     pub(crate) fn snapshot(&self, name: &str) {
         let mut snapshot = Command::new("btrfs");
         run(snapshot.args(["subvolume", "snapshot"]).arg(self.path()).arg(self.path().join(name)));
@@ -49,11 +49,11 @@ impl Volume {
         self.directory.path().join("mount")
     }
 
-    /// Writes until there is no room left, to the disk too: some file systems find out late.
+    /// Fills the disk, and syncs: some file systems report a full disk late.
     pub(crate) fn fill(&self) -> Full {
         let full = Full(self.path().join("full"));
         let mut file = File::create(&full.0).unwrap();
-        // Most of it at once, and the rest piece by piece.
+        // Most of it at once, and the rest in small writes.
         let room = rustix::fs::statvfs(self.path()).unwrap();
         let most = (room.f_bavail * room.f_frsize).saturating_sub(8 << 20);
         let _ = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, most.max(1));
@@ -67,7 +67,7 @@ impl Volume {
 impl Drop for Full {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
-        // Freed blocks can be had again once this is on disk.
+        // Freed blocks are available only after this.
         let _ = Command::new("sync").arg("-f").arg(self.0.parent().unwrap_or(Path::new("/"))).status();
     }
 }
@@ -78,7 +78,7 @@ impl Drop for Volume {
     }
 }
 
-/// Whether the kernel can mount a file system of this kind; a module of it is loaded.
+/// Whether the kernel supports a file system, after loading its module.
 fn is_known(kind: &str) -> bool {
     let _ = Command::new("modprobe").arg(kind).output();
     let known = fs::read_to_string("/proc/filesystems").unwrap();

@@ -23,12 +23,10 @@ const REASON: &[Change] = &[
         "    FoldedForCapacity,\n",
         "    FoldedForCapacity,\n    /// Blocked.\n    FoldedBlocked,\n",
     ),
-    ("src/stats/groups/table.rs", "&[Self::FoldedForCapacity, ", "&[Self::FoldedForCapacity, Self::FoldedBlocked, "),
     (
         "src/stats/groups/table.rs",
-        r#""folded capacity","#,
-        r#""folded capacity",
-            Self::FoldedBlocked => "folded blocked","#,
+        r#"(Self::FoldedForCapacity, "folded capacity"),"#,
+        r#"(Self::FoldedForCapacity, "folded capacity"), (Self::FoldedBlocked, "folded blocked"),"#,
     ),
     (
         "src/stats/groups/table.rs",
@@ -69,6 +67,11 @@ const REASON: &[Change] = &[
 const CLOCK_ERROR: &[Change] = &[
     ("src/stats/delays.rs", "    Future,\n", "    Future,\n    /// Over ten hours.\n    Ancient,\n"),
     ("src/stats/delays.rs", "ALL: [Self; 3] = [Self::Future, ", "ALL: [Self; 4] = [Self::Future, Self::Ancient, "),
+    (
+        "src/stats/delays.rs",
+        "        (Self::Future, Self::Future.name()),\n",
+        "        (Self::Future, Self::Future.name()),\n        (Self::Ancient, Self::Ancient.name()),\n",
+    ),
     ("src/stats/delays.rs", r#"=> "future","#, r#"=> "future", Self::Ancient => "ancient","#),
     (
         "src/stats/delays.rs",

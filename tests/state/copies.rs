@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A state with some messages, closed or not, and what it shows.
+/// A state with some messages, closed or not, and the bytes of its file.
 fn made(closed: bool) -> (tempfile::TempDir, PathBuf, Vec<u8>) {
     let directory = tempfile::tempdir().unwrap();
     let (stats, _) = open(directory.path(), BOOT);
@@ -17,7 +17,7 @@ fn made(closed: bool) -> (tempfile::TempDir, PathBuf, Vec<u8>) {
     (directory, state, bytes)
 }
 
-/// More is counted in the state, and it is closed.
+/// Counts more messages in the state, and closes it.
 fn count_on(directory: &Path) {
     let (stats, _) = open(directory, BOOT);
     fill(&stats, 500);
@@ -38,7 +38,7 @@ fn a_copy_that_was_made_while_the_exporter_ran_starts_from_0() {
         assert_eq!(steps[steps.len() - 1..], [Step::CountersReset(doubt)]);
         assert_eq!((stats.state_start(), stats.messages()), (StateStart::CountersReset, 0));
     }
-    // With its lock too; and the original is what it was.
+    // The same with its lock file. The original is unchanged.
     let copy = tempfile::tempdir().unwrap();
     for name in ["lock", "state"] {
         fs::copy(directory.path().join(name), copy.path().join(name)).unwrap();
@@ -48,14 +48,14 @@ fn a_copy_that_was_made_while_the_exporter_ran_starts_from_0() {
 }
 
 #[test]
-fn a_backup_of_a_closed_state_goes_on_with_a_new_start_time() {
+fn a_backup_of_a_closed_state_continues_with_a_new_start_time() {
     let (directory, state, bytes) = made(true);
     let began = open(directory.path(), BOOT).0.started();
     let restore = |replace: bool| {
         count_on(directory.path());
         if replace {
             fs::remove_file(&state).unwrap();
-            // So that the inode is not given out again at once.
+            // So that the inode is not reused immediately.
             fs::write(directory.path().join("another"), "").unwrap();
         }
         fs::write(&state, &bytes).unwrap();
@@ -67,7 +67,7 @@ fn a_backup_of_a_closed_state_goes_on_with_a_new_start_time() {
         assert_eq!((stats.state_start(), stats.messages(), stats.started()), (StateStart::Restored, 500, LATER));
         assert!(stats.groups().all(|group| group.created < LATER && group.messages > 0));
         drop(stats);
-        // What was restored is the original from now on.
+        // The restored file is the original from now on.
         let (stats, steps) = try_open(directory.path(), CAPACITIES, NEXT_BOOT, later(5000)).unwrap();
         assert_eq!((stats.state_start(), stats.started(), steps), (StateStart::Continued, LATER, vec![]));
         close(&stats);
@@ -76,7 +76,7 @@ fn a_backup_of_a_closed_state_goes_on_with_a_new_start_time() {
 }
 
 #[test]
-fn a_copy_from_a_running_exporter_that_is_put_back_starts_from_0() {
+fn a_restored_copy_from_a_running_exporter_starts_from_0() {
     let (directory, state, bytes) = made(false);
     count_on(directory.path());
     fs::write(&state, &bytes).unwrap();
@@ -85,7 +85,7 @@ fn a_copy_from_a_running_exporter_that_is_put_back_starts_from_0() {
 }
 
 #[test]
-fn a_restored_state_is_carried_over_as_one() {
+fn a_restored_state_is_still_restored_after_a_migration() {
     let (_directory, _, bytes) = made(true);
     let copy = tempfile::tempdir().unwrap();
     fs::write(copy.path().join("state"), &bytes).unwrap();
@@ -94,7 +94,7 @@ fn a_restored_state_is_carried_over_as_one() {
     assert_eq!((stats.state_start(), stats.messages(), stats.started()), (StateStart::Restored, 500, LATER));
 }
 
-/// Closes a state whose file is gone, in whatever way, and returns the steps.
+/// Closes a state whose file is missing, and returns the result and the steps.
 fn closed_without_file(stats: &Stats) -> (Result<(), Error>, Vec<Step>) {
     let steps = RefCell::new(Vec::new());
     let closed = stats.close(LATER, &|step| steps.borrow_mut().push(step));
@@ -102,7 +102,7 @@ fn closed_without_file(stats: &Stats) -> (Result<(), Error>, Vec<Step>) {
 }
 
 #[test]
-fn a_file_or_a_directory_that_is_gone_at_the_end_is_written_again() {
+fn a_removed_file_or_directory_is_written_again_at_the_end() {
     for whole_directory in [false, true] {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("data");
@@ -121,7 +121,7 @@ fn a_file_or_a_directory_that_is_gone_at_the_end_is_written_again() {
 }
 
 #[test]
-fn a_file_that_took_the_state_s_place_is_left_alone() {
+fn a_file_that_replaced_the_state_is_not_changed() {
     let (directory, state, bytes) = made(true);
     let (stats, _) = open(directory.path(), BOOT);
     fill(&stats, 200);
@@ -133,7 +133,7 @@ fn a_file_that_took_the_state_s_place_is_left_alone() {
     assert_eq!(path, state);
     assert!(fs::read(&state).unwrap() == bytes);
     drop(stats);
-    // As the error says.
+    // What the error recommends.
     fs::rename(saved, &state).unwrap();
     let (stats, _) = open(directory.path(), NEXT_BOOT);
     assert_eq!((stats.state_start(), stats.messages()), (StateStart::Continued, 700));

@@ -1,4 +1,4 @@
-//! States that were cut off, written to, or left in the middle of something.
+//! States that were truncated, overwritten, or left incomplete.
 
 use openim_exporter::arena::Contents;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::first_version::files;
 use super::*;
 
-/// Makes a closed state, lets something happen to its file, and opens it again.
+/// Creates a state, damages its file, and opens it again.
 fn after_damage(closed: bool, damage: impl FnOnce(&Path)) -> (tempfile::TempDir, Stats, Vec<Step>) {
     let directory = tempfile::tempdir().unwrap();
     let (stats, _) = open(directory.path(), BOOT);
@@ -30,7 +30,7 @@ fn resize(path: &Path, by: i64) {
 }
 
 #[test]
-fn a_state_that_cannot_be_used_is_set_aside_whole_and_counting_starts_anew() {
+fn an_unusable_state_is_set_aside_unchanged_and_counting_starts_from_0() {
     type Break = fn(&Path);
     let cases: [(&str, Break, Damage); 9] = [
         ("another program's", |path| fs::write(path, "x".repeat(100_000)).unwrap(), Damage::Foreign),
@@ -65,14 +65,14 @@ fn overwrite_len(path: &Path, len: u64) {
 }
 
 #[test]
-fn flipped_bits_are_found_or_change_nothing_that_was_counted() {
+fn flipped_bits_are_found_or_change_no_count() {
     let mut random = Pcg64Mcg::seed_from_u64(11);
     for round in 0..300 {
         let closed = round % 2 == 0;
         let mut place = (0, 0);
         let (_directory, stats, _) = after_damage(closed, |path| {
             let mut bytes = fs::read(path).unwrap();
-            // Half of them where there are numbers for certain.
+            // Half of them in the header.
             let at = if round % 4 < 2 { random.random_range(0..4096) } else { random.random_range(0..bytes.len()) };
             let bit = random.random_range(0..8);
             place = (at, bit);
@@ -81,7 +81,7 @@ fn flipped_bits_are_found_or_change_nothing_that_was_counted() {
         });
         match stats.state_start() {
             StateStart::Continued | StateStart::Restored if closed => assert_eq!(stats.messages(), 1000, "{place:?}"),
-            // A low bit of a counter cannot be told from a message that was under way, unless a sum says so.
+            // Without a checksum, a low bit of a counter looks like a message that was in progress.
             StateStart::Continued | StateStart::Restored => {
                 assert!(stats.messages().abs_diff(1000) <= 16, "{place:?}: {}", stats.messages())
             }
@@ -90,13 +90,13 @@ fn flipped_bits_are_found_or_change_nothing_that_was_counted() {
     }
 }
 
-/// Where a group's name is in a state's file. Its count is seven words before it.
+/// The offset of a group's name in a state's file. The count is seven words before it.
 fn place_of(path: &Path, name: &[u8]) -> u64 {
     let bytes = fs::read(path).unwrap();
     bytes.windows(name.len()).position(|window| window == name).unwrap() as u64
 }
 
-/// Where a section begins in a state's file, as its table of contents says.
+/// The offset of a section in a state's file, from its table of contents.
 fn section(path: &Path, name: &str) -> u64 {
     let bytes = fs::read(path).unwrap();
     let word = |at: usize| usize::try_from(u64::from_le_bytes(bytes[8 * at..][..8].try_into().unwrap())).unwrap();
@@ -106,7 +106,7 @@ fn section(path: &Path, name: &str) -> u64 {
 }
 
 #[test]
-fn numbers_that_counting_cannot_make_are_found_after_a_kill() {
+fn impossible_numbers_are_found_after_a_kill() {
     type Break = fn(&Path);
     let cases: [(&str, Break); 11] = [
         ("totals of messages", |path| overwrite(path, place_of(path, b"group-3") - 56, &5000_u64.to_le_bytes())),
@@ -117,7 +117,7 @@ fn numbers_that_counting_cannot_make_are_found_after_a_kill() {
             overwrite(path, section(path, "content bytes") + 10 * 8, &(1_u64 << 60).to_le_bytes())
         }),
         ("unlisted content types", |path| {
-            // The same code twice would be one series twice.
+            // A duplicate code would be a duplicate series.
             let twice = [7_u64 | 1 << 32; 2].map(u64::to_le_bytes).concat();
             overwrite(path, section(path, "unlisted content types"), &twice);
         }),
@@ -137,7 +137,7 @@ fn numbers_that_counting_cannot_make_are_found_after_a_kill() {
     }
 }
 
-/// Changes the table of contents of a state's file, with the sums that it has.
+/// Changes the table of contents of a state's file, and updates the checksums.
 fn relist(path: &Path, change: impl FnOnce(&mut Contents)) {
     let mut file = fs::read(path).unwrap();
     let word = |file: &[u8], at: usize| u64::from_le_bytes(file[8 * at..][..8].try_into().unwrap());
@@ -194,7 +194,7 @@ fn a_section_of_a_newer_version_is_left_out_and_the_rest_is_carried_over() {
 }
 
 #[test]
-fn a_damaged_list_of_codes_is_found_on_the_way_into_other_capacities_too() {
+fn a_damaged_list_of_codes_is_also_found_during_a_migration() {
     let directory = tempfile::tempdir().unwrap();
     let (stats, _) = open(directory.path(), BOOT);
     fill(&stats, 100);
@@ -214,9 +214,9 @@ fn an_exemplar_in_the_wrong_bucket_is_dropped() {
 }
 
 #[test]
-fn what_was_under_way_when_the_process_was_killed_is_in_every_total_afterwards() {
+fn messages_in_progress_at_a_kill_are_in_every_total_afterwards() {
     let (directory, stats, _) = after_damage(false, |path| {
-        // As if three messages had been counted by their group, and nowhere else yet.
+        // Three messages that were counted by group, but not elsewhere yet.
         let at = place_of(path, b"group-3");
         let count = fs::read(path).unwrap()[usize::try_from(at).unwrap() - 56];
         overwrite(path, at - 56, &[count + 3]);
@@ -229,7 +229,7 @@ fn what_was_under_way_when_the_process_was_killed_is_in_every_total_afterwards()
 }
 
 #[test]
-fn a_power_loss_that_leaves_one_group_in_two_slots_keeps_the_windows() {
+fn windows_stay_if_a_power_loss_leaves_a_group_in_two_slots() {
     let directory = tempfile::tempdir().unwrap();
     let (stats, _) = open(directory.path(), BOOT);
     fill(&stats, 1000);

@@ -1,4 +1,4 @@
-//! States that 0.1.0 wrote are carried over completely.
+//! States of 0.1.0 are carried over completely.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -63,20 +63,20 @@ fn expected() -> String {
 }
 
 #[test]
-fn everything_that_0_1_0_showed_is_shown_after_the_carry_over() {
+fn all_samples_of_0_1_0_are_exposed_after_the_migration() {
     let state = files::kept();
     let directory = directory_with(&state);
     let (stats, steps) = try_open(directory.path(), KEPT, NEXT_BOOT, KEPT_AT).unwrap();
     assert_eq!((stats.state_start(), is_carried_over(&steps), set_aside(&steps)), (StateStart::Continued, true, None));
     assert_eq!(shown(stats), expected());
     assert!(fs::read(directory.path().join("state.previous")).unwrap() == state, "the file of 0.1.0 is kept");
-    // And once more, now in place.
+    // The same again, now without a migration.
     let (stats, steps) = try_open(directory.path(), KEPT, NEXT_BOOT, KEPT_AT).unwrap();
     assert_eq!((shown(stats), steps), (expected(), vec![]));
 }
 
 #[test]
-fn a_killed_0_1_0_goes_on_in_the_same_boot_and_starts_from_0_in_the_next() {
+fn a_state_of_a_killed_0_1_0_continues_only_on_the_same_boot() {
     let mut killed = files::kept();
     killed[18 * 8..19 * 8].fill(0);
     let directory = directory_with(&killed);
@@ -109,7 +109,7 @@ fn a_file_of_0_1_0_with_a_damaged_header_or_other_sections_is_set_aside() {
 
 #[test]
 #[ignore = "has a million groups"]
-fn a_million_groups_of_0_1_0_are_equal_before_and_after() {
+fn a_million_groups_of_0_1_0_stay_the_same() {
     const GROUPS: usize = 1_000_000;
     let minute = KEPT_AT.0.unsigned_abs() / 60_000;
     let directory = directory_with(&files::enlarged(GROUPS, minute));

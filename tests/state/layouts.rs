@@ -1,11 +1,11 @@
-//! What each section holds, as literal values: a section whose words change their meaning needs a new version.
+//! The contents of each section as literal values: a section whose words change their meaning needs a new version.
 
 use openim_exporter::arena::Contents;
 use openim_exporter::domain::{Mentions, Source};
 
 use super::*;
 
-/// Each section with its version, and a sum over its layout and its words after [`count_everything`].
+/// Each section with its version, and a hash of its layout and of its words after [`count_everything`].
 const LAYOUTS: &[(&str, u32, u64)] = &[
     ("began", 1, 0x4f3f_a2ae_6c35_1ca5),
     ("mix", 1, 0x5102_c725_7d40_c88e),
@@ -40,7 +40,7 @@ const LAYOUTS: &[(&str, u32, u64)] = &[
     ("dedup cleared", 1, 0xf24d_c2c7_e2fe_c7d9),
 ];
 
-/// One message of each kind, from one thread and by a clock that is set: the same words each time.
+/// Counts a message of each kind on one thread at fixed times, so that the words are always the same.
 fn count_everything(stats: &Stats) {
     for number in 0..400_i32 {
         let now = later(i64::from(number) * 3_700_000);
@@ -69,8 +69,8 @@ fn sum(bytes: impl IntoIterator<Item = u8>) -> u64 {
     bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// The sections of a state's file, each with its version and its sum. Lanes are added up: which thread counts in which
-/// is a matter of chance.
+/// The sections of a state's file, each with its version and its hash. Lanes are added up, because the lane of a thread
+/// is random.
 fn layouts(file: &[u8]) -> Vec<(String, u32, u64)> {
     let word = |at: usize| u64::from_le_bytes(file[8 * at..][..8].try_into().unwrap());
     let [at, bytes] = [2, 4].map(|fact| usize::try_from(word(fact)).unwrap());

@@ -70,14 +70,14 @@ fn record(stats: &Stats, group: &str, sender: &str, now: UnixMillis) {
     stats.record(&typical(group, sender, now), now);
 }
 
-/// Messages to some groups, of many people.
+/// Messages to some groups from many users.
 fn fill(stats: &Stats, messages: u64) {
     for number in 0..messages {
         record(stats, &format!("group-{}", number % 7), &format!("sender-{}", number % 50), NOW);
     }
 }
 
-/// Every number that is a counter, and the windows.
+/// Every counter, and the windows.
 fn numbers(stats: &Stats) -> (BTreeMap<String, u64>, [Vec<u64>; 2]) {
     let mut counters: BTreeMap<_, _> = stats
         .mix()
@@ -107,7 +107,7 @@ fn files(path: &Path) -> Vec<String> {
 }
 
 #[test]
-fn what_was_counted_is_there_again_however_the_process_ended() {
+fn all_counts_survive_every_kind_of_end() {
     for (closed, boot) in [(true, BOOT), (false, BOOT), (true, NEXT_BOOT)] {
         let directory = tempfile::tempdir().unwrap();
         let (stats, steps) = open(directory.path(), BOOT);
@@ -129,14 +129,14 @@ fn what_was_counted_is_there_again_however_the_process_ended() {
         assert_eq!(stats.messages(), 1007);
         assert_eq!(stats.groups_tracked(), 7);
         assert_eq!(stats.exported_groups().len(), 7);
-        // Fifty people in each of seven groups, in turn: each pair came up.
+        // Fifty users in each of seven groups, in turn: each pair occurs.
         assert_eq!(stats.sender_pairs_tracked(), 350);
         assert!(stats.groups().all(|group| group.active_senders == [50, 50]), "{:?}", stats.groups().next());
     }
 }
 
 #[test]
-fn after_a_power_loss_the_counters_start_from_0_and_the_windows_and_groups_stay() {
+fn after_a_power_loss_counters_start_from_0_but_windows_and_groups_stay() {
     let directory = tempfile::tempdir().unwrap();
     let (stats, _) = open(directory.path(), BOOT);
     fill(&stats, 1000);
@@ -152,12 +152,12 @@ fn after_a_power_loss_the_counters_start_from_0_and_the_windows_and_groups_stay(
     fill(&stats, 14);
     assert_eq!(stats.messages(), 14);
     drop(stats);
-    // The reset is over: the same boot goes on.
+    // After the reset, the same boot continues.
     assert_eq!(open(directory.path(), NEXT_BOOT).0.state_start(), StateStart::Continued);
 }
 
 #[test]
-fn without_a_boot_id_the_time_of_the_boot_tells_one_boot_from_another() {
+fn without_a_boot_id_a_boot_is_identified_by_its_time() {
     let at = |ms: i64| Boot::At(1_700_000_000_000 + ms);
     for (closed, boot, outcome) in [
         (false, at(4000), StateStart::Continued),
@@ -176,7 +176,7 @@ fn without_a_boot_id_the_time_of_the_boot_tells_one_boot_from_another() {
     }
 }
 
-/// Pages of the file as they were some time before, at random: what is on the disk after a power loss.
+/// Replaces random pages of the file by earlier versions, as a power loss does.
 fn roll_back(path: &Path, earlier: &[Vec<u8>], random: &mut Pcg64Mcg) {
     let now = fs::read(path).unwrap();
     let file = fs::OpenOptions::new().write(true).open(path).unwrap();
@@ -189,7 +189,7 @@ fn roll_back(path: &Path, earlier: &[Vec<u8>], random: &mut Pcg64Mcg) {
 }
 
 #[test]
-fn no_counter_goes_on_from_less_than_was_shown_whatever_pages_a_power_loss_leaves() {
+fn no_counter_continues_from_a_lower_value_after_any_power_loss() {
     let mut random = Pcg64Mcg::seed_from_u64(7);
     let small = Capacities { groups: 20, exported_groups: 5, sender_pairs: 16, dedup_window: Duration::ZERO };
     let mut outcomes = BTreeMap::new();
@@ -203,10 +203,10 @@ fn no_counter_goes_on_from_less_than_was_shown_whatever_pages_a_power_loss_leave
             fill(&stats, random.random_range(1..40));
         }
         let mut shown = numbers(&stats).0;
-        // It starts from 0 too, but the first scan may have dropped some already: of pages of different age there may be
-        // more pairs than there is room for.
+        // It starts from 0 too, but the first scan may already have dropped some: pages of different ages may have more
+        // pairs than the capacity.
         shown.remove("pairs evicted");
-        // Every fifth time it was closed and the disk lied about having it all.
+        // Every fifth time it was closed, but the disk had not written everything.
         if round % 5 == 0 {
             close(&stats);
         }
@@ -220,12 +220,12 @@ fn no_counter_goes_on_from_less_than_was_shown_whatever_pages_a_power_loss_leave
             assert!(now == 0 || now >= *before, "round {round}, {steps:?}: {counter} was {before} and is {now}");
         }
     }
-    // Closed and untouched goes on, closed and rolled back is set aside, not closed starts anew.
+    // A closed state continues; a closed one with earlier pages is set aside; another one starts from 0.
     assert!(outcomes["counters_reset"] > 500 && outcomes["fresh"] > 50, "{outcomes:?}");
 }
 
 #[test]
-fn a_restart_does_not_forget_how_active_the_groups_were() {
+fn the_activity_of_groups_survives_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let (stats, _) = open(directory.path(), BOOT);
     (0..600).for_each(|_| record(&stats, "busy", "u", later(5000)));
@@ -240,7 +240,7 @@ fn a_restart_does_not_forget_how_active_the_groups_were() {
 }
 
 #[test]
-fn two_processes_cannot_have_one_state() {
+fn two_processes_cannot_use_the_same_state() {
     let directory = tempfile::tempdir().unwrap();
     let (first, _) = open(directory.path(), BOOT);
     let refused = try_open(directory.path(), CAPACITIES, BOOT, NOW).unwrap_err();
@@ -252,7 +252,7 @@ fn two_processes_cannot_have_one_state() {
 }
 
 #[test]
-fn a_place_where_nothing_can_be_written_is_an_error_that_names_it_and_the_way_out() {
+fn an_unwritable_path_is_an_error_that_says_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("a-file");
     fs::write(&file, "").unwrap();
@@ -264,7 +264,7 @@ fn a_place_where_nothing_can_be_written_is_an_error_that_names_it_and_the_way_ou
 }
 
 #[test]
-fn other_capacities_take_everything_over() {
+fn other_capacities_keep_all_numbers() {
     for (groups, pairs) in [(100, 2000), (1000, 1000), (7, 1000), (10_000, 50_000)] {
         let directory = tempfile::tempdir().unwrap();
         let (stats, _) = open(directory.path(), BOOT);
@@ -289,7 +289,7 @@ fn other_capacities_take_everything_over() {
 }
 
 #[test]
-fn a_smaller_table_keeps_the_groups_seen_last_and_folds_the_others_messages() {
+fn a_smaller_table_keeps_the_latest_groups_and_folds_the_messages_of_others() {
     let directory = tempfile::tempdir().unwrap();
     let (stats, _) = open(directory.path(), BOOT);
     for group in 0..10 {
@@ -304,7 +304,7 @@ fn a_smaller_table_keeps_the_groups_seen_last_and_folds_the_others_messages() {
 }
 
 #[test]
-fn a_repeat_is_known_across_a_restart_and_forgotten_when_the_window_is_off() {
+fn a_duplicate_is_found_after_a_restart_unless_the_window_is_zero() {
     let directory = tempfile::tempdir().unwrap();
     let on = Capacities { dedup_window: Duration::from_secs(600), ..CAPACITIES };
     let say = |stats: &Stats, id: &str| {
@@ -324,7 +324,7 @@ fn a_repeat_is_known_across_a_restart_and_forgotten_when_the_window_is_off() {
 }
 
 #[test]
-fn after_a_week_s_pause_only_what_is_still_in_its_window_counts() {
+fn after_a_week_only_windows_that_are_long_enough_still_count() {
     const DAY_MS: i64 = 86_400_000;
     let directory = tempfile::tempdir().unwrap();
     let (stats, _) = open(directory.path(), BOOT);

@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use compact_str::CompactString;
 
 use super::slot::{GroupName, SLOT_WORDS, Slot};
-use super::table::{COUNTERS, GroupCounter, GroupTable, JOURNAL, LAYOUT, RANKED_AT, SLOT_BYTES, SLOTS};
+use super::table::{COUNTERS, FOLDED_RETIRED, GroupCounter, GroupTable, JOURNAL, LAYOUT, RANKED_AT, SLOT_BYTES, SLOTS};
 use crate::domain::UnixMillis;
 use crate::stats::carry::CarryOver;
-use crate::stats::counters::CounterKey;
 
 /// The new slots of an old table's groups.
 #[derive(Debug, PartialEq, Eq)]
@@ -127,7 +126,7 @@ impl GroupTable {
         let [slot, folded, ..] = &*journal else { return None };
         let number = retiring_slot(slot)?;
         // Some of them may be in the old counter, which has been carried over.
-        let counted = old.counter(COUNTERS, GroupCounter::FoldedRetired.stored_key());
+        let counted = old.counter(COUNTERS, FOLDED_RETIRED);
         self.counters.add(GroupCounter::FoldedRetired, folded.load(Ordering::Relaxed).saturating_sub(counted));
         Some(number)
     }

@@ -63,15 +63,11 @@ pub(super) enum GroupCounter {
 }
 
 impl CounterKey for GroupCounter {
-    const ALL: &'static [Self] = &[Self::FoldedForCapacity, Self::FoldedRetired, Self::Retired];
-
-    fn stored_key(self) -> &'static str {
-        match self {
-            Self::FoldedForCapacity => "folded capacity",
-            Self::FoldedRetired => "folded retired",
-            Self::Retired => "retired groups",
-        }
-    }
+    const KEYS: &'static [(Self, &'static str)] = &[
+        (Self::FoldedForCapacity, "folded capacity"),
+        (Self::FoldedRetired, FOLDED_RETIRED),
+        (Self::Retired, "retired groups"),
+    ];
 
     fn index(self) -> usize {
         self as usize
@@ -83,6 +79,9 @@ pub(super) const SLOTS: &str = "groups";
 pub(super) const COUNTERS: &str = "folded";
 pub(super) const JOURNAL: &str = "retiring";
 pub(super) const RANKED_AT: &str = "ranked at";
+
+/// The stored key of [`GroupCounter::FoldedRetired`].
+pub(super) const FOLDED_RETIRED: &str = "folded retired";
 
 /// Version of the layout of a slot, of the journal and of the time of the ranking.
 pub(super) const LAYOUT: u32 = 1;

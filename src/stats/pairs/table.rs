@@ -44,14 +44,7 @@ pub(super) enum PairCounter {
 }
 
 impl CounterKey for PairCounter {
-    const ALL: &'static [Self] = &[Self::Inserted, Self::Evicted];
-
-    fn stored_key(self) -> &'static str {
-        match self {
-            Self::Inserted => "inserted",
-            Self::Evicted => "evicted",
-        }
-    }
+    const KEYS: &'static [(Self, &'static str)] = &[(Self::Inserted, "inserted"), (Self::Evicted, "evicted")];
 
     fn index(self) -> usize {
         self as usize
