@@ -78,11 +78,7 @@ impl Source {
 
     /// Position in [`Source::ALL`].
     pub(crate) const fn index(self) -> usize {
-        match self {
-            Self::User => 0,
-            Self::Admin => 1,
-            Self::Other => 2,
-        }
+        self as usize
     }
 
     /// The label value.

@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_counter_is_the_sum_over_more_threads_than_lanes() {
-        let mut contents = Contents::new();
+        let mut contents = Contents::default();
         Counters::reserve(&mut contents, "row", vec![keys(["a", "b", "c"])]);
         let row = Counters::open(&Block::in_memory(contents).unwrap(), "row").unwrap();
         thread::scope(|scope| {
