@@ -64,7 +64,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Every source, in the order of [`Source::index`].
+    /// Every source, in the order of the enum.
     pub const ALL: [Self; 3] = [Self::User, Self::Admin, Self::Other];
 
     /// The source for a value of OpenIM's `msgFrom`.
