@@ -129,7 +129,7 @@ fn empty_set() -> Vec<AtomicU64> {
 }
 
 fn union_of(sets: &[&[AtomicU64]]) -> Union {
-    let mut union = Union::new();
+    let mut union = Union::default();
     sets.iter().for_each(|set| union.merge(set));
     union
 }

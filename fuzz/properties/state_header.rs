@@ -96,7 +96,7 @@ fn file_of(bytes: &mut Unstructured<'_>) -> Vec<u8> {
 
 /// A changed table of contents.
 fn listed(bytes: &mut Unstructured<'_>) -> Vec<u8> {
-    let mut contents = Contents::new();
+    let mut contents = Contents::default();
     contents.reserve(Layout::new("a", 1, 8, 3));
     contents.reserve(Layout { lanes: 2, keys: vec![vec!["x".into(), "y".into()]], ..Layout::new("b", 1, 8, 2) });
     contents.reserve(Layout::new("c", 2, 128, 1));

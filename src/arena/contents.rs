@@ -31,12 +31,6 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// The contents of a block of this program without any section yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self { program: env!("CARGO_PKG_VERSION").to_owned(), sections: Vec::new() }
-    }
-
     /// Adds a section after the last one.
     pub fn reserve(&mut self, layout: Layout) {
         let [offset, length] = [self.words(), layout.words()].map(|words| words * size_of::<u64>());
@@ -94,8 +88,9 @@ impl Contents {
     }
 }
 
+/// The contents of a block of this program, without any section yet.
 impl Default for Contents {
     fn default() -> Self {
-        Self::new()
+        Self { program: env!("CARGO_PKG_VERSION").to_owned(), sections: Vec::new() }
     }
 }

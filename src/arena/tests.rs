@@ -7,7 +7,7 @@ use super::{Block, Contents, Layout, Section, prefetch};
 
 /// The contents of a block with one section of words.
 fn contents_of(count: usize) -> Contents {
-    let mut contents = Contents::new();
+    let mut contents = Contents::default();
     contents.reserve(Layout::new("numbers", 1, 8, count));
     contents
 }
@@ -25,7 +25,7 @@ fn a_new_block_is_zero() {
 
 #[test]
 fn sections_do_not_overlap() {
-    let mut contents = Contents::new();
+    let mut contents = Contents::default();
     let counts = [("a", 3), ("b", 17), ("c", 1)];
     counts.iter().for_each(|(name, count)| contents.reserve(Layout::new(name, 1, 8, *count)));
     let block = Block::in_memory(contents).unwrap();

@@ -64,7 +64,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Every source, in the order of [`Source::index`].
+    /// Every source, in the order of the enum.
     pub const ALL: [Self; 3] = [Self::User, Self::Admin, Self::Other];
 
     /// The source for a value of OpenIM's `msgFrom`.
@@ -78,11 +78,7 @@ impl Source {
 
     /// Position in [`Source::ALL`].
     pub(crate) const fn index(self) -> usize {
-        match self {
-            Self::User => 0,
-            Self::Admin => 1,
-            Self::Other => 2,
-        }
+        self as usize
     }
 
     /// The label value.

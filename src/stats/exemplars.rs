@@ -138,7 +138,7 @@ mod tests {
     use std::thread;
 
     fn exemplars(buckets: usize) -> Exemplars {
-        let mut contents = Contents::new();
+        let mut contents = Contents::default();
         Exemplars::reserve(&mut contents, "exemplars", buckets);
         Exemplars::open(&Block::in_memory(contents).unwrap(), "exemplars").unwrap()
     }

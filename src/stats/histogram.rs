@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn an_upper_bound_is_inclusive() {
         const BOUNDS: &[u64] = &[10, 20];
-        let mut contents = Contents::new();
+        let mut contents = Contents::default();
         Histogram::reserve(&mut contents, "sizes", BOUNDS);
         let histogram = Histogram::open(&Block::in_memory(contents).unwrap(), "sizes", BOUNDS).unwrap();
         [0, 10, 11, 20, 21, 1000].into_iter().for_each(|value| {

@@ -139,12 +139,6 @@ pub struct Union {
 }
 
 impl Union {
-    /// An empty union.
-    #[must_use]
-    pub fn new() -> Self {
-        Self { registers: Box::new([[0; REGISTERS_PER_WORD]; WORDS]) }
-    }
-
     /// Merges a sketch into the union.
     pub fn merge(&mut self, sketch: &[AtomicU64]) {
         for (registers, other) in self.registers.iter_mut().zip(sketch) {
@@ -173,7 +167,7 @@ impl Union {
 
 impl Default for Union {
     fn default() -> Self {
-        Self::new()
+        Self { registers: Box::new([[0; REGISTERS_PER_WORD]; WORDS]) }
     }
 }
 
@@ -233,7 +227,7 @@ mod tests {
     }
 
     fn count(sketch: &[AtomicU64]) -> u64 {
-        let mut union = Union::new();
+        let mut union = Union::default();
         union.merge(sketch);
         union.estimate()
     }
@@ -288,7 +282,7 @@ mod tests {
             Element::new(&person.to_le_bytes()).add_to(sketch);
             Element::new(b"in both").add_to(sketch);
         }
-        let mut union = Union::new();
+        let mut union = Union::default();
         union.merge(&left);
         union.merge(&right);
         let error = (union.estimate() as f64 / 20_001.0 - 1.0).abs();

@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     fn new_mix() -> (Block, Mix) {
-        let mut contents = Contents::new();
+        let mut contents = Contents::default();
         Mix::reserve(&mut contents);
         let block = Block::in_memory(contents).unwrap();
         let mix = Mix::open(&block).unwrap();

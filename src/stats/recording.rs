@@ -81,7 +81,7 @@ pub struct Stats {
 impl Stats {
     /// The sections of a block for these capacities.
     pub(super) fn contents(capacities: Capacities) -> Contents {
-        let mut contents = Contents::new();
+        let mut contents = Contents::default();
         contents.reserve(Layout::new(STARTED, STARTED_LAYOUT, size_of::<u64>(), 1));
         Mix::reserve(&mut contents);
         Counters::reserve(&mut contents, MESSAGE_COUNTERS, vec![message_counter_keys()]);

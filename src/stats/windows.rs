@@ -134,7 +134,7 @@ impl Windows {
     pub(super) fn counts(&self, now: UnixMillis) -> [u64; WINDOWS.len()] {
         let CurrentPeriods(current) = CurrentPeriods::at(now);
         WINDOWS.map(|window| {
-            let mut union = Union::new();
+            let mut union = Union::default();
             if let (Some(ring), Some(at)) = (self.rings.get(window.ring), current.get(window.ring)) {
                 ring.sketches_since(at.period, window.periods).for_each(|sketch| union.merge(sketch));
             }

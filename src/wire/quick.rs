@@ -77,15 +77,13 @@ impl Field {
     /// Whether the bytes start with the field's name.
     #[inline(always)]
     fn is_next(&self, bytes: &[u8]) -> bool {
-        let equal_bytes = |left: &[u8; BLOCK], right: &[u8; BLOCK]| {
+        let equal = |left: &[u8; BLOCK], right: &[u8; BLOCK]| {
             u8x16::new(*left).simd_eq(u8x16::new(*right)).to_bitmask().trailing_ones() as usize
         };
         let [begin, end] = &self.name;
         match bytes.as_chunks().0 {
-            [first, ..] if self.name_len <= BLOCK => equal_bytes(begin, first) >= self.name_len,
-            [first, second, ..] => {
-                equal_bytes(begin, first) == BLOCK && equal_bytes(end, second) >= self.name_len - BLOCK
-            }
+            [first, ..] if self.name_len <= BLOCK => equal(begin, first) >= self.name_len,
+            [first, second, ..] => equal(begin, first) == BLOCK && equal(end, second) >= self.name_len - BLOCK,
             _ => self.name.as_flattened().get(..self.name_len).is_some_and(|name| bytes.starts_with(name)),
         }
     }

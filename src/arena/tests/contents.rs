@@ -1,7 +1,7 @@
 use super::super::{Contents, Layout};
 
 fn contents(layouts: &[Layout]) -> Contents {
-    let mut contents = Contents::new();
+    let mut contents = Contents::default();
     layouts.iter().cloned().for_each(|layout| contents.reserve(layout));
     contents
 }

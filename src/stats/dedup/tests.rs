@@ -8,7 +8,7 @@ use crate::stats::{Capacities, Recorded, Stats};
 const NOW: i64 = 1_732_345_678_901;
 
 fn dedup(entries: usize, window_seconds: u64) -> Dedup {
-    let mut contents = Contents::new();
+    let mut contents = Contents::default();
     Dedup::reserve_entries(&mut contents, entries);
     let dedup = Dedup::open(&Block::in_memory(contents).unwrap(), Duration::from_secs(window_seconds)).unwrap();
     dedup.tick(UnixMillis(NOW));

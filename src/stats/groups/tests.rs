@@ -10,7 +10,7 @@ use crate::arena::{Block, Contents};
 use crate::domain::UnixMillis;
 
 fn groups(capacity: usize, exported: usize) -> GroupTable {
-    let mut contents = Contents::new();
+    let mut contents = Contents::default();
     GroupTable::reserve(&mut contents, capacity);
     GroupTable::open(&Block::in_memory(contents).unwrap(), exported).unwrap()
 }

@@ -18,7 +18,7 @@ fn pairs(capacity: usize) -> Pairs {
 
 /// A table that was opened, used and opened again.
 fn opened_twice(capacity: usize, in_between: impl Fn(&Pairs)) -> Pairs {
-    let mut contents = Contents::new();
+    let mut contents = Contents::default();
     Pairs::reserve(&mut contents, capacity);
     let block = Block::in_memory(contents).unwrap();
     let open = || Pairs::open(&block, capacity).unwrap();

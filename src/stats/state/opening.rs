@@ -23,23 +23,13 @@ pub(super) struct Opening<'a> {
 }
 
 /// Why an existing state cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
 enum Failure {
     /// It is damaged: counting starts from nothing.
-    Damage(Damage),
+    Damage(#[from] Damage),
     /// Another error, which ends the start.
-    Error(Error),
-}
-
-impl From<Damage> for Failure {
-    fn from(damage: Damage) -> Self {
-        Self::Damage(damage)
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
-    }
+    Error(#[from] Error),
 }
 
 impl Opening<'_> {

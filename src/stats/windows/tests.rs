@@ -3,7 +3,7 @@ use std::sync::atomic::AtomicBool;
 use super::*;
 
 fn windows() -> Windows {
-    let mut contents = Contents::new();
+    let mut contents = Contents::default();
     Windows::reserve(&mut contents, "people");
     Windows::open(&Block::in_memory(contents).unwrap(), "people").unwrap()
 }
@@ -155,7 +155,7 @@ fn counting_continues_when_the_clock_is_set_back_and_forth() {
 
 #[test]
 fn both_windows_fit_into_four_mebibytes() {
-    let mut contents = Contents::new();
+    let mut contents = Contents::default();
     let before = contents.words();
     Windows::reserve(&mut contents, "senders");
     Windows::reserve(&mut contents, "groups");
