@@ -1,6 +1,6 @@
-//! A real Alertmanager hears of what goes wrong, and of nothing else: exporter, OpenIM's own count, Prometheus with the rules,
-//! Alertmanager. Minutes are made seconds in a copy of the rules; the thresholds stay. What is compared with a day or a week
-//! before cannot be had live (of OpenimCallbacksMissing the whole day): tests/simulated_days has it.
+//! A real Alertmanager gets the right alerts and no others, from a real Prometheus that scrapes an exporter and OpenIM's own
+//! count. A copy of the rules has seconds instead of minutes, and the same thresholds. tests/simulated_days tests what compares
+//! with a day or a week before, and the whole day of OpenimCallbacksMissing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
 
@@ -21,13 +21,13 @@ use server::Alertmanager;
 use support::{message, post_bytes};
 
 #[test]
-fn minutes_and_hours_are_made_seconds_and_nothing_else_is() {
+fn only_minutes_and_hours_are_shortened() {
     let rules = "rate(x:rate10m[10m] offset 1h) > 5\nfor: 15m\nx[1d] offset 1w  # of 2 minutes\n";
     let expected = "rate(x:rate10m[20s] offset 20s) > 5\nfor: 30s\nx[1d] offset 1w  # of 2 minutes\n";
     assert_eq!(hastened(rules), expected);
 }
 
-/// A message with a time, in seconds from now.
+/// A message that was sent this many seconds from now.
 fn message_sent(after: i64) -> String {
     let now = i64::try_from(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
     serde_json::json!({"sendID": "u1", "groupID": "g1", "sendTime": now + after * 1000}).to_string()
@@ -35,7 +35,7 @@ fn message_sent(after: i64) -> String {
 
 #[test]
 #[ignore = "needs prometheus and prometheus-alertmanager"]
-fn an_exporter_that_is_killed_is_reported_and_a_fresh_and_idle_one_never() {
+fn a_killed_exporter_is_reported_and_a_new_idle_one_is_not() {
     let scene = Scene::start();
     Scene::during(15, || ());
     assert_eq!(scene.prometheus.query("ALERTS"), []);
@@ -49,7 +49,7 @@ fn an_exporter_that_is_killed_is_reported_and_a_fresh_and_idle_one_never() {
 
 #[test]
 #[ignore = "needs prometheus and prometheus-alertmanager"]
-fn an_exporter_that_is_killed_while_messages_flow_is_reported_and_not_that_they_are_missing() {
+fn an_exporter_killed_under_traffic_is_reported_and_its_missing_messages_are_not() {
     let scene = Scene::start();
     Scene::during(45, || scene.send(message("g1", "u1")));
     scene.exporter.signal("KILL");
@@ -58,37 +58,37 @@ fn an_exporter_that_is_killed_while_messages_flow_is_reported_and_not_that_they_
 
 #[test]
 #[ignore = "needs prometheus and prometheus-alertmanager"]
-fn an_alert_whose_rule_names_another_job_does_not_come() {
+fn an_alert_for_another_job_does_not_fire() {
     let scene = Scene::start_with(|rules| rules.replace("up{job=\"openim-exporter\"}", "up{job=\"openim-exporters\"}"));
     scene.exporter.signal("KILL");
-    // Five times as long as it takes when the rule is right.
+    // Five times as long as with the right rule.
     Scene::during(20, || ());
     assert_eq!(scene.alertmanager.names(), BTreeSet::new());
 }
 
 #[test]
 #[ignore = "needs prometheus and prometheus-alertmanager"]
-fn a_sender_that_stops_is_reported() {
+fn an_openim_that_stops_sending_is_reported() {
     let scene = Scene::start();
     Scene::during(45, || scene.send(message("g1", "u1")));
-    // OpenIM goes on.
+    // OpenIM still processes messages.
     scene.raises("OpenimNoCallbacks", || scene.process());
 }
 
-/// With a rule that takes none at all for a part that is missing.
+/// With a rule that also reports missing messages if none arrive at all.
 #[test]
 #[ignore = "needs prometheus and prometheus-alertmanager"]
 #[should_panic(expected = "after OpenimNoCallbacks")]
-fn an_alert_that_comes_long_after_the_one_that_is_due_is_noticed() {
-    let none_is_another = "min_over_time(job:openim_group_messages:rate10m[30m]) > 0";
-    let scene = Scene::start_with(|rules| rules.replace(none_is_another, "job:openim_callbacks_arrived:ratio30m >= 0"));
+fn a_later_wrong_alert_is_detected() {
+    let ignores_silence = "min_over_time(job:openim_group_messages:rate10m[30m]) > 0";
+    let scene = Scene::start_with(|rules| rules.replace(ignores_silence, "job:openim_callbacks_arrived:ratio30m >= 0"));
     Scene::during(45, || scene.send(message("g1", "u1")));
     scene.raises("OpenimNoCallbacks", || scene.process());
 }
 
 #[test]
 #[ignore = "needs prometheus and prometheus-alertmanager"]
-fn a_sender_that_stops_is_reported_also_where_openim_is_not_asked_for_its_count() {
+fn an_openim_that_stops_sending_is_reported_even_if_it_is_not_scraped() {
     let scene = Scene::without_openim_s_count();
     Scene::during(45, || scene.send(message("g1", "u1")));
     scene.raises("OpenimNoCallbacks", || ());
@@ -96,7 +96,7 @@ fn a_sender_that_stops_is_reported_also_where_openim_is_not_asked_for_its_count(
 
 #[test]
 #[ignore = "needs prometheus and prometheus-alertmanager"]
-fn an_openim_that_processes_messages_and_sends_none_is_reported() {
+fn an_openim_that_never_sends_is_reported() {
     let scene = Scene::start();
     let alert = scene.raises("OpenimNoCallbacks", || scene.process());
     assert_eq!(alert["labels"]["job"], "openim-exporter");
@@ -104,10 +104,10 @@ fn an_openim_that_processes_messages_and_sends_none_is_reported() {
 
 #[test]
 #[ignore = "needs prometheus and prometheus-alertmanager"]
-fn a_part_of_the_callbacks_that_is_missing_is_reported() {
+fn partly_missing_callbacks_are_reported() {
     let scene = Scene::start();
     Scene::during(45, || scene.send(message("g1", "u1")));
-    // Two of three: without a week before, over four tenths have to be missing of what there was.
+    // Two of three are missing. Without data of last week, more than four tenths must be missing.
     let alert = scene.raises("OpenimCallbacksMissing", || {
         (0..2).for_each(|_| scene.process());
         scene.send(message("g1", "u1"));
@@ -117,9 +117,9 @@ fn a_part_of_the_callbacks_that_is_missing_is_reported() {
 
 #[test]
 #[ignore = "needs prometheus and prometheus-alertmanager"]
-fn a_group_that_is_flooded_is_reported() {
+fn a_flooded_group_is_reported() {
     let scene = Scene::start();
-    // A message every two seconds, then twenty a second.
+    // A message every two seconds, then twenty per second.
     for _ in 0..30 {
         scene.send(message("g1", "u1"));
         scene.send(message("g2", "u1"));
@@ -131,12 +131,12 @@ fn a_group_that_is_flooded_is_reported() {
 
 #[test]
 #[ignore = "needs prometheus and prometheus-alertmanager"]
-fn answers_that_take_too_long_are_reported() {
+fn slow_answers_are_reported() {
     let scene = Scene::start();
     let mut clients = [scene.exporter.connect(), scene.exporter.connect()];
     let bytes = post_bytes(support::GROUP_MESSAGE_PATH, "", message("g1", "u1").as_bytes());
     let (most, end) = bytes.split_at(bytes.len() - 1);
-    // Both workers wait for nearly a second each time, because the body takes that long to come.
+    // Both workers wait nearly a second each time, because the body takes that long.
     scene.raises("OpenimAnswersSlow", || {
         clients.iter_mut().for_each(|client| {
             scene.process();
@@ -150,7 +150,7 @@ fn answers_that_take_too_long_are_reported() {
 
 #[test]
 #[ignore = "needs prometheus and prometheus-alertmanager"]
-fn a_clock_that_is_wrong_is_reported() {
+fn a_wrong_clock_is_reported() {
     let scene = Scene::start();
     let alert = scene.raises("OpenimClockErrors", || scene.send(message_sent(3600)));
     assert_eq!(alert["labels"]["kind"], "future");
@@ -158,7 +158,7 @@ fn a_clock_that_is_wrong_is_reported() {
 
 #[test]
 #[ignore = "needs prometheus-alertmanager"]
-fn an_exporter_that_is_down_silences_what_follows_from_it_and_nothing_of_another_exporter() {
+fn an_exporter_that_is_down_inhibits_its_other_alerts_but_none_of_another_exporter() {
     let alertmanager = Alertmanager::start();
     let job = "openim-exporter";
     let follows = [
@@ -176,9 +176,9 @@ fn an_exporter_that_is_down_silences_what_follows_from_it_and_nothing_of_another
     ];
     let named = |alerts: &[[&str; 3]]| -> BTreeSet<_> { alerts.iter().map(|alert| alert.map(str::to_owned)).collect() };
     alertmanager.raise(&[&follows[..], &others].concat());
-    support::eventually("they are there", || alertmanager.told() == named(&[&follows[..], &others].concat()));
+    support::eventually("the alerts are active", || alertmanager.active() == named(&[&follows[..], &others].concat()));
     let down = [["OpenimExporterDown", job, "a:10006"]];
     alertmanager.raise(&down);
-    support::eventually("it is there", || alertmanager.told().contains(&named(&down).pop_first().unwrap()));
-    assert_eq!(alertmanager.told(), named(&[&down[..], &others].concat()));
+    support::eventually("the alert is active", || alertmanager.active().contains(&named(&down).pop_first().unwrap()));
+    assert_eq!(alertmanager.active(), named(&[&down[..], &others].concat()));
 }

@@ -1,4 +1,4 @@
-//! The dashboards that operators are given: each panel is complete, and names what there is.
+//! The dashboards: each panel is complete and uses existing metrics and labels.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
 
@@ -23,14 +23,14 @@ use openim_exporter::stats::{Capacities, Stats};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Families that no dashboard and no rule uses, and the reason.
+/// Families that no dashboard uses, and why.
 const UNUSED: &[(&str, &str)] =
-    &[("openim_exporter_connections_ended_total", "ends what nobody uses; what is refused is shown")];
+    &[("openim_exporter_connections_ended_total", "idle connections are no problem; refused ones are shown")];
 
-/// Grafana's names of the units that are in use; one that it does not know it shows as text after the number.
+/// The units in use, by Grafana's names. Grafana shows an unknown one as text after the number.
 const UNITS: &[&str] = &["bytes", "cps", "d", "none", "percentunit", "s", "short"];
 
-/// What is wrong with a dashboard's form.
+/// Formal errors of a dashboard.
 fn lint(dashboard: &Value) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut need = |there: bool, what: &str| {
@@ -41,7 +41,7 @@ fn lint(dashboard: &Value) -> Vec<String> {
     let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.trim().is_empty());
     need(dashboard["uid"].as_str().is_some_and(|uid| uid.starts_with("openim-") && uid.len() <= 40), "uid");
     need(dashboard["schemaVersion"].as_i64() >= Some(39), "schemaVersion of Grafana 11");
-    need(dashboard["id"].is_null(), "an id is one installation's");
+    need(dashboard["id"].is_null(), "no id, which belongs to one installation");
     need(is_text(&dashboard["title"]) && is_text(&dashboard["description"]), "the dashboard's title and description");
     let variables = list(&dashboard["templating"], "list");
     for (name, kind) in [("datasource", "datasource"), ("job", "query"), ("instance", "query")] {
@@ -56,7 +56,7 @@ fn lint(dashboard: &Value) -> Vec<String> {
         let unit = &panel["fieldConfig"]["defaults"]["unit"];
         need(UNITS.iter().any(|known| unit == known), &format!("{title}: unit"));
         need(!list(panel, "targets").is_empty(), &format!("{title}: a query"));
-        need(tells_what_is_shown(panel), &format!("{title}: whose number it is, where there is one"));
+        need(shows_names(panel), &format!("{title}: the name of a single series"));
         for target in list(panel, "targets") {
             let expression = target["expr"].as_str().unwrap_or_default();
             let is_selected = expression.contains("$job") || expression == "max(openim:processes:count)";
@@ -64,13 +64,12 @@ fn lint(dashboard: &Value) -> Vec<String> {
         }
     }
     need(overlaps(dashboard).is_empty(), "panels lie on each other");
-    need(sources(dashboard).iter().all(|uid| uid == "${datasource}"), "no data source of its own");
+    need(sources(dashboard).iter().all(|uid| uid == "${datasource}"), "no fixed data source");
     wrong
 }
 
-/// Grafana leaves out what a number is of while there is only one, unless it is told to say so: a stat by its text mode, a bar
-/// gauge by a name of our own.
-fn tells_what_is_shown(panel: &Value) -> bool {
+/// Grafana omits the name of a single series, unless a stat has a certain text mode, or a bar gauge a display name.
+fn shows_names(panel: &Value) -> bool {
     let is_named = list(panel, "targets").iter().any(|target| target["legendFormat"] != "");
     match panel["type"].as_str() {
         Some("stat") => !is_named || panel["options"]["textMode"] == "value_and_name",
@@ -79,7 +78,7 @@ fn tells_what_is_shown(panel: &Value) -> bool {
     }
 }
 
-/// Every data source that is named anywhere.
+/// Every data source of a dashboard.
 fn sources(value: &Value) -> Vec<String> {
     match value {
         Value::Object(fields) => {
@@ -103,7 +102,7 @@ fn overlaps(dashboard: &Value) -> Vec<(u64, u64)> {
 }
 
 #[test]
-fn each_dashboard_is_complete_and_asks_for_its_data_source() {
+fn each_dashboard_is_complete_and_lets_the_user_choose_the_data_source() {
     for (name, text) in dashboards() {
         assert_eq!(lint(&parsed(&text)), [""; 0], "{name}");
         assert_eq!(parsed(&text)["uid"], format!("openim-{name}"));
@@ -116,7 +115,7 @@ fn each_dashboard_is_complete_and_asks_for_its_data_source() {
     };
     assert_eq!(edited(&|d| d["uid"] = "x".into()), ["uid"]);
     assert_eq!(edited(&|d| d["schemaVersion"] = 36.into()), ["schemaVersion of Grafana 11"]);
-    assert_eq!(edited(&|d| d["id"] = 7.into()), ["an id is one installation's"]);
+    assert_eq!(edited(&|d| d["id"] = 7.into()), ["no id, which belongs to one installation"]);
     assert_eq!(edited(&|d| d["templating"]["list"][1]["name"] = "jobs".into()), ["variable job"]);
     assert_eq!(edited(&|d| d["panels"][1]["id"] = 1.into()), ["unique panel ids"]);
     assert_eq!(edited(&|d| d["panels"][6]["title"] = " ".into()), ["every panel's title"]);
@@ -127,16 +126,16 @@ fn each_dashboard_is_complete_and_asks_for_its_data_source() {
     assert_eq!(edited(&|d| d["panels"][0]["targets"] = Value::Array(Vec::new())), ["Messages: a query"]);
     assert_eq!(edited(&|d| d["panels"][0]["targets"][0]["expr"] = "up".into()), ["Messages: of the chosen job"]);
     assert_eq!(edited(&|d| d["panels"][1]["gridPos"]["x"] = 0.into()), ["panels lie on each other"]);
-    let whose = "whose number it is, where there is one";
-    assert_eq!(edited(&|d| d["panels"][0]["targets"][0]["legendFormat"] = "x".into()), [format!("Messages: {whose}")]);
+    let name = "the name of a single series";
+    assert_eq!(edited(&|d| d["panels"][0]["targets"][0]["legendFormat"] = "x".into()), [format!("Messages: {name}")]);
     let busiest = list(&parsed(&text), "panels").iter().position(|panel| panel["title"] == "Busiest groups").unwrap();
     let without_name = |d: &mut Value| d["panels"][busiest]["fieldConfig"]["defaults"]["displayName"] = Value::Null;
-    assert_eq!(edited(&without_name), [format!("Busiest groups: {whose}")]);
-    let own = "no data source of its own";
-    assert_eq!(edited(&|d| d["panels"][0]["targets"][0]["datasource"]["uid"] = "PBFA97CFB590B2093".into()), [own]);
+    assert_eq!(edited(&without_name), [format!("Busiest groups: {name}")]);
+    let fixed = "no fixed data source";
+    assert_eq!(edited(&|d| d["panels"][0]["targets"][0]["datasource"]["uid"] = "PBFA97CFB590B2093".into()), [fixed]);
 }
 
-/// Names of metrics and labels in a dashboard that there are not; also those of its variables.
+/// Unknown metrics and labels in a dashboard and its variables.
 fn unknown_in(dashboard: &Value) -> Vec<String> {
     let rules = all_rules();
     let asked =
@@ -151,7 +150,7 @@ fn unknown_in(dashboard: &Value) -> Vec<String> {
 }
 
 #[test]
-fn the_dashboards_name_metrics_and_labels_that_there_are() {
+fn the_dashboards_use_existing_metrics_and_labels() {
     for (name, text) in dashboards() {
         assert_eq!(unknown_in(&parsed(&text)), [""; 0], "{name}");
     }
@@ -184,7 +183,7 @@ fn colour_of_none(dashboard: &Value, title: &str) -> String {
 }
 
 #[test]
-fn that_no_exporter_answers_is_red_and_that_nothing_was_refused_is_green() {
+fn no_running_exporter_is_red_and_no_refusal_is_green() {
     let health = parsed(&read("grafana/dashboards/exporter-health.json"));
     assert_eq!(["Up", "Refused, 1 h"].map(|title| colour_of_none(&health, title)), ["red", "green"]);
 }
@@ -197,13 +196,13 @@ fn shown_instead_of(value: &str, dashboard: &Value, title: &str) -> [String; 2] 
 }
 
 #[test]
-fn a_state_s_file_that_is_missing_is_red() {
+fn a_missing_state_file_is_red() {
     let health = parsed(&read("grafana/dashboards/exporter-health.json"));
     let shown = |value| shown_instead_of(value, &health, "State file");
     assert_eq!([shown("0"), shown("1")], [["in place", "green"], ["MISSING", "red"]]);
 }
 
-/// The steps at which a dashboard looks at rates of ten minutes, other than those that pass over no message.
+/// Steps of subqueries over ten-minute rates that would skip messages.
 fn gaps(dashboard: &Value) -> Vec<String> {
     let asked = expressions(dashboard).into_iter().map(|(_, expression)| expression);
     let steps = asked.flat_map(|expression| {
@@ -215,7 +214,7 @@ fn gaps(dashboard: &Value) -> Vec<String> {
 }
 
 #[test]
-fn a_peak_of_ten_minutes_is_looked_for_in_all_of_them() {
+fn a_peak_of_ten_minutes_considers_every_ten_minutes() {
     for (name, text) in dashboards() {
         assert_eq!(gaps(&parsed(&text)), [""; 0], "{name}");
     }
@@ -224,7 +223,7 @@ fn a_peak_of_ten_minutes_is_looked_for_in_all_of_them() {
     assert_eq!(gaps(&parsed(&text.replacen("[1d:10m]", "[1d:1h]", 1))), ["1h"]);
 }
 
-/// Expressions that divide by the messages of a day a week ago, of which the installation may have had a part only.
+/// Expressions that divide by the messages of a day a week ago, although that day may be incomplete.
 fn compare_with_a_part_of_a_day(dashboard: &Value) -> Vec<String> {
     let compares = |expression: &String| expression.contains("/") && expression.contains("[1d] offset 1w)");
     let is_whole = |expression: &String| expression.contains("[1h] offset 8d)");
@@ -233,7 +232,7 @@ fn compare_with_a_part_of_a_day(dashboard: &Value) -> Vec<String> {
 }
 
 #[test]
-fn the_growth_of_a_week_is_that_of_whole_days() {
+fn growth_compares_complete_days() {
     for (name, text) in dashboards() {
         assert_eq!(compare_with_a_part_of_a_day(&parsed(&text)), [""; 0], "{name}");
     }
@@ -242,7 +241,7 @@ fn the_growth_of_a_week_is_that_of_whole_days() {
     assert_eq!(compare_with_a_part_of_a_day(&parsed(&spoilt)).len(), 2, "growth, and the day in 14 days");
 }
 
-/// The bytes of a state with room for so much, as its file has them: what the exporter reserves.
+/// The size of a state file with these capacities, which the exporter reserves.
 fn reserved(groups: usize, sender_pairs: usize, dedup_window: Duration) -> u64 {
     let directory = TempDir::new().unwrap();
     let capacities = Capacities { groups, exported_groups: 1, sender_pairs, dedup_window };
@@ -253,7 +252,7 @@ fn reserved(groups: usize, sender_pairs: usize, dedup_window: Duration) -> u64 {
     largest
 }
 
-/// What of a dashboard's or a guide's words on the memory is not so.
+/// Formulas for the memory that the dashboard or the guide should have and does not.
 fn wrong_about_memory(panel: &str, guide: &str) -> Vec<String> {
     let (many, off, on) = (1 << 16, Duration::ZERO, Duration::from_secs(60));
     let least = reserved(1, 1, off);
@@ -280,7 +279,7 @@ fn wrong_about_memory(panel: &str, guide: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_panel_and_the_guide_say_of_the_memory_what_the_exporter_reserves() {
+fn the_dashboard_and_the_guide_have_the_memory_that_the_exporter_reserves() {
     let (panel, guide) = (read("grafana/dashboards/capacity.json"), read("docs/capacity.md"));
     assert_eq!(wrong_about_memory(&panel, &guide), [""; 0]);
     for (old, new) in [("128 * openim", "96 * openim"), ("+ 16 * 2 ^", "+ 24 * 2 ^"), ("+ 5 * 2^20", "+ 4 * 2^20")] {
@@ -294,7 +293,7 @@ fn the_panel_and_the_guide_say_of_the_memory_what_the_exporter_reserves() {
     }
 }
 
-/// Families that none of these expressions uses, without those that are unused on purpose.
+/// Families that none of these expressions uses, except those that are unused on purpose.
 fn unused(expressions: &[String]) -> Vec<&'static str> {
     let selectors: Vec<_> = expressions.iter().flat_map(|expression| names(expression).selectors).collect();
     let used: BTreeSet<_> = selectors.iter().map(|selector| family_of(&selector.metric)).collect();
@@ -303,14 +302,14 @@ fn unused(expressions: &[String]) -> Vec<&'static str> {
 }
 
 #[test]
-fn each_family_of_the_catalogue_is_shown_or_unused_on_purpose() {
+fn each_family_is_shown_or_unused_on_purpose() {
     let shown: Vec<_> = dashboards().iter().flat_map(|(_, text)| expressions(&parsed(text))).map(|(_, e)| e).collect();
     assert_eq!(unused(&shown), [""; 0]);
     let without: Vec<_> = shown.into_iter().filter(|expression| !expression.contains("mentions")).collect();
     assert_eq!(unused(&without), ["openim_group_mentions_total"]);
 }
 
-/// What the script writes.
+/// The dashboards that the script generates.
 fn written_by_the_script() -> Vec<(String, String)> {
     let directory = TempDir::new().unwrap();
     let script = at("grafana/dashboards.py");
@@ -323,14 +322,14 @@ fn written_by_the_script() -> Vec<(String, String)> {
 
 #[test]
 #[ignore = "needs python3"]
-fn the_dashboards_are_what_their_script_writes() {
+fn the_script_generates_the_dashboards() {
     let mut written = written_by_the_script();
     assert!(written == dashboards(), "run grafana/dashboards.py");
     written[0].1.push(' ');
     assert!(written != dashboards());
 }
 
-/// What the compiler of TypeScript says of dashboards that are assigned to Grafana's type.
+/// The TypeScript compiler's errors for dashboards that are assigned to Grafana's type.
 fn type_errors(folder: &Path, dashboards: &[(String, String)]) -> String {
     let files = dashboards.iter().map(|(name, text)| {
         let file = format!("{name}.dashboard.ts");
@@ -345,7 +344,7 @@ fn type_errors(folder: &Path, dashboards: &[(String, String)]) -> String {
 
 #[test]
 #[ignore = "needs npm, and the packages of tests/grafana"]
-fn the_dashboards_are_of_grafana_s_published_type() {
+fn the_dashboards_match_grafana_s_published_type() {
     let folder = packages::npm("tests/grafana", "grafana-schema");
     fs::copy(at("tests/grafana/schema.ts"), folder.join("schema.ts")).unwrap();
     assert_eq!(type_errors(&folder, &dashboards()), "");

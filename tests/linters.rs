@@ -1,4 +1,4 @@
-//! What cannot be run here, containers and a cluster, is held against the schemas and linters that others publish.
+//! Containers and a cluster cannot run here: their files are checked with published schemas and linters.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
 
@@ -29,7 +29,7 @@ fn spoilt(text: &str, old: &str, new: &str) -> String {
     text.replacen(old, new, 1)
 }
 
-/// Has one of the linters read a text, and returns whether it is content, and all that it says.
+/// Runs a linter on a text. Returns whether it accepts the text, and its output.
 fn lint(program: &str, arguments: &[&str], text: &str) -> (bool, String) {
     let mut process = Command::new(PIP.join(program))
         .args(arguments)
@@ -43,7 +43,7 @@ fn lint(program: &str, arguments: &[&str], text: &str) -> (bool, String) {
     (ran.status.success(), String::from_utf8(ran.stdout).unwrap() + &String::from_utf8(ran.stderr).unwrap())
 }
 
-/// The same for one that wants a file.
+/// The same for a linter that needs a file.
 fn lint_file(program: &str, arguments: &[&str], text: &str) -> (bool, String) {
     let mut file = tempfile::Builder::new().suffix(".yml").tempfile().unwrap();
     file.write_all(text.as_bytes()).unwrap();
@@ -52,7 +52,7 @@ fn lint_file(program: &str, arguments: &[&str], text: &str) -> (bool, String) {
 
 #[test]
 #[ignore = "needs the packages of tests/deploy from PyPI"]
-fn hadolint_has_no_complaint_about_the_dockerfile() {
+fn hadolint_accepts_the_dockerfile() {
     let text = read("Dockerfile");
     let hadolint = |text: &str| lint("hadolint", &["--no-color", "-"], text);
     assert_eq!(hadolint(&text), (true, String::new()));
@@ -67,8 +67,8 @@ fn hadolint_has_no_complaint_about_the_dockerfile() {
     }
 }
 
-/// Where a Compose file is not of the published schema.
-fn not_of_the_compose_schema(text: &str) -> String {
+/// Where a Compose file does not match the published schema.
+fn compose_schema_errors(text: &str) -> String {
     let code = "import json, sys, yaml, jsonschema\n\
                 schema = json.load(open(sys.argv[1]))\n\
                 jsonschema.Draft7Validator.check_schema(schema)\n\
@@ -80,16 +80,16 @@ fn not_of_the_compose_schema(text: &str) -> String {
 
 #[test]
 #[ignore = "needs the packages of tests/deploy from PyPI and npm"]
-fn the_composition_is_of_the_published_schema_and_has_no_grave_hole() {
+fn the_compose_file_matches_the_published_schema_and_has_no_serious_vulnerability() {
     let text = read("deploy/compose.yml");
-    assert_eq!(not_of_the_compose_schema(&text), "");
+    assert_eq!(compose_schema_errors(&text), "");
     for (old, new, said) in [
         ("stop_grace_period", "stop_grace_periods", "'stop_grace_periods'"),
         ("read_only: true", "read_only: [true]", "is not of type"),
         ("image: prom/", "images: prom/", "'images'"),
         ("\nvolumes:", "\nvolume:", "'volume'"),
     ] {
-        let found = not_of_the_compose_schema(&spoilt(&text, old, new));
+        let found = compose_schema_errors(&spoilt(&text, old, new));
         assert!(found.contains(said), "{old}: {found}");
     }
     let (is_content, said) = lint_file("compose-lint", &["check", "--fail-on", "high"], &text);
@@ -103,18 +103,18 @@ fn the_composition_is_of_the_published_schema_and_has_no_grave_hole() {
     }
 }
 
-/// The first Kubernetes that has what the manifest uses, and the newest whose schema the validator has.
+/// The first version of Kubernetes with all features of the manifest, and the newest that the validator supports.
 const KUBERNETES: [&str; 2] = ["1.30", "1.37"];
 
 #[test]
 #[ignore = "needs the packages of tests/deploy from PyPI"]
-fn the_kubernetes_objects_are_of_the_published_schema() {
+fn the_kubernetes_objects_match_the_published_schema() {
     let text = read("deploy/kubernetes.yml");
     for version in KUBERNETES {
         let validate = |text: &str| lint_file("kubernetes-validate", &["-k", version, "--strict"], text);
         let (is_content, said) = validate(&text);
         assert!(is_content, "{version}: {said}");
-        // The fourth, the ServiceMonitor, is not Kubernetes' own.
+        // The fourth object, the ServiceMonitor, is not part of Kubernetes.
         assert_eq!((said.matches("INFO").count(), said.matches("passed for").count()), (3, 3), "{version}: {said}");
         for (old, new, found) in [
             ("replicas: 1", "replicas: one", "'one' is not of type 'integer'"),
@@ -128,7 +128,7 @@ fn the_kubernetes_objects_are_of_the_published_schema() {
     }
 }
 
-/// What the compiler says of the ServiceMonitor, assigned to the type that is made from the Prometheus Operator's schema.
+/// The compiler's errors for the ServiceMonitor, assigned to the type that is generated from the Prometheus Operator's schema.
 fn monitor_s_errors(manifest: &str) -> String {
     let code = "import json, sys, yaml\n\
                 kinds = [one for one in yaml.safe_load_all(sys.stdin) if one['kind'] == 'ServiceMonitor']\n\
@@ -145,7 +145,7 @@ fn monitor_s_errors(manifest: &str) -> String {
 
 #[test]
 #[ignore = "needs the packages of tests/deploy from PyPI and npm"]
-fn the_service_monitor_is_of_the_operator_s_published_type() {
+fn the_service_monitor_matches_the_operator_s_published_type() {
     let text = read("deploy/kubernetes.yml");
     assert_eq!(monitor_s_errors(&text), "");
     for (old, new, found) in [
@@ -163,13 +163,13 @@ fn the_service_monitor_is_of_the_operator_s_published_type() {
 
 #[test]
 #[ignore = "needs the packages of tests/deploy from PyPI"]
-fn yamllint_has_no_complaint_about_any_file() {
+fn yamllint_accepts_all_files() {
     let config = at("tests/deploy/yamllint.yml");
     let arguments = ["--strict", "-c", config.to_str().unwrap()];
     let files = ["prometheus.yml", "prometheus", "deploy", "grafana", "tests/rules"].map(at);
     let ran = Command::new(PIP.join("yamllint")).args(arguments).args(files).output().unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
-    // A key that stands twice is what no reader of YAML here minds.
+    // The YAML parsers here accept a duplicate key.
     let text = read("deploy/kubernetes.yml");
     for (old, new, rule) in [
         ("  replicas: 1\n", "  replicas: 1\n  replicas: 2\n", "key-duplicates"),

@@ -1,4 +1,4 @@
-//! Every panel and every rule has data, at a real Prometheus that scrapes an exporter at work.
+//! Every panel and every rule has data in a real Prometheus that scrapes a busy exporter.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
 
@@ -18,7 +18,7 @@ use oracle::{Prometheus, config_for, openim_job, promtool, serve_openim_s_metric
 use support::{Exporter, GROUP_MESSAGE_PATH};
 use tempfile::TempDir;
 
-/// The nine days before, up to ten minutes ago, for what looks days and weeks back.
+/// Samples of the nine days up to ten minutes ago, for expressions that look back days and weeks.
 fn history(exporter: SocketAddr) -> String {
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let times: Vec<_> = (0..9 * 288 + 12).rev().map(|step| now - 600 - step * 300).collect();
@@ -35,7 +35,7 @@ fn history(exporter: SocketAddr) -> String {
         ("job:openim_group_messages:rate10m", "job=\"openim-exporter\"".into(), &rate),
         ("job:openim_group_messages:rate1h", "job=\"openim-exporter\"".into(), &rate),
         ("job:openim_sender_workers_busy:max1d", "job=\"openim-exporter\"".into(), &|time| (time - begin) as f64 / 1e7),
-        // Less than of the exporter at work: it grows.
+        // Lower than that of the running exporter, so that it grows.
         ("instance:openim_exporter_cap_used:ratio", format!("{own},cap=\"groups\""), &|time| {
             (time - begin) as f64 / 1e10
         }),
@@ -48,7 +48,7 @@ fn history(exporter: SocketAddr) -> String {
     text + "# EOF\n"
 }
 
-/// A Prometheus that has that history.
+/// A Prometheus with this history.
 fn with_history(config: &str, exporter: SocketAddr) -> Prometheus {
     let directory = TempDir::new().unwrap();
     let (file, data) = (directory.path().join("history.txt"), directory.path().join("data"));
@@ -59,7 +59,7 @@ fn with_history(config: &str, exporter: SocketAddr) -> Prometheus {
     Prometheus::start_in(directory, config, &["--storage.tsdb.retention.time=30d"])
 }
 
-/// A sender that goes on until it is dropped.
+/// A sender that runs until it is dropped.
 struct Sender(Child);
 
 impl Sender {
@@ -77,8 +77,8 @@ impl Drop for Sender {
     }
 }
 
-/// As Grafana would ask it, of everything; and where it looks at each minute or ten, at each second or ten, for the test
-/// has no more.
+/// The expression as Grafana would send it, for all jobs and groups. Subqueries have shorter steps, because the test has only
+/// seconds of data.
 fn as_asked(expression: &str) -> String {
     expression
         .replace("$__rate_interval", "20s")
@@ -90,7 +90,7 @@ fn as_asked(expression: &str) -> String {
         .replace("$group", ".*")
 }
 
-/// Expressions without a number: it is not `NaN` either.
+/// Expressions without a finite value.
 fn without_data(prometheus: &Prometheus, expressions: &[(String, String)]) -> Vec<String> {
     let has_data = |asked: &str| prometheus.query(asked).iter().any(|(_, value)| value.is_finite());
     let empty = expressions.iter().filter(|(_, expression)| !has_data(&as_asked(expression)));
@@ -99,7 +99,7 @@ fn without_data(prometheus: &Prometheus, expressions: &[(String, String)]) -> Ve
 
 #[test]
 #[ignore = "needs prometheus"]
-fn each_expression_of_each_panel_and_rule_has_data_at_a_prometheus_that_scrapes_an_exporter_at_work() {
+fn each_panel_and_rule_has_data_in_a_prometheus_that_scrapes_a_busy_exporter() {
     let exporter = Exporter::start(&["--callback.dedup-window", "1m"]);
     let openim = serve_openim_s_metrics();
     let prometheus = with_history(&(config_for(exporter.address()) + &openim_job(openim)), exporter.address());
@@ -117,14 +117,14 @@ fn each_expression_of_each_panel_and_rule_has_data_at_a_prometheus_that_scrapes_
         all_rules().iter().filter(|rule| !rule.is_alert).map(|r| (r.name.clone(), r.expression.clone())).collect();
     assert_eq!(without_data(&prometheus, &recorded), [""; 0]);
     assert_eq!(prometheus.unhealthy_rules(), [""; 0]);
-    // A name or a label's value that is wrong is no error, only empty: this would be noticed.
+    // Prometheus returns nothing for a wrong name or value, and no error. This detects it.
     for wrong in ["rate(openim_group_message_total[$__rate_interval])", "openim_active_senders{window=\"2h\"}"] {
         assert_eq!(without_data(&prometheus, &[("Wrong".into(), wrong.into())]).len(), 1, "{wrong}");
     }
     assert_the_picture_can_be_drawn(&prometheus);
 }
 
-/// The README's picture is made so.
+/// The command of the README's picture works.
 fn assert_the_picture_can_be_drawn(prometheus: &Prometheus) {
     let url = format!("http://{}", prometheus.address());
     let mut command = Command::new("/usr/bin/python3");

@@ -1,4 +1,4 @@
-//! The rules that operators are given: promtool runs what is in tests/rules, and each alert is shown to fire and not to.
+//! The recording rules and alerts: promtool runs the cases in tests/rules. Each alert fires in one case and not in another.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
 
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 const ALERTS: &str = "prometheus/rules/alerts.yml";
 const RUNBOOK: &str = "docs/runbook.md";
 
-/// The cases in a file of tests: which alert, and whether it is to fire.
+/// The cases in a file: the alert, and whether it should fire.
 fn cases(text: &str) -> Vec<(String, bool)> {
     let names = text.split("- alertname: ").skip(1);
     names
@@ -28,7 +28,7 @@ fn cases(text: &str) -> Vec<(String, bool)> {
         .collect()
 }
 
-/// Alerts that lack a case in which they fire, or one in which they do not.
+/// Alerts without a case in which they fire, or without one in which they do not.
 fn untested(alerts: &str, tests: &str) -> Vec<String> {
     let cases = cases(tests);
     let lacks = |rule: &&Rule| [true, false].iter().any(|fires| !cases.contains(&(rule.name.clone(), *fires)));
@@ -46,16 +46,16 @@ fn each_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() {
     let more = format!("{alerts}      - alert: OpenimNew\n        expr: vector(1)\n");
     assert_eq!(untested(&more, &tests), ["OpenimNew"]);
     let silent = "- alertname: OpenimClockErrors\n        eval_time: 21m\n        exp_alerts: []";
-    assert!(tests.matches(silent).count() >= 2, "as it stands in the file");
+    assert!(tests.matches(silent).count() >= 2, "the text is that of the file");
     assert_eq!(untested(&alerts, &tests.replace(silent, "")), ["OpenimClockErrors"]);
 }
 
 #[test]
-fn each_alert_goes_on_firing_and_stays_silent_over_a_missed_scrape_in_some_case() {
+fn each_alert_has_cases_in_which_a_missed_scrape_changes_nothing() {
     let (alerts, all, tests) = (read(ALERTS), all_rules(), all_tests());
     let not_shown = |tests: &str| missed::not_shown(&alerts, &all, tests);
     assert_eq!(not_shown(&tests), [""; 0]);
-    // No gap, one that does not end, one that is a scrape too early, and one in one series of two.
+    // No gap, a gap that does not end, one that is a scrape too early, and one in only one of two series.
     for (old, new, found) in [
         ("0+27x63 stale 1755+27x16\n    alert", "0+27x80\n    alert", "OpenimAnswersSlow fires"),
         ("1x20 0x46 stale 0x12", "1x20 0x46 stale", "OpenimSettingsNotUsed fires"),
@@ -74,12 +74,12 @@ fn each_alert_goes_on_firing_and_stays_silent_over_a_missed_scrape_in_some_case(
     assert_eq!(found, ["OpenimNew fires", "OpenimNew is silent"]);
 }
 
-/// Runs the tests of the rules against the rules, with the alerts edited.
+/// Runs all cases, with the alerts edited.
 fn promtool_test(edit: impl Fn(&str) -> String) -> Output {
     promtool_test_of(".yml", edit)
 }
 
-/// Those in the files that end so.
+/// Runs the cases in the files whose names end so.
 fn promtool_test_of(end: &str, edit: impl Fn(&str) -> String) -> Output {
     let directory = TempDir::new().unwrap();
     for folder in ["prometheus/rules", "tests/rules"] {
@@ -110,7 +110,7 @@ fn with_expressions(text: &str, expression: &str) -> String {
 
 #[test]
 #[ignore = "needs prometheus"]
-fn promtool_finds_each_alert_to_fire_and_to_be_silent_as_the_cases_say() {
+fn each_alert_fires_and_is_silent_as_the_cases_expect() {
     let ran = promtool_test(str::to_owned);
     let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     assert!(ran.status.success(), "{out}{err}");
@@ -118,7 +118,7 @@ fn promtool_finds_each_alert_to_fire_and_to_be_silent_as_the_cases_say() {
 
 #[test]
 #[ignore = "needs prometheus"]
-fn an_alert_that_never_fires_and_one_that_always_does_fail_their_cases() {
+fn alerts_that_never_or_always_fire_fail_their_cases() {
     for (expression, failing) in [("vector(0) > 1", true), ("vector(1)", false)] {
         let ran = promtool_test(|text| with_expressions(text, expression));
         let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
@@ -131,7 +131,7 @@ fn an_alert_that_never_fires_and_one_that_always_does_fail_their_cases() {
 
 #[test]
 #[ignore = "needs prometheus"]
-fn an_alert_that_reads_the_last_scrape_alone_fails_where_it_is_missed() {
+fn an_alert_that_reads_only_the_last_scrape_fails_if_it_is_missed() {
     let ran = promtool_test_of("alerts.yml", |text| {
         let hasty = |text: String, (old, new): (&str, &str)| {
             assert_eq!(text.matches(old).count(), 1, "{old}");
@@ -159,7 +159,7 @@ fn an_alert_that_reads_the_last_scrape_alone_fails_where_it_is_missed() {
     assert_eq!(failed, expected, "{said}");
 }
 
-/// What promtool says of a file of rules, and whether it takes it.
+/// Whether promtool accepts a file of rules, and its output.
 fn promtool_check(text: &str) -> (bool, String) {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), text).unwrap();
@@ -171,7 +171,7 @@ fn promtool_check(text: &str) -> (bool, String) {
 
 #[test]
 #[ignore = "needs prometheus"]
-fn promtool_takes_the_rules_and_would_not_if_one_were_broken() {
+fn promtool_accepts_the_rules_and_rejects_broken_ones() {
     for file in files("prometheus/rules", ".yml") {
         let (is_taken, said) = promtool_check(&fs::read_to_string(file).unwrap());
         assert!(is_taken && said.contains("SUCCESS"), "{said}");
@@ -191,7 +191,7 @@ fn promtool_takes_the_rules_and_would_not_if_one_were_broken() {
     }
 }
 
-/// What an alert lacks of what an operator needs.
+/// What an operator needs and an alert lacks.
 fn lacking(rule: &Rule, runbook: &str) -> Vec<String> {
     let mut lacking = Vec::new();
     let mut need = |there: bool, what: &str| {
@@ -214,7 +214,7 @@ fn lacking(rule: &Rule, runbook: &str) -> Vec<String> {
 }
 
 #[test]
-fn each_alert_has_a_severity_a_summary_the_value_and_a_section_in_the_runbook() {
+fn each_alert_has_a_severity_a_summary_its_value_and_a_section_in_the_runbook() {
     let found =
         |alerts: &str, runbook: &str| rules(alerts).iter().flat_map(|rule| lacking(rule, runbook)).collect::<Vec<_>>();
     let (alerts, runbook) = (read(ALERTS), read(RUNBOOK));
@@ -231,10 +231,10 @@ fn each_alert_has_a_severity_a_summary_the_value_and_a_section_in_the_runbook() 
     let spoilt = runbook.replacen("**What to do.**", "", 1);
     assert_eq!(found(&alerts, &spoilt), ["OpenimExporterDown: **What to do.**"]);
     let sections = |runbook: &str| runbook.matches("\n## ").count();
-    assert_eq!(sections(&runbook), rules(&alerts).len(), "a section of an alert that there is not");
+    assert_eq!(sections(&runbook), rules(&alerts).len(), "each section is that of an alert");
 }
 
-/// Scraped metrics that are read as of now: one missed scrape makes them vanish, and the alert with them.
+/// Scraped metrics that are read without a range: with one missed scrape they disappear, and the alert with them.
 fn read_at_one_moment(rules: &[Rule]) -> Vec<String> {
     let selectors = rules.iter().flat_map(|rule| names(&rule.expression).selectors);
     let is_recorded = |name: &str| name.contains(':');
@@ -242,7 +242,7 @@ fn read_at_one_moment(rules: &[Rule]) -> Vec<String> {
 }
 
 #[test]
-fn no_rule_depends_on_the_last_scrape_alone() {
+fn no_rule_depends_on_the_last_scrape_only() {
     assert_eq!(read_at_one_moment(&all_rules()), [""; 0]);
     let spoilt =
         read(ALERTS).replacen("max_over_time(up{job=\"openim-exporter\"}[1m])", "up{job=\"openim-exporter\"}", 1);
@@ -250,7 +250,7 @@ fn no_rule_depends_on_the_last_scrape_alone() {
 }
 
 #[test]
-fn the_rules_name_metrics_and_labels_that_there_are() {
+fn the_rules_use_existing_metrics_and_labels() {
     let rules = all_rules();
     for rule in &rules {
         assert_eq!(unknown(&rule.expression, &rules), [""; 0], "{}", rule.name);
@@ -269,11 +269,11 @@ fn the_rules_name_metrics_and_labels_that_there_are() {
 }
 
 #[test]
-fn the_rules_ask_for_values_of_labels_that_there_are() {
+fn the_rules_use_existing_values_of_labels() {
     let text: String =
         files("prometheus/rules", ".yml").iter().map(|file| fs::read_to_string(file).unwrap() + "\n").collect();
     for (old, new, found) in [
-        // Names are checked, whether the alternatives of a pattern or one by itself.
+        // Values are checked, both alone and as alternatives of a pattern.
         ("not_found|method_not_allowed", "not_found|method_not_alowed", "reason!~\"not_found|method_not_alowed|"),
         ("reason=\"too_many_connections\"", "reason=\"many_connections\"", "reason=\"many_connections\""),
         ("reason=\"capacity\"", "reason=\"full\"", "reason=\"full\""),
@@ -284,7 +284,7 @@ fn the_rules_ask_for_values_of_labels_that_there_are() {
         ("\"groups\", \"\", \"\"", "\"$1\", \"group\", \"(.*)\"", "label_replace(group)"),
         ("le=\"+Inf\"", "le=\"Inf\"", "le=\"Inf\""),
         ("up{job=\"openim-exporter\"}", "up{job=\"exporter\"}", "job=\"exporter\""),
-        // A value that is set is known, and no longer if it is not set.
+        // A value is known only if a rule sets it.
         ("labels: {cap: sender_pairs}", "labels: {cap: pairs}", "cap=~\"groups|exported_groups|sender_pairs\""),
     ] {
         assert!(text.contains(old), "{old}");
@@ -294,7 +294,7 @@ fn the_rules_ask_for_values_of_labels_that_there_are() {
     }
 }
 
-/// Seconds of `6d23h` and the like at the start of a text.
+/// The seconds of a duration such as `6d23h` at the start of a text.
 fn duration(text: &str) -> u64 {
     let mut number = 0;
     let (mut all, mut rest) = (0, text.chars());
@@ -315,7 +315,7 @@ fn duration(text: &str) -> u64 {
     all
 }
 
-/// How far back a rule looks at the most, in seconds: a stretch of time, and what that is offset by.
+/// How far back a rule looks at most, in seconds: a range and its offset.
 fn looks_back(rule: &Rule) -> u64 {
     let behind = |text: &str| text.trim_start().strip_prefix("offset ").map_or(0, duration);
     let stretches = rule.expression.split('[').skip(1).map(|text| {
@@ -326,7 +326,7 @@ fn looks_back(rule: &Rule) -> u64 {
     stretches.chain(moments).max().unwrap_or(0)
 }
 
-/// Where a Prometheus is started that does not keep so many seconds.
+/// Files that start a Prometheus with a shorter retention, in seconds.
 fn keep_less_than(seconds: u64, read: impl Fn(&str) -> String) -> Vec<&'static str> {
     let keeps = |text: &str| text.split("--storage.tsdb.retention.time=").nth(1).map_or(0, duration);
     let places = ["README.md", "prometheus.yml", "deploy/compose.yml"];
@@ -334,16 +334,16 @@ fn keep_less_than(seconds: u64, read: impl Fn(&str) -> String) -> Vec<&'static s
 }
 
 #[test]
-fn prometheus_is_told_to_keep_as_much_as_the_rules_look_back_to() {
+fn the_retention_of_prometheus_is_as_long_as_the_rules_look_back() {
     let longest = all_rules().iter().map(looks_back).max().unwrap();
     assert_eq!(longest, duration("21d1h"));
     assert_eq!(keep_less_than(longest, read), [""; 0]);
-    // 15 days are what it keeps unless it is told.
+    // The default is 15 days.
     let spoilt = |place: &str| read(place).replace("retention.time=30d", "retention.time=15d");
     assert_eq!(keep_less_than(longest, spoilt), ["README.md", "prometheus.yml", "deploy/compose.yml"]);
 }
 
-/// Alerts that wait for one that reads hours or days of every exported group's rate, for they are evaluated after it.
+/// Alerts that are evaluated after an alert that reads hours or days of every exported group's rate, and so wait for it.
 fn wait_for_all_groups(text: &str) -> Vec<String> {
     let sections = text.split("\n  - name: ").skip(1).map(rules);
     let reads_all = |rule: &Rule| rule.expression.contains("_over_time(group:");
@@ -352,7 +352,7 @@ fn wait_for_all_groups(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn no_alert_waits_for_the_one_that_takes_longer_the_more_groups_there_are() {
+fn no_alert_waits_for_the_alert_that_takes_longer_with_more_groups() {
     let alerts = read(ALERTS);
     assert_eq!(wait_for_all_groups(&alerts), [""; 0]);
     let together = alerts.replacen("  - name: openim-exporter-groups\n    rules:\n", "", 1);
@@ -360,7 +360,7 @@ fn no_alert_waits_for_the_one_that_takes_longer_the_more_groups_there_are() {
 }
 
 #[test]
-fn prometheus_is_told_to_load_every_file_of_rules() {
+fn prometheus_loads_all_files_of_rules() {
     let config = read("prometheus.yml");
     let listed: Vec<_> = config.lines().filter_map(|line| line.strip_prefix("  - prometheus/rules/")).collect();
     let there = files("prometheus/rules", ".yml");

@@ -1,4 +1,4 @@
-//! Exporter, OpenIM, Prometheus with the rules, Alertmanager: all that is there when something goes wrong.
+//! An exporter, an OpenIM, a Prometheus with the rules, and an Alertmanager.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,18 +15,18 @@ use crate::oracle::{Prometheus, config_with, openim_job, serve_openim_s_count};
 use crate::server::Alertmanager;
 use crate::support::{Exporter, GROUP_MESSAGE_PATH};
 
-/// What a minute and an hour of the rules become, in seconds.
+/// The seconds that replace a minute and an hour of the rules.
 const MINUTE: u64 = 2;
 const HOUR: u64 = 20;
 
-/// Longer than any window and `for` together, made seconds.
+/// Longer than any range plus its `for`, after this replacement.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// OpenIM has processed so many before the first is sent: else the first seconds have more of the messages arrive than
-/// there are, or fewer, by which of the two Prometheus asks first.
+/// The messages that OpenIM has processed before it sends the first. Without them, the share that arrived would be wrong in the
+/// first seconds, and would depend on which of the two Prometheus scrapes first.
 const AHEAD: u64 = 10;
 
-/// The rules' minutes and hours made seconds. Days and weeks stay: there are none.
+/// The rules with seconds instead of minutes and hours. Days and weeks remain: there is no data for them.
 pub(crate) fn hastened(rules: &str) -> String {
     let mut text = String::new();
     let mut rest = rules;
@@ -49,12 +49,12 @@ pub(crate) fn hastened(rules: &str) -> String {
     text + rest
 }
 
-/// All four, with nothing wrong.
+/// All four programs, without any problem.
 pub(crate) struct Scene {
     pub(crate) exporter: Exporter,
     pub(crate) prometheus: Prometheus,
     pub(crate) alertmanager: Alertmanager,
-    /// What OpenIM says that it processed.
+    /// OpenIM's own count of messages.
     processed: Arc<AtomicU64>,
     _rules: TempDir,
 }
@@ -64,12 +64,12 @@ impl Scene {
         Self::start_with(str::to_owned)
     }
 
-    /// With the rules edited.
+    /// Starts them with the rules edited.
     pub(crate) fn start_with(edit: impl Fn(&str) -> String) -> Self {
         Self::of(edit, true)
     }
 
-    /// Where nobody asks OpenIM for its own count.
+    /// Starts them with a Prometheus that does not scrape OpenIM.
     pub(crate) fn without_openim_s_count() -> Self {
         Self::of(str::to_owned, false)
     }
@@ -98,13 +98,13 @@ impl Scene {
         }
     }
 
-    /// And sends it.
+    /// OpenIM processes a message and sends it.
     pub(crate) fn send(&self, message: impl AsRef<[u8]>) {
         self.process();
         assert_eq!(self.exporter.post(GROUP_MESSAGE_PATH, message).status, 200);
     }
 
-    /// Does something each tenth of a second, for so long.
+    /// Does something every tenth of a second, for this many seconds.
     pub(crate) fn during(seconds: u64, mut act: impl FnMut()) {
         for _ in 0..seconds * 10 {
             act();
@@ -112,7 +112,7 @@ impl Scene {
         }
     }
 
-    /// Nowhere but within its `for` was the alert held back.
+    /// The alert was pending only during its `for`.
     fn assert_raised_within_its_for(&self, name: &str) {
         let hold = self.prometheus.hold_of(name);
         let since = self.prometheus.value(&format!("max(ALERTS_FOR_STATE{{alertname=\"{name}\"}})"));
@@ -123,8 +123,8 @@ impl Scene {
         assert!(!held.is_empty() && held.iter().all(|held| *held < hold), "{name}: {held:?} of {hold}");
     }
 
-    /// Does something each tenth of a second until Alertmanager has this alert, and goes on for as long as any alert may
-    /// be held back: neither Alertmanager nor Prometheus may have another meanwhile, or have had one before.
+    /// Does something every tenth of a second until Alertmanager has this alert, and then for the longest `for` of any alert.
+    /// Neither Alertmanager nor Prometheus may have another alert, before or meanwhile.
     pub(crate) fn raises(&self, name: &str, mut act: impl FnMut()) -> Value {
         assert_eq!(self.alertmanager.names(), BTreeSet::new(), "before");
         let begin = Instant::now();
@@ -146,7 +146,7 @@ impl Scene {
             let others: Vec<_> = self.alertmanager.names().into_iter().filter(|other| other != name).collect();
             assert_eq!(others, [""; 0], "after {name}");
         }
-        // What it looked at between two looks of ours is in what it remembers.
+        // Prometheus has stored the alerts that fired between two of these checks.
         let others = format!("count_over_time(ALERTS{{alertstate=\"firing\",alertname!=\"{name}\"}}[1h])");
         assert_eq!(self.prometheus.query(&others), [], "beside {name}");
         alert

@@ -1,4 +1,4 @@
-//! An Alertmanager of the test's own, with the configuration that operators are given.
+//! A separate Alertmanager with the configuration from deploy/.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -39,17 +39,17 @@ impl Alertmanager {
             line.split_once(r#"msg="Listening on" address="#).and_then(|(_, address)| address.parse().ok())
         });
         thread::spawn(move || lines.for_each(drop));
-        Self { process, address: address.expect("Alertmanager does not begin"), _directory: directory }
+        Self { process, address: address.expect("Alertmanager does not start"), _directory: directory }
     }
 
-    /// The alerts that it has.
+    /// All alerts.
     pub(crate) fn alerts(&self) -> Vec<Value> {
         let mut client = Client::connect(self.address).unwrap();
         client.send("GET /api/v2/alerts HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
         client.answer().json().as_array().unwrap().clone()
     }
 
-    /// Raises these, each by its name, job and instance; an alert of a whole job has none.
+    /// Raises alerts with a name, a job and an instance. An alert for a whole job has no instance.
     pub(crate) fn raise(&self, alerts: &[[&str; 3]]) {
         let labels = |[name, job, instance]: &[&str; 3]| match *instance {
             "" => serde_json::json!({"alertname": name, "job": job}),
@@ -62,14 +62,14 @@ impl Alertmanager {
         assert_eq!(client.answer().status, 200);
     }
 
-    /// Those of them that somebody is told of, by name, job and instance.
-    pub(crate) fn told(&self) -> BTreeSet<[String; 3]> {
-        let active = self.alerts().into_iter().filter(|alert| alert["status"]["state"] != "suppressed");
+    /// The alerts that are not inhibited, by name, job and instance.
+    pub(crate) fn active(&self) -> BTreeSet<[String; 3]> {
+        let shown = self.alerts().into_iter().filter(|alert| alert["status"]["state"] != "suppressed");
         let label = |alert: &Value, label| alert["labels"][label].as_str().unwrap_or_default().to_owned();
-        active.map(|alert| ["alertname", "job", "instance"].map(|name| label(&alert, name))).collect()
+        shown.map(|alert| ["alertname", "job", "instance"].map(|name| label(&alert, name))).collect()
     }
 
-    /// Their names.
+    /// The names of all alerts.
     pub(crate) fn names(&self) -> BTreeSet<String> {
         self.alerts().iter().map(|alert| alert["labels"]["alertname"].as_str().unwrap().to_owned()).collect()
     }

@@ -1,25 +1,25 @@
-//! The runbook names what there is.
+//! The runbook uses existing metrics, labels and values.
 
 use openim_exporter::exposition::catalog::CATALOG;
 
 use crate::monitoring::values::all_known;
 use crate::monitoring::{all_rules, others, read, unknown};
 
-/// What is asked of a metric that every process has, without saying whose.
+/// Queries of `process_*` metrics, which other programs have too, without a job.
 fn of_any_job(text: &str) -> Vec<&str> {
     let blocks = text.split("```promql\n").skip(1).flat_map(|block| block.split("```").next().unwrap().lines());
     blocks.filter(|line| line.contains("process_") && !line.contains("job=")).collect()
 }
 
 #[test]
-fn the_runbook_asks_for_the_exporter_s_process_alone() {
+fn the_runbook_queries_the_exporter_s_process_only() {
     let runbook = read("docs/runbook.md");
     assert_eq!(of_any_job(&runbook), [""; 0]);
     let spoilt = runbook.replacen("process_cpu_seconds_total{job=\"openim-exporter\"}", "process_cpu_seconds_total", 1);
     assert_eq!(of_any_job(&spoilt), ["rate(process_cpu_seconds_total[10m])"]);
 }
 
-/// Names in a text for people that look like a metric's, and are none; and expressions in it with such names.
+/// Unknown metrics and labels in the queries and the inline code of a text.
 fn unknown_in_text(text: &str) -> Vec<String> {
     let rules = all_rules();
     let blocks = text.split("```promql\n").skip(1).flat_map(|block| block.split("```").next().unwrap().lines());
@@ -28,7 +28,7 @@ fn unknown_in_text(text: &str) -> Vec<String> {
         ["openim_", "process_", "group_chat", "up"].iter().any(|start| code.starts_with(start)) && !code.contains(' ')
             || [":openim_", "(openim_", "(group_chat"].iter().any(|part| code.contains(part))
     };
-    // People call a histogram by its family's name.
+    // A histogram is called by the name of its family.
     let is_family = |code: &String| CATALOG.iter().any(|family| family.name == code);
     let quoted =
         without_blocks.split('`').skip(1).step_by(2).filter(looks_like_one).map(str::to_owned).collect::<Vec<_>>();
@@ -37,7 +37,7 @@ fn unknown_in_text(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_runbook_names_metrics_and_labels_that_there_are() {
+fn the_runbook_uses_existing_metrics_and_labels() {
     let runbook = read("docs/runbook.md");
     assert_eq!(unknown_in_text(&runbook), [""; 0]);
     for (old, new, found) in [
@@ -60,10 +60,10 @@ fn the_runbook_names_metrics_and_labels_that_there_are() {
     }
 }
 
-/// Words in code's type in the runbook that are nothing of the metrics'.
+/// Words that the runbook has as inline code and that have nothing to do with metrics.
 const OTHER_WORDS: &[&str] = &["cert_file", "curl", "key_file", "timedatectl", "timeout", "up", "url", "webhook"];
 
-/// Words in code's type that are neither a label, nor a value that a label has, nor one of the others.
+/// Words in inline code that are no label, no value of a label, and none of the others.
 fn unknown_words(text: &str) -> Vec<&str> {
     let known = all_known(&all_rules());
     let is_word = |code: &&str| code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
@@ -75,7 +75,7 @@ fn unknown_words(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn the_runbook_names_values_of_labels_that_there_are() {
+fn the_runbook_uses_existing_values_of_labels() {
     let runbook = read("docs/runbook.md");
     assert_eq!(unknown_words(&runbook), [""; 0]);
     for (old, new) in

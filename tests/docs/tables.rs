@@ -1,4 +1,7 @@
-//! The tables equal what the code has. If one does not, the test prints its rows, ready to be pasted.
+//! The tables equal what the code has. If one does not, the test prints its rows, and writes them to the page if UPDATE_DOCS
+//! is set in the environment: `UPDATE_DOCS=1 cargo test --test docs`.
+
+use std::fs;
 
 use openim_exporter::config::serve_flags;
 use openim_exporter::exposition::catalog::CATALOG;
@@ -6,14 +9,19 @@ use openim_exporter::http::Limits;
 use openim_exporter::telemetry::Reason;
 
 use crate::support::Exporter;
-use crate::{API, ERRORS, FLAGS, LIMITS, METRICS, Page};
+use crate::{API, ERRORS, FLAGS, LIMITS, METRICS, Page, at};
 
-/// The rows of the table whose first heading this is, in cells.
-fn table(text: &str, heading: &str) -> Vec<Vec<String>> {
+/// The lines of the rows of the table whose first heading this is.
+fn lines<'a>(text: &'a str, heading: &str) -> impl Iterator<Item = &'a str> {
     let begin = format!("| {heading} |");
-    let lines = text.lines().skip_while(|line| !line.starts_with(&begin)).take_while(|line| line.starts_with('|'));
-    let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
-    lines.skip(2).map(cells).collect()
+    let lines = text.split_inclusive('\n').skip_while(move |line| !line.starts_with(&begin));
+    lines.take_while(|line| line.starts_with('|')).skip(2)
+}
+
+/// The cells of these rows.
+fn table(text: &str, heading: &str) -> Vec<Vec<String>> {
+    let cells = |line: &str| line.trim().trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
+    lines(text, heading).map(cells).collect()
 }
 
 /// Nothing if the rows of a table begin with the expected cells. Otherwise the rows that the table must have: the expected
@@ -36,6 +44,10 @@ fn corrected<const CELLS: usize>(text: &str, heading: &str, expected: &[[String;
 
 fn assert_table<const CELLS: usize>(page: &Page, heading: &str, expected: &[[String; CELLS]], spoils: &[(&str, &str)]) {
     if let Some(rows) = corrected(page.text, heading, expected) {
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            let old: String = lines(page.text, heading).collect();
+            fs::write(at(page.path), page.text.replacen(&old, &rows, 1)).unwrap();
+        }
         panic!("{}: the rows of the table '{heading}' must be:\n{rows}", page.path);
     }
     for (old, new) in spoils {
@@ -109,9 +121,9 @@ fn the_limits_are_those_of_the_code() {
     let rows = |text: &str| table(text, "What").into_iter().map(|row| row[1].clone()).collect::<Vec<_>>().join("\n");
     let limits = Limits::default();
     let flags = serve_flags();
-    let default_of = |flag: &str| flags.iter().find(|row| row[0] == flag).unwrap()[2].clone();
-    let thousands = |flag: &str| {
-        let count: usize = default_of(flag).parse().unwrap();
+    let default = |name: &str| flags.iter().find(|[flag, ..]| flag == name).unwrap()[2].clone();
+    let thousands = |name: &str| {
+        let count: usize = default(name).parse().unwrap();
         format!("{},{:03}", count / 1000, count % 1000)
     };
     let expected = [
@@ -121,7 +133,10 @@ fn the_limits_are_those_of_the_code() {
         format!("\n{} minutes\n", limits.idle.as_secs() / 60),
         format!("\n{}, and", thousands("--web.max-connections")),
         format!("\n{} (`--web.max-connections-per-address`)", thousands("--web.max-connections-per-address")),
-        format!("\n{} in total", default_of("--callback.max-buffered-bytes").replace("MiB", " MiB")),
+        format!("\n{} in total (`--callback", default("--callback.max-buffered-bytes").replace("MiB", " MiB")),
+        format!("\n{} (`--web.max-requests`)", default("--web.max-requests")),
+        format!("\n{} (`--groups.max-exported`)", thousands("--groups.max-exported")),
+        format!("\n{} (`--groups.max-tracked`)", thousands("--groups.max-tracked")),
     ];
     let shutdown = [
         format!("idle for {} s;", limits.idle_draining.as_secs()),

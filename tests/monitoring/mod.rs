@@ -1,4 +1,4 @@
-//! The rules and dashboards as the tests read them: their expressions, and the names in those.
+//! Reads the expressions of the rules and dashboards, and the names in them.
 
 #![allow(dead_code, reason = "each file of tests is a program of its own and uses a part of this")]
 
@@ -11,17 +11,17 @@ use std::path::{Path, PathBuf};
 use openim_exporter::exposition::catalog::{CATALOG, Kind};
 use serde_json::Value;
 
-/// A file of the repository.
+/// The path of a file of the repository.
 pub(crate) fn at(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Its text.
+/// The text of a file of the repository.
 pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(at(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The files in a folder that end so, in order.
+/// The files in a folder whose names end so, sorted.
 pub(crate) fn files(folder: &str, end: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(at(folder)).unwrap().map(|entry| entry.unwrap().path());
     let mut found: Vec<_> = entries.filter(|path| path.to_string_lossy().ends_with(end)).collect();
@@ -30,7 +30,7 @@ pub(crate) fn files(folder: &str, end: &str) -> Vec<PathBuf> {
     found
 }
 
-/// A rule: what it is called, its expression, and all its lines. Real YAML parsers read the files elsewhere.
+/// A rule: its name, its expression, and all its lines. Other tests read the files with real YAML parsers.
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub(crate) name: String,
@@ -39,7 +39,7 @@ pub(crate) struct Rule {
     pub(crate) text: String,
 }
 
-/// The rules of a file that is indented as ours are.
+/// The rules of a file with our indentation.
 pub(crate) fn rules(text: &str) -> Vec<Rule> {
     let mut rules: Vec<Rule> = Vec::new();
     let mut in_expression = false;
@@ -71,7 +71,7 @@ pub(crate) fn all_rules() -> Vec<Rule> {
     files("prometheus/rules", ".yml").iter().flat_map(|file| rules(&fs::read_to_string(file).unwrap())).collect()
 }
 
-/// A metric's name in an expression, and whether a stretch of time is read.
+/// A metric in an expression, and whether it is read over a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Selector {
     pub(crate) metric: String,
@@ -87,18 +87,18 @@ pub(crate) struct Matcher {
     pub(crate) value: String,
 }
 
-/// What an expression names.
+/// The names in an expression.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     pub(crate) selectors: Vec<Selector>,
-    /// In `by (...)` and its like.
+    /// In `by (...)` and similar clauses.
     pub(crate) labels: Vec<String>,
 }
 
 const GROUPING: &[&str] = &["by", "without", "on", "ignoring", "group_left", "group_right"];
 const OPERATORS: &[&str] = &["and", "or", "unless", "offset", "bool", "inf", "nan", "atan2"];
 
-/// Finds the names in an expression. Whether it is one, Prometheus says.
+/// Finds the names in an expression. Prometheus checks its syntax.
 pub(crate) fn names(expression: &str) -> Names {
     let (text, strings) = without_comments_and_strings(expression);
     let mut found = Names::default();
@@ -110,7 +110,7 @@ pub(crate) fn names(expression: &str) -> Names {
             if first == ')' {
                 grouping = false;
             }
-            // A stretch of time in brackets is no name.
+            // A range in brackets is not a name.
             let skipped = if first == '[' { rest.find(']').unwrap() } else { word.max(first.len_utf8()) };
             rest = rest.split_at(skipped).1;
             continue;
@@ -143,7 +143,7 @@ fn is_aggregation(name: &str, next: &str) -> bool {
         && ["by", "without"].iter().any(|word| next.starts_with(word))
 }
 
-/// What stands in braces, where a string is its number among these, and what follows them.
+/// The matchers in braces, where strings are replaced by their position in the list, and the text after them.
 fn matchers<'a>(text: &'a str, strings: &[&str]) -> (Vec<Matcher>, &'a str) {
     let Some(inner) = text.strip_prefix('{') else { return (Vec::new(), text) };
     let (inner, behind) = inner.split_once('}').unwrap();
@@ -156,7 +156,7 @@ fn matchers<'a>(text: &'a str, strings: &[&str]) -> (Vec<Matcher>, &'a str) {
     (inner.split(',').filter(|text| !text.trim().is_empty()).map(matcher).collect(), behind)
 }
 
-/// The text with each string made its number, and the strings.
+/// The text with each string replaced by its position, and the strings.
 fn without_comments_and_strings(text: &str) -> (String, Vec<&str>) {
     let code = text.lines().map(|line| line.split_once('#').map_or(line, |(code, _)| code));
     let (mut without, mut strings) = (String::new(), Vec::new());
@@ -174,15 +174,15 @@ fn without_comments_and_strings(text: &str) -> (String, Vec<&str>) {
     (without, strings)
 }
 
-/// Metrics that others expose, or Prometheus itself, with their labels.
+/// Metrics that others expose, with their labels.
 const OTHERS: &[(&str, &[&str])] = &[
     ("up", &[]),
     ("scrape_duration_seconds", &[]),
     ("scrape_samples_scraped", &[]),
     ("scrape_samples_post_metric_relabeling", &[]),
-    // OpenIM's, of `openim-rpc-msg`.
+    // From OpenIM's `openim-rpc-msg`.
     ("group_chat_msg_process_success_total", &[]),
-    // The `prometheus` crate's.
+    // From the `prometheus` crate.
     ("process_cpu_seconds_total", &[]),
     ("process_max_fds", &[]),
     ("process_open_fds", &[]),
@@ -192,12 +192,12 @@ const OTHERS: &[(&str, &[&str])] = &[
     ("process_virtual_memory_bytes", &[]),
 ];
 
-/// The crate's and the others' names.
+/// Their names.
 pub(crate) fn others() -> impl Iterator<Item = &'static str> {
     OTHERS.iter().map(|(name, _)| *name)
 }
 
-/// The labels that a metric has beside those of every target, if there is such a metric.
+/// The labels of a metric besides those of its target, if the metric exists.
 fn labels_of(metric: &str, rules: &[Rule]) -> Option<Vec<String>> {
     if let Some((_, labels)) = OTHERS.iter().find(|(name, _)| *name == metric) {
         return Some(labels.iter().map(|label| (*label).to_owned()).collect());
@@ -217,7 +217,7 @@ fn labels_of(metric: &str, rules: &[Rule]) -> Option<Vec<String>> {
     Some(vec![group.to_owned(), cap.to_owned()])
 }
 
-/// What an expression names that there is not.
+/// Names in an expression that do not exist.
 pub(crate) fn unknown(expression: &str, rules: &[Rule]) -> Vec<String> {
     let names = names(expression);
     let mut unknown = Vec::new();
@@ -242,7 +242,7 @@ pub(crate) fn unknown(expression: &str, rules: &[Rule]) -> Vec<String> {
     unknown
 }
 
-/// The family that a name in an expression is of.
+/// The family of a metric in an expression.
 pub(crate) fn family_of(metric: &str) -> &str {
     let is_histogram =
         |name: &&str| CATALOG.iter().any(|family| family.name == *name && family.kind == Kind::Histogram);
@@ -250,7 +250,7 @@ pub(crate) fn family_of(metric: &str) -> &str {
     ends.filter_map(|end| metric.strip_suffix(end)).find(is_histogram).unwrap_or(metric)
 }
 
-/// Each dashboard's text by its file's name.
+/// The name and the text of each dashboard.
 pub(crate) fn dashboards() -> Vec<(String, String)> {
     let named = |file: &PathBuf| file.file_stem().unwrap().to_str().unwrap().to_owned();
     let all: Vec<_> =
@@ -270,13 +270,13 @@ pub(crate) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value[key].as_array().unwrap_or_else(|| panic!("no list {key}")).as_slice()
 }
 
-/// The panels that show something, and what each is called.
+/// The titles and panels of a dashboard, without its rows.
 pub(crate) fn panels(dashboard: &Value) -> impl Iterator<Item = (&str, &Value)> {
     let shown = list(dashboard, "panels").iter().filter(|panel| panel["type"] != "row");
     shown.map(|panel| (panel["title"].as_str().unwrap_or_default(), panel))
 }
 
-/// The expressions of all panels.
+/// The titles and expressions of all panels.
 pub(crate) fn expressions(dashboard: &Value) -> Vec<(String, String)> {
     let of_panel = |(title, panel): (&str, &Value)| {
         let targets = list(panel, "targets").iter();

@@ -1,5 +1,5 @@
-//! The values of labels that are known in advance: as a fresh exporter shows them, and as the rules and `prometheus.yml`
-//! set them.
+//! The values of labels that are known in advance: those that a new exporter shows, and those that the rules and
+//! `prometheus.yml` set.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
@@ -13,13 +13,13 @@ use openim_exporter::wire;
 
 use super::{Rule, family_of, names, read};
 
-/// Labels whose values are anybody's.
+/// Labels with arbitrary values.
 const OPEN: &[&str] = &["group_id", "instance", "version"];
 
-/// By series' name and label.
+/// By family and label.
 type Values = BTreeMap<(String, String), BTreeSet<String>>;
 
-/// Of the exporter: it shows each from its start, or from a group's first message.
+/// The values that the exporter shows from its start, or from a group's first message.
 static SHOWN: LazyLock<Values> = LazyLock::new(|| {
     let now = UnixMillis(0);
     let capacities = Capacities { groups: 1, exported_groups: 1, sender_pairs: 1, dedup_window: Duration::ZERO };
@@ -48,14 +48,14 @@ static SHOWN: LazyLock<Values> = LazyLock::new(|| {
     values
 });
 
-/// The jobs in `prometheus.yml`, also the one that is there for those who have it.
+/// The jobs in `prometheus.yml`, also the one that is commented out.
 fn jobs() -> BTreeSet<String> {
     let config = read("prometheus.yml");
     let named = config.lines().filter_map(|line| line.split_once("- job_name: "));
     named.map(|(_, name)| name.to_owned()).collect()
 }
 
-/// The values of a label of a series; `None` if they are anybody's.
+/// The known values of a label of a metric; `None` if they are arbitrary.
 fn known(metric: &str, label: &str, rules: &[Rule]) -> Option<BTreeSet<String>> {
     if OPEN.contains(&label) {
         return None;
@@ -65,7 +65,7 @@ fn known(metric: &str, label: &str, rules: &[Rule]) -> Option<BTreeSet<String>> 
     }
     let shown = SHOWN.get(&(family_of(metric).to_owned(), label.to_owned())).cloned();
     let set = rules.iter().filter(|rule| rule.name == metric).flat_map(|rule| {
-        // Set by the rule, or as in what it is made of.
+        // The rule sets the value, or takes it from the metrics that it reads.
         match rule.text.split_once(&format!("labels: {{{label}: ")) {
             Some((_, rest)) => rest.split('}').next().map(str::to_owned).into_iter().collect(),
             None => {
@@ -77,7 +77,7 @@ fn known(metric: &str, label: &str, rules: &[Rule]) -> Option<BTreeSet<String>> 
     Some(shown.unwrap_or_else(|| set.collect()))
 }
 
-/// Whether a value may be asked for: itself, or each alternative of a pattern. A dashboard's variable and `.*` are any.
+/// Whether a value, or each alternative of a pattern, is known. A dashboard's variable and `.*` match any value.
 fn is_known(value: &str, is_pattern: bool, label: &str, known: &BTreeSet<String>) -> bool {
     let is_one = |value: &str| {
         let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
@@ -87,14 +87,14 @@ fn is_known(value: &str, is_pattern: bool, label: &str, known: &BTreeSet<String>
     if is_pattern { value == ".*" || value.split('|').all(is_one) } else { value.is_empty() || is_one(value) }
 }
 
-/// The value, where nothing ever has it.
+/// The matcher, if no series has its value.
 pub(super) fn unknown_value(metric: &str, matcher: &super::Matcher, rules: &[Rule]) -> Option<String> {
     let known = known(metric, &matcher.label, rules)?;
     let is_fine = is_known(&matcher.value, matcher.operator.ends_with('~'), &matcher.label, &known);
     (!is_fine).then(|| format!("{metric}{{{}{}\"{}\"}}", matcher.label, matcher.operator, matcher.value))
 }
 
-/// The labels that any series has.
+/// The labels of all series.
 fn labels(rules: &[Rule]) -> BTreeSet<String> {
     let set = rules.iter().filter(|rule| !rule.is_alert).filter_map(|rule| rule.text.split_once("labels: {"));
     let set = set.filter_map(|(_, rest)| rest.split(':').next().map(str::to_owned));
@@ -113,7 +113,7 @@ fn is_of_a_series(value: &str, label: &str, rules: &[Rule]) -> bool {
     known.any(|known| known.is_none_or(|known| is_known(value, false, label, &known)))
 }
 
-/// What the calls of `label_replace` name that there is not: the label that is set, its value, and the label that is read.
+/// Labels and values in calls of `label_replace` that do not exist: the label that is set, its value, and the label that is read.
 pub(super) fn unknown_replacements(expression: &str, rules: &[Rule]) -> Vec<String> {
     let (text, strings) = super::without_comments_and_strings(expression);
     let labels = labels(rules);
@@ -138,12 +138,12 @@ pub(super) fn unknown_replacements(expression: &str, rules: &[Rule]) -> Vec<Stri
     unknown
 }
 
-/// Of a string that was made its number.
+/// The position that replaces a string.
 fn number(argument: &str) -> usize {
     argument.trim().trim_matches('"').parse().unwrap()
 }
 
-/// Every value that is known in advance, and every label.
+/// All labels, and all values that are known in advance.
 pub(crate) fn all_known(rules: &[Rule]) -> BTreeSet<String> {
     let shown = SHOWN.iter().flat_map(|((_, label), values)| values.iter().chain([label]).cloned());
     let caps = rules.iter().filter_map(|rule| known(&rule.name, "cap", rules)).flatten();

@@ -1,11 +1,11 @@
-//! Scrapes that are missed in the cases of the rules' tests: in each series that an alert is made of, the sample that would
-//! be the newest at the moment at which the alert is looked at is not there. Those before and after are.
+//! Missed scrapes in the cases of tests/rules: when the alert is evaluated, the newest sample is missing in each series that the
+//! alert uses. The samples before and after it exist.
 
 use std::collections::BTreeSet;
 
 use crate::monitoring::{Rule, names, rules};
 
-/// The metrics that an alert is made of, through what is recorded for it.
+/// The metrics that an alert uses, also those that its recording rules use.
 fn metrics_of(alert: &Rule, all: &[Rule]) -> BTreeSet<String> {
     let (mut found, mut open) = (BTreeSet::new(), vec![&alert.expression]);
     while let Some(expression) = open.pop() {
@@ -19,7 +19,7 @@ fn metrics_of(alert: &Rule, all: &[Rule]) -> BTreeSet<String> {
     found
 }
 
-/// Seconds of `1d6h` and the like.
+/// The seconds of a duration such as `1d6h`.
 fn seconds(duration: &str) -> usize {
     let parts = duration.trim().split_inclusive(|c: char| c.is_ascii_alphabetic());
     let part = |part: &str| {
@@ -36,7 +36,7 @@ fn seconds(duration: &str) -> usize {
     parts.map(part).sum()
 }
 
-/// Whether there is a sample, scrape by scrape, of values as promtool has them: `1 0+15x240 _ stale 2x3`.
+/// For each scrape, whether there is a sample, in promtool's notation: `1 0+15x240 _ stale 2x3`.
 fn samples(values: &str) -> Vec<bool> {
     let stretch = |value: &str| {
         let (value, times) = value.split_once('x').map_or((value, 0), |(value, times)| (value, times.parse().unwrap()));
@@ -49,7 +49,7 @@ fn samples(values: &str) -> Vec<bool> {
     values.split_whitespace().flat_map(stretch).collect()
 }
 
-/// One or two scrapes, of which this is one, are missed, and those around them are not.
+/// Whether this scrape is one of only one or two missed ones in a row.
 fn is_missed(samples: &[bool], scrape: usize) -> bool {
     let (before, after) = samples.split_at(scrape.min(samples.len()));
     let gap = before.iter().rev().take_while(|is_there| !**is_there).count();
@@ -57,14 +57,14 @@ fn is_missed(samples: &[bool], scrape: usize) -> bool {
     rest >= 1 && gap + rest <= 2 && gap < before.len() && rest < after.len()
 }
 
-/// A case: its series by metric, and the alerts that are looked at, when, and whether they are to fire.
+/// A case: its series by metric, and for each evaluation the alert, the time, and whether it should fire.
 struct Case<'a> {
     interval: usize,
     series: Vec<(&'a str, Vec<bool>)>,
     looks: Vec<(&'a str, usize, bool)>,
 }
 
-/// The line of a key, without it.
+/// The rest of the line after a key.
 fn line_of<'a>(text: &'a str, key: &str) -> &'a str {
     text.split_once(key).unwrap_or_else(|| panic!("no {key} in {text}")).1.lines().next().unwrap()
 }
@@ -80,15 +80,15 @@ fn case(text: &str) -> Case<'_> {
     Case { interval: seconds(line_of(text, "    interval: ")), series: series.collect(), looks: looks.collect() }
 }
 
-/// Whether the newest scrape at this moment is missed, in each series of these metrics that the case has.
+/// Whether the newest scrape at this moment is missed in each of the case's series of these metrics.
 fn misses(case: &Case<'_>, metrics: &BTreeSet<String>, moment: usize) -> bool {
     let mut read = case.series.iter().filter(|(metric, _)| metrics.contains(*metric)).peekable();
-    // What is recorded is not scraped: it is to be shown from what is.
+    // Recorded series are not scraped: the case must have the scraped ones.
     read.peek().is_some()
         && read.all(|(metric, samples)| !metric.contains(':') && is_missed(samples, moment / case.interval))
 }
 
-/// Alerts of which no case shows that they go on firing while the last scrape is missed, or that they stay silent.
+/// Alerts without a case that shows that they continue to fire, or remain silent, while the last scrape is missed.
 pub(crate) fn not_shown(alerts: &str, recording: &[Rule], tests: &str) -> Vec<String> {
     let mut shown = BTreeSet::new();
     let alerts = rules(alerts);
@@ -96,7 +96,7 @@ pub(crate) fn not_shown(alerts: &str, recording: &[Rule], tests: &str) -> Vec<St
         let step = seconds(file.lines().next().unwrap());
         for case in file.split("\n  - name: ").skip(1).map(case) {
             for (name, time, fires) in &case.looks {
-                // As of the last time at which the rules were evaluated.
+                // The time of the last evaluation of the rules.
                 let moment = time / step * step;
                 let mut named = alerts.iter().filter(|alert| alert.name == *name);
                 if named.any(|alert| misses(&case, &metrics_of(alert, recording), moment)) {
