@@ -22,7 +22,6 @@ pub(crate) use console::command;
 pub use counts::{Failures, MentionCounts, SendCount};
 pub use error::Error;
 pub use generator::Generator;
-pub use link::Protocol;
 pub use message::{DrawnMessage, EncodedCallback};
 pub use population::{group_id, sender_id};
 pub use report::{AnswerTimes, Report};
