@@ -1,6 +1,6 @@
 //! A realistic OpenIM: sends callbacks for made-up group messages, and counts how they are answered.
 //!
-//! [`run`] does the work and prints nothing; [`command`] runs it for a person at a terminal.
+//! [`run`] does the work and prints nothing; the subcommand runs it for a person at a terminal.
 
 mod compose;
 mod console;
