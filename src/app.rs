@@ -188,7 +188,7 @@ fn passed_on(role: Role) -> Result<Vec<Listener>, Error> {
 /// Every connection is an open file, and services often start with a limit of 1,024.
 fn raise_open_file_limit(telemetry: &Telemetry, connections: usize) {
     match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) => telemetry.open_files_are(limit, connections),
+        Ok(most) => telemetry.open_files_are(most, connections),
         Err(error) => telemetry.open_files_stay(&error),
     }
 }

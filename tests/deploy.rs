@@ -1,4 +1,4 @@
-//! The files that operators install, checked by the programs that read them.
+//! What operators install: checked by the programs that will read it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
 
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// Has systemd verify the units, with the path of this machine's program.
+/// Has systemd check the units, with the program where this machine has it.
 fn systemd_analyze(edit: impl Fn(&str) -> String) -> Output {
     let directory = tempfile::tempdir().unwrap();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
@@ -29,14 +29,14 @@ fn systemd_analyze(edit: impl Fn(&str) -> String) -> Output {
 
 #[test]
 #[ignore = "needs systemd-analyze"]
-fn systemd_accepts_the_units() {
+fn systemd_has_no_complaint_about_the_units() {
     let said = systemd_analyze(str::to_owned);
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     assert_eq!(String::from_utf8_lossy(&said.stderr), "");
 }
 
 #[test]
-fn systemd_always_restarts_the_service() {
+fn systemd_never_gives_the_service_up_and_with_it_the_socket() {
     let unit = include_str!("../deploy/openim-exporter.service");
     let (head, _) = unit.split_once("[Service]").unwrap();
     assert!(head.lines().any(|line| line == "StartLimitIntervalSec=0"), "{head}");
@@ -44,12 +44,12 @@ fn systemd_always_restarts_the_service() {
 
 #[test]
 #[ignore = "needs systemd-analyze"]
-fn systemd_reports_an_unknown_setting() {
+fn systemd_would_complain_about_a_setting_that_there_is_not() {
     let said = systemd_analyze(|unit| unit.replace("UMask=", "UMusk="));
     assert!(String::from_utf8_lossy(&said.stderr).contains("UMusk"));
 }
 
-/// The documents of a YAML file, parsed by Debian's Python.
+/// The documents of a YAML file, as Debian's Python reads it.
 fn yaml(text: &str) -> Vec<Value> {
     let code = "import json, sys, yaml; json.dump(list(yaml.safe_load_all(sys.stdin)), sys.stdout)";
     let mut process = Command::new("/usr/bin/python3")
@@ -68,7 +68,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-/// Inconsistencies of the manifest.
+/// What does not fit together in the manifest.
 fn misfits(documents: &[Value]) -> Vec<&'static str> {
     let of = |kind: &str| documents.iter().find(|found| found["kind"] == kind).unwrap_or(&Value::Null);
     let (deployment, service, monitor) = (of("Deployment"), of("Service"), of("ServiceMonitor"));
@@ -102,7 +102,7 @@ fn misfits(documents: &[Value]) -> Vec<&'static str> {
         variable("OPENIM_EXPORTER_STORAGE_PATH").is_some_and(|path| container["volumeMounts"][0]["mountPath"] == path),
         "the state's place",
     );
-    // Otherwise callbacks could use up the connections of probes and scrapes.
+    // Else callbacks could take the places of probes and scrapes.
     let port = format!("0.0.0.0:{}", container["ports"][1]["containerPort"]);
     need(variable("OPENIM_EXPORTER_WEB_TELEMETRY_ADDRESS") == Some(&port), "the telemetry's address");
     // As the README says of connections and of requests over HTTP/2; and 256 MiB for all else.
@@ -153,7 +153,7 @@ fn the_parts_of_the_kubernetes_manifest_fit_together() {
     }
 }
 
-/// Missing files of the repository that compose.yml mounts.
+/// Files of the repository that the composition mounts, and that are not there.
 fn missing_mounts(compose: &Value) -> Vec<String> {
     let mounts = compose["services"].as_object().unwrap().values().filter_map(|service| service["volumes"].as_array());
     let sources = mounts.flatten().map(|mount| mount.as_str().unwrap().split(':').next().unwrap());
@@ -166,13 +166,13 @@ fn missing_mounts(compose: &Value) -> Vec<String> {
 
 #[test]
 #[ignore = "needs python3-yaml"]
-fn compose_mounts_existing_files_and_the_provisioning_is_yaml() {
+fn the_composition_mounts_what_there_is_and_the_provisioning_is_yaml() {
     let text = read("deploy/compose.yml");
     let compose = yaml(&text).remove(0);
     assert_eq!(missing_mounts(&compose), [""; 0]);
     let spoilt = yaml(&text.replacen("../prometheus/rules:", "../prometheus/rule:", 1)).remove(0);
     assert_eq!(missing_mounts(&spoilt), ["../prometheus/rule"]);
-    // The dashboards are mounted where Grafana's provisioning expects them.
+    // Where Grafana is told to look, the dashboards are mounted.
     let provider = yaml(&read("grafana/provisioning/dashboards/openim.yml")).remove(0);
     let folder = provider["providers"][0]["options"]["path"].as_str().unwrap();
     let mounted = compose["services"]["grafana"]["volumes"].as_array().unwrap();
@@ -182,7 +182,7 @@ fn compose_mounts_existing_files_and_the_provisioning_is_yaml() {
     assert!(compose["services"].get("prometheus").is_some());
 }
 
-/// Inconsistencies of the configuration that the command of compose.yml makes from prometheus.yml.
+/// What does not fit in the configuration that the composition's Prometheus makes of prometheus.yml, by its own command.
 fn misfits_of_prometheus(compose: &Value) -> Vec<String> {
     let service = &compose["services"]["prometheus"];
     let (edit, _) = service["command"][0].as_str().unwrap().split_once(" > /tmp/prometheus.yml && exec ").unwrap();
@@ -204,7 +204,7 @@ fn misfits_of_prometheus(compose: &Value) -> Vec<String> {
 
 #[test]
 #[ignore = "needs python3-yaml"]
-fn compose_configures_prometheus_with_its_services_and_mounted_rules() {
+fn the_composition_s_prometheus_is_told_of_its_other_services_and_of_the_rules_that_are_mounted() {
     let text = read("deploy/compose.yml");
     let misfits = |text: &str| misfits_of_prometheus(&yaml(text)[0]);
     assert_eq!(misfits(&text), [""; 0]);
@@ -230,7 +230,7 @@ fn demo(ports: &[String; 3]) -> Command {
     demo_in(Path::new(env!("CARGO_MANIFEST_DIR")), ports)
 }
 
-/// The same in an existing clone.
+/// The same in a clone that is there.
 fn demo_in(clone: &Path, ports: &[String; 3]) -> Command {
     let mut command = Command::new(clone.join("deploy/demo.sh"));
     command.env("OPENIM_EXPORTER", env!("CARGO_BIN_EXE_openim-exporter")).envs(PORTS.into_iter().zip(ports));
@@ -240,7 +240,7 @@ fn demo_in(clone: &Path, ports: &[String; 3]) -> Command {
 
 const PORTS: [&str; 3] = ["EXPORTER_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT"];
 
-/// Answers each request with 200, and passes on what it received.
+/// Answers everybody that all is well, and passes on what they send.
 fn somebody_else(listener: TcpListener) -> mpsc::Receiver<String> {
     let (sender, received) = mpsc::channel();
     std::thread::spawn(move || {
@@ -258,7 +258,7 @@ fn somebody_else(listener: TcpListener) -> mpsc::Receiver<String> {
 
 #[test]
 #[ignore = "needs prometheus, prometheus-alertmanager and curl"]
-fn the_demo_sends_nothing_to_a_program_that_uses_its_port() {
+fn the_demo_leaves_those_alone_who_have_one_of_its_ports() {
     for (position, variable) in PORTS.into_iter().enumerate() {
         let mut ports = free_ports();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -275,7 +275,7 @@ fn the_demo_sends_nothing_to_a_program_that_uses_its_port() {
         }
         assert_eq!(said.lines().count(), 1, "{said}");
     }
-    // Two of the demo's own programs may not share a port either.
+    // Nor may two of its own have one port.
     let [port, other, _] = free_ports();
     let ran = demo(&[port.clone(), other, port.clone()]).args(["--for", "1"]).output().unwrap();
     let said = String::from_utf8_lossy(&ran.stderr);
@@ -283,11 +283,11 @@ fn the_demo_sends_nothing_to_a_program_that_uses_its_port() {
 }
 
 #[test]
-fn the_demo_names_a_missing_program() {
+fn the_demo_says_which_program_is_missing() {
     for missing in ["prometheus", "curl"] {
         let folder = tempfile::tempdir().unwrap();
         let link = |name: &str, to: &str| symlink(to, folder.path().join(name)).unwrap();
-        // The programs that the script itself uses; of the others it only checks whether they exist.
+        // What the script itself needs, and of the others only whether they are there.
         for name in ["bash", "dirname"] {
             link(name, &format!("/usr/bin/{name}"));
         }
@@ -305,7 +305,7 @@ fn the_demo_names_a_missing_program() {
 
 #[test]
 #[ignore = "needs prometheus, prometheus-alertmanager and curl"]
-fn the_demo_explains_that_its_sender_cannot_send() {
+fn the_demo_says_why_it_ends_when_its_sender_cannot_send() {
     let ran = demo(&free_ports()).args(["--rate", "many"]).output().unwrap();
     let said = String::from_utf8_lossy(&ran.stderr);
     assert_eq!(ran.status.code(), Some(1), "{said}");
@@ -314,9 +314,9 @@ fn the_demo_explains_that_its_sender_cannot_send() {
 
 #[test]
 #[ignore = "needs prometheus, prometheus-alertmanager and curl"]
-fn one_command_starts_the_demo_prints_its_addresses_and_stops_it() {
+fn one_command_brings_up_all_of_it_says_where_and_takes_it_down_again() {
     let ports = free_ports();
-    // The folder may have any name, and a proxy must not be used.
+    // A folder's name may be any, and a proxy is for elsewhere.
     let folder = tempfile::tempdir().unwrap();
     let clone = folder.path().join("R&D #1: openim");
     symlink(env!("CARGO_MANIFEST_DIR"), &clone).unwrap();
