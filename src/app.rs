@@ -124,7 +124,10 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(),
     let workers = spawn(workers).map_err(|error| Error::Thread("serve", error))?;
 
     let has_ended = || workers.iter().any(JoinHandle::is_finished);
-    let signal = signals.wait(&site, &reloader, || stats.tick(clock.now()), has_ended)?;
+    let Some(signal) = signals.wait(&site, &reloader, || stats.tick(clock.now()), has_ended) else {
+        join(workers.into_iter().filter(JoinHandle::is_finished).collect())?;
+        return Err(Error::ServerEnded);
+    };
 
     telemetry.draining(signal);
     site.drain();
@@ -205,28 +208,29 @@ impl Signals {
         Ok(Self { runtime, terminate, interrupt, hang_up, _file_size: file_size })
     }
 
-    /// Sweeps and ticks until a signal or a request ends the process, and returns its name.
+    /// Sweeps and ticks until a signal or a request ends the process, and returns its name; `None` if a serving thread has
+    /// ended.
     fn wait(
         &mut self,
         site: &Site,
         reloader: &Reloader,
         tick: impl Fn(),
         has_ended: impl Fn() -> bool,
-    ) -> Result<&'static str, Error> {
+    ) -> Option<&'static str> {
         let Self { runtime, terminate, interrupt, hang_up, .. } = self;
         runtime.block_on(async {
             let (mut sweeps, mut ticks) = (tokio::time::interval(SWEEP), tokio::time::interval(TICK));
             loop {
                 tokio::select! {
-                    _ = terminate.recv() => return Ok("SIGTERM"),
-                    _ = interrupt.recv() => return Ok("SIGINT"),
-                    () = site.asked_to_quit() => return Ok("/-/quit"),
+                    _ = terminate.recv() => return Some("SIGTERM"),
+                    _ = interrupt.recv() => return Some("SIGINT"),
+                    () = site.asked_to_quit() => return Some("/-/quit"),
                     _ = hang_up.recv() => reloader.reload(),
                     _ = sweeps.tick() => site.sweep(),
                     _ = ticks.tick() => tick(),
                 }
                 if has_ended() {
-                    return Err(Error::ServerEnded);
+                    return None;
                 }
             }
         })

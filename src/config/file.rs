@@ -89,7 +89,7 @@ pub(super) fn shown(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn refused(bytes: &[u8], max_bytes: u64) -> String {
+    fn read_error(bytes: &[u8], max_bytes: u64) -> String {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("web.yml");
         std::fs::write(&path, bytes).unwrap();
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_file_larger_than_the_limit_is_an_error() {
-        assert_eq!(refused(b"12345", 4), "web.yml: the file is larger than the limit of 4 bytes");
+        assert_eq!(read_error(b"12345", 4), "web.yml: the file is larger than the limit of 4 bytes");
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("web.yml");
         std::fs::write(&path, b"1234").unwrap();
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_error_names_the_line_that_is_not_utf_8() {
-        assert_eq!(refused(b"a: 1\nb: \xff\n", 100), "web.yml:2: this line is not UTF-8");
+        assert_eq!(read_error(b"a: 1\nb: \xff\n", 100), "web.yml:2: this line is not UTF-8");
     }
 
     #[test]

@@ -66,7 +66,7 @@ fn network(text: &str) -> Result<IpNet, String> {
 mod tests {
     use super::*;
 
-    fn refused(list: &str) -> String {
+    fn parse_error(list: &str) -> String {
         Networks::parse(list).expect_err(list)
     }
 
@@ -111,7 +111,7 @@ mod tests {
             ("::ffff:10.0.0.0/104", "\"::ffff:10.0.0.0/104\": an IPv4 network written as IPv6; give 10.0.0.0/8"),
             ("::ffff:10.0.0.1", "\"::ffff:10.0.0.1\": an IPv4 network written as IPv6; give 10.0.0.1/32"),
         ] {
-            assert_eq!(refused(list), expected);
+            assert_eq!(parse_error(list), expected);
         }
         for no_network in [
             "",
@@ -125,7 +125,7 @@ mod tests {
             "010.0.0.1",
             "1.2.3.4:80",
         ] {
-            let words = refused(no_network);
+            let words = parse_error(no_network);
             assert_eq!(
                 words,
                 format!("{no_network:?}: not a network; give one such as 10.0.0.0/8 or fd00::/8, or an address")
@@ -139,6 +139,6 @@ mod tests {
     #[test]
     fn a_list_may_have_1000_networks() {
         assert!(Networks::parse(&["::1"; 1000].join(",")).is_ok());
-        assert_eq!(refused(&["::1"; 1001].join(",")), "1001 networks are too many; give at most 1000");
+        assert_eq!(parse_error(&["::1"; 1001].join(",")), "1001 networks are too many; give at most 1000");
     }
 }

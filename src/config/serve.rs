@@ -128,7 +128,7 @@ settings! {
 
         /// File with a secret: callbacks are accepted only at paths that begin with /SECRET/
         ///
-        /// The secret has 16 to 256 letters, digits and - . _ ~, as made by: openssl rand -hex 16. OpenIM's URL is then
+        /// The secret has 16 to 256 letters, digits and - . _ ~, as made by: openssl rand -hex 32. OpenIM's URL is then
         /// http://HOST:10006/SECRET/callback. It is never logged, and no answer contains it.
         #[arg(value_name = "FILE")]
         "callback.secret-file" callback_secret: Option<PathBuf>,

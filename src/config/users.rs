@@ -161,7 +161,7 @@ mod tests {
 
     const HASH: &str = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG";
 
-    fn refused(text: &str) -> String {
+    fn parse_error(text: &str) -> String {
         Users::parse(text).expect_err(text).to_string()
     }
 
@@ -186,7 +186,7 @@ mod tests {
             (format!("alice:{HASH}\n#\nalice:{HASH}\n"), "line 3: alice: duplicate user; remove one"),
             (format!("alice:{}\n", HASH.replace("$10$", "$31$")), "line 1: alice: the hash's cost is 31, but must be"),
         ] {
-            let words = refused(&text);
+            let words = parse_error(&text);
             assert!(words.starts_with(expected), "{words}");
             assert!(!words.contains("hunter2") && !words.contains("X0h1"), "{words}");
         }
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn a_file_without_users_is_an_error() {
         for text in ["", "\n\n", "# alice\n", "\u{feff}"] {
-            assert_eq!(refused(text), "the file has no user; add one with htpasswd -BC 10 FILE NAME");
+            assert_eq!(parse_error(text), "the file has no user; add one with htpasswd -BC 10 FILE NAME");
         }
     }
 

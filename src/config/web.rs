@@ -18,7 +18,7 @@ use super::file::{self, FileError};
 use super::users::Users;
 pub use rate::RateLimit;
 use section::Field;
-pub use tls::{CipherSuite, ClientAuth, Curve, Source, Tls, TlsVersion};
+pub use tls::{ClientAuth, Source, Tls, TlsVersion};
 
 /// Largest file, in bytes: enough for certificates and a thousand users.
 const MAX_BYTES: u64 = 1 << 20;

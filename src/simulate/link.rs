@@ -1,7 +1,6 @@
 //! One connection to the server.
 
 use std::error::Error;
-use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
@@ -13,7 +12,6 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -47,22 +45,18 @@ impl Endpoint {
 }
 
 /// The protocol of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Protocol {
-    /// HTTP/1.1.
-    #[serde(rename = "HTTP/1.1")]
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Protocol {
     Http1,
-    /// HTTP/2.
-    #[serde(rename = "HTTP/2")]
     Http2,
 }
 
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Protocol {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
             Self::Http1 => "HTTP/1.1",
             Self::Http2 => "HTTP/2",
-        })
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A realistic OpenIM: sends callbacks for made-up group messages, and counts how they are answered.
 //!
-//! [`run`] does the work and prints nothing; [`command`] runs it for a person at a terminal.
+//! [`run`] does the work and prints nothing; the subcommand runs it for a person at a terminal.
 
 mod compose;
 mod console;
@@ -22,7 +22,6 @@ pub(crate) use console::command;
 pub use counts::{Failures, MentionCounts, SendCount};
 pub use error::Error;
 pub use generator::Generator;
-pub use link::Protocol;
 pub use message::{DrawnMessage, EncodedCallback};
 pub use population::{group_id, sender_id};
 pub use report::{AnswerTimes, Report};

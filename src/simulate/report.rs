@@ -21,7 +21,7 @@ pub struct Report {
     /// Number of connections.
     pub connections: usize,
     /// The protocol of the first connection.
-    pub protocol: Protocol,
+    pub protocol: &'static str,
     /// Number of groups from which messages were drawn.
     pub groups: u32,
     /// Number of people from which messages were drawn.
@@ -90,7 +90,7 @@ impl Report {
         Self {
             seed: options.seed,
             connections: options.connections,
-            protocol,
+            protocol: protocol.name(),
             groups: options.groups,
             senders: options.senders,
             sent,

@@ -85,7 +85,7 @@ fn served_as(limits: Limits, config: Http, groups: usize) -> (Authority, Served)
 }
 
 #[test]
-fn callbacks_on_one_connection_are_answered_concurrently() {
+fn callbacks_of_one_connection_are_answered_at_the_same_time_and_counted_each() {
     let (authority, served) = served(Limits::default(), 1, 0);
     block_on(async {
         let requests = connect(&authority, served.address(), WIDE).await;
@@ -117,7 +117,7 @@ fn callbacks_on_one_connection_are_answered_concurrently() {
 }
 
 #[test]
-fn a_body_that_times_out_gets_408_and_other_streams_continue() {
+fn a_body_that_does_not_arrive_in_time_gets_408_and_the_others_go_on() {
     let (authority, served) = served(Limits { body: Duration::from_secs(1), ..Limits::default() }, 1, 0);
     block_on(async {
         let mut requests = connect(&authority, served.address(), WIDE).await;
@@ -133,7 +133,7 @@ fn a_body_that_times_out_gets_408_and_other_streams_continue() {
 }
 
 #[test]
-fn an_unread_scrape_times_out_and_the_connection_continues() {
+fn a_scrape_that_is_not_read_gives_its_place_back_and_the_connection_goes_on() {
     let (authority, served) = served(Limits { answer: Duration::from_secs(1), ..Limits::default() }, 1, 2000);
     block_on(async {
         let mut requests = connect(&authority, served.address(), 1000).await;
@@ -151,7 +151,7 @@ fn an_unread_scrape_times_out_and_the_connection_continues() {
 }
 
 #[test]
-fn an_idle_connection_is_closed_and_counted() {
+fn a_silent_connection_is_told_to_end_and_counted() {
     let (authority, served) = served(Limits { idle: Duration::from_secs(1), ..Limits::default() }, 1, 0);
     block_on(async {
         let mut requests = connect(&authority, served.address(), WIDE).await;
@@ -164,7 +164,7 @@ fn an_idle_connection_is_closed_and_counted() {
 }
 
 #[test]
-fn unread_answers_end_the_connection() {
+fn answers_that_are_not_read_to_their_end_end_the_connection() {
     let (authority, served) = served(Limits { answer: Duration::from_secs(1), ..Limits::default() }, 1, 0);
     block_on(async {
         // Less than the shortest answer.
@@ -217,7 +217,7 @@ fn concurrent_requests_beyond_the_limit_get_503() {
 }
 
 #[test]
-fn a_head_over_the_limit_gets_431_and_the_connection_continues() {
+fn a_head_over_the_limit_gets_431_and_the_connection_goes_on() {
     let (authority, served) = served(Limits::default(), 1, 0);
     block_on(async {
         let mut requests = connect(&authority, served.address(), WIDE).await;
@@ -241,7 +241,7 @@ fn a_head_over_the_limit_gets_431_and_the_connection_continues() {
 }
 
 #[test]
-fn a_head_request_is_answered_without_content() {
+fn a_head_is_answered_without_content() {
     let (authority, served) = served(Limits::default(), 1, 0);
     block_on(async {
         let mut requests = connect(&authority, served.address(), WIDE).await;
@@ -273,7 +273,7 @@ pub(crate) fn literal(name: &str, value: &str) -> Vec<u8> {
 }
 
 #[test]
-fn the_secret_of_a_malformed_path_is_not_logged() {
+fn the_secret_is_not_logged_even_where_a_path_is_malformed() {
     const SECRET: &str = "0123456789abcdef-secret";
     let authority = Authority::new();
     authority.issue("server", &["localhost"]);
@@ -303,7 +303,7 @@ fn exporter_post(authority: &Authority, exporter: &Exporter, path: &str) -> u16 
 }
 
 #[test]
-fn a_drain_answers_current_requests_and_accepts_no_more() {
+fn a_drain_answers_what_is_under_way_and_takes_no_more() {
     let authority = Authority::new();
     authority.issue("server", &["localhost"]);
     let config = authority.web_config("server", "");
@@ -346,7 +346,7 @@ struct Report {
 
 #[test]
 #[ignore = "needs go"]
-fn a_sender_like_openim_over_http_2_loses_nothing_while_certificates_rotate() {
+fn a_sender_like_openim_speaks_http_2_and_loses_nothing_while_certificates_rotate() {
     let authority = Authority::new();
     authority.issue("server", &["localhost"]);
     let config = authority.web_config("server", "");

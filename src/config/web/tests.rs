@@ -5,6 +5,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio_rustls::rustls::{CipherSuite, NamedGroup};
+
 use super::*;
 
 const HASH: &str = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG";
@@ -61,9 +63,9 @@ rate_limit:
         },
         min_version: TlsVersion::Tls12,
         max_version: TlsVersion::Tls13,
-        cipher_suites: vec![CipherSuite::EcdheRsaAes128Gcm],
+        cipher_suites: vec![CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256],
         prefer_server_cipher_suites: false,
-        curves: vec![Curve::X25519, Curve::P256],
+        curves: vec![NamedGroup::X25519, NamedGroup::secp256r1],
     };
     assert_eq!(web.tls, Some(expected));
     assert!(!web.http2);

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use tokio_rustls::rustls::{CipherSuite, NamedGroup};
+
 use super::section::{Field, Section};
 use crate::config::file::{self, FileError};
 
@@ -40,7 +42,7 @@ pub struct Tls {
     /// Whether the server's preference for a cipher suite wins over the client's.
     pub prefer_server_cipher_suites: bool,
     /// The allowed groups of the key exchange, in order of preference; empty allows all.
-    pub curves: Vec<Curve>,
+    pub curves: Vec<NamedGroup>,
 }
 
 /// Where PEM comes from. Its `Debug` does not show inline text, which may be a key.
@@ -115,52 +117,23 @@ impl TlsVersion {
     const NAMES: [(&str, Self); 2] = [("TLS12", Self::Tls12), ("TLS13", Self::Tls13)];
 }
 
-/// A cipher suite of TLS 1.2. All have forward secrecy and authenticated encryption; others are not supported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CipherSuite {
-    /// `TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256`
-    EcdheEcdsaAes128Gcm,
-    /// `TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384`
-    EcdheEcdsaAes256Gcm,
-    /// `TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256`
-    EcdheEcdsaChaCha20Poly1305,
-    /// `TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256`
-    EcdheRsaAes128Gcm,
-    /// `TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384`
-    EcdheRsaAes256Gcm,
-    /// `TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256`
-    EcdheRsaChaCha20Poly1305,
-}
+/// Go's names of cipher suites, which are IANA's. All have forward secrecy and authenticated encryption; others are not
+/// supported. As in Go, a list may have those of TLS 1.3, without effect.
+const CIPHER_SUITES: [(&str, Option<CipherSuite>); 9] = [
+    ("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", Some(CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256)),
+    ("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", Some(CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384)),
+    ("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", Some(CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256)),
+    ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", Some(CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256)),
+    ("TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", Some(CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384)),
+    ("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", Some(CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256)),
+    ("TLS_AES_128_GCM_SHA256", None),
+    ("TLS_AES_256_GCM_SHA384", None),
+    ("TLS_CHACHA20_POLY1305_SHA256", None),
+];
 
-impl CipherSuite {
-    /// Go's names, which are IANA's. As in Go, a list may have those of TLS 1.3, without effect.
-    const NAMES: [(&str, Option<Self>); 9] = [
-        ("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", Some(Self::EcdheEcdsaAes128Gcm)),
-        ("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", Some(Self::EcdheEcdsaAes256Gcm)),
-        ("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", Some(Self::EcdheEcdsaChaCha20Poly1305)),
-        ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", Some(Self::EcdheRsaAes128Gcm)),
-        ("TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", Some(Self::EcdheRsaAes256Gcm)),
-        ("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", Some(Self::EcdheRsaChaCha20Poly1305)),
-        ("TLS_AES_128_GCM_SHA256", None),
-        ("TLS_AES_256_GCM_SHA384", None),
-        ("TLS_CHACHA20_POLY1305_SHA256", None),
-    ];
-}
-
-/// A group of the key exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Curve {
-    /// `CurveP256`
-    P256,
-    /// `CurveP384`
-    P384,
-    /// `X25519`
-    X25519,
-}
-
-impl Curve {
-    const NAMES: [(&str, Self); 3] = [("CurveP256", Self::P256), ("CurveP384", Self::P384), ("X25519", Self::X25519)];
-}
+/// Go's names of the key exchange's groups.
+const CURVES: [(&str, NamedGroup); 3] =
+    [("CurveP256", NamedGroup::secp256r1), ("CurveP384", NamedGroup::secp384r1), ("X25519", NamedGroup::X25519)];
 
 /// What `client_auth_type` requires.
 #[derive(Clone, Copy)]
@@ -204,7 +177,7 @@ pub(super) fn parse(field: &Field, directory: &Path) -> Result<Option<Tls>, File
         curves: section
             .items("curve_preferences")?
             .iter()
-            .map(|item| item.choice(&Curve::NAMES))
+            .map(|item| item.choice(&CURVES))
             .collect::<Result<_, _>>()?,
     }))
 }
@@ -304,5 +277,5 @@ fn cipher_suite(field: &Field) -> Result<Option<CipherSuite>, FileError> {
              supported; give those with ECDHE and GCM or CHACHA20_POLY1305";
         return Err(field.error(problem));
     }
-    field.choice(&CipherSuite::NAMES)
+    field.choice(&CIPHER_SUITES)
 }

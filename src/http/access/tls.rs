@@ -11,13 +11,13 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use tokio_rustls::rustls::server::{NoClientAuth, WebPkiClientVerifier};
 use tokio_rustls::rustls::{
-    CertificateError, CipherSuite as Suite, DigitallySignedStruct, DistinguishedName, Error as TlsError, RootCertStore,
+    CertificateError, CipherSuite, DigitallySignedStruct, DistinguishedName, Error as TlsError, RootCertStore,
     ServerConfig, SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion, version,
 };
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::config::web::{CipherSuite, ClientAuth, Curve, Source, Tls, TlsVersion};
+use crate::config::web::{ClientAuth, Source, Tls, TlsVersion};
 use crate::http::base::limits::ALPN_HTTP2;
 
 /// What is wrong with a certificate, a key or an authority. Names the key of `tls_server_config`, and the file.
@@ -103,35 +103,16 @@ fn provider(tls: &Tls) -> CryptoProvider {
     let all = ring::default_provider();
     let (suites, groups) = (all.cipher_suites, all.kx_groups);
     let of_1_3 = suites.iter().copied().filter(|suite| suite.tls13().is_some());
-    let suite = |asked: &CipherSuite| suites.iter().copied().find(|suite| suite.suite() == name(*asked));
+    let suite = |asked: &CipherSuite| suites.iter().copied().find(|suite| suite.suite() == *asked);
     let cipher_suites: Vec<SupportedCipherSuite> = match tls.cipher_suites.as_slice() {
         [] => suites.clone(),
         asked => of_1_3.chain(asked.iter().filter_map(suite)).collect(),
     };
     let kx_groups: Vec<&'static dyn SupportedKxGroup> = match tls.curves.as_slice() {
         [] => groups,
-        asked => asked.iter().map(|curve| group(*curve)).collect(),
+        asked => asked.iter().filter_map(|curve| groups.iter().copied().find(|group| group.name() == *curve)).collect(),
     };
     CryptoProvider { cipher_suites, kx_groups, ..ring::default_provider() }
-}
-
-const fn name(suite: CipherSuite) -> Suite {
-    match suite {
-        CipherSuite::EcdheEcdsaAes128Gcm => Suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-        CipherSuite::EcdheEcdsaAes256Gcm => Suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-        CipherSuite::EcdheEcdsaChaCha20Poly1305 => Suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-        CipherSuite::EcdheRsaAes128Gcm => Suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-        CipherSuite::EcdheRsaAes256Gcm => Suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-        CipherSuite::EcdheRsaChaCha20Poly1305 => Suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-    }
-}
-
-fn group(curve: Curve) -> &'static dyn SupportedKxGroup {
-    match curve {
-        Curve::P256 => ring::kx_group::SECP256R1,
-        Curve::P384 => ring::kx_group::SECP384R1,
-        Curve::X25519 => ring::kx_group::X25519,
-    }
 }
 
 fn client_verifier(

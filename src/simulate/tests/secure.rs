@@ -20,7 +20,6 @@ use tokio_rustls::server::TlsStream;
 
 use super::*;
 use crate::config::simulate::Trust;
-use crate::simulate::Protocol;
 use crate::wire;
 
 /// The response to a request; an error closes the connection or resets the stream.
@@ -126,7 +125,7 @@ async fn run_error(options: &Simulate) -> String {
 
 #[tokio::test]
 async fn the_protocol_that_the_server_offers_is_used_over_persistent_connections() {
-    let each = [("h2", Version::HTTP_2, Protocol::Http2), ("http/1.1", Version::HTTP_11, Protocol::Http1)];
+    let each = [("h2", Version::HTTP_2, "HTTP/2"), ("http/1.1", Version::HTTP_11, "HTTP/1.1")];
     for (alpn, version, protocol) in each {
         let server = Secure::start(alpn, End::Never, success_always).await;
         let report = report_of(&server.options(Until::Sent(1000))).await;

@@ -177,13 +177,13 @@ fn each_suite_and_curve_has_its_name_in_go() {
     let lines = [&*format!("cipher_suites: [{suites}]"), "curve_preferences: [CurveP384, CurveP256, X25519]"];
     let tls = parse(&tls(&lines)).unwrap().tls.unwrap();
     let expected = [
-        CipherSuite::EcdheEcdsaAes128Gcm,
-        CipherSuite::EcdheEcdsaAes256Gcm,
-        CipherSuite::EcdheEcdsaChaCha20Poly1305,
-        CipherSuite::EcdheRsaAes128Gcm,
-        CipherSuite::EcdheRsaAes256Gcm,
-        CipherSuite::EcdheRsaChaCha20Poly1305,
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
     ];
     assert_eq!(tls.cipher_suites, expected);
-    assert_eq!(tls.curves, [Curve::P384, Curve::P256, Curve::X25519]);
+    assert_eq!(tls.curves, [NamedGroup::secp384r1, NamedGroup::secp256r1, NamedGroup::X25519]);
 }
