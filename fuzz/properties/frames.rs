@@ -42,17 +42,17 @@ pub(super) fn split(mut bytes: &[u8]) -> (Vec<Frame<'_>>, &[u8]) {
     (frames, bytes)
 }
 
-/// Everything that was said.
+/// Everything that was received.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct Received {
     pub(super) answers: BTreeMap<u32, Answer>,
     /// Streams that were ended otherwise, and by which error.
     pub(super) resets: Vec<(u32, u32)>,
-    /// How the connection was ended, if it was said.
+    /// How the connection was ended, if it was received.
     pub(super) goodbye: Option<u32>,
 }
 
-/// One answer, as far as it was said.
+/// One answer, as far as it was received.
 pub(super) struct Answer {
     pub(super) response: Response,
     pub(super) is_whole: bool,
@@ -60,11 +60,11 @@ pub(super) struct Answer {
     pub(super) is_bare: bool,
 }
 
-/// Reads everything that was said. Panics where it is not HTTP/2.
-pub(super) fn parse(said: &[u8]) -> Told {
-    let (frames, rest) = split(said);
+/// Reads everything that was received. Panics where it is not HTTP/2.
+pub(super) fn parse(received: &[u8]) -> Received {
+    let (frames, rest) = split(received);
     assert!(rest.is_empty(), "half a frame");
-    let mut told = Told::default();
+    let mut told = Received::default();
     let mut table = Table::new();
     let mut head: Option<(Frame<'_>, Vec<u8>)> = None;
     for (at, frame) in frames.iter().enumerate() {
@@ -93,7 +93,7 @@ pub(super) fn parse(said: &[u8]) -> Told {
     told
 }
 
-impl Told {
+impl Received {
     fn take(&mut self, frame: &Frame<'_>) {
         let word = |at: usize| u32::from_be_bytes(frame.payload[at..at + 4].try_into().unwrap());
         match frame.kind {

@@ -1,7 +1,7 @@
 //! How TLS records and frames of HTTP/2 are watched: as a reader that has all of the bytes would see it, in whatever
 //! pieces they come.
 
-use openim_exporter::http::fuzz::advance;
+use openim_exporter::http::fuzz::detect_partial;
 
 use super::frames::{CONTINUATION, DATA, END_HEADERS, HEADERS, PREFACE};
 
@@ -14,7 +14,7 @@ pub(crate) fn holds(bytes: &[u8]) {
     let is_http_2 = how & 1 == 1;
     let expected = read(bytes, is_http_2);
     for pieces in PIECES.map(|len| bytes.chunks(len).collect::<Vec<_>>()) {
-        let behind = advance(is_http_2, &pieces);
+        let behind = detect_partial(is_http_2, &pieces);
         let mut at = 0;
         for (piece, (is_midway, has_rested)) in pieces.iter().zip(behind) {
             let before = at;

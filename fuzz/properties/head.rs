@@ -1,4 +1,4 @@
-//! A connection: whatever comes, in whatever pieces, all that is said is HTTP/1, each refusal is JSON in the sender's
+//! A connection: whatever comes, in whatever pieces, all that is received is HTTP/1, each refusal is JSON in the sender's
 //! form, and each message that was counted was answered with success, and no other.
 
 use openim_exporter::http::{Limits, Role, fuzz};
@@ -47,8 +47,8 @@ impl Bench {
         let exporter = &self.exporters[usize::from(how >> 5 & 1)];
         let pieces: Vec<_> = bytes.chunks(PIECES[usize::from(how >> 2 & 7)]).collect();
         let role = ROLES[usize::from(how & 3)];
-        let said = self.runtime.block_on(fuzz::talk(&exporter.site, role, &pieces));
-        let responses = responses::parse(&said);
+        let received = self.runtime.block_on(fuzz::serve_http1(&exporter.site, role, &pieces));
+        let responses = responses::parse(&received);
         let successes =
             responses.iter().filter(|response| response.status == 200 && response.body == SUCCESS.as_bytes());
         let refusals = responses.iter().filter(|response| response.status >= 400);

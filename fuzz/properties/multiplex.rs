@@ -1,18 +1,18 @@
-//! A connection over HTTP/2: whatever comes, in whatever pieces, all that is said is HTTP/2, each refusal is counted once
+//! A connection over HTTP/2: whatever comes, in whatever pieces, all that is received is HTTP/2, each refusal is counted once
 //! and is JSON in the sender's form, each message that was counted was answered with success, and at the end nothing is
 //! left of the connection.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use openim_exporter::http::fuzz::{self, Ending, Outcome};
+use openim_exporter::http::fuzz::{self, ConnectionOutcome, Ending};
 use openim_exporter::http::{Limits, Role};
 use openim_exporter::wire::SUCCESS;
 use tokio::runtime::Runtime;
 
 use super::exporter::{Counts, Exporter};
 use super::frames::{
-    self, ACK, Answer, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, Told, split,
+    self, ACK, Answer, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, Received, SETTINGS, split,
 };
 use super::hpack;
 
@@ -21,7 +21,7 @@ const PIECES: [usize; 8] = [usize::MAX, usize::MAX, 1, 7, 33, 64, 200, 1000];
 
 const ROLES: [Role; 4] = [Role::All, Role::All, Role::Callbacks, Role::Telemetry];
 
-const ENDINGS: [Ending; 4] = [Ending::Listens, Ending::Listens, Ending::FallsSilent, Ending::HangsUp];
+const ENDINGS: [Ending; 4] = [Ending::WaitsForResponses, Ending::WaitsForResponses, Ending::StaysOpen, Ending::Closes];
 
 /// From here on, a frame's type is that of a head which has one of these before what it says itself.
 const READY_MADE: u8 = 0x80;
@@ -92,9 +92,9 @@ impl Bench {
         let ending = ENDINGS[usize::from(whom >> 2 & 3)];
         let pieces: Vec<_> = sent.bytes.chunks(PIECES[usize::from(how >> 2 & 7)]).collect();
         let role = ROLES[usize::from(how & 3)];
-        let outcome = self.runtime.block_on(fuzz::multiplex(&exporter.site, role, &pieces, ending));
+        let outcome = self.runtime.block_on(fuzz::serve_http2(&exporter.site, role, &pieces, ending));
         assert!(outcome.has_ended && outcome.is_gone, "{outcome:?}");
-        let told = frames::parse(&outcome.said);
+        let told = frames::parse(&outcome.received);
         told.answers.values().for_each(is_refusal_in_form);
         sent.agrees(&outcome, &told, exporter.count(true), ending);
     }
@@ -148,7 +148,7 @@ impl Sent {
         Self { bytes: sent, requested, has_resets, says_goodbye }
     }
 
-    fn agrees(&self, outcome: &Outcome, told: &Told, counted: Counts, ending: Ending) {
+    fn agrees(&self, outcome: &ConnectionOutcome, told: &Received, counted: Counts, ending: Ending) {
         assert_eq!(counted.messages, counted.message_callbacks);
         let whole = told.answers.values().filter(|answer| answer.is_whole);
         let successes = whole.filter(|answer| answer.response.body == SUCCESS.as_bytes()).count() as u64;
@@ -168,9 +168,9 @@ impl Sent {
         let least = refused + u64::from(goodbye != 0 && !self.says_goodbye);
         // Those that were neither answered nor reset may have been refused all the same, and the connection, once.
         let taken = told.answers.values().filter(|answer| !is_refusal(answer)).count() as u64;
-        let of_connection = u64::from(goodbye != 0 || is_other || ending == Ending::FallsSilent);
+        let of_connection = u64::from(goodbye != 0 || is_other || ending == Ending::StaysOpen);
         let most = requested.saturating_sub(taken) + of_connection;
-        let most = if is_peaceful && ending == Ending::Listens { least } else { most };
+        let most = if is_peaceful && ending == Ending::WaitsForResponses { least } else { most };
         assert!((least..=most).contains(&counted.rejections), "{least}..={most}: {counted:?}");
     }
 }

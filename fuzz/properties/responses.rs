@@ -32,20 +32,20 @@ impl Response {
     }
 }
 
-/// Reads everything that was said. Panics where it is not HTTP/1.
-pub(super) fn parse(mut said: &[u8]) -> Vec<Response> {
+/// Reads everything that was received. Panics where it is not HTTP/1.
+pub(super) fn parse(mut received: &[u8]) -> Vec<Response> {
     let mut responses = Vec::new();
-    while !said.is_empty() {
-        let (mut response, is_http_10, rest) = head(said);
-        (response.body, said) = body(&mut response, is_http_10, rest);
+    while !received.is_empty() {
+        let (mut response, is_http_10, rest) = head(received);
+        (response.body, received) = body(&mut response, is_http_10, rest);
         responses.push(response);
     }
     responses
 }
 
-fn head(said: &[u8]) -> (Response, bool, &[u8]) {
-    let end = said.windows(4).position(|end| end == b"\r\n\r\n").expect("a head ends");
-    let text = std::str::from_utf8(&said[..end]).expect("a head is text");
+fn head(received: &[u8]) -> (Response, bool, &[u8]) {
+    let end = received.windows(4).position(|end| end == b"\r\n\r\n").expect("a head ends");
+    let text = std::str::from_utf8(&received[..end]).expect("a head is text");
     let mut lines = text.split("\r\n");
     let status_line = lines.next().unwrap();
     let (version, rest) = status_line.split_at(9);
@@ -63,7 +63,7 @@ fn head(said: &[u8]) -> (Response, bool, &[u8]) {
     let status = status.parse().expect("a status is a number");
     assert!((100..600).contains(&status));
     let response = Response { status, headers, body: Vec::new(), is_bodyless: false };
-    (response, version == "HTTP/1.0 ", &said[end + 4..])
+    (response, version == "HTTP/1.0 ", &received[end + 4..])
 }
 
 fn body<'a>(response: &mut Response, is_http_10: bool, rest: &'a [u8]) -> (Vec<u8>, &'a [u8]) {

@@ -12,8 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::task::yield_now;
 
 use super::base::caller::Caller;
-use super::base::connections::Open;
-use super::base::progress::Layer;
+use super::base::connections::Tracker;
+use super::base::progress::Framing;
 use super::base::role::Role;
 use super::site::Site;
 use super::transport::partial::{PREFACE_BYTES, Position};
@@ -22,24 +22,24 @@ use super::transport::{http1, http2};
 /// Where all of them come from.
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// What is said to a peer that sends these pieces, one after the other, and then no more. The site has a worker.
-pub async fn talk(site: &Arc<Site>, role: Role, pieces: &[&[u8]]) -> Vec<u8> {
-    let Some((open, caller)) = enter(site, role) else { return Vec::new() };
-    let mut stream = Pieces { to_come: pieces.iter().copied().collect(), has_paused: true, said: Vec::new() };
-    http1::serve(&mut stream, &open, &caller, site).await;
-    stream.said
+/// What is received to a peer that sends these pieces, one after the other, and then no more. The site has a worker.
+pub async fn serve_http1(site: &Arc<Site>, role: Role, pieces: &[&[u8]]) -> Vec<u8> {
+    let Some((tracker, caller)) = connect(site, role) else { return Vec::new() };
+    let mut stream = Pieces { to_come: pieces.iter().copied().collect(), has_paused: true, received: Vec::new() };
+    http1::serve(&mut stream, &tracker, &caller, site).await;
+    stream.received
 }
 
-fn enter(site: &Site, role: Role) -> Option<(Open, Caller)> {
-    let (worker, place) = (site.workers.all().first()?, site.quotas.connections.one(ADDRESS)?);
-    Some((worker.open(), Caller::new(role, place, ADDRESS)))
+fn connect(site: &Site, role: Role) -> Option<(Tracker, Caller)> {
+    let (worker, share) = (site.workers.all().first()?, site.quotas.connections.take_one(ADDRESS)?);
+    Some((worker.track(), Caller::new(role, share, ADDRESS)))
 }
 
 /// A stream of which one piece is there at a time, and that keeps what is written.
 struct Pieces<'a> {
     to_come: VecDeque<&'a [u8]>,
     has_paused: bool,
-    said: Vec<u8>,
+    received: Vec<u8>,
 }
 
 impl AsyncRead for Pieces<'_> {
@@ -64,7 +64,7 @@ impl AsyncRead for Pieces<'_> {
 
 impl AsyncWrite for Pieces<'_> {
     fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.said.extend_from_slice(bytes);
+        self.received.extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -80,75 +80,75 @@ impl AsyncWrite for Pieces<'_> {
 /// What a peer of HTTP/2 does once it has sent everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It waits until nothing more is said, and then sends no more.
-    Listens,
+    /// It waits until nothing more is received, and then sends no more.
+    WaitsForResponses,
     /// It waits for ever: time has to end it.
-    FallsSilent,
+    StaysOpen,
     /// It sends no more, at once.
-    HangsUp,
+    Closes,
 }
 
 /// What has become of a connection over HTTP/2.
 #[derive(Debug, Default)]
-pub struct Outcome {
-    /// All that was said to the peer.
-    pub said: Vec<u8>,
-    /// When nothing more was said to a peer that waited, no request was under way.
+pub struct ConnectionOutcome {
+    /// All that was received to the peer.
+    pub received: Vec<u8>,
+    /// When nothing more was received to a peer that waited, no request was under way.
     pub is_all_answered: bool,
     /// It ended, and by no panic.
     pub has_ended: bool,
-    /// Nothing is left of it: no connection, request or task, and no place, permit or memory of its address' is taken.
+    /// Nothing is left of it: no connection, request or task, and no share, permit or memory of its address' is taken.
     pub is_gone: bool,
 }
 
 /// How often everybody else is let on before something counts as never to come.
-const PATIENCE: usize = 10_000;
+const MAX_YIELDS: usize = 10_000;
 
-/// How often nothing must happen before nothing more counts as said.
-const QUIET: usize = 3;
+/// How often nothing must happen before nothing more counts as received.
+const QUIET_YIELDS: usize = 3;
 
 /// Speaks HTTP/2 with a peer that sends these pieces, one after the other. The site has a worker, and its limits' times
 /// are 0: each sweep finds that everything takes too long.
-pub async fn multiplex(site: &Arc<Site>, role: Role, pieces: &[&[u8]], ending: Ending) -> Outcome {
-    let Some((open, caller)) = enter(site, role) else { return Outcome::default() };
+pub async fn serve_http2(site: &Arc<Site>, role: Role, pieces: &[&[u8]], ending: Ending) -> ConnectionOutcome {
+    let Some((tracker, caller)) = connect(site, role) else { return ConnectionOutcome::default() };
     let (stream, served) = tokio::io::duplex(1 << 20);
     let serving = tokio::spawn({
         let site = Arc::clone(site);
-        async move { http2::serve(served, open, caller, &site).await }
+        async move { http2::serve(served, tracker, caller, &site).await }
     });
-    let mut peer = Peer { stream, said: Vec::new() };
+    let mut peer = Peer { stream, received: Vec::new() };
     for piece in pieces {
         // Whoever has been told to go may not be heard to the end.
         if peer.stream.write_all(piece).await.is_err() {
             break;
         }
-        peer.listen().await;
+        peer.receive().await;
     }
-    if ending != Ending::HangsUp {
-        peer.hear_out(site).await;
+    if ending != Ending::Closes {
+        peer.receive_all(site).await;
     }
-    let is_all_answered = ending != Ending::HangsUp && site.workers.requests() == 0;
-    if ending != Ending::FallsSilent {
+    let is_all_answered = ending != Ending::Closes && site.workers.requests() == 0;
+    if ending != Ending::StaysOpen {
         // It may have been closed from the other end.
         let _ = peer.stream.shutdown().await;
     }
-    for _ in 0..PATIENCE {
+    for _ in 0..MAX_YIELDS {
         if serving.is_finished() {
             break;
         }
-        if ending == Ending::FallsSilent {
+        if ending == Ending::StaysOpen {
             site.sweep();
         }
-        peer.listen().await;
+        peer.receive().await;
     }
-    peer.listen().await;
+    peer.receive().await;
     let has_ended = serving.is_finished() && serving.await.is_ok();
-    Outcome { said: peer.said, is_all_answered, has_ended, is_gone: is_gone(site).await }
+    ConnectionOutcome { received: peer.received, is_all_answered, has_ended, is_gone: is_gone(site).await }
 }
 
 async fn is_gone(site: &Arc<Site>) -> bool {
     let tasks = tokio::runtime::Handle::current().metrics();
-    for _ in 0..PATIENCE {
+    for _ in 0..MAX_YIELDS {
         if site.workers.requests() == 0 && tasks.num_alive_tasks() == 0 {
             break;
         }
@@ -162,19 +162,21 @@ async fn is_gone(site: &Arc<Site>) -> bool {
 
 struct Peer {
     stream: DuplexStream,
-    said: Vec<u8>,
+    received: Vec<u8>,
 }
 
 impl Peer {
     /// Lets everybody else on, and hears what there is to be heard.
-    async fn listen(&mut self) {
+    async fn receive(&mut self) {
         yield_now().await;
         poll_fn(|cx| {
             let mut buffer = [0; 4096];
             loop {
                 let mut buffer = ReadBuf::new(&mut buffer);
                 match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
-                    Poll::Ready(Ok(())) if !buffer.filled().is_empty() => self.said.extend_from_slice(buffer.filled()),
+                    Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                        self.received.extend_from_slice(buffer.filled())
+                    }
                     _ => return Poll::Ready(()),
                 }
             }
@@ -182,13 +184,13 @@ impl Peer {
         .await;
     }
 
-    /// Listens until nothing more is said.
-    async fn hear_out(&mut self, site: &Site) {
+    /// WaitsForResponses until nothing more is received.
+    async fn receive_all(&mut self, site: &Site) {
         let mut quiet = 0;
-        while quiet < QUIET {
-            let before = (self.said.len(), site.workers.requests());
-            self.listen().await;
-            quiet = if before == (self.said.len(), site.workers.requests()) { quiet + 1 } else { 0 };
+        while quiet < QUIET_YIELDS {
+            let before = (self.received.len(), site.workers.requests());
+            self.receive().await;
+            quiet = if before == (self.received.len(), site.workers.requests()) { quiet + 1 } else { 0 };
         }
     }
 }
@@ -199,9 +201,9 @@ pub type AfterPiece = (bool, bool);
 
 /// What is detected of TLS records, or of HTTP/2 from its preface on, after each of these pieces.
 #[must_use]
-pub fn advance(is_http_2: bool, pieces: &[&[u8]]) -> Vec<AfterPiece> {
-    let (layer, preface) = if is_http_2 { (Layer::Http2, PREFACE_BYTES) } else { (Layer::Tls, 0) };
-    let mut position = Position::new(layer, preface);
+pub fn detect_partial(is_http_2: bool, pieces: &[&[u8]]) -> Vec<AfterPiece> {
+    let (framing, preface) = if is_http_2 { (Framing::Http2, PREFACE_BYTES) } else { (Framing::Tls, 0) };
+    let mut position = Position::new(framing, preface);
     let after = |piece: &&[u8]| {
         let was_complete = position.advance(piece);
         (position.is_partial(), was_complete)

@@ -24,4 +24,4 @@ pub use base::limits::Limits;
 pub use base::role::Role;
 pub use site::Site;
 pub use transport::listen::{Listener, listen};
-pub use transport::worker::{FILL, Outcome, Worker};
+pub use transport::worker::{FILL, Worker, WorkerEnd};

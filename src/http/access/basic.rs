@@ -4,10 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 /// The longest header that is looked at: a name and a password of the greatest lengths fit.
-pub(super) const LONGEST_HEADER: usize = 512;
+pub(super) const MAX_HEADER_BYTES: usize = 512;
 
 /// bcrypt reads no more of a password, so that anything could follow.
-const LONGEST_PASSWORD: usize = 72;
+const MAX_PASSWORD_BYTES: usize = 72;
 
 /// Who someone says to be. Has no `Debug`.
 pub(super) struct Credentials {
@@ -17,7 +17,7 @@ pub(super) struct Credentials {
 
 /// The credentials in a header's value, if there are any that could be right.
 pub(super) fn credentials(header: &[u8]) -> Option<Credentials> {
-    let (scheme, rest) = header.split_at_checked(b"Basic".len()).filter(|_| header.len() <= LONGEST_HEADER)?;
+    let (scheme, rest) = header.split_at_checked(b"Basic".len()).filter(|_| header.len() <= MAX_HEADER_BYTES)?;
     let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
     if !scheme.eq_ignore_ascii_case(b"Basic") || spaces == 0 {
         return None;
@@ -27,7 +27,7 @@ pub(super) fn credentials(header: &[u8]) -> Option<Credentials> {
     let (user, password) = (decoded.get(..colon)?, decoded.get(colon + 1..)?);
     // A NUL, too, is where bcrypt would take two passwords for the same.
     let controls = decoded.iter().any(u8::is_ascii_control);
-    if controls || password.len() > LONGEST_PASSWORD {
+    if controls || password.len() > MAX_PASSWORD_BYTES {
         return None;
     }
     Some(Credentials { user: String::from_utf8(user.to_vec()).ok()?, password: password.to_vec() })
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn the_longest_name_and_password_fit() {
         let header = encoded(format!("{}:{}", "n".repeat(255), "p".repeat(72)));
-        assert!(header.len() <= LONGEST_HEADER && parse(header).is_some());
+        assert!(header.len() <= MAX_HEADER_BYTES && parse(header).is_some());
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub struct Access {
     /// From when until when the server's certificate is valid, in seconds since the epoch.
     valid: Option<(i64, i64)>,
     /// What is demanded of clients before anything is asked.
-    demands: Demands,
+    requirements: ClientRequirements,
     /// Headers of every answer.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     /// For everything but callbacks and health.
@@ -75,39 +75,39 @@ impl Access {
     /// # Errors
     /// When a file cannot be read, or what stands in it cannot be used.
     pub fn read(config: &config::Access) -> Result<Self, AccessError> {
-        Self::default().next(config)
+        Self::default().reload(config)
     }
 
     /// Reads it again. Where users are the same, what is known of their passwords stays known.
-    pub(crate) fn next(&self, config: &config::Access) -> Result<Self, AccessError> {
+    pub(crate) fn reload(&self, config: &config::Access) -> Result<Self, AccessError> {
         let mut access = Self::default();
         if let Some(path) = &config.web_config {
-            access.note(path);
+            access.stamp(path);
             let web = Web::read(path).map_err(|error| AccessError::File(WEB, error))?;
-            access.take(web, self)?;
+            access.apply_web(web, self)?;
         }
         if let Some(path) = &config.callback_secret {
-            access.note(path);
+            access.stamp(path);
             access.secret = Some(PathSecret::read(path).map_err(|error| AccessError::File(SECRET, error))?);
         }
         if let Some(path) = &config.callback_users {
-            access.note(path);
+            access.stamp(path);
             let users = Users::read(path).map_err(|error| AccessError::File(USERS, error))?;
             access.callback_users = Some(passwords(users, self.callback_users.as_ref())?);
         }
         Ok(access)
     }
 
-    fn take(&mut self, web: Web, before: &Self) -> Result<(), AccessError> {
+    fn apply_web(&mut self, web: Web, before: &Self) -> Result<(), AccessError> {
         if let Some(tls) = &web.tls {
             sources(tls).for_each(|source| {
                 if let Source::File(path) = source {
-                    self.note(path);
+                    self.stamp(path);
                 }
             });
-            let ready = tls::ready(tls, web.http2)?;
-            (self.tls, self.valid) = (Some(ready.server), Some(ready.valid));
-            self.demands = Demands::of(tls);
+            let built = tls::build(tls, web.http2)?;
+            (self.tls, self.valid) = (Some(built.server), Some(built.valid));
+            self.requirements = ClientRequirements::of(tls);
         }
         self.headers = web.headers;
         self.rate = web.rate_limit.map(Rate::new);
@@ -118,7 +118,7 @@ impl Access {
     }
 
     /// Before the file is read: if it changes meanwhile, that shows.
-    fn note(&mut self, path: &Path) {
+    fn stamp(&mut self, path: &Path) {
         self.files.push((path.to_owned(), Stamp::of(path)));
     }
 
@@ -128,7 +128,7 @@ impl Access {
     }
 
     /// What its files were when they were read.
-    pub(crate) fn stamps_then(&self) -> Stamps {
+    pub(crate) fn stamps_when_read(&self) -> Stamps {
         Stamps(self.files.iter().map(|(_, stamp)| *stamp).collect())
     }
 
@@ -153,13 +153,13 @@ impl Access {
 
     /// Whether it may take the place of another one.
     pub(crate) fn check_successor_of(&self, before: &Self, now: UnixMillis) -> Result<(), AccessError> {
-        let (then, now_demanded) = (&before.demands, &self.demands);
+        let (old, new) = (&before.requirements, &self.requirements);
         let protections = [
             (WEB, "TLS", before.tls.is_some(), self.tls.is_some()),
-            (WEB, "TLS 1.3 only", then.tls13, now_demanded.tls13),
-            (WEB, "the check of clients' certificates", then.checked, now_demanded.checked),
-            (WEB, "the demand for clients' certificates", then.required, now_demanded.required),
-            (WEB, "the demand for names in clients' certificates", then.named, now_demanded.named),
+            (WEB, "TLS 1.3 only", old.tls13, new.tls13),
+            (WEB, "the check of clients' certificates", old.checked, new.checked),
+            (WEB, "the demand for clients' certificates", old.required, new.required),
+            (WEB, "the demand for names in clients' certificates", old.named, new.named),
             (WEB, "rate_limit", before.rate.is_some(), self.rate.is_some()),
             (WEB, "the passwords for metrics", before.users.is_some(), self.users.is_some()),
             (USERS, "the passwords for callbacks", before.callback_users.is_some(), self.callback_users.is_some()),
@@ -173,16 +173,16 @@ impl Access {
     }
 }
 
-/// What TLS demands of clients.
+/// What TLS requirements of clients.
 #[derive(Clone, Copy, Debug, Default)]
-struct Demands {
+struct ClientRequirements {
     tls13: bool,
     checked: bool,
     required: bool,
     named: bool,
 }
 
-impl Demands {
+impl ClientRequirements {
     fn of(tls: &Tls) -> Self {
         let (checked, required, named) = match &tls.client_auth {
             ClientAuth::None => (false, false, false),
@@ -245,11 +245,11 @@ mod tests {
         write("openim");
         let config = config::Access { callback_users: Some(path.clone()), ..config::Access::default() };
         let first = Access::read(&config).unwrap();
-        let same = first.next(&config).unwrap();
+        let same = first.reload(&config).unwrap();
         let passwords = |access: &Access| Arc::clone(access.callback_users.as_ref().unwrap());
         assert!(Arc::ptr_eq(&passwords(&first), &passwords(&same)));
         write("openim");
-        assert!(!Arc::ptr_eq(&passwords(&first), &passwords(&same.next(&config).unwrap())));
+        assert!(!Arc::ptr_eq(&passwords(&first), &passwords(&same.reload(&config).unwrap())));
     }
 
     #[test]
@@ -260,7 +260,7 @@ mod tests {
         let config = config::Access { web_config: Some(path.clone()), ..config::Access::default() };
         let first = Access::read(&config).unwrap();
         fs::write(&path, "").unwrap();
-        let error = first.next(&config).unwrap().check_successor_of(&first, UnixMillis(0)).unwrap_err().to_string();
+        let error = first.reload(&config).unwrap().check_successor_of(&first, UnixMillis(0)).unwrap_err().to_string();
         assert!(error.contains("the passwords for metrics would be turned off"), "{error}");
     }
 }

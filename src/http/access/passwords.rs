@@ -15,13 +15,13 @@ use std::thread;
 use hyper::header::HeaderValue;
 use tokio::sync::oneshot;
 
-use super::basic::{self, Credentials, LONGEST_HEADER};
-use super::verdicts::{Fingerprint, Fingerprints, Memory, Verdicts};
+use super::basic::{self, Credentials, MAX_HEADER_BYTES};
+use super::verdicts::{Fingerprint, Fingerprints, VerdictWriter, Verdicts};
 use crate::config::Users;
 use crate::http::base::niceness::lower_priority;
 
 /// Requests that wait for a verdict; more are turned away at once.
-const MOST_WAITING: usize = 64;
+const MAX_WAITING: usize = 64;
 
 /// What became of credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(crate) struct Passwords {
     users: Arc<Users>,
     fingerprints: Fingerprints,
     verdicts: Verdicts,
-    waiting: SyncSender<Request>,
+    waiting: SyncSender<Verification>,
     #[cfg(test)]
     work: Arc<Work>,
 }
@@ -58,7 +58,7 @@ struct Work {
     rounds: AtomicU64,
 }
 
-struct Request {
+struct Verification {
     fingerprint: Fingerprint,
     credentials: Credentials,
     answer: oneshot::Sender<bool>,
@@ -74,12 +74,12 @@ impl Passwords {
         let fingerprints = Fingerprints::new().map_err(|_| io::Error::other("the system gives no random numbers"))?;
         let verdicts = Verdicts::default();
         let work = Arc::new(Work::default());
-        let (waiting, requests) = sync_channel(MOST_WAITING);
+        let (waiting, requests) = sync_channel(MAX_WAITING);
         let mut verifier = Verifier {
             // Without users nobody can be told from anybody.
             highest: users.iter().map(|(_, hash)| hash.cost()).max().unwrap_or(0),
             users: Arc::clone(&users),
-            memory: Memory::new(verdicts.clone()),
+            verdicts: VerdictWriter::new(verdicts.clone()),
             work: Arc::clone(&work),
         };
         thread::Builder::new().name("passwords".to_owned()).spawn(move || {
@@ -102,13 +102,13 @@ impl Passwords {
     }
 
     /// What is known of the credentials already: without an allocation or a lock.
-    pub(crate) fn known(&self, authorization: &HeaderValue) -> Option<Verdict> {
-        self.recall(authorization.as_bytes())?.1
+    pub(crate) fn cached(&self, authorization: &HeaderValue) -> Option<Verdict> {
+        self.look_up(authorization.as_bytes())?.1
     }
 
     /// The fingerprint of a header that is no longer than credentials can be, and what is known of it.
-    fn recall(&self, header: &[u8]) -> Option<(Fingerprint, Option<Verdict>)> {
-        let fingerprint = if header.len() > LONGEST_HEADER { None } else { self.fingerprints.of(header) }?;
+    fn look_up(&self, header: &[u8]) -> Option<(Fingerprint, Option<Verdict>)> {
+        let fingerprint = if header.len() > MAX_HEADER_BYTES { None } else { self.fingerprints.of(header) }?;
         Some((fingerprint, self.verdicts.get(&fingerprint).map(Verdict::from)))
     }
 
@@ -116,13 +116,13 @@ impl Passwords {
     /// when they were verified before.
     pub(crate) async fn check(&self, authorization: &HeaderValue) -> Verdict {
         let header = authorization.as_bytes();
-        let Some((fingerprint, known)) = self.recall(header) else { return Verdict::Wrong };
+        let Some((fingerprint, known)) = self.look_up(header) else { return Verdict::Wrong };
         if let Some(verdict) = known {
             return verdict;
         }
         let Some(credentials) = basic::credentials(header) else { return Verdict::Wrong };
         let (answer, verdict) = oneshot::channel();
-        if self.waiting.try_send(Request { fingerprint, credentials, answer }).is_err() {
+        if self.waiting.try_send(Verification { fingerprint, credentials, answer }).is_err() {
             return Verdict::Busy;
         }
         verdict.await.map_or(Verdict::Busy, Verdict::from)
@@ -140,21 +140,21 @@ struct Verifier {
     users: Arc<Users>,
     /// The highest cost of a user's hash.
     highest: u32,
-    memory: Memory,
+    verdicts: VerdictWriter,
     work: Arc<Work>,
 }
 
 impl Verifier {
-    fn run(&mut self, requests: &Receiver<Request>) {
-        for Request { fingerprint, credentials, answer } in requests {
+    fn run(&mut self, requests: &Receiver<Verification>) {
+        for Verification { fingerprint, credentials, answer } in requests {
             // Nobody waits any more for this one.
             if answer.is_closed() {
                 continue;
             }
             // It may have become known while it waited.
-            let is_right = self.memory.get(&fingerprint).unwrap_or_else(|| {
+            let is_right = self.verdicts.get(&fingerprint).unwrap_or_else(|| {
                 let is_right = self.verify(&credentials);
-                self.memory.add(fingerprint, is_right);
+                self.verdicts.add(fingerprint, is_right);
                 is_right
             });
             // Whoever has gone meanwhile misses nothing.
@@ -167,27 +167,27 @@ impl Verifier {
         self.work.verifications.fetch_add(1, Relaxed);
         let user = self.users.get(user);
         let is_right = user.is_some_and(|hash| {
-            self.count(hash.cost());
+            self.count_rounds(hash.cost());
             // The hash was checked when it was read; were it broken, it would be nobody's.
             bcrypt::verify(password, hash.as_str()).unwrap_or(false)
         });
         if !is_right {
-            for cost in missing_work(user.map(|hash| hash.cost()), self.highest) {
-                self.count(cost);
+            for cost in missing_costs(user.map(|hash| hash.cost()), self.highest) {
+                self.count_rounds(cost);
                 let _ = black_box(bcrypt::hash_with_salt(password, cost, [0; 16]));
             }
         }
         is_right
     }
 
-    fn count(&self, cost: u32) {
+    fn count_rounds(&self, cost: u32) {
         self.work.rounds.fetch_add(1 << cost, Relaxed);
     }
 }
 
 /// The costs of the hashes that are left to make, after one of the user's cost or none, for as much work as one of the
 /// highest cost: each cost is twice the one before, so that a cost and all from it up to the highest add up to that.
-fn missing_work(done: Option<u32>, highest: u32) -> Range<u32> {
+fn missing_costs(done: Option<u32>, highest: u32) -> Range<u32> {
     done.map_or(highest..highest + 1, |done| done..highest)
 }
 

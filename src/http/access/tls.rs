@@ -38,14 +38,14 @@ fn problem(what: &str, source: &Source, problem: impl std::fmt::Display) -> Cert
 
 /// TLS, ready for connections.
 #[derive(Clone, Debug)]
-pub(crate) struct Ready {
+pub(crate) struct ServerTls {
     pub(crate) server: Arc<ServerConfig>,
     /// From when until when the server's certificate is valid, in seconds since the epoch.
     pub(crate) valid: (i64, i64),
 }
 
 /// Reads what the settings name, and puts it together.
-pub(crate) fn ready(tls: &Tls, http2: bool) -> Result<Ready, CertificateProblem> {
+pub(crate) fn build(tls: &Tls, http2: bool) -> Result<ServerTls, CertificateProblem> {
     let chain = certificates("cert", &tls.certificate)?;
     let valid = validity(&chain).map_err(|error| problem("cert", &tls.certificate, error))?;
     let key = PrivateKeyDer::from_pem_slice(pem("key", &tls.key)?.as_bytes())
@@ -65,7 +65,7 @@ pub(crate) fn ready(tls: &Tls, http2: bool) -> Result<Ready, CertificateProblem>
     if let Ok(ticketer) = ring::Ticketer::new() {
         server.ticketer = ticketer;
     }
-    Ok(Ready { server: Arc::new(server), valid })
+    Ok(ServerTls { server: Arc::new(server), valid })
 }
 
 fn pem(what: &str, source: &Source) -> Result<String, CertificateProblem> {

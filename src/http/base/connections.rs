@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use slab::Slab;
 use tokio::sync::Notify;
 
-use super::progress::{Layer, Phase, Progress};
+use super::progress::{Framing, Phase, Progress};
 
 /// The open connections of one worker.
 #[derive(Debug, Default)]
@@ -25,15 +25,15 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub(crate) fn open(self: &Arc<Self>) -> Open {
+    pub(crate) fn track(self: &Arc<Self>) -> Tracker {
         self.enter(Table::Connections)
     }
 
-    fn enter(self: &Arc<Self>, table: Table) -> Open {
+    fn enter(self: &Arc<Self>, table: Table) -> Tracker {
         let progress = Arc::new(Progress::default());
         progress.enter(Phase::Idle, self.sweep_ms.load(Ordering::Relaxed));
         let key = self.table(table).lock().insert(Arc::clone(&progress));
-        Open { key, table, handle: Handle { connections: Arc::clone(self), progress } }
+        Tracker { key, table, handle: ProgressHandle { connections: Arc::clone(self), progress } }
     }
 
     const fn table(&self, table: Table) -> &Mutex<Slab<Arc<Progress>>> {
@@ -60,10 +60,10 @@ impl Connections {
     }
 
     /// Judges each connection and request, at a time in milliseconds since the site came up.
-    pub(crate) fn sweep(&self, now_ms: u64, judge: impl Fn(&Progress)) {
+    pub(crate) fn sweep(&self, now_ms: u64, check: impl Fn(&Progress)) {
         self.sweep_ms.store(now_ms, Ordering::Relaxed);
-        self.open.lock().iter().for_each(|(_, progress)| judge(progress));
-        self.requests.lock().iter().for_each(|(_, progress)| judge(progress));
+        self.open.lock().iter().for_each(|(_, progress)| check(progress));
+        self.requests.lock().iter().for_each(|(_, progress)| check(progress));
     }
 
     /// Waits until there is none.
@@ -76,22 +76,22 @@ impl Connections {
 
 /// A connection's notes, to be moved on.
 #[derive(Clone, Debug)]
-pub(crate) struct Handle {
+pub(crate) struct ProgressHandle {
     connections: Arc<Connections>,
     progress: Arc<Progress>,
 }
 
-impl Handle {
+impl ProgressHandle {
     pub(crate) fn progress(&self) -> &Progress {
         &self.progress
     }
 
     /// Records whether a layer holds a part of something, and whether it held nothing at some point just before.
-    pub(crate) fn record_partial(&self, layer: Layer, is_partial: bool, was_complete: bool) {
+    pub(crate) fn record_partial(&self, framing: Framing, is_partial: bool, was_complete: bool) {
         let [tls, http2] = self.progress.partial_since();
-        let since = match layer {
-            Layer::Tls => tls,
-            Layer::Http2 => http2,
+        let since = match framing {
+            Framing::Tls => tls,
+            Framing::Http2 => http2,
         };
         if !is_partial {
             since.store(0, Ordering::Relaxed);
@@ -114,20 +114,20 @@ enum Table {
 
 /// An entry of a connection, or of one of its requests, among the open ones; gone when dropped.
 #[derive(Debug)]
-pub(crate) struct Open {
+pub(crate) struct Tracker {
     key: usize,
     table: Table,
-    handle: Handle,
+    handle: ProgressHandle,
 }
 
-impl Open {
+impl Tracker {
     /// An entry for one request of a connection that carries several at a time.
-    pub(crate) fn request(&self) -> Self {
+    pub(crate) fn track_request(&self) -> Self {
         self.handle.connections.enter(Table::Requests)
     }
 
     /// For what may outlive the connection by a little.
-    pub(crate) fn handle(&self) -> &Handle {
+    pub(crate) fn handle(&self) -> &ProgressHandle {
         &self.handle
     }
 
@@ -140,7 +140,7 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for Tracker {
     fn drop(&mut self) {
         let connections = &self.handle.connections;
         let mut open = connections.table(self.table).lock();
@@ -152,18 +152,18 @@ impl Drop for Open {
     }
 }
 
-/// The sweep has condemned it.
+/// The sweep has overdue it.
 #[derive(Debug)]
 pub(crate) struct Overdue;
 
 /// The future's outcome, if it comes before the sweep condemns the connection or the request.
-pub(crate) async fn in_time<T>(open: &Open, future: impl Future<Output = T>) -> Result<T, Overdue> {
+pub(crate) async fn in_time<T>(tracker: &Tracker, future: impl Future<Output = T>) -> Result<T, Overdue> {
     let mut future = pin!(future);
     poll_fn(|cx| {
-        open.progress().belongs_to(cx.waker());
+        tracker.progress().set_task(cx.waker());
         match future.as_mut().poll(cx) {
             Poll::Ready(outcome) => Poll::Ready(Ok(outcome)),
-            Poll::Pending if open.progress().condemned().is_some() => Poll::Ready(Err(Overdue)),
+            Poll::Pending if tracker.progress().overdue().is_some() => Poll::Ready(Err(Overdue)),
             Poll::Pending => Poll::Pending,
         }
     })

@@ -32,7 +32,7 @@ pub(crate) enum Phase {
 
 /// What hands over only whole parts of what comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Layer {
+pub(crate) enum Framing {
     /// Whole records.
     Tls = 0,
     /// Whole heads of requests.
@@ -87,14 +87,14 @@ pub(crate) struct Progress {
     moment: AtomicU64,
     /// The [`Moment`] that took too long, in the judgement of the sweep; 0 where none has. It means nothing once the
     /// exchange has moved on.
-    condemned: AtomicU64,
-    /// When the callback that is being answered began, in nanoseconds since [`base`]; 0 where none is.
+    overdue: AtomicU64,
+    /// When the callback that is being answered began, in nanoseconds since [`epoch`]; 0 where none is.
     callback_since: AtomicU64,
     /// hyper wrote an answer of its own, to a head that it could not parse.
-    swallowed: AtomicBool,
+    discarded_response: AtomicBool,
     /// A request was answered of which a part is still to come, and which nobody will read.
     unread: AtomicBool,
-    /// For each [`Layer`], since when it has held a part of something, in milliseconds since the site came up, and one
+    /// For each [`Framing`], since when it has held a part of something, in milliseconds since the site came up, and one
     /// more; 0 where it holds none.
     partial_since: [AtomicU64; 2],
     task: OnceLock<Waker>,
@@ -102,7 +102,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// The task that is to be woken when the sweep condemns. A spawned task keeps one waker.
-    pub(crate) fn belongs_to(&self, task: &Waker) {
+    pub(crate) fn set_task(&self, task: &Waker) {
         self.task.get_or_init(|| task.clone());
     }
 
@@ -120,13 +120,13 @@ impl Progress {
     }
 
     /// Has the sweep judge the present moment, by its phase, when that began, and since when half of something has been
-    /// there: true condemns it, and wakes the task. Returns the phase of a moment that is condemned for the first time.
-    pub(crate) fn judge(&self, is_overdue: impl FnOnce(Phase, u64, Option<u64>) -> bool) -> Option<Phase> {
+    /// there: true condemns it, and wakes the task. Returns the phase of a moment that is overdue for the first time.
+    pub(crate) fn check_deadline(&self, is_overdue: impl FnOnce(Phase, u64, Option<u64>) -> bool) -> Option<Phase> {
         let moment = self.moment();
         if !is_overdue(moment.phase(), moment.since_ms(), self.partial_since_ms()) {
             return None;
         }
-        let before = self.condemned.swap(moment.0, Ordering::Relaxed);
+        let before = self.overdue.swap(moment.0, Ordering::Relaxed);
         self.wake();
         (before != moment.0).then(|| moment.phase())
     }
@@ -148,23 +148,23 @@ impl Progress {
     }
 
     /// The phase that took too long, if it is still the present one.
-    pub(crate) fn condemned(&self) -> Option<Phase> {
+    pub(crate) fn overdue(&self) -> Option<Phase> {
         let moment = self.moment();
-        (self.condemned.load(Ordering::Relaxed) == moment.0).then(|| moment.phase())
+        (self.overdue.load(Ordering::Relaxed) == moment.0).then(|| moment.phase())
     }
 
     /// A callback begins.
-    pub(crate) fn callback_begins(&self) {
-        let since = base().elapsed().as_nanos();
+    pub(crate) fn begin_callback(&self) {
+        let since = epoch().elapsed().as_nanos();
         self.callback_since.store(u64::try_from(since).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
     }
 
     /// The exchange is over: the time that its callback took, if it was one.
-    pub(crate) fn callback_ends(&self) -> Option<Duration> {
+    pub(crate) fn end_callback(&self) -> Option<Duration> {
         let since = self.callback_since.load(Ordering::Relaxed);
         (since != 0).then(|| {
             self.callback_since.store(0, Ordering::Relaxed);
-            base().elapsed().saturating_sub(Duration::from_nanos(since))
+            epoch().elapsed().saturating_sub(Duration::from_nanos(since))
         })
     }
 
@@ -172,25 +172,25 @@ impl Progress {
         self.callback_since.load(Ordering::Relaxed) != 0
     }
 
-    pub(crate) fn swallow(&self) {
-        self.swallowed.store(true, Ordering::Relaxed);
+    pub(crate) fn discard_response(&self) {
+        self.discarded_response.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn has_swallowed(&self) -> bool {
-        self.swallowed.load(Ordering::Relaxed)
+    pub(crate) fn has_discarded_response(&self) -> bool {
+        self.discarded_response.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn leave_unread(&self) {
+    pub(crate) fn leave_request_unread(&self) {
         self.unread.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn has_left_unread(&self) -> bool {
+    pub(crate) fn has_unread_request(&self) -> bool {
         self.unread.load(Ordering::Relaxed)
     }
 }
 
 /// Where the nanoseconds of [`Progress`] count from.
-fn base() -> Instant {
+fn epoch() -> Instant {
     static BASE: OnceLock<Instant> = OnceLock::new();
     *BASE.get_or_init(Instant::now)
 }
@@ -224,16 +224,17 @@ mod tests {
     fn a_verdict_does_not_outlive_its_moment_not_even_in_the_same_phase() {
         let progress = Progress::default();
         progress.enter(Phase::Idle, 0);
-        assert_eq!(progress.condemned(), None);
+        assert_eq!(progress.overdue(), None);
         for first in [Some(Phase::Idle), None] {
-            let judged = progress.judge(|phase, since_ms, midway| (phase, since_ms, midway) == (Phase::Idle, 0, None));
-            assert_eq!((judged, progress.condemned()), (first, Some(Phase::Idle)));
+            let judged =
+                progress.check_deadline(|phase, since_ms, midway| (phase, since_ms, midway) == (Phase::Idle, 0, None));
+            assert_eq!((judged, progress.overdue()), (first, Some(Phase::Idle)));
         }
         for phase in [Phase::Head, Phase::Service, Phase::Answer, Phase::Idle] {
             progress.enter(phase, 0);
-            assert_eq!(progress.condemned(), None, "{phase:?}");
+            assert_eq!(progress.overdue(), None, "{phase:?}");
         }
-        assert_eq!(progress.judge(|_, _, _| false), None);
-        assert_eq!(progress.condemned(), None);
+        assert_eq!(progress.check_deadline(|_, _, _| false), None);
+        assert_eq!(progress.overdue(), None);
     }
 }

@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 /// A limited resource: how much there is and how much is taken.
 #[derive(Debug)]
 pub(crate) struct Quota {
-    most: usize,
-    most_of_one: usize,
+    limit: usize,
+    limit_per_address: usize,
     taken: Mutex<Taken>,
 }
 
@@ -30,9 +30,9 @@ pub(crate) struct Share {
 }
 
 impl Quota {
-    /// A quota of `most` in all and `most_of_one` for each address.
-    pub(crate) fn new(most: usize, most_of_one: usize) -> Self {
-        Self { most, most_of_one, taken: Mutex::default() }
+    /// A quota of `most` in all and `limit_per_address` for each address.
+    pub(crate) fn new(limit: usize, limit_per_address: usize) -> Self {
+        Self { limit, limit_per_address, taken: Mutex::default() }
     }
 
     /// An empty share.
@@ -41,14 +41,14 @@ impl Quota {
     }
 
     /// A share of one unit; `None` if the quota is used up.
-    pub(crate) fn one(self: &Arc<Self>, address: IpAddr) -> Option<Share> {
+    pub(crate) fn take_one(self: &Arc<Self>, address: IpAddr) -> Option<Share> {
         let mut share = self.share(address);
         share.grow_to(1).then_some(share)
     }
 
     /// The limit of one address.
-    pub(crate) const fn most_of_one(&self) -> usize {
-        self.most_of_one
+    pub(crate) const fn limit_per_address(&self) -> usize {
+        self.limit_per_address
     }
 }
 
@@ -57,12 +57,12 @@ impl Share {
     pub(crate) fn grow_to(&mut self, size: usize) -> bool {
         let more = size.saturating_sub(self.taken);
         let mut taken = self.quota.taken.lock();
-        let of_host = taken.by_host.get(&self.host).copied().unwrap_or_default().saturating_add(more);
+        let of_address = taken.by_host.get(&self.host).copied().unwrap_or_default().saturating_add(more);
         let of_all = taken.all.saturating_add(more);
-        let has_grown = of_all <= self.quota.most && of_host <= self.quota.most_of_one;
+        let has_grown = of_all <= self.quota.limit && of_address <= self.quota.limit_per_address;
         if has_grown && more > 0 {
             taken.all = of_all;
-            taken.by_host.insert(self.host, of_host);
+            taken.by_host.insert(self.host, of_address);
             self.taken += more;
         }
         has_grown
@@ -77,9 +77,9 @@ impl Share {
         }
         let mut taken = self.quota.taken.lock();
         taken.all -= size;
-        if let Some(of_host) = taken.by_host.get_mut(&self.host) {
-            *of_host -= size;
-            if *of_host == 0 {
+        if let Some(of_address) = taken.by_host.get_mut(&self.host) {
+            *of_address -= size;
+            if *of_address == 0 {
                 taken.by_host.remove(&self.host);
             }
         }
@@ -93,18 +93,18 @@ impl Drop for Share {
 }
 
 /// Bytes that keep their part of a quota until they are dropped.
-pub(crate) struct Held {
+pub(crate) struct QuotaBytes {
     bytes: Vec<u8>,
     _share: Arc<Share>,
 }
 
-impl Held {
+impl QuotaBytes {
     pub(crate) const fn new(bytes: Vec<u8>, share: Arc<Share>) -> Self {
         Self { bytes, _share: share }
     }
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for QuotaBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn an_address_has_so_many_places_and_gets_them_back() {
         let places = Arc::new(Quota::new(usize::MAX, 2));
-        let enter = |address: &str| places.one(address.parse().unwrap());
+        let enter = |address: &str| places.take_one(address.parse().unwrap());
         let held = [enter("10.0.0.1").unwrap(), enter("::ffff:10.0.0.1").unwrap()];
         assert!(enter("10.0.0.1").is_none());
         let other = enter("10.0.0.2").unwrap();
@@ -174,8 +174,8 @@ mod tests {
     #[test]
     fn one_host_s_ipv6_network_is_one_address() {
         let places = Arc::new(Quota::new(usize::MAX, 1));
-        let _first = places.one("2001:db8::1".parse().unwrap()).unwrap();
-        assert!(places.one("2001:db8::ffff:2".parse().unwrap()).is_none());
-        assert!(places.one("2001:db8:0:1::1".parse().unwrap()).is_some());
+        let _first = places.take_one("2001:db8::1".parse().unwrap()).unwrap();
+        assert!(places.take_one("2001:db8::ffff:2".parse().unwrap()).is_none());
+        assert!(places.take_one("2001:db8:0:1::1".parse().unwrap()).is_some());
     }
 }

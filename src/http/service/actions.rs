@@ -45,13 +45,13 @@ mod tests {
     use tokio::task::spawn_blocking;
 
     use super::*;
-    use crate::http::site::testing::{runtime, site, thread_held_up};
+    use crate::http::site::testing::{occupy_thread, runtime, site};
 
     #[test]
     fn one_request_at_a_time_has_the_settings_read_also_if_it_hangs_up() {
         let (site, runtime) = (site(), runtime());
         let _within = runtime.enter();
-        let (release, busy) = thread_held_up();
+        let (release, busy) = occupy_thread();
         let mut nobody = Context::from_waker(Waker::noop());
         let mut first = Box::pin(reload(&site));
         assert!(first.as_mut().poll(&mut nobody).is_pending());

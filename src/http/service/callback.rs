@@ -3,7 +3,7 @@
 use hyper::header::{self, HeaderMap};
 
 use super::body::{self, BodyError, RequestBody};
-use super::headers::{Noted, is_json};
+use super::headers::{HeaderFacts, is_json};
 use crate::http::site::Site;
 use crate::http::site::exchange::{Exchange, refuse};
 use crate::http::site::response::{Reply, closing, success};
@@ -11,14 +11,14 @@ use crate::telemetry::Reason;
 use crate::wire::{self, Command, Fault, Problem};
 
 /// Why a callback is refused.
-struct Refused {
+struct Refusal {
     reason: Reason,
     detail: String,
     /// What is left of the request cannot be told from the next one.
     close: bool,
 }
 
-impl Refused {
+impl Refusal {
     fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into(), close: false }
     }
@@ -28,7 +28,7 @@ impl Refused {
     }
 }
 
-impl From<Problem> for Refused {
+impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
         let reason = match problem.fault {
             Fault::EmptyBody => Reason::EmptyBody,
@@ -45,55 +45,60 @@ impl From<Problem> for Refused {
 }
 
 /// Reads a callback as it comes, counts it and answers it. The URL may have told its command.
-pub(super) async fn receive(
+pub(super) async fn read_and_answer(
     exchange: Exchange<'_>,
-    (command, noted): (Option<Command>, Noted),
+    (command, facts): (Option<Command>, HeaderFacts),
     headers: HeaderMap,
     body: RequestBody,
 ) -> Reply {
-    let Exchange { site, open, caller } = exchange;
-    open.progress().callback_begins();
+    let Exchange { site, tracker, caller } = exchange;
+    tracker.progress().begin_callback();
     let mut share = site.quotas.bodies.share(caller.address);
-    match body::read(body, site.config.max_body_bytes, &mut share, open.progress()).await {
-        Ok(body) => answered(site, (command, noted), headers, &body),
+    match body::read(body, site.config.max_body_bytes, &mut share, tracker.progress()).await {
+        Ok(body) => count_and_answer(site, (command, facts), headers, &body),
         Err(error) => {
-            // Its sender may still be at it, and is to read why that is in vain.
-            open.progress().leave_unread();
-            unread(site, &error)
+            // Its sender may still be at it, and is to read refusal that is in vain.
+            tracker.progress().leave_request_unread();
+            refuse_body(site, &error)
         }
     }
 }
 
 /// Counts a callback that has come as a whole, and answers it.
-pub(super) fn take(exchange: Exchange<'_>, wanted: (Option<Command>, Noted), headers: HeaderMap, body: &[u8]) -> Reply {
-    exchange.open.progress().callback_begins();
-    answered(exchange.site, wanted, headers, body)
+pub(super) fn answer(
+    exchange: Exchange<'_>,
+    context: (Option<Command>, HeaderFacts),
+    headers: HeaderMap,
+    body: &[u8],
+) -> Reply {
+    exchange.tracker.progress().begin_callback();
+    count_and_answer(exchange.site, context, headers, body)
 }
 
-fn answered(site: &Site, wanted: (Option<Command>, Noted), headers: HeaderMap, body: &[u8]) -> Reply {
-    match counted(site, wanted, &headers, body) {
+fn count_and_answer(site: &Site, context: (Option<Command>, HeaderFacts), headers: HeaderMap, body: &[u8]) -> Reply {
+    match count(site, context, &headers, body) {
         Ok(()) => success(headers),
-        Err(why) => refused(site, &why),
+        Err(refusal) => refuse_callback(site, &refusal),
     }
 }
 
-fn refused(site: &Site, why: &Refused) -> Reply {
-    let reply = refuse(site, why.reason, &why.detail);
-    if why.close { closing(reply) } else { reply }
+fn refuse_callback(site: &Site, refusal: &Refusal) -> Reply {
+    let reply = refuse(site, refusal.reason, &refusal.detail);
+    if refusal.close { closing(reply) } else { reply }
 }
 
-fn counted(
+fn count(
     site: &Site,
-    (command, noted): (Option<Command>, Noted),
+    (command, facts): (Option<Command>, HeaderFacts),
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<(), Refused> {
-    if noted.may_not_be_json {
+) -> Result<(), Refusal> {
+    if facts.may_not_be_json {
         check_media_type(headers)?;
     }
     let command = match command {
         Some(command) => command,
-        None => command_in(body)?,
+        None => command_in_body(body)?,
     };
     let now = site.now();
     if command == Command::GroupMessage {
@@ -104,24 +109,24 @@ fn counted(
 }
 
 /// Refuses a request whose body could not be read.
-pub(super) fn unread(site: &Site, error: &BodyError) -> Reply {
-    refused(site, &why_unread(site, error))
+pub(super) fn refuse_body(site: &Site, error: &BodyError) -> Reply {
+    refuse_callback(site, &body_refusal(site, error))
 }
 
-fn why_unread(site: &Site, error: &BodyError) -> Refused {
+fn body_refusal(site: &Site, error: &BodyError) -> Refusal {
     match error {
         BodyError::TooLarge => {
             let limit = site.config.max_body_bytes;
             let detail = format!("the body is over {limit} bytes; --callback.max-body-bytes sets the limit");
-            Refused::new(Reason::BodyTooLarge, detail).and_close()
+            Refusal::new(Reason::BodyTooLarge, detail).and_close()
         }
         BodyError::NoMemory => {
-            let (limit, of_one) = (site.config.max_buffered_bytes, site.quotas.bodies.most_of_one());
+            let (limit, per_address) = (site.config.max_buffered_bytes, site.quotas.bodies.limit_per_address());
             let detail = format!(
-                "bodies that are being received have {limit} bytes, those of one address {of_one}; \
+                "bodies that are being received have {limit} bytes, those of one address {per_address}; \
                  --callback.max-buffered-bytes sets the limit"
             );
-            Refused::new(Reason::Overloaded, detail).and_close()
+            Refusal::new(Reason::Overloaded, detail).and_close()
         }
         BodyError::Overdue => {
             // A drain leaves it less time, counted from elsewhere.
@@ -130,16 +135,16 @@ fn why_unread(site: &Site, error: &BodyError) -> Refused {
             } else {
                 format!("the body did not arrive within {} s", site.limits.body.as_secs())
             };
-            Refused::new(Reason::BodyTimeout, detail).and_close()
+            Refusal::new(Reason::BodyTimeout, detail).and_close()
         }
-        BodyError::Broken(error) => Refused::new(Reason::BrokenBody, format!("the body: {error}")).and_close(),
+        BodyError::Broken(error) => Refusal::new(Reason::BrokenBody, format!("the body: {error}")).and_close(),
     }
 }
 
 /// OpenIM says that its body is JSON. A body that says it is something else comes from elsewhere: a web page, say, can
 /// make a browser post a form or plain text to any address, but not JSON.
-fn check_media_type(headers: &HeaderMap) -> Result<(), Refused> {
-    let refused = |detail: String| Err(Refused::new(Reason::UnsupportedMediaType, detail));
+fn check_media_type(headers: &HeaderMap) -> Result<(), Refusal> {
+    let refused = |detail: String| Err(Refusal::new(Reason::UnsupportedMediaType, detail));
     if let Some(encoding) = headers.get_all(header::CONTENT_ENCODING).iter().find(|encoding| *encoding != "identity") {
         return refused(format!("Content-Encoding is {encoding:?}; send the body as it is"));
     }
@@ -149,11 +154,11 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Refused> {
     }
 }
 
-fn command_in(body: &[u8]) -> Result<Command, Refused> {
+fn command_in_body(body: &[u8]) -> Result<Command, Refusal> {
     let name = wire::command_of(body)?;
     Command::from_name(&name).ok_or_else(|| {
         let found = if name.is_empty() { "is absent" } else { "names no callback" };
         let ways = "end the path with, or set ?command= or the body's callbackCommand to";
-        Refused::new(Reason::UnknownCommand, format!("callbackCommand {found}; {ways} {}", wire::GROUP_MESSAGE))
+        Refusal::new(Reason::UnknownCommand, format!("callbackCommand {found}; {ways} {}", wire::GROUP_MESSAGE))
     })
 }

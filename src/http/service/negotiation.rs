@@ -10,7 +10,7 @@ use crate::exposition::Format;
 type Quality = f32;
 
 /// One of the forms that a header lists.
-struct Listed<'a> {
+struct Preference<'a> {
     /// A media type, or a content coding.
     name: &'a str,
     /// What stands behind the name, but for the quality, which most often is only a version.
@@ -18,16 +18,16 @@ struct Listed<'a> {
     quality: Quality,
 }
 
-impl<'a> Listed<'a> {
-    fn parse(listed: &'a str) -> Self {
-        let (name, parameters) = listed.split_once(';').unwrap_or((listed, ""));
-        let mut listed = Self { name: name.trim(), parameters, quality: 1.0 };
-        if let Some(quality) = listed.parameter("q") {
+impl<'a> Preference<'a> {
+    fn parse(preference: &'a str) -> Self {
+        let (name, parameters) = preference.split_once(';').unwrap_or((preference, ""));
+        let mut preference = Self { name: name.trim(), parameters, quality: 1.0 };
+        if let Some(quality) = preference.parameter("q") {
             let quality = quality.parse().ok().filter(|quality| (0.0..=1.0).contains(quality));
             // What cannot be understood is not taken for a wish.
-            listed.quality = quality.unwrap_or(0.0);
+            preference.quality = quality.unwrap_or(0.0);
         }
-        listed
+        preference
     }
 
     fn parameter(&self, name: &str) -> Option<&'a str> {
@@ -37,7 +37,7 @@ impl<'a> Listed<'a> {
     }
 
     /// How closely this describes a media type in this version; nothing if it does not.
-    fn closeness(&self, media_type: &str, version: &str) -> Option<u8> {
+    fn specificity(&self, media_type: &str, version: &str) -> Option<u8> {
         let is_of_type = self.name.eq_ignore_ascii_case(media_type);
         let kind = media_type.split('/').next().unwrap_or_default();
         match self.parameter("version") {
@@ -49,32 +49,33 @@ impl<'a> Listed<'a> {
     }
 }
 
-fn listed(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = Listed<'_>> {
+fn preferences(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = Preference<'_>> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(Listed::parse)
+    values.flat_map(|value| value.split(',')).map(Preference::parse)
 }
 
 /// How closely a format is asked for, and how much it is wanted.
-fn wanted(headers: &HeaderMap, media_type: &str, version: &str) -> (u8, Quality) {
-    let fits =
-        listed(headers, ACCEPT).filter_map(|listed| Some((listed.closeness(media_type, version)?, listed.quality)));
+fn specificity_and_quality(headers: &HeaderMap, media_type: &str, version: &str) -> (u8, Quality) {
+    let fits = preferences(headers, ACCEPT)
+        .filter_map(|preference| Some((preference.specificity(media_type, version)?, preference.quality)));
     // What describes it most closely decides.
     fits.reduce(|best, next| if next.0 > best.0 { next } else { best }).unwrap_or((0, 0.0))
 }
 
-/// The format that a client wants most. OpenMetrics only if it is asked for: who takes anything gets what every reader
-/// understands, and so does who takes neither, for that is no reason to say nothing.
+/// The format that a client wants most. OpenMetrics only if it is asked for: who accepts anything gets what every reader
+/// understands, and so does who accepts neither, for that is no reason to say nothing.
 pub(super) fn format(headers: &HeaderMap) -> Format {
-    let (closeness, open_metrics) = wanted(headers, "application/openmetrics-text", "1.0.0");
-    let (_, text) = wanted(headers, "text/plain", "0.0.4");
-    if closeness > 0 && open_metrics > 0.0 && open_metrics >= text { Format::OpenMetrics } else { Format::Text }
+    let (specificity, open_metrics) = specificity_and_quality(headers, "application/openmetrics-text", "1.0.0");
+    let (_, text) = specificity_and_quality(headers, "text/plain", "0.0.4");
+    if specificity > 0 && open_metrics > 0.0 && open_metrics >= text { Format::OpenMetrics } else { Format::Text }
 }
 
-/// Whether a client takes gzip, and does not want the plain bytes more.
-pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
+/// Whether a client accepts gzip, and does not want the plain bytes more.
+pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let quality = |coding: &str| {
-        let named = listed(headers, ACCEPT_ENCODING).find(|listed| listed.name.eq_ignore_ascii_case(coding));
-        named.map(|listed| listed.quality)
+        let named =
+            preferences(headers, ACCEPT_ENCODING).find(|preference| preference.name.eq_ignore_ascii_case(coding));
+        named.map(|preference| preference.quality)
     };
     let gzip = quality("gzip").or_else(|| quality("*")).unwrap_or(0.0);
     gzip > 0.0 && gzip >= quality("identity").unwrap_or(0.0)
@@ -157,14 +158,14 @@ mod tests {
 
     #[test]
     fn gzip_is_for_who_takes_it_and_does_not_want_the_plain_bytes_more() {
-        let takes = |values: &[&str]| takes_gzip(&headers(&ACCEPT_ENCODING, values));
+        let accepts = |values: &[&str]| accepts_gzip(&headers(&ACCEPT_ENCODING, values));
         for gzip in ["gzip", "GZIP;Q=0.001", "deflate, gzip;q=1.0, *;q=0.5", "*", "identity;q=0.5,gzip;q=0.5"] {
-            assert!(takes(&[gzip]), "{gzip}");
+            assert!(accepts(&[gzip]), "{gzip}");
         }
-        assert!(takes(&["br", "gzip"]));
+        assert!(accepts(&["br", "gzip"]));
         for plain in ["", "identity", "br", "gzip;q=0", "gzip;q=0.000", "gzip;q=0, *", "*;q=0", "gzip;q=0.5,identity"] {
-            assert!(!takes(&[plain]), "{plain}");
+            assert!(!accepts(&[plain]), "{plain}");
         }
-        assert!(!takes(&[]));
+        assert!(!accepts(&[]));
     }
 }

@@ -51,10 +51,10 @@ pub(super) fn landing(site: &Site) -> Reply {
 
 /// A scrape, in the format that the client asks for.
 pub(super) async fn metrics(exchange: Exchange<'_>, scope: Scope, request: &Parts) -> Reply {
-    let Exchange { site, open, caller } = exchange;
-    let Some(share) = site.quotas.scrapes.one(caller.address) else { return refuse_busy(site, "scrapes") };
-    let (format, gzip) = (negotiation::format(&request.headers), negotiation::takes_gzip(&request.headers));
-    let mut scrape = Streamed::new(Box::new(Scrape::new(site, site.scraper(scope, format), gzip, share)), open);
+    let Exchange { site, tracker, caller } = exchange;
+    let Some(share) = site.quotas.scrapes.take_one(caller.address) else { return refuse_busy(site, "scrapes") };
+    let (format, gzip) = (negotiation::format(&request.headers), negotiation::accepts_gzip(&request.headers));
+    let mut scrape = Streamed::new(Box::new(Scrape::new(site, site.scraper(scope, format), gzip, share)), tracker);
     // The first chunk before the head: until the head is sent, a failure can still be answered as one.
     if request.method != Method::HEAD
         && let Err(error) = poll_fn(|cx| scrape.poll_written(cx)).await

@@ -138,9 +138,9 @@ impl Site {
         let now_ms = self.uptime_ms();
         for worker in self.workers.all() {
             worker.sweep(now_ms, |progress| {
-                let condemned =
-                    progress.judge(|phase, since_ms, partial| self.is_overdue(phase, (since_ms, partial), now_ms));
-                if matches!(condemned, Some(Phase::Stream | Phase::Answer)) {
+                let overdue = progress
+                    .check_deadline(|phase, since_ms, partial| self.is_overdue(phase, (since_ms, partial), now_ms));
+                if matches!(overdue, Some(Phase::Stream | Phase::Answer)) {
                     self.telemetry.answer_unread();
                 }
             });

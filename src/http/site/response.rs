@@ -10,7 +10,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::streamed::Streamed;
-use crate::http::base::connections::Open;
+use crate::http::base::connections::Tracker;
 use crate::http::base::limits::PIECE_BYTES;
 use crate::http::base::progress::Phase;
 use crate::telemetry::Reason;
@@ -83,14 +83,14 @@ pub(crate) fn streamed(content_type: &'static str, body: Streamed) -> Reply {
 }
 
 /// Enters the phase in which the response is sent. A long one is sent in pieces.
-pub(crate) fn begin(mut reply: Reply, open: &Open) -> Reply {
+pub(crate) fn start_sending(mut reply: Reply, tracker: &Tracker) -> Reply {
     if let Payload::Whole(bytes) = reply.body_mut()
         && bytes.len() > PIECE_BYTES
     {
-        let body = Streamed::written(std::mem::take(bytes), open);
+        let body = Streamed::written(std::mem::take(bytes), tracker);
         *reply.body_mut() = Payload::Streamed(Box::new(body));
     }
-    open.enter(match reply.body() {
+    tracker.enter(match reply.body() {
         Payload::Whole(_) => Phase::Answer,
         Payload::Streamed(_) => Phase::Stream,
     });

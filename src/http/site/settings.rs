@@ -49,7 +49,7 @@ impl Settings {
     ) -> Result<(), AccessError> {
         let current = self.access();
         let reloaded = current
-            .next(config)
+            .reload(config)
             .and_then(|access| access.check_successor_of(&current, now).map(|()| access))
             .inspect_err(|error| telemetry.settings_kept(error))?;
         telemetry.certificate_expires(reloaded.expires());
@@ -61,6 +61,6 @@ impl Settings {
     /// Stamps of the files as they are now, and as they were when they were read.
     pub(super) fn stamps_now_and_read(&self) -> (Stamps, Stamps) {
         let access = self.access();
-        (access.stamps(), access.stamps_then())
+        (access.stamps(), access.stamps_when_read())
     }
 }

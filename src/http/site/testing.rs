@@ -43,7 +43,7 @@ pub(crate) fn runtime() -> Runtime {
 }
 
 /// Occupies that thread until the sender is dropped. Returns its handle too.
-pub(crate) fn thread_held_up() -> (Sender<()>, JoinHandle<Result<(), RecvError>>) {
+pub(crate) fn occupy_thread() -> (Sender<()>, JoinHandle<Result<(), RecvError>>) {
     let (release, held) = channel();
     (release, spawn_blocking(move || held.recv()))
 }

@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::http::base::connections::{Open, in_time};
+use crate::http::base::connections::{Tracker, in_time};
 use crate::http::base::progress::Phase;
 use crate::http::site::Site;
 use crate::http::site::exchange::count_refusal;
@@ -18,19 +18,19 @@ const LINGER_PIECE_BYTES: usize = 4096;
 /// Refuses a request in hyper's place, and lets the client read the response.
 pub(super) async fn refuse(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    open: &Open,
+    tracker: &Tracker,
     site: &Site,
     reason: Reason,
     detail: &str,
 ) {
     count_refusal(site, reason, detail);
-    end(stream, open, &whole_response(reason, detail)).await;
+    end(stream, tracker, &whole_response(reason, detail)).await;
 }
 
 /// Sends the last bytes and lets the client read them. If the connection were closed while the client still sends, it would
 /// be reset, and bytes on their way to the client would be lost.
-pub(super) async fn end(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), open: &Open, last: &[u8]) {
-    linger(open, async {
+pub(super) async fn end(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), tracker: &Tracker, last: &[u8]) {
+    linger(tracker, async {
         stream.write_all(last).await?;
         stream.shutdown().await?;
         let mut dropped = 0;
@@ -48,14 +48,14 @@ pub(super) async fn end(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), open
 }
 
 /// Closes the stream without sending anything else. Over TLS this tells the client that the response is complete.
-pub(super) async fn close(stream: &mut (impl AsyncWrite + Unpin), open: &Open) {
-    linger(open, stream.shutdown()).await;
+pub(super) async fn close(stream: &mut (impl AsyncWrite + Unpin), tracker: &Tracker) {
+    linger(tracker, stream.shutdown()).await;
 }
 
 /// Ends the connection within a short time. Errors do not matter any more.
-async fn linger(open: &Open, last: impl Future<Output = std::io::Result<()>>) {
-    open.enter(Phase::Linger);
-    let _ = in_time(open, last).await;
+async fn linger(tracker: &Tracker, last: impl Future<Output = std::io::Result<()>>) {
+    tracker.enter(Phase::Linger);
+    let _ = in_time(tracker, last).await;
 }
 
 /// A response as bytes, for where hyper does not write it.

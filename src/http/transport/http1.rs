@@ -14,7 +14,7 @@ use super::farewell;
 use super::handshake::HANDSHAKE;
 use super::watched::Watched;
 use crate::http::base::caller::Caller;
-use crate::http::base::connections::Open;
+use crate::http::base::connections::Tracker;
 use crate::http::base::limits::MAX_HEAD_BYTES;
 use crate::http::base::progress::Phase;
 use crate::http::service::answer;
@@ -34,32 +34,32 @@ enum End {
 /// Serves HTTP/1 until the connection ends.
 pub(crate) async fn serve(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    open: &Open,
+    tracker: &Tracker,
     caller: &Caller,
     site: &Arc<Site>,
 ) {
-    let end = exchange(stream, open, caller, site).await;
+    let end = run(stream, tracker, caller, site).await;
     if matches!(end, End::Overdue(Phase::Idle)) {
         site.count_idle_end();
     }
-    if let Some((reason, detail)) = refusal_of(&end, open) {
-        farewell::refuse(stream, open, site, reason, &detail).await;
-    } else if matches!(end, End::Done(_)) && open.progress().has_left_unread() {
-        farewell::end(stream, open, &[]).await;
+    if let Some((reason, detail)) = refusal_of(&end, tracker) {
+        farewell::refuse(stream, tracker, site, reason, &detail).await;
+    } else if matches!(end, End::Done(_)) && tracker.progress().has_unread_request() {
+        farewell::end(stream, tracker, &[]).await;
     } else if matches!(end, End::Done(Ok(())) | End::Overdue(Phase::Idle)) {
         // Not after a response that was cut off: the client must not take it as complete.
-        farewell::close(stream, open).await;
+        farewell::close(stream, tracker).await;
     }
 }
 
-async fn exchange(
+async fn run(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    open: &Open,
+    tracker: &Tracker,
     caller: &Caller,
     site: &Arc<Site>,
 ) -> End {
-    let watched = Watched { stream, open, telemetry: &site.telemetry };
-    let service = service_fn(|request| answer(Exchange { site, open, caller }, request));
+    let watched = Watched { stream, tracker, telemetry: &site.telemetry };
+    let service = service_fn(|request| answer(Exchange { site, tracker, caller }, request));
     let mut connection = http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
         // One small answer: copying its body behind its head is cheaper than a vectored write.
@@ -69,10 +69,10 @@ async fn exchange(
         .serve_connection(TokioIo::new(watched), service);
     loop {
         let end = poll_fn(|cx| {
-            open.progress().belongs_to(cx.waker());
+            tracker.progress().set_task(cx.waker());
             match Pin::new(&mut connection).poll(cx) {
                 Poll::Ready(end) => Poll::Ready(Some(end)),
-                Poll::Pending if overdue(open).is_some() => Poll::Ready(None),
+                Poll::Pending if overdue_phase(tracker).is_some() => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
             }
         })
@@ -90,23 +90,23 @@ async fn exchange(
         if let Poll::Ready(end) = poll_fn(|cx| Poll::Ready(Pin::new(&mut connection).poll(cx))).await {
             return End::Done(end);
         }
-        if let Some(phase) = overdue(open) {
+        if let Some(phase) = overdue_phase(tracker) {
             // Half a head that came behind the request before it is in hyper's buffer only; half a TLS record of one is in
             // that of rustls.
-            let half_a_head = phase == Phase::Idle
-                && (open.progress().partial_since_ms().is_some() || !connection.into_parts().read_buf.is_empty());
-            return End::Overdue(if half_a_head { Phase::Head } else { phase });
+            let is_partial_head = phase == Phase::Idle
+                && (tracker.progress().partial_since_ms().is_some() || !connection.into_parts().read_buf.is_empty());
+            return End::Overdue(if is_partial_head { Phase::Head } else { phase });
         }
     }
 }
 
 /// The phase in which the connection is to be ended. The service ends its own phase: with an answer.
-fn overdue(open: &Open) -> Option<Phase> {
-    open.progress().condemned().filter(|phase| *phase != Phase::Service)
+fn overdue_phase(tracker: &Tracker) -> Option<Phase> {
+    tracker.progress().overdue().filter(|phase| *phase != Phase::Service)
 }
 
 /// What is still to be answered when hyper or the sweep has ended the connection.
-fn refusal_of(end: &End, open: &Open) -> Option<(Reason, String)> {
+fn refusal_of(end: &End, tracker: &Tracker) -> Option<(Reason, String)> {
     match end {
         End::Overdue(Phase::Head) => {
             Some((Reason::HeaderTimeout, "the request's head did not arrive in time".to_owned()))
@@ -120,7 +120,7 @@ fn refusal_of(end: &End, open: &Open) -> Option<(Reason, String)> {
                  headers are always taken"
             ),
         )),
-        End::Done(Err(error)) if error.is_parse() || open.progress().has_swallowed() => {
+        End::Done(Err(error)) if error.is_parse() || tracker.progress().has_discarded_response() => {
             Some((Reason::MalformedRequest, format!("the request's head is not HTTP/1.1: {error}")))
         }
         End::Done(Err(_)) => None,

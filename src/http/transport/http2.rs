@@ -20,14 +20,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::partial::Partial;
 use crate::http::base::caller::Caller;
-use crate::http::base::connections::{Handle, Open};
+use crate::http::base::connections::{ProgressHandle, Tracker};
 use crate::http::base::limits::{MAX_HEAD_BYTES, PIECE_BYTES};
 use crate::http::base::progress::Phase;
 use crate::http::base::quota::Share;
 use crate::http::service::answer;
 use crate::http::site::Site;
 use crate::http::site::exchange::{Exchange, count_refusal, refuse};
-use crate::http::site::response::{Payload, Reply, begin};
+use crate::http::site::response::{Payload, Reply, start_sending};
 use crate::telemetry::Reason;
 
 /// Requests that one connection may have under way. OpenIM has two workers.
@@ -47,21 +47,21 @@ const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// Serves a connection until it ends.
 pub(crate) async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    open: Open,
+    tracker: Tracker,
     caller: Caller,
     site: &Arc<Site>,
 ) {
     let shared = Arc::new(Shared {
-        open,
+        tracker,
         caller,
         site: Arc::clone(site),
         under_way: AtomicUsize::new(0),
         is_stuck: AtomicBool::new(false),
     });
-    let stream = Partial::frames(stream, shared.open.handle().clone(), site, shared.caller.address);
+    let stream = Partial::frames(stream, shared.tracker.handle().clone(), site, shared.caller.address);
     let service = service_fn(|request| {
-        let (underway, request) = Underway::begin(&shared, request);
-        async move { Ok::<_, Infallible>(underway.answer(request).await) }
+        let (active, request) = ActiveRequest::begin(&shared, request);
+        async move { Ok::<_, Infallible>(active.answer(request).await) }
     });
     let connection = http2::Builder::new(Spawner)
         .max_concurrent_streams(MAX_STREAMS)
@@ -71,10 +71,10 @@ pub(crate) async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
-    let open = &shared.open;
-    let mut told = false;
+    let tracker = &shared.tracker;
+    let mut is_shutting_down = false;
     let end = poll_fn(|cx| {
-        open.progress().belongs_to(cx.waker());
+        tracker.progress().set_task(cx.waker());
         loop {
             if let Poll::Ready(end) = connection.as_mut().poll(cx) {
                 return Poll::Ready(Some(end));
@@ -82,15 +82,15 @@ pub(crate) async fn serve(
             if shared.is_stuck.load(Ordering::Relaxed) {
                 return Poll::Ready(None);
             }
-            match open.progress().condemned() {
+            match tracker.progress().overdue() {
                 // It was told to end, and does not.
                 Some(Phase::Linger) => return Poll::Ready(None),
                 // It was told to end, and nothing is under way, or nothing any more.
-                Some(Phase::Idle) if told => open.enter(Phase::Linger),
+                Some(Phase::Idle) if is_shutting_down => tracker.enter(Phase::Linger),
                 // Silent for too long, or draining: what is under way is still answered.
-                Some(_) if !told => {
-                    told = true;
-                    if open.progress().partial_since_ms().is_none() {
+                Some(_) if !is_shutting_down => {
+                    is_shutting_down = true;
+                    if tracker.progress().partial_since_ms().is_none() {
                         site.count_idle_end();
                     } else if !site.drain.is_draining() {
                         let detail = "HTTP/2: half a request's head, or half a frame, did not go on in time";
@@ -131,7 +131,7 @@ fn without_content(mut reply: Reply) -> Reply {
 
 /// What the requests of a connection share.
 struct Shared {
-    open: Open,
+    tracker: Tracker,
     caller: Caller,
     site: Arc<Site>,
     under_way: AtomicUsize,
@@ -140,25 +140,25 @@ struct Shared {
 }
 
 /// A request under way, until the last byte of its answer has been written.
-struct Underway {
+struct ActiveRequest {
     shared: Arc<Shared>,
-    open: Open,
+    tracker: Tracker,
     /// One of those that its address may have.
-    _place: Option<Share>,
+    _share: Option<Share>,
 }
 
-impl Underway {
+impl ActiveRequest {
     /// The request, unless it is refused.
     fn begin(shared: &Arc<Shared>, request: Request<Incoming>) -> (Self, Result<Request<Incoming>, (Reason, String)>) {
-        let open = shared.open.request();
+        let tracker = shared.tracker.track_request();
         shared.under_way.fetch_add(1, Ordering::Relaxed);
-        shared.open.enter(Phase::Multiplexed);
+        shared.tracker.enter(Phase::Multiplexed);
         let (site, most) = (&shared.site, shared.site.config.max_connections);
         // No address takes all of them from the others.
-        let place = site.quotas.requests.one(shared.caller.address);
+        let share = site.quotas.requests.take_one(shared.caller.address);
         // One at a time is what every connection may have, so that no crowd of requests keeps OpenIM out.
         let is_one_of_many = shared.under_way.load(Ordering::Relaxed) > 1;
-        let request = if is_one_of_many && (site.workers.requests() > most || place.is_none()) {
+        let request = if is_one_of_many && (site.workers.requests() > most || share.is_none()) {
             let detail = format!("{most} requests, or half as many of one address, are under way over HTTP/2");
             Err((Reason::Overloaded, format!("{detail}; --web.max-connections sets the limit")))
         } else if head_bytes(&request) > MAX_HEAD_BYTES {
@@ -168,54 +168,54 @@ impl Underway {
         } else {
             Ok(request)
         };
-        (Self { shared: Arc::clone(shared), open, _place: place }, request)
+        (Self { shared: Arc::clone(shared), tracker, _share: share }, request)
     }
 
-    async fn answer(self, request: Result<Request<Incoming>, (Reason, String)>) -> Response<Answer> {
+    async fn answer(self, request: Result<Request<Incoming>, (Reason, String)>) -> Response<ResponseBody> {
         // A task has one request.
-        let _ = REQUEST.try_with(|of| of.set((self.open.handle().clone(), Arc::clone(&self.shared))));
+        let _ = REQUEST.try_with(|request| request.set((self.tracker.handle().clone(), Arc::clone(&self.shared))));
         let site = Arc::clone(&self.shared.site);
         let is_head = request.as_ref().is_ok_and(|request| request.method() == Method::HEAD);
         let reply = match request {
             Ok(request) => {
-                let exchange = Exchange { site: &site, open: &self.open, caller: &self.shared.caller };
+                let exchange = Exchange { site: &site, tracker: &self.tracker, caller: &self.shared.caller };
                 match answer(exchange, request).await {
                     Ok(reply) => reply,
                     Err(never) => match never {},
                 }
             }
-            Err((reason, detail)) => begin(refuse(&site, reason, &detail), &self.open),
+            Err((reason, detail)) => start_sending(refuse(&site, reason, &detail), &self.tracker),
         };
         let reply = if is_head { without_content(reply) } else { reply };
-        reply.map(|payload| Answer { payload, of: Arc::new(self) })
+        reply.map(|payload| ResponseBody { payload, request: Arc::new(self) })
     }
 }
 
-impl Drop for Underway {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
-        let progress = self.open.progress();
-        if let Some(took) = progress.callback_ends() {
+        let progress = self.tracker.progress();
+        if let Some(took) = progress.end_callback() {
             self.shared.site.telemetry.callback_answered(took);
         }
         // Its task may be waiting for that.
-        self.open.enter(Phase::Idle);
+        self.tracker.enter(Phase::Idle);
         progress.wake();
         if self.shared.under_way.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.shared.open.enter(Phase::Idle);
+            self.shared.tracker.enter(Phase::Idle);
         }
     }
 }
 
 /// An answer's body, and the request that it is of.
-struct Answer {
+struct ResponseBody {
     payload: Payload,
-    of: Arc<Underway>,
+    request: Arc<ActiveRequest>,
 }
 
 /// A part of an answer. `h2` drops it when it is written, or will never be.
 struct Piece {
     bytes: Bytes,
-    _of: Arc<Underway>,
+    _request: Arc<ActiveRequest>,
 }
 
 impl AsRef<[u8]> for Piece {
@@ -224,13 +224,13 @@ impl AsRef<[u8]> for Piece {
     }
 }
 
-impl Body for Answer {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = std::io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let of = Arc::clone(&self.of);
-        let held = |bytes| Bytes::from_owner(Piece { bytes, _of: of });
+        let request = Arc::clone(&self.request);
+        let held = |bytes| Bytes::from_owner(Piece { bytes, _request: request });
         Pin::new(&mut self.payload).poll_frame(cx).map_ok(|frame| frame.map_data(held))
     }
 
@@ -245,7 +245,7 @@ impl Body for Answer {
 
 tokio::task_local! {
     /// The request that a task answers.
-    static REQUEST: OnceCell<(Handle, Arc<Shared>)>;
+    static REQUEST: OnceCell<(ProgressHandle, Arc<Shared>)>;
 }
 
 /// Spawns the task of each request, and ends it when the sweep condemns the request because its client does not read. While
@@ -255,12 +255,12 @@ struct Spawner;
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawner {
     fn execute(&self, task: F) {
-        tokio::spawn(REQUEST.scope(OnceCell::new(), until_condemned(task)));
+        tokio::spawn(REQUEST.scope(OnceCell::new(), until_overdue(task)));
     }
 }
 
-/// Runs hyper's task of a request until the response has been written or the request is condemned.
-async fn until_condemned(task: impl Future<Output = ()>) {
+/// Runs hyper's task of a request until the response has been written or the request is overdue.
+async fn until_overdue(task: impl Future<Output = ()>) {
     let mut task = pin!(Some(task));
     poll_fn(|cx| {
         if task.as_mut().as_pin_mut().is_some_and(|task| task.poll(cx).is_ready()) {
@@ -273,15 +273,15 @@ async fn until_condemned(task: impl Future<Output = ()>) {
                 return if is_handed_over { Poll::Ready(()) } else { Poll::Pending };
             };
             let progress = request.progress();
-            progress.belongs_to(cx.waker());
-            match progress.condemned() {
+            progress.set_task(cx.waker());
+            match progress.overdue() {
                 _ if is_handed_over && progress.phase() == Phase::Idle => Poll::Ready(()),
                 // The service ends its own phase: with a response.
                 None | Some(Phase::Service) => Poll::Pending,
                 Some(_) if !is_handed_over => Poll::Ready(()),
                 Some(_) => {
                     shared.is_stuck.store(true, Ordering::Relaxed);
-                    shared.open.progress().wake();
+                    shared.tracker.progress().wake();
                     Poll::Ready(())
                 }
             }

@@ -16,7 +16,7 @@ pub struct Listener {
     pub(super) socket: TcpListener,
     pub(super) role: Role,
     /// The process got it from its parent, and the next process goes on with it.
-    pub(super) passed_on: bool,
+    pub(super) is_inherited: bool,
 }
 
 impl Listener {
@@ -24,12 +24,12 @@ impl Listener {
     ///
     /// # Errors
     /// When it does not listen, or cannot be made not to block.
-    pub fn passed_on(socket: TcpListener, role: Role) -> io::Result<Self> {
+    pub fn inherited(socket: TcpListener, role: Role) -> io::Result<Self> {
         if !SockRef::from(&socket).is_listener()? {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it does not listen (is it Accept=yes?)"));
         }
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, role, passed_on: true })
+        Ok(Self { socket, role, is_inherited: true })
     }
 
     /// Where it listens.
@@ -49,11 +49,11 @@ pub fn listen(addresses: &[SocketAddr], role: Role) -> io::Result<Vec<Listener>>
     let named = |address, error: io::Error| {
         io::Error::new(error.kind(), format!("--{}: cannot listen at {address}: {error}", role.flag()))
     };
-    let socket = |address| open(address, addresses).map_err(|error| named(address, error));
-    addresses.iter().map(|address| Ok(Listener { socket: socket(*address)?, role, passed_on: false })).collect()
+    let socket = |address| bind(address, addresses).map_err(|error| named(address, error));
+    addresses.iter().map(|address| Ok(Listener { socket: socket(*address)?, role, is_inherited: false })).collect()
 }
 
-fn open(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restarted process may listen while old connections linger in TIME_WAIT.
     socket.set_reuse_address(true)?;

@@ -13,7 +13,7 @@ use super::connection;
 use super::farewell::whole_response;
 use super::listen::{BACKLOG, Listener};
 use crate::http::base::caller::Caller;
-use crate::http::base::connections::{Connections, Open};
+use crate::http::base::connections::{Connections, Tracker};
 use crate::http::base::niceness::lower_priority;
 use crate::http::base::role::Role;
 use crate::http::site::Site;
@@ -26,7 +26,7 @@ const SCRAPE_THREADS: usize = 2;
 
 /// Tasks that run before the thread looks at what came for others. One connection that has always something to be done, a
 /// row of requests sent at once, say, is such a task again and again, and keeps others waiting so many times.
-const TASKS_BEFORE_A_LOOK: u32 = 8;
+const TASKS_BETWEEN_POLLS: u32 = 8;
 
 /// One in so many connections is kept for `--web.telemetry-address`, where there is one.
 const KEPT_FOR_TELEMETRY: usize = 20;
@@ -40,7 +40,7 @@ const KEPT_FOR_TELEMETRY: usize = 20;
 pub const FILL: usize = 32;
 
 /// A connection on its way to the thread that will serve it.
-type Arrival = (std::net::TcpStream, Open, Caller);
+type Arrival = (std::net::TcpStream, Tracker, Caller);
 
 /// A serving thread's share of the site.
 pub struct Worker {
@@ -54,7 +54,7 @@ pub struct Worker {
 
 /// How a worker ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct WorkerEnd {
     /// Connections that were still open when the drain's time was up.
     pub cut_off: usize,
 }
@@ -76,7 +76,7 @@ impl Worker {
                 // No timers: with them, it would read the clock whenever it goes to sleep and whenever it wakes up.
                 runtime: runtime::Builder::new_current_thread()
                     .enable_io()
-                    .event_interval(TASKS_BEFORE_A_LOOK)
+                    .event_interval(TASKS_BETWEEN_POLLS)
                     .max_blocking_threads(SCRAPE_THREADS)
                     .on_thread_start(lower_priority)
                     .build()?,
@@ -93,7 +93,7 @@ impl Worker {
     ///
     /// # Errors
     /// When a listener cannot be watched.
-    pub fn run(self) -> io::Result<Outcome> {
+    pub fn run(self) -> io::Result<WorkerEnd> {
         let Self { runtime, site, connections, arrivals, acceptors } = self;
         let outcome = runtime.block_on(serve(&site, &connections, arrivals, acceptors));
         // A scrape that is still being written to nobody must not hold the end up.
@@ -107,15 +107,15 @@ async fn serve(
     connections: &Connections,
     mut arrivals: mpsc::UnboundedReceiver<Arrival>,
     acceptors: Vec<(Acceptor, Listener)>,
-) -> io::Result<Outcome> {
+) -> io::Result<WorkerEnd> {
     let mut accepting = JoinSet::new();
     for (acceptor, listener) in acceptors {
         accepting.spawn(acceptor.accept(listener));
     }
     // Ends when the last of the acceptors has ended; at once for the first worker, which has no need of it.
-    while let Some((stream, open, caller)) = arrivals.recv().await {
+    while let Some((stream, tracker, caller)) = arrivals.recv().await {
         if let Ok(stream) = TcpStream::from_std(stream) {
-            spawn(site, stream, open, caller);
+            spawn_connection(site, stream, tracker, caller);
         }
     }
     while let Some(ended) = accepting.join_next().await {
@@ -125,7 +125,7 @@ async fn serve(
         () = connections.empty() => {}
         () = site.drain.wait_for(|stage| stage == Stage::End) => {}
     }
-    Ok(Outcome { cut_off: connections.count() })
+    Ok(WorkerEnd { cut_off: connections.count() })
 }
 
 /// Accepts on the first worker's thread, and says which thread serves.
@@ -139,7 +139,7 @@ impl Acceptor {
     /// Accepts until told to stop, and then, at a socket of its own, what is already waiting: the kernel has accepted
     /// those on our behalf. At a socket that was passed on, the next process will.
     async fn accept(self, listener: Listener) -> io::Result<()> {
-        let Listener { socket, role, passed_on } = listener;
+        let Listener { socket, role, is_inherited } = listener;
         let listener = tokio::net::TcpListener::from_std(socket)?;
         loop {
             let accepted = tokio::select! {
@@ -148,7 +148,7 @@ impl Acceptor {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => self.welcome(stream, peer.ip(), role),
+                Ok((stream, peer)) => self.assign(stream, peer.ip(), role),
                 Err(error) => {
                     self.site.telemetry.accept_failed(&error, self.site.now().0);
                     // Usually for want of file descriptors: trying at once again would do nothing else.
@@ -156,7 +156,7 @@ impl Acceptor {
                 }
             }
         }
-        if passed_on {
+        if is_inherited {
             return Ok(());
         }
         let listener = listener.into_std()?;
@@ -165,13 +165,13 @@ impl Acceptor {
             if stream.set_nonblocking(true).is_ok()
                 && let Ok(stream) = TcpStream::from_std(stream)
             {
-                self.welcome(stream, peer.ip(), role);
+                self.assign(stream, peer.ip(), role);
             }
         }
         Ok(())
     }
 
-    fn welcome(&self, stream: TcpStream, address: IpAddr, role: Role) {
+    fn assign(&self, stream: TcpStream, address: IpAddr, role: Role) {
         let config = &self.site.config;
         // Whoever fills the callbacks' address must not keep Prometheus, and who looks whether all is well, out of theirs.
         let most = match role {
@@ -180,43 +180,43 @@ impl Acceptor {
         };
         if self.site.workers.open_connections() >= most {
             let detail = format!("{most} connections are open; --web.max-connections sets the limit");
-            return turn_away(&self.site, stream, Reason::TooManyConnections, &detail);
+            return refuse_connection(&self.site, stream, Reason::TooManyConnections, &detail);
         }
-        let Some(place) = self.site.quotas.connections.one(address) else {
+        let Some(share) = self.site.quotas.connections.take_one(address) else {
             let most = config.max_connections_per_address;
             let detail = format!(
                 "{most} connections of this address are open; --web.max-connections-per-address sets the limit"
             );
-            return turn_away(&self.site, stream, Reason::TooManyConnectionsPerAddress, &detail);
+            return refuse_connection(&self.site, stream, Reason::TooManyConnectionsPerAddress, &detail);
         };
-        let caller = Caller::new(role, place, address);
-        let Some((position, connections)) = self.place() else { return };
+        let caller = Caller::new(role, share, address);
+        let Some((position, connections)) = self.choose_worker() else { return };
         // Counted from here on, so that the next one is placed rightly.
-        let open = connections.open();
+        let tracker = connections.track();
         match self.others.get(position.wrapping_sub(1)) {
-            None => spawn(&self.site, stream, open, caller),
+            None => spawn_connection(&self.site, stream, tracker, caller),
             Some(other) => {
                 if let Ok(stream) = stream.into_std() {
-                    let _ = other.send((stream, open, caller));
+                    let _ = other.send((stream, tracker, caller));
                 }
             }
         }
     }
 
     /// The first worker that is not filled yet, or else the one that has the fewest connections; by position.
-    fn place(&self) -> Option<(usize, &Arc<Connections>)> {
+    fn choose_worker(&self) -> Option<(usize, &Arc<Connections>)> {
         let mut workers = self.site.workers.all().iter().enumerate();
-        let open = |(_, connections): &(usize, &Arc<Connections>)| connections.count();
-        workers.clone().find(|worker| open(worker) < FILL).or_else(|| workers.by_ref().min_by_key(open))
+        let count = |(_, connections): &(usize, &Arc<Connections>)| connections.count();
+        workers.clone().find(|worker| count(worker) < FILL).or_else(|| workers.by_ref().min_by_key(count))
     }
 }
 
-fn spawn(site: &Arc<Site>, stream: TcpStream, open: Open, caller: Caller) {
+fn spawn_connection(site: &Arc<Site>, stream: TcpStream, tracker: Tracker, caller: Caller) {
     let site = Arc::clone(site);
-    tokio::spawn(async move { connection::serve(stream, open, caller, &site).await });
+    tokio::spawn(async move { connection::serve(stream, tracker, caller, &site).await });
 }
 
-fn turn_away(site: &Site, stream: TcpStream, reason: Reason, detail: &str) {
+fn refuse_connection(site: &Site, stream: TcpStream, reason: Reason, detail: &str) {
     count_refusal(site, reason, detail);
     if site.settings.access().tls.is_none() {
         // A new connection's buffer takes this at once; who does not read it loses nothing.

@@ -125,12 +125,12 @@ fn who_comes_when_too_many_wait_is_turned_away_and_the_known_are_not() {
     let right = basic("alice", "open sesame");
     assert_eq!(block_on(passwords.check(&right)), Verdict::Right);
     // Many more than can wait, all asked before the first is answered: they are not polled again.
-    let headers: Vec<_> = (0..3 * MOST_WAITING).map(|guess| basic("alice", guess.to_string())).collect();
+    let headers: Vec<_> = (0..3 * MAX_WAITING).map(|guess| basic("alice", guess.to_string())).collect();
     let mut checks: Vec<_> = headers.iter().map(|header| Box::pin(passwords.check(header))).collect();
     let mut context = Context::from_waker(Waker::noop());
     let polls: Vec<_> = checks.iter_mut().map(|check| check.as_mut().poll(&mut context)).collect();
     let busy = polls.iter().filter(|poll| **poll == Poll::Ready(Verdict::Busy)).count();
-    assert!(busy > 0 && busy <= 2 * MOST_WAITING, "{busy} of {} were turned away", polls.len());
+    assert!(busy > 0 && busy <= 2 * MAX_WAITING, "{busy} of {} were turned away", polls.len());
     assert_eq!(at_once(&passwords, &right), Poll::Ready(Verdict::Right));
     // Those that waited get their answers; and who gave up costs no more than the one at work.
     drop(checks.split_off(1));
@@ -139,17 +139,17 @@ fn who_comes_when_too_many_wait_is_turned_away_and_the_known_are_not() {
     // The thread passes over the others one by one; until it has, the place may be taken.
     let verdict = std::iter::repeat_with(last).find(|verdict| *verdict != Verdict::Busy);
     assert_eq!(verdict, Some(Verdict::Wrong));
-    assert!(passwords.verifications() < MOST_WAITING as u64 / 2, "{} hashes", passwords.verifications());
+    assert!(passwords.verifications() < MAX_WAITING as u64 / 2, "{} hashes", passwords.verifications());
 }
 
 #[test]
 fn wrong_credentials_take_the_same_work_for_every_name() {
     for highest in 4..=15 {
         let work = |costs: Range<u32>| costs.map(|cost| 1_u64 << cost).sum::<u64>();
-        let unknown = work(missing_work(None, highest));
+        let unknown = work(missing_costs(None, highest));
         assert_eq!(unknown, 1 << highest);
         for cost in 4..=highest {
-            assert_eq!((1 << cost) + work(missing_work(Some(cost), highest)), unknown, "{cost} of {highest}");
+            assert_eq!((1 << cost) + work(missing_costs(Some(cost), highest)), unknown, "{cost} of {highest}");
         }
     }
     let passwords = passwords(&[("alice", "open sesame", 4), ("bob", "other", 7)]);

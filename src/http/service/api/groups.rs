@@ -5,14 +5,14 @@ use std::cmp::{Ordering, Reverse};
 use memchr::memmem::Finder;
 use serde::Serialize;
 
-use super::query::{Groups, Sort};
+use super::query::{GroupQuery, Sort};
 use super::top::Top;
 use crate::stats::{Group, Stats};
 
 /// The answer: which groups there are, and some of them.
 #[derive(Debug, Serialize)]
 pub(super) struct Page {
-    /// Groups that match, on this page or not.
+    /// GroupQuery that match, on this page or not.
     total: usize,
     limit: usize,
     offset: usize,
@@ -47,13 +47,13 @@ struct ActiveSenders {
 /// Reads the page that is asked for: one walk over all groups, which keeps no more than the page and what is before it.
 ///
 /// Retirement is not paused, for that would keep new groups out. A group that is retired during the walk may be missed.
-pub(super) fn read(stats: &Stats, query: &Groups) -> Page {
+pub(super) fn read(stats: &Stats, query: &GroupQuery) -> Page {
     let mut search = Search::new(&query.search);
     let mut top = Top::new((query.offset + query.limit).min(stats.group_slots()));
     let mut total = 0;
     for group in stats.groups().filter(|group| search.finds(&group.name)) {
         total += 1;
-        top.add(Ranked { key: key(query.sort, &group), group });
+        top.add(Ranked { key: sort_key(query.sort, &group), group });
     }
     // After the groups: a message is counted for its group first and in the total last.
     let messages = stats.messages();
@@ -77,7 +77,7 @@ fn row(group: &Group, messages: u64) -> Row {
 }
 
 /// A number that is ordered as what is sorted by.
-fn key(sort: Sort, group: &Group) -> u64 {
+fn sort_key(sort: Sort, group: &Group) -> u64 {
     match sort {
         Sort::Messages => group.messages,
         // Never negative and never NaN: its bits are ordered as it is.
@@ -179,7 +179,7 @@ mod tests {
     }
 
     fn ids(stats: &Stats, sort: Sort, limit: usize, offset: usize, search: &str) -> Vec<String> {
-        let page = read(stats, &Groups { sort, limit, offset, search: search.into() });
+        let page = read(stats, &GroupQuery { sort, limit, offset, search: search.into() });
         page.groups.into_iter().map(|row| row.group_id).collect()
     }
 
@@ -214,7 +214,7 @@ mod tests {
         let stats = stats(1);
         count(&stats, "g", 1, 0);
         let group = Group { active_senders: [9, 70_000], ..stats.group(0).unwrap() };
-        assert_eq!(key(Sort::ActiveSenders, &group), 70_000);
+        assert_eq!(sort_key(Sort::ActiveSenders, &group), 70_000);
         let row = row(&group, 4);
         assert_eq!((row.active_senders.hour, row.active_senders.day, row.share), (9, 70_000, 0.25));
     }
@@ -273,7 +273,7 @@ mod tests {
         for (search, offset, total, rows) in
             [("", 0, 4, 2), ("a", 0, 3, 2), ("a", 2, 3, 1), ("a", 9, 3, 0), ("x", 0, 0, 0)]
         {
-            let page = read(&stats, &Groups { sort: Sort::Messages, limit: 2, offset, search: search.into() });
+            let page = read(&stats, &GroupQuery { sort: Sort::Messages, limit: 2, offset, search: search.into() });
             assert_eq!((page.total, page.groups.len()), (total, rows), "{search} {offset}");
         }
     }

@@ -4,16 +4,16 @@ use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 /// The most groups of one page.
-const MOST_LIMIT: usize = 1000;
+const MAX_LIMIT: usize = 1000;
 
 /// The furthest that a page may begin: as many groups and a page are kept while they are sorted.
-const MOST_OFFSET: usize = 100_000;
+const MAX_OFFSET: usize = 100_000;
 
 /// The longest text to be looked for, in bytes. A group's name has 64.
-const MOST_SEARCH_BYTES: usize = 256;
+const MAX_SEARCH_BYTES: usize = 256;
 
 /// The longest part in bytes of a wrong value that its refusal quotes.
-const MOST_QUOTED_BYTES: usize = 40;
+const MAX_QUOTED_BYTES: usize = 40;
 
 const SORT: &str = "sort";
 const LIMIT: &str = "limit";
@@ -36,7 +36,7 @@ pub(super) enum Sort {
 }
 
 impl Sort {
-    fn named(name: &str) -> Option<Self> {
+    fn from_name(name: &str) -> Option<Self> {
         match name {
             "messages" => Some(Self::Messages),
             "rate" => Some(Self::Rate),
@@ -49,7 +49,7 @@ impl Sort {
 
 /// Which groups are wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Groups {
+pub(super) struct GroupQuery {
     pub(super) sort: Sort,
     pub(super) limit: usize,
     pub(super) offset: usize,
@@ -58,34 +58,34 @@ pub(super) struct Groups {
 }
 
 /// Reads the query of the groups, or says what is wrong with it.
-pub(super) fn groups(query: &str) -> Result<Groups, String> {
-    let pairs = pairs(query, &GROUPS)?;
+pub(super) fn parse_groups(query: &str) -> Result<GroupQuery, String> {
+    let pairs = parse_pairs(query, &GROUPS)?;
     let of = |name| pairs.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
-    Ok(Groups {
-        sort: of(SORT).map_or(Ok(Sort::Messages), sort)?,
-        limit: of(LIMIT).map_or(Ok(50), |value| number(LIMIT, value, 1, MOST_LIMIT))?,
-        offset: of(OFFSET).map_or(Ok(0), |value| number(OFFSET, value, 0, MOST_OFFSET))?,
-        search: of(SEARCH).map_or(Ok(String::new()), search)?,
+    Ok(GroupQuery {
+        sort: of(SORT).map_or(Ok(Sort::Messages), parse_sort)?,
+        limit: of(LIMIT).map_or(Ok(50), |value| parse_number(LIMIT, value, 1, MAX_LIMIT))?,
+        offset: of(OFFSET).map_or(Ok(0), |value| parse_number(OFFSET, value, 0, MAX_OFFSET))?,
+        search: of(SEARCH).map_or(Ok(String::new()), parse_search)?,
     })
 }
 
 /// Checks that there is no parameter.
-pub(super) fn none(query: &str) -> Result<(), String> {
-    pairs(query, &[]).map(drop)
+pub(super) fn parse_none(query: &str) -> Result<(), String> {
+    parse_pairs(query, &[]).map(drop)
 }
 
 /// The parameters with their values, each of which is known and stands once.
-fn pairs(query: &str, known: &[&str]) -> Result<Vec<(String, String)>, String> {
+fn parse_pairs(query: &str, known: &[&str]) -> Result<Vec<(String, String)>, String> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (name, value) = (decoded(name, name)?, decoded(name, value)?);
+        let (name, value) = (decode(name, name)?, decode(name, value)?);
         if !known.contains(&name.as_str()) {
             let right = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            return Err(format!("{}: there is no such parameter; there is {right}", quoted(&name)));
+            return Err(format!("{}: there is no such parameter; there is {right}", quote(&name)));
         }
         if pairs.iter().any(|(earlier, _)| *earlier == name) {
-            return Err(format!("{name}: stands a second time, with the value {}; once is right", quoted(&value)));
+            return Err(format!("{name}: stands a second time, with the value {}; once is right", quote(&value)));
         }
         pairs.push((name, value));
     }
@@ -93,38 +93,38 @@ fn pairs(query: &str, known: &[&str]) -> Result<Vec<(String, String)>, String> {
 }
 
 /// Undoes what a form does to a text: `+` for a space, `%` and two digits for any byte.
-fn decoded(name: &str, text: &str) -> Result<String, String> {
+fn decode(name: &str, text: &str) -> Result<String, String> {
     let spaced = text.replace('+', " ");
     let decoded = percent_decode_str(&spaced).decode_utf8();
-    decoded.map(Into::into).map_err(|_| format!("{}: {} is not UTF-8, percent-encoded", shortened(name), quoted(text)))
+    decoded.map(Into::into).map_err(|_| format!("{}: {} is not UTF-8, percent-encoded", shorten(name), quote(text)))
 }
 
-fn sort(value: &str) -> Result<Sort, String> {
-    let wrong = || format!("{SORT}: {} is not messages, rate, active_senders or last_seen", quoted(value));
-    Sort::named(value).ok_or_else(wrong)
+fn parse_sort(value: &str) -> Result<Sort, String> {
+    let wrong = || format!("{SORT}: {} is not messages, rate, active_senders or last_seen", quote(value));
+    Sort::from_name(value).ok_or_else(wrong)
 }
 
-fn number(name: &str, value: &str, least: usize, most: usize) -> Result<usize, String> {
+fn parse_number(name: &str, value: &str, least: usize, most: usize) -> Result<usize, String> {
     let number = value.parse().ok().filter(|number| (least..=most).contains(number));
     // The standard library takes a sign as well.
     let number = number.filter(|_| value.bytes().all(|byte| byte.is_ascii_digit()));
-    number.ok_or_else(|| format!("{name}: {} is not a whole number from {least} to {most}", quoted(value)))
+    number.ok_or_else(|| format!("{name}: {} is not a whole number from {least} to {most}", quote(value)))
 }
 
-fn search(value: &str) -> Result<String, String> {
-    if value.len() > MOST_SEARCH_BYTES {
+fn parse_search(value: &str) -> Result<String, String> {
+    if value.len() > MAX_SEARCH_BYTES {
         let len = value.len();
-        return Err(format!("{SEARCH}: {} has {len} bytes; at most {MOST_SEARCH_BYTES} are right", quoted(value)));
+        return Err(format!("{SEARCH}: {} has {len} bytes; at most {MAX_SEARCH_BYTES} are right", quote(value)));
     }
     Ok(value.to_owned())
 }
 
-fn quoted(text: &str) -> String {
-    format!("{:?}", shortened(text))
+fn quote(text: &str) -> String {
+    format!("{:?}", shorten(text))
 }
 
-fn shortened(text: &str) -> String {
-    let start = &text[..text.floor_char_boundary(MOST_QUOTED_BYTES)];
+fn shorten(text: &str) -> String {
+    let start = &text[..text.floor_char_boundary(MAX_QUOTED_BYTES)];
     if start.len() < text.len() { format!("{start}...") } else { start.to_owned() }
 }
 
@@ -134,25 +134,25 @@ mod tests {
 
     #[test]
     fn what_is_not_said_has_a_default() {
-        let defaults = Groups { sort: Sort::Messages, limit: 50, offset: 0, search: String::new() };
+        let defaults = GroupQuery { sort: Sort::Messages, limit: 50, offset: 0, search: String::new() };
         for query in ["", "&", "&&", "q=", "q", "sort=messages&limit=50&offset=0"] {
-            assert_eq!(groups(query).unwrap(), defaults, "{query}");
+            assert_eq!(parse_groups(query).unwrap(), defaults, "{query}");
         }
     }
 
     #[test]
     fn every_parameter_is_read_in_any_order() {
-        let all = groups("q=a%20b&offset=100000&limit=1000&sort=last_seen").unwrap();
-        assert_eq!(all, Groups { sort: Sort::LastSeen, limit: 1000, offset: 100_000, search: "a b".into() });
-        assert_eq!(groups("%73ort=rate").unwrap().sort, Sort::Rate);
-        assert_eq!(groups("limit=1").unwrap().limit, 1);
+        let all = parse_groups("q=a%20b&offset=100000&limit=1000&sort=last_seen").unwrap();
+        assert_eq!(all, GroupQuery { sort: Sort::LastSeen, limit: 1000, offset: 100_000, search: "a b".into() });
+        assert_eq!(parse_groups("%73ort=rate").unwrap().sort, Sort::Rate);
+        assert_eq!(parse_groups("limit=1").unwrap().limit, 1);
     }
 
     #[test]
     fn a_sort_is_told_by_the_name_that_it_is_shown_by() {
         for sort in [Sort::Messages, Sort::Rate, Sort::ActiveSenders, Sort::LastSeen] {
             let name = serde_json::to_value(sort).unwrap();
-            assert_eq!(groups(&format!("sort={}", name.as_str().unwrap())).unwrap().sort, sort);
+            assert_eq!(parse_groups(&format!("sort={}", name.as_str().unwrap())).unwrap().sort, sort);
         }
     }
 
@@ -168,14 +168,14 @@ mod tests {
             ("q=%zz", "%zz"),
             ("q=%00", "\0"),
         ] {
-            assert_eq!(groups(query).unwrap().search, text, "{query}");
+            assert_eq!(parse_groups(query).unwrap().search, text, "{query}");
         }
-        assert_eq!(groups(&format!("q={}", "%61".repeat(256))).unwrap().search, "a".repeat(256));
+        assert_eq!(parse_groups(&format!("q={}", "%61".repeat(256))).unwrap().search, "a".repeat(256));
     }
 
     #[test]
     fn what_is_wrong_is_named_with_its_value_and_with_what_is_right() {
-        for (query, said) in [
+        for (query, expected) in [
             ("limits=5", "\"limits\": there is no such parameter; there is sort, limit, offset, q"),
             ("limit=5&limit=5", "limit: stands a second time, with the value \"5\"; once is right"),
             ("q=a&%71=b", "q: stands a second time, with the value \"b\"; once is right"),
@@ -192,23 +192,23 @@ mod tests {
             ("q=%ff", "q: \"%ff\" is not UTF-8, percent-encoded"),
             ("%ff=q", "%ff: \"%ff\" is not UTF-8, percent-encoded"),
         ] {
-            assert_eq!(groups(query).unwrap_err(), said, "{query}");
+            assert_eq!(parse_groups(query).unwrap_err(), expected, "{query}");
         }
     }
 
     #[test]
     fn a_long_value_is_quoted_by_its_start() {
-        let said = groups(&format!("q={}", "群".repeat(86))).unwrap_err();
-        assert_eq!(said, format!("q: \"{}...\" has 258 bytes; at most 256 are right", "群".repeat(13)));
-        let said = groups(&format!("{}=1", "x".repeat(5000))).unwrap_err();
-        assert!(said.starts_with(&format!("\"{}...\": ", "x".repeat(40))) && said.len() < 150, "{said}");
-        let said = groups(&format!("{}=%ff", "x".repeat(5000))).unwrap_err();
-        assert!(said.len() < 150, "{said}");
+        let detail = parse_groups(&format!("q={}", "群".repeat(86))).unwrap_err();
+        assert_eq!(detail, format!("q: \"{}...\" has 258 bytes; at most 256 are right", "群".repeat(13)));
+        let detail = parse_groups(&format!("{}=1", "x".repeat(5000))).unwrap_err();
+        assert!(detail.starts_with(&format!("\"{}...\": ", "x".repeat(40))) && detail.len() < 150, "{detail}");
+        let detail = parse_groups(&format!("{}=%ff", "x".repeat(5000))).unwrap_err();
+        assert!(detail.len() < 150, "{detail}");
     }
 
     #[test]
     fn where_there_is_no_parameter_each_is_wrong() {
-        assert_eq!(none(""), Ok(()));
-        assert_eq!(none("x=1").unwrap_err(), "\"x\": there is no such parameter; there is none");
+        assert_eq!(parse_none(""), Ok(()));
+        assert_eq!(parse_none("x=1").unwrap_err(), "\"x\": there is no such parameter; there is none");
     }
 }

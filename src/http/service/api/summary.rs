@@ -25,7 +25,7 @@ pub(super) struct Summary {
     mentions: Counts,
     active_senders: Counts,
     active_groups: Counts,
-    groups: Groups,
+    groups: GroupCounts,
     sender_pairs: SenderPairs,
     content_bytes: Distribution,
     delivery_delay_seconds: Distribution,
@@ -45,7 +45,7 @@ struct Messages {
 }
 
 #[derive(Debug, Serialize)]
-struct Groups {
+struct GroupCounts {
     tracked: usize,
     capacity: usize,
     exported: usize,
@@ -152,8 +152,8 @@ fn messages(stats: &Stats) -> Messages {
     }
 }
 
-fn groups(stats: &Stats) -> Groups {
-    Groups {
+fn groups(stats: &Stats) -> GroupCounts {
+    GroupCounts {
         tracked: stats.groups_tracked(),
         capacity: stats.groups_capacity(),
         exported: stats.exported_groups().len(),
