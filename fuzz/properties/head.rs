@@ -1,5 +1,5 @@
-//! A connection: whatever comes, in whatever pieces, all that is received is HTTP/1, each refusal is JSON in the sender's
-//! form, and each message that was counted was answered with success, and no other.
+//! A connection: whatever comes, in whatever pieces, all that is received is HTTP/1, each refusal is JSON in the
+//! sender's form, and each message that was counted was answered with success, and no other.
 
 use openim_exporter::http::{Limits, Role, fuzz};
 use openim_exporter::wire::SUCCESS;
@@ -18,8 +18,8 @@ thread_local! {
     static READY: Bench = Bench::new(2);
 }
 
-/// The first byte says where the others come to, and in what pieces. Scrapes and the API's answers are refused, as if too
-/// many were being written: they take a thousand times as long as everything else.
+/// The first byte says where the others come to, and in what pieces. Scrapes and the API's answers are refused, as if
+/// too many were being written: they take a thousand times as long as everything else.
 pub(crate) fn holds(bytes: &[u8]) {
     BUSY.with(|bench| bench.talk(bytes));
 }

@@ -1,6 +1,6 @@
-//! A connection over HTTP/2: whatever comes, in whatever pieces, all that is received is HTTP/2, each refusal is counted once
-//! and is JSON in the sender's form, each message that was counted was answered with success, and at the end nothing is
-//! left of the connection.
+//! A connection over HTTP/2: whatever comes, in whatever pieces, all that is received is HTTP/2, each refusal is
+//! counted once and is JSON in the sender's form, each message that was counted was answered with success, and at the
+//! end nothing is left of the connection.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -42,8 +42,8 @@ thread_local! {
     static BENCH: Bench = Bench::new();
 }
 
-/// The first two bytes say where the others come to, how, and what follows. Scrapes and the API's answers are refused, as
-/// if too many were being written.
+/// The first two bytes say where the others come to, how, and what follows. Scrapes and the API's answers are refused,
+/// as if too many were being written.
 pub(crate) fn holds(bytes: &[u8]) {
     BENCH.with(|bench| bench.talk(bytes));
 }

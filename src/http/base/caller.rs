@@ -12,7 +12,7 @@ pub(crate) struct Caller {
     pub(crate) role: Role,
     /// Its address. An IPv4 address mapped to IPv6 is stored as IPv4.
     pub(crate) address: IpAddr,
-    /// Its place in the quota of connections.
+    /// Its share of the quota of connections.
     _share: Share,
 }
 

@@ -1,4 +1,4 @@
-//! The open connections of one worker and their requests: an entry for each, which the sweep reads.
+//! The open connections of one worker and their requests. The sweep reads the progress of each.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -16,15 +16,16 @@ use super::progress::{Framing, Phase, Progress};
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     open: Mutex<Slab<Arc<Progress>>>,
-    /// The requests of connections that carry several at a time.
+    /// The requests of HTTP/2 connections.
     requests: Mutex<Slab<Arc<Progress>>>,
-    /// Milliseconds that the site has been up, as of its last sweep: coarse, but free to read.
+    /// Uptime of the site at its last sweep, in milliseconds: a coarse clock that costs nothing to read.
     sweep_ms: AtomicU64,
-    /// Told when the last one ends.
+    /// Notified when the last connection ends.
     emptied: Notify,
 }
 
 impl Connections {
+    /// Tracks a new connection.
     pub(crate) fn track(self: &Arc<Self>) -> Tracker {
         self.enter(Table::Connections)
     }
@@ -47,7 +48,7 @@ impl Connections {
         self.open.lock().len()
     }
 
-    /// Requests under way on connections that carry several at a time.
+    /// HTTP/2 requests under way.
     pub(crate) fn requests(&self) -> usize {
         self.requests.lock().len()
     }
@@ -59,14 +60,14 @@ impl Connections {
         in_flight(&self.open) + in_flight(&self.requests)
     }
 
-    /// Judges each connection and request, at a time in milliseconds since the site came up.
+    /// Checks each connection and request. `now_ms` is in milliseconds since the site was created.
     pub(crate) fn sweep(&self, now_ms: u64, check: impl Fn(&Progress)) {
         self.sweep_ms.store(now_ms, Ordering::Relaxed);
         self.open.lock().iter().for_each(|(_, progress)| check(progress));
         self.requests.lock().iter().for_each(|(_, progress)| check(progress));
     }
 
-    /// Waits until there is none.
+    /// Waits until no connection is open.
     pub(crate) async fn empty(&self) {
         while self.count() > 0 {
             self.emptied.notified().await;
@@ -74,7 +75,7 @@ impl Connections {
     }
 }
 
-/// A connection's notes, to be moved on.
+/// Records the progress of a connection or a request. May outlive its [`Tracker`].
 #[derive(Clone, Debug)]
 pub(crate) struct ProgressHandle {
     connections: Arc<Connections>,
@@ -86,7 +87,8 @@ impl ProgressHandle {
         &self.progress
     }
 
-    /// Records whether a layer holds a part of something, and whether it held nothing at some point just before.
+    /// Records whether only a part of a record or head has arrived, and whether everything was complete at some point
+    /// just before.
     pub(crate) fn record_partial(&self, framing: Framing, is_partial: bool, was_complete: bool) {
         let [tls, http2] = self.progress.partial_since();
         let since = match framing {
@@ -100,7 +102,7 @@ impl ProgressHandle {
         }
     }
 
-    /// Enters a phase, at the worker's coarse time.
+    /// Enters a phase, at the time of the last sweep.
     pub(crate) fn enter(&self, phase: Phase) {
         self.progress.enter(phase, self.connections.sweep_ms.load(Ordering::Relaxed));
     }
@@ -112,7 +114,7 @@ enum Table {
     Requests,
 }
 
-/// An entry of a connection, or of one of its requests, among the open ones; gone when dropped.
+/// Tracks a connection, or one of its requests, until dropped.
 #[derive(Debug)]
 pub(crate) struct Tracker {
     key: usize,
@@ -121,12 +123,11 @@ pub(crate) struct Tracker {
 }
 
 impl Tracker {
-    /// An entry for one request of a connection that carries several at a time.
+    /// Tracks a request of this HTTP/2 connection.
     pub(crate) fn track_request(&self) -> Self {
         self.handle.connections.enter(Table::Requests)
     }
 
-    /// For what may outlive the connection by a little.
     pub(crate) fn handle(&self) -> &ProgressHandle {
         &self.handle
     }
@@ -146,17 +147,20 @@ impl Drop for Tracker {
         let mut open = connections.table(self.table).lock();
         open.try_remove(self.key);
         if open.is_empty() && matches!(self.table, Table::Connections) {
-            // Kept for the one worker that may wait, also if it does not yet.
+            // `notify_one` stores the notification if the worker does not wait yet.
             connections.emptied.notify_one();
         }
     }
 }
 
-/// The sweep has overdue it.
+/// The sweep found that the connection or request took too long.
 #[derive(Debug)]
 pub(crate) struct Overdue;
 
-/// The future's outcome, if it comes before the sweep condemns the connection or the request.
+/// Waits for the future until the sweep finds that the connection or the request takes too long.
+///
+/// # Errors
+/// When it takes too long.
 pub(crate) async fn in_time<T>(tracker: &Tracker, future: impl Future<Output = T>) -> Result<T, Overdue> {
     let mut future = pin!(future);
     poll_fn(|cx| {

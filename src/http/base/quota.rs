@@ -1,4 +1,4 @@
-//! Quotas of memory, scrapes, connections and requests: a limit in all, and a lower one for each address.
+//! Quotas of memory, scrapes, connections and requests: a total limit, and a lower one for each address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// A limited resource: how much there is and how much is taken.
+/// A limited resource, and how much of it is taken.
 #[derive(Debug)]
 pub(crate) struct Quota {
     limit: usize,
@@ -17,11 +17,11 @@ pub(crate) struct Quota {
 #[derive(Debug, Default)]
 struct Taken {
     all: usize,
-    /// By address; at most as many entries as there are shares.
+    /// By address. It has at most as many entries as there are shares.
     by_host: HashMap<IpAddr, usize>,
 }
 
-/// A part of a quota, which returns to the quota when dropped.
+/// A part of a quota. It returns to the quota when dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
     quota: Arc<Quota>,
@@ -30,7 +30,7 @@ pub(crate) struct Share {
 }
 
 impl Quota {
-    /// A quota of `most` in all and `limit_per_address` for each address.
+    /// A quota of `limit` in total and `limit_per_address` for each address.
     pub(crate) fn new(limit: usize, limit_per_address: usize) -> Self {
         Self { limit, limit_per_address, taken: Mutex::default() }
     }
@@ -92,7 +92,7 @@ impl Drop for Share {
     }
 }
 
-/// Bytes that keep their part of a quota until they are dropped.
+/// Bytes that keep their share of a quota until they are dropped.
 pub(crate) struct QuotaBytes {
     bytes: Vec<u8>,
     _share: Arc<Share>,
@@ -110,7 +110,7 @@ impl AsRef<[u8]> for QuotaBytes {
     }
 }
 
-/// What counts as one address: for IPv6, a network of 64 bits, which one host usually gets as a whole.
+/// The address that a quota counts by. For IPv6 it is the /64 network, because one host usually has all of it.
 fn host(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_taken_than_there_is_and_all_of_it_comes_back() {
+    fn shares_stay_within_the_limit_and_return_to_the_quota() {
         let quota = Arc::new(Quota::new(100, 100));
         let mut first = quota.share(ONE);
         assert!(first.grow_to(60) && first.grow_to(60) && first.grow_to(10));
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn no_address_has_more_than_its_part_in_however_many_shares() {
+    fn all_shares_of_an_address_stay_within_its_limit() {
         let quota = Arc::new(Quota::new(100, 50));
         let mut shares = [quota.share(ONE), quota.share(ONE), quota.share(OTHER)];
         let [first, second, other] = &mut shares;
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_so_many_places_and_gets_them_back() {
+    fn an_address_takes_units_up_to_its_limit_and_returns_them() {
         let places = Arc::new(Quota::new(usize::MAX, 2));
         let enter = |address: &str| places.take_one(address.parse().unwrap());
         let held = [enter("10.0.0.1").unwrap(), enter("::ffff:10.0.0.1").unwrap()];
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn one_host_s_ipv6_network_is_one_address() {
+    fn addresses_of_one_ipv6_network_share_a_limit() {
         let places = Arc::new(Quota::new(usize::MAX, 1));
         let _first = places.take_one("2001:db8::1".parse().unwrap()).unwrap();
         assert!(places.take_one("2001:db8::ffff:2".parse().unwrap()).is_none());

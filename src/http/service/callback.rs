@@ -1,4 +1,4 @@
-//! Taking a callback.
+//! Receives callbacks.
 
 use hyper::header::{self, HeaderMap};
 
@@ -14,7 +14,7 @@ use crate::wire::{self, Command, Fault, Problem};
 struct Refusal {
     reason: Reason,
     detail: String,
-    /// What is left of the request cannot be told from the next one.
+    /// The connection must close: the rest of the request could be taken for the next request.
     close: bool,
 }
 
@@ -44,7 +44,7 @@ impl From<Problem> for Refusal {
     }
 }
 
-/// Reads a callback as it comes, counts it and answers it. The URL may have told its command.
+/// Reads a callback's body, counts the callback and answers it. `command` is the one in the URL, if any.
 pub(super) async fn read_and_answer(
     exchange: Exchange<'_>,
     (command, facts): (Option<Command>, HeaderFacts),
@@ -57,14 +57,14 @@ pub(super) async fn read_and_answer(
     match body::read(body, site.config.max_body_bytes, &mut share, tracker.progress()).await {
         Ok(body) => count_and_answer(site, (command, facts), headers, &body),
         Err(error) => {
-            // Its sender may still be at it, and is to read refusal that is in vain.
+            // The client may still be sending, and must get time to read the refusal.
             tracker.progress().leave_request_unread();
             refuse_body(site, &error)
         }
     }
 }
 
-/// Counts a callback that has come as a whole, and answers it.
+/// Counts a callback whose body is complete, and answers it.
 pub(super) fn answer(
     exchange: Exchange<'_>,
     context: (Option<Command>, HeaderFacts),
@@ -123,15 +123,15 @@ fn body_refusal(site: &Site, error: &BodyError) -> Refusal {
         BodyError::NoMemory => {
             let (limit, per_address) = (site.config.max_buffered_bytes, site.quotas.bodies.limit_per_address());
             let detail = format!(
-                "bodies that are being received have {limit} bytes, those of one address {per_address}; \
+                "the memory for bodies is used up: {limit} bytes in total, {per_address} from one address; \
                  --callback.max-buffered-bytes sets the limit"
             );
             Refusal::new(Reason::Overloaded, detail).and_close()
         }
         BodyError::Overdue => {
-            // A drain leaves it less time, counted from elsewhere.
+            // During a drain the limit is shorter, and counts from the start of the drain.
             let detail = if site.drain.is_draining() {
-                "the body did not arrive in time; the exporter is about to end".to_owned()
+                "the body did not arrive in time; the exporter is shutting down".to_owned()
             } else {
                 format!("the body did not arrive within {} s", site.limits.body.as_secs())
             };
@@ -141,12 +141,12 @@ fn body_refusal(site: &Site, error: &BodyError) -> Refusal {
     }
 }
 
-/// OpenIM says that its body is JSON. A body that says it is something else comes from elsewhere: a web page, say, can
-/// make a browser post a form or plain text to any address, but not JSON.
+/// Checks that the body is declared as JSON, as OpenIM's is. Other types come from other clients: a web page can make a
+/// browser post a form or plain text to any address, but not JSON.
 fn check_media_type(headers: &HeaderMap) -> Result<(), Refusal> {
     let refused = |detail: String| Err(Refusal::new(Reason::UnsupportedMediaType, detail));
     if let Some(encoding) = headers.get_all(header::CONTENT_ENCODING).iter().find(|encoding| *encoding != "identity") {
-        return refused(format!("Content-Encoding is {encoding:?}; send the body as it is"));
+        return refused(format!("Content-Encoding is {encoding:?}; send the body unencoded"));
     }
     match headers.get_all(header::CONTENT_TYPE).iter().find(|media_type| !is_json(media_type.as_bytes())) {
         Some(media_type) => refused(format!("Content-Type is {media_type:?}; send application/json")),
@@ -157,8 +157,12 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Refusal> {
 fn command_in_body(body: &[u8]) -> Result<Command, Refusal> {
     let name = wire::command_of(body)?;
     Command::from_name(&name).ok_or_else(|| {
-        let found = if name.is_empty() { "is absent" } else { "names no callback" };
-        let ways = "end the path with, or set ?command= or the body's callbackCommand to";
-        Refusal::new(Reason::UnknownCommand, format!("callbackCommand {found}; {ways} {}", wire::GROUP_MESSAGE))
+        let found = if name.is_empty() { "is missing" } else { "is not a callback" };
+        let command = wire::GROUP_MESSAGE;
+        let detail = format!(
+            "callbackCommand {found}; append {command} to the path, or set it in ?command= or in the body's \
+             callbackCommand"
+        );
+        Refusal::new(Reason::UnknownCommand, detail)
     })
 }

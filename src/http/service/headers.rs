@@ -1,20 +1,20 @@
-//! What of a request's headers is to be heeded, found in one pass: a search for each of them would hash each name, at
-//! every callback.
+//! What matters in a request's headers, found in one pass. Looking up each header would hash each name, for every
+//! callback.
 
 use hyper::header::{self, HeaderMap};
 
-/// What was noted of a request's headers.
+/// What matters in a request's headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct HeaderFacts {
-    /// How often `Host` stands.
+    /// How many `Host` headers there are.
     pub(super) host_count: usize,
-    /// `Transfer-Encoding` is not `chunked` and nothing else.
+    /// `Transfer-Encoding` is something other than a single `chunked`.
     pub(super) has_other_coding: bool,
     /// There is an `Expect`.
     pub(super) expects_continue: bool,
-    /// A `Content-Type` or a `Content-Encoding` may say that the body is something else than JSON.
+    /// A `Content-Type` or a `Content-Encoding` may declare that the body is not plain JSON.
     pub(super) may_not_be_json: bool,
-    /// There is an `Origin`: a browser says on whose behalf it asks; nobody else does.
+    /// There is an `Origin`: only browsers send it, for requests from a web page.
     pub(super) has_origin: bool,
 }
 
@@ -40,11 +40,11 @@ impl HeaderFacts {
     }
 }
 
-/// Whether a media type is that of JSON, with parameters or without.
+/// Whether a media type is JSON, with or without parameters.
 pub(super) fn is_json(media_type: &[u8]) -> bool {
     const JSON: &[u8] = b"application/json";
     let (essence, rest) = media_type.split_at_checked(JSON.len()).unwrap_or((media_type, &[]));
-    // As OpenIM writes it, and else in any way.
+    // First as OpenIM writes it, then in any case.
     (essence == JSON || essence.eq_ignore_ascii_case(JSON)) && matches!(rest.first(), None | Some(b';' | b' ' | b'\t'))
 }
 
@@ -64,13 +64,13 @@ mod tests {
     }
 
     #[test]
-    fn what_openim_sends_gives_no_reason_to_look_twice() {
+    fn headers_of_openim_have_no_special_facts() {
         let sent = [("host", "x"), ("content-type", "application/json; charset=utf-8"), ("content-length", "700")];
         assert_eq!(of(&sent), HeaderFacts { host_count: 1, ..HeaderFacts::default() });
     }
 
     #[test]
-    fn each_header_that_matters_is_noted_also_where_it_stands_twice() {
+    fn each_header_that_matters_is_found_even_if_repeated() {
         let none = HeaderFacts::default();
         let cases: [(&[(&str, &str)], HeaderFacts); 10] = [
             (&[("host", "x"), ("host", "x")], HeaderFacts { host_count: 2, ..none }),
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn only_json_is_taken_for_json() {
+    fn only_json_media_types_are_json() {
         for json in ["application/json", "application/json; charset=utf-8", "Application/JSON;charset=utf-8"] {
             assert!(is_json(json.as_bytes()), "{json}");
         }

@@ -1,4 +1,4 @@
-//! One request, one answer.
+//! Answers requests.
 
 mod actions;
 mod admission;
@@ -31,10 +31,10 @@ use body::RequestBody;
 use headers::HeaderFacts;
 use router::Route;
 
-/// An answer to come.
+/// The future of a response.
 ///
-/// Nearly every request is a callback whose body is there as a whole when the answer is first asked for: it is answered
-/// then, without a state machine being moved about for what it might have had to wait for. Only what must wait gets one.
+/// Nearly every request is a callback whose whole body has arrived at the first poll. It is answered at once, without
+/// an async state machine. Only requests that must wait get one, on the heap.
 pub(crate) struct Answer<'a> {
     exchange: Exchange<'a>,
     facts: HeaderFacts,
@@ -68,19 +68,20 @@ impl Future for Answer<'_> {
                 let reply = callback::answer(exchange, (command, facts), headers, &whole);
                 return Poll::Ready(Ok(finish(reply, exchange, &access)));
             }
-            *waiting =
-                request.take().map(|request| Box::pin(answer_when_read((exchange, facts), request, admission)) as _);
+            *waiting = request
+                .take()
+                .map(|request| Box::pin(answer_after_waiting((exchange, facts), request, admission)) as _);
         }
         match waiting {
             Some(waiting) => waiting.as_mut().poll(cx).map(Ok),
-            // Answered already; nobody asks twice.
+            // Already answered; a finished future is not polled again.
             None => Poll::Pending,
         }
     }
 }
 
-/// Answers what may have to wait.
-async fn answer_when_read(
+/// Answers a request that may have to wait.
+async fn answer_after_waiting(
     (exchange, facts): (Exchange<'_>, HeaderFacts),
     (head, body): (Parts, RequestBody),
     admission: Admission,
@@ -89,13 +90,13 @@ async fn answer_when_read(
     let reply = match admission::verify(exchange, admission).await {
         Ok(Route::Callback(command)) => callback::read_and_answer(exchange, (command, facts), head.headers, body).await,
         admitted => {
-            // A body that came is read all the same: so that the next request is found behind it, and because a client
-            // that is still sending may not look at its answer.
-            let dropped = body.discard(site.config.max_body_bytes, progress).await;
-            let all_read = matches!(dropped, Ok(true));
-            let reply = match (admitted, dropped) {
+            // Read the unused body anyway: the next request follows it, and a client that is still sending may not read
+            // the response.
+            let discarded = body.discard(site.config.max_body_bytes, progress).await;
+            let all_read = matches!(discarded, Ok(true));
+            let reply = match (admitted, discarded) {
                 (Err(refusal), _) => *refusal,
-                // A client that sends a body without an end gets no page. A page that does not exist is missing anyway.
+                // A client that sends an endless body gets no page. For a page that does not exist, 404 comes first.
                 (Ok(route), Err(error)) if route.is_served(site.config.lifecycle) => {
                     callback::refuse_body(site, &error)
                 }
@@ -107,7 +108,7 @@ async fn answer_when_read(
     finish(reply, exchange, &site.settings.access())
 }
 
-/// What every answer is given, and its begin.
+/// Adds the headers of every response, and starts to send it.
 fn finish(reply: Reply, Exchange { site, tracker, .. }: Exchange<'_>, access: &Access) -> Reply {
     let mut reply = start_sending(reply, tracker);
     for (name, value) in &access.headers {
@@ -116,7 +117,7 @@ fn finish(reply: Reply, Exchange { site, tracker, .. }: Exchange<'_>, access: &A
     if site.drain.is_draining() { closing(reply) } else { reply }
 }
 
-/// Answers what needs no body.
+/// Answers a request that needs no body.
 async fn answer_without_body(exchange: Exchange<'_>, route: Route, head: &Parts) -> Reply {
     let site = exchange.site;
     match route {
@@ -129,10 +130,12 @@ async fn answer_without_body(exchange: Exchange<'_>, route: Route, head: &Parts)
         Route::Reload => actions::reload(site).await,
         Route::Quit => actions::quit(site),
         Route::WrongMethod(allowed) => with_header(wrong_method(site, allowed), header::ALLOW, allowed),
-        Route::NotFound | Route::Callback(_) => refuse(site, Reason::NotFound, "nothing is served at this path; see /"),
+        Route::NotFound | Route::Callback(_) => {
+            refuse(site, Reason::NotFound, "nothing is served at this path; / lists the pages")
+        }
     }
 }
 
 fn wrong_method(site: &Site, allowed: &str) -> Reply {
-    refuse(site, Reason::MethodNotAllowed, &format!("this path takes {allowed}"))
+    refuse(site, Reason::MethodNotAllowed, &format!("this path supports {allowed}"))
 }

@@ -14,7 +14,7 @@ use crate::http::base::quota::{QuotaBytes, Share};
 use crate::http::site::Site;
 use crate::http::site::streamed::{Chunk, Unwritten};
 
-/// Bytes of a compressed chunk: the text of about ten chunks.
+/// Bytes of a compressed chunk. It holds the text of about ten chunks.
 const COMPRESSED_BYTES: usize = PIECE_BYTES;
 
 /// The part of a scrape that is not written yet.
@@ -22,11 +22,11 @@ pub(super) struct Scrape {
     site: Arc<Site>,
     scraper: Scraper,
     is_gzip: bool,
-    /// Created with the first chunk: what waits for a thread is small.
+    /// Created with the first chunk, so that a scrape that waits for a thread takes little memory.
     gzip: Option<GzEncoder<Vec<u8>>>,
-    /// The time that writing has taken so far.
+    /// The time spent on writing so far.
     took: Duration,
-    /// Its part of the quota, which the written chunks keep too.
+    /// Its share of the quota. The written chunks keep it too.
     share: Arc<Share>,
 }
 
@@ -37,7 +37,7 @@ impl Scrape {
     }
 
     fn write_plain(&mut self) -> (Vec<u8>, bool) {
-        // A full chunk is a little larger.
+        // A chunk may be a little larger than its nominal size.
         let mut text = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
         let has_more = self.scraper.next_chunk(&mut text);
         (text, has_more)
@@ -95,7 +95,7 @@ mod tests {
 
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-    /// A scrape whose first chunk has been asked for.
+    /// A scrape whose first chunk has been requested.
     fn begun(site: &Arc<Site>, tracker: &Tracker) -> Streamed {
         let share = site.quotas.scrapes.take_one(CLIENT).unwrap();
         let scraper = site.scraper(Scope::Metrics, Format::Text);
@@ -111,7 +111,7 @@ mod tests {
     fn wait_for_a_free_share(site: &Site) {
         let begin = Instant::now();
         while !is_share_free(site) {
-            assert!(begin.elapsed() < Duration::from_secs(20), "the place is never given back");
+            assert!(begin.elapsed() < Duration::from_secs(20), "the share is never returned");
             thread::sleep(Duration::from_millis(1));
         }
     }
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_that_waits_for_a_thread_when_its_client_hangs_up_has_its_place_and_is_not_written() {
+    fn a_waiting_chunk_of_a_client_that_hangs_up_keeps_its_share_and_is_not_written() {
         let (site, runtime) = (site(), runtime());
         let _within = runtime.enter();
         let (release, busy) = occupy_thread();
@@ -137,25 +137,25 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_that_is_being_written_when_its_client_hangs_up_has_its_place_until_it_has_been() {
+    fn a_chunk_in_progress_keeps_its_share_until_written_even_if_the_client_hangs_up() {
         let (site, runtime) = (site(), runtime());
         let _within = runtime.enter();
         let tracker = site.workers.all()[0].track();
         thread::scope(|scope| {
-            let (tell, told) = channel();
+            let (sender, receiver) = channel();
             let (release, held) = channel::<()>();
             let connections = &site.workers.all()[0];
             scope.spawn(move || {
-                // Who writes a scrape looks at the connections first, and has to wait for this.
+                // Writing a scrape reads the connections first, and has to wait for this.
                 connections.sweep(0, |_| {
-                    tell.send(()).unwrap();
+                    sender.send(()).unwrap();
                     assert!(held.recv().is_err());
                 });
             });
-            told.recv().unwrap();
+            receiver.recv().unwrap();
             let body = begun(&site, &tracker);
-            // Until it is being written. On a very busy machine it may still wait for a thread, and then be dropped at any
-            // moment: so its place may be free, but only once nothing of it is left.
+            // Until it is being written. On a very busy machine it may still wait for a thread, and then be dropped at
+            // any moment: then its share may be free, but only once the scrape is gone.
             thread::sleep(Duration::from_millis(200));
             drop(body);
             thread::sleep(Duration::from_millis(50));
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scrape_that_has_been_taken_whole_gives_its_place_back() {
+    fn a_complete_scrape_returns_its_share() {
         let (site, runtime) = (site(), runtime());
         let _within = runtime.enter();
         let tracker = site.workers.all()[0].track();

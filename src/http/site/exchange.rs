@@ -29,11 +29,11 @@ pub(crate) fn count_refusal(site: &Site, reason: Reason, detail: &str) {
     site.telemetry.request_rejected(reason, detail, site.now().0);
 }
 
-/// Refuses because as many scrapes and API answers as allowed are being written. `what` names them.
+/// Refuses because too many scrapes and API answers are in progress. `what` names them.
 pub(crate) fn refuse_busy(site: &Site, what: &str) -> Reply {
     let (most, per_address) = (site.config.max_scrapes, site.quotas.scrapes.limit_per_address());
     let detail =
-        format!("{most} {what}, or {per_address} of one address, are being written; --web.max-requests sets the limit");
+        format!("{most} {what}, or {per_address} from one address, are in progress; --web.max-requests sets the limit");
     refuse(site, Reason::TooManyScrapes, &detail)
 }
 

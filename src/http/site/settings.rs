@@ -10,7 +10,7 @@ use crate::domain::UnixMillis;
 use crate::http::access::{Access, AccessError, Stamps};
 use crate::telemetry::Telemetry;
 
-/// Held by the one that reloads the settings.
+/// The right to reload the settings. Only one reload runs at a time.
 pub(crate) type Turn = OwnedMutexGuard<()>;
 
 /// The settings in force that come from files.

@@ -1,7 +1,7 @@
 //! A response's body that is written in chunks: the next one when the client has taken the one before it.
 //!
-//! Chunks are written on a thread for blocking work, so callbacks are answered meanwhile. A client that reads slowly holds
-//! one chunk, but no thread and no lock. If a client hangs up, at most one chunk is still written.
+//! Chunks are written on a thread for blocking work, so callbacks are answered meanwhile. A client that reads slowly
+//! holds one chunk, but no thread and no lock. If a client hangs up, at most one chunk is still written.
 
 use std::io;
 use std::pin::Pin;

@@ -18,7 +18,7 @@ use crate::telemetry::Reason;
 /// The first byte of a TLS connection: the type of its first record, a handshake's. RFC 8446, 5.1.
 pub(super) const HANDSHAKE: u8 = 22;
 
-/// Completes the TLS handshake. `None` if it failed; the client has been told where possible.
+/// Completes the TLS handshake. `None` if it failed; a plain-HTTP client has got a refusal.
 pub(super) async fn secure(
     mut stream: TcpStream,
     tls: Arc<ServerConfig>,
@@ -30,12 +30,12 @@ pub(super) async fn secure(
     // rustls would answer with an alert, which a client that speaks plain HTTP cannot read.
     let peeked = in_time(tracker, stream.peek(&mut first)).await;
     if matches!(peeked, Ok(Ok(1..))) && first != [HANDSHAKE] {
-        let detail = "this port speaks TLS; use https:// in the URL";
+        let detail = "this port requires TLS; use https:// in the URL";
         refuse(&mut stream, tracker, site, Reason::MalformedRequest, detail).await;
         return None;
     }
     let agreed = match peeked {
-        // Opened and closed again, as a probe of the port does: not a failure.
+        // Closed without sending anything, as a port probe does: not a failure.
         Ok(Ok(0)) => return None,
         Ok(Ok(_)) => {
             in_time(tracker, TlsAcceptor::from(tls).accept(Partial::records(stream, tracker.handle().clone()))).await
@@ -49,7 +49,7 @@ pub(super) async fn secure(
             return Some(stream);
         }
         Ok(Err(error)) => error,
-        Err(Overdue) => io::Error::new(io::ErrorKind::TimedOut, "it was not complete in time"),
+        Err(Overdue) => io::Error::new(io::ErrorKind::TimedOut, "the handshake was not completed in time"),
     };
     site.telemetry.tls_handshake_failed(&failure, site.now().0);
     None

@@ -1,4 +1,4 @@
-//! A connection that speaks HTTP/1.
+//! HTTP/1 connections.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -23,9 +23,9 @@ use crate::http::site::exchange::Exchange;
 use crate::telemetry::Reason;
 
 enum End {
-    /// hyper is done with it.
+    /// hyper has finished.
     Done(hyper::Result<()>),
-    /// The peer speaks TLS.
+    /// The client speaks TLS.
     Tls,
     /// This phase took too long.
     Overdue(Phase),
@@ -47,7 +47,7 @@ pub(crate) async fn serve(
     } else if matches!(end, End::Done(_)) && tracker.progress().has_unread_request() {
         farewell::end(stream, tracker, &[]).await;
     } else if matches!(end, End::Done(Ok(())) | End::Overdue(Phase::Idle)) {
-        // Not after a response that was cut off: the client must not take it as complete.
+        // Not after an incomplete response: the client must not take it as complete.
         farewell::close(stream, tracker).await;
     }
 }
@@ -62,9 +62,9 @@ async fn run(
     let service = service_fn(|request| answer(Exchange { site, tracker, caller }, request));
     let mut connection = http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
-        // One small answer: copying its body behind its head is cheaper than a vectored write.
+        // Responses are small: copying the body behind the head is cheaper than a vectored write.
         .writev(false)
-        // A peer that is done with sending still gets its answer.
+        // A client that has shut down its sending side still gets the response.
         .half_close(true)
         .serve_connection(TokioIo::new(watched), service);
     loop {
@@ -85,14 +85,15 @@ async fn run(
             Some(end) => return End::Done(end),
             None => {}
         }
-        // The kernel may hold a request that the runtime has not seen yet; ending here would lose it. Let it look.
+        // The kernel may hold a request that the runtime has not seen yet, and ending here would lose it. Let the
+        // runtime poll for it.
         tokio::task::yield_now().await;
         if let Poll::Ready(end) = poll_fn(|cx| Poll::Ready(Pin::new(&mut connection).poll(cx))).await {
             return End::Done(end);
         }
         if let Some(phase) = overdue_phase(tracker) {
-            // Half a head that came behind the request before it is in hyper's buffer only; half a TLS record of one is in
-            // that of rustls.
+            // An incomplete head that arrived with the previous request is only in hyper's buffer, and one in an
+            // incomplete TLS record only in that of rustls.
             let is_partial_head = phase == Phase::Idle
                 && (tracker.progress().partial_since_ms().is_some() || !connection.into_parts().read_buf.is_empty());
             return End::Overdue(if is_partial_head { Phase::Head } else { phase });
@@ -100,24 +101,24 @@ async fn run(
     }
 }
 
-/// The phase in which the connection is to be ended. The service ends its own phase: with an answer.
+/// The phase that took too long, unless it is the service's: the service itself responds when its time is up.
 fn overdue_phase(tracker: &Tracker) -> Option<Phase> {
     tracker.progress().overdue().filter(|phase| *phase != Phase::Service)
 }
 
-/// What is still to be answered when hyper or the sweep has ended the connection.
+/// The refusal to send after hyper or the sweep has ended the connection, if any.
 fn refusal_of(end: &End, tracker: &Tracker) -> Option<(Reason, String)> {
     match end {
         End::Overdue(Phase::Head) => {
             Some((Reason::HeaderTimeout, "the request's head did not arrive in time".to_owned()))
         }
         End::Overdue(_) | End::Done(Ok(())) => None,
-        End::Tls => Some((Reason::MalformedRequest, "this port speaks plain HTTP; use http:// in the URL".to_owned())),
+        End::Tls => Some((Reason::MalformedRequest, "this port does not use TLS; use http:// in the URL".to_owned())),
         End::Done(Err(error)) if error.is_parse_too_large() => Some((
             Reason::HeaderTooLarge,
             format!(
-                "the request's head, or the length that it announces, is too large; {MAX_HEAD_BYTES} bytes and 100 \
-                 headers are always taken"
+                "the request's head, or its Content-Length, is too large; up to {MAX_HEAD_BYTES} bytes and 100 headers \
+                 are always accepted"
             ),
         )),
         End::Done(Err(error)) if error.is_parse() || tracker.progress().has_discarded_response() => {

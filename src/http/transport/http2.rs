@@ -1,4 +1,4 @@
-//! A connection that carries several requests at a time: HTTP/2, which Go's client speaks over TLS.
+//! HTTP/2 connections. Go's client uses HTTP/2 over TLS.
 
 use std::cell::OnceCell;
 use std::convert::Infallible;
@@ -30,17 +30,17 @@ use crate::http::site::exchange::{Exchange, count_refusal, refuse};
 use crate::http::site::response::{Payload, Reply, start_sending};
 use crate::telemetry::Reason;
 
-/// Requests that one connection may have under way. OpenIM has two workers.
+/// Concurrent requests of one connection. OpenIM has two workers.
 pub(super) const MAX_STREAMS: u32 = 64;
 
-/// Headers of a request: as many as hyper takes over HTTP/1.
+/// Headers of a request: the same limit as hyper's for HTTP/1.
 const MAX_HEADERS: usize = 100;
 
-/// Beyond this, `h2` itself answers 431, without a word: so that up to there it is we who do. It bounds what a head that
-/// is still coming holds: a byte of it may stand for a header that came before.
+/// Largest decoded head. Beyond it, `h2` itself answers 431 with an empty body; up to it, we answer. It limits the
+/// memory for an incomplete head, of which a single byte may refer to a long earlier header.
 const MAX_DECODED_HEAD_BYTES: u32 = 64 * 1024;
 
-/// What a peer may send before it is read: of one request, and of all.
+/// Bytes that a client may send before they are read: of one request, and of all requests of a connection.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 
@@ -83,17 +83,17 @@ pub(crate) async fn serve(
                 return Poll::Ready(None);
             }
             match tracker.progress().overdue() {
-                // It was told to end, and does not.
+                // The client did not close the connection after the shutdown.
                 Some(Phase::Linger) => return Poll::Ready(None),
-                // It was told to end, and nothing is under way, or nothing any more.
+                // The shutdown has begun, and no request is under way any more.
                 Some(Phase::Idle) if is_shutting_down => tracker.enter(Phase::Linger),
-                // Silent for too long, or draining: what is under way is still answered.
+                // Idle for too long, or draining. Requests under way are still answered.
                 Some(_) if !is_shutting_down => {
                     is_shutting_down = true;
                     if tracker.progress().partial_since_ms().is_none() {
                         site.count_idle_end();
                     } else if !site.drain.is_draining() {
-                        let detail = "HTTP/2: half a request's head, or half a frame, did not go on in time";
+                        let detail = "HTTP/2: the rest of a request's head or of a frame did not arrive in time";
                         count_refusal(site, Reason::HeaderTimeout, detail);
                     }
                     connection.as_mut().graceful_shutdown();
@@ -110,7 +110,7 @@ pub(crate) async fn serve(
     }
 }
 
-/// Whether the peer broke HTTP/2's rules, rather than the connection.
+/// Whether the client violated HTTP/2, rather than the connection being lost.
 fn is_protocol(error: &hyper::Error) -> bool {
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
     source.is_some_and(|error| error.is_library() && !error.is_io())
@@ -121,7 +121,7 @@ fn head_bytes(request: &Request<Incoming>) -> usize {
     request.uri().path().len() + request.headers().iter().map(each).sum::<usize>()
 }
 
-/// The answer to a `HEAD`: hyper sends the content over HTTP/2 all the same. RFC 9110, 9.3.2.
+/// Removes the content of a response to `HEAD`, which hyper would send over HTTP/2. RFC 9110, 9.3.2.
 fn without_content(mut reply: Reply) -> Reply {
     if let Some(length) = reply.body().size_hint().exact() {
         reply.headers_mut().insert(CONTENT_LENGTH, length.into());
@@ -129,37 +129,36 @@ fn without_content(mut reply: Reply) -> Reply {
     reply.map(|_| Payload::Whole(Bytes::new()))
 }
 
-/// What the requests of a connection share.
+/// What all requests of a connection share.
 struct Shared {
     tracker: Tracker,
     caller: Caller,
     site: Arc<Site>,
     under_way: AtomicUsize,
-    /// An answer that hyper has handed over to `h2` is not read: nothing but the connection's end gets rid of it.
+    /// The client does not read a response that hyper has passed to `h2`. Only closing the connection drops it.
     is_stuck: AtomicBool,
 }
 
-/// A request under way, until the last byte of its answer has been written.
+/// A request under way, until the last byte of its response has been written.
 struct ActiveRequest {
     shared: Arc<Shared>,
     tracker: Tracker,
-    /// One of those that its address may have.
+    /// Its share of the quota of requests.
     _share: Option<Share>,
 }
 
 impl ActiveRequest {
-    /// The request, unless it is refused.
+    /// Begins a request. Returns the request, or why it is refused.
     fn begin(shared: &Arc<Shared>, request: Request<Incoming>) -> (Self, Result<Request<Incoming>, (Reason, String)>) {
         let tracker = shared.tracker.track_request();
         shared.under_way.fetch_add(1, Ordering::Relaxed);
         shared.tracker.enter(Phase::Multiplexed);
         let (site, most) = (&shared.site, shared.site.config.max_connections);
-        // No address takes all of them from the others.
         let share = site.quotas.requests.take_one(shared.caller.address);
-        // One at a time is what every connection may have, so that no crowd of requests keeps OpenIM out.
+        // Every connection may always have one request, so that many requests of others cannot block OpenIM.
         let is_one_of_many = shared.under_way.load(Ordering::Relaxed) > 1;
         let request = if is_one_of_many && (site.workers.requests() > most || share.is_none()) {
-            let detail = format!("{most} requests, or half as many of one address, are under way over HTTP/2");
+            let detail = format!("{most} HTTP/2 requests, or half as many from one address, are in progress");
             Err((Reason::Overloaded, format!("{detail}; --web.max-connections sets the limit")))
         } else if head_bytes(&request) > MAX_HEAD_BYTES {
             Err((Reason::HeaderTooLarge, format!("the request's head is over {MAX_HEAD_BYTES} bytes")))
@@ -172,7 +171,7 @@ impl ActiveRequest {
     }
 
     async fn answer(self, request: Result<Request<Incoming>, (Reason, String)>) -> Response<ResponseBody> {
-        // A task has one request.
+        // Each task answers one request.
         let _ = REQUEST.try_with(|request| request.set((self.tracker.handle().clone(), Arc::clone(&self.shared))));
         let site = Arc::clone(&self.shared.site);
         let is_head = request.as_ref().is_ok_and(|request| request.method() == Method::HEAD);
@@ -197,7 +196,7 @@ impl Drop for ActiveRequest {
         if let Some(took) = progress.end_callback() {
             self.shared.site.telemetry.callback_answered(took);
         }
-        // Its task may be waiting for that.
+        // Its task may be waiting for this.
         self.tracker.enter(Phase::Idle);
         progress.wake();
         if self.shared.under_way.fetch_sub(1, Ordering::Relaxed) == 1 {
@@ -206,13 +205,13 @@ impl Drop for ActiveRequest {
     }
 }
 
-/// An answer's body, and the request that it is of.
+/// A response's body, and its request.
 struct ResponseBody {
     payload: Payload,
     request: Arc<ActiveRequest>,
 }
 
-/// A part of an answer. `h2` drops it when it is written, or will never be.
+/// A part of a response. `h2` drops it once it is written or will never be written.
 struct Piece {
     bytes: Bytes,
     _request: Arc<ActiveRequest>,
@@ -248,8 +247,8 @@ tokio::task_local! {
     static REQUEST: OnceCell<(ProgressHandle, Arc<Shared>)>;
 }
 
-/// Spawns the task of each request, and ends it when the sweep condemns the request because its client does not read. While
-/// hyper still has something to write, this resets the request alone. After that, the connection has to end.
+/// Spawns the task of each request, and ends it when the sweep finds that the client does not read the response. While
+/// hyper still has something to write, this resets only the request. After that, the connection must end.
 #[derive(Clone, Copy)]
 struct Spawner;
 

@@ -1,5 +1,5 @@
-//! A stream under rustls or `h2` that detects a TLS record or an HTTP/2 head of which only a part has arrived. rustls and
-//! `h2` wait for the rest of it, and meanwhile the connection looks idle.
+//! A stream under rustls or `h2` that detects a TLS record or an HTTP/2 head of which only a part has arrived. rustls
+//! and `h2` wait for the rest of it, and meanwhile the connection looks idle.
 
 use std::io;
 use std::net::IpAddr;
@@ -20,10 +20,10 @@ use crate::telemetry::Reason;
 /// The client's preface of HTTP/2. RFC 9113, 3.4.
 pub(crate) const PREFACE_BYTES: usize = 24;
 
-/// The head of a TLS record: its type, a version, its length. RFC 8446, 5.1.
+/// The header of a TLS record: type, version, length. RFC 8446, 5.1.
 const RECORD_HEADER_BYTES: usize = 5;
 
-/// The head of an HTTP/2 frame: its length, type, flags and stream. RFC 9113, 4.1.
+/// The header of an HTTP/2 frame: length, type, flags, stream. RFC 9113, 4.1.
 const FRAME_HEADER_BYTES: usize = 9;
 
 // Types of frames, and a flag. RFC 9113, 6.
@@ -32,20 +32,20 @@ const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
-/// What a connection passes to `h2` before other tasks run. `h2` reads everything that has arrived, and frames can be so
-/// small that this takes milliseconds.
+/// Bytes that a connection passes to `h2` before other tasks run. `h2` reads everything that has arrived, and with very
+/// small frames this takes milliseconds.
 const TURN_BYTES: usize = 16 * 1024;
 
 /// The position of a stream within a record or a frame.
 #[derive(Debug)]
 pub(crate) struct Position {
     framing: Framing,
-    /// The head of the record or frame, as far as it has arrived.
+    /// The header of the record or frame, as far as it has arrived.
     header: [u8; FRAME_HEADER_BYTES],
     header_len: usize,
-    /// Bytes that follow the head and have not arrived yet.
+    /// Bytes after the header that have not arrived yet.
     left: usize,
-    /// A request's head has begun, and more frames of it follow.
+    /// A request's head has begun, and continues in another frame.
     is_in_headers: bool,
 }
 
@@ -114,7 +114,7 @@ impl Position {
     }
 
     fn end_frame(&mut self) {
-        // A TLS record has a shorter head, and the preface has none.
+        // A TLS record has a shorter header, and the preface has none.
         if self.header_len == FRAME_HEADER_BYTES && matches!(self.kind(), HEADERS | CONTINUATION) {
             let [_, _, _, _, flags, ..] = self.header;
             self.is_in_headers = flags & END_HEADERS == 0;
@@ -131,23 +131,23 @@ pub(super) struct Partial<S> {
     http2: Option<Http2>,
 }
 
-/// What is limited over HTTP/2 only.
+/// State of the limits that exist only for HTTP/2.
 struct Http2 {
     site: Arc<Site>,
     peer: IpAddr,
-    /// Bytes that arrived since other tasks ran.
+    /// Bytes that have arrived since other tasks last ran.
     turn_bytes: usize,
-    /// The place of a head that goes on in another frame.
+    /// The share of the quota for a head that continues in another frame.
     partial_head: Option<Share>,
 }
 
 impl<S> Partial<S> {
-    /// The stream under TLS.
+    /// A stream of TLS records.
     pub(super) const fn records(stream: S, handle: ProgressHandle) -> Self {
         Self { stream, handle, position: Position::new(Framing::Tls, 0), http2: None }
     }
 
-    /// The stream under HTTP/2.
+    /// A stream of HTTP/2 frames.
     pub(super) fn frames(stream: S, handle: ProgressHandle, site: &Arc<Site>, peer: IpAddr) -> Self {
         let http2 = Http2 { site: Arc::clone(site), peer, turn_bytes: 0, partial_head: None };
         Self { stream, handle, position: Position::new(Framing::Http2, PREFACE_BYTES), http2: Some(http2) }
@@ -155,19 +155,15 @@ impl<S> Partial<S> {
 }
 
 impl Http2 {
-    /// `h2` keeps what it has decoded of a head that goes on in another frame. Few clients send such heads, so their number
-    /// is limited; the connection of one too many ends.
+    /// Limits the number of heads that continue in another frame, because `h2` buffers what it has decoded of them. Few
+    /// clients send such heads. Beyond the limit, the connection is closed.
     fn limit_partial_heads(&mut self, is_in_headers: bool) -> io::Result<()> {
         if !is_in_headers {
             self.partial_head = None;
         } else if self.partial_head.is_none() {
             self.partial_head = self.site.quotas.partial_heads.take_one(self.peer);
             if self.partial_head.is_none() {
-                count_refusal(
-                    &self.site,
-                    Reason::Overloaded,
-                    "HTTP/2: too many heads of which only a part has arrived",
-                );
+                count_refusal(&self.site, Reason::Overloaded, "HTTP/2: too many incomplete request heads");
                 return Err(io::ErrorKind::OutOfMemory.into());
             }
         }
@@ -240,7 +236,7 @@ mod tests {
         }
     }
 
-    /// After which bytes everything is complete: the same for all bytes at once and for single bytes.
+    /// The positions at which everything is complete. Checks that single bytes and all bytes at once agree.
     fn complete(framing: Framing, preface: usize, bytes: &[u8]) -> Vec<usize> {
         let (mut position, mut complete) = (Position::new(framing, preface), Vec::new());
         for (at, byte) in bytes.iter().enumerate() {
@@ -254,10 +250,10 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_always_has_frames_lets_other_tasks_run() {
+    fn endless_frames_let_other_tasks_run() {
         let site = crate::http::site::testing::site();
         let tracker = site.workers.all()[0].track();
-        // Pings, without an end.
+        // An endless sequence of PING frames.
         let mut stream = Partial::frames(
             tokio::io::repeat(6),
             tracker.handle().clone(),
@@ -268,16 +264,16 @@ mod tests {
         let waker = Waker::from(Arc::clone(&wakes));
         let mut cx = Context::from_waker(&waker);
         for turn in 1..=3 {
-            let mut came = 0;
+            let mut received = 0;
             let mut memory = [0; 1000];
             loop {
                 let mut buffer = ReadBuf::new(&mut memory);
                 if Pin::new(&mut stream).poll_read(&mut cx, &mut buffer).is_pending() {
                     break;
                 }
-                came += buffer.filled().len();
+                received += buffer.filled().len();
             }
-            assert!((TURN_BYTES..TURN_BYTES + 1000).contains(&came), "{came}");
+            assert!((TURN_BYTES..TURN_BYTES + 1000).contains(&received), "{received}");
             assert_eq!(wakes.0.load(Ordering::Relaxed), turn);
         }
     }
@@ -289,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn http_2_is_complete_after_the_preface_and_each_frame_but_not_within_a_head() {
+    fn http2_is_complete_after_the_preface_and_frames_but_not_within_a_head() {
         let head = |len: u8, kind: u8, flags: u8, stream: u8| [0, 0, len, kind, flags, 0, 0, 0, stream];
         let bytes = [
             &[b'x'; PREFACE_BYTES][..],

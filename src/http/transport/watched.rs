@@ -10,7 +10,7 @@ use crate::http::base::connections::Tracker;
 use crate::http::base::progress::Phase;
 use crate::telemetry::Telemetry;
 
-/// A stream that records its progress in the connection's [`Tracker`] entry.
+/// A stream that records its progress in the connection's [`Tracker`].
 pub(super) struct Watched<'a, S> {
     pub(super) stream: S,
     pub(super) tracker: &'a Tracker,
@@ -18,8 +18,8 @@ pub(super) struct Watched<'a, S> {
 }
 
 impl<S> Watched<'_, S> {
-    /// Whether hyper is writing its own response to a head that it refuses, without asking the service. It has no body and
-    /// ours must have one, so it is dropped and ours is written in its place.
+    /// Whether hyper is writing its own response to a head that it refuses. It has no body, so it is discarded and a
+    /// refusal in OpenIM's format is sent instead.
     fn is_response_of_hyper(&self) -> bool {
         matches!(self.tracker.progress().phase(), Phase::Idle | Phase::Head)
     }

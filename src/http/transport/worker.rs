@@ -1,4 +1,4 @@
-//! A serving thread: its runtime, what it accepts and what it is given, its end.
+//! A serving thread: its runtime, and the connections that it serves. The first one accepts for all.
 
 use std::io::{self, Write as _};
 use std::net::IpAddr;
@@ -21,34 +21,34 @@ use crate::http::site::drain::Stage;
 use crate::http::site::exchange::count_refusal;
 use crate::telemetry::Reason;
 
-/// Threads that write scrapes for one worker; more wait.
+/// Threads of one worker that write scrapes. Further scrapes wait.
 const SCRAPE_THREADS: usize = 2;
 
-/// Tasks that run before the thread looks at what came for others. One connection that has always something to be done, a
-/// row of requests sent at once, say, is such a task again and again, and keeps others waiting so many times.
+/// Tasks that run before the runtime polls for I/O events. A connection that always has work, such as pipelined
+/// requests, delays other connections by up to this many turns.
 const TASKS_BETWEEN_POLLS: u32 = 8;
 
-/// One in so many connections is kept for `--web.telemetry-address`, where there is one.
+/// One in this many connections is reserved for `--web.telemetry-address`, if it is set.
 const KEPT_FOR_TELEMETRY: usize = 20;
 
-/// Connections that a thread serves before the next thread is given any.
+/// Connections that a thread serves before the next thread gets any.
 ///
-/// Few connections cost less on one thread than spread over all: it wakes up for several at once, and its caches stay
-/// warm (a tenth less CPU for each callback, with 16 connections on 2 cores: `cargo bench --bench whole_server`). OpenIM
-/// has two for each of its processes and waits for the answer on each; even if as many as these ask at the same moment,
-/// the last is answered after 32 times about 10 us. More of them are spread over all threads.
+/// A few connections cost less on one thread than spread over all threads: one wake-up serves several, and caches stay
+/// warm (a tenth less CPU per callback with 16 connections on 2 cores: `cargo bench --bench whole_server`). Each OpenIM
+/// process has two connections, and waits for the response on each. Even if all 32 send a callback at once, the last
+/// response takes about 32 times 10 us. Further connections are spread over all threads.
 pub const FILL: usize = 32;
 
 /// A connection on its way to the thread that will serve it.
 type Arrival = (std::net::TcpStream, Tracker, Caller);
 
-/// A serving thread's share of the site.
+/// A serving thread.
 pub struct Worker {
     runtime: Runtime,
     site: Arc<Site>,
     connections: Arc<Connections>,
     arrivals: mpsc::UnboundedReceiver<Arrival>,
-    /// The first worker accepts for all.
+    /// The first worker accepts for all workers. Empty for the others.
     acceptors: Vec<(Acceptor, Listener)>,
 }
 
@@ -60,10 +60,10 @@ pub struct WorkerEnd {
 }
 
 impl Worker {
-    /// The workers of a site, as many as it was made for.
+    /// The workers of a site: the number that the site was created with.
     ///
     /// # Errors
-    /// When a runtime cannot be made.
+    /// When a runtime cannot be created.
     pub fn all(site: &Arc<Site>, listeners: Vec<Listener>) -> io::Result<Vec<Self>> {
         let (mut senders, arrivals): (Vec<_>, Vec<_>) =
             site.workers.all().iter().map(|_| mpsc::unbounded_channel()).unzip();
@@ -72,8 +72,8 @@ impl Worker {
         let mut acceptors: Vec<_> = listeners.into_iter().map(acceptor).collect();
         let worker = |(connections, arrivals): (&Arc<Connections>, _)| {
             Ok(Self {
-                // Now, for a runtime takes open files: once others serve, their connections may have them all.
-                // No timers: with them, it would read the clock whenever it goes to sleep and whenever it wakes up.
+                // Built before any worker serves: a runtime needs file descriptors, and connections may use up all of
+                // them. Without timers, because with them the runtime reads the clock at each sleep and each wake-up.
                 runtime: runtime::Builder::new_current_thread()
                     .enable_io()
                     .event_interval(TASKS_BETWEEN_POLLS)
@@ -89,14 +89,14 @@ impl Worker {
         site.workers.all().iter().zip(arrivals).map(worker).collect()
     }
 
-    /// Serves on this thread until told to end, or to drain and drained.
+    /// Serves on this thread until the drain is complete or its time is up.
     ///
     /// # Errors
-    /// When a listener cannot be watched.
+    /// When a listener cannot be registered with the runtime.
     pub fn run(self) -> io::Result<WorkerEnd> {
         let Self { runtime, site, connections, arrivals, acceptors } = self;
         let outcome = runtime.block_on(serve(&site, &connections, arrivals, acceptors));
-        // A scrape that is still being written to nobody must not hold the end up.
+        // A scrape that is still being written must not delay the end.
         runtime.shutdown_background();
         outcome
     }
@@ -112,7 +112,7 @@ async fn serve(
     for (acceptor, listener) in acceptors {
         accepting.spawn(acceptor.accept(listener));
     }
-    // Ends when the last of the acceptors has ended; at once for the first worker, which has no need of it.
+    // Ends when the last acceptor has ended. The first worker receives nothing here, so its loop ends at once.
     while let Some((stream, tracker, caller)) = arrivals.recv().await {
         if let Ok(stream) = TcpStream::from_std(stream) {
             spawn_connection(site, stream, tracker, caller);
@@ -128,16 +128,16 @@ async fn serve(
     Ok(WorkerEnd { cut_off: connections.count() })
 }
 
-/// Accepts on the first worker's thread, and says which thread serves.
+/// Accepts connections on the first worker's thread, and assigns each to a worker.
 struct Acceptor {
     site: Arc<Site>,
-    /// To the workers after the first, in their order. Bounded by the limit of connections.
+    /// Channels to the other workers, in their order. The limit of connections bounds their length.
     others: Vec<mpsc::UnboundedSender<Arrival>>,
 }
 
 impl Acceptor {
-    /// Accepts until told to stop, and then, at a socket of its own, what is already waiting: the kernel has accepted
-    /// those on our behalf. At a socket that was passed on, the next process will.
+    /// Accepts until the drain begins, and then the connections that the kernel has already accepted. On an inherited
+    /// socket the next process accepts those.
     async fn accept(self, listener: Listener) -> io::Result<()> {
         let Listener { socket, role, is_inherited } = listener;
         let listener = tokio::net::TcpListener::from_std(socket)?;
@@ -151,7 +151,7 @@ impl Acceptor {
                 Ok((stream, peer)) => self.assign(stream, peer.ip(), role),
                 Err(error) => {
                     self.site.telemetry.accept_failed(&error, self.site.now().0);
-                    // Usually for want of file descriptors: trying at once again would do nothing else.
+                    // Usually no file descriptor is free. Retrying at once would only use CPU.
                     self.site.workers.swept.notified().await;
                 }
             }
@@ -160,7 +160,7 @@ impl Acceptor {
             return Ok(());
         }
         let listener = listener.into_std()?;
-        // No more than can have been waiting: new ones may go on to come.
+        // At most as many as can have been waiting, because new ones may keep arriving.
         for (stream, peer) in (0..BACKLOG).map_while(|_| listener.accept().ok()) {
             if stream.set_nonblocking(true).is_ok()
                 && let Ok(stream) = TcpStream::from_std(stream)
@@ -173,7 +173,8 @@ impl Acceptor {
 
     fn assign(&self, stream: TcpStream, address: IpAddr, role: Role) {
         let config = &self.site.config;
-        // Whoever fills the callbacks' address must not keep Prometheus, and who looks whether all is well, out of theirs.
+        // Even if the callbacks' address is full, Prometheus and health checks must be able to connect to the other
+        // one.
         let most = match role {
             Role::All | Role::Telemetry => config.max_connections,
             Role::Callbacks => config.max_connections - config.max_connections / KEPT_FOR_TELEMETRY,
@@ -185,13 +186,13 @@ impl Acceptor {
         let Some(share) = self.site.quotas.connections.take_one(address) else {
             let most = config.max_connections_per_address;
             let detail = format!(
-                "{most} connections of this address are open; --web.max-connections-per-address sets the limit"
+                "{most} connections from this address are open; --web.max-connections-per-address sets the limit"
             );
             return refuse_connection(&self.site, stream, Reason::TooManyConnectionsPerAddress, &detail);
         };
         let caller = Caller::new(role, share, address);
         let Some((position, connections)) = self.choose_worker() else { return };
-        // Counted from here on, so that the next one is placed rightly.
+        // Counted from here on, so that the next connection is assigned correctly.
         let tracker = connections.track();
         match self.others.get(position.wrapping_sub(1)) {
             None => spawn_connection(&self.site, stream, tracker, caller),
@@ -203,7 +204,8 @@ impl Acceptor {
         }
     }
 
-    /// The first worker that is not filled yet, or else the one that has the fewest connections; by position.
+    /// The first worker with fewer than [`FILL`] connections, or else the worker with the fewest. Returns its position
+    /// too.
     fn choose_worker(&self) -> Option<(usize, &Arc<Connections>)> {
         let mut workers = self.site.workers.all().iter().enumerate();
         let count = |(_, connections): &(usize, &Arc<Connections>)| connections.count();
@@ -219,7 +221,7 @@ fn spawn_connection(site: &Arc<Site>, stream: TcpStream, tracker: Tracker, calle
 fn refuse_connection(site: &Site, stream: TcpStream, reason: Reason, detail: &str) {
     count_refusal(site, reason, detail);
     if site.settings.access().tls.is_none() {
-        // A new connection's buffer takes this at once; who does not read it loses nothing.
+        // The buffer of a new connection has space for this, so the write does not block.
         if let Ok(mut stream) = stream.into_std() {
             let _ = stream.write(&whole_response(reason, detail));
         }

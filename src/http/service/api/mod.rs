@@ -1,4 +1,4 @@
-//! The API: what a script or a page asks, answered in JSON.
+//! The API, for scripts and pages. Answers in JSON.
 
 mod groups;
 mod query;
@@ -17,7 +17,7 @@ use crate::http::site::exchange::{Exchange, refuse, refuse_busy};
 use crate::http::site::response::{Reply, page, with_header};
 use crate::telemetry::Reason;
 
-/// All statistics, and what the exporter says about itself.
+/// All statistics, and the state of the exporter.
 pub(super) async fn summary(exchange: Exchange<'_>, query: Option<&str>) -> Reply {
     match query::parse_none(query.unwrap_or_default()) {
         Ok(()) => answer_json(exchange, summary::read).await,
@@ -33,7 +33,7 @@ pub(super) async fn groups(exchange: Exchange<'_>, query: Option<&str>) -> Reply
     }
 }
 
-/// Makes an answer off the serving thread, as one of the scrapes that are allowed at once.
+/// Writes an answer off the serving thread. It counts as a scrape.
 async fn answer_json<T: Serialize>(
     Exchange { site, caller, .. }: Exchange<'_>,
     read: impl FnOnce(&Site) -> T + Send + 'static,
