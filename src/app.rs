@@ -18,7 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::config::simulate::Simulate;
 use crate::config::{Config, Invocation};
 use crate::domain::{Clock, SystemClock};
-use crate::http::{Access, Limits, Listener, Outcome, Role, Site, Worker, listen};
+use crate::http::{Access, Limits, Listener, Role, Site, Worker, WorkerEnd, listen};
 use crate::telemetry::{Telemetry, init_log};
 use crate::{simulate, wire};
 use error::Error;
@@ -160,7 +160,7 @@ fn listeners(config: &Config) -> Result<Vec<Listener>, Error> {
 fn passed_on(role: Role) -> Result<Vec<Listener>, Error> {
     let mut passed = ListenFd::from_env();
     let sockets = (0..passed.len()).filter_map(|number| passed.take_tcp_listener(number).transpose());
-    let listeners = sockets.map(|socket| Listener::passed_on(socket?, role)).collect::<io::Result<Vec<_>>>();
+    let listeners = sockets.map(|socket| Listener::inherited(socket?, role)).collect::<io::Result<Vec<_>>>();
     let listeners = listeners.map_err(Error::Socket)?;
     if listeners.is_empty() { Err(Error::NoSocket) } else { Ok(listeners) }
 }
@@ -173,14 +173,14 @@ fn raise_open_file_limit(telemetry: &Telemetry, connections: usize) {
     }
 }
 
-fn spawn(workers: Vec<Worker>) -> io::Result<Vec<JoinHandle<io::Result<Outcome>>>> {
+fn spawn(workers: Vec<Worker>) -> io::Result<Vec<JoinHandle<io::Result<WorkerEnd>>>> {
     let spawn = |(number, worker): (usize, Worker)| {
         thread::Builder::new().name(format!("serve-{number}")).spawn(move || worker.run())
     };
     workers.into_iter().enumerate().map(spawn).collect()
 }
 
-fn join(workers: Vec<JoinHandle<io::Result<Outcome>>>) -> Result<usize, Error> {
+fn join(workers: Vec<JoinHandle<io::Result<WorkerEnd>>>) -> Result<usize, Error> {
     let outcomes = workers.into_iter().map(|worker| worker.join().map_err(|_| Error::Panicked));
     outcomes.map(|outcome| Ok(outcome?.map_err(Error::Accept)?.cut_off)).sum()
 }

@@ -1,4 +1,4 @@
-//! What happens on a connection: how requests may be framed, cut up, left unfinished, and what the gauges say meanwhile.
+//! Connections: framing, split and incomplete requests, and the gauges.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -25,13 +25,13 @@ fn one_connection_serves_many_requests() {
         assert!(!response.closes());
     }
     assert_eq!(client.post(GROUP_MESSAGE_PATH, "{").status, 400);
-    // A refusal of what was said is no reason to lose the connection, and with it the callback after.
+    // A refusal does not close the connection: that could lose the next callback.
     assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);
     assert_eq!(messages(&exporter), 201.0);
 }
 
 #[test]
-fn a_client_that_wants_the_connection_closed_gets_its_answer_first() {
+fn a_request_with_connection_close_is_answered_first() {
     let exporter = Exporter::start(&[]);
     let mut client = exporter.connect();
     client.send(post_bytes(GROUP_MESSAGE_PATH, "Connection: close\r\n", message("g", "u").as_bytes())).unwrap();
@@ -67,7 +67,7 @@ fn pipelined_requests_are_answered_in_their_order() {
         get("/-/ready"),
     ]
     .concat();
-    // The last one is cut in two.
+    // The last request is sent in two parts.
     let end = bytes.split_off(bytes.len() - 5);
     let mut client = exporter.connect();
     client.send(bytes).unwrap();
@@ -79,20 +79,20 @@ fn pipelined_requests_are_answered_in_their_order() {
 }
 
 #[test]
-fn a_chunked_body_is_put_together() {
+fn a_chunked_body_is_reassembled() {
     let exporter = Exporter::start(&[]);
     let head = format!("POST {GROUP_MESSAGE_PATH} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
     let mut client = exporter.connect();
     let chunks = "7;extension=1\r\n{\"sendI\r\n1\r\nD\r\n15\r\n\":\"u\",\"groupID\":\"g\"} \r\n0\r\nTrailer: x\r\n\r\n";
     client.send(format!("{head}{chunks}")).unwrap();
     assert_eq!(client.answer().text(), SUCCESS);
-    // The connection stands where the next request begins.
+    // The next request on the connection is answered.
     assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);
     assert_eq!(exporter.scrape().value(r#"openim_group_messages_by_group_total{group_id="g"}"#), 2.0);
 }
 
 #[test]
-fn a_request_that_comes_byte_by_byte_is_counted_once() {
+fn a_request_sent_byte_by_byte_is_counted_once() {
     let exporter = Exporter::start(&[]);
     let mut client = exporter.connect();
     for byte in post_bytes(GROUP_MESSAGE_PATH, "", message("g", "u").as_bytes()) {
@@ -118,7 +118,7 @@ fn a_client_that_waits_for_100_continue_gets_it() {
 }
 
 #[test]
-fn a_client_that_only_ends_its_sending_still_gets_its_answer() {
+fn a_client_that_shuts_down_its_sending_side_gets_its_answer() {
     let exporter = Exporter::start(&[]);
     let scrape = b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".to_vec();
     for request in [post_bytes(GROUP_MESSAGE_PATH, "", message("g", "u").as_bytes()), scrape] {
@@ -130,7 +130,7 @@ fn a_client_that_only_ends_its_sending_still_gets_its_answer() {
 }
 
 #[test]
-fn a_client_that_goes_away_in_the_middle_counts_nothing() {
+fn an_incomplete_request_of_a_disconnected_client_counts_nothing() {
     let exporter = Exporter::start(&[]);
     exporter.post(GROUP_MESSAGE_PATH, message("g", "u"));
     let before = exporter.scrape();
@@ -139,12 +139,12 @@ fn a_client_that_goes_away_in_the_middle_counts_nothing() {
     for cut in cuts {
         let mut client = exporter.connect();
         client.send(&whole[..cut]).unwrap();
-        // The exporter is to see the bytes before it sees the end.
+        // The exporter must read the bytes before the end.
         thread::sleep(Duration::from_millis(20));
     }
     eventually("the gauges to fall back", || {
         let now = exporter.scrape();
-        // The scrape's own connection is always there.
+        // The connection of the scrape is always open.
         (now.value("openim_exporter_callbacks_in_flight"), now.value("openim_exporter_connections")) == (0.0, 1.0)
     });
     let after = exporter.scrape();
@@ -153,7 +153,7 @@ fn a_client_that_goes_away_in_the_middle_counts_nothing() {
 }
 
 #[test]
-fn the_gauges_tell_of_open_connections_and_of_callbacks_that_are_under_way() {
+fn the_gauges_count_open_connections_and_callbacks_in_flight() {
     let exporter = Exporter::start(&[]);
     let gauges = || {
         let now = exporter.scrape();
@@ -161,24 +161,24 @@ fn the_gauges_tell_of_open_connections_and_of_callbacks_that_are_under_way() {
     };
     assert_eq!(gauges(), (1.0, 0.0));
     let mut clients = [exporter.connect(), exporter.connect(), exporter.connect()];
-    eventually("three connections more", || gauges() == (4.0, 0.0));
+    eventually("three more connections", || gauges() == (4.0, 0.0));
     let request = post_bytes(GROUP_MESSAGE_PATH, "", message("g", "u").as_bytes());
     let (first, rest) = request.split_at(request.len() - 10);
     clients[0].send(first).unwrap();
     clients[1].send(first).unwrap();
-    eventually("two callbacks under way", || gauges() == (4.0, 2.0));
+    eventually("two callbacks in flight", || gauges() == (4.0, 2.0));
     clients[1].send(rest).unwrap();
     assert_eq!(clients[1].answer().status, 200);
-    eventually("one of them to be over", || gauges() == (4.0, 1.0));
+    eventually("one of them to end", || gauges() == (4.0, 1.0));
     clients[0].send(rest).unwrap();
     assert_eq!(clients[0].answer().status, 200);
-    eventually("both to be over", || gauges() == (4.0, 0.0));
+    eventually("both to end", || gauges() == (4.0, 0.0));
     drop(clients);
-    eventually("the connections to be gone", || gauges() == (1.0, 0.0));
+    eventually("the connections to close", || gauges() == (1.0, 0.0));
 }
 
 #[test]
-fn the_duration_is_observed_once_for_every_callback_that_was_answered() {
+fn the_duration_is_observed_once_per_answered_callback() {
     let exporter = Exporter::start(&[]);
     let mut client = exporter.connect();
     for _ in 0..20 {
@@ -186,7 +186,7 @@ fn the_duration_is_observed_once_for_every_callback_that_was_answered() {
     }
     assert_eq!(client.post("/callbackUserOnlineCommand", "{}").status, 200);
     assert_eq!(client.post(GROUP_MESSAGE_PATH, "{").status, 400);
-    // No callback.
+    // Not a callback.
     assert_eq!(exporter.get("/nothing").status, 404);
     let count = "openim_exporter_callback_duration_seconds_count";
     eventually("22 durations", || exporter.scrape().value(count) == 22.0);
@@ -197,13 +197,13 @@ fn the_duration_is_observed_once_for_every_callback_that_was_answered() {
 }
 
 #[test]
-fn a_body_that_is_sent_slowly_makes_its_callback_s_duration_long() {
+fn the_duration_includes_the_time_to_send_the_body() {
     let exporter = Exporter::start(&[]);
     let request = post_bytes(GROUP_MESSAGE_PATH, "", message("g", "u").as_bytes());
     let (first, rest) = request.split_at(request.len() - 10);
     let mut client = exporter.connect();
     client.send(first).unwrap();
-    eventually("it to be under way", || exporter.scrape().value("openim_exporter_callbacks_in_flight") == 1.0);
+    eventually("it to be in flight", || exporter.scrape().value("openim_exporter_callbacks_in_flight") == 1.0);
     thread::sleep(Duration::from_millis(300));
     client.send(rest).unwrap();
     client.answer();
@@ -217,14 +217,14 @@ fn the_time_of_the_last_callback_is_shown() {
     let last = || exporter.scrape().value("openim_exporter_last_callback_timestamp_seconds");
     assert_eq!(last(), 0.0);
     let now = || std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
-    // Whole milliseconds are shown.
+    // The value is in whole milliseconds.
     let begin = now() - 0.001;
     exporter.post(GROUP_MESSAGE_PATH, message("g", "u"));
     assert!((begin..=now()).contains(&last()), "{}", last());
 }
 
 #[test]
-fn a_request_that_is_not_finished_gets_408_after_five_seconds() {
+fn an_incomplete_request_gets_408_after_five_seconds() {
     let exporter = Exporter::start(&[]);
     let begin = Instant::now();
     let start = |request: String| {
@@ -246,7 +246,7 @@ fn a_request_that_is_not_finished_gets_408_after_five_seconds() {
 }
 
 #[test]
-fn a_connection_that_is_idle_is_left_open() {
+fn an_idle_connection_stays_open() {
     let exporter = Exporter::start(&[]);
     let mut fresh = exporter.connect();
     let mut used = exporter.connect();
@@ -259,7 +259,7 @@ fn a_connection_that_is_idle_is_left_open() {
 }
 
 #[test]
-fn a_body_over_the_limit_is_refused_before_it_is_sent_to_who_asks_first() {
+fn a_body_over_the_limit_with_expect_is_refused_before_it_is_sent() {
     let exporter = Exporter::start(&["--callback.max-body-bytes", "100"]);
     let mut client = exporter.connect();
     let head = format!(

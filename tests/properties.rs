@@ -89,7 +89,7 @@ fn whatever_comes_on_a_connection_all_that_is_said_is_http_and_all_that_is_count
 
 #[test]
 fn whatever_comes_over_http_2_all_that_is_counted_is_answered_and_nothing_is_left_of_it() {
-    properties::multiplex::the_readers_read();
+    properties::multiplex::the_parsers_read_the_rfc_s_example();
     try_all("multiplex", properties::multiplex::holds, TRIES / 2);
 }
 

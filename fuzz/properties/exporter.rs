@@ -1,4 +1,4 @@
-//! An exporter without sockets, and what it counts.
+//! An exporter without sockets, and its counts.
 
 use std::cell::Cell;
 use std::fs;
@@ -12,18 +12,18 @@ use openim_exporter::stats::{Capacities, Stats};
 use openim_exporter::telemetry::Telemetry;
 use openim_exporter::wire::{COMMANDS, GROUP_MESSAGE};
 
-/// In the path of callbacks, where one is asked for.
+/// The secret in the path of callbacks.
 const SECRET: &str = "a-secret-of-the-path";
 
 pub(super) struct Exporter {
     pub(super) site: Arc<Site>,
     stats: Arc<Stats>,
     telemetry: Arc<Telemetry>,
-    /// What had been counted before.
+    /// The counts at the last call.
     counted: Cell<Counts>,
 }
 
-/// What was counted.
+/// Increases of counters.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) messages: u64,
@@ -33,12 +33,12 @@ pub(super) struct Counts {
 }
 
 impl Exporter {
-    /// Lets in whoever comes.
+    /// An exporter without access control.
     pub(super) fn open(limits: Limits, max_scrapes: usize, lifecycle: bool) -> Self {
         Self::new(config::AccessSettings::default(), limits, max_scrapes, lifecycle)
     }
 
-    /// Wants a secret in the path of callbacks.
+    /// An exporter that requires a secret in the path of callbacks.
     pub(super) fn guarded(limits: Limits, max_scrapes: usize, lifecycle: bool) -> Self {
         let directory = super::state::directory();
         let secret = directory.path().join("secret");
@@ -72,11 +72,11 @@ impl Exporter {
         Self { site: Arc::new(Site::new(parts, config, access, limits, 1)), stats, telemetry, counted: Cell::default() }
     }
 
-    /// What has been counted since the last time.
+    /// What has been counted since the last call.
     pub(super) fn count(&self, may_have_callbacks: bool) -> Counts {
         let before = self.counted.get();
         let mut now = before;
-        // The quickest to read of what is counted at each message.
+        // The fastest counter to read of those that each message increases.
         now.messages = self.stats.content_bytes().count;
         now.rejections = self.telemetry.rejections().map(|(_, count)| count).sum();
         if may_have_callbacks {

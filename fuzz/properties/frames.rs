@@ -1,11 +1,11 @@
-//! A strict reader of what a connection is told over HTTP/2. RFC 9113.
+//! A strict parser of what an HTTP/2 client receives. RFC 9113.
 
 use std::collections::BTreeMap;
 
 use super::hpack::{Field, Table};
 use super::responses::Response;
 
-/// What a client begins with. RFC 9113, 3.4.
+/// The preface of a client. RFC 9113, 3.4.
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 // Types of frames and their flags. RFC 9113, 6.
@@ -30,7 +30,7 @@ pub(super) struct Frame<'a> {
     pub(super) payload: &'a [u8],
 }
 
-/// The frames that stand as a whole, and what is left of them.
+/// The complete frames, and the remaining bytes.
 pub(super) fn split(mut bytes: &[u8]) -> (Vec<Frame<'_>>, &[u8]) {
     let mut frames = Vec::new();
     while let [a, b, c, kind, flags, d, e, f, g, rest @ ..] = bytes {
@@ -42,37 +42,37 @@ pub(super) fn split(mut bytes: &[u8]) -> (Vec<Frame<'_>>, &[u8]) {
     (frames, bytes)
 }
 
-/// Everything that was said.
+/// Everything that was received.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct Received {
     pub(super) answers: BTreeMap<u32, Answer>,
-    /// Streams that were ended otherwise, and by which error.
+    /// Streams that were reset, with the error code.
     pub(super) resets: Vec<(u32, u32)>,
-    /// How the connection was ended, if it was said.
+    /// The error code of a GOAWAY, if one was received.
     pub(super) goodbye: Option<u32>,
 }
 
-/// One answer, as far as it was said.
+/// A response, as far as it was received.
 pub(super) struct Answer {
     pub(super) response: Response,
     pub(super) is_whole: bool,
-    /// It ends with its head.
+    /// It has no content after its head.
     pub(super) is_bare: bool,
 }
 
-/// Reads everything that was said. Panics where it is not HTTP/2.
-pub(super) fn parse(said: &[u8]) -> Told {
-    let (frames, rest) = split(said);
+/// Parses everything that was received. Panics if it is not HTTP/2.
+pub(super) fn parse(received: &[u8]) -> Received {
+    let (frames, rest) = split(received);
     assert!(rest.is_empty(), "half a frame");
-    let mut told = Told::default();
+    let mut parsed = Received::default();
     let mut table = Table::new();
     let mut head: Option<(Frame<'_>, Vec<u8>)> = None;
     for (at, frame) in frames.iter().enumerate() {
         let is_settings = frame.kind == SETTINGS && frame.flags & ACK == 0;
-        assert_eq!(is_settings, at == 0, "settings begin, and stay");
-        // A peer that goes on with a request that was reset is told again.
-        let is_over = frame.kind != RST_STREAM && told.resets.iter().any(|(stream, _)| *stream == frame.stream);
-        assert!(!is_over, "{frame:?} behind its end");
+        assert_eq!(is_settings, at == 0, "SETTINGS come first, and only then");
+        // A client that continues a reset request gets another reset.
+        let is_over = frame.kind != RST_STREAM && parsed.resets.iter().any(|(stream, _)| *stream == frame.stream);
+        assert!(!is_over, "{frame:?} after the end");
         if let Some((begun, mut block)) = head.take() {
             assert!(frame.kind == CONTINUATION && frame.stream == begun.stream, "{frame:?} within a head");
             block.extend_from_slice(frame.payload);
@@ -81,25 +81,25 @@ pub(super) fn parse(said: &[u8]) -> Told {
         match frame.kind {
             HEADERS => head = Some((*frame, frame.payload.to_vec())),
             CONTINUATION => assert!(head.is_some()),
-            _ => told.take(frame),
+            _ => parsed.take(frame),
         }
         if frame.flags & END_HEADERS != 0
             && let Some((begun, block)) = head.take()
         {
-            told.begin(begun, table.read(&block));
+            parsed.begin(begun, table.read(&block));
         }
     }
     assert!(head.is_none(), "half a head");
-    told
+    parsed
 }
 
-impl Told {
+impl Received {
     fn take(&mut self, frame: &Frame<'_>) {
         let word = |at: usize| u32::from_be_bytes(frame.payload[at..at + 4].try_into().unwrap());
         match frame.kind {
             DATA => {
                 let answer = self.answers.get_mut(&frame.stream).expect("a head before its content");
-                assert!(!answer.is_whole, "{frame:?} behind the end");
+                assert!(!answer.is_whole, "{frame:?} after the end");
                 answer.response.body.extend_from_slice(frame.payload);
                 if frame.flags & END_STREAM != 0 {
                     answer.end();
@@ -128,7 +128,7 @@ impl Told {
         for (at, (name, value)) in headers.iter().enumerate() {
             assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') && !name.is_empty(), "{name:?}");
             assert!(value.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{value:?}");
-            assert!(headers[..at].iter().all(|(other, _)| other != name), "{name} stands twice");
+            assert!(headers[..at].iter().all(|(other, _)| other != name), "{name} is repeated");
             // RFC 9113, 8.2.2.
             assert!(!["connection", "transfer-encoding", "keep-alive"].contains(&name.as_str()));
         }
@@ -143,7 +143,7 @@ impl Told {
 }
 
 impl Answer {
-    /// As long as it says, or without content where only the head was asked for.
+    /// Checks the length of the content: as declared, or none for a HEAD.
     fn end(&mut self) {
         self.is_whole = true;
         let length = self.response.header("content-length").map(|length| length.parse::<usize>().expect("a length"));

@@ -1,20 +1,19 @@
-//! How TLS records and frames of HTTP/2 are watched: as a reader that has all of the bytes would see it, in whatever
-//! pieces they come.
+//! Incomplete TLS records and HTTP/2 frames are detected like by a parser that has all bytes, whatever the pieces.
 
-use openim_exporter::http::fuzz::advance;
+use openim_exporter::http::fuzz::detect_partial;
 
 use super::frames::{CONTINUATION, DATA, END_HEADERS, HEADERS, PREFACE};
 
-/// Lengths of the pieces that the bytes come in.
+/// Lengths of the pieces in which the bytes arrive.
 const PIECES: [usize; 6] = [usize::MAX, 1, 2, 5, 9, 100];
 
-/// The first byte says which of the two the others are.
+/// The first byte selects TLS or HTTP/2.
 pub(crate) fn holds(bytes: &[u8]) {
     let Some((how, bytes)) = bytes.split_first() else { return };
     let is_http_2 = how & 1 == 1;
     let expected = read(bytes, is_http_2);
     for pieces in PIECES.map(|len| bytes.chunks(len).collect::<Vec<_>>()) {
-        let behind = advance(is_http_2, &pieces);
+        let behind = detect_partial(is_http_2, &pieces);
         let mut at = 0;
         for (piece, (is_midway, has_rested)) in pieces.iter().zip(behind) {
             let before = at;
@@ -28,13 +27,13 @@ pub(crate) fn holds(bytes: &[u8]) {
 
 #[derive(Default)]
 struct Read {
-    /// Behind which bytes nothing more has to come.
+    /// The positions after which everything is complete.
     rests: Vec<usize>,
-    /// Behind each byte, whether more must come.
+    /// After each byte, whether something is incomplete.
     is_midway: Vec<bool>,
 }
 
-/// Part by part, each as a whole.
+/// Parses the bytes unit by unit.
 fn read(bytes: &[u8], is_http_2: bool) -> Read {
     let mut read = Read::default();
     let mut in_head = false;

@@ -1,5 +1,5 @@
-//! A connection: whatever comes, in whatever pieces, all that is said is HTTP/1, each refusal is JSON in the sender's
-//! form, and each message that was counted was answered with success, and no other.
+//! An HTTP/1 connection, with any bytes in any pieces: everything that the client receives is HTTP/1, each refusal is
+//! JSON in OpenIM's format, and exactly the counted messages are answered with success.
 
 use openim_exporter::http::{Limits, Role, fuzz};
 use openim_exporter::wire::SUCCESS;
@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use super::exporter::Exporter;
 use super::responses::{self, Response};
 
-/// Lengths of the pieces that the bytes come in.
+/// Lengths of the pieces in which the bytes arrive.
 const PIECES: [usize; 8] = [usize::MAX, 1, 3, 7, 16, 33, 64, 200];
 
 const ROLES: [Role; 4] = [Role::All, Role::All, Role::Callbacks, Role::Telemetry];
@@ -18,20 +18,20 @@ thread_local! {
     static READY: Bench = Bench::new(2);
 }
 
-/// The first byte says where the others come to, and in what pieces. Scrapes and the API's answers are refused, as if too
-/// many were being written: they take a thousand times as long as everything else.
+/// The first byte selects the site, the socket and the pieces. Scrapes and API answers are refused as too many, because
+/// they take a thousand times as long as everything else.
 pub(crate) fn holds(bytes: &[u8]) {
     BUSY.with(|bench| bench.talk(bytes));
 }
 
-/// The same with scrapes.
+/// The same, with scrapes allowed.
 pub(crate) fn holds_with_scrapes(bytes: &[u8]) {
     READY.with(|bench| bench.talk(bytes));
 }
 
 struct Bench {
     runtime: Runtime,
-    /// An open one, and one that wants a secret.
+    /// One without access control, and one that requires a secret.
     exporters: [Exporter; 2],
 }
 
@@ -47,17 +47,17 @@ impl Bench {
         let exporter = &self.exporters[usize::from(how >> 5 & 1)];
         let pieces: Vec<_> = bytes.chunks(PIECES[usize::from(how >> 2 & 7)]).collect();
         let role = ROLES[usize::from(how & 3)];
-        let said = self.runtime.block_on(fuzz::talk(&exporter.site, role, &pieces));
-        let responses = responses::parse(&said);
+        let received = self.runtime.block_on(fuzz::serve_http1(&exporter.site, role, &pieces));
+        let responses = responses::parse(&received);
         let successes =
             responses.iter().filter(|response| response.status == 200 && response.body == SUCCESS.as_bytes());
         let refusals = responses.iter().filter(|response| response.status >= 400);
-        // Nothing else is a callback, and to read these counts takes long.
+        // Only a POST is a callback, and reading these counts is slow.
         let may_have_callbacks = bytes.windows(4).any(|window| window == b"POST");
         let counted = exporter.count(may_have_callbacks);
         assert_eq!(counted.callbacks, successes.count() as u64);
         assert_eq!(counted.messages, counted.message_callbacks);
-        // Settings that could not be read again, as those with a secret here, are counted as just that.
+        // A failed reload, such as of the settings with a secret here, has its own counter.
         let rejections = refusals.clone().filter(|response| response.status != 500);
         assert_eq!(counted.rejections, rejections.count() as u64);
         refusals.for_each(Response::is_in_the_sender_s_form);

@@ -1,8 +1,8 @@
-//! A reader of heads as HTTP/2 packs them, which knows of the printable characters only. RFC 7541.
+//! An HPACK decoder that supports only printable characters. RFC 7541.
 
 use std::collections::VecDeque;
 
-/// What stands in the table from the start: names, each with its values, from 1 on. RFC 7541, A.
+/// The static table, numbered from 1: names that have values. RFC 7541, A.
 const STATIC: &[(&str, &[&str])] = &[
     (":authority", &[""]),
     (":method", &["GET", "POST"]),
@@ -13,7 +13,7 @@ const STATIC: &[(&str, &[&str])] = &[
     ("accept-encoding", &["gzip, deflate"]),
 ];
 
-/// The names behind them, without values.
+/// The rest of the static table: names without values.
 const STATIC_NAMES: &str = "accept-language accept-ranges accept access-control-allow-origin age allow authorization \
     cache-control content-disposition content-encoding content-language content-length content-location content-range \
     content-type cookie date etag expect expires from host if-match if-modified-since if-none-match if-range \
@@ -21,7 +21,7 @@ const STATIC_NAMES: &str = "accept-language accept-ranges accept access-control-
     refresh retry-after server set-cookie strict-transport-security transfer-encoding user-agent vary via \
     www-authenticate";
 
-/// Characters in the order of their codes, by the codes' length in bits. RFC 7541, B: the codes follow from these.
+/// Characters in the order of their codes, by the length of the codes in bits. These determine the codes. RFC 7541, B.
 const CODES: &[(u32, &str)] = &[
     (5, "012aceiost"),
     (6, " %-./3456789=A_bdfghlmnpru"),
@@ -36,15 +36,15 @@ const CODES: &[(u32, &str)] = &[
     (19, "\\"),
 ];
 
-/// What a table holds at first.
+/// The initial size of the dynamic table.
 const TABLE_BYTES: usize = 4096;
 
 pub(super) type Field = (String, String);
 
-/// A connection's table.
+/// The table of a connection.
 pub(super) struct Table {
     known: Vec<Field>,
-    /// The youngest first.
+    /// The newest first.
     learned: VecDeque<Field>,
     most_bytes: usize,
 }
@@ -58,7 +58,7 @@ impl Table {
         Self { known, learned: VecDeque::new(), most_bytes: TABLE_BYTES }
     }
 
-    /// The fields of a head. Panics where it is none.
+    /// The fields of a head. Panics if it is invalid.
     pub(super) fn read(&mut self, mut block: &[u8]) -> Vec<Field> {
         let mut fields = Vec::new();
         while let Some(first) = block.first() {
@@ -71,7 +71,7 @@ impl Table {
                 0x20.. => {
                     self.most_bytes = number(&mut block, 5);
                     assert!(fields.is_empty());
-                    self.forget();
+                    self.evict();
                     continue;
                 }
                 _ => (4, false),
@@ -83,7 +83,7 @@ impl Table {
             let field = (name, text(&mut block));
             if is_learned {
                 self.learned.push_front(field.clone());
-                self.forget();
+                self.evict();
             }
             fields.push(field);
         }
@@ -92,10 +92,10 @@ impl Table {
 
     fn at(&self, number: usize) -> &Field {
         let at = number.checked_sub(1).expect("fields are counted from 1");
-        self.known.get(at).or_else(|| self.learned.get(at - self.known.len())).expect("a field that is known")
+        self.known.get(at).or_else(|| self.learned.get(at - self.known.len())).expect("a known field")
     }
 
-    fn forget(&mut self) {
+    fn evict(&mut self) {
         let bytes = |(name, value): &Field| name.len() + value.len() + 32;
         while self.learned.iter().map(bytes).sum::<usize>() > self.most_bytes {
             self.learned.pop_back();
@@ -104,12 +104,12 @@ impl Table {
 }
 
 fn next(block: &mut &[u8]) -> u8 {
-    let (first, rest) = block.split_first().expect("a head that goes on");
+    let (first, rest) = block.split_first().expect("a complete head");
     *block = rest;
     *first
 }
 
-/// A number whose first bits are in the rest of a byte.
+/// An integer whose first bits share a byte. RFC 7541, 5.1.
 fn number(block: &mut &[u8], prefix: u32) -> usize {
     let most = (1 << prefix) - 1;
     let mut number = usize::from(next(block)) & most;
@@ -128,14 +128,14 @@ fn number(block: &mut &[u8], prefix: u32) -> usize {
 fn text(block: &mut &[u8]) -> String {
     let is_packed = block.first().is_some_and(|first| *first >= 0x80);
     let len = number(block, 7);
-    let (bytes, rest) = block.split_at_checked(len).expect("a text is as long as it says");
+    let (bytes, rest) = block.split_at_checked(len).expect("a string has the declared length");
     *block = rest;
     if is_packed { unpacked(bytes) } else { String::from_utf8(bytes.to_vec()).unwrap() }
 }
 
 fn unpacked(bytes: &[u8]) -> String {
     let mut text = String::new();
-    // Of the code that has begun: its bits, how many, and the first code of that length.
+    // The current code: its bits, their number, and the first code of that length.
     let (mut code, mut bits, mut first) = (0_usize, 0_u32, 0_usize);
     for bit in bytes.iter().flat_map(|byte| (0..8).rev().map(move |at| usize::from(byte >> at & 1))) {
         (code, bits, first) = (code << 1 | bit, bits + 1, first << 1);
@@ -148,7 +148,7 @@ fn unpacked(bytes: &[u8]) -> String {
             None => first += characters.len(),
         }
     }
-    assert!(bits < 8 && code == (1 << bits) - 1, "what fills the last byte is ones");
+    assert!(bits < 8 && code == (1 << bits) - 1, "the padding is all ones");
     text
 }
 

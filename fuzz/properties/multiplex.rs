@@ -1,29 +1,29 @@
-//! A connection over HTTP/2: whatever comes, in whatever pieces, all that is said is HTTP/2, each refusal is counted once
-//! and is JSON in the sender's form, each message that was counted was answered with success, and at the end nothing is
-//! left of the connection.
+//! An HTTP/2 connection, with any bytes in any pieces: everything that the client receives is HTTP/2, each refusal is
+//! counted once and is JSON in OpenIM's format, each counted message is answered with success, and nothing is left at
+//! the end.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use openim_exporter::http::fuzz::{self, Ending, Outcome};
+use openim_exporter::http::fuzz::{self, ConnectionOutcome, Ending};
 use openim_exporter::http::{Limits, Role};
 use openim_exporter::wire::SUCCESS;
 use tokio::runtime::Runtime;
 
 use super::exporter::{Counts, Exporter};
 use super::frames::{
-    self, ACK, Answer, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, Told, split,
+    self, ACK, Answer, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, Received, SETTINGS, split,
 };
 use super::hpack;
 
-/// Lengths of the pieces that the bytes come in.
+/// Lengths of the pieces in which the bytes arrive.
 const PIECES: [usize; 8] = [usize::MAX, usize::MAX, 1, 7, 33, 64, 200, 1000];
 
 const ROLES: [Role; 4] = [Role::All, Role::All, Role::Callbacks, Role::Telemetry];
 
-const ENDINGS: [Ending; 4] = [Ending::Listens, Ending::Listens, Ending::FallsSilent, Ending::HangsUp];
+const ENDINGS: [Ending; 4] = [Ending::WaitsForResponses, Ending::WaitsForResponses, Ending::StaysOpen, Ending::Closes];
 
-/// From here on, a frame's type is that of a head which has one of these before what it says itself.
+/// Frame types from here on mean a head that begins with one of these blocks.
 const READY_MADE: u8 = 0x80;
 const HEADS: [&[(&str, &str)]; 10] = [
     &[(":method", "POST"), (":path", "/callbackAfterSendGroupMsgCommand"), ("content-type", "application/json")],
@@ -42,26 +42,26 @@ thread_local! {
     static BENCH: Bench = Bench::new();
 }
 
-/// The first two bytes say where the others come to, how, and what follows. Scrapes and the API's answers are refused, as
-/// if too many were being written.
+/// The first two bytes select the site, the socket, the form, the pieces and the end. Scrapes and API answers are
+/// refused as too many.
 pub(crate) fn holds(bytes: &[u8]) {
     BENCH.with(|bench| bench.talk(bytes));
 }
 
-pub(crate) fn the_readers_read() {
+pub(crate) fn the_parsers_read_the_rfc_s_example() {
     hpack::reads_the_rfc_s_example();
 }
 
 struct Bench {
     runtime: Runtime,
-    /// An open one, one that wants a secret, and one that is being drained.
+    /// One without access control, one that requires a secret, and one that is draining.
     exporters: [Exporter; 3],
 }
 
-/// A stream of frames, as far as its bytes are.
+/// What the client sends.
 struct Sent {
     bytes: Vec<u8>,
-    /// Streams with a head.
+    /// Streams that have a head.
     requested: BTreeSet<u32>,
     has_resets: bool,
     says_goodbye: bool,
@@ -92,15 +92,15 @@ impl Bench {
         let ending = ENDINGS[usize::from(whom >> 2 & 3)];
         let pieces: Vec<_> = sent.bytes.chunks(PIECES[usize::from(how >> 2 & 7)]).collect();
         let role = ROLES[usize::from(how & 3)];
-        let outcome = self.runtime.block_on(fuzz::multiplex(&exporter.site, role, &pieces, ending));
+        let outcome = self.runtime.block_on(fuzz::serve_http2(&exporter.site, role, &pieces, ending));
         assert!(outcome.has_ended && outcome.is_gone, "{outcome:?}");
-        let told = frames::parse(&outcome.said);
-        told.answers.values().for_each(is_refusal_in_form);
-        sent.agrees(&outcome, &told, exporter.count(true), ending);
+        let received = frames::parse(&outcome.received);
+        received.answers.values().for_each(is_refusal_in_form);
+        sent.agrees(&outcome, &received, exporter.count(true), ending);
     }
 }
 
-/// All but the page that says whether the exporter is ready, where it is not.
+/// Whether an answer is a refusal. The readiness page of a draining exporter is not.
 fn is_refusal(answer: &Answer) -> bool {
     let response = &answer.response;
     let is_page = response.header("content-type").is_some_and(|kind| kind.starts_with("text/plain"));
@@ -115,20 +115,20 @@ fn is_refusal_in_form(answer: &Answer) {
     if is_from_h2(answer) {
         assert_eq!(response.status, 431);
     } else {
-        // Only the response to a HEAD has no content. It says how long the content would be.
+        // Only the response to a HEAD has no content. It declares the length that the content would have.
         assert!(!response.is_bodyless || response.header("content-length").is_some_and(|length| length != "0"));
         response.is_in_the_sender_s_form();
     }
 }
 
-/// Whether `h2` sent this response without asking the exporter, which therefore did not count it. Each response of the
-/// exporter says its length.
+/// Whether `h2` sent this response itself, so that the exporter did not count it. Each response of the exporter has a
+/// length.
 fn is_from_h2(answer: &Answer) -> bool {
     answer.is_bare && answer.response.header("content-length").is_none()
 }
 
 impl Sent {
-    /// Frames whose lengths are right, behind a beginning as it must be; or just bytes, with a beginning or without.
+    /// Frames with valid lengths after a valid preface; or arbitrary bytes, with or without a preface.
     fn new(form: u8, bytes: &[u8]) -> Self {
         let mut sent = Vec::new();
         if form < 3 {
@@ -148,34 +148,35 @@ impl Sent {
         Self { bytes: sent, requested, has_resets, says_goodbye }
     }
 
-    fn agrees(&self, outcome: &Outcome, told: &Told, counted: Counts, ending: Ending) {
+    fn agrees(&self, outcome: &ConnectionOutcome, received: &Received, counted: Counts, ending: Ending) {
         assert_eq!(counted.messages, counted.message_callbacks);
-        let whole = told.answers.values().filter(|answer| answer.is_whole);
+        let whole = received.answers.values().filter(|answer| answer.is_whole);
         let successes = whole.filter(|answer| answer.response.body == SUCCESS.as_bytes()).count() as u64;
-        let goodbye = told.goodbye.unwrap_or_default();
-        // Refused without a word: it is another protocol.
+        let goodbye = received.goodbye.unwrap_or_default();
+        // Another protocol, so it is closed without a response.
         let is_other = !PREFACE.starts_with(&self.bytes) && !self.bytes.starts_with(PREFACE);
         let is_peaceful =
-            outcome.is_all_answered && !self.has_resets && told.resets.is_empty() && goodbye == 0 && !is_other;
+            outcome.is_all_answered && !self.has_resets && received.resets.is_empty() && goodbye == 0 && !is_other;
         if is_peaceful {
             assert_eq!(counted.callbacks, successes);
         }
         let requested = self.requested.len() as u64;
         assert!((successes..=requested).contains(&counted.callbacks));
 
-        let refused = told.answers.values().filter(|answer| is_refusal(answer) && !is_from_h2(answer)).count() as u64;
-        // A peer that goes away with an error is told the same.
+        let refused =
+            received.answers.values().filter(|answer| is_refusal(answer) && !is_from_h2(answer)).count() as u64;
+        // A client that sends GOAWAY with an error gets the same error.
         let least = refused + u64::from(goodbye != 0 && !self.says_goodbye);
-        // Those that were neither answered nor reset may have been refused all the same, and the connection, once.
-        let taken = told.answers.values().filter(|answer| !is_refusal(answer)).count() as u64;
-        let of_connection = u64::from(goodbye != 0 || is_other || ending == Ending::FallsSilent);
+        // Requests that were neither answered nor reset may have been refused too, and so may the connection, once.
+        let taken = received.answers.values().filter(|answer| !is_refusal(answer)).count() as u64;
+        let of_connection = u64::from(goodbye != 0 || is_other || ending == Ending::StaysOpen);
         let most = requested.saturating_sub(taken) + of_connection;
-        let most = if is_peaceful && ending == Ending::Listens { least } else { most };
+        let most = if is_peaceful && ending == Ending::WaitsForResponses { least } else { most };
         assert!((least..=most).contains(&counted.rejections), "{least}..={most}: {counted:?}");
     }
 }
 
-/// The bytes as frames: type, flags, stream, length, and what is in it.
+/// Reads the bytes as frames: type, flags, stream, length, payload.
 fn push_frames(sent: &mut Vec<u8>, mut bytes: &[u8]) {
     while let [kind, flags, stream, len, rest @ ..] = bytes {
         let (payload, rest) = rest.split_at(rest.len().min(usize::from(*len)));

@@ -1,4 +1,4 @@
-//! For fuzzing: connections without a socket.
+//! For fuzzing: connections without sockets.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -12,40 +12,41 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::task::yield_now;
 
 use super::base::caller::Caller;
-use super::base::connections::Open;
-use super::base::progress::Layer;
+use super::base::connections::Tracker;
+use super::base::progress::Framing;
 use super::base::role::Role;
 use super::site::Site;
 use super::transport::partial::{PREFACE_BYTES, Position};
 use super::transport::{http1, http2};
 
-/// Where all of them come from.
+/// The address of every client.
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// What is said to a peer that sends these pieces, one after the other, and then no more. The site has a worker.
-pub async fn talk(site: &Arc<Site>, role: Role, pieces: &[&[u8]]) -> Vec<u8> {
-    let Some((open, caller)) = enter(site, role) else { return Vec::new() };
-    let mut stream = Pieces { to_come: pieces.iter().copied().collect(), has_paused: true, said: Vec::new() };
-    http1::serve(&mut stream, &open, &caller, site).await;
-    stream.said
+/// Serves HTTP/1 to a client that sends these pieces, one after another, and then closes. Returns what the client
+/// receives. The site must have a worker.
+pub async fn serve_http1(site: &Arc<Site>, role: Role, pieces: &[&[u8]]) -> Vec<u8> {
+    let Some((tracker, caller)) = connect(site, role) else { return Vec::new() };
+    let mut stream = Pieces { to_come: pieces.iter().copied().collect(), has_paused: true, received: Vec::new() };
+    http1::serve(&mut stream, &tracker, &caller, site).await;
+    stream.received
 }
 
-fn enter(site: &Site, role: Role) -> Option<(Open, Caller)> {
-    let (worker, place) = (site.workers.all().first()?, site.quotas.connections.one(ADDRESS)?);
-    Some((worker.open(), Caller::new(role, place, ADDRESS)))
+fn connect(site: &Site, role: Role) -> Option<(Tracker, Caller)> {
+    let (worker, share) = (site.workers.all().first()?, site.quotas.connections.take_one(ADDRESS)?);
+    Some((worker.track(), Caller::new(role, share, ADDRESS)))
 }
 
-/// A stream of which one piece is there at a time, and that keeps what is written.
+/// A stream that delivers one piece at a time, and keeps what is written.
 struct Pieces<'a> {
     to_come: VecDeque<&'a [u8]>,
     has_paused: bool,
-    said: Vec<u8>,
+    received: Vec<u8>,
 }
 
 impl AsyncRead for Pieces<'_> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if !std::mem::replace(&mut self.has_paused, true) {
-            // Nothing is there, and then there is.
+            // Pending once before each further piece.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -64,7 +65,7 @@ impl AsyncRead for Pieces<'_> {
 
 impl AsyncWrite for Pieces<'_> {
     fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.said.extend_from_slice(bytes);
+        self.received.extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -77,78 +78,78 @@ impl AsyncWrite for Pieces<'_> {
     }
 }
 
-/// What a peer of HTTP/2 does once it has sent everything.
+/// What an HTTP/2 client does after it has sent everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It waits until nothing more is said, and then sends no more.
-    Listens,
-    /// It waits for ever: time has to end it.
-    FallsSilent,
-    /// It sends no more, at once.
-    HangsUp,
+    /// It waits for all responses, and then closes.
+    WaitsForResponses,
+    /// It stays open until a time limit ends the connection.
+    StaysOpen,
+    /// It closes at once.
+    Closes,
 }
 
-/// What has become of a connection over HTTP/2.
+/// The outcome of an HTTP/2 connection.
 #[derive(Debug, Default)]
-pub struct Outcome {
-    /// All that was said to the peer.
-    pub said: Vec<u8>,
-    /// When nothing more was said to a peer that waited, no request was under way.
+pub struct ConnectionOutcome {
+    /// All bytes that the client received.
+    pub received: Vec<u8>,
+    /// The client waited, and then no request was under way.
     pub is_all_answered: bool,
-    /// It ended, and by no panic.
+    /// It ended without a panic.
     pub has_ended: bool,
-    /// Nothing is left of it: no connection, request or task, and no place, permit or memory of its address' is taken.
+    /// Nothing is left of it: no connection, request, task, or share of a quota.
     pub is_gone: bool,
 }
 
-/// How often everybody else is let on before something counts as never to come.
-const PATIENCE: usize = 10_000;
+/// How often to yield to other tasks before giving up.
+const MAX_YIELDS: usize = 10_000;
 
-/// How often nothing must happen before nothing more counts as said.
-const QUIET: usize = 3;
+/// How many yields without any progress mean that no more responses follow.
+const QUIET_YIELDS: usize = 3;
 
-/// Speaks HTTP/2 with a peer that sends these pieces, one after the other. The site has a worker, and its limits' times
-/// are 0: each sweep finds that everything takes too long.
-pub async fn multiplex(site: &Arc<Site>, role: Role, pieces: &[&[u8]], ending: Ending) -> Outcome {
-    let Some((open, caller)) = enter(site, role) else { return Outcome::default() };
+/// Serves HTTP/2 to a client that sends these pieces, one after another. The site must have a worker, and time limits
+/// of 0: then each sweep finds that everything takes too long.
+pub async fn serve_http2(site: &Arc<Site>, role: Role, pieces: &[&[u8]], ending: Ending) -> ConnectionOutcome {
+    let Some((tracker, caller)) = connect(site, role) else { return ConnectionOutcome::default() };
     let (stream, served) = tokio::io::duplex(1 << 20);
     let serving = tokio::spawn({
         let site = Arc::clone(site);
-        async move { http2::serve(served, open, caller, &site).await }
+        async move { http2::serve(served, tracker, caller, &site).await }
     });
-    let mut peer = Peer { stream, said: Vec::new() };
+    let mut client = Client { stream, received: Vec::new() };
     for piece in pieces {
-        // Whoever has been told to go may not be heard to the end.
-        if peer.stream.write_all(piece).await.is_err() {
+        // The server may have closed the connection.
+        if client.stream.write_all(piece).await.is_err() {
             break;
         }
-        peer.listen().await;
+        client.receive().await;
     }
-    if ending != Ending::HangsUp {
-        peer.hear_out(site).await;
+    if ending != Ending::Closes {
+        client.receive_all(site).await;
     }
-    let is_all_answered = ending != Ending::HangsUp && site.workers.requests() == 0;
-    if ending != Ending::FallsSilent {
-        // It may have been closed from the other end.
-        let _ = peer.stream.shutdown().await;
+    let is_all_answered = ending != Ending::Closes && site.workers.requests() == 0;
+    if ending != Ending::StaysOpen {
+        // The server may have closed it already.
+        let _ = client.stream.shutdown().await;
     }
-    for _ in 0..PATIENCE {
+    for _ in 0..MAX_YIELDS {
         if serving.is_finished() {
             break;
         }
-        if ending == Ending::FallsSilent {
+        if ending == Ending::StaysOpen {
             site.sweep();
         }
-        peer.listen().await;
+        client.receive().await;
     }
-    peer.listen().await;
+    client.receive().await;
     let has_ended = serving.is_finished() && serving.await.is_ok();
-    Outcome { said: peer.said, is_all_answered, has_ended, is_gone: is_gone(site).await }
+    ConnectionOutcome { received: client.received, is_all_answered, has_ended, is_gone: is_gone(site).await }
 }
 
 async fn is_gone(site: &Arc<Site>) -> bool {
     let tasks = tokio::runtime::Handle::current().metrics();
-    for _ in 0..PATIENCE {
+    for _ in 0..MAX_YIELDS {
         if site.workers.requests() == 0 && tasks.num_alive_tasks() == 0 {
             break;
         }
@@ -160,21 +161,23 @@ async fn is_gone(site: &Arc<Site>) -> bool {
         && site.quotas.are_free(ADDRESS)
 }
 
-struct Peer {
+struct Client {
     stream: DuplexStream,
-    said: Vec<u8>,
+    received: Vec<u8>,
 }
 
-impl Peer {
-    /// Lets everybody else on, and hears what there is to be heard.
-    async fn listen(&mut self) {
+impl Client {
+    /// Yields to other tasks, and receives what is available.
+    async fn receive(&mut self) {
         yield_now().await;
         poll_fn(|cx| {
             let mut buffer = [0; 4096];
             loop {
                 let mut buffer = ReadBuf::new(&mut buffer);
                 match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
-                    Poll::Ready(Ok(())) if !buffer.filled().is_empty() => self.said.extend_from_slice(buffer.filled()),
+                    Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                        self.received.extend_from_slice(buffer.filled())
+                    }
                     _ => return Poll::Ready(()),
                 }
             }
@@ -182,26 +185,26 @@ impl Peer {
         .await;
     }
 
-    /// Listens until nothing more is said.
-    async fn hear_out(&mut self, site: &Site) {
+    /// Receives until no more responses follow.
+    async fn receive_all(&mut self, site: &Site) {
         let mut quiet = 0;
-        while quiet < QUIET {
-            let before = (self.said.len(), site.workers.requests());
-            self.listen().await;
-            quiet = if before == (self.said.len(), site.workers.requests()) { quiet + 1 } else { 0 };
+        while quiet < QUIET_YIELDS {
+            let before = (self.received.len(), site.workers.requests());
+            self.receive().await;
+            quiet = if before == (self.received.len(), site.workers.requests()) { quiet + 1 } else { 0 };
         }
     }
 }
 
-/// After a piece: whether only a part of something has arrived, and whether everything was complete at some point within
-/// the piece.
+/// After a piece: whether only a part of something has arrived, and whether everything was complete at some point
+/// within the piece.
 pub type AfterPiece = (bool, bool);
 
-/// What is detected of TLS records, or of HTTP/2 from its preface on, after each of these pieces.
+/// Detects incomplete TLS records, or HTTP/2 heads and frames (the pieces begin with the preface), after each piece.
 #[must_use]
-pub fn advance(is_http_2: bool, pieces: &[&[u8]]) -> Vec<AfterPiece> {
-    let (layer, preface) = if is_http_2 { (Layer::Http2, PREFACE_BYTES) } else { (Layer::Tls, 0) };
-    let mut position = Position::new(layer, preface);
+pub fn detect_partial(is_http_2: bool, pieces: &[&[u8]]) -> Vec<AfterPiece> {
+    let (framing, preface) = if is_http_2 { (Framing::Http2, PREFACE_BYTES) } else { (Framing::Tls, 0) };
+    let mut position = Position::new(framing, preface);
     let after = |piece: &&[u8]| {
         let was_complete = position.advance(piece);
         (position.is_partial(), was_complete)

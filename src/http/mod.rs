@@ -1,15 +1,16 @@
 //! HTTP: connections, their limits, and the responses.
 //!
-//! In layers, each of which imports only from those below it:
+//! The layers, from top to bottom. Each imports only from those below it:
 //! - `transport`: accepts connections; TLS, HTTP/1 and HTTP/2
-//! - `service`: answers one request: who may ask, what is asked, the callback, the pages, the API
+//! - `service`: answers one request: admission, routes, callbacks, pages, the API
 //! - `site`: what all connections share; a request under way and its response
-//! - `access`: TLS settings, passwords, the secret of the callbacks' path, the rate limit
-//! - `base`: limits, quotas, and how far each exchange is
+//! - `access`: TLS settings, passwords, the secret in the path of callbacks, the rate limit
+//! - `base`: limits, quotas, and the progress of each exchange
 //!
-//! Each serving thread has a runtime of its own (`transport::worker`). The first one accepts for all, and fills them one
-//! after the other. A connection is hyper's, over a stream that records how far the exchange is (`base::progress`). A few
-//! times a second, `Site::sweep` reads these records and ends what takes too long, so that no request needs a timer.
+//! Each serving thread has its own runtime (`transport::worker`). The first one accepts for all, and fills one thread
+//! after another. hyper serves each connection, over a stream that records the progress of the exchange
+//! (`base::progress`). A few times a second, `Site::sweep` reads the progress and ends what takes too long, so no
+//! request needs a timer.
 
 mod access;
 mod base;
@@ -24,4 +25,4 @@ pub use base::limits::Limits;
 pub use base::role::Role;
 pub use site::Site;
 pub use transport::listen::{Listener, listen};
-pub use transport::worker::{FILL, Outcome, Worker};
+pub use transport::worker::{FILL, Worker, WorkerEnd};

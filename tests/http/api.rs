@@ -1,4 +1,4 @@
-//! The API: what it says is what the metrics say, and a page of groups is what was asked for.
+//! The API: it agrees with the metrics, and returns the requested page of groups.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Exporter, GROUP_MESSAGE_PATH, Samples, callbacks, eventually, message};
 
-fn got(exporter: &Exporter, path: &str) -> Value {
+fn get_json(exporter: &Exporter, path: &str) -> Value {
     let answer = exporter.get(path);
     assert_eq!(answer.status, 200, "{path}: {}", answer.text());
     assert_eq!(answer.header("content-type"), Some("application/json"), "{path}");
@@ -14,7 +14,7 @@ fn got(exporter: &Exporter, path: &str) -> Value {
     answer.json()
 }
 
-/// The groups of an answer.
+/// The groups in an answer.
 fn rows(answer: &Value) -> &[Value] {
     answer["groups"].as_array().unwrap()
 }
@@ -23,14 +23,14 @@ fn ids(answer: &Value) -> Vec<String> {
     rows(answer).iter().map(|group| group["group_id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Posts a message to a group, whatever its name is.
+/// Posts a message to a group with any name.
 fn post(exporter: &Exporter, group: &str, sender: &str) {
     let body = json!({"sendID": sender, "groupID": group}).to_string();
     assert_eq!(exporter.post(GROUP_MESSAGE_PATH, body).status, 200, "{group}");
 }
 
-/// Every byte as `%` and two digits.
-fn percent_encoded(text: &str) -> String {
+/// Encodes every byte as `%` and two digits.
+fn percent_encode(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
@@ -42,7 +42,7 @@ fn now_seconds() -> f64 {
     now_ms() as f64 / 1000.0
 }
 
-/// Checks that an object of numbers has what a family has by its label: all of it, or all but the zeros.
+/// Checks that a JSON object has the same values as a family by its label, with or without the zeros.
 fn assert_counts(found: &Value, samples: &Samples, family: &str, label: &str) {
     let found = found.as_object().unwrap_or_else(|| panic!("no counts of {family}: {found}"));
     let mut listed = 0.0;
@@ -57,7 +57,7 @@ fn assert_counts(found: &Value, samples: &Samples, family: &str, label: &str) {
     assert_eq!(listed, samples.sum(family), "{family}: something is missing in {found:?}");
 }
 
-/// An exporter that has counted every good callback and refused every bad one.
+/// An exporter that has counted every valid callback and refused every invalid one.
 fn busy() -> Exporter {
     let exporter = Exporter::start(&["--groups.max-tracked", "5", "--groups.max-exported", "3"]);
     for (name, body) in callbacks(".good.json") {
@@ -77,9 +77,9 @@ fn busy() -> Exporter {
 }
 
 #[test]
-fn the_summary_says_what_the_metrics_say() {
+fn the_summary_agrees_with_the_metrics() {
     let exporter = busy();
-    let (summary, samples) = (got(&exporter, "/api/v1/summary"), exporter.scrape());
+    let (summary, samples) = (get_json(&exporter, "/api/v1/summary"), exporter.scrape());
     let messages = "openim_group_messages_total";
     let windows = ["5m", "1h", "24h", "7d", "30d"];
     for (found, family, label, least) in [
@@ -114,9 +114,9 @@ fn the_summary_says_what_the_metrics_say() {
 }
 
 #[test]
-fn the_summary_s_histograms_have_the_metrics_count_and_mean() {
+fn histograms_in_the_summary_have_the_count_and_mean_of_the_metrics() {
     let exporter = busy();
-    let (summary, samples) = (got(&exporter, "/api/v1/summary"), exporter.scrape());
+    let (summary, samples) = (get_json(&exporter, "/api/v1/summary"), exporter.scrape());
     for name in ["content_bytes", "delivery_delay_seconds", "submit_delay_seconds"] {
         let (found, family) = (&summary[name], format!("openim_group_message_{name}"));
         let (sum, count) = (samples.value(&format!("{family}_sum")), samples.value(&format!("{family}_count")));
@@ -124,17 +124,17 @@ fn the_summary_s_histograms_have_the_metrics_count_and_mean() {
         assert_eq!(found["count"].as_f64(), Some(count), "{name}");
         assert!((found["mean"].as_f64().unwrap() - sum / count).abs() < 1e-9, "{name}: {found} {sum}");
     }
-    // The only message with a time of today was 1.5 s on its way: between the bounds 1 s and 2.5 s.
+    // The only message with a time of today had a delay of 1.5 s, between the bounds 1 s and 2.5 s.
     let delay = &summary["delivery_delay_seconds"];
     assert_eq!((&delay["count"], &delay["p50"]), (&json!(1), &json!(1.75)));
     assert_eq!((&delay["p95"], &delay["p99"]), (&json!(2.425), &json!(2.485)));
 }
 
 #[test]
-fn a_fresh_exporter_s_summary_has_zeros_and_no_made_up_numbers() {
+fn the_summary_of_a_new_exporter_has_zeros_and_nulls() {
     let begin = now_seconds();
     let exporter = Exporter::start(&["--groups.max-tracked", "77", "--groups.max-exported", "7"]);
-    let summary = got(&exporter, "/api/v1/summary");
+    let summary = get_json(&exporter, "/api/v1/summary");
     assert_eq!(summary["version"], env!("CARGO_PKG_VERSION"));
     let since = summary["since"].as_f64().unwrap();
     assert!((begin - 0.01..=now_seconds()).contains(&since), "{begin} {since}");
@@ -149,13 +149,13 @@ fn a_fresh_exporter_s_summary_has_zeros_and_no_made_up_numbers() {
     assert_eq!(summary["delivery_delay_seconds"], nothing);
     assert_eq!(summary["connections"], 1);
     std::thread::sleep(Duration::from_millis(20));
-    assert!(got(&exporter, "/api/v1/summary")["uptime_seconds"].as_f64().unwrap() >= uptime + 0.02);
-    let groups = got(&exporter, "/api/v1/groups");
+    assert!(get_json(&exporter, "/api/v1/summary")["uptime_seconds"].as_f64().unwrap() >= uptime + 0.02);
+    let groups = get_json(&exporter, "/api/v1/groups");
     assert_eq!(groups, json!({"total": 0, "limit": 50, "offset": 0, "sort": "messages", "groups": []}));
 }
 
 #[test]
-fn a_group_s_row_says_what_the_metrics_say_and_when_it_wrote() {
+fn the_row_of_a_group_agrees_with_the_metrics_and_has_its_times() {
     let exporter = Exporter::start(&["--groups.max-exported", "1"]);
     let begin = now_seconds();
     for group in ["a", "b", "b", "b"] {
@@ -163,7 +163,7 @@ fn a_group_s_row_says_what_the_metrics_say_and_when_it_wrote() {
         std::thread::sleep(Duration::from_millis(5));
     }
     let end = now_seconds();
-    let answer = got(&exporter, "/api/v1/groups");
+    let answer = get_json(&exporter, "/api/v1/groups");
     let [b, a] = rows(&answer) else { panic!("{answer}") };
     for (row, id, messages, share, is_exported) in [(a, "a", 1, 0.25, true), (b, "b", 3, 0.75, false)] {
         assert_eq!((&row["group_id"], &row["messages"]), (&json!(id), &json!(messages)), "{row}");
@@ -177,7 +177,7 @@ fn a_group_s_row_says_what_the_metrics_say_and_when_it_wrote() {
 }
 
 #[test]
-fn groups_come_in_the_order_of_each_sort_and_equals_by_their_id() {
+fn groups_are_sorted_by_each_field_and_then_by_id() {
     let exporter = Exporter::start(&[]);
     let mut client = exporter.connect();
     for number in 0..60 {
@@ -186,8 +186,8 @@ fn groups_come_in_the_order_of_each_sort_and_equals_by_their_id() {
             assert_eq!(client.post(GROUP_MESSAGE_PATH, body).status, 200);
         }
     }
-    // Rates are worked out every ten seconds.
-    let by_rate = || got(&exporter, "/api/v1/groups?sort=rate&limit=1");
+    // Rates are computed every ten seconds.
+    let by_rate = || get_json(&exporter, "/api/v1/groups?sort=rate&limit=1");
     eventually("the rates", || rows(&by_rate())[0]["rate"].as_f64().unwrap() > 0.0);
     for (sort, key) in [
         ("messages", "/messages"),
@@ -195,7 +195,7 @@ fn groups_come_in_the_order_of_each_sort_and_equals_by_their_id() {
         ("active_senders", "/active_senders/24h"),
         ("last_seen", "/last_seen"),
     ] {
-        let answer = got(&exporter, &format!("/api/v1/groups?sort={sort}&limit=1000"));
+        let answer = get_json(&exporter, &format!("/api/v1/groups?sort={sort}&limit=1000"));
         assert_eq!((&answer["sort"], &answer["limit"]), (&json!(sort), &json!(1000)));
         let keys: Vec<_> = rows(&answer).iter().map(|row| row.pointer(key).unwrap().as_f64().unwrap()).collect();
         let found: Vec<_> = keys.iter().copied().zip(ids(&answer)).collect();
@@ -216,12 +216,12 @@ fn pages_cover_every_group_exactly_once() {
         assert_eq!(client.post(GROUP_MESSAGE_PATH, message(&group, "u")).status, 200);
     }
     for sort in ["messages", "last_seen"] {
-        let all = got(&exporter, &format!("/api/v1/groups?sort={sort}&limit=1000"));
+        let all = get_json(&exporter, &format!("/api/v1/groups?sort={sort}&limit=1000"));
         let total = usize::try_from(all["total"].as_u64().unwrap()).unwrap();
         assert!(total > 50 && ids(&all).len() == total, "{all}");
         let mut pages = Vec::new();
         for offset in (0..=total + 9).step_by(10) {
-            let page = got(&exporter, &format!("/api/v1/groups?sort={sort}&limit=10&offset={offset}"));
+            let page = get_json(&exporter, &format!("/api/v1/groups?sort={sort}&limit=10&offset={offset}"));
             assert_eq!((&page["total"], &page["offset"]), (&json!(total), &json!(offset)));
             assert!(ids(&page).len() <= 10);
             pages.extend(ids(&page));
@@ -231,12 +231,12 @@ fn pages_cover_every_group_exactly_once() {
         pages.dedup();
         assert_eq!(pages.len(), total, "{sort}");
     }
-    assert_eq!(ids(&got(&exporter, "/api/v1/groups")).len(), 50);
-    assert_eq!(rows(&got(&exporter, "/api/v1/groups?offset=100000")), [json!(null); 0]);
+    assert_eq!(ids(&get_json(&exporter, "/api/v1/groups")).len(), 50);
+    assert_eq!(rows(&get_json(&exporter, "/api/v1/groups?offset=100000")), [json!(null); 0]);
 }
 
 #[test]
-fn a_search_finds_every_name_however_hostile_by_its_percent_encoding() {
+fn a_percent_encoded_search_finds_every_name() {
     const NAMES: [&str; 14] = [
         "plain",
         "quote\"d",
@@ -257,13 +257,13 @@ fn a_search_finds_every_name_however_hostile_by_its_percent_encoding() {
     NAMES.iter().for_each(|name| post(&exporter, name, "u"));
     for name in NAMES {
         for text in [name.to_owned(), name.to_uppercase(), name.to_lowercase()] {
-            let answer = got(&exporter, &format!("/api/v1/groups?q={}", percent_encoded(&text)));
+            let answer = get_json(&exporter, &format!("/api/v1/groups?q={}", percent_encode(&text)));
             assert_eq!((ids(&answer), &answer["total"]), (vec![name.to_owned()], &json!(1)), "{text:?}");
         }
     }
     for (query, found) in [
         ("q=a%2Bb", vec!["a+b"]),
-        // A plus sign as it is stands for a space.
+        // A literal plus sign means a space.
         ("q=a+b", vec![]),
         ("q=t+TO+l", vec!["\u{202e}right to left\u{2028}"]),
         ("q=%25", vec!["%41", "100%"]),
@@ -272,18 +272,18 @@ fn a_search_finds_every_name_however_hostile_by_its_percent_encoding() {
         ("q=nothing+of+the+kind", vec![]),
         ("q=BREAK&limit=1&sort=last_seen", vec!["line\nbreak"]),
     ] {
-        assert_eq!(ids(&got(&exporter, &format!("/api/v1/groups?{query}"))), found, "{query}");
+        assert_eq!(ids(&get_json(&exporter, &format!("/api/v1/groups?{query}"))), found, "{query}");
     }
-    let every = got(&exporter, "/api/v1/groups?q=");
+    let every = get_json(&exporter, "/api/v1/groups?q=");
     assert_eq!(every["total"], NAMES.len());
-    // What is found is counted whole, though a page shows less of it.
-    let some = got(&exporter, "/api/v1/groups?q=a&limit=1");
+    // The total counts all groups that match, not only those on the page.
+    let some = get_json(&exporter, "/api/v1/groups?q=a&limit=1");
     assert_eq!(some["total"], NAMES.iter().filter(|name| name.contains('a')).count());
     assert_eq!(ids(&some).len(), 1);
 }
 
 #[test]
-fn a_head_is_that_of_the_page_that_a_get_has() {
+fn head_and_get_have_the_same_head() {
     let exporter = Exporter::start(&[]);
     let mut client = exporter.connect();
     for path in ["/api/v1/groups", "/api/v1/groups?limit=7"] {
@@ -299,7 +299,7 @@ fn a_head_is_that_of_the_page_that_a_get_has() {
 }
 
 #[test]
-fn an_answer_counts_as_a_scrape_until_it_has_been_read() {
+fn an_answer_counts_as_a_scrape_until_it_is_read() {
     let exporter = Exporter::start(&["--web.max-requests", "1"]);
     let mut client = exporter.connect();
     for number in 0..1000 {
@@ -308,16 +308,16 @@ fn an_answer_counts_as_a_scrape_until_it_has_been_read() {
     }
     let status = || exporter.get("/api/v1/summary").status;
     let mut deaf = exporter.connect();
-    // Far more than the kernel keeps for a client.
+    // Far more than the kernel buffers for a client.
     deaf.send("GET /api/v1/groups?limit=1000 HTTP/1.1\r\nhost: x\r\n\r\n".repeat(200)).unwrap();
     let busy = || {
         std::thread::sleep(Duration::from_millis(10));
         status() == 503
     };
-    eventually("the deaf client's answers to be stuck", || {
+    eventually("the answers that are not read to block", || {
         let is_stuck = (0..20).all(|_| busy());
         if !is_stuck {
-            // Between two answers, perhaps, where no place is taken: a little further on.
+            // Perhaps between two answers, when no share is taken. Try again.
             deaf.some(10_000).unwrap();
         }
         is_stuck
@@ -325,15 +325,15 @@ fn an_answer_counts_as_a_scrape_until_it_has_been_read() {
     std::thread::sleep(Duration::from_millis(500));
     assert!((0..20).all(|_| status() == 503));
     drop(deaf);
-    eventually("its place to be free", || status() == 200);
+    eventually("its share to be free", || status() == 200);
 }
 
 #[test]
-fn the_api_moves_no_statistic() {
+fn the_api_changes_no_statistic() {
     let exporter = busy();
     let before = exporter.scrape();
     for path in ["/api/v1/summary", "/api/v1/groups?sort=rate"] {
-        got(&exporter, path);
+        get_json(&exporter, path);
     }
     exporter.get("/api/v1/groups?sort=wrong").refusal(400);
     assert_eq!(exporter.scrape().statistics(), before.statistics());

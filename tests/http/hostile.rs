@@ -1,18 +1,17 @@
-//! Requests that no client of good will sends: how they are framed, where they claim to go, what stands in their heads.
+//! Malicious requests: ambiguous framing, foreign targets, invalid heads.
 
 use crate::support::{Exporter, GROUP_MESSAGE_PATH, Response, SUCCESS, message};
 
 const REJECTED: &str = "openim_exporter_callbacks_rejected_total";
 
-/// What becomes of a request.
+/// The result of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
-    /// Counted, and the connection goes on.
+    /// Counted, and the connection stays open.
     Counted,
-    /// Counted, and what follows on the connection is not read: it might be taken for another request than it was meant
-    /// to be.
+    /// Counted, and the rest of the connection is not read, because a proxy might frame it differently.
     CountedAndClosed,
-    /// Refused, and the connection is closed, for nobody can tell where the next request begins.
+    /// Refused, and the connection is closed, because it is unclear where the next request begins.
     Refused(u16, &'static str),
 }
 use Outcome::{Counted, CountedAndClosed, Refused};
@@ -23,7 +22,7 @@ const BROKEN: Outcome = Refused(400, "broken_body");
 fn check(exporter: &Exporter, what: &str, request: &[u8], outcome: Outcome) -> Response {
     let before = exporter.scrape();
     let mut client = exporter.connect();
-    // Behind it comes a second one: it must not be swallowed, nor be made of what was the first one's.
+    // A second request follows. It must not be lost, and no bytes of the first may become a part of it.
     client.send(request).unwrap();
     let answer = client.answer();
     let (status, counted, closed) = match outcome {
@@ -39,7 +38,7 @@ fn check(exporter: &Exporter, what: &str, request: &[u8], outcome: Outcome) -> R
     }
     assert_eq!(answer.closes(), closed, "{what}: {answer:?}");
     if closed {
-        assert_eq!(client.rest(), "", "{what}: another answer came");
+        assert_eq!(client.rest(), "", "{what}: there is another answer");
     } else {
         assert_eq!(client.post(GROUP_MESSAGE_PATH, message("after", "u")).text(), SUCCESS, "{what}");
     }
@@ -56,7 +55,7 @@ fn check(exporter: &Exporter, what: &str, request: &[u8], outcome: Outcome) -> R
     answer
 }
 
-/// A callback's request with these lines about its body's frame, and these bytes after its head.
+/// A callback with these framing headers, and these bytes after its head.
 fn framed(lines: &str, rest: &str) -> Vec<u8> {
     let lines = lines.replace('|', "\r\n");
     format!("POST {GROUP_MESSAGE_PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{lines}\r\n\r\n{rest}")
@@ -70,12 +69,12 @@ fn chunks(body: &str) -> String {
 const CHUNKED: &str = "Transfer-Encoding: chunked";
 
 #[test]
-fn a_length_and_an_encoding_that_could_be_read_in_two_ways_smuggle_nothing() {
+fn ambiguous_lengths_and_encodings_smuggle_no_request() {
     let exporter = Exporter::start(&[]);
     let body = message("g", "u");
     let (len, chunked) = (body.len(), chunks(&body));
     let cases = [
-        // RFC 9112, 6.3: the chunks count, and the connection is closed after the answer.
+        // RFC 9112, 6.3: the chunks take precedence, and the connection is closed after the answer.
         (format!("Content-Length: {len}|{CHUNKED}"), &chunked, CountedAndClosed),
         (format!("{CHUNKED}|Content-Length: 5"), &chunked, CountedAndClosed),
         (format!("Content-Length: {len}|Content-Length: {len}"), &body, Counted),
@@ -96,13 +95,13 @@ fn a_length_and_an_encoding_that_could_be_read_in_two_ways_smuggle_nothing() {
         ("Transfer-Encoding: \u{b}chunked".to_owned(), &chunked, MALFORMED),
         ("X: y|Transfer-Encoding:|\tchunked".to_owned(), &chunked, MALFORMED),
         ("Transfer-Encoding: CHUNKED".to_owned(), &chunked, Counted),
-        // Who takes a line feed alone for a part of the value sees the length only.
+        // A parser that takes a bare line feed as part of the value sees only the length.
         (format!("Content-Length: {len}|X: y\n{CHUNKED}"), &chunked, CountedAndClosed),
     ];
     for (lines, rest, outcome) in cases {
         check(&exporter, &lines, &framed(&lines, rest), outcome);
     }
-    // What is hidden behind an early end is not read as a request.
+    // Bytes hidden after an early end are not read as a request.
     let hidden = format!("0\r\n\r\n{}", String::from_utf8(framed(&format!("Content-Length: {len}"), &body)).unwrap());
     let lines = format!("Content-Length: {}|{CHUNKED}", hidden.len());
     check(&exporter, "hidden", &framed(&lines, &hidden), Refused(400, "empty_body"));
@@ -111,7 +110,7 @@ fn a_length_and_an_encoding_that_could_be_read_in_two_ways_smuggle_nothing() {
 }
 
 #[test]
-fn chunks_that_are_no_chunks_are_a_broken_body() {
+fn invalid_chunks_are_a_broken_body() {
     let exporter = Exporter::start(&[]);
     let body = message("g", "u");
     let len = body.len();
@@ -133,7 +132,7 @@ fn chunks_that_are_no_chunks_are_a_broken_body() {
 }
 
 #[test]
-fn heads_that_are_none_are_refused_and_not_taken_for_others() {
+fn invalid_heads_are_refused() {
     let exporter = Exporter::start(&[]);
     let healthy = "GET /-/healthy HTTP/1.1";
     let cases = [
@@ -167,7 +166,7 @@ fn heads_that_are_none_are_refused_and_not_taken_for_others() {
 }
 
 #[test]
-fn what_a_browser_sends_for_a_page_is_no_callback() {
+fn a_request_of_a_web_page_is_not_a_callback() {
     let exporter = Exporter::start(&[]);
     let body = message("g", "u");
     for origin in ["http://elsewhere.example", "null", ""] {
@@ -184,18 +183,18 @@ fn what_a_browser_sends_for_a_page_is_no_callback() {
 }
 
 #[test]
-fn a_request_may_be_written_in_unusual_ways_that_mean_one_thing() {
+fn unusual_but_unambiguous_requests_are_accepted() {
     let exporter = Exporter::start(&[]);
     let body = message("g", "u");
     let usual = String::from_utf8(framed(&format!("Content-Length: {}", body.len()), &body)).unwrap();
     let path = GROUP_MESSAGE_PATH;
     for (what, request) in [
         ("absolute form", usual.replace(path, &format!("http://elsewhere.example{path}"))),
-        ("empty lines before", format!("\r\n\r\n{usual}")),
+        ("leading empty lines", format!("\r\n\r\n{usual}")),
         // RFC 9112, 2.2.
-        ("lines that end with a line feed alone", usual.replace("\r\n", "\n")),
+        ("lines that end with a bare line feed", usual.replace("\r\n", "\n")),
         ("names in capitals", usual.replace("Content-Length", "CONTENT-LENGTH")),
-        ("an upgrade that is offered", usual.replace("Host: x", "Host: x\r\nConnection: Upgrade\r\nUpgrade: h2c")),
+        ("an offered upgrade", usual.replace("Host: x", "Host: x\r\nConnection: Upgrade\r\nUpgrade: h2c")),
     ] {
         check(&exporter, what, request.as_bytes(), Counted);
     }
@@ -207,14 +206,14 @@ fn a_request_may_be_written_in_unusual_ways_that_mean_one_thing() {
 }
 
 #[test]
-fn who_goes_on_sending_a_broken_body_can_read_why_it_is_refused() {
+fn a_client_that_keeps_sending_a_broken_body_can_read_the_refusal() {
     let exporter = Exporter::start(&[]);
     for round in 0..10 {
         let mut client = exporter.connect();
         let head = format!("POST {GROUP_MESSAGE_PATH} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
         client.send([head.as_bytes(), b"1\r\n{XX", &[b' '; 100_000]].concat()).unwrap();
         client.answer().refusal(400);
-        // Its end, and no reset: one that came sooner would have taken the answer with it.
+        // The connection ends without a reset: a reset could have discarded the answer.
         let end = client.some(1);
         assert!(end.as_ref().is_ok_and(Vec::is_empty), "round {round}: {end:?}");
     }

@@ -1,9 +1,9 @@
-//! Bodies that are made to do harm: each is refused for its reason, counted once, and moves nothing.
+//! Malicious bodies: each is refused for its reason, counted once, and changes no statistic.
 
 use crate::refusals::assert_refused;
 use crate::support::{Exporter, GROUP_MESSAGE_PATH, SUCCESS, post_bytes};
 
-/// A message with this behind its sender and group.
+/// A message with these fields after its sender and group.
 fn with(more: &str) -> String {
     format!(r#"{{"sendID":"u1","groupID":"g1"{more}}}"#)
 }
@@ -14,7 +14,7 @@ fn nested(open: &str, close: &str, depth: usize) -> String {
 
 fn assert_each_refused(cases: &[(&str, Vec<u8>, &str, &str)]) {
     let exporter = Exporter::start(&[]);
-    // Something to be wrongly moved.
+    // A statistic that must not change.
     assert_eq!(exporter.post(GROUP_MESSAGE_PATH, with("")).text(), SUCCESS);
     for (what, body, reason, named) in cases {
         let bytes = post_bytes(GROUP_MESSAGE_PATH, "", body);
@@ -25,7 +25,7 @@ fn assert_each_refused(cases: &[(&str, Vec<u8>, &str, &str)]) {
 }
 
 #[test]
-fn what_nests_too_deeply_is_refused_and_64_levels_are_taken() {
+fn more_than_64_levels_are_refused() {
     let exporter = Exporter::start(&[]);
     // The body is the first level.
     for body in [nested("[", "]", 63), nested(r#"{"a":"#, "}", 63), with(&format!(r#","ex":"{}""#, "[".repeat(1000)))] {
@@ -35,12 +35,12 @@ fn what_nests_too_deeply_is_refused_and_64_levels_are_taken() {
         ("lists", nested("[", "]", 64).into(), "too_deep", "64"),
         ("objects", nested(r#"{"a":"#, "}", 64).into(), "too_deep", "64"),
         ("in a known field", with(&format!(r#","content":{}"#, "[".repeat(500_000))).into(), "too_deep", "at byte"),
-        ("nothing but brackets", "[".repeat(1_000_000).into(), "too_deep", "at byte 64"),
+        ("only brackets", "[".repeat(1_000_000).into(), "too_deep", "at byte 64"),
     ]);
 }
 
 #[test]
-fn what_is_too_long_is_refused_with_the_field_and_the_limit() {
+fn too_long_values_are_refused_with_the_field_and_the_limit() {
     let long = |field: &str, len: usize| format!(r#","{field}":"{}""#, "x".repeat(len));
     let message = |more: String| with(&more).into_bytes();
     let group = format!(r#"{{"sendID":"u1","groupID":"{}"}}"#, "群".repeat(2732));
@@ -57,7 +57,7 @@ fn what_is_too_long_is_refused_with_the_field_and_the_limit() {
 }
 
 #[test]
-fn what_is_no_json_or_no_unicode_is_refused() {
+fn invalid_json_and_unicode_are_refused() {
     let message = |more: &str| with(more).into_bytes();
     let after = |start: &[u8]| [start, with("").as_bytes()].concat();
     let bytes = |text: &[u8]| [br#"{"sendID":"u1","groupID":"g1","ex":""#, text, br#""}"#].concat();
@@ -65,13 +65,13 @@ fn what_is_no_json_or_no_unicode_is_refused() {
     assert_each_refused(&[
         ("a byte order mark", after(b"\xef\xbb\xbf"), "malformed_json", "line 1 column 1"),
         ("UTF-16", with("").encode_utf16().flat_map(u16::to_le_bytes).collect(), "malformed_json", "line 1 column"),
-        ("NUL in front", after(b"\0"), "malformed_json", "line 1 column 1"),
+        ("a leading NUL", after(b"\0"), "malformed_json", "line 1 column 1"),
         ("NUL behind", [with("").as_bytes(), b"\0"].concat(), "malformed_json", "trailing"),
         ("NUL in a string", bytes(b"\0"), "malformed_json", "control character"),
         ("a cut-off character", bytes(b"\xe7\xbe"), "malformed_json", "not UTF-8"),
         ("an overlong character", bytes(b"\xc0\xaf"), "malformed_json", "not UTF-8"),
         ("a surrogate in UTF-8", bytes(b"\xed\xa0\x80"), "malformed_json", "not UTF-8"),
-        ("spaces and nothing else", spaces.into_bytes(), "malformed_json", "EOF"),
+        ("only spaces", spaces.into_bytes(), "malformed_json", "EOF"),
         ("a lone surrogate in an ID", message(r#","recvID":"\ud800""#), "malformed_json", "hex escape"),
         ("two bodies", after(with("").as_bytes()), "malformed_json", "trailing"),
     ]);
@@ -80,7 +80,7 @@ fn what_is_no_json_or_no_unicode_is_refused() {
         ("one in an unknown field", message(r#","new":{"a":["\udc00"]}"#), "out_of_range", "new"),
         ("half a pair", message(r#","content":"\ud83d\u0041""#), "out_of_range", "content"),
         ("the same field twice", message(r#","groupID":"g2""#), "wrong_type", "groupID"),
-        ("the same by an escape", message(r#","group\u0049D":"g2""#), "wrong_type", "groupID"),
+        ("the same field, escaped", message(r#","group\u0049D":"g2""#), "wrong_type", "groupID"),
         (
             "a number of a million digits",
             message(&format!(r#","seq":{}"#, "9".repeat(1_000_000))),
@@ -95,7 +95,7 @@ fn what_is_no_json_or_no_unicode_is_refused() {
 }
 
 #[test]
-fn odd_json_that_is_json_is_counted() {
+fn unusual_valid_json_is_counted() {
     let exporter = Exporter::start(&[]);
     let spaced = format!("{}{}{}", " ".repeat(500_000), with(""), "\n".repeat(500_000));
     for body in [

@@ -1,4 +1,4 @@
-//! Limits of time and number, on a site that is built like the exporter's but with limits that a test can reach.
+//! Limits of time and number, on a site like the exporter's with limits that a test can reach.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,8 +10,8 @@ use crate::served::{Served, get, http_config};
 use crate::support::{GROUP_MESSAGE_PATH, SUCCESS, Samples, eventually, message};
 
 #[test]
-fn a_scrape_beyond_those_allowed_at_once_gets_503_and_callbacks_go_on() {
-    // None is allowed, so the first is one too many: no luck is needed.
+fn too_many_scrapes_get_503_and_callbacks_are_answered() {
+    // The limit is 0, so the first scrape is refused, whatever the timing.
     let served = Served::new(Limits::default(), 0);
     let mut client = served.connect();
     for (before, path) in ["/metrics", "/api/v1/summary", "/api/v1/groups"].into_iter().enumerate() {
@@ -24,7 +24,7 @@ fn a_scrape_beyond_those_allowed_at_once_gets_503_and_callbacks_go_on() {
 }
 
 #[test]
-fn a_permit_to_scrape_is_given_back() {
+fn a_share_of_the_scrapes_is_returned() {
     let served = Served::new(Limits::default(), 1);
     let mut client = served.connect();
     for _ in 0..5 {
@@ -34,7 +34,7 @@ fn a_permit_to_scrape_is_given_back() {
             client.send(get(path).replace("GET", "HEAD")).unwrap();
             assert_eq!(client.answer_to_head().status, 200, "{path}");
         }
-        // It needs no permit.
+        // This page is not limited.
         client.send(get("/api/v1/groups?limit=0")).unwrap();
         client.answer().refusal(400);
         client.send(get("/metrics")).unwrap();
@@ -46,7 +46,7 @@ fn a_permit_to_scrape_is_given_back() {
 }
 
 #[test]
-fn a_connection_beyond_the_limit_is_told_so_and_room_is_made_when_one_closes() {
+fn a_connection_beyond_the_limit_is_refused_until_another_closes() {
     let served = Served::with_config(0, Limits::default(), Http { max_connections: 2, ..http_config(1) });
     let mut open = [served.connect(), served.connect()];
     for client in &mut open {
@@ -58,7 +58,7 @@ fn a_connection_beyond_the_limit_is_told_so_and_room_is_made_when_one_closes() {
     assert_eq!(served.refused("too_many_connections"), 1.0);
     let [first, mut second] = open;
     drop(first);
-    eventually("room for another connection", || {
+    eventually("another connection to be accepted", || {
         let mut another = served.connect();
         another.send(get("/-/healthy")).is_ok() && another.try_answer().is_ok_and(|answer| answer.status == 200)
     });
@@ -76,7 +76,7 @@ fn a_body_that_does_not_arrive_in_time_gets_408() {
         let mut client = served.connect();
         client.send(format!("POST {GROUP_MESSAGE_PATH} HTTP/1.1\r\nhost: x\r\n{rest}")).unwrap();
         let answer = client.answer();
-        // Too long and too late: either is a fair answer.
+        // Too long and too late: both answers are right.
         let is_too_large = rest.contains("5000");
         answer.refusal(if is_too_large { 413 } else { 408 });
         assert!(answer.closes(), "{rest}");
@@ -89,7 +89,7 @@ fn a_body_that_does_not_arrive_in_time_gets_408() {
 }
 
 #[test]
-fn who_asks_for_a_page_with_a_body_that_does_not_end_is_refused_and_counted() {
+fn a_request_for_a_page_with_an_endless_body_is_refused_and_counted() {
     let served = Served::new(Limits { body: Duration::from_secs(1), ..Limits::default() }, 1);
     let endless = format!("content-length: 10000000\r\n\r\n{}", "x".repeat(40_000));
     let cases = [
@@ -108,11 +108,11 @@ fn who_asks_for_a_page_with_a_body_that_does_not_end_is_refused_and_counted() {
             assert!(answer.closes(), "{path} {reason}");
             assert_eq!(served.refused(reason) - before, 1.0, "{path} {reason}");
         }
-        // What is not there is refused for that, whatever comes with it.
+        // A missing page is 404, whatever the body is.
         for (line, status, why) in [
             ("GET /nothing", 404, "not_found"),
             ("PUT /metrics", 405, "method_not_allowed"),
-            // Turned off.
+            // Disabled.
             ("POST /-/quit", 404, "not_found"),
             ("POST /-/reload", 404, "not_found"),
         ] {
@@ -135,11 +135,11 @@ fn who_asks_for_a_page_with_a_body_that_does_not_end_is_refused_and_counted() {
 }
 
 #[test]
-fn a_head_that_does_not_arrive_in_time_gets_408_however_it_trickles() {
+fn a_head_that_does_not_arrive_in_time_gets_408_even_if_it_trickles() {
     let served = Served::new(Limits { head: Duration::from_secs(1), ..Limits::default() }, 1);
     let mut client = served.connect();
     let begin = Instant::now();
-    // One byte at a time: a limit that starts anew with each of them would never be reached.
+    // One byte at a time: a limit that restarts with each byte would never be reached.
     for byte in get("/metrics").bytes().cycle().take(100) {
         if begin.elapsed() > Duration::from_secs(3) || client.send([if byte == b'\r' { b'x' } else { byte }]).is_err() {
             break;
@@ -153,7 +153,7 @@ fn a_head_that_does_not_arrive_in_time_gets_408_however_it_trickles() {
 }
 
 #[test]
-fn a_silent_connection_is_closed_without_a_word_after_its_time_and_not_before() {
+fn an_idle_connection_is_closed_without_a_response_at_the_limit() {
     let served = Served::new(Limits { idle: Duration::from_secs(1), ..Limits::default() }, 1);
     let mut client = served.connect();
     for _ in 0..4 {
@@ -168,13 +168,13 @@ fn a_silent_connection_is_closed_without_a_word_after_its_time_and_not_before() 
 }
 
 #[test]
-fn a_client_that_does_not_read_its_answers_is_cut_off() {
+fn a_client_that_does_not_read_its_answers_is_disconnected() {
     let served = Served::new(Limits { answer: Duration::from_secs(1), ..Limits::default() }, 1);
     let connections = || {
         let mut other = served.connect();
         other.send(get("/metrics")).unwrap();
         match other.answer() {
-            // The one that does not read may be having its scrape written.
+            // The scrape of the client that does not read may be in progress.
             busy if busy.status == 503 => f64::NAN,
             answer => Samples::parse(&answer.text()).value("openim_exporter_connections"),
         }
@@ -182,9 +182,9 @@ fn a_client_that_does_not_read_its_answers_is_cut_off() {
     let mut deaf = served.connect();
     deaf.send(get("/-/healthy")).unwrap();
     assert_eq!(deaf.answer().status, 200);
-    // Far more answers than the kernel keeps for a client.
+    // Far more answers than the kernel buffers for a client.
     deaf.send(get("/metrics").repeat(500)).unwrap();
-    eventually("its connection to be cut off", || connections() == 1.0);
+    eventually("its connection to be closed", || connections() == 1.0);
     let answers = deaf.rest().matches("HTTP/1.1 ").count();
     assert!((1..500).contains(&answers), "{answers}");
     assert_eq!((served.ended("idle"), served.ended("unread")), (0.0, 1.0));

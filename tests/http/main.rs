@@ -1,4 +1,4 @@
-//! What a running exporter answers to whom, and what that does to the metrics.
+//! The answers of a running exporter, and their effect on the metrics.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 

@@ -1,11 +1,11 @@
-//! Every refusal: its status, its body, its reason.
+//! Every refusal: status, body, reason.
 
 use crate::support::{Exporter, GROUP_MESSAGE_PATH, Response, SUCCESS, post_bytes};
 
 const MESSAGE: &[u8] = br#"{"sendID":"u1","groupID":"g1"}"#;
 
-/// Sends these bytes over a connection of their own and checks that the answer is a refusal with this status, and that
-/// it is counted for this reason and nowhere else.
+/// Sends these bytes over a new connection. Checks that the answer is a refusal with this status, and that it is
+/// counted only for this reason.
 pub(crate) fn assert_refused(exporter: &Exporter, what: &str, bytes: &[u8], status: u16, reason: &str) -> Response {
     const REFUSED: &str = "openim_exporter_callbacks_rejected_total";
     let before = exporter.scrape();
@@ -35,7 +35,7 @@ fn a_path_that_serves_nothing_is_not_found() {
 }
 
 #[test]
-fn a_post_that_names_no_callback_is_told_how_to_name_one() {
+fn a_post_without_a_command_is_refused_with_a_hint() {
     let exporter = Exporter::start(&[]);
     for body in
         ["{}", r#"{"sendID":"u1","groupID":"g1"}"#, r#"{"callbackCommand":"hello"}"#, r#"{"callbackCommand":null}"#]
@@ -53,7 +53,7 @@ fn a_post_that_names_no_callback_is_told_how_to_name_one() {
 }
 
 #[test]
-fn another_method_is_told_which_ones_the_path_takes() {
+fn a_wrong_method_is_refused_with_the_supported_ones() {
     let exporter = Exporter::start(&[]);
     for (method, path, allowed) in [
         ("GET", GROUP_MESSAGE_PATH, "POST"),
@@ -82,7 +82,7 @@ fn another_method_is_told_which_ones_the_path_takes() {
 }
 
 #[test]
-fn a_query_that_the_api_does_not_know_is_a_bad_one() {
+fn an_unknown_query_of_the_api_is_refused() {
     let exporter = Exporter::start(&[]);
     for (path, named) in [
         ("/api/v1/summary?verbose=1", "\"verbose\""),
@@ -91,8 +91,8 @@ fn a_query_that_the_api_does_not_know_is_a_bad_one() {
         ("/api/v1/groups?limit=0", "limit: \"0\""),
         ("/api/v1/groups?limit=1001", "limit: \"1001\""),
         ("/api/v1/groups?offset=100001", "offset: \"100001\""),
-        ("/api/v1/groups?q=a&q=b", "q: stands a second time, with the value \"b\""),
-        ("/api/v1/groups?q=%C3%28", "q: \"%C3%28\" is not UTF-8"),
+        ("/api/v1/groups?q=a&q=b", "q: repeated, with the value \"b\""),
+        ("/api/v1/groups?q=%C3%28", "q: \"%C3%28\" is not percent-encoded UTF-8"),
         (&format!("/api/v1/groups?q={}", "x".repeat(257)), "q: \"xxxxx"),
     ] {
         let response = assert_refused(&exporter, path, &request("GET", path), 400, "bad_query");
@@ -103,7 +103,7 @@ fn a_query_that_the_api_does_not_know_is_a_bad_one() {
 }
 
 #[test]
-fn a_large_body_at_the_wrong_place_does_not_cost_its_sender_the_answer() {
+fn a_client_that_sends_a_large_body_to_a_wrong_path_can_read_the_answer() {
     let exporter = Exporter::start(&[]);
     let body = vec![b'x'; 2 << 20];
     for round in 0..5 {
@@ -112,14 +112,14 @@ fn a_large_body_at_the_wrong_place_does_not_cost_its_sender_the_answer() {
             let head = format!("{line} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
             client.send([head.as_bytes(), &body].concat()).unwrap();
             client.try_answer().unwrap_or_else(|error| panic!("round {round}, {line}: {error}")).refusal(status);
-            // All of it was read: what comes next is a request again.
+            // The whole body was read, so the next bytes are a request.
             assert_eq!(client.post(GROUP_MESSAGE_PATH, MESSAGE).text(), SUCCESS, "round {round}, {line}");
         }
     }
 }
 
 #[test]
-fn an_endless_body_at_the_wrong_place_closes_the_connection_and_says_so() {
+fn an_endless_body_to_a_wrong_path_closes_the_connection() {
     let exporter = Exporter::start(&["--callback.max-body-bytes", "1000"]);
     let mut client = exporter.connect();
     client.send("PUT /metrics HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n").unwrap();
@@ -130,7 +130,7 @@ fn an_endless_body_at_the_wrong_place_closes_the_connection_and_says_so() {
 }
 
 #[test]
-fn a_body_that_is_said_not_to_be_json_is_refused() {
+fn a_body_declared_as_another_type_is_refused() {
     let exporter = Exporter::start(&[]);
     for header in [
         "Content-Type: text/plain",
@@ -138,7 +138,7 @@ fn a_body_that_is_said_not_to_be_json_is_refused() {
         "Content-Type: multipart/form-data; boundary=x",
         "Content-Type: ",
         "Content-Encoding: gzip",
-        // Of two, either may be what it is.
+        // With two types, one of them may be right.
         "Content-Type: application/json\r\nContent-Type: text/plain",
         "Content-Encoding: identity\r\nContent-Encoding: gzip",
     ] {
@@ -149,7 +149,7 @@ fn a_body_that_is_said_not_to_be_json_is_refused() {
 }
 
 #[test]
-fn a_body_that_says_nothing_of_its_type_is_taken_for_json() {
+fn a_body_without_a_type_is_taken_as_json() {
     let exporter = Exporter::start(&[]);
     for header in [
         "",
@@ -163,7 +163,7 @@ fn a_body_that_says_nothing_of_its_type_is_taken_for_json() {
     }
 }
 
-/// A good message of exactly this many bytes.
+/// A valid message of exactly this many bytes.
 fn message_of(bytes: usize) -> Vec<u8> {
     let mut body = br#"{"sendID":"u1","groupID":"g1","content":""#.to_vec();
     body.resize(bytes - 2, b'x');
@@ -184,7 +184,7 @@ fn chunked(body: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_body_over_the_limit_is_refused_and_its_sender_can_read_so() {
+fn a_body_over_the_limit_gets_a_refusal_that_the_client_can_read() {
     let exporter = Exporter::start(&["--callback.max-body-bytes", "1KiB"]);
     assert_eq!(exporter.post(GROUP_MESSAGE_PATH, message_of(1024)).status, 200);
     assert_eq!(exporter.ask(&chunked(&message_of(1024))).status, 200);
@@ -199,15 +199,15 @@ fn a_body_over_the_limit_is_refused_and_its_sender_can_read_so() {
 }
 
 #[test]
-fn the_limit_of_a_body_is_a_mebibyte_unless_it_is_said() {
+fn the_default_limit_of_a_body_is_1_mib() {
     let exporter = Exporter::start(&[]);
     assert_eq!(exporter.post(GROUP_MESSAGE_PATH, message_of(1 << 20)).status, 200);
     let over = post_bytes(GROUP_MESSAGE_PATH, "", &message_of((1 << 20) + 1));
-    assert_refused(&exporter, "a byte more", &over, 413, "body_too_large");
+    assert_refused(&exporter, "one byte more", &over, 413, "body_too_large");
 }
 
 #[test]
-fn a_body_that_is_wrongly_framed_is_broken() {
+fn a_body_with_invalid_framing_is_broken() {
     let exporter = Exporter::start(&[]);
     let head = format!("POST {GROUP_MESSAGE_PATH} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
     for chunk in ["zz\r\n", "5\r\nabcdefgh\r\n", "ffffffffffffffffff\r\n"] {
@@ -217,12 +217,12 @@ fn a_body_that_is_wrongly_framed_is_broken() {
 }
 
 #[test]
-fn a_head_over_the_limit_is_refused_and_its_sender_can_read_so() {
+fn a_head_over_the_limit_gets_a_refusal_that_the_client_can_read() {
     let exporter = Exporter::start(&[]);
     let head = |headers: &str| format!("GET /metrics HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
     assert_eq!(exporter.ask(head(&format!("x: {}\r\n", "y".repeat(30_000))).as_bytes()).status, 200);
     assert_eq!(exporter.ask(head(&"x: y\r\n".repeat(99)).as_bytes()).status, 200);
-    // What has been read before the limit is seen may be a read more than the limit: twice as much at most.
+    // The last read before the check may exceed the limit, up to twice as much.
     for (what, bytes) in [
         ("a long header", head(&format!("x: {}\r\n", "y".repeat(64 * 1024)))),
         ("a very long header", head(&format!("x: {}\r\n", "y".repeat(200 * 1024)))),
@@ -235,16 +235,16 @@ fn a_head_over_the_limit_is_refused_and_its_sender_can_read_so() {
 }
 
 #[test]
-fn what_is_not_http_is_told_so_in_the_form_that_the_sender_reads() {
+fn other_protocols_get_a_refusal_in_openim_s_format() {
     let exporter = Exporter::start(&[]);
     let requests: [(&str, &[u8]); 7] = [
         ("garbage", b"GARBAGE\r\n\r\n"),
-        ("nothing but ends of lines", b"\r\n\r\n \r\n\r\n"),
+        ("only line breaks", b"\r\n\r\n \r\n\r\n"),
         ("a version that does not exist", b"GET / HTTP/9.9\r\n\r\n"),
-        ("HTTP/2 without asking", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-        // What https://host:10006 in OpenIM's setting makes of it.
+        ("HTTP/2 without negotiation", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        // What OpenIM sends if its setting is https://host:10006.
         ("a TLS hello", b"\x16\x03\x01\x00\xf4\x01\x00\x00\xf0\x03\x03"),
-        ("a length that is none", b"POST /callbackAfterSendGroupMsgCommand HTTP/1.1\r\ncontent-length: x\r\n\r\n"),
+        ("an invalid length", b"POST /callbackAfterSendGroupMsgCommand HTTP/1.1\r\ncontent-length: x\r\n\r\n"),
         ("a header without a colon", b"GET /metrics HTTP/1.1\r\nhost x\r\n\r\n"),
     ];
     for (what, bytes) in requests {
@@ -254,7 +254,7 @@ fn what_is_not_http_is_told_so_in_the_form_that_the_sender_reads() {
 }
 
 #[test]
-fn an_answer_quotes_what_was_wrong_and_stays_short() {
+fn an_answer_quotes_the_invalid_value_and_is_short() {
     let exporter = Exporter::start(&[]);
     let body = format!(r#"{{"sendID":"u1","groupID":"g1","contentType":"{}"}}"#, "\u{7fa4}\\n\\\"".repeat(10_000));
     let (_, detail) = exporter.post(GROUP_MESSAGE_PATH, body).refusal(400);

@@ -1,4 +1,4 @@
-//! Which URL serves what.
+//! Routes.
 
 use crate::support::{Exporter, GROUP_MESSAGE_PATH, SUCCESS, Samples};
 
@@ -9,7 +9,7 @@ fn commands_taken(samples: &Samples, command: &str) -> f64 {
 }
 
 #[test]
-fn every_shape_of_the_url_that_openim_makes_counts_one_message() {
+fn every_form_of_openim_s_url_counts_one_message() {
     let exporter = Exporter::start(&[]);
     let urls = [
         "/callbackAfterSendGroupMsgCommand",
@@ -20,7 +20,7 @@ fn every_shape_of_the_url_that_openim_makes_counts_one_message() {
         "/callback?command=callbackAfterSendGroupMsgCommand",
         "/?command=callbackAfterSendGroupMsgCommand",
         "/callback?contenttype=json&command=callbackAfterSendGroupMsgCommand",
-        // Only the body says what these are.
+        // Only the body has the command of these.
         "/callback",
         "/callbackExample?contenttype=json",
         "/a/path/that/serves/nothing/else",
@@ -39,11 +39,11 @@ fn every_shape_of_the_url_that_openim_makes_counts_one_message() {
 }
 
 #[test]
-fn other_commands_are_answered_alike_and_counted_by_command_only() {
+fn other_commands_get_the_same_answer_and_are_counted_only_by_command() {
     let exporter = Exporter::start(&[]);
     exporter.post(GROUP_MESSAGE_PATH, MESSAGE);
     let before = exporter.scrape();
-    // This one repeats a message that was counted already, and looks just like it.
+    // A duplicate of a message that was counted already.
     let saved = MESSAGE.replace("callbackAfterSendGroupMsgCommand", "callbackAfterMsgSaveDBCommand");
     for (url, body, command) in [
         ("/callbackAfterMsgSaveDBCommand", saved.as_str(), "callbackAfterMsgSaveDBCommand"),
@@ -58,7 +58,8 @@ fn other_commands_are_answered_alike_and_counted_by_command_only() {
         ("/callbackAfterTheFutureCommand", "{}", "other"),
         ("/callback?command=callbackAfterTheFutureCommand", "{}", "other"),
         ("/callback", r#"{"callbackCommand":"callbackAfterTheFutureCommand"}"#, "other"),
-        // Said in so many words, it need not end in `Command`; as the end of a path it must: `/callbackExample` is none.
+        // In the query or the body a command need not end in `Command`. In a path it must: `/callbackExample` is not
+        // one.
         ("/callbackExample", r#"{"callbackCommand":"callbackOfAnotherKind"}"#, "other"),
         ("/callback?command=callbackOfAnotherKind", "{}", "other"),
     ] {
@@ -76,7 +77,7 @@ fn other_commands_are_answered_alike_and_counted_by_command_only() {
 }
 
 #[test]
-fn the_health_pages_answer_and_count_nothing() {
+fn health_checks_are_answered_and_not_counted() {
     let exporter = Exporter::start(&[]);
     for path in ["/-/healthy", "/-/ready"] {
         let response = exporter.get(path);
@@ -109,7 +110,7 @@ fn the_landing_page_names_the_version_and_links_to_everything() {
 }
 
 #[test]
-fn the_metrics_are_where_the_flag_says_and_nowhere_else() {
+fn the_metrics_are_only_at_the_path_of_the_flag() {
     let exporter = Exporter::start(&["--web.telemetry-path", "/own/metrics"]);
     let metrics = exporter.get("/own/metrics");
     assert_eq!(metrics.status, 200);
@@ -120,7 +121,7 @@ fn the_metrics_are_where_the_flag_says_and_nowhere_else() {
 }
 
 #[test]
-fn a_head_request_gets_the_head_of_the_page_and_no_body() {
+fn a_head_request_gets_the_head_without_a_body() {
     let exporter = Exporter::start(&[]);
     let mut client = exporter.connect();
     for path in
@@ -131,6 +132,6 @@ fn a_head_request_gets_the_head_of_the_page_and_no_body() {
         assert_eq!(head.status, 200, "{path}");
         assert_ne!(head.header("content-length"), Some("0"), "{path}");
     }
-    // If a body had come, it would stand in front of this.
+    // A body would precede this answer.
     assert_eq!(client.post(GROUP_MESSAGE_PATH, MESSAGE).text(), SUCCESS);
 }

@@ -1,4 +1,4 @@
-//! Scrapes that are large, or read slowly, or in one form or another.
+//! Scrapes: large ones, slow clients, formats.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -11,7 +11,7 @@ use openim_exporter::http::Limits;
 use crate::served::{Served, get};
 use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, Response, SUCCESS, Samples, eventually, message};
 
-/// More text than the kernel keeps for a client that does not read: about 10 MB of it.
+/// Groups whose scrape is about 10 MB of text: more than the kernel buffers for a client that does not read.
 const MANY_GROUPS: usize = 50_000;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -34,7 +34,7 @@ fn unzipped(answer: &Response) -> String {
     text
 }
 
-/// The samples of the text format, by what OpenMetrics would write.
+/// The samples of the text format, with the names of OpenMetrics.
 fn as_in_open_metrics(samples: &Samples) -> BTreeMap<String, f64> {
     let as_float = |series: &str| match series.split_once("le=\"") {
         Some((start, bound)) if !bound.starts_with("+Inf") && !bound.contains('.') => {
@@ -45,10 +45,10 @@ fn as_in_open_metrics(samples: &Samples) -> BTreeMap<String, f64> {
     samples.0.iter().map(|(series, value)| (as_float(series), *value)).collect()
 }
 
-/// Those of a scrape in OpenMetrics, without exemplars, and without the times at which counters began, which are
-/// returned beside them.
+/// The samples of an OpenMetrics scrape, without exemplars and without `_created` samples, which are returned
+/// separately.
 fn without_additions(text: &str) -> (BTreeMap<String, f64>, Vec<String>) {
-    let text = text.strip_suffix("# EOF\n").expect("its end is marked");
+    let text = text.strip_suffix("# EOF\n").expect("it ends with # EOF");
     let lines: String = text.lines().map(|line| line.split(" # {").next().unwrap().to_owned() + "\n").collect();
     let (began, samples): (Vec<_>, Vec<_>) = Samples::parse(&lines)
         .0
@@ -71,7 +71,7 @@ fn both_formats_have_the_same_samples() {
         assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
         let text = as_in_open_metrics(&Samples::parse(&answer.text()));
         assert!(text.keys().eq(open_metrics.keys()), "{path}");
-        // What a scrape does to the exporter and its process aside.
+        // Except for what the scrape itself changes.
         let is_still = |series: &&String| !series.starts_with("process_") && !series.contains("_scrape_");
         for series in text.keys().filter(is_still) {
             assert_eq!(text[series], open_metrics[series], "{path}: {series}");
@@ -80,12 +80,12 @@ fn both_formats_have_the_same_samples() {
             let name = series.split('{').next().unwrap();
             name.ends_with("_total") || name.ends_with("_count")
         });
-        assert_eq!(began.len(), counters.count(), "{path}: each counter and histogram has its beginning");
+        assert_eq!(began.len(), counters.count(), "{path}: each counter and histogram has a creation time");
     }
 }
 
 #[test]
-fn a_counter_s_beginning_is_that_of_the_statistics_of_the_group_or_of_the_process() {
+fn a_counter_s_creation_time_is_that_of_the_state_the_group_or_the_process() {
     let now = || std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
     let begin = now();
     let exporter = Exporter::start(&[]);
@@ -108,15 +108,15 @@ fn a_counter_s_beginning_is_that_of_the_statistics_of_the_group_or_of_the_proces
     assert!((started + 1.0..now()).contains(&group), "{group}");
     let process = value("openim_exporter_callback_duration_seconds_created");
     assert_eq!(process, value("process_start_time_seconds"));
-    // The kernel counts from its own start, which it says in whole seconds.
+    // The kernel counts from its boot time, which it reports in whole seconds.
     assert!((begin - 3.0..started + 3.0).contains(&process), "{process}");
 }
 
 #[test]
-fn what_prometheus_asks_for_is_openmetrics_in_gzip_and_decodes_to_the_same_text() {
+fn prometheus_gets_gzipped_openmetrics_with_the_same_text() {
     let served = Served::with_groups(2000, Limits::default(), 1);
     let mut client = served.connect();
-    // Nothing in this one changes from scrape to scrape.
+    // This page does not change from scrape to scrape.
     let zipped = ask(&mut client, "/metrics/groups", PROMETHEUS);
     assert_eq!(zipped.header("content-type"), Some(OPEN_METRICS));
     assert_eq!(zipped.header("vary"), Some("Accept, Accept-Encoding"));
@@ -132,11 +132,11 @@ fn what_prometheus_asks_for_is_openmetrics_in_gzip_and_decodes_to_the_same_text(
 }
 
 #[test]
-fn every_tracked_group_is_at_metrics_groups_and_they_and_the_folded_messages_are_the_total() {
+fn metrics_groups_has_every_tracked_group_and_adds_up_to_the_total() {
     let served = Served::with_groups(20_000, Limits::default(), 1);
     let mut client = served.connect();
     for group in 0..15 {
-        // Ten find a place, five do not.
+        // Ten groups are tracked, five are not.
         assert_eq!(client.post(GROUP_MESSAGE_PATH, message(&format!("new-{group}"), "u")).text(), SUCCESS);
     }
     for headers in ["", PROMETHEUS] {
@@ -189,7 +189,7 @@ fn http_1_0_gets_a_scrape_that_ends_with_the_connection() {
     assert_eq!(Samples::parse(body).of("openim_group_messages_by_group_total").count(), 2000);
 }
 
-/// A scrape's status; a small one, so that it is over soon.
+/// The status of a small scrape.
 fn status(served: &Served) -> u16 {
     let mut other = served.connect();
     other.send(get("/metrics")).unwrap();
@@ -197,22 +197,22 @@ fn status(served: &Served) -> u16 {
 }
 
 #[test]
-fn a_scrape_counts_as_one_until_it_has_been_read() {
+fn a_scrape_counts_until_it_is_read() {
     let served = Served::with_groups(MANY_GROUPS, Limits::default(), 1);
     let mut deaf = served.connect();
     deaf.send(get("/metrics/groups")).unwrap();
-    eventually("the deaf client's scrape to begin", || status(&served) == 503);
+    eventually("the scrape that is not read to begin", || status(&served) == 503);
     thread::sleep(Duration::from_millis(500));
     assert!((0..20).all(|_| status(&served) == 503));
     let answer = deaf.answer();
     assert_eq!(Samples::parse(&answer.text()).of("openim_group_messages_by_group_total").count(), MANY_GROUPS);
-    eventually("its place to be free", || status(&served) == 200);
-    // The connection stands where the next request begins.
+    eventually("its share to be free", || status(&served) == 200);
+    // The next request on the connection is answered.
     assert_eq!(deaf.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
 }
 
 #[test]
-fn a_client_that_goes_away_in_the_middle_of_a_scrape_makes_room_for_another() {
+fn a_scrape_whose_client_disconnects_returns_its_share() {
     let served = Served::with_groups(MANY_GROUPS, Limits::default(), 1);
     for headers in ["", PROMETHEUS] {
         let mut client = served.connect();
@@ -221,17 +221,17 @@ fn a_client_that_goes_away_in_the_middle_of_a_scrape_makes_room_for_another() {
         assert!(!client.some(1000).unwrap().is_empty());
         let written = served.scrapes_written();
         drop(client);
-        eventually("its place to be free", || status(&served) == 200);
-        // Nobody writes the other scrapes that it had asked for; one may have been at its end.
+        eventually("its share to be free", || status(&served) == 200);
+        // Its other scrapes are not written, except perhaps the one that was nearly complete.
         assert!(served.scrapes_written() < written + 15, "{written} {}", served.scrapes_written());
     }
 }
 
 #[test]
-fn who_reads_a_scrape_slowly_holds_up_neither_callbacks_nor_other_scrapes() {
-    // More of them than there are threads that write scrapes.
+fn slow_readers_of_scrapes_delay_neither_callbacks_nor_other_scrapes() {
+    // More slow readers than threads that write scrapes.
     const SLOW: usize = 6;
-    // Half of them are for one address.
+    // One address may have half of the scrapes.
     let served = Served::with_groups(MANY_GROUPS, Limits::default(), 2 * (SLOW + 1));
     let mut slow: Vec<_> = (0..SLOW).map(|_| served.connect()).collect();
     for client in &mut slow {
@@ -248,38 +248,38 @@ fn who_reads_a_scrape_slowly_holds_up_neither_callbacks_nor_other_scrapes() {
         assert_eq!(ask(&mut client, "/metrics/groups", "").status, 200);
         assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     }
-    // They are all still at it, and get all of it.
+    // All slow readers are still reading, and get the whole scrape.
     assert_eq!(served.scrapes_written(), 10);
     slow.iter_mut().for_each(|client| client.drink(1 << 20, Duration::ZERO));
 }
 
 #[test]
-fn a_scrape_that_is_not_read_is_cut_off_and_its_place_is_free() {
+fn a_scrape_that_is_not_read_is_ended_and_returns_its_share() {
     let limits = Limits { answer: Duration::from_secs(1), ..Limits::default() };
     let served = Served::with_groups(MANY_GROUPS, limits, 1);
     let mut deaf = served.connect();
     deaf.send(get("/metrics/groups")).unwrap();
     eventually("its scrape to begin", || status(&served) == 503);
     let begin = Instant::now();
-    eventually("its place to be free", || status(&served) == 200);
+    eventually("its share to be free", || status(&served) == 200);
     assert!(begin.elapsed() > Duration::from_millis(500), "{:?}", begin.elapsed());
-    // Nobody could take the part for the whole: the last chunk is missing.
+    // The last chunk is missing, so no client can take the part as complete.
     assert!(!deaf.rest().ends_with("\r\n0\r\n\r\n"));
 }
 
 #[test]
-fn one_who_reads_slowly_but_steadily_is_not_cut_off() {
+fn a_slow_but_steady_reader_is_not_disconnected() {
     let limits = Limits { answer: Duration::from_secs(1), ..Limits::default() };
     let served = Served::with_groups(MANY_GROUPS, limits, 1);
     let mut slow = served.connect();
     slow.send(get("/metrics/groups")).unwrap();
     let begin = Instant::now();
     slow.drink(400_000, Duration::from_millis(100));
-    assert!(begin.elapsed() > Duration::from_secs(2), "too quick to tell: {:?}", begin.elapsed());
+    assert!(begin.elapsed() > Duration::from_secs(2), "too fast for the test: {:?}", begin.elapsed());
 }
 
 #[test]
-fn a_long_answer_of_the_api_comes_whole_and_the_next_one_behind_it() {
+fn a_long_answer_of_the_api_is_complete_and_the_next_one_follows() {
     let served = Served::with_groups(1000, Limits::default(), 1);
     let mut client = served.connect();
     for _ in 0..3 {
@@ -290,20 +290,20 @@ fn a_long_answer_of_the_api_comes_whole_and_the_next_one_behind_it() {
     assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
 }
 
-/// How nice each thread of a process is, by the thread's name.
+/// The niceness of each thread of a process, with its name.
 fn niceness(process: u32) -> Vec<(String, i32)> {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
     let of = |thread: std::fs::DirEntry| {
         let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap();
         let (start, rest) = stat.rsplit_once(") ").unwrap();
-        // The 19th field of all, two of which are before the brace.
+        // The 19th field. Two of them are before the parenthesis.
         (start.split_once('(').unwrap().1.to_owned(), rest.split(' ').nth(16).unwrap().parse().unwrap())
     };
     threads.map(|thread| of(thread.unwrap())).collect()
 }
 
 #[test]
-fn the_threads_that_write_scrapes_give_way_to_those_that_answer_callbacks() {
+fn threads_that_write_scrapes_have_a_lower_priority() {
     let exporter = Exporter::start(&[]);
     assert_eq!(exporter.get("/metrics").status, 200);
     let (others, serving): (Vec<_>, Vec<_>) =

@@ -1,7 +1,6 @@
-//! A site that is built like the exporter's, in this process: with limits that a test can reach, and as many groups as it
-//! wants at once.
+//! A site like the exporter's in this process, with limits that a test can reach and any number of groups.
 
-#![allow(dead_code, reason = "each program of tests uses a part of this")]
+#![allow(dead_code, reason = "each test program uses a part of this")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,7 +33,7 @@ impl Served {
         Self::with_groups(0, limits, max_scrapes)
     }
 
-    /// One that has counted a message in each of so many groups, of which it exports ten.
+    /// A site that has counted one message in each of this many groups, and exports ten of them.
     pub(crate) fn with_groups(groups: usize, limits: Limits, max_scrapes: usize) -> Self {
         Self::with_config(groups, limits, http_config(max_scrapes))
     }
@@ -73,7 +72,7 @@ impl Served {
         self.address
     }
 
-    /// Refusals for a reason, straight from the counter: a scrape may be what is refused.
+    /// Refusals for a reason, read from the counter, because scrapes may be refused.
     pub(crate) fn refused(&self, reason: &str) -> f64 {
         self.counted("openim_exporter_callbacks_rejected_total", reason)
     }

@@ -1,4 +1,4 @@
-//! What is counted of messages, read where Prometheus reads it.
+//! The statistics of messages, as scraped by Prometheus.
 
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,7 +15,7 @@ fn series(family: &str, label: &str, value: &str) -> String {
 }
 
 #[test]
-fn every_label_value_that_is_known_in_advance_starts_at_0() {
+fn known_label_values_start_at_0() {
     let samples = Exporter::start(&[]).scrape();
     for content_type in CONTENT_TYPES.iter().map(|(_, name)| *name).chain(["other"]) {
         for platform in PLATFORMS.into_iter().chain(["unknown"]) {
@@ -46,11 +46,11 @@ fn every_label_value_that_is_known_in_advance_starts_at_0() {
 }
 
 #[test]
-fn a_group_name_made_to_break_the_format_comes_out_whole_on_one_line() {
+fn a_malicious_group_name_is_escaped_on_one_line() {
     let exporter = Exporter::start(&[]);
     let (_, body) = callbacks("hostile-group-name.good.json").remove(0);
     exporter.post(GROUP_MESSAGE_PATH, body);
-    // U+2028, a carriage return and braces are no ends of lines in this format and stand as they are.
+    // U+2028, carriage returns and braces need no escaping in this format.
     exporter.post(GROUP_MESSAGE_PATH, "{\"sendID\":\"u\",\"groupID\":\"\\u2028\\r\\u0000 } 5\\u0085{a=\\\"b\\\",}\"}");
     let text = exporter.get("/metrics").text();
     let groups: Vec<_> =
@@ -65,7 +65,7 @@ fn a_group_name_made_to_break_the_format_comes_out_whole_on_one_line() {
 }
 
 #[test]
-fn the_first_32_unlisted_content_types_go_by_number_and_the_others_together() {
+fn the_first_32_unlisted_content_types_have_own_series_and_others_share_one() {
     let exporter = Exporter::start(&[]);
     let mut client = exporter.connect();
     let codes: Vec<i32> = [-1, i32::MIN, i32::MAX, 0].into_iter().chain(5000..5036).collect();
@@ -86,7 +86,7 @@ fn the_first_32_unlisted_content_types_go_by_number_and_the_others_together() {
 }
 
 #[test]
-fn groups_beyond_the_limits_are_folded_and_no_message_is_lost() {
+fn groups_beyond_the_limits_are_folded_without_losing_messages() {
     for (exported, shown) in [("2", vec![("a", 2.0), ("b", 1.0)]), ("1", vec![("a", 2.0)]), ("0", vec![])] {
         let exporter = Exporter::start(&["--groups.max-tracked", "2", "--groups.max-exported", exported]);
         for group in ["a", "b", "a", "c", "c", "d"] {
@@ -104,7 +104,7 @@ fn groups_beyond_the_limits_are_folded_and_no_message_is_lost() {
         assert_eq!(samples.value("openim_exporter_groups_capacity"), 2.0);
         assert_eq!(samples.value("openim_exporter_groups_exported"), expected.len() as f64);
         assert_eq!(samples.value("openim_exporter_groups_exported_capacity").to_string(), exported);
-        // Groups that are not tracked are active all the same.
+        // Untracked groups also count as active.
         assert_eq!(samples.value(r#"openim_active_groups{window="5m"}"#), 4.0);
     }
 }
@@ -136,7 +136,7 @@ fn delays_are_observed_in_seconds() {
 }
 
 #[test]
-fn a_wrong_clock_is_counted_and_observed_nowhere() {
+fn a_wrong_clock_is_counted_and_not_observed() {
     const HOUR: i64 = 3_600_000;
     let now = now_ms();
     for (sent, created, delivered, submitted, errors) in [
@@ -148,7 +148,7 @@ fn a_wrong_clock_is_counted_and_observed_nowhere() {
         (now - 5000, now - 5000, 1.0, 1.0, &[]),
         (i64::MIN, i64::MAX, 0.0, 0.0, &["stale", "negative_submit"]),
         (i64::MAX, i64::MIN, 0.0, 0.0, &["future", "stale"]),
-        // Go sends 0 for a time that it does not have.
+        // Go sends 0 for an unset time.
         (0, now, 0.0, 0.0, &[]),
         (now - 5000, 0, 1.0, 0.0, &[]),
     ] {
@@ -171,7 +171,7 @@ fn a_wrong_clock_is_counted_and_observed_nowhere() {
 }
 
 #[test]
-fn content_is_measured_in_utf_8_after_its_escapes_are_undone() {
+fn content_is_measured_in_utf_8_after_decoding_escapes() {
     let exporter = Exporter::start(&[]);
     let mut sum = 0;
     let contents = [
@@ -199,7 +199,7 @@ fn content_is_measured_in_utf_8_after_its_escapes_are_undone() {
 }
 
 #[test]
-fn an_overlong_group_is_shown_by_its_start_and_a_hash() {
+fn a_too_long_group_name_is_shortened_with_a_hash() {
     let exporter = Exporter::start(&[]);
     let start = "x".repeat(100);
     for end in ["1", "2", "1"] {
@@ -231,7 +231,7 @@ fn four_connections_at_once_lose_no_message() {
     };
     thread::scope(|scope| {
         let senders: Vec<_> = (0..4).map(|sender| scope.spawn(move || post_all(sender))).collect();
-        // What is read meanwhile only rises, and holds together.
+        // Concurrent scrapes only increase, and are consistent.
         let mut last = 0.0;
         while senders.iter().any(|sender| !sender.is_finished()) {
             let messages = exporter.scrape().sum("openim_group_messages_total");

@@ -1,4 +1,4 @@
-//! Halves of what TLS and HTTP/2 take whole, and requests that HTTP/2 refuses by itself.
+//! Incomplete TLS records and HTTP/2 frames, and requests that `h2` refuses itself.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -31,8 +31,8 @@ fn connect(authority: &Authority, served: &Served, protocol: &[u8]) -> Client {
     Client::connect_secure(served.address(), &authority.client_of(None, &[protocol])).unwrap()
 }
 
-/// A client that has said what HTTP/2 begins with.
-fn greeted(authority: &Authority, served: &Served) -> Client {
+/// A client that has sent the HTTP/2 preface.
+fn connect_http2(authority: &Authority, served: &Served) -> Client {
     let mut client = connect(authority, served, b"h2");
     client.send([PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).unwrap();
     client
@@ -43,7 +43,7 @@ fn head(method: &str, path: &str) -> Vec<u8> {
         .concat()
 }
 
-/// Whether the server ends the connection about when a head's time is up.
+/// Checks that the server ends the connection when the time limit of a head is reached.
 fn ends_in_time(client: &mut Client, begin: Instant) {
     client.rest();
     let waited = begin.elapsed();
@@ -51,11 +51,11 @@ fn ends_in_time(client: &mut Client, begin: Instant) {
 }
 
 #[test]
-fn half_a_tls_record_is_half_a_head() {
+fn an_incomplete_tls_record_counts_as_an_incomplete_head() {
     let (authority, served) = served(limits(), 1, 0);
     let mut client = connect(&authority, &served, b"http/1.1");
     assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
-    // Silence is no half, however long it lasts.
+    // An idle connection has no incomplete record.
     thread::sleep(Duration::from_millis(2500));
     assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
     let begin = Instant::now();
@@ -65,7 +65,7 @@ fn half_a_tls_record_is_half_a_head() {
     assert_eq!(served.refused("header_timeout"), 1.0);
 }
 
-/// A callback's answer, over a connection that has no other.
+/// The answer to the only callback on a connection.
 fn answer(tls: &mut ClientConnection, socket: &mut TcpStream) -> String {
     let mut answer = String::new();
     while !answer.contains("\r\n\r\n{") || !answer.ends_with('}') {
@@ -78,7 +78,7 @@ fn answer(tls: &mut ClientConnection, socket: &mut TcpStream) -> String {
 }
 
 #[test]
-fn half_a_tls_record_has_as_long_as_half_a_head_while_draining() {
+fn while_draining_an_incomplete_tls_record_has_the_time_limit_of_a_head() {
     let authority = Authority::new();
     authority.issue("server", &["localhost"]);
     let config = authority.web_config("server", "");
@@ -96,11 +96,11 @@ fn half_a_tls_record_has_as_long_as_half_a_head_while_draining() {
     socket.write_all(half).unwrap();
     let mut never = Client::connect_secure(exporter.address(), &authority.client(None)).unwrap();
     never.send_below(half);
-    // Both have come.
+    // Both have arrived.
     thread::sleep(Duration::from_millis(100));
     exporter.signal("TERM");
     let begin = Instant::now();
-    // Longer than an idle connection has.
+    // Longer than the limit of an idle connection.
     thread::sleep(Duration::from_millis(1700));
     socket.write_all(rest).unwrap();
     let answered = answer(&mut tls, &mut socket);
@@ -115,7 +115,7 @@ fn half_a_tls_record_has_as_long_as_half_a_head_while_draining() {
 }
 
 #[test]
-fn halves_of_heads_and_frames_have_as_long_as_a_head_over_http_2() {
+fn incomplete_http2_heads_and_frames_have_the_time_limit_of_a_head() {
     let (authority, served) = served(limits(), 1, 0);
     let open = frame(HEADERS, END_STREAM, 1, &head("GET", "/-/healthy"));
     let more = frame(CONTINUATION, 0, 1, &literal("x-more", "1"));
@@ -142,9 +142,9 @@ fn halves_of_heads_and_frames_have_as_long_as_a_head_over_http_2() {
 }
 
 #[test]
-fn whole_frames_and_silence_are_no_half_and_a_head_of_two_frames_is_answered() {
+fn complete_frames_have_no_time_limit_and_a_head_in_two_frames_is_answered() {
     let (authority, served) = served(limits(), 1, 0);
-    let mut client = greeted(&authority, &served);
+    let mut client = connect_http2(&authority, &served);
     client.send(frame(PING, 0, 0, &[1; 8])).unwrap();
     thread::sleep(Duration::from_millis(2500));
     let whole = head("HEAD", "/-/healthy");
@@ -153,7 +153,7 @@ fn whole_frames_and_silence_are_no_half_and_a_head_of_two_frames_is_answered() {
     thread::sleep(Duration::from_millis(300));
     client.send(frame(CONTINUATION, END_HEADERS, 1, second)).unwrap();
     let mut came = Vec::new();
-    // The head of the answer, with `:status: 200` as its first field.
+    // The head of the response. Its first field is `:status: 200`.
     while !came.windows(6).any(|bytes| bytes == [0, 0, 0, 1, 0x88, 0x5f]) {
         came.extend(client.some(1000).unwrap());
     }
@@ -163,12 +163,12 @@ fn whole_frames_and_silence_are_no_half_and_a_head_of_two_frames_is_answered() {
 }
 
 #[test]
-fn requests_that_break_the_rules_of_http_2_end_alone() {
+fn invalid_http2_requests_do_not_end_the_connection() {
     let (authority, served) = served(Limits::default(), 1, 0);
-    let mut client = greeted(&authority, &served);
-    // No path may have a control character: `h2` resets the request without asking the exporter.
+    let mut client = connect_http2(&authority, &served);
+    // A control character in the path: `h2` resets the stream, and the exporter does not see the request.
     client.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, &head("GET", "/\u{7f}"))).unwrap();
-    // A body that is longer than announced.
+    // A body longer than its content-length.
     let announced = [head("POST", GROUP_MESSAGE_PATH), literal("content-length", "1")].concat();
     client.send(frame(HEADERS, END_HEADERS, 3, &announced)).unwrap();
     client.send(frame(DATA, END_STREAM, 3, b"{}")).unwrap();
@@ -182,7 +182,7 @@ fn requests_that_break_the_rules_of_http_2_end_alone() {
     }
     let counts = || (served.refused("not_found"), served.refused("method_not_allowed"));
     eventually("both to be counted", || counts() == (1.0, 1.0));
-    // 64 may be under way. `h2` refuses the others.
+    // The limit is 64 streams. `h2` refuses the others.
     for stream in 0..70 {
         client.send(frame(HEADERS, END_HEADERS, 301 + 2 * stream, &head("POST", GROUP_MESSAGE_PATH))).unwrap();
     }
@@ -194,7 +194,7 @@ fn requests_that_break_the_rules_of_http_2_end_alone() {
         let is_refusal = |bytes: &[u8]| bytes[..5] == [0, 0, 4, 3, 0] && bytes[9..] == [0, 0, 0, 7];
         resets = received.windows(13).filter(|bytes| is_refusal(bytes)).count();
     }
-    // Those under way can still be completed.
+    // The accepted requests can still be completed.
     client.send(frame(DATA, END_STREAM, 301, message("g", "u").as_bytes())).unwrap();
     eventually("a request to be answered", || served.callbacks() == 1);
     assert_eq!((resets, counts()), (6, (1.0, 1.0)));
@@ -202,12 +202,12 @@ fn requests_that_break_the_rules_of_http_2_end_alone() {
 }
 
 #[test]
-fn what_is_still_sent_of_a_request_that_was_answered_is_no_broken_request() {
+fn data_sent_after_the_answer_is_not_a_broken_request() {
     let (authority, served) = served(Limits::default(), 1, 0);
-    let mut client = greeted(&authority, &served);
-    // Answered before its body has come.
+    let mut client = connect_http2(&authority, &served);
+    // Answered before the body has arrived.
     let waiting = [head("POST", "/metrics"), literal("expect", "100-continue")].concat();
-    // More of them than `h2` remembers.
+    // More than `h2` remembers.
     let streams = (0..60).map(|number| 1 + 2 * number);
     for stream in streams.clone() {
         client.send(frame(HEADERS, END_HEADERS, stream, &waiting)).unwrap();
@@ -222,7 +222,7 @@ fn what_is_still_sent_of_a_request_that_was_answered_is_no_broken_request() {
     assert_eq!(served.refused("malformed_request"), 0.0);
 }
 
-/// Reads until this many heads of responses with status 431 have arrived, which `h2` sends without asking the exporter.
+/// Reads until this many heads of responses with status 431 have arrived. `h2` sends them itself.
 fn expect_too_large(client: &mut Client, times: usize) {
     let mut received = Vec::new();
     // Literal header field with the indexed name `:status`; the next ones refer to the first.
@@ -236,9 +236,9 @@ fn expect_too_large(client: &mut Client, times: usize) {
 }
 
 #[test]
-fn a_head_beyond_what_http_2_decodes_is_refused_and_the_connection_goes_on() {
+fn a_head_over_the_limit_of_h2_is_refused_and_the_connection_continues() {
     let (authority, served) = served(Limits::default(), 1, 0);
-    let mut client = greeted(&authority, &served);
+    let mut client = connect_http2(&authority, &served);
     for (end, stream) in [(END_STREAM, 1), (0, 3)] {
         client.send(frame(HEADERS, end, stream, &head("POST", GROUP_MESSAGE_PATH))).unwrap();
         let fields = literal("x-large", &"y".repeat(100)).repeat(140);
@@ -253,10 +253,10 @@ fn a_head_beyond_what_http_2_decodes_is_refused_and_the_connection_goes_on() {
 }
 
 #[test]
-fn several_heads_beyond_what_http_2_decodes_may_arrive_at_once() {
+fn several_heads_over_the_limit_of_h2_may_arrive_at_once() {
     let (authority, served) = served(Limits::default(), 1, 0);
-    let mut client = greeted(&authority, &served);
-    // HPACK remembers the first field of these, and each head refers to it twenty times.
+    let mut client = connect_http2(&authority, &served);
+    // HPACK stores the first field in its table, and each head refers to it twenty times.
     let large = [&[0x40, 1, b'a', 0x7f, 0xbd, 0x1d][..], &[b'v'; 3900]].concat();
     let bytes: Vec<_> = (0..5).map(|number| 1 + 2 * number).fold(Vec::new(), |mut bytes, stream| {
         let first: &[u8] = if stream == 1 { &large } else { &[] };
@@ -273,25 +273,25 @@ fn several_heads_beyond_what_http_2_decodes_may_arrive_at_once() {
 }
 
 #[test]
-fn heads_that_have_come_in_part_over_http_2_have_a_number() {
+fn the_number_of_incomplete_http2_heads_is_limited() {
     let (authority, served) = served(Limits::default(), 1, 0);
     let half = frame(HEADERS, END_STREAM, 1, &head("GET", "/-/healthy"));
-    let mut held: Vec<_> = (0..64).map(|_| greeted(&authority, &served)).collect();
+    let mut held: Vec<_> = (0..64).map(|_| connect_http2(&authority, &served)).collect();
     for client in &mut held {
         client.send(&half).unwrap();
     }
-    // They have come.
+    // They have arrived.
     thread::sleep(Duration::from_millis(200));
-    let mut another = greeted(&authority, &served);
+    let mut another = connect_http2(&authority, &served);
     another.send(&half).unwrap();
     eventually("one too many to be refused", || served.refused("overloaded") == 1.0);
     another.rest();
-    // A head that goes on is one that is there, and leaves its place to the next.
+    // A completed head returns its share to the quota.
     for client in &mut held {
         client.send(frame(CONTINUATION, END_HEADERS, 1, &[])).unwrap();
     }
     thread::sleep(Duration::from_millis(200));
-    let mut next = greeted(&authority, &served);
+    let mut next = connect_http2(&authority, &served);
     next.send(&half).unwrap();
     next.send(frame(CONTINUATION, END_HEADERS, 1, &literal("x-more", "1"))).unwrap();
     let mut came = Vec::new();

@@ -157,7 +157,7 @@ fn incomplete_bodies_of_one_address_leave_memory_for_others() {
     let mut second = connect_from(&exporter, "127.0.0.2");
     second.send(&bytes).unwrap();
     let (_, detail) = second.answer().refusal(503);
-    assert!(detail.contains("of one address") && detail.contains("--callback.max-buffered-bytes"), "{detail}");
+    assert!(detail.contains("from one address") && detail.contains("--callback.max-buffered-bytes"), "{detail}");
     let mut other = connect_from(&exporter, "127.0.0.3");
     other.send(&bytes).unwrap();
     assert_eq!(other.answer().text(), SUCCESS);
@@ -180,7 +180,7 @@ fn unread_scrapes_of_one_address_leave_scrapes_for_others() {
         let mut third = connect_to(served.address(), "127.0.0.2");
         third.send(get(path, "")).unwrap();
         let (_, detail) = third.answer().refusal(503);
-        assert!(detail.contains("2 of one address") && detail.contains("--web.max-requests"), "{detail}");
+        assert!(detail.contains("2 from one address") && detail.contains("--web.max-requests"), "{detail}");
         assert_eq!(served.refused("too_many_scrapes"), reason as f64 + 1.0);
     }
     let mut prometheus = connect_to(served.address(), "127.0.0.3");

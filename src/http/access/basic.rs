@@ -3,21 +3,21 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// The longest header that is looked at: a name and a password of the greatest lengths fit.
-pub(super) const LONGEST_HEADER: usize = 512;
+/// The longest header that is parsed. The longest name and password fit.
+pub(super) const MAX_HEADER_BYTES: usize = 512;
 
-/// bcrypt reads no more of a password, so that anything could follow.
-const LONGEST_PASSWORD: usize = 72;
+/// bcrypt ignores the rest of a password, so a longer one must not count as right.
+const MAX_PASSWORD_BYTES: usize = 72;
 
-/// Who someone says to be. Has no `Debug`.
+/// A user name and a password. Not `Debug`, so that it cannot be logged.
 pub(super) struct Credentials {
     pub(super) user: String,
     pub(super) password: Vec<u8>,
 }
 
-/// The credentials in a header's value, if there are any that could be right.
+/// The credentials in a header's value. `None` if it has none, or if they cannot be right.
 pub(super) fn credentials(header: &[u8]) -> Option<Credentials> {
-    let (scheme, rest) = header.split_at_checked(b"Basic".len()).filter(|_| header.len() <= LONGEST_HEADER)?;
+    let (scheme, rest) = header.split_at_checked(b"Basic".len()).filter(|_| header.len() <= MAX_HEADER_BYTES)?;
     let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
     if !scheme.eq_ignore_ascii_case(b"Basic") || spaces == 0 {
         return None;
@@ -25,9 +25,9 @@ pub(super) fn credentials(header: &[u8]) -> Option<Credentials> {
     let decoded = STANDARD.decode(rest.get(spaces..)?).ok()?;
     let colon = memchr::memchr(b':', &decoded)?;
     let (user, password) = (decoded.get(..colon)?, decoded.get(colon + 1..)?);
-    // A NUL, too, is where bcrypt would take two passwords for the same.
+    // bcrypt also ignores what follows a NUL.
     let controls = decoded.iter().any(u8::is_ascii_control);
-    if controls || password.len() > LONGEST_PASSWORD {
+    if controls || password.len() > MAX_PASSWORD_BYTES {
         return None;
     }
     Some(Credentials { user: String::from_utf8(user.to_vec()).ok()?, password: password.to_vec() })
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_basic_or_could_not_be_right_is_none() {
+    fn other_schemes_and_credentials_that_cannot_be_right_are_none() {
         for header in [
             "",
             "Basic",
@@ -91,11 +91,11 @@ mod tests {
     #[test]
     fn the_longest_name_and_password_fit() {
         let header = encoded(format!("{}:{}", "n".repeat(255), "p".repeat(72)));
-        assert!(header.len() <= LONGEST_HEADER && parse(header).is_some());
+        assert!(header.len() <= MAX_HEADER_BYTES && parse(header).is_some());
     }
 
     #[test]
-    fn no_bytes_make_it_panic() {
+    fn random_bytes_do_not_panic() {
         use rand::{Rng as _, RngCore as _};
         use rand_pcg::rand_core::SeedableRng as _;
         let mut random = rand_pcg::Pcg64::seed_from_u64(6);
@@ -106,6 +106,6 @@ mod tests {
             let _ = parse(&bytes);
             found += usize::from(parse(encoded(&bytes)).is_some());
         }
-        assert!(found > 0, "none was credentials: the loop tries nothing");
+        assert!(found > 0, "no bytes were credentials, so the loop tests nothing");
     }
 }

@@ -1,4 +1,4 @@
-//! Who may do what, as the files say that the settings name: read at the start, and again when they change.
+//! The access settings, from the files that the configuration names. Read at the start, and again when they change.
 
 mod basic;
 mod passwords;
@@ -25,23 +25,23 @@ use tls::CertificateProblem;
 pub(crate) use passwords::{Passwords, Verdict};
 pub(crate) use secret::strip;
 
-/// Why the settings cannot be used. Names the flag or the file, and the way out.
+/// Why the settings cannot be used. Names the flag or the file, and how to correct it.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
     /// A file cannot be used.
     #[error("--{0}: {1}")]
     File(&'static str, FileError),
-    /// TLS cannot be put together.
+    /// A certificate, a key or an authority cannot be used.
     #[error("--web.config.file: {0}")]
     Certificate(#[from] CertificateProblem),
-    /// A thread for checking passwords cannot be started.
-    #[error("a thread for checking passwords cannot be started: {0}")]
+    /// The thread that verifies passwords cannot be started.
+    #[error("cannot start the thread that verifies passwords: {0}")]
     Thread(#[from] io::Error),
-    /// The certificate is no better than none.
-    #[error("--web.config.file: tls_server_config: the certificate {0}; give one that is valid now")]
+    /// The certificate is not valid now.
+    #[error("--web.config.file: tls_server_config: the certificate {0}; use one that is valid now")]
     Expired(&'static str),
-    /// A file that is cut short, say, must not open what was closed.
-    #[error("--{0}: {1} would be turned off or weakened; that takes a restart")]
+    /// A reload would remove a protection, for example because a file is truncated.
+    #[error("--{0}: {1} would be turned off or weakened; this requires a restart")]
     Unprotected(&'static str, &'static str),
 }
 
@@ -49,65 +49,65 @@ const WEB: &str = "web.config.file";
 const SECRET: &str = "callback.secret-file";
 const USERS: &str = "callback.basic-auth-file";
 
-/// Who may do what.
+/// The access settings in force.
 #[derive(Default)]
 pub struct Access {
     pub(crate) tls: Option<Arc<ServerConfig>>,
-    /// From when until when the server's certificate is valid, in seconds since the epoch.
+    /// Start and end of the validity of the server's certificate, in seconds since the epoch.
     valid: Option<(i64, i64)>,
-    /// What is demanded of clients before anything is asked.
-    demands: Demands,
-    /// Headers of every answer.
+    /// What TLS requires of clients.
+    requirements: ClientRequirements,
+    /// Headers of every response.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
-    /// For everything but callbacks and health.
+    /// For everything except callbacks and health checks.
     pub(crate) users: Option<Arc<Passwords>>,
     pub(crate) rate: Option<Rate>,
     pub(crate) secret: Option<PathSecret>,
     /// For callbacks.
     pub(crate) callback_users: Option<Arc<Passwords>>,
-    /// The files that this was read from, as they were.
+    /// The files that this was read from, with their stamps.
     files: Vec<(PathBuf, Stamp)>,
 }
 
 impl Access {
-    /// Reads what the settings name.
+    /// Reads the files that the configuration names.
     ///
     /// # Errors
-    /// When a file cannot be read, or what stands in it cannot be used.
+    /// When a file cannot be read, or its content cannot be used.
     pub fn read(config: &config::AccessSettings) -> Result<Self, AccessError> {
-        Self::default().next(config)
+        Self::default().reload(config)
     }
 
-    /// Reads it again. Where users are the same, what is known of their passwords stays known.
-    pub(crate) fn next(&self, config: &config::AccessSettings) -> Result<Self, AccessError> {
+    /// Reads the files again. If the users are the same, verified passwords stay cached.
+    pub(crate) fn reload(&self, config: &config::AccessSettings) -> Result<Self, AccessError> {
         let mut access = Self::default();
         if let Some(path) = &config.web_config {
-            access.note(path);
+            access.stamp(path);
             let web = Web::read(path).map_err(|error| AccessError::File(WEB, error))?;
-            access.take(web, self)?;
+            access.apply_web(web, self)?;
         }
         if let Some(path) = &config.callback_secret {
-            access.note(path);
+            access.stamp(path);
             access.secret = Some(PathSecret::read(path).map_err(|error| AccessError::File(SECRET, error))?);
         }
         if let Some(path) = &config.callback_users {
-            access.note(path);
+            access.stamp(path);
             let users = Users::read(path).map_err(|error| AccessError::File(USERS, error))?;
             access.callback_users = Some(passwords(users, self.callback_users.as_ref())?);
         }
         Ok(access)
     }
 
-    fn take(&mut self, web: Web, before: &Self) -> Result<(), AccessError> {
+    fn apply_web(&mut self, web: Web, before: &Self) -> Result<(), AccessError> {
         if let Some(tls) = &web.tls {
             sources(tls).for_each(|source| {
                 if let Source::File(path) = source {
-                    self.note(path);
+                    self.stamp(path);
                 }
             });
-            let ready = tls::ready(tls, web.http2)?;
-            (self.tls, self.valid) = (Some(ready.server), Some(ready.valid));
-            self.demands = Demands::of(tls);
+            let built = tls::build(tls, web.http2)?;
+            (self.tls, self.valid) = (Some(built.server), Some(built.valid));
+            self.requirements = ClientRequirements::of(tls);
         }
         self.headers = web.headers;
         self.rate = web.rate_limit.map(Rate::new);
@@ -117,18 +117,18 @@ impl Access {
         Ok(())
     }
 
-    /// Before the file is read: if it changes meanwhile, that shows.
-    fn note(&mut self, path: &Path) {
+    /// Stamps a file. Called before the file is read, so that a change meanwhile is noticed.
+    fn stamp(&mut self, path: &Path) {
         self.files.push((path.to_owned(), Stamp::of(path)));
     }
 
-    /// What its files are now.
+    /// The stamps of the files now.
     pub(crate) fn stamps(&self) -> Stamps {
         Stamps(self.files.iter().map(|(path, _)| Stamp::of(path)).collect())
     }
 
-    /// What its files were when they were read.
-    pub(crate) fn stamps_then(&self) -> Stamps {
+    /// The stamps of the files when they were read.
+    pub(crate) fn stamps_when_read(&self) -> Stamps {
         Stamps(self.files.iter().map(|(_, stamp)| *stamp).collect())
     }
 
@@ -151,15 +151,15 @@ impl Access {
         self.valid.map(|(_, until)| until)
     }
 
-    /// Whether it may take the place of another one.
+    /// Checks that it may replace another one: it must not remove a protection, and its certificate must be valid.
     pub(crate) fn check_successor_of(&self, before: &Self, now: UnixMillis) -> Result<(), AccessError> {
-        let (then, now_demanded) = (&before.demands, &self.demands);
+        let (old, new) = (&before.requirements, &self.requirements);
         let protections = [
             (WEB, "TLS", before.tls.is_some(), self.tls.is_some()),
-            (WEB, "TLS 1.3 only", then.tls13, now_demanded.tls13),
-            (WEB, "the check of clients' certificates", then.checked, now_demanded.checked),
-            (WEB, "the demand for clients' certificates", then.required, now_demanded.required),
-            (WEB, "the demand for names in clients' certificates", then.named, now_demanded.named),
+            (WEB, "TLS 1.3 only", old.tls13, new.tls13),
+            (WEB, "the verification of client certificates", old.checked, new.checked),
+            (WEB, "the requirement of client certificates", old.required, new.required),
+            (WEB, "the requirement of names in client certificates", old.named, new.named),
             (WEB, "rate_limit", before.rate.is_some(), self.rate.is_some()),
             (WEB, "the passwords for metrics", before.users.is_some(), self.users.is_some()),
             (USERS, "the passwords for callbacks", before.callback_users.is_some(), self.callback_users.is_some()),
@@ -173,16 +173,16 @@ impl Access {
     }
 }
 
-/// What TLS demands of clients.
+/// What TLS requires of clients.
 #[derive(Clone, Copy, Debug, Default)]
-struct Demands {
+struct ClientRequirements {
     tls13: bool,
     checked: bool,
     required: bool,
     named: bool,
 }
 
-impl Demands {
+impl ClientRequirements {
     fn of(tls: &Tls) -> Self {
         let (checked, required, named) = match &tls.client_auth {
             ClientAuth::None => (false, false, false),
@@ -209,12 +209,12 @@ fn sources(tls: &Tls) -> impl Iterator<Item = &Source> {
     [&tls.certificate, &tls.key].into_iter().chain(ca)
 }
 
-/// What tells the files of the settings from those that were there before.
+/// Stamps of all files of the settings. They differ if a file has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamps(Vec<Stamp>);
 
-/// What tells a file from the one that was there before: also where a link was turned to another one, as Kubernetes does
-/// with secrets. `None` where there is none.
+/// Identifies a version of a file. It also changes if a link points to another file, as Kubernetes does with secrets.
+/// `None` if there is no file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp(Option<[i64; 5]>);
 
@@ -238,29 +238,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_known_of_passwords_outlives_a_reload_as_long_as_the_users_are_the_same() {
+    fn verified_passwords_stay_cached_after_a_reload_if_the_users_are_the_same() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("users");
         let write = |name: &str| fs::write(&path, format!("{name}:{}\n", bcrypt::hash("x", 4).unwrap())).unwrap();
         write("openim");
         let config = config::AccessSettings { callback_users: Some(path.clone()), ..config::AccessSettings::default() };
         let first = Access::read(&config).unwrap();
-        let same = first.next(&config).unwrap();
+        let same = first.reload(&config).unwrap();
         let passwords = |access: &Access| Arc::clone(access.callback_users.as_ref().unwrap());
         assert!(Arc::ptr_eq(&passwords(&first), &passwords(&same)));
         write("openim");
-        assert!(!Arc::ptr_eq(&passwords(&first), &passwords(&same.next(&config).unwrap())));
+        assert!(!Arc::ptr_eq(&passwords(&first), &passwords(&same.reload(&config).unwrap())));
     }
 
     #[test]
-    fn a_protection_is_not_taken_away_by_a_file_that_was_cut_short() {
+    fn a_truncated_file_does_not_remove_a_protection() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("web.yml");
         fs::write(&path, format!("basic_auth_users:\n  a: {}\n", bcrypt::hash("x", 4).unwrap())).unwrap();
         let config = config::AccessSettings { web_config: Some(path.clone()), ..config::AccessSettings::default() };
         let first = Access::read(&config).unwrap();
         fs::write(&path, "").unwrap();
-        let error = first.next(&config).unwrap().check_successor_of(&first, UnixMillis(0)).unwrap_err().to_string();
+        let error = first.reload(&config).unwrap().check_successor_of(&first, UnixMillis(0)).unwrap_err().to_string();
         assert!(error.contains("the passwords for metrics would be turned off"), "{error}");
     }
 }

@@ -1,8 +1,7 @@
-//! Whether a user and a password are right.
+//! Verifies users and passwords.
 //!
-//! A verdict costs a bcrypt hash, which takes milliseconds to seconds by design: one thread makes them all, beside those
-//! that serve, and gives way to them. What was found out is remembered by the header as it was sent, so that whoever has
-//! been let in once costs a digest and a look into a table.
+//! A verdict costs a bcrypt hash, which takes milliseconds to seconds by design. One low-priority thread computes all
+//! of them. Verdicts are cached by the header as it was sent, so a known client costs only a digest and a table lookup.
 
 use std::hint::black_box;
 use std::io;
@@ -15,22 +14,22 @@ use std::thread;
 use hyper::header::HeaderValue;
 use tokio::sync::oneshot;
 
-use super::basic::{self, Credentials, LONGEST_HEADER};
-use super::verdicts::{Fingerprint, Fingerprints, Memory, Verdicts};
+use super::basic::{self, Credentials, MAX_HEADER_BYTES};
+use super::verdicts::{Fingerprint, Fingerprints, VerdictWriter, Verdicts};
 use crate::config::Users;
 use crate::http::base::niceness::lower_priority;
 
-/// Requests that wait for a verdict; more are turned away at once.
-const MOST_WAITING: usize = 64;
+/// Requests that may wait for a verdict. Further ones are refused at once.
+const MAX_WAITING: usize = 64;
 
-/// What became of credentials.
+/// The result of verifying credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// They are a user's.
+    /// User and password are right.
     Right,
-    /// They are nobody's, or no credentials at all: 401.
+    /// User or password is wrong, or the header has no credentials: 401.
     Wrong,
-    /// Nobody knows: too many are waiting to be verified: 503.
+    /// Not verified, because too many are waiting: 503.
     Busy,
 }
 
@@ -40,25 +39,25 @@ impl From<bool> for Verdict {
     }
 }
 
-/// Knows the users of one file. The thread that verifies ends when this is dropped.
+/// The users of one file. The thread that verifies ends when this is dropped.
 pub(crate) struct Passwords {
     users: Arc<Users>,
     fingerprints: Fingerprints,
     verdicts: Verdicts,
-    waiting: SyncSender<Request>,
+    waiting: SyncSender<Verification>,
     #[cfg(test)]
     work: Arc<Work>,
 }
 
-/// What the thread has done.
+/// The work that the thread has done.
 #[derive(Default)]
 struct Work {
     verifications: AtomicU64,
-    /// bcrypt's, 2 to the power of the cost for each hash: what the time goes into.
+    /// bcrypt rounds: 2 to the power of the cost for each hash. The time is proportional to it.
     rounds: AtomicU64,
 }
 
-struct Request {
+struct Verification {
     fingerprint: Fingerprint,
     credentials: Credentials,
     answer: oneshot::Sender<bool>,
@@ -68,18 +67,19 @@ impl Passwords {
     /// Starts the thread that verifies.
     ///
     /// # Errors
-    /// When the system has no thread or no random numbers to give.
+    /// When the system provides no thread or no random numbers.
     pub(crate) fn start(users: Users) -> io::Result<Self> {
         let users = Arc::new(users);
-        let fingerprints = Fingerprints::new().map_err(|_| io::Error::other("the system gives no random numbers"))?;
+        let fingerprints =
+            Fingerprints::new().map_err(|_| io::Error::other("the system provides no random numbers"))?;
         let verdicts = Verdicts::default();
         let work = Arc::new(Work::default());
-        let (waiting, requests) = sync_channel(MOST_WAITING);
+        let (waiting, requests) = sync_channel(MAX_WAITING);
         let mut verifier = Verifier {
-            // Without users nobody can be told from anybody.
+            // 0 without users: then there is no user name to hide.
             highest: users.iter().map(|(_, hash)| hash.cost()).max().unwrap_or(0),
             users: Arc::clone(&users),
-            memory: Memory::new(verdicts.clone()),
+            verdicts: VerdictWriter::new(verdicts.clone()),
             work: Arc::clone(&work),
         };
         thread::Builder::new().name("passwords".to_owned()).spawn(move || {
@@ -96,98 +96,100 @@ impl Passwords {
         })
     }
 
-    /// Whom it knows.
+    /// The users.
     pub(crate) fn users(&self) -> &Users {
         &self.users
     }
 
-    /// What is known of the credentials already: without an allocation or a lock.
-    pub(crate) fn known(&self, authorization: &HeaderValue) -> Option<Verdict> {
-        self.recall(authorization.as_bytes())?.1
+    /// The cached verdict, without an allocation or a lock. `None` if the credentials must be verified.
+    pub(crate) fn cached(&self, authorization: &HeaderValue) -> Option<Verdict> {
+        self.look_up(authorization.as_bytes())?.1
     }
 
-    /// The fingerprint of a header that is no longer than credentials can be, and what is known of it.
-    fn recall(&self, header: &[u8]) -> Option<(Fingerprint, Option<Verdict>)> {
-        let fingerprint = if header.len() > LONGEST_HEADER { None } else { self.fingerprints.of(header) }?;
+    /// The fingerprint of a header, and its cached verdict. `None` if the header is too long for credentials.
+    fn look_up(&self, header: &[u8]) -> Option<(Fingerprint, Option<Verdict>)> {
+        let fingerprint = if header.len() > MAX_HEADER_BYTES { None } else { self.fingerprints.of(header) }?;
         Some((fingerprint, self.verdicts.get(&fingerprint).map(Verdict::from)))
     }
 
-    /// Whether the credentials of an `Authorization` header are right. Ready at once, without an allocation or a lock,
-    /// when they were verified before.
+    /// Verifies the credentials of an `Authorization` header. If their verdict is cached, this is ready at once,
+    /// without an allocation or a lock.
     pub(crate) async fn check(&self, authorization: &HeaderValue) -> Verdict {
         let header = authorization.as_bytes();
-        let Some((fingerprint, known)) = self.recall(header) else { return Verdict::Wrong };
+        let Some((fingerprint, known)) = self.look_up(header) else { return Verdict::Wrong };
         if let Some(verdict) = known {
             return verdict;
         }
         let Some(credentials) = basic::credentials(header) else { return Verdict::Wrong };
         let (answer, verdict) = oneshot::channel();
-        if self.waiting.try_send(Request { fingerprint, credentials, answer }).is_err() {
+        if self.waiting.try_send(Verification { fingerprint, credentials, answer }).is_err() {
             return Verdict::Busy;
         }
         verdict.await.map_or(Verdict::Busy, Verdict::from)
     }
 
-    /// Passwords that were verified with bcrypt so far.
+    /// Passwords verified with bcrypt so far.
     #[cfg(test)]
     fn verifications(&self) -> u64 {
         self.work.verifications.load(Relaxed)
     }
 }
 
-/// The thread's part.
+/// The state of the thread that verifies.
 struct Verifier {
     users: Arc<Users>,
     /// The highest cost of a user's hash.
     highest: u32,
-    memory: Memory,
+    verdicts: VerdictWriter,
     work: Arc<Work>,
 }
 
 impl Verifier {
-    fn run(&mut self, requests: &Receiver<Request>) {
-        for Request { fingerprint, credentials, answer } in requests {
-            // Nobody waits any more for this one.
+    fn run(&mut self, requests: &Receiver<Verification>) {
+        for Verification { fingerprint, credentials, answer } in requests {
+            // The request has been abandoned.
             if answer.is_closed() {
                 continue;
             }
-            // It may have become known while it waited.
-            let is_right = self.memory.get(&fingerprint).unwrap_or_else(|| {
+            // It may have been verified while it waited.
+            let is_right = self.verdicts.get(&fingerprint).unwrap_or_else(|| {
                 let is_right = self.verify(&credentials);
-                self.memory.add(fingerprint, is_right);
+                self.verdicts.add(fingerprint, is_right);
                 is_right
             });
-            // Whoever has gone meanwhile misses nothing.
+            // Fails only if the request has been abandoned.
             let _ = answer.send(is_right);
         }
     }
 
-    /// Wrong credentials take the same time for every name, a user's or not: how long it took does not tell who is one.
+    /// Wrong credentials take the same time whether the user exists or not, so that the time does not reveal user
+    /// names.
     fn verify(&self, Credentials { user, password }: &Credentials) -> bool {
         self.work.verifications.fetch_add(1, Relaxed);
         let user = self.users.get(user);
         let is_right = user.is_some_and(|hash| {
-            self.count(hash.cost());
-            // The hash was checked when it was read; were it broken, it would be nobody's.
+            self.count_rounds(hash.cost());
+            // The hash was checked when it was read, so an error is not expected.
             bcrypt::verify(password, hash.as_str()).unwrap_or(false)
         });
         if !is_right {
-            for cost in missing_work(user.map(|hash| hash.cost()), self.highest) {
-                self.count(cost);
+            for cost in missing_costs(user.map(|hash| hash.cost()), self.highest) {
+                self.count_rounds(cost);
                 let _ = black_box(bcrypt::hash_with_salt(password, cost, [0; 16]));
             }
         }
         is_right
     }
 
-    fn count(&self, cost: u32) {
+    fn count_rounds(&self, cost: u32) {
         self.work.rounds.fetch_add(1 << cost, Relaxed);
     }
 }
 
-/// The costs of the hashes that are left to make, after one of the user's cost or none, for as much work as one of the
-/// highest cost: each cost is twice the one before, so that a cost and all from it up to the highest add up to that.
-fn missing_work(done: Option<u32>, highest: u32) -> Range<u32> {
+/// The costs of the hashes still to compute, so that the total work equals one hash of the highest cost. `done`: the
+/// cost of the hash already computed. Each cost is twice the work of the previous one, so `done` plus all costs from
+/// `done` up to `highest` add up to that.
+fn missing_costs(done: Option<u32>, highest: u32) -> Range<u32> {
     done.map_or(highest..highest + 1, |done| done..highest)
 }
 

@@ -1,4 +1,4 @@
-//! A limit of how often something may be asked.
+//! Rate limit.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -10,11 +10,11 @@ use crate::config::web::RateLimit;
 #[derive(Debug)]
 pub(crate) struct Rate {
     begin: Instant,
-    /// Nanoseconds until there is one token more.
+    /// Nanoseconds per token.
     interval: u64,
-    /// Nanoseconds until an empty bucket is full.
+    /// Nanoseconds to fill an empty bucket.
     whole: u64,
-    /// When it is full, in nanoseconds since the begin.
+    /// When the bucket will be full, in nanoseconds since `begin`.
     full_at: AtomicU64,
 }
 
@@ -47,11 +47,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_is_allowed_at_once_and_then_one_each_interval() {
+    fn a_burst_is_allowed_and_then_one_request_per_interval() {
         let rate = Rate::new(RateLimit { interval: Duration::from_nanos(10), burst: NonZeroU32::new(3).unwrap() });
         assert_eq!([100, 100, 100, 100].map(|now| rate.allows_at(now)), [true, true, true, false]);
         assert_eq!([109, 110, 110, 119, 120].map(|now| rate.allows_at(now)), [false, true, false, false, true]);
-        // However long it was quiet, there is no more than a burst.
+        // After any pause, at most a burst is allowed.
         assert_eq!([9000, 9000, 9000, 9000].map(|now| rate.allows_at(now)), [true, true, true, false]);
     }
 }

@@ -4,15 +4,15 @@ use subtle::ConstantTimeEq as _;
 
 use crate::config::PathSecret;
 
-/// What follows the secret in a path that begins with it: a path too. How long a comparison takes tells nothing of the
-/// secret: neither how much of its beginning was right, nor its length.
+/// The rest of a path that begins with the secret; itself a path. The time of the comparison reveals neither how much
+/// of the secret was right, nor its length.
 pub(crate) fn strip<'a>(secret: &PathSecret, path: &'a str) -> Option<&'a str> {
     let path = path.strip_prefix('/')?;
     let (word, rest) = path.split_at(path.find('/').unwrap_or(path.len()));
     is_equal(secret.as_bytes(), word.as_bytes()).then_some(if rest.is_empty() { "/" } else { rest })
 }
 
-/// Takes as long as the word asks for, whatever the secret is.
+/// Compares in a time that depends only on the word.
 fn is_equal(secret: &[u8], word: &[u8]) -> bool {
     let mut padded = [0; PathSecret::LONGEST];
     let fits = padded.get_mut(..secret.len()).map(|begin| begin.copy_from_slice(secret));
@@ -32,7 +32,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_secret_is_a_path() {
+    fn the_rest_after_the_secret_is_a_path() {
         let secret = secret("0123456789abcdef");
         for (path, expected) in [
             ("/0123456789abcdef", Some("/")),
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn words_as_long_as_any_secret_and_longer_are_compared() {
+    fn words_of_any_length_are_compared() {
         let longest = "s".repeat(PathSecret::LONGEST);
         let secret = secret(&longest);
         assert_eq!(strip(&secret, &format!("/{longest}/callback")), Some("/callback"));

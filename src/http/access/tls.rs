@@ -1,4 +1,4 @@
-//! TLS as the web configuration wants it: certificates, keys, versions, who shows a certificate.
+//! The TLS settings of the web configuration: certificates, keys, versions, client certificates.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use crate::config::web::{ClientAuth, Source, Tls, TlsVersion};
 use crate::http::base::limits::ALPN_HTTP2;
 
-/// What is wrong with a certificate, a key or an authority. Names the key of `tls_server_config`, and the file.
+/// Why a certificate, a key or an authority cannot be used. Names the setting in `tls_server_config`, and the file.
 #[derive(Debug, thiserror::Error)]
 #[error("tls_server_config: {what}: {problem}")]
 pub struct CertificateProblem {
@@ -36,16 +36,16 @@ fn problem(what: &str, source: &Source, problem: impl std::fmt::Display) -> Cert
     CertificateProblem { what, problem: problem.to_string() }
 }
 
-/// TLS, ready for connections.
+/// The TLS configuration of the server.
 #[derive(Clone, Debug)]
-pub(crate) struct Ready {
+pub(crate) struct ServerTls {
     pub(crate) server: Arc<ServerConfig>,
-    /// From when until when the server's certificate is valid, in seconds since the epoch.
+    /// Start and end of the validity of the server's certificate, in seconds since the epoch.
     pub(crate) valid: (i64, i64),
 }
 
-/// Reads what the settings name, and puts it together.
-pub(crate) fn ready(tls: &Tls, http2: bool) -> Result<Ready, CertificateProblem> {
+/// Reads the certificates and the key, and builds the TLS configuration.
+pub(crate) fn build(tls: &Tls, http2: bool) -> Result<ServerTls, CertificateProblem> {
     let chain = certificates("cert", &tls.certificate)?;
     let valid = validity(&chain).map_err(|error| problem("cert", &tls.certificate, error))?;
     let key = PrivateKeyDer::from_pem_slice(pem("key", &tls.key)?.as_bytes())
@@ -61,11 +61,11 @@ pub(crate) fn ready(tls: &Tls, http2: bool) -> Result<Ready, CertificateProblem>
     server.ignore_client_order = tls.prefer_server_cipher_suites;
     server.alpn_protocols = if http2 { vec![ALPN_HTTP2.to_vec()] } else { Vec::new() };
     server.alpn_protocols.push(b"http/1.1".to_vec());
-    // Who connects again needs no new exchange of certificates. Without, nothing is lost but time.
+    // Lets clients resume sessions without a full handshake. If it fails, only time is lost.
     if let Ok(ticketer) = ring::Ticketer::new() {
         server.ticketer = ticketer;
     }
-    Ok(Ready { server: Arc::new(server), valid })
+    Ok(ServerTls { server: Arc::new(server), valid })
 }
 
 fn pem(what: &str, source: &Source) -> Result<String, CertificateProblem> {
@@ -82,7 +82,8 @@ fn certificates(what: &str, source: &Source) -> Result<Vec<CertificateDer<'stati
     Ok(found)
 }
 
-/// From when until when the first of them is valid: the server's own. Others may be there for old clients only.
+/// Start and end of the validity of the first certificate, the server's own. The others may be there only for old
+/// clients.
 fn validity(chain: &[CertificateDer<'_>]) -> Result<(i64, i64), String> {
     let own = chain.first().map(|own| X509Certificate::from_der(own));
     match own {
@@ -98,7 +99,7 @@ fn versions(tls: &Tls) -> Vec<&'static SupportedProtocolVersion> {
     all.into_iter().filter(asked).map(|(_, version)| version).collect()
 }
 
-/// ring's cryptography, with the suites and groups that are asked for, in the order asked for.
+/// ring's cryptography, with the configured suites and groups, in the configured order.
 fn provider(tls: &Tls) -> CryptoProvider {
     let all = ring::default_provider();
     let (suites, groups) = (all.cipher_suites, all.kx_groups);

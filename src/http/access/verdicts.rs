@@ -1,4 +1,4 @@
-//! What is known of credentials that were verified before.
+//! A cache of verdicts about credentials.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
@@ -11,14 +11,15 @@ use ring::hmac;
 use ring::rand::SystemRandom;
 use subtle::ConstantTimeEq as _;
 
-/// The most credentials that are remembered as right: at least one spelling of each user's.
-const MOST_RIGHT: usize = 1024;
+/// The most right credentials that are cached: at least one spelling for each user.
+const MAX_RIGHT: usize = 1024;
 
-/// The most that are remembered as wrong. They have a bound of their own, so that no flood of them drives out the right.
-const MOST_WRONG: usize = 1024;
+/// The most wrong credentials that are cached. Their limit is separate, so that a flood of them does not evict right
+/// ones.
+const MAX_WRONG: usize = 1024;
 
-/// A keyed digest of a header's value: its secrets cannot be told from it, and whoever does not know the key cannot make
-/// two that are the same.
+/// A keyed digest of a header's value. It does not reveal the password, and nobody can create a collision without the
+/// key.
 #[derive(Clone, Copy, Eq)]
 pub(super) struct Fingerprint([u8; 32]);
 
@@ -30,18 +31,18 @@ impl PartialEq for Fingerprint {
 
 impl Hash for Fingerprint {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // A digest's bits are as good as random: eight bytes tell apart what a table holds.
+        // The bits of a digest are random, so eight bytes suffice as a hash.
         let [a, b, c, d, e, f, g, h, ..] = self.0;
         state.write_u64(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
     }
 }
 
-/// Makes fingerprints with a key of this process alone.
+/// Creates fingerprints, with a random key of this process.
 pub(super) struct Fingerprints(hmac::Key);
 
 impl Fingerprints {
     /// # Errors
-    /// When the system has no random numbers.
+    /// When the system provides no random numbers.
     pub(super) fn new() -> Result<Self, Unspecified> {
         hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).map(Self)
     }
@@ -51,11 +52,11 @@ impl Fingerprints {
     }
 }
 
-type Known = HashMap<Fingerprint, bool, RandomState>;
+type VerdictMap = HashMap<Fingerprint, bool, RandomState>;
 
-/// Whether credentials are right, as far as it is known. Readers share no lock and no counter.
+/// The cached verdicts: whether credentials are right. Readers share no lock and no counter.
 #[derive(Clone, Default)]
-pub(super) struct Verdicts(Arc<ArcSwap<Known>>);
+pub(super) struct Verdicts(Arc<ArcSwap<VerdictMap>>);
 
 impl Verdicts {
     pub(super) fn get(&self, fingerprint: &Fingerprint) -> Option<bool> {
@@ -63,14 +64,14 @@ impl Verdicts {
     }
 }
 
-/// Adds verdicts; there is one of it.
-pub(super) struct Memory {
+/// Adds verdicts. There is only one writer.
+pub(super) struct VerdictWriter {
     verdicts: Verdicts,
     right: VecDeque<Fingerprint>,
     wrong: VecDeque<Fingerprint>,
 }
 
-impl Memory {
+impl VerdictWriter {
     pub(super) fn new(verdicts: Verdicts) -> Self {
         Self { verdicts, right: VecDeque::new(), wrong: VecDeque::new() }
     }
@@ -79,11 +80,11 @@ impl Memory {
         self.verdicts.get(fingerprint)
     }
 
-    /// Remembers a verdict of which nothing was known, and forgets the oldest of its kind if there are too many. Copies
-    /// what is known, which takes far less time than the verdict did.
+    /// Adds a verdict that is not cached, and evicts the oldest of its kind if there are too many. Copies the table,
+    /// which takes far less time than the verdict did.
     pub(super) fn add(&mut self, fingerprint: Fingerprint, is_right: bool) {
-        let (order, most) = if is_right { (&mut self.right, MOST_RIGHT) } else { (&mut self.wrong, MOST_WRONG) };
-        let mut known = Known::clone(&self.verdicts.0.load());
+        let (order, most) = if is_right { (&mut self.right, MAX_RIGHT) } else { (&mut self.wrong, MAX_WRONG) };
+        let mut known = VerdictMap::clone(&self.verdicts.0.load());
         if order.len() >= most
             && let Some(oldest) = order.pop_front()
         {
@@ -100,34 +101,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fingerprint_is_of_one_header_and_one_process() {
-        let (one, other) = (Fingerprints::new().unwrap(), Fingerprints::new().unwrap());
-        assert!(one.of(b"Basic QTpi") == one.of(b"Basic QTpi"));
-        assert!(one.of(b"Basic QTpi") != one.of(b"Basic QTpj"));
-        assert!(one.of(b"Basic QTpi") != other.of(b"Basic QTpi"));
+    fn fingerprints_differ_by_header_and_by_process() {
+        let (first, second) = (Fingerprints::new().unwrap(), Fingerprints::new().unwrap());
+        assert!(first.of(b"Basic QTpi") == first.of(b"Basic QTpi"));
+        assert!(first.of(b"Basic QTpi") != first.of(b"Basic QTpj"));
+        assert!(first.of(b"Basic QTpi") != second.of(b"Basic QTpi"));
     }
 
     #[test]
-    fn a_flood_of_wrong_credentials_does_not_drive_out_the_right_ones() {
+    fn a_flood_of_wrong_credentials_does_not_evict_right_ones() {
         let fingerprints = Fingerprints::new().unwrap();
         let of = |number: usize| fingerprints.of(&number.to_ne_bytes()).unwrap();
         let verdicts = Verdicts::default();
-        let mut memory = Memory::new(verdicts.clone());
-        memory.add(of(0), true);
-        (1..=5 * MOST_WRONG).for_each(|number| memory.add(of(number), false));
+        let mut writer = VerdictWriter::new(verdicts.clone());
+        writer.add(of(0), true);
+        (1..=5 * MAX_WRONG).for_each(|number| writer.add(of(number), false));
         assert_eq!(verdicts.get(&of(0)), Some(true));
-        assert_eq!(verdicts.get(&of(5 * MOST_WRONG)), Some(false));
-        assert_eq!(verdicts.get(&of(4 * MOST_WRONG + 1)), Some(false), "the oldest of those that are kept");
-        assert_eq!(verdicts.get(&of(4 * MOST_WRONG)), None);
-        assert_eq!(verdicts.0.load().len(), MOST_WRONG + 1);
+        assert_eq!(verdicts.get(&of(5 * MAX_WRONG)), Some(false));
+        assert_eq!(verdicts.get(&of(4 * MAX_WRONG + 1)), Some(false), "the oldest that is still cached");
+        assert_eq!(verdicts.get(&of(4 * MAX_WRONG)), None);
+        assert_eq!(verdicts.0.load().len(), MAX_WRONG + 1);
     }
 
     #[test]
-    fn there_is_an_end_to_the_right_ones_too() {
+    fn right_credentials_are_limited_too() {
         let fingerprints = Fingerprints::new().unwrap();
-        let mut memory = Memory::new(Verdicts::default());
-        (0..=MOST_RIGHT).for_each(|number| memory.add(fingerprints.of(&number.to_ne_bytes()).unwrap(), true));
-        assert_eq!(memory.verdicts.0.load().len(), MOST_RIGHT);
-        assert_eq!(memory.get(&fingerprints.of(&0_usize.to_ne_bytes()).unwrap()), None);
+        let mut writer = VerdictWriter::new(Verdicts::default());
+        (0..=MAX_RIGHT).for_each(|number| writer.add(fingerprints.of(&number.to_ne_bytes()).unwrap(), true));
+        assert_eq!(writer.verdicts.0.load().len(), MAX_RIGHT);
+        assert_eq!(writer.get(&fingerprints.of(&0_usize.to_ne_bytes()).unwrap()), None);
     }
 }

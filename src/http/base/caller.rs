@@ -12,12 +12,12 @@ pub(crate) struct Caller {
     pub(crate) role: Role,
     /// Its address. An IPv4 address mapped to IPv6 is stored as IPv4.
     pub(crate) address: IpAddr,
-    /// Its place in the quota of connections.
-    _place: Share,
+    /// Its share of the quota of connections.
+    _share: Share,
 }
 
 impl Caller {
-    pub(crate) const fn new(role: Role, place: Share, address: IpAddr) -> Self {
-        Self { role, address: address.to_canonical(), _place: place }
+    pub(crate) const fn new(role: Role, share: Share, address: IpAddr) -> Self {
+        Self { role, address: address.to_canonical(), _share: share }
     }
 }

@@ -1,4 +1,4 @@
-//! The open connections of one worker and their requests: an entry for each, which the sweep reads.
+//! The open connections of one worker and their requests. The sweep reads the progress of each.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -10,30 +10,31 @@ use parking_lot::Mutex;
 use slab::Slab;
 use tokio::sync::Notify;
 
-use super::progress::{Layer, Phase, Progress};
+use super::progress::{Framing, Phase, Progress};
 
 /// The open connections of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     open: Mutex<Slab<Arc<Progress>>>,
-    /// The requests of connections that carry several at a time.
+    /// The requests of HTTP/2 connections.
     requests: Mutex<Slab<Arc<Progress>>>,
-    /// Milliseconds that the site has been up, as of its last sweep: coarse, but free to read.
+    /// Uptime of the site at its last sweep, in milliseconds: a coarse clock that costs nothing to read.
     sweep_ms: AtomicU64,
-    /// Told when the last one ends.
+    /// Notified when the last connection ends.
     emptied: Notify,
 }
 
 impl Connections {
-    pub(crate) fn open(self: &Arc<Self>) -> Open {
+    /// Tracks a new connection.
+    pub(crate) fn track(self: &Arc<Self>) -> Tracker {
         self.enter(Table::Connections)
     }
 
-    fn enter(self: &Arc<Self>, table: Table) -> Open {
+    fn enter(self: &Arc<Self>, table: Table) -> Tracker {
         let progress = Arc::new(Progress::default());
         progress.enter(Phase::Idle, self.sweep_ms.load(Ordering::Relaxed));
         let key = self.table(table).lock().insert(Arc::clone(&progress));
-        Open { key, table, handle: Handle { connections: Arc::clone(self), progress } }
+        Tracker { key, table, handle: ProgressHandle { connections: Arc::clone(self), progress } }
     }
 
     const fn table(&self, table: Table) -> &Mutex<Slab<Arc<Progress>>> {
@@ -47,7 +48,7 @@ impl Connections {
         self.open.lock().len()
     }
 
-    /// Requests under way on connections that carry several at a time.
+    /// HTTP/2 requests under way.
     pub(crate) fn requests(&self) -> usize {
         self.requests.lock().len()
     }
@@ -59,14 +60,14 @@ impl Connections {
         in_flight(&self.open) + in_flight(&self.requests)
     }
 
-    /// Judges each connection and request, at a time in milliseconds since the site came up.
-    pub(crate) fn sweep(&self, now_ms: u64, judge: impl Fn(&Progress)) {
+    /// Checks each connection and request. `now_ms` is in milliseconds since the site was created.
+    pub(crate) fn sweep(&self, now_ms: u64, check: impl Fn(&Progress)) {
         self.sweep_ms.store(now_ms, Ordering::Relaxed);
-        self.open.lock().iter().for_each(|(_, progress)| judge(progress));
-        self.requests.lock().iter().for_each(|(_, progress)| judge(progress));
+        self.open.lock().iter().for_each(|(_, progress)| check(progress));
+        self.requests.lock().iter().for_each(|(_, progress)| check(progress));
     }
 
-    /// Waits until there is none.
+    /// Waits until no connection is open.
     pub(crate) async fn empty(&self) {
         while self.count() > 0 {
             self.emptied.notified().await;
@@ -74,24 +75,25 @@ impl Connections {
     }
 }
 
-/// A connection's notes, to be moved on.
+/// Records the progress of a connection or a request. May outlive its [`Tracker`].
 #[derive(Clone, Debug)]
-pub(crate) struct Handle {
+pub(crate) struct ProgressHandle {
     connections: Arc<Connections>,
     progress: Arc<Progress>,
 }
 
-impl Handle {
+impl ProgressHandle {
     pub(crate) fn progress(&self) -> &Progress {
         &self.progress
     }
 
-    /// Records whether a layer holds a part of something, and whether it held nothing at some point just before.
-    pub(crate) fn record_partial(&self, layer: Layer, is_partial: bool, was_complete: bool) {
+    /// Records whether only a part of a record or head has arrived, and whether everything was complete at some point
+    /// just before.
+    pub(crate) fn record_partial(&self, framing: Framing, is_partial: bool, was_complete: bool) {
         let [tls, http2] = self.progress.partial_since();
-        let since = match layer {
-            Layer::Tls => tls,
-            Layer::Http2 => http2,
+        let since = match framing {
+            Framing::Tls => tls,
+            Framing::Http2 => http2,
         };
         if !is_partial {
             since.store(0, Ordering::Relaxed);
@@ -100,7 +102,7 @@ impl Handle {
         }
     }
 
-    /// Enters a phase, at the worker's coarse time.
+    /// Enters a phase, at the time of the last sweep.
     pub(crate) fn enter(&self, phase: Phase) {
         self.progress.enter(phase, self.connections.sweep_ms.load(Ordering::Relaxed));
     }
@@ -112,22 +114,21 @@ enum Table {
     Requests,
 }
 
-/// An entry of a connection, or of one of its requests, among the open ones; gone when dropped.
+/// Tracks a connection, or one of its requests, until dropped.
 #[derive(Debug)]
-pub(crate) struct Open {
+pub(crate) struct Tracker {
     key: usize,
     table: Table,
-    handle: Handle,
+    handle: ProgressHandle,
 }
 
-impl Open {
-    /// An entry for one request of a connection that carries several at a time.
-    pub(crate) fn request(&self) -> Self {
+impl Tracker {
+    /// Tracks a request of this HTTP/2 connection.
+    pub(crate) fn track_request(&self) -> Self {
         self.handle.connections.enter(Table::Requests)
     }
 
-    /// For what may outlive the connection by a little.
-    pub(crate) fn handle(&self) -> &Handle {
+    pub(crate) fn handle(&self) -> &ProgressHandle {
         &self.handle
     }
 
@@ -140,30 +141,33 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for Tracker {
     fn drop(&mut self) {
         let connections = &self.handle.connections;
         let mut open = connections.table(self.table).lock();
         open.try_remove(self.key);
         if open.is_empty() && matches!(self.table, Table::Connections) {
-            // Kept for the one worker that may wait, also if it does not yet.
+            // `notify_one` stores the notification if the worker does not wait yet.
             connections.emptied.notify_one();
         }
     }
 }
 
-/// The sweep has condemned it.
+/// The sweep found that the connection or request took too long.
 #[derive(Debug)]
 pub(crate) struct Overdue;
 
-/// The future's outcome, if it comes before the sweep condemns the connection or the request.
-pub(crate) async fn in_time<T>(open: &Open, future: impl Future<Output = T>) -> Result<T, Overdue> {
+/// Waits for the future until the sweep finds that the connection or the request takes too long.
+///
+/// # Errors
+/// When it takes too long.
+pub(crate) async fn in_time<T>(tracker: &Tracker, future: impl Future<Output = T>) -> Result<T, Overdue> {
     let mut future = pin!(future);
     poll_fn(|cx| {
-        open.progress().belongs_to(cx.waker());
+        tracker.progress().set_task(cx.waker());
         match future.as_mut().poll(cx) {
             Poll::Ready(outcome) => Poll::Ready(Ok(outcome)),
-            Poll::Pending if open.progress().condemned().is_some() => Poll::Ready(Err(Overdue)),
+            Poll::Pending if tracker.progress().overdue().is_some() => Poll::Ready(Err(Overdue)),
             Poll::Pending => Poll::Pending,
         }
     })

@@ -1,4 +1,4 @@
-//! What all parts of `http` build on: limits, quotas, who is connected, and how far each exchange is.
+//! What all layers of `http` use: limits, quotas, clients, and the progress of each exchange.
 
 pub(crate) mod caller;
 pub(crate) mod connections;

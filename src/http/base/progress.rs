@@ -1,58 +1,57 @@
-//! How far a connection's exchange is: written by whoever moves it on, read by the sweep.
+//! The progress of a connection or a request: written by the connection's task, read by the sweep.
 //!
-//! A connection's task, stream and service run on one thread, so the writes cost nothing; atomics make them readable
-//! for the sweep and for a scrape, on other threads.
+//! A connection's task, stream and service run on one thread, so the writes cost next to nothing. The values are
+//! atomics because the sweep and scrapes read them on other threads.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-/// Where an exchange stands.
+/// What a connection or a request is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Phase {
-    /// Nothing of a next request has come.
+    /// No part of the next request has arrived.
     Idle = 0,
-    /// Part of a request's head has come.
+    /// A part of a request's head has arrived.
     Head = 1,
-    /// The request is being read or answered by the service.
+    /// The service reads or answers the request.
     Service = 2,
-    /// The answer is being written, and more of it is to come.
+    /// The response is being sent, and the service has not handed over all of it.
     Stream = 3,
-    /// The answer is being written, or the rest of it.
+    /// The response, or the rest of it, is being sent.
     Answer = 4,
-    /// The connection is refused or told to end, and what the peer still sends is dropped.
+    /// The connection is about to close. What the client still sends is dropped.
     Linger = 5,
-    /// TLS is being agreed upon.
+    /// The TLS handshake is under way.
     Handshake = 6,
-    /// HTTP/2: requests are under way, each with a phase of its own.
+    /// HTTP/2: requests are under way. Each has its own phase.
     Multiplexed = 7,
 }
 
-/// What hands over only whole parts of what comes.
+/// A protocol whose library hands over only complete units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Layer {
-    /// Whole records.
+pub(crate) enum Framing {
+    /// TLS records.
     Tls = 0,
-    /// Whole heads of requests.
+    /// HTTP/2 frames, and heads of requests.
     Http2 = 1,
 }
 
-/// One moment of an exchange, in one word: its phase, when that began, and the how manyeth it is, so that no two
-/// moments of a connection are the same.
+/// A phase, when it began, and a sequence number, in one word. The number makes each moment of a connection unique.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Moment(u64);
 
 impl Moment {
     const PHASE_BITS: u32 = 3;
-    /// Two million moments later the number comes round again; a verdict is at most a sweep old.
+    /// The number wraps after two million moments. The sweep's result is at most one sweep old.
     const NUMBER_BITS: u32 = 21;
     const NUMBER_MASK: u64 = (1 << Self::NUMBER_BITS) - 1;
     const MS_SHIFT: u32 = Self::PHASE_BITS + Self::NUMBER_BITS;
 
     fn next(self, phase: Phase, since_ms: u64) -> Self {
-        // The number is never 0, so that no moment is the word for none.
+        // The number is never 0, so that 0 can mean "none".
         let number = (self.number() % Self::NUMBER_MASK) + 1;
         // 40 bits of milliseconds are 34 years.
         Self(since_ms << Self::MS_SHIFT | number << Self::PHASE_BITS | phase as u64)
@@ -80,29 +79,29 @@ impl Moment {
     }
 }
 
-/// The notes of one connection, or of one request of a connection that carries several at a time.
+/// The progress of one connection, or of one HTTP/2 request.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    /// The present [`Moment`].
+    /// The current [`Moment`].
     moment: AtomicU64,
-    /// The [`Moment`] that took too long, in the judgement of the sweep; 0 where none has. It means nothing once the
-    /// exchange has moved on.
-    condemned: AtomicU64,
-    /// When the callback that is being answered began, in nanoseconds since [`base`]; 0 where none is.
+    /// The [`Moment`] that took too long according to the sweep; 0 if none. It no longer applies once another moment
+    /// has begun.
+    overdue: AtomicU64,
+    /// When the current callback began, in nanoseconds since [`epoch`]; 0 if there is none.
     callback_since: AtomicU64,
-    /// hyper wrote an answer of its own, to a head that it could not parse.
-    swallowed: AtomicBool,
-    /// A request was answered of which a part is still to come, and which nobody will read.
+    /// hyper wrote its own response to a head that it could not parse, and it was discarded.
+    discarded_response: AtomicBool,
+    /// A request was answered although the rest of its body will not be read.
     unread: AtomicBool,
-    /// For each [`Layer`], since when it has held a part of something, in milliseconds since the site came up, and one
-    /// more; 0 where it holds none.
+    /// For each [`Framing`], since when a unit has been incomplete: milliseconds since the site was created, plus 1. 0
+    /// if none is.
     partial_since: [AtomicU64; 2],
     task: OnceLock<Waker>,
 }
 
 impl Progress {
-    /// The task that is to be woken when the sweep condemns. A spawned task keeps one waker.
-    pub(crate) fn belongs_to(&self, task: &Waker) {
+    /// Sets the task to wake when the sweep finds it overdue. A spawned task keeps the same waker.
+    pub(crate) fn set_task(&self, task: &Waker) {
         self.task.get_or_init(|| task.clone());
     }
 
@@ -114,24 +113,24 @@ impl Progress {
         self.moment().phase()
     }
 
-    /// Only the connection's own task moves it on.
+    /// Enters a phase. Only the connection's own task calls this.
     pub(crate) fn enter(&self, phase: Phase, sweep_ms: u64) {
         self.moment.store(self.moment().next(phase, sweep_ms).0, Ordering::Relaxed);
     }
 
-    /// Has the sweep judge the present moment, by its phase, when that began, and since when half of something has been
-    /// there: true condemns it, and wakes the task. Returns the phase of a moment that is condemned for the first time.
-    pub(crate) fn judge(&self, is_overdue: impl FnOnce(Phase, u64, Option<u64>) -> bool) -> Option<Phase> {
+    /// Checks the current moment. `is_overdue` gets its phase, when it began, and since when a unit has been
+    /// incomplete; if it returns true, the task is woken. Returns the phase if the moment was not overdue before.
+    pub(crate) fn check_deadline(&self, is_overdue: impl FnOnce(Phase, u64, Option<u64>) -> bool) -> Option<Phase> {
         let moment = self.moment();
         if !is_overdue(moment.phase(), moment.since_ms(), self.partial_since_ms()) {
             return None;
         }
-        let before = self.condemned.swap(moment.0, Ordering::Relaxed);
+        let before = self.overdue.swap(moment.0, Ordering::Relaxed);
         self.wake();
         (before != moment.0).then(|| moment.phase())
     }
 
-    /// Since when a layer has held a part of something, if one does.
+    /// Since when a TLS record or an HTTP/2 head has been incomplete, if one is.
     pub(crate) fn partial_since_ms(&self) -> Option<u64> {
         self.partial_since.iter().filter_map(|since| since.load(Ordering::Relaxed).checked_sub(1)).min()
     }
@@ -140,31 +139,30 @@ impl Progress {
         &self.partial_since
     }
 
-    /// Has the task look again.
+    /// Wakes the task.
     pub(crate) fn wake(&self) {
         if let Some(task) = self.task.get() {
             task.wake_by_ref();
         }
     }
 
-    /// The phase that took too long, if it is still the present one.
-    pub(crate) fn condemned(&self) -> Option<Phase> {
+    /// The current phase, if it took too long.
+    pub(crate) fn overdue(&self) -> Option<Phase> {
         let moment = self.moment();
-        (self.condemned.load(Ordering::Relaxed) == moment.0).then(|| moment.phase())
+        (self.overdue.load(Ordering::Relaxed) == moment.0).then(|| moment.phase())
     }
 
-    /// A callback begins.
-    pub(crate) fn callback_begins(&self) {
-        let since = base().elapsed().as_nanos();
+    pub(crate) fn begin_callback(&self) {
+        let since = epoch().elapsed().as_nanos();
         self.callback_since.store(u64::try_from(since).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
     }
 
-    /// The exchange is over: the time that its callback took, if it was one.
-    pub(crate) fn callback_ends(&self) -> Option<Duration> {
+    /// Ends the exchange. Returns the time that it took if it was a callback.
+    pub(crate) fn end_callback(&self) -> Option<Duration> {
         let since = self.callback_since.load(Ordering::Relaxed);
         (since != 0).then(|| {
             self.callback_since.store(0, Ordering::Relaxed);
-            base().elapsed().saturating_sub(Duration::from_nanos(since))
+            epoch().elapsed().saturating_sub(Duration::from_nanos(since))
         })
     }
 
@@ -172,25 +170,25 @@ impl Progress {
         self.callback_since.load(Ordering::Relaxed) != 0
     }
 
-    pub(crate) fn swallow(&self) {
-        self.swallowed.store(true, Ordering::Relaxed);
+    pub(crate) fn discard_response(&self) {
+        self.discarded_response.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn has_swallowed(&self) -> bool {
-        self.swallowed.load(Ordering::Relaxed)
+    pub(crate) fn has_discarded_response(&self) -> bool {
+        self.discarded_response.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn leave_unread(&self) {
+    pub(crate) fn leave_request_unread(&self) {
         self.unread.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn has_left_unread(&self) -> bool {
+    pub(crate) fn has_unread_request(&self) -> bool {
         self.unread.load(Ordering::Relaxed)
     }
 }
 
-/// Where the nanoseconds of [`Progress`] count from.
-fn base() -> Instant {
+/// The time from which [`Progress`] counts nanoseconds.
+fn epoch() -> Instant {
     static BASE: OnceLock<Instant> = OnceLock::new();
     *BASE.get_or_init(Instant::now)
 }
@@ -200,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_keeps_its_phase_and_time_and_differs_from_the_one_before() {
+    fn a_moment_has_its_phase_and_time_and_differs_from_the_previous_one() {
         let mut before = Moment(0);
         for ms in [0, 1, 250, u64::from(u32::MAX), (1 << 40) - 1] {
             for phase in (0..8).map(|number| Moment(number).phase()) {
@@ -214,26 +212,27 @@ mod tests {
     }
 
     #[test]
-    fn the_number_comes_round_without_touching_the_rest() {
+    fn the_number_wraps_without_changing_phase_and_time() {
         let last = Moment(7 << Moment::MS_SHIFT | Moment::NUMBER_MASK << Moment::PHASE_BITS);
         let next = last.next(Phase::Idle, 7);
         assert_eq!((next.number(), next.phase(), next.since_ms()), (1, Phase::Idle, 7));
     }
 
     #[test]
-    fn a_verdict_does_not_outlive_its_moment_not_even_in_the_same_phase() {
+    fn a_new_moment_is_not_overdue_even_in_the_same_phase() {
         let progress = Progress::default();
         progress.enter(Phase::Idle, 0);
-        assert_eq!(progress.condemned(), None);
+        assert_eq!(progress.overdue(), None);
         for first in [Some(Phase::Idle), None] {
-            let judged = progress.judge(|phase, since_ms, midway| (phase, since_ms, midway) == (Phase::Idle, 0, None));
-            assert_eq!((judged, progress.condemned()), (first, Some(Phase::Idle)));
+            let overdue = progress
+                .check_deadline(|phase, since_ms, partial| (phase, since_ms, partial) == (Phase::Idle, 0, None));
+            assert_eq!((overdue, progress.overdue()), (first, Some(Phase::Idle)));
         }
         for phase in [Phase::Head, Phase::Service, Phase::Answer, Phase::Idle] {
             progress.enter(phase, 0);
-            assert_eq!(progress.condemned(), None, "{phase:?}");
+            assert_eq!(progress.overdue(), None, "{phase:?}");
         }
-        assert_eq!(progress.judge(|_, _, _| false), None);
-        assert_eq!(progress.condemned(), None);
+        assert_eq!(progress.check_deadline(|_, _, _| false), None);
+        assert_eq!(progress.overdue(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Quotas of memory, scrapes, connections and requests: a limit in all, and a lower one for each address.
+//! Quotas of memory, scrapes, connections and requests: a total limit, and a lower one for each address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -6,22 +6,22 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// A limited resource: how much there is and how much is taken.
+/// A limited resource, and how much of it is taken.
 #[derive(Debug)]
 pub(crate) struct Quota {
-    most: usize,
-    most_of_one: usize,
+    limit: usize,
+    limit_per_address: usize,
     taken: Mutex<Taken>,
 }
 
 #[derive(Debug, Default)]
 struct Taken {
     all: usize,
-    /// By address; at most as many entries as there are shares.
+    /// By address. It has at most as many entries as there are shares.
     by_host: HashMap<IpAddr, usize>,
 }
 
-/// A part of a quota, which returns to the quota when dropped.
+/// A part of a quota. It returns to the quota when dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
     quota: Arc<Quota>,
@@ -30,9 +30,9 @@ pub(crate) struct Share {
 }
 
 impl Quota {
-    /// A quota of `most` in all and `most_of_one` for each address.
-    pub(crate) fn new(most: usize, most_of_one: usize) -> Self {
-        Self { most, most_of_one, taken: Mutex::default() }
+    /// A quota of `limit` in total and `limit_per_address` for each address.
+    pub(crate) fn new(limit: usize, limit_per_address: usize) -> Self {
+        Self { limit, limit_per_address, taken: Mutex::default() }
     }
 
     /// An empty share.
@@ -41,14 +41,14 @@ impl Quota {
     }
 
     /// A share of one unit; `None` if the quota is used up.
-    pub(crate) fn one(self: &Arc<Self>, address: IpAddr) -> Option<Share> {
+    pub(crate) fn take_one(self: &Arc<Self>, address: IpAddr) -> Option<Share> {
         let mut share = self.share(address);
         share.grow_to(1).then_some(share)
     }
 
     /// The limit of one address.
-    pub(crate) const fn most_of_one(&self) -> usize {
-        self.most_of_one
+    pub(crate) const fn limit_per_address(&self) -> usize {
+        self.limit_per_address
     }
 }
 
@@ -57,12 +57,12 @@ impl Share {
     pub(crate) fn grow_to(&mut self, size: usize) -> bool {
         let more = size.saturating_sub(self.taken);
         let mut taken = self.quota.taken.lock();
-        let of_host = taken.by_host.get(&self.host).copied().unwrap_or_default().saturating_add(more);
+        let of_address = taken.by_host.get(&self.host).copied().unwrap_or_default().saturating_add(more);
         let of_all = taken.all.saturating_add(more);
-        let has_grown = of_all <= self.quota.most && of_host <= self.quota.most_of_one;
+        let has_grown = of_all <= self.quota.limit && of_address <= self.quota.limit_per_address;
         if has_grown && more > 0 {
             taken.all = of_all;
-            taken.by_host.insert(self.host, of_host);
+            taken.by_host.insert(self.host, of_address);
             self.taken += more;
         }
         has_grown
@@ -77,9 +77,9 @@ impl Share {
         }
         let mut taken = self.quota.taken.lock();
         taken.all -= size;
-        if let Some(of_host) = taken.by_host.get_mut(&self.host) {
-            *of_host -= size;
-            if *of_host == 0 {
+        if let Some(of_address) = taken.by_host.get_mut(&self.host) {
+            *of_address -= size;
+            if *of_address == 0 {
                 taken.by_host.remove(&self.host);
             }
         }
@@ -92,25 +92,25 @@ impl Drop for Share {
     }
 }
 
-/// Bytes that keep their part of a quota until they are dropped.
-pub(crate) struct Held {
+/// Bytes that keep their share of a quota until they are dropped.
+pub(crate) struct QuotaBytes {
     bytes: Vec<u8>,
     _share: Arc<Share>,
 }
 
-impl Held {
+impl QuotaBytes {
     pub(crate) const fn new(bytes: Vec<u8>, share: Arc<Share>) -> Self {
         Self { bytes, _share: share }
     }
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for QuotaBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-/// What counts as one address: for IPv6, a network of 64 bits, which one host usually gets as a whole.
+/// The address that a quota counts by. For IPv6 it is the /64 network, because one host usually has all of it.
 fn host(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_taken_than_there_is_and_all_of_it_comes_back() {
+    fn shares_stay_within_the_limit_and_return_to_the_quota() {
         let quota = Arc::new(Quota::new(100, 100));
         let mut first = quota.share(ONE);
         assert!(first.grow_to(60) && first.grow_to(60) && first.grow_to(10));
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn no_address_has_more_than_its_part_in_however_many_shares() {
+    fn all_shares_of_an_address_stay_within_its_limit() {
         let quota = Arc::new(Quota::new(100, 50));
         let mut shares = [quota.share(ONE), quota.share(ONE), quota.share(OTHER)];
         let [first, second, other] = &mut shares;
@@ -158,9 +158,9 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_so_many_places_and_gets_them_back() {
+    fn an_address_takes_units_up_to_its_limit_and_returns_them() {
         let places = Arc::new(Quota::new(usize::MAX, 2));
-        let enter = |address: &str| places.one(address.parse().unwrap());
+        let enter = |address: &str| places.take_one(address.parse().unwrap());
         let held = [enter("10.0.0.1").unwrap(), enter("::ffff:10.0.0.1").unwrap()];
         assert!(enter("10.0.0.1").is_none());
         let other = enter("10.0.0.2").unwrap();
@@ -172,10 +172,10 @@ mod tests {
     }
 
     #[test]
-    fn one_host_s_ipv6_network_is_one_address() {
+    fn addresses_of_one_ipv6_network_share_a_limit() {
         let places = Arc::new(Quota::new(usize::MAX, 1));
-        let _first = places.one("2001:db8::1".parse().unwrap()).unwrap();
-        assert!(places.one("2001:db8::ffff:2".parse().unwrap()).is_none());
-        assert!(places.one("2001:db8:0:1::1".parse().unwrap()).is_some());
+        let _first = places.take_one("2001:db8::1".parse().unwrap()).unwrap();
+        assert!(places.take_one("2001:db8::ffff:2".parse().unwrap()).is_none());
+        assert!(places.take_one("2001:db8:0:1::1".parse().unwrap()).is_some());
     }
 }

@@ -20,7 +20,7 @@ impl Role {
         !matches!(self, Self::Callbacks)
     }
 
-    /// The flag that sets the address of such a socket.
+    /// The flag that sets the address.
     pub(crate) const fn flag(self) -> &'static str {
         match self {
             Self::All | Self::Callbacks => "web.listen-address",

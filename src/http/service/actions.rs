@@ -1,4 +1,4 @@
-//! The lifecycle actions, where they are allowed: reload and quit.
+//! The lifecycle actions, if enabled: reload and quit.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::http::site::exchange::refuse;
 use crate::http::site::response::{Reply, refusal};
 use crate::telemetry::Reason;
 
-const OFF: &str = "this is off; --web.enable-lifecycle turns it on";
+const OFF: &str = "this endpoint is disabled; --web.enable-lifecycle enables it";
 
 /// Reads the files of the settings again. They take effect as a whole or not at all.
 pub(super) async fn reload(site: &Arc<Site>) -> Reply {
@@ -16,26 +16,26 @@ pub(super) async fn reload(site: &Arc<Site>) -> Reply {
         return refuse(site, Reason::NotFound, OFF);
     }
     let Some(turn) = site.settings.try_turn() else {
-        return refuse(site, Reason::Overloaded, "the settings are being read again already; ask once more");
+        return refuse(site, Reason::Overloaded, "a reload is already in progress; try again");
     };
     let reloading = Arc::clone(site);
     // The turn ends with the reload, even if the client has hung up.
     let reload = move || reloading.reload_in_turn(&turn).map_err(|error| error.to_string());
     match tokio::task::spawn_blocking(reload).await {
-        Ok(Ok(())) => text("openim-exporter has read its settings again.\n"),
-        // Already logged and counted as a failed reload.
+        Ok(Ok(())) => text("openim-exporter has reloaded its settings.\n"),
+        // The reload has logged and counted the error.
         Ok(Err(error)) => refusal(Reason::BadSettings, &error),
         Err(error) => refuse(site, Reason::Internal, &error.to_string()),
     }
 }
 
-/// Ends the process as SIGTERM does; this request is still answered.
+/// Ends the process like SIGTERM. This request is still answered.
 pub(super) fn quit(site: &Site) -> Reply {
     if !site.config.lifecycle {
         return refuse(site, Reason::NotFound, OFF);
     }
     site.drain.ask();
-    text("openim-exporter is draining, and will end.\n")
+    text("openim-exporter is draining and will exit.\n")
 }
 
 #[cfg(test)]
@@ -45,13 +45,13 @@ mod tests {
     use tokio::task::spawn_blocking;
 
     use super::*;
-    use crate::http::site::testing::{runtime, site, thread_held_up};
+    use crate::http::site::testing::{occupy_thread, runtime, site};
 
     #[test]
-    fn one_request_at_a_time_has_the_settings_read_also_if_it_hangs_up() {
+    fn only_one_reload_runs_at_a_time_even_if_its_client_hangs_up() {
         let (site, runtime) = (site(), runtime());
         let _within = runtime.enter();
-        let (release, busy) = thread_held_up();
+        let (release, busy) = occupy_thread();
         let mut nobody = Context::from_waker(Waker::noop());
         let mut first = Box::pin(reload(&site));
         assert!(first.as_mut().poll(&mut nobody).is_pending());
@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(status(Box::pin(reload(&site)).as_mut().poll(&mut nobody)), 503);
         drop(release);
         assert!(runtime.block_on(busy).unwrap().is_err());
-        // What nobody waits for any more is read before this is.
+        // The abandoned reload runs before this task.
         runtime.block_on(spawn_blocking(|| ())).unwrap();
         assert_eq!(runtime.block_on(reload(&site)).status(), 200);
     }

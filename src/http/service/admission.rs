@@ -1,4 +1,4 @@
-//! Who is let in: what a request wants, and whether it may.
+//! Admission: finds the route of a request, and checks whether the client may use it.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use hyper::Version;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 
-use super::headers::Noted;
+use super::headers::HeaderFacts;
 use super::router::{Route, Served, route};
 use crate::http::access::{Access, Passwords, Verdict, strip};
 use crate::http::base::caller::Caller;
@@ -16,131 +16,134 @@ use crate::http::site::exchange::{Exchange, refuse};
 use crate::http::site::response::{Reply, closing, with_header};
 use crate::telemetry::Reason;
 
-/// The realms that passwords are asked for: that of callbacks, that of everything else. RFC 7617, 2.
+/// The realms of the passwords: for callbacks, and for everything else. RFC 7617, 2.
 const CALLBACKS: &str = "Basic realm=\"openim-exporter callbacks\", charset=\"UTF-8\"";
 const PAGES: &str = "Basic realm=\"openim-exporter\", charset=\"UTF-8\"";
 
-/// A 401 must say what is wanted (RFC 9110, 11.6.1); for a secret in the path there is no registered word.
+/// A 401 must name a scheme (RFC 9110, 11.6.1). For a secret in the path, none is registered.
 const PATH_SECRET: &str = "Path-Secret realm=\"openim-exporter callbacks\"";
 
-/// Whether a request may have what it wants.
+/// Whether a request is admitted to its route.
 pub(super) enum Admission {
     Granted(Route),
     Refused(Box<Reply>),
-    /// That depends on a password of which nothing is known yet: the one given.
+    /// These credentials must be verified first.
     Unproven(Route, Proof, HeaderValue),
 }
 
-/// Whether a request may have what it wants, as far as that can be told without waiting.
+/// Decides as far as this is possible without waiting.
 pub(super) fn admit(
     Exchange { site, caller, .. }: Exchange<'_>,
     access: &Access,
     head: &Parts,
-    noted: Noted,
+    facts: HeaderFacts,
 ) -> Admission {
-    if let Some(detail) = ambiguity(head.version, noted) {
+    if let Some(detail) = ambiguous_framing(head.version, facts) {
         return Admission::Refused(Box::new(closing(refuse(site, Reason::MalformedRequest, detail))));
     }
-    let (route, proof) = match examine((site, access), caller, head, noted) {
+    let (route, proof) = match check_all_but_password((site, access), caller, head, facts) {
         Ok((route, Some(proof))) => (route, proof),
         Ok((route, None)) => return Admission::Granted(route),
         Err(refusal) => return Admission::Refused(refusal),
     };
-    let decided = |verdict| judged(site, route, verdict, &proof).map_or_else(Admission::Refused, Admission::Granted);
-    match given(head) {
-        None => decided(Verdict::Wrong),
-        Some(given) => match proof.passwords.known(given) {
-            Some(verdict) => decided(verdict),
-            None => Admission::Unproven(route, proof, given.clone()),
+    let decide =
+        |verdict| apply_verdict(site, route, verdict, &proof).map_or_else(Admission::Refused, Admission::Granted);
+    match credentials(head) {
+        None => decide(Verdict::Wrong),
+        Some(credentials) => match proof.passwords.cached(credentials) {
+            Some(verdict) => decide(verdict),
+            None => Admission::Unproven(route, proof, credentials.clone()),
         },
     }
 }
 
-/// Decides what could not be told without waiting.
-pub(super) async fn decide(exchange: Exchange<'_>, admission: Admission) -> Result<Route, Box<Reply>> {
+/// Verifies the credentials if [`admit`] could not decide.
+pub(super) async fn verify(exchange: Exchange<'_>, admission: Admission) -> Result<Route, Box<Reply>> {
     match admission {
         Admission::Granted(route) => Ok(route),
         Admission::Refused(refusal) => Err(refusal),
-        Admission::Unproven(route, proof, given) => {
-            let verdict = prove(exchange, &proof.passwords, &given).await;
-            judged(exchange.site, route, verdict, &proof)
+        Admission::Unproven(route, proof, credentials) => {
+            let verdict = verify_password(exchange, &proof.passwords, &credentials).await;
+            apply_verdict(exchange.site, route, verdict, &proof)
         }
     }
 }
 
-/// The credentials that a request gives. Of two, a proxy in front may have looked at the other: that is none.
-fn given(head: &Parts) -> Option<&HeaderValue> {
-    let mut given = head.headers.get_all(header::AUTHORIZATION).iter();
-    given.next().filter(|_| given.next().is_none())
+/// The credentials of a request. `None` if there are two: a proxy in front may have checked the other ones.
+fn credentials(head: &Parts) -> Option<&HeaderValue> {
+    let mut values = head.headers.get_all(header::AUTHORIZATION).iter();
+    values.next().filter(|_| values.next().is_none())
 }
 
-fn judged(site: &Site, route: Route, verdict: Verdict, proof: &Proof) -> Result<Route, Box<Reply>> {
+fn apply_verdict(site: &Site, route: Route, verdict: Verdict, proof: &Proof) -> Result<Route, Box<Reply>> {
     match verdict {
         Verdict::Right => Ok(route),
         Verdict::Wrong => {
-            let reply = refuse(site, Reason::Unauthorized, "user and password are absent or wrong");
+            let reply = refuse(site, Reason::Unauthorized, "user or password is missing or wrong");
             Err(Box::new(with_header(reply, header::WWW_AUTHENTICATE, proof.realm)))
         }
         Verdict::Busy => {
-            let detail = "too many passwords are waiting to be checked; ask again";
+            let detail = "too many passwords are waiting to be verified; try again";
             Err(Box::new(refuse(site, Reason::Overloaded, detail)))
         }
     }
 }
 
-async fn prove(Exchange { site, open, caller }: Exchange<'_>, passwords: &Passwords, given: &HeaderValue) -> Verdict {
-    let Some(_place) = site.quotas.passwords.one(caller.address) else { return Verdict::Busy };
-    // A sweep that finds the request waiting for too long ends that.
-    in_time(open, passwords.check(given)).await.unwrap_or(Verdict::Busy)
+async fn verify_password(
+    Exchange { site, tracker, caller }: Exchange<'_>,
+    passwords: &Passwords,
+    credentials: &HeaderValue,
+) -> Verdict {
+    let Some(_share) = site.quotas.passwords.take_one(caller.address) else { return Verdict::Busy };
+    // The sweep ends this if it takes too long.
+    in_time(tracker, passwords.check(credentials)).await.unwrap_or(Verdict::Busy)
 }
 
-/// What a proxy in front might read in another way than we do, so that it and we would disagree on where the next
-/// request begins, or on whose it is. hyper refuses the rest of these, and closes after a body that has both a length
-/// and chunks.
-fn ambiguity(version: Version, noted: Noted) -> Option<&'static str> {
+/// Finds framing that a proxy in front might read differently, so that it and we would disagree on where the next
+/// request begins, or for which host it is. hyper refuses the other cases, and closes the connection after a body that
+/// has both Content-Length and chunks.
+fn ambiguous_framing(version: Version, facts: HeaderFacts) -> Option<&'static str> {
     match version {
         Version::HTTP_2 => None,
         // RFC 9112, 3.2.
-        _ if noted.hosts > 1 || noted.hosts == 0 && version == Version::HTTP_11 => {
-            Some("there is not exactly one Host")
+        _ if facts.host_count > 1 || facts.host_count == 0 && version == Version::HTTP_11 => {
+            Some("the request must have exactly one Host header")
         }
-        // RFC 9112, 6.1: a coding that we do not know, or chunks within chunks.
-        _ if noted.is_coded_otherwise => {
-            Some("Transfer-Encoding is not chunked and nothing else; send the body as it is")
-        }
+        // RFC 9112, 6.1: an unknown coding, or chunked twice.
+        _ if facts.has_other_coding => Some("Transfer-Encoding must be chunked or absent; send the body unencoded"),
         _ => None,
     }
 }
 
-/// What a request must prove: that it knows one of these passwords.
+/// A password that a request must have.
 pub(super) struct Proof {
     passwords: Arc<Passwords>,
     realm: &'static str,
 }
 
-/// All but the password, which may have to be waited for.
-fn examine(
+/// Checks everything except the password, for which the request may have to wait.
+fn check_all_but_password(
     (site, access): (&Site, &Access),
     caller: &Caller,
     head: &Parts,
-    noted: Noted,
+    facts: HeaderFacts,
 ) -> Result<(Route, Option<Proof>), Box<Reply>> {
-    let (route, knows_secret) = wanted(site, access, caller, head);
+    let (route, has_secret) = find_route(site, access, caller, head);
     let (users, realm) = match route {
         Route::Healthy | Route::Ready => return Ok((route, None)),
-        // No page has any business there, not even ours. The name of another may lead to this address.
-        Route::Callback(_) | Route::Reload | Route::Quit if noted.is_of_a_page => {
-            return Err(Box::new(refuse(site, Reason::Forbidden, "a web page may not ask for this")));
+        // No web page needs these, not even one of this host: with DNS rebinding, another site can use our address.
+        Route::Callback(_) | Route::Reload | Route::Quit if facts.has_origin => {
+            return Err(Box::new(refuse(site, Reason::Forbidden, "requests from a web page are not allowed here")));
         }
         Route::Callback(_) => {
-            check_callback(site, caller, knows_secret)?;
+            check_callback(site, caller, has_secret)?;
             (&access.callback_users, CALLBACKS)
         }
-        // Nothing is there to be guarded.
+        // This socket serves no pages, so there is nothing to protect.
         _ if !caller.role.has_pages() => return Ok((route, None)),
         _ => {
             if access.rate.as_ref().is_some_and(|rate| !rate.allows()) {
-                let detail = "more requests come than rate_limit in --web.config.file allows";
+                let detail = "rate_limit in --web.config.file is exceeded";
                 return Err(Box::new(refuse(site, Reason::RateLimited, detail)));
             }
             (&access.users, PAGES)
@@ -149,8 +152,8 @@ fn examine(
     Ok((route, users.as_ref().map(|users| Proof { passwords: Arc::clone(users), realm })))
 }
 
-/// What a request wants, and whether it knows the secret, if there is one.
-fn wanted(site: &Site, access: &Access, caller: &Caller, head: &Parts) -> (Route, bool) {
+/// The route of a request, and whether it has the secret. True if no secret is set.
+fn find_route(site: &Site, access: &Access, caller: &Caller, head: &Parts) -> (Route, bool) {
     let (path, query) = (head.uri.path(), head.uri.query());
     let served = Served::at(caller.role, &site.config.telemetry_path);
     let Some(secret) = access.secret.as_ref().filter(|_| served.callbacks) else {
@@ -162,15 +165,15 @@ fn wanted(site: &Site, access: &Access, caller: &Caller, head: &Parts) -> (Route
     }
 }
 
-/// Whether a callback may come from there, and knows the secret.
-fn check_callback(site: &Site, caller: &Caller, knows_secret: bool) -> Result<(), Box<Reply>> {
+/// Checks the network and the secret of a callback.
+fn check_callback(site: &Site, caller: &Caller, has_secret: bool) -> Result<(), Box<Reply>> {
     let networks = &site.config.access.callback_networks;
     if networks.as_ref().is_some_and(|networks| !networks.contains(caller.address)) {
-        let detail = "callbacks are not taken from this address; see --callback.allowed-networks";
+        let detail = "callbacks from this address are not allowed; see --callback.allowed-networks";
         return Err(Box::new(refuse(site, Reason::Forbidden, detail)));
     }
-    if !knows_secret {
-        let detail = "the secret in the path is absent or wrong; see --callback.secret-file";
+    if !has_secret {
+        let detail = "the secret in the path is missing or wrong; see --callback.secret-file";
         let reply = refuse(site, Reason::Unauthorized, detail);
         return Err(Box::new(with_header(reply, header::WWW_AUTHENTICATE, PATH_SECRET)));
     }

@@ -1,9 +1,9 @@
-//! Taking a callback.
+//! Receives callbacks.
 
 use hyper::header::{self, HeaderMap};
 
 use super::body::{self, BodyError, RequestBody};
-use super::headers::{Noted, is_json};
+use super::headers::{HeaderFacts, is_json};
 use crate::http::site::Site;
 use crate::http::site::exchange::{Exchange, refuse};
 use crate::http::site::response::{Reply, closing, success};
@@ -11,14 +11,14 @@ use crate::telemetry::Reason;
 use crate::wire::{self, Command, Problem};
 
 /// Why a callback is refused.
-struct Refused {
+struct Refusal {
     reason: Reason,
     detail: String,
-    /// What is left of the request cannot be told from the next one.
+    /// The connection must close: the rest of the request could be taken for the next request.
     close: bool,
 }
 
-impl Refused {
+impl Refusal {
     fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into(), close: false }
     }
@@ -28,62 +28,67 @@ impl Refused {
     }
 }
 
-impl From<Problem> for Refused {
+impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
         Self::new(problem.reason, problem.detail)
     }
 }
 
-/// Reads a callback as it comes, counts it and answers it. The URL may have told its command.
-pub(super) async fn receive(
+/// Reads a callback's body, counts the callback and answers it. `command` is the one in the URL, if any.
+pub(super) async fn read_and_answer(
     exchange: Exchange<'_>,
-    (command, noted): (Option<Command>, Noted),
+    (command, facts): (Option<Command>, HeaderFacts),
     headers: HeaderMap,
     body: RequestBody,
 ) -> Reply {
-    let Exchange { site, open, caller } = exchange;
-    open.progress().callback_begins();
+    let Exchange { site, tracker, caller } = exchange;
+    tracker.progress().begin_callback();
     let mut share = site.quotas.bodies.share(caller.address);
-    match body::read(body, site.config.max_body_bytes, &mut share, open.progress()).await {
-        Ok(body) => answered(site, (command, noted), headers, &body),
+    match body::read(body, site.config.max_body_bytes, &mut share, tracker.progress()).await {
+        Ok(body) => count_and_answer(site, (command, facts), headers, &body),
         Err(error) => {
-            // Its sender may still be at it, and is to read why that is in vain.
-            open.progress().leave_unread();
-            unread(site, &error)
+            // The client may still be sending, and must get time to read the refusal.
+            tracker.progress().leave_request_unread();
+            refuse_body(site, &error)
         }
     }
 }
 
-/// Counts a callback that has come as a whole, and answers it.
-pub(super) fn take(exchange: Exchange<'_>, wanted: (Option<Command>, Noted), headers: HeaderMap, body: &[u8]) -> Reply {
-    exchange.open.progress().callback_begins();
-    answered(exchange.site, wanted, headers, body)
+/// Counts a callback whose body is complete, and answers it.
+pub(super) fn answer(
+    exchange: Exchange<'_>,
+    context: (Option<Command>, HeaderFacts),
+    headers: HeaderMap,
+    body: &[u8],
+) -> Reply {
+    exchange.tracker.progress().begin_callback();
+    count_and_answer(exchange.site, context, headers, body)
 }
 
-fn answered(site: &Site, wanted: (Option<Command>, Noted), headers: HeaderMap, body: &[u8]) -> Reply {
-    match counted(site, wanted, &headers, body) {
+fn count_and_answer(site: &Site, context: (Option<Command>, HeaderFacts), headers: HeaderMap, body: &[u8]) -> Reply {
+    match count(site, context, &headers, body) {
         Ok(()) => success(headers),
-        Err(why) => refused(site, &why),
+        Err(refusal) => refuse_callback(site, &refusal),
     }
 }
 
-fn refused(site: &Site, why: &Refused) -> Reply {
-    let reply = refuse(site, why.reason, &why.detail);
-    if why.close { closing(reply) } else { reply }
+fn refuse_callback(site: &Site, refusal: &Refusal) -> Reply {
+    let reply = refuse(site, refusal.reason, &refusal.detail);
+    if refusal.close { closing(reply) } else { reply }
 }
 
-fn counted(
+fn count(
     site: &Site,
-    (command, noted): (Option<Command>, Noted),
+    (command, facts): (Option<Command>, HeaderFacts),
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<(), Refused> {
-    if noted.may_not_be_json {
+) -> Result<(), Refusal> {
+    if facts.may_not_be_json {
         check_media_type(headers)?;
     }
     let command = match command {
         Some(command) => command,
-        None => command_in(body)?,
+        None => command_in_body(body)?,
     };
     let now = site.now();
     if command == Command::GroupMessage {
@@ -94,44 +99,44 @@ fn counted(
 }
 
 /// Refuses a request whose body could not be read.
-pub(super) fn unread(site: &Site, error: &BodyError) -> Reply {
-    refused(site, &why_unread(site, error))
+pub(super) fn refuse_body(site: &Site, error: &BodyError) -> Reply {
+    refuse_callback(site, &body_refusal(site, error))
 }
 
-fn why_unread(site: &Site, error: &BodyError) -> Refused {
+fn body_refusal(site: &Site, error: &BodyError) -> Refusal {
     match error {
         BodyError::TooLarge => {
             let limit = site.config.max_body_bytes;
             let detail = format!("the body is over {limit} bytes; --callback.max-body-bytes sets the limit");
-            Refused::new(Reason::BodyTooLarge, detail).and_close()
+            Refusal::new(Reason::BodyTooLarge, detail).and_close()
         }
         BodyError::NoMemory => {
-            let (limit, of_one) = (site.config.max_buffered_bytes, site.quotas.bodies.most_of_one());
+            let (limit, per_address) = (site.config.max_buffered_bytes, site.quotas.bodies.limit_per_address());
             let detail = format!(
-                "bodies that are being received have {limit} bytes, those of one address {of_one}; \
+                "the memory for bodies is used up: {limit} bytes in total, {per_address} from one address; \
                  --callback.max-buffered-bytes sets the limit"
             );
-            Refused::new(Reason::Overloaded, detail).and_close()
+            Refusal::new(Reason::Overloaded, detail).and_close()
         }
         BodyError::Overdue => {
-            // A drain leaves it less time, counted from elsewhere.
+            // During a drain the limit is shorter, and counts from the start of the drain.
             let detail = if site.drain.is_draining() {
-                "the body did not arrive in time; the exporter is about to end".to_owned()
+                "the body did not arrive in time; the exporter is shutting down".to_owned()
             } else {
                 format!("the body did not arrive within {} s", site.limits.body.as_secs())
             };
-            Refused::new(Reason::BodyTimeout, detail).and_close()
+            Refusal::new(Reason::BodyTimeout, detail).and_close()
         }
-        BodyError::Broken(error) => Refused::new(Reason::BrokenBody, format!("the body: {error}")).and_close(),
+        BodyError::Broken(error) => Refusal::new(Reason::BrokenBody, format!("the body: {error}")).and_close(),
     }
 }
 
-/// OpenIM says that its body is JSON. A body that says it is something else comes from elsewhere: a web page, say, can
-/// make a browser post a form or plain text to any address, but not JSON.
-fn check_media_type(headers: &HeaderMap) -> Result<(), Refused> {
-    let refused = |detail: String| Err(Refused::new(Reason::UnsupportedMediaType, detail));
+/// Checks that the body is declared as JSON, as OpenIM's is. Other types come from other clients: a web page can make a
+/// browser post a form or plain text to any address, but not JSON.
+fn check_media_type(headers: &HeaderMap) -> Result<(), Refusal> {
+    let refused = |detail: String| Err(Refusal::new(Reason::UnsupportedMediaType, detail));
     if let Some(encoding) = headers.get_all(header::CONTENT_ENCODING).iter().find(|encoding| *encoding != "identity") {
-        return refused(format!("Content-Encoding is {encoding:?}; send the body as it is"));
+        return refused(format!("Content-Encoding is {encoding:?}; send the body unencoded"));
     }
     match headers.get_all(header::CONTENT_TYPE).iter().find(|media_type| !is_json(media_type.as_bytes())) {
         Some(media_type) => refused(format!("Content-Type is {media_type:?}; send application/json")),
@@ -139,11 +144,15 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Refused> {
     }
 }
 
-fn command_in(body: &[u8]) -> Result<Command, Refused> {
+fn command_in_body(body: &[u8]) -> Result<Command, Refusal> {
     let name = wire::decode_command_name(body)?;
     Command::from_name(&name).ok_or_else(|| {
-        let found = if name.is_empty() { "is absent" } else { "names no callback" };
-        let ways = "end the path with, or set ?command= or the body's callbackCommand to";
-        Refused::new(Reason::UnknownCommand, format!("callbackCommand {found}; {ways} {}", wire::GROUP_MESSAGE))
+        let found = if name.is_empty() { "is missing" } else { "is not a callback" };
+        let command = wire::GROUP_MESSAGE;
+        let detail = format!(
+            "callbackCommand {found}; append {command} to the path, or set it in ?command= or in the body's \
+             callbackCommand"
+        );
+        Refusal::new(Reason::UnknownCommand, detail)
     })
 }

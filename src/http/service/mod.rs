@@ -1,4 +1,4 @@
-//! One request, one answer.
+//! Answers requests.
 
 mod actions;
 mod admission;
@@ -24,97 +24,101 @@ use crate::http::access::Access;
 use crate::http::base::progress::Phase;
 use crate::http::site::Site;
 use crate::http::site::exchange::{Exchange, refuse};
-use crate::http::site::response::{Reply, begin, closing, with_header};
+use crate::http::site::response::{Reply, closing, start_sending, with_header};
 use crate::telemetry::Reason;
 use admission::Admission;
 use body::RequestBody;
-use headers::Noted;
+use headers::HeaderFacts;
 use router::Route;
 
-/// An answer to come.
+/// The future of a response.
 ///
-/// Nearly every request is a callback whose body is there as a whole when the answer is first asked for: it is answered
-/// then, without a state machine being moved about for what it might have had to wait for. Only what must wait gets one.
-pub(crate) struct Answering<'a> {
+/// Nearly every request is a callback whose whole body has arrived at the first poll. It is answered at once, without
+/// an async state machine. Only requests that must wait get one, on the heap.
+pub(crate) struct Answer<'a> {
     exchange: Exchange<'a>,
-    noted: Noted,
-    begun: Option<(Parts, RequestBody)>,
-    rest: Option<Pin<Box<dyn Future<Output = Reply> + Send + 'a>>>,
+    facts: HeaderFacts,
+    request: Option<(Parts, RequestBody)>,
+    waiting: Option<Pin<Box<dyn Future<Output = Reply> + Send + 'a>>>,
 }
 
 /// Begins to answer a request.
-pub(crate) fn answer(exchange: Exchange<'_>, request: Request<Incoming>) -> Answering<'_> {
-    exchange.open.enter(Phase::Service);
+pub(crate) fn answer(exchange: Exchange<'_>, request: Request<Incoming>) -> Answer<'_> {
+    exchange.tracker.enter(Phase::Service);
     let (head, body) = request.into_parts();
-    let noted = Noted::of(&head.headers);
-    let body = RequestBody::begin(body, noted, exchange.site.config.max_body_bytes);
-    Answering { exchange, noted, begun: Some((head, body)), rest: None }
+    let facts = HeaderFacts::of(&head.headers);
+    let body = RequestBody::begin(body, facts, exchange.site.config.max_body_bytes);
+    Answer { exchange, facts, request: Some((head, body)), waiting: None }
 }
 
-impl Future for Answering<'_> {
+impl Future for Answer<'_> {
     type Output = Result<Reply, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { exchange, noted, begun, rest } = &mut *self;
-        let (exchange, noted) = (*exchange, *noted);
-        if let Some((head, body)) = begun {
+        let Self { exchange, facts, request, waiting } = &mut *self;
+        let (exchange, facts) = (*exchange, *facts);
+        if let Some((head, body)) = request {
             let access = exchange.site.settings.access();
-            let admission = admission::admit(exchange, &access, head, noted);
+            let admission = admission::admit(exchange, &access, head, facts);
             if let Admission::Granted(Route::Callback(command)) = admission
-                && let Some(whole) = body.whole(exchange.site.config.max_body_bytes, cx)
+                && let Some(whole) = body.take_whole(exchange.site.config.max_body_bytes, cx)
             {
                 let headers = std::mem::take(&mut head.headers);
-                *begun = None;
-                let reply = callback::take(exchange, (command, noted), headers, &whole);
-                return Poll::Ready(Ok(ready(reply, exchange, &access)));
+                *request = None;
+                let reply = callback::answer(exchange, (command, facts), headers, &whole);
+                return Poll::Ready(Ok(finish(reply, exchange, &access)));
             }
-            *rest = begun.take().map(|begun| Box::pin(later((exchange, noted), begun, admission)) as _);
+            *waiting = request
+                .take()
+                .map(|request| Box::pin(answer_after_waiting((exchange, facts), request, admission)) as _);
         }
-        match rest {
-            Some(rest) => rest.as_mut().poll(cx).map(Ok),
-            // Answered already; nobody asks twice.
+        match waiting {
+            Some(waiting) => waiting.as_mut().poll(cx).map(Ok),
+            // Already answered; a finished future is not polled again.
             None => Poll::Pending,
         }
     }
 }
 
-/// Answers what may have to wait.
-async fn later(
-    (exchange, noted): (Exchange<'_>, Noted),
+/// Answers a request that may have to wait.
+async fn answer_after_waiting(
+    (exchange, facts): (Exchange<'_>, HeaderFacts),
     (head, body): (Parts, RequestBody),
     admission: Admission,
 ) -> Reply {
-    let (site, progress) = (exchange.site, exchange.open.progress());
-    let reply = match admission::decide(exchange, admission).await {
-        Ok(Route::Callback(command)) => callback::receive(exchange, (command, noted), head.headers, body).await,
+    let (site, progress) = (exchange.site, exchange.tracker.progress());
+    let reply = match admission::verify(exchange, admission).await {
+        Ok(Route::Callback(command)) => callback::read_and_answer(exchange, (command, facts), head.headers, body).await,
         admitted => {
-            // A body that came is read all the same: so that the next request is found behind it, and because a client
-            // that is still sending may not look at its answer.
-            let dropped = body.drop_rest(site.config.max_body_bytes, progress).await;
-            let all_read = matches!(dropped, Ok(true));
-            let reply = match (admitted, dropped) {
+            // Read the unused body anyway: the next request follows it, and a client that is still sending may not read
+            // the response.
+            let discarded = body.discard(site.config.max_body_bytes, progress).await;
+            let all_read = matches!(discarded, Ok(true));
+            let reply = match (admitted, discarded) {
                 (Err(refusal), _) => *refusal,
-                // A client that sends a body without an end gets no page. A page that does not exist is missing anyway.
-                (Ok(route), Err(error)) if route.is_served(site.config.lifecycle) => callback::unread(site, &error),
-                (Ok(route), _) => bodyless(exchange, route, &head).await,
+                // A client that sends an endless body gets no page. For a page that does not exist, 404 comes first.
+                (Ok(route), Err(error)) if route.is_served(site.config.lifecycle) => {
+                    callback::refuse_body(site, &error)
+                }
+                (Ok(route), _) => answer_without_body(exchange, route, &head).await,
             };
             if all_read { reply } else { closing(reply) }
         }
     };
-    ready(reply, exchange, &site.settings.access())
+    finish(reply, exchange, &site.settings.access())
 }
 
-/// What every answer is given, and its begin.
-fn ready(reply: Reply, Exchange { site, open, .. }: Exchange<'_>, access: &Access) -> Reply {
-    let mut reply = begin(reply, open);
+/// Adds the headers of every response, and starts to send it.
+fn finish(reply: Reply, Exchange { site, tracker, .. }: Exchange<'_>, access: &Access) -> Reply {
+    let mut reply = start_sending(reply, tracker);
     for (name, value) in &access.headers {
         reply.headers_mut().insert(name, value.clone());
     }
     if site.drain.is_draining() { closing(reply) } else { reply }
 }
 
-/// Answers what needs no body.
-async fn bodyless(exchange: Exchange<'_>, route: Route, head: &Parts) -> Reply {
+/// Answers a request that needs no body.
+async fn answer_without_body(exchange: Exchange<'_>, route: Route, head: &Parts) -> Reply {
     let site = exchange.site;
     match route {
         Route::Metrics(scope) => pages::metrics(exchange, scope, head).await,
@@ -126,10 +130,12 @@ async fn bodyless(exchange: Exchange<'_>, route: Route, head: &Parts) -> Reply {
         Route::Reload => actions::reload(site).await,
         Route::Quit => actions::quit(site),
         Route::WrongMethod(allowed) => with_header(wrong_method(site, allowed), header::ALLOW, allowed),
-        Route::NotFound | Route::Callback(_) => refuse(site, Reason::NotFound, "nothing is served at this path; see /"),
+        Route::NotFound | Route::Callback(_) => {
+            refuse(site, Reason::NotFound, "nothing is served at this path; / lists the pages")
+        }
     }
 }
 
 fn wrong_method(site: &Site, allowed: &str) -> Reply {
-    refuse(site, Reason::MethodNotAllowed, &format!("this path takes {allowed}"))
+    refuse(site, Reason::MethodNotAllowed, &format!("this path supports {allowed}"))
 }

@@ -1,4 +1,4 @@
-//! In which form a client wants a scrape.
+//! Negotiates the format and the compression of a scrape.
 //!
 //! <https://www.rfc-editor.org/rfc/rfc9110#name-content-negotiation>
 
@@ -6,28 +6,28 @@ use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName};
 
 use crate::exposition::Format;
 
-/// What a client thinks of a form: from 0, not acceptable, to 1.
+/// A quality value: from 0, not acceptable, to 1.
 type Quality = f32;
 
-/// One of the forms that a header lists.
-struct Listed<'a> {
+/// An entry of an `Accept` or `Accept-Encoding` header.
+struct Preference<'a> {
     /// A media type, or a content coding.
     name: &'a str,
-    /// What stands behind the name, but for the quality, which most often is only a version.
+    /// The parameters, including `q`.
     parameters: &'a str,
     quality: Quality,
 }
 
-impl<'a> Listed<'a> {
-    fn parse(listed: &'a str) -> Self {
-        let (name, parameters) = listed.split_once(';').unwrap_or((listed, ""));
-        let mut listed = Self { name: name.trim(), parameters, quality: 1.0 };
-        if let Some(quality) = listed.parameter("q") {
+impl<'a> Preference<'a> {
+    fn parse(preference: &'a str) -> Self {
+        let (name, parameters) = preference.split_once(';').unwrap_or((preference, ""));
+        let mut preference = Self { name: name.trim(), parameters, quality: 1.0 };
+        if let Some(quality) = preference.parameter("q") {
             let quality = quality.parse().ok().filter(|quality| (0.0..=1.0).contains(quality));
-            // What cannot be understood is not taken for a wish.
-            listed.quality = quality.unwrap_or(0.0);
+            // An invalid value counts as not acceptable.
+            preference.quality = quality.unwrap_or(0.0);
         }
-        listed
+        preference
     }
 
     fn parameter(&self, name: &str) -> Option<&'a str> {
@@ -36,8 +36,8 @@ impl<'a> Listed<'a> {
         values.next().map(|(_, value)| value.trim().trim_matches('"'))
     }
 
-    /// How closely this describes a media type in this version; nothing if it does not.
-    fn closeness(&self, media_type: &str, version: &str) -> Option<u8> {
+    /// How specifically this entry describes a media type in this version; `None` if it does not.
+    fn specificity(&self, media_type: &str, version: &str) -> Option<u8> {
         let is_of_type = self.name.eq_ignore_ascii_case(media_type);
         let kind = media_type.split('/').next().unwrap_or_default();
         match self.parameter("version") {
@@ -49,32 +49,33 @@ impl<'a> Listed<'a> {
     }
 }
 
-fn listed(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = Listed<'_>> {
+fn preferences(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = Preference<'_>> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(Listed::parse)
+    values.flat_map(|value| value.split(',')).map(Preference::parse)
 }
 
-/// How closely a format is asked for, and how much it is wanted.
-fn wanted(headers: &HeaderMap, media_type: &str, version: &str) -> (u8, Quality) {
-    let fits =
-        listed(headers, ACCEPT).filter_map(|listed| Some((listed.closeness(media_type, version)?, listed.quality)));
-    // What describes it most closely decides.
+/// How specifically a format is requested, and its quality.
+fn specificity_and_quality(headers: &HeaderMap, media_type: &str, version: &str) -> (u8, Quality) {
+    let fits = preferences(headers, ACCEPT)
+        .filter_map(|preference| Some((preference.specificity(media_type, version)?, preference.quality)));
+    // The most specific entry decides.
     fits.reduce(|best, next| if next.0 > best.0 { next } else { best }).unwrap_or((0, 0.0))
 }
 
-/// The format that a client wants most. OpenMetrics only if it is asked for: who takes anything gets what every reader
-/// understands, and so does who takes neither, for that is no reason to say nothing.
+/// The format that a client prefers. OpenMetrics only if it is requested by name: a client that accepts anything, or
+/// neither format, gets the text format, which every reader understands.
 pub(super) fn format(headers: &HeaderMap) -> Format {
-    let (closeness, open_metrics) = wanted(headers, "application/openmetrics-text", "1.0.0");
-    let (_, text) = wanted(headers, "text/plain", "0.0.4");
-    if closeness > 0 && open_metrics > 0.0 && open_metrics >= text { Format::OpenMetrics } else { Format::Text }
+    let (specificity, open_metrics) = specificity_and_quality(headers, "application/openmetrics-text", "1.0.0");
+    let (_, text) = specificity_and_quality(headers, "text/plain", "0.0.4");
+    if specificity > 0 && open_metrics > 0.0 && open_metrics >= text { Format::OpenMetrics } else { Format::Text }
 }
 
-/// Whether a client takes gzip, and does not want the plain bytes more.
-pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
+/// Whether a client accepts gzip and does not prefer an uncompressed response.
+pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let quality = |coding: &str| {
-        let named = listed(headers, ACCEPT_ENCODING).find(|listed| listed.name.eq_ignore_ascii_case(coding));
-        named.map(|listed| listed.quality)
+        let named =
+            preferences(headers, ACCEPT_ENCODING).find(|preference| preference.name.eq_ignore_ascii_case(coding));
+        named.map(|preference| preference.quality)
     };
     let gzip = quality("gzip").or_else(|| quality("*")).unwrap_or(0.0);
     gzip > 0.0 && gzip >= quality("identity").unwrap_or(0.0)
@@ -94,8 +95,8 @@ mod tests {
     }
 
     #[test]
-    fn every_prometheus_gets_openmetrics_if_it_knows_the_version() {
-        // 2.42, 3.x, and one that would rather have protobuf.
+    fn prometheus_gets_openmetrics_if_it_supports_version_1() {
+        // 2.42, 3.x, and one that prefers protobuf.
         for accept in [
             "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
              text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
@@ -108,13 +109,13 @@ mod tests {
         ] {
             assert_eq!(format_for(&[accept]), Format::OpenMetrics, "{accept}");
         }
-        // 2.30 knows an earlier version only.
+        // 2.30 supports only an earlier version.
         let old = "application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
         assert_eq!(format_for(&[old]), Format::Text);
     }
 
     #[test]
-    fn who_does_not_ask_for_openmetrics_gets_text() {
+    fn a_client_that_does_not_request_openmetrics_gets_text() {
         for accept in [
             "*/*",
             "*/*;q=0.1",
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_openmetrics_gets_it() {
+    fn a_client_that_requests_openmetrics_gets_it() {
         for accept in [
             "application/openmetrics-text",
             "Application/OpenMetrics-Text; Version=\"1.0.0\" ; Q=0.5",
@@ -151,20 +152,20 @@ mod tests {
         ] {
             assert_eq!(format_for(&[accept]), Format::OpenMetrics, "{accept}");
         }
-        // In two lines as in one.
+        // Two header lines are like one.
         assert_eq!(format_for(&["text/plain;q=0.5", "application/openmetrics-text"]), Format::OpenMetrics);
     }
 
     #[test]
-    fn gzip_is_for_who_takes_it_and_does_not_want_the_plain_bytes_more() {
-        let takes = |values: &[&str]| takes_gzip(&headers(&ACCEPT_ENCODING, values));
+    fn gzip_is_used_if_accepted_and_not_less_preferred_than_identity() {
+        let accepts = |values: &[&str]| accepts_gzip(&headers(&ACCEPT_ENCODING, values));
         for gzip in ["gzip", "GZIP;Q=0.001", "deflate, gzip;q=1.0, *;q=0.5", "*", "identity;q=0.5,gzip;q=0.5"] {
-            assert!(takes(&[gzip]), "{gzip}");
+            assert!(accepts(&[gzip]), "{gzip}");
         }
-        assert!(takes(&["br", "gzip"]));
+        assert!(accepts(&["br", "gzip"]));
         for plain in ["", "identity", "br", "gzip;q=0", "gzip;q=0.000", "gzip;q=0, *", "*;q=0", "gzip;q=0.5,identity"] {
-            assert!(!takes(&[plain]), "{plain}");
+            assert!(!accepts(&[plain]), "{plain}");
         }
-        assert!(!takes(&[]));
+        assert!(!accepts(&[]));
     }
 }

@@ -23,12 +23,12 @@ pub(super) fn text(line: &'static str) -> Reply {
     page(PLAIN, line)
 }
 
-/// The process is alive: it answers.
+/// The process is alive.
 pub(super) fn healthy() -> Reply {
     page(PLAIN, "openim-exporter is healthy.\n")
 }
 
-/// The process accepts callbacks, unless it is draining.
+/// The process accepts callbacks; 503 while it is draining.
 pub(super) fn ready(site: &Site) -> Reply {
     if site.drain.is_draining() {
         return unavailable(page(PLAIN, "openim-exporter is draining.\n"));
@@ -36,7 +36,7 @@ pub(super) fn ready(site: &Site) -> Reply {
     page(PLAIN, "openim-exporter is ready.\n")
 }
 
-/// What this program is, with links to its pages.
+/// Names the program and links to its pages.
 pub(super) fn landing(site: &Site) -> Reply {
     page(
         HTML,
@@ -51,11 +51,11 @@ pub(super) fn landing(site: &Site) -> Reply {
 
 /// A scrape, in the format that the client asks for.
 pub(super) async fn metrics(exchange: Exchange<'_>, scope: Scope, request: &Parts) -> Reply {
-    let Exchange { site, open, caller } = exchange;
-    let Some(share) = site.quotas.scrapes.one(caller.address) else { return refuse_busy(site, "scrapes") };
-    let (format, gzip) = (negotiation::format(&request.headers), negotiation::takes_gzip(&request.headers));
-    let mut scrape = Streamed::new(Box::new(Scrape::new(site, site.scraper(scope, format), gzip, share)), open);
-    // The first chunk before the head: until the head is sent, a failure can still be answered as one.
+    let Exchange { site, tracker, caller } = exchange;
+    let Some(share) = site.quotas.scrapes.take_one(caller.address) else { return refuse_busy(site, "scrapes") };
+    let (format, gzip) = (negotiation::format(&request.headers), negotiation::accepts_gzip(&request.headers));
+    let mut scrape = Streamed::new(Box::new(Scrape::new(site, site.scraper(scope, format), gzip, share)), tracker);
+    // Write the first chunk before the head: until the head is sent, an error can still be answered with 500.
     if request.method != Method::HEAD
         && let Err(error) = poll_fn(|cx| scrape.poll_written(cx)).await
     {

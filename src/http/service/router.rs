@@ -1,4 +1,4 @@
-//! Which request wants what.
+//! Finds the route of a request.
 
 use hyper::Method;
 
@@ -6,35 +6,35 @@ use crate::exposition::Scope;
 use crate::http::base::role::Role;
 use crate::wire::Command;
 
-/// What a request wants.
+/// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    /// A callback is delivered; the URL may say of which command.
+    /// A callback, and the command in the URL if there is one.
     Callback(Option<Command>),
-    /// Prometheus scrapes.
+    /// A scrape.
     Metrics(Scope),
-    /// Does the process live?
+    /// Whether the process is alive.
     Healthy,
-    /// Does it take callbacks?
+    /// Whether the process accepts callbacks.
     Ready,
-    /// A person looks.
+    /// The landing page.
     Landing,
-    /// A script asks for all statistics.
+    /// All statistics, from the API.
     Summary,
-    /// A script asks for groups.
+    /// Groups, from the API.
     Groups,
-    /// The files of the settings are to be read again.
+    /// Reload the settings' files.
     Reload,
-    /// The process is to end.
+    /// End the process.
     Quit,
-    /// The path takes other methods: these.
+    /// The path supports only these methods.
     WrongMethod(&'static str),
-    /// Nothing is here.
+    /// Nothing is served at the path.
     NotFound,
 }
 
 impl Route {
-    /// Whether what is wanted is there, and takes this method; `lifecycle` says whether actions are.
+    /// Whether the route exists and supports the method. `lifecycle`: whether the lifecycle actions are enabled.
     pub(super) const fn is_served(self, lifecycle: bool) -> bool {
         match self {
             Self::WrongMethod(_) | Self::NotFound => false,
@@ -45,10 +45,10 @@ impl Route {
     }
 }
 
-/// What is served where a request has come to.
+/// What is served at a listening socket, or behind the secret.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Served<'a> {
-    /// The metrics' path.
+    /// The path of the metrics.
     pub(super) telemetry_path: &'a str,
     pub(super) pages: bool,
     pub(super) health: bool,
@@ -56,12 +56,12 @@ pub(super) struct Served<'a> {
 }
 
 impl<'a> Served<'a> {
-    /// At a listening socket.
+    /// What a listening socket serves.
     pub(super) const fn at(role: Role, telemetry_path: &'a str) -> Self {
         Self { telemetry_path, pages: role.has_pages(), health: true, callbacks: role.takes_callbacks() }
     }
 
-    /// Behind the secret: callbacks and nothing else.
+    /// What is served behind the secret: only callbacks.
     pub(super) const fn behind_secret(self) -> Self {
         Self { pages: false, health: false, ..self }
     }
@@ -70,11 +70,11 @@ impl<'a> Served<'a> {
 const PAGE_METHODS: &str = "GET, HEAD";
 const ACTION_METHODS: &str = "POST";
 
-/// Behind the metrics' path: those of every tracked group.
+/// Appended to the path of the metrics: the metrics of every tracked group.
 const GROUPS: &str = "/groups";
 
-/// Tells what a request wants. A command in the URL comes before everything else; a `POST` to a path that serves
-/// nothing else is a callback whose body must say its command.
+/// Finds the route of a request. For a `POST`, a command in the URL comes first. A `POST` to a path that serves nothing
+/// else is a callback whose body must contain the command.
 pub(super) fn route(method: &Method, path: &str, query: Option<&str>, served: Served<'_>) -> Route {
     let command = || if served.callbacks { command_in_url(path, query) } else { None };
     let page = page_at(path, served);
@@ -115,12 +115,12 @@ fn page_at(path: &str, served: Served<'_>) -> Option<Route> {
     }
 }
 
-/// Where the metrics of every tracked group are.
+/// The path of the metrics of every tracked group.
 pub(super) fn groups_path(telemetry_path: &str) -> String {
     format!("{}{GROUPS}", telemetry_path.trim_end_matches('/'))
 }
 
-/// The command at the end of the path (OpenIM from 3.4.2), or else in the query (before).
+/// The command at the end of the path (since OpenIM 3.4.2), or else in the query (earlier versions).
 fn command_in_url(path: &str, query: Option<&str>) -> Option<Command> {
     Command::from_path(path)
         .or_else(|| query?.split('&').find_map(|pair| Command::from_name(pair.strip_prefix("command=")?)))
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn every_shape_of_the_sender_s_url_is_a_group_message() {
+    fn every_form_of_openim_s_url_is_a_group_message() {
         for url in [
             "/callbackAfterSendGroupMsgCommand",
             "/callbackAfterSendGroupMsgCommand?contenttype=json",
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_serves_nothing_else_leaves_it_to_the_body() {
+    fn a_post_to_a_path_that_serves_nothing_else_is_a_callback() {
         for url in ["/callback", "/callbackExample", "/callbackExample?command=", "/callbackAfterSendGroupMsgCommand/x"]
         {
             assert_eq!(routed(Method::POST, url), Route::Callback(None), "{url}");
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_read_and_not_written() {
+    fn pages_support_only_get_and_head() {
         for (url, page) in [
             ("/", Route::Landing),
             ("/metrics", Route::Metrics(Scope::Metrics)),
@@ -199,14 +199,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_not_found_and_a_callback_s_url_wants_a_post() {
+    fn unknown_paths_are_not_found_and_callbacks_require_post() {
         assert_eq!(routed(Method::GET, "/nothing"), Route::NotFound);
         assert_eq!(routed(Method::GET, "/callbackAfterSendGroupMsgCommand"), Route::WrongMethod(ACTION_METHODS));
         assert_eq!(routed(Method::PUT, "/callback"), Route::WrongMethod(ACTION_METHODS));
     }
 
     #[test]
-    fn a_socket_of_callbacks_has_no_pages_but_health_and_one_of_telemetry_takes_no_callbacks() {
+    fn a_callback_socket_has_only_health_pages_and_a_telemetry_socket_no_callbacks() {
         let callback = "/callbackAfterSendGroupMsgCommand";
         for role in [Role::Callbacks, Role::Telemetry, Role::All] {
             assert_eq!(at(role, Method::GET, "/-/healthy"), Route::Healthy);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_the_secret_there_are_only_callbacks() {
+    fn only_callbacks_are_served_behind_the_secret() {
         let served = Served::at(Role::All, "/metrics").behind_secret();
         for path in ["/", "/metrics", "/-/healthy", "/-/reload", "/api/v1/summary"] {
             assert_eq!(of(served, Method::GET, path), Route::NotFound, "{path}");

@@ -10,11 +10,11 @@ use flate2::write::GzEncoder;
 
 use crate::exposition::{CHUNK_BYTES, Scope, Scraper};
 use crate::http::base::limits::PIECE_BYTES;
-use crate::http::base::quota::{Held, Share};
+use crate::http::base::quota::{QuotaBytes, Share};
 use crate::http::site::Site;
 use crate::http::site::streamed::{Chunk, Unwritten};
 
-/// Bytes of a compressed chunk: the text of about ten chunks.
+/// Bytes of a compressed chunk. It holds the text of about ten chunks.
 const COMPRESSED_BYTES: usize = PIECE_BYTES;
 
 /// The part of a scrape that is not written yet.
@@ -22,11 +22,11 @@ pub(super) struct Scrape {
     site: Arc<Site>,
     scraper: Scraper,
     is_gzip: bool,
-    /// Created with the first chunk: what waits for a thread is small.
+    /// Created with the first chunk, so that a scrape that waits for a thread takes little memory.
     gzip: Option<GzEncoder<Vec<u8>>>,
-    /// The time that writing has taken so far.
+    /// The time spent on writing so far.
     took: Duration,
-    /// Its part of the quota, which the written chunks keep too.
+    /// Its share of the quota. The written chunks keep it too.
     share: Arc<Share>,
 }
 
@@ -36,17 +36,17 @@ impl Scrape {
         Self { site, scraper, is_gzip, gzip: None, took: Duration::ZERO, share: Arc::new(share) }
     }
 
-    fn plain(&mut self) -> (Vec<u8>, bool) {
-        // A full chunk is a little larger.
+    fn write_plain(&mut self) -> (Vec<u8>, bool) {
+        // A chunk may be a little larger than its nominal size.
         let mut text = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
         let has_more = self.scraper.next_chunk(&mut text);
         (text, has_more)
     }
 
-    fn compressed(&mut self) -> io::Result<(Vec<u8>, bool)> {
+    fn write_compressed(&mut self) -> io::Result<(Vec<u8>, bool)> {
         let mut gzip = self.gzip.take().unwrap_or_else(|| GzEncoder::new(Vec::new(), Compression::fast()));
         loop {
-            let (text, has_more) = self.plain();
+            let (text, has_more) = self.write_plain();
             gzip.write_all(&text)?;
             if !has_more {
                 return Ok((gzip.finish()?, false));
@@ -66,7 +66,7 @@ impl Unwritten for Scrape {
         if self.scraper.series() == 0 {
             self.site.update_gauges();
         }
-        let (bytes, has_more) = if self.is_gzip { self.compressed()? } else { self.plain() };
+        let (bytes, has_more) = if self.is_gzip { self.write_compressed()? } else { self.write_plain() };
         self.took += begin.elapsed();
         if !has_more {
             let (telemetry, series) = (&self.site.telemetry, self.scraper.series());
@@ -75,7 +75,7 @@ impl Unwritten for Scrape {
                 Scope::Groups => telemetry.groups_scraped(series, self.took),
             }
         }
-        let bytes = Bytes::from_owner(Held::new(bytes, Arc::clone(&self.share)));
+        let bytes = Bytes::from_owner(QuotaBytes::new(bytes, Arc::clone(&self.share)));
         Ok(Chunk { bytes, rest: has_more.then_some(self as Box<dyn Unwritten>) })
     }
 }
@@ -89,30 +89,30 @@ mod tests {
 
     use super::*;
     use crate::exposition::Format;
-    use crate::http::base::connections::Open;
+    use crate::http::base::connections::Tracker;
     use crate::http::site::streamed::Streamed;
-    use crate::http::site::testing::{runtime, site, thread_held_up};
+    use crate::http::site::testing::{occupy_thread, runtime, site};
     use crate::telemetry::Samples;
 
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-    /// A scrape whose first chunk has been asked for.
-    fn begun(site: &Arc<Site>, open: &Open) -> Streamed {
-        let share = site.quotas.scrapes.one(CLIENT).unwrap();
+    /// A scrape whose first chunk has been requested.
+    fn begun(site: &Arc<Site>, tracker: &Tracker) -> Streamed {
+        let share = site.quotas.scrapes.take_one(CLIENT).unwrap();
         let scraper = site.scraper(Scope::Metrics, Format::Text);
-        let mut body = Streamed::new(Box::new(Scrape::new(site, scraper, true, share)), open);
+        let mut body = Streamed::new(Box::new(Scrape::new(site, scraper, true, share)), tracker);
         assert!(body.poll_written(&mut Context::from_waker(Waker::noop())).is_pending());
         body
     }
 
-    fn is_place_free(site: &Site) -> bool {
-        site.quotas.scrapes.one(CLIENT).is_some()
+    fn is_share_free(site: &Site) -> bool {
+        site.quotas.scrapes.take_one(CLIENT).is_some()
     }
 
-    fn wait_for_a_free_place(site: &Site) {
+    fn wait_for_a_free_share(site: &Site) {
         let begin = Instant::now();
-        while !is_place_free(site) {
-            assert!(begin.elapsed() < Duration::from_secs(20), "the place is never given back");
+        while !is_share_free(site) {
+            assert!(begin.elapsed() < Duration::from_secs(20), "the share is never returned");
             thread::sleep(Duration::from_millis(1));
         }
     }
@@ -126,59 +126,59 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_that_waits_for_a_thread_when_its_client_hangs_up_has_its_place_and_is_not_written() {
+    fn a_waiting_chunk_of_a_client_that_hangs_up_keeps_its_share_and_is_not_written() {
         let (site, runtime) = (site(), runtime());
         let _within = runtime.enter();
-        let (release, busy) = thread_held_up();
-        let open = site.workers.all()[0].open();
-        drop(begun(&site, &open));
-        assert!(!is_place_free(&site));
+        let (release, busy) = occupy_thread();
+        let tracker = site.workers.all()[0].track();
+        drop(begun(&site, &tracker));
+        assert!(!is_share_free(&site));
         drop(release);
         assert!(runtime.block_on(busy).unwrap().is_err());
-        wait_for_a_free_place(&site);
+        wait_for_a_free_share(&site);
         assert_eq!((written(&site), Arc::strong_count(&site)), (0, 1));
     }
 
     #[test]
-    fn a_chunk_that_is_being_written_when_its_client_hangs_up_has_its_place_until_it_has_been() {
+    fn a_chunk_in_progress_keeps_its_share_until_written_even_if_the_client_hangs_up() {
         let (site, runtime) = (site(), runtime());
         let _within = runtime.enter();
-        let open = site.workers.all()[0].open();
+        let tracker = site.workers.all()[0].track();
         thread::scope(|scope| {
-            let (tell, told) = channel();
+            let (sender, receiver) = channel();
             let (release, held) = channel::<()>();
             let connections = &site.workers.all()[0];
             scope.spawn(move || {
-                // Who writes a scrape looks at the connections first, and has to wait for this.
+                // Writing a scrape reads the connections first, and has to wait for this.
                 connections.sweep(0, |_| {
-                    tell.send(()).unwrap();
+                    sender.send(()).unwrap();
                     assert!(held.recv().is_err());
                 });
             });
-            told.recv().unwrap();
-            let body = begun(&site, &open);
-            // Until it is being written. On a very busy machine it may still wait for a thread, and then be dropped at any
-            // moment: so its place may be free, but only once nothing of it is left.
+            receiver.recv().unwrap();
+            let body = begun(&site, &tracker);
+            // Until it is being written. On a very busy machine it may still wait for a thread, and then be dropped at
+            // any moment: then its share may be free, but only once the scrape is gone.
             thread::sleep(Duration::from_millis(200));
             drop(body);
             thread::sleep(Duration::from_millis(50));
-            assert!(!is_place_free(&site) || Arc::strong_count(&site) == 1);
+            assert!(!is_share_free(&site) || Arc::strong_count(&site) == 1);
             drop(release);
         });
-        wait_for_a_free_place(&site);
+        wait_for_a_free_share(&site);
         assert_eq!(Arc::strong_count(&site), 1);
     }
 
     #[test]
-    fn a_scrape_that_has_been_taken_whole_gives_its_place_back() {
+    fn a_complete_scrape_returns_its_share() {
         let (site, runtime) = (site(), runtime());
         let _within = runtime.enter();
-        let open = site.workers.all()[0].open();
-        let mut body = begun(&site, &open);
+        let tracker = site.workers.all()[0].track();
+        let mut body = begun(&site, &tracker);
         runtime.block_on(std::future::poll_fn(|cx| body.poll_written(cx))).unwrap();
-        assert!(body.len().is_some_and(|len| len > 0) && !is_place_free(&site));
+        assert!(body.len().is_some_and(|len| len > 0) && !is_share_free(&site));
         drop(body);
-        assert!(is_place_free(&site));
+        assert!(is_share_free(&site));
         assert_eq!(written(&site), 1);
     }
 }

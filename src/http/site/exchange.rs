@@ -7,14 +7,14 @@ use hyper::StatusCode;
 use super::Site;
 use super::response::{Reply, refusal};
 use crate::http::base::caller::Caller;
-use crate::http::base::connections::Open;
+use crate::http::base::connections::Tracker;
 use crate::telemetry::Reason;
 
 /// A request under way: its site, its connection and its client.
 #[derive(Clone, Copy)]
 pub(crate) struct Exchange<'a> {
     pub(crate) site: &'a Arc<Site>,
-    pub(crate) open: &'a Open,
+    pub(crate) tracker: &'a Tracker,
     pub(crate) caller: &'a Caller,
 }
 
@@ -29,11 +29,11 @@ pub(crate) fn count_refusal(site: &Site, reason: Reason, detail: &str) {
     site.telemetry.request_rejected(reason, detail, site.now().0);
 }
 
-/// Refuses because as many scrapes and API answers as allowed are being written. `what` names them.
+/// Refuses because too many scrapes and API answers are in progress. `what` names them.
 pub(crate) fn refuse_busy(site: &Site, what: &str) -> Reply {
-    let (most, of_one) = (site.config.max_scrapes, site.quotas.scrapes.most_of_one());
+    let (most, per_address) = (site.config.max_scrapes, site.quotas.scrapes.limit_per_address());
     let detail =
-        format!("{most} {what}, or {of_one} of one address, are being written; --web.max-requests sets the limit");
+        format!("{most} {what}, or {per_address} from one address, are in progress; --web.max-requests sets the limit");
     refuse(site, Reason::TooManyScrapes, &detail)
 }
 

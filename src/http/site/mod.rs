@@ -111,7 +111,7 @@ impl Site {
         self.settings.stamps_now_and_read()
     }
 
-    /// Counts a connection that is ended because it was idle. Not while draining: then it is no limit that was met.
+    /// Counts a connection that is ended because it was idle, except while draining: then it did not reach a limit.
     pub(crate) fn count_idle_end(&self) {
         if !self.drain.is_draining() {
             self.telemetry.connection_idle();
@@ -122,7 +122,7 @@ impl Site {
         self.clock.now()
     }
 
-    /// A scrape as of now, of which nothing is written yet.
+    /// A new scrape, as of now.
     pub(crate) fn scraper(&self, scope: Scope, format: Format) -> Scraper {
         Scraper::new(scope, format, Arc::clone(&self.stats), Arc::clone(&self.telemetry), self.now())
     }
@@ -132,15 +132,15 @@ impl Site {
         self.telemetry.set_connections(self.workers.open_connections(), self.workers.callbacks_in_flight());
     }
 
-    /// Ends what takes too long. Called off the serving threads, a few times a second: limits are kept to within the time
-    /// between two calls, and no request needs a timer.
+    /// Ends what takes too long. Called off the serving threads, a few times a second: limits are kept to within the
+    /// time between two calls, and no request needs a timer.
     pub fn sweep(&self) {
         let now_ms = self.uptime_ms();
         for worker in self.workers.all() {
             worker.sweep(now_ms, |progress| {
-                let condemned =
-                    progress.judge(|phase, since_ms, partial| self.is_overdue(phase, (since_ms, partial), now_ms));
-                if matches!(condemned, Some(Phase::Stream | Phase::Answer)) {
+                let overdue = progress
+                    .check_deadline(|phase, since_ms, partial| self.is_overdue(phase, (since_ms, partial), now_ms));
+                if matches!(overdue, Some(Phase::Stream | Phase::Answer)) {
                     self.telemetry.answer_unread();
                 }
             });
@@ -148,11 +148,12 @@ impl Site {
         self.workers.swept.notify_waiters();
     }
 
-    /// Whether a phase that began at `since_ms` has taken too long, or something of which a part arrived at `partial`.
+    /// Whether a phase that began at `since_ms` has taken too long, or a record or head that has been incomplete since
+    /// `partial`.
     fn is_overdue(&self, phase: Phase, (since_ms, partial): (u64, Option<u64>), now_ms: u64) -> bool {
         let limits = &self.limits;
         let (phase, since_ms) = match (phase, partial) {
-            // hyper has not seen it yet: a part of a TLS record or of an HTTP/2 frame is a part of a head.
+            // hyper has not seen it yet. A part of a TLS record or of an HTTP/2 frame counts as a part of a head.
             (Phase::Idle, Some(since)) => (Phase::Head, since),
             _ => (phase, since_ms),
         };
@@ -165,7 +166,8 @@ impl Site {
         match phase {
             Phase::Idle => is_older(since_ms, limits.idle) || drained(limits.idle_draining),
             Phase::Head | Phase::Handshake => is_older(since_ms, limits.head) || drained(limits.request_draining),
-            // Its requests have limits of their own. At the drain, its client is told at once.
+            // Its requests have their own limits. A drain ends the connection at once, but its requests are still
+            // answered.
             Phase::Multiplexed => drained(Duration::ZERO),
             Phase::Service => is_older(since_ms, limits.body) || drained(limits.request_draining),
             Phase::Stream | Phase::Answer => is_older(since_ms, limits.answer),

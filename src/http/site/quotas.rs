@@ -29,9 +29,9 @@ pub(crate) struct Quotas {
 
 impl Quotas {
     pub(super) fn new(config: &config::Http) -> Self {
-        let quota = |most: usize, most_of_one: usize| Arc::new(Quota::new(most, most_of_one));
-        // Half for one address leaves the others some. But one body of the largest size must fit, and a buffer that grows
-        // is up to twice as large.
+        let quota = |most: usize, limit_per_address: usize| Arc::new(Quota::new(most, limit_per_address));
+        // Half for one address leaves the others some. But one body of the largest size must fit, and a buffer that
+        // grows is up to twice as large.
         let bodies_of_one = config.max_buffered_bytes.div_ceil(2).max(config.max_body_bytes.saturating_mul(2));
         Self {
             scrapes: quota(config.max_scrapes, config.max_scrapes.div_ceil(2)),
@@ -43,10 +43,10 @@ impl Quotas {
         }
     }
 
-    /// For the fuzz targets: whether nothing of this address' is taken.
+    /// For the fuzz targets: whether this address has taken nothing.
     pub(crate) fn are_free(&self, address: std::net::IpAddr) -> bool {
         let Self { scrapes, connections, passwords, requests, partial_heads, bodies } = self;
         let all = [scrapes, connections, passwords, requests, partial_heads, bodies];
-        all.into_iter().all(|quota| quota.share(address).grow_to(quota.most_of_one()))
+        all.into_iter().all(|quota| quota.share(address).grow_to(quota.limit_per_address()))
     }
 }

@@ -10,7 +10,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::streamed::Streamed;
-use crate::http::base::connections::Open;
+use crate::http::base::connections::Tracker;
 use crate::http::base::limits::PIECE_BYTES;
 use crate::http::base::progress::Phase;
 use crate::telemetry::Reason;
@@ -54,8 +54,8 @@ impl Body for Payload {
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// The response to a callback that was counted. It reuses the map of the request's headers: hyper keeps a response's map
-/// for the next request, so the callbacks of a connection share one map and none allocates another.
+/// The response to a callback that was counted. It reuses the map of the request's headers: hyper keeps a response's
+/// map for the next request, so the callbacks of a connection share one map and none allocates another.
 pub(crate) fn success(mut headers: HeaderMap) -> Reply {
     headers.clear();
     headers.insert(header::CONTENT_TYPE, JSON);
@@ -64,7 +64,7 @@ pub(crate) fn success(mut headers: HeaderMap) -> Reply {
     reply
 }
 
-/// A refusal in the form that OpenIM reads.
+/// A refusal, in OpenIM's format.
 pub(crate) fn refusal(reason: Reason, detail: &str) -> Reply {
     let status = StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     reply(status, JSON, wire::refusal(reason.status(), reason.message(), detail).into())
@@ -82,15 +82,15 @@ pub(crate) fn streamed(content_type: &'static str, body: Streamed) -> Reply {
     reply
 }
 
-/// Enters the phase in which the response is sent. A long one is sent in pieces.
-pub(crate) fn begin(mut reply: Reply, open: &Open) -> Reply {
+/// Starts to send a response. A long one is sent in pieces.
+pub(crate) fn start_sending(mut reply: Reply, tracker: &Tracker) -> Reply {
     if let Payload::Whole(bytes) = reply.body_mut()
         && bytes.len() > PIECE_BYTES
     {
-        let body = Streamed::written(std::mem::take(bytes), open);
+        let body = Streamed::written(std::mem::take(bytes), tracker);
         *reply.body_mut() = Payload::Streamed(Box::new(body));
     }
-    open.enter(match reply.body() {
+    tracker.enter(match reply.body() {
         Payload::Whole(_) => Phase::Answer,
         Payload::Streamed(_) => Phase::Stream,
     });

@@ -10,7 +10,7 @@ use crate::domain::UnixMillis;
 use crate::http::access::{Access, AccessError, Stamps};
 use crate::telemetry::Telemetry;
 
-/// Held by the one that reloads the settings.
+/// The right to reload the settings. Only one reload runs at a time.
 pub(crate) type Turn = OwnedMutexGuard<()>;
 
 /// The settings in force that come from files.
@@ -49,7 +49,7 @@ impl Settings {
     ) -> Result<(), AccessError> {
         let current = self.access();
         let reloaded = current
-            .next(config)
+            .reload(config)
             .and_then(|access| access.check_successor_of(&current, now).map(|()| access))
             .inspect_err(|error| telemetry.reload_failed(error))?;
         telemetry.set_certificate_expiry(reloaded.expires());
@@ -61,6 +61,6 @@ impl Settings {
     /// Stamps of the files as they are now, and as they were when they were read.
     pub(super) fn stamps_now_and_read(&self) -> (Stamps, Stamps) {
         let access = self.access();
-        (access.stamps(), access.stamps_then())
+        (access.stamps(), access.stamps_when_read())
     }
 }

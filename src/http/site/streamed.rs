@@ -1,7 +1,7 @@
 //! A response's body that is written in chunks: the next one when the client has taken the one before it.
 //!
-//! Chunks are written on a thread for blocking work, so callbacks are answered meanwhile. A client that reads slowly holds
-//! one chunk, but no thread and no lock. If a client hangs up, at most one chunk is still written.
+//! Chunks are written on a thread for blocking work, so callbacks are answered meanwhile. A client that reads slowly
+//! holds one chunk, but no thread and no lock. If a client hangs up, at most one chunk is still written.
 
 use std::io;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::http::base::connections::{Handle, Open};
+use crate::http::base::connections::{ProgressHandle, Tracker};
 use crate::http::base::limits::PIECE_BYTES;
 use crate::http::base::progress::Phase;
 
@@ -35,7 +35,7 @@ pub(crate) struct Streamed {
     written: Bytes,
     rest: Rest,
     /// Where the progress is recorded.
-    handle: Handle,
+    handle: ProgressHandle,
 }
 
 enum Rest {
@@ -46,13 +46,13 @@ enum Rest {
 }
 
 impl Streamed {
-    pub(crate) fn new(unwritten: Box<dyn Unwritten>, open: &Open) -> Self {
-        Self { written: Bytes::new(), rest: Rest::Unwritten(unwritten), handle: open.handle().clone() }
+    pub(crate) fn new(unwritten: Box<dyn Unwritten>, tracker: &Tracker) -> Self {
+        Self { written: Bytes::new(), rest: Rest::Unwritten(unwritten), handle: tracker.handle().clone() }
     }
 
     /// A body that is written already.
-    pub(crate) fn written(bytes: Bytes, open: &Open) -> Self {
-        Self { written: bytes, rest: Rest::None, handle: open.handle().clone() }
+    pub(crate) fn written(bytes: Bytes, tracker: &Tracker) -> Self {
+        Self { written: bytes, rest: Rest::None, handle: tracker.handle().clone() }
     }
 
     /// Waits until some bytes are written or the body is complete.
@@ -88,7 +88,7 @@ impl Streamed {
             return Poll::Ready(None);
         }
         // The response is overdue. Another piece would count as progress, although only hyper's buffer has room for it.
-        if self.handle.progress().condemned().is_some() {
+        if self.handle.progress().overdue().is_some() {
             return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
         }
         self.handle.enter(Phase::Stream);

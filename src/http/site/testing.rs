@@ -40,8 +40,8 @@ pub(crate) fn runtime() -> Runtime {
     runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap()
 }
 
-/// Occupies that thread until the sender is dropped. Returns its handle too.
-pub(crate) fn thread_held_up() -> (Sender<()>, JoinHandle<Result<(), RecvError>>) {
+/// Occupies that thread until the sender is dropped. Also returns the handle of its task.
+pub(crate) fn occupy_thread() -> (Sender<()>, JoinHandle<Result<(), RecvError>>) {
     let (release, held) = channel();
     (release, spawn_blocking(move || held.recv()))
 }

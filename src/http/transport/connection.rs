@@ -7,20 +7,20 @@ use tokio::net::TcpStream;
 use super::handshake::secure;
 use super::{http1, http2};
 use crate::http::base::caller::Caller;
-use crate::http::base::connections::Open;
+use crate::http::base::connections::Tracker;
 use crate::http::base::limits::ALPN_HTTP2;
 use crate::http::site::Site;
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(mut stream: TcpStream, open: Open, caller: Caller, site: &Arc<Site>) {
+pub(super) async fn serve(mut stream: TcpStream, tracker: Tracker, caller: Caller, site: &Arc<Site>) {
     // A small response must not wait for the acknowledgement of the one before it. If this fails, it waits.
     let _ = stream.set_nodelay(true);
     let tls = site.settings.access().tls.clone();
-    let Some(tls) = tls else { return http1::serve(&mut stream, &open, &caller, site).await };
-    let Some(mut stream) = secure(stream, tls, &open, site).await else { return };
+    let Some(tls) = tls else { return http1::serve(&mut stream, &tracker, &caller, site).await };
+    let Some(mut stream) = secure(stream, tls, &tracker, site).await else { return };
     if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2) {
-        http2::serve(stream, open, caller, site).await;
+        http2::serve(stream, tracker, caller, site).await;
     } else {
-        http1::serve(&mut stream, &open, &caller, site).await;
+        http1::serve(&mut stream, &tracker, &caller, site).await;
     }
 }

@@ -1,40 +1,40 @@
-//! The last bytes of a connection, and the time for the client to read them.
+//! The last response of a connection, and the time for the client to read it.
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::http::base::connections::{Open, in_time};
+use crate::http::base::connections::{Tracker, in_time};
 use crate::http::base::progress::Phase;
 use crate::http::site::Site;
 use crate::http::site::exchange::count_refusal;
 use crate::telemetry::Reason;
 use crate::wire;
 
-/// After a refusal that ends the connection, the most that is read and dropped of what the client still sends.
+/// After the last response, the most bytes that are read and dropped.
 const MAX_LINGER_BYTES: usize = 256 * 1024;
 
-/// What is read of that at a time.
+/// How many of them are read at a time.
 const LINGER_PIECE_BYTES: usize = 4096;
 
 /// Refuses a request in hyper's place, and lets the client read the response.
 pub(super) async fn refuse(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    open: &Open,
+    tracker: &Tracker,
     site: &Site,
     reason: Reason,
     detail: &str,
 ) {
     count_refusal(site, reason, detail);
-    end(stream, open, &whole_response(reason, detail)).await;
+    end(stream, tracker, &whole_response(reason, detail)).await;
 }
 
-/// Sends the last bytes and lets the client read them. If the connection were closed while the client still sends, it would
-/// be reset, and bytes on their way to the client would be lost.
-pub(super) async fn end(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), open: &Open, last: &[u8]) {
-    linger(open, async {
+/// Sends the last bytes and lets the client read them. If the connection were closed while the client still sends, it
+/// would be reset, and bytes on their way to the client would be lost.
+pub(super) async fn end(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), tracker: &Tracker, last: &[u8]) {
+    linger(tracker, async {
         stream.write_all(last).await?;
         stream.shutdown().await?;
         let mut dropped = 0;
-        // On the heap, because every open connection has room for this future.
+        // On the heap, because otherwise the future of every connection would be this much larger.
         let mut buffer = vec![0; LINGER_PIECE_BYTES];
         while dropped < MAX_LINGER_BYTES {
             match stream.read(&mut buffer).await? {
@@ -48,17 +48,17 @@ pub(super) async fn end(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), open
 }
 
 /// Closes the stream without sending anything else. Over TLS this tells the client that the response is complete.
-pub(super) async fn close(stream: &mut (impl AsyncWrite + Unpin), open: &Open) {
-    linger(open, stream.shutdown()).await;
+pub(super) async fn close(stream: &mut (impl AsyncWrite + Unpin), tracker: &Tracker) {
+    linger(tracker, stream.shutdown()).await;
 }
 
-/// Ends the connection within a short time. Errors do not matter any more.
-async fn linger(open: &Open, last: impl Future<Output = std::io::Result<()>>) {
-    open.enter(Phase::Linger);
-    let _ = in_time(open, last).await;
+/// Ends the connection within a short time. Errors no longer matter.
+async fn linger(tracker: &Tracker, last: impl Future<Output = std::io::Result<()>>) {
+    tracker.enter(Phase::Linger);
+    let _ = in_time(tracker, last).await;
 }
 
-/// A response as bytes, for where hyper does not write it.
+/// A complete response as bytes, for connections where hyper does not write it.
 pub(super) fn whole_response(reason: Reason, detail: &str) -> Vec<u8> {
     let status = hyper::StatusCode::from_u16(reason.status()).unwrap_or_default();
     let body = wire::refusal(reason.status(), reason.message(), detail);

@@ -10,7 +10,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::farewell::refuse;
 use super::partial::Partial;
-use crate::http::base::connections::{Open, Overdue, in_time};
+use crate::http::base::connections::{Overdue, Tracker, in_time};
 use crate::http::base::progress::Phase;
 use crate::http::site::Site;
 use crate::telemetry::Reason;
@@ -18,38 +18,38 @@ use crate::telemetry::Reason;
 /// The first byte of a TLS connection: the type of its first record, a handshake's. RFC 8446, 5.1.
 pub(super) const HANDSHAKE: u8 = 22;
 
-/// Completes the TLS handshake. `None` if it failed; the client has been told where possible.
+/// Completes the TLS handshake. `None` if it failed; a plain-HTTP client has got a refusal.
 pub(super) async fn secure(
     mut stream: TcpStream,
     tls: Arc<ServerConfig>,
-    open: &Open,
+    tracker: &Tracker,
     site: &Site,
 ) -> Option<TlsStream<Partial<TcpStream>>> {
-    open.enter(Phase::Handshake);
+    tracker.enter(Phase::Handshake);
     let mut first = [HANDSHAKE];
     // rustls would answer with an alert, which a client that speaks plain HTTP cannot read.
-    let peeked = in_time(open, stream.peek(&mut first)).await;
+    let peeked = in_time(tracker, stream.peek(&mut first)).await;
     if matches!(peeked, Ok(Ok(1..))) && first != [HANDSHAKE] {
-        let detail = "this port speaks TLS; use https:// in the URL";
-        refuse(&mut stream, open, site, Reason::MalformedRequest, detail).await;
+        let detail = "this port requires TLS; use https:// in the URL";
+        refuse(&mut stream, tracker, site, Reason::MalformedRequest, detail).await;
         return None;
     }
     let agreed = match peeked {
-        // Opened and closed again, as a probe of the port does: not a failure.
+        // Closed without sending anything, as a port probe does: not a failure.
         Ok(Ok(0)) => return None,
         Ok(Ok(_)) => {
-            in_time(open, TlsAcceptor::from(tls).accept(Partial::records(stream, open.handle().clone()))).await
+            in_time(tracker, TlsAcceptor::from(tls).accept(Partial::records(stream, tracker.handle().clone()))).await
         }
         Ok(Err(error)) => Ok(Err(error)),
         Err(overdue) => Err(overdue),
     };
     let failure = match agreed {
         Ok(Ok(stream)) => {
-            open.enter(Phase::Idle);
+            tracker.enter(Phase::Idle);
             return Some(stream);
         }
         Ok(Err(error)) => error,
-        Err(Overdue) => io::Error::new(io::ErrorKind::TimedOut, "it was not complete in time"),
+        Err(Overdue) => io::Error::new(io::ErrorKind::TimedOut, "the handshake was not completed in time"),
     };
     site.telemetry.tls_handshake_failed(&failure, site.now().0);
     None

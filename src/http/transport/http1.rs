@@ -1,4 +1,4 @@
-//! A connection that speaks HTTP/1.
+//! HTTP/1 connections.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use super::farewell;
 use super::handshake::HANDSHAKE;
 use super::watched::Watched;
 use crate::http::base::caller::Caller;
-use crate::http::base::connections::Open;
+use crate::http::base::connections::Tracker;
 use crate::http::base::limits::MAX_HEAD_BYTES;
 use crate::http::base::progress::Phase;
 use crate::http::service::answer;
@@ -23,9 +23,9 @@ use crate::http::site::exchange::Exchange;
 use crate::telemetry::Reason;
 
 enum End {
-    /// hyper is done with it.
+    /// hyper has finished.
     Done(hyper::Result<()>),
-    /// The peer speaks TLS.
+    /// The client speaks TLS.
     Tls,
     /// This phase took too long.
     Overdue(Phase),
@@ -34,45 +34,45 @@ enum End {
 /// Serves HTTP/1 until the connection ends.
 pub(crate) async fn serve(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    open: &Open,
+    tracker: &Tracker,
     caller: &Caller,
     site: &Arc<Site>,
 ) {
-    let end = exchange(stream, open, caller, site).await;
+    let end = run(stream, tracker, caller, site).await;
     if matches!(end, End::Overdue(Phase::Idle)) {
         site.count_idle_end();
     }
-    if let Some((reason, detail)) = refusal_of(&end, open) {
-        farewell::refuse(stream, open, site, reason, &detail).await;
-    } else if matches!(end, End::Done(_)) && open.progress().has_left_unread() {
-        farewell::end(stream, open, &[]).await;
+    if let Some((reason, detail)) = refusal_of(&end, tracker) {
+        farewell::refuse(stream, tracker, site, reason, &detail).await;
+    } else if matches!(end, End::Done(_)) && tracker.progress().has_unread_request() {
+        farewell::end(stream, tracker, &[]).await;
     } else if matches!(end, End::Done(Ok(())) | End::Overdue(Phase::Idle)) {
-        // Not after a response that was cut off: the client must not take it as complete.
-        farewell::close(stream, open).await;
+        // Not after an incomplete response: the client must not take it as complete.
+        farewell::close(stream, tracker).await;
     }
 }
 
-async fn exchange(
+async fn run(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    open: &Open,
+    tracker: &Tracker,
     caller: &Caller,
     site: &Arc<Site>,
 ) -> End {
-    let watched = Watched { stream, open, telemetry: &site.telemetry };
-    let service = service_fn(|request| answer(Exchange { site, open, caller }, request));
+    let watched = Watched { stream, tracker, telemetry: &site.telemetry };
+    let service = service_fn(|request| answer(Exchange { site, tracker, caller }, request));
     let mut connection = http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
-        // One small answer: copying its body behind its head is cheaper than a vectored write.
+        // Responses are small: copying the body behind the head is cheaper than a vectored write.
         .writev(false)
-        // A peer that is done with sending still gets its answer.
+        // A client that has shut down its sending side still gets the response.
         .half_close(true)
         .serve_connection(TokioIo::new(watched), service);
     loop {
         let end = poll_fn(|cx| {
-            open.progress().belongs_to(cx.waker());
+            tracker.progress().set_task(cx.waker());
             match Pin::new(&mut connection).poll(cx) {
                 Poll::Ready(end) => Poll::Ready(Some(end)),
-                Poll::Pending if overdue(open).is_some() => Poll::Ready(None),
+                Poll::Pending if overdue_phase(tracker).is_some() => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
             }
         })
@@ -85,42 +85,43 @@ async fn exchange(
             Some(end) => return End::Done(end),
             None => {}
         }
-        // The kernel may hold a request that the runtime has not seen yet; ending here would lose it. Let it look.
+        // The kernel may hold a request that the runtime has not seen yet, and ending here would lose it. Let the
+        // runtime poll for it.
         tokio::task::yield_now().await;
         if let Poll::Ready(end) = poll_fn(|cx| Poll::Ready(Pin::new(&mut connection).poll(cx))).await {
             return End::Done(end);
         }
-        if let Some(phase) = overdue(open) {
-            // Half a head that came behind the request before it is in hyper's buffer only; half a TLS record of one is in
-            // that of rustls.
-            let half_a_head = phase == Phase::Idle
-                && (open.progress().partial_since_ms().is_some() || !connection.into_parts().read_buf.is_empty());
-            return End::Overdue(if half_a_head { Phase::Head } else { phase });
+        if let Some(phase) = overdue_phase(tracker) {
+            // An incomplete head that arrived with the previous request is only in hyper's buffer, and one in an
+            // incomplete TLS record only in that of rustls.
+            let is_partial_head = phase == Phase::Idle
+                && (tracker.progress().partial_since_ms().is_some() || !connection.into_parts().read_buf.is_empty());
+            return End::Overdue(if is_partial_head { Phase::Head } else { phase });
         }
     }
 }
 
-/// The phase in which the connection is to be ended. The service ends its own phase: with an answer.
-fn overdue(open: &Open) -> Option<Phase> {
-    open.progress().condemned().filter(|phase| *phase != Phase::Service)
+/// The phase that took too long, unless it is the service's: the service itself responds when its time is up.
+fn overdue_phase(tracker: &Tracker) -> Option<Phase> {
+    tracker.progress().overdue().filter(|phase| *phase != Phase::Service)
 }
 
-/// What is still to be answered when hyper or the sweep has ended the connection.
-fn refusal_of(end: &End, open: &Open) -> Option<(Reason, String)> {
+/// The refusal to send after hyper or the sweep has ended the connection, if any.
+fn refusal_of(end: &End, tracker: &Tracker) -> Option<(Reason, String)> {
     match end {
         End::Overdue(Phase::Head) => {
             Some((Reason::HeaderTimeout, "the request's head did not arrive in time".to_owned()))
         }
         End::Overdue(_) | End::Done(Ok(())) => None,
-        End::Tls => Some((Reason::MalformedRequest, "this port speaks plain HTTP; use http:// in the URL".to_owned())),
+        End::Tls => Some((Reason::MalformedRequest, "this port does not use TLS; use http:// in the URL".to_owned())),
         End::Done(Err(error)) if error.is_parse_too_large() => Some((
             Reason::HeaderTooLarge,
             format!(
-                "the request's head, or the length that it announces, is too large; {MAX_HEAD_BYTES} bytes and 100 \
-                 headers are always taken"
+                "the request's head, or its Content-Length, is too large; up to {MAX_HEAD_BYTES} bytes and 100 headers \
+                 are always accepted"
             ),
         )),
-        End::Done(Err(error)) if error.is_parse() || open.progress().has_swallowed() => {
+        End::Done(Err(error)) if error.is_parse() || tracker.progress().has_discarded_response() => {
             Some((Reason::MalformedRequest, format!("the request's head is not HTTP/1.1: {error}")))
         }
         End::Done(Err(_)) => None,

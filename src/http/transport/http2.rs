@@ -1,4 +1,4 @@
-//! A connection that carries several requests at a time: HTTP/2, which Go's client speaks over TLS.
+//! HTTP/2 connections. Go's client uses HTTP/2 over TLS.
 
 use std::cell::OnceCell;
 use std::convert::Infallible;
@@ -20,48 +20,48 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::partial::Partial;
 use crate::http::base::caller::Caller;
-use crate::http::base::connections::{Handle, Open};
+use crate::http::base::connections::{ProgressHandle, Tracker};
 use crate::http::base::limits::{MAX_HEAD_BYTES, PIECE_BYTES};
 use crate::http::base::progress::Phase;
 use crate::http::base::quota::Share;
 use crate::http::service::answer;
 use crate::http::site::Site;
 use crate::http::site::exchange::{Exchange, count_refusal, refuse};
-use crate::http::site::response::{Payload, Reply, begin};
+use crate::http::site::response::{Payload, Reply, start_sending};
 use crate::telemetry::Reason;
 
-/// Requests that one connection may have under way. OpenIM has two workers.
+/// Concurrent requests of one connection. OpenIM has two workers.
 pub(super) const MAX_STREAMS: u32 = 64;
 
-/// Headers of a request: as many as hyper takes over HTTP/1.
+/// Headers of a request: the same limit as hyper's for HTTP/1.
 const MAX_HEADERS: usize = 100;
 
-/// Beyond this, `h2` itself answers 431, without a word: so that up to there it is we who do. It bounds what a head that
-/// is still coming holds: a byte of it may stand for a header that came before.
+/// Largest decoded head. Beyond it, `h2` itself answers 431 with an empty body; up to it, we answer. It limits the
+/// memory for an incomplete head, of which a single byte may refer to a long earlier header.
 const MAX_DECODED_HEAD_BYTES: u32 = 64 * 1024;
 
-/// What a peer may send before it is read: of one request, and of all.
+/// Bytes that a client may send before they are read: of one request, and of all requests of a connection.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 
 /// Serves a connection until it ends.
 pub(crate) async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    open: Open,
+    tracker: Tracker,
     caller: Caller,
     site: &Arc<Site>,
 ) {
     let shared = Arc::new(Shared {
-        open,
+        tracker,
         caller,
         site: Arc::clone(site),
         under_way: AtomicUsize::new(0),
         is_stuck: AtomicBool::new(false),
     });
-    let stream = Partial::frames(stream, shared.open.handle().clone(), site, shared.caller.address);
+    let stream = Partial::frames(stream, shared.tracker.handle().clone(), site, shared.caller.address);
     let service = service_fn(|request| {
-        let (underway, request) = Underway::begin(&shared, request);
-        async move { Ok::<_, Infallible>(underway.answer(request).await) }
+        let (active, request) = ActiveRequest::begin(&shared, request);
+        async move { Ok::<_, Infallible>(active.answer(request).await) }
     });
     let connection = http2::Builder::new(Spawner)
         .max_concurrent_streams(MAX_STREAMS)
@@ -71,10 +71,10 @@ pub(crate) async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
-    let open = &shared.open;
-    let mut told = false;
+    let tracker = &shared.tracker;
+    let mut is_shutting_down = false;
     let end = poll_fn(|cx| {
-        open.progress().belongs_to(cx.waker());
+        tracker.progress().set_task(cx.waker());
         loop {
             if let Poll::Ready(end) = connection.as_mut().poll(cx) {
                 return Poll::Ready(Some(end));
@@ -82,18 +82,18 @@ pub(crate) async fn serve(
             if shared.is_stuck.load(Ordering::Relaxed) {
                 return Poll::Ready(None);
             }
-            match open.progress().condemned() {
-                // It was told to end, and does not.
+            match tracker.progress().overdue() {
+                // The client did not close the connection after the shutdown.
                 Some(Phase::Linger) => return Poll::Ready(None),
-                // It was told to end, and nothing is under way, or nothing any more.
-                Some(Phase::Idle) if told => open.enter(Phase::Linger),
-                // Silent for too long, or draining: what is under way is still answered.
-                Some(_) if !told => {
-                    told = true;
-                    if open.progress().partial_since_ms().is_none() {
+                // The shutdown has begun, and no request is under way any more.
+                Some(Phase::Idle) if is_shutting_down => tracker.enter(Phase::Linger),
+                // Idle for too long, or draining. Requests under way are still answered.
+                Some(_) if !is_shutting_down => {
+                    is_shutting_down = true;
+                    if tracker.progress().partial_since_ms().is_none() {
                         site.count_idle_end();
                     } else if !site.drain.is_draining() {
-                        let detail = "HTTP/2: half a request's head, or half a frame, did not go on in time";
+                        let detail = "HTTP/2: the rest of a request's head or of a frame did not arrive in time";
                         count_refusal(site, Reason::HeaderTimeout, detail);
                     }
                     connection.as_mut().graceful_shutdown();
@@ -110,7 +110,7 @@ pub(crate) async fn serve(
     }
 }
 
-/// Whether the peer broke HTTP/2's rules, rather than the connection.
+/// Whether the client violated HTTP/2, rather than the connection being lost.
 fn is_protocol(error: &hyper::Error) -> bool {
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>());
     source.is_some_and(|error| error.is_library() && !error.is_io())
@@ -121,7 +121,7 @@ fn head_bytes(request: &Request<Incoming>) -> usize {
     request.uri().path().len() + request.headers().iter().map(each).sum::<usize>()
 }
 
-/// The answer to a `HEAD`: hyper sends the content over HTTP/2 all the same. RFC 9110, 9.3.2.
+/// Removes the content of a response to `HEAD`, which hyper would send over HTTP/2. RFC 9110, 9.3.2.
 fn without_content(mut reply: Reply) -> Reply {
     if let Some(length) = reply.body().size_hint().exact() {
         reply.headers_mut().insert(CONTENT_LENGTH, length.into());
@@ -129,37 +129,36 @@ fn without_content(mut reply: Reply) -> Reply {
     reply.map(|_| Payload::Whole(Bytes::new()))
 }
 
-/// What the requests of a connection share.
+/// What all requests of a connection share.
 struct Shared {
-    open: Open,
+    tracker: Tracker,
     caller: Caller,
     site: Arc<Site>,
     under_way: AtomicUsize,
-    /// An answer that hyper has handed over to `h2` is not read: nothing but the connection's end gets rid of it.
+    /// The client does not read a response that hyper has passed to `h2`. Only closing the connection drops it.
     is_stuck: AtomicBool,
 }
 
-/// A request under way, until the last byte of its answer has been written.
-struct Underway {
+/// A request under way, until the last byte of its response has been written.
+struct ActiveRequest {
     shared: Arc<Shared>,
-    open: Open,
-    /// One of those that its address may have.
-    _place: Option<Share>,
+    tracker: Tracker,
+    /// Its share of the quota of requests.
+    _share: Option<Share>,
 }
 
-impl Underway {
-    /// The request, unless it is refused.
+impl ActiveRequest {
+    /// Begins a request. Returns the request, or why it is refused.
     fn begin(shared: &Arc<Shared>, request: Request<Incoming>) -> (Self, Result<Request<Incoming>, (Reason, String)>) {
-        let open = shared.open.request();
+        let tracker = shared.tracker.track_request();
         shared.under_way.fetch_add(1, Ordering::Relaxed);
-        shared.open.enter(Phase::Multiplexed);
+        shared.tracker.enter(Phase::Multiplexed);
         let (site, most) = (&shared.site, shared.site.config.max_connections);
-        // No address takes all of them from the others.
-        let place = site.quotas.requests.one(shared.caller.address);
-        // One at a time is what every connection may have, so that no crowd of requests keeps OpenIM out.
+        let share = site.quotas.requests.take_one(shared.caller.address);
+        // Every connection may always have one request, so that many requests of others cannot block OpenIM.
         let is_one_of_many = shared.under_way.load(Ordering::Relaxed) > 1;
-        let request = if is_one_of_many && (site.workers.requests() > most || place.is_none()) {
-            let detail = format!("{most} requests, or half as many of one address, are under way over HTTP/2");
+        let request = if is_one_of_many && (site.workers.requests() > most || share.is_none()) {
+            let detail = format!("{most} HTTP/2 requests, or half as many from one address, are in progress");
             Err((Reason::Overloaded, format!("{detail}; --web.max-connections sets the limit")))
         } else if head_bytes(&request) > MAX_HEAD_BYTES {
             Err((Reason::HeaderTooLarge, format!("the request's head is over {MAX_HEAD_BYTES} bytes")))
@@ -168,54 +167,54 @@ impl Underway {
         } else {
             Ok(request)
         };
-        (Self { shared: Arc::clone(shared), open, _place: place }, request)
+        (Self { shared: Arc::clone(shared), tracker, _share: share }, request)
     }
 
-    async fn answer(self, request: Result<Request<Incoming>, (Reason, String)>) -> Response<Answer> {
-        // A task has one request.
-        let _ = REQUEST.try_with(|of| of.set((self.open.handle().clone(), Arc::clone(&self.shared))));
+    async fn answer(self, request: Result<Request<Incoming>, (Reason, String)>) -> Response<ResponseBody> {
+        // Each task answers one request.
+        let _ = REQUEST.try_with(|request| request.set((self.tracker.handle().clone(), Arc::clone(&self.shared))));
         let site = Arc::clone(&self.shared.site);
         let is_head = request.as_ref().is_ok_and(|request| request.method() == Method::HEAD);
         let reply = match request {
             Ok(request) => {
-                let exchange = Exchange { site: &site, open: &self.open, caller: &self.shared.caller };
+                let exchange = Exchange { site: &site, tracker: &self.tracker, caller: &self.shared.caller };
                 match answer(exchange, request).await {
                     Ok(reply) => reply,
                     Err(never) => match never {},
                 }
             }
-            Err((reason, detail)) => begin(refuse(&site, reason, &detail), &self.open),
+            Err((reason, detail)) => start_sending(refuse(&site, reason, &detail), &self.tracker),
         };
         let reply = if is_head { without_content(reply) } else { reply };
-        reply.map(|payload| Answer { payload, of: Arc::new(self) })
+        reply.map(|payload| ResponseBody { payload, request: Arc::new(self) })
     }
 }
 
-impl Drop for Underway {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
-        let progress = self.open.progress();
-        if let Some(took) = progress.callback_ends() {
+        let progress = self.tracker.progress();
+        if let Some(took) = progress.end_callback() {
             self.shared.site.telemetry.callback_answered(took);
         }
-        // Its task may be waiting for that.
-        self.open.enter(Phase::Idle);
+        // Its task may be waiting for this.
+        self.tracker.enter(Phase::Idle);
         progress.wake();
         if self.shared.under_way.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.shared.open.enter(Phase::Idle);
+            self.shared.tracker.enter(Phase::Idle);
         }
     }
 }
 
-/// An answer's body, and the request that it is of.
-struct Answer {
+/// A response's body, and its request.
+struct ResponseBody {
     payload: Payload,
-    of: Arc<Underway>,
+    request: Arc<ActiveRequest>,
 }
 
-/// A part of an answer. `h2` drops it when it is written, or will never be.
+/// A part of a response. `h2` drops it once it is written or will never be written.
 struct Piece {
     bytes: Bytes,
-    _of: Arc<Underway>,
+    _request: Arc<ActiveRequest>,
 }
 
 impl AsRef<[u8]> for Piece {
@@ -224,13 +223,13 @@ impl AsRef<[u8]> for Piece {
     }
 }
 
-impl Body for Answer {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = std::io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let of = Arc::clone(&self.of);
-        let held = |bytes| Bytes::from_owner(Piece { bytes, _of: of });
+        let request = Arc::clone(&self.request);
+        let held = |bytes| Bytes::from_owner(Piece { bytes, _request: request });
         Pin::new(&mut self.payload).poll_frame(cx).map_ok(|frame| frame.map_data(held))
     }
 
@@ -245,22 +244,22 @@ impl Body for Answer {
 
 tokio::task_local! {
     /// The request that a task answers.
-    static REQUEST: OnceCell<(Handle, Arc<Shared>)>;
+    static REQUEST: OnceCell<(ProgressHandle, Arc<Shared>)>;
 }
 
-/// Spawns the task of each request, and ends it when the sweep condemns the request because its client does not read. While
-/// hyper still has something to write, this resets the request alone. After that, the connection has to end.
+/// Spawns the task of each request, and ends it when the sweep finds that the client does not read the response. While
+/// hyper still has something to write, this resets only the request. After that, the connection must end.
 #[derive(Clone, Copy)]
 struct Spawner;
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawner {
     fn execute(&self, task: F) {
-        tokio::spawn(REQUEST.scope(OnceCell::new(), until_condemned(task)));
+        tokio::spawn(REQUEST.scope(OnceCell::new(), until_overdue(task)));
     }
 }
 
-/// Runs hyper's task of a request until the response has been written or the request is condemned.
-async fn until_condemned(task: impl Future<Output = ()>) {
+/// Runs hyper's task of a request until the response has been written or the request is overdue.
+async fn until_overdue(task: impl Future<Output = ()>) {
     let mut task = pin!(Some(task));
     poll_fn(|cx| {
         if task.as_mut().as_pin_mut().is_some_and(|task| task.poll(cx).is_ready()) {
@@ -273,15 +272,15 @@ async fn until_condemned(task: impl Future<Output = ()>) {
                 return if is_handed_over { Poll::Ready(()) } else { Poll::Pending };
             };
             let progress = request.progress();
-            progress.belongs_to(cx.waker());
-            match progress.condemned() {
+            progress.set_task(cx.waker());
+            match progress.overdue() {
                 _ if is_handed_over && progress.phase() == Phase::Idle => Poll::Ready(()),
                 // The service ends its own phase: with a response.
                 None | Some(Phase::Service) => Poll::Pending,
                 Some(_) if !is_handed_over => Poll::Ready(()),
                 Some(_) => {
                     shared.is_stuck.store(true, Ordering::Relaxed);
-                    shared.open.progress().wake();
+                    shared.tracker.progress().wake();
                     Poll::Ready(())
                 }
             }

@@ -7,7 +7,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::http::base::role::Role;
 
-/// Connections that may wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
+/// Connections that may wait to be accepted. The kernel limits this to `net.core.somaxconn`.
 pub(super) const BACKLOG: u16 = 4096;
 
 /// A listening socket.
@@ -15,50 +15,53 @@ pub(super) const BACKLOG: u16 = 4096;
 pub struct Listener {
     pub(super) socket: TcpListener,
     pub(super) role: Role,
-    /// The process got it from its parent, and the next process goes on with it.
-    pub(super) passed_on: bool,
+    /// The socket was inherited from the parent process, and the next process continues with it.
+    pub(super) is_inherited: bool,
 }
 
 impl Listener {
-    /// A socket that listens already and that the parent process keeps.
+    /// A listening socket that the parent process passed and keeps open.
     ///
     /// # Errors
-    /// When it does not listen, or cannot be made not to block.
-    pub fn passed_on(socket: TcpListener, role: Role) -> io::Result<Self> {
+    /// When it is not a listening socket, or cannot be made non-blocking.
+    pub fn inherited(socket: TcpListener, role: Role) -> io::Result<Self> {
         if !SockRef::from(&socket).is_listener()? {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it does not listen (is it Accept=yes?)"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is not a listening socket (is Accept=yes set?)",
+            ));
         }
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, role, passed_on: true })
+        Ok(Self { socket, role, is_inherited: true })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     ///
     /// # Errors
-    /// When the system does not know.
+    /// When the system does not return it.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 }
 
-/// Listens at these addresses; port 0 takes a free one.
+/// Listens on these addresses. Port 0 means any free port.
 ///
 /// # Errors
-/// When one of them cannot be listened at; the error names it.
+/// When it cannot listen on one of them. The error names the address.
 pub fn listen(addresses: &[SocketAddr], role: Role) -> io::Result<Vec<Listener>> {
     let named = |address, error: io::Error| {
-        io::Error::new(error.kind(), format!("--{}: cannot listen at {address}: {error}", role.flag()))
+        io::Error::new(error.kind(), format!("--{}: cannot listen on {address}: {error}", role.flag()))
     };
-    let socket = |address| open(address, addresses).map_err(|error| named(address, error));
-    addresses.iter().map(|address| Ok(Listener { socket: socket(*address)?, role, passed_on: false })).collect()
+    let socket = |address| bind(address, addresses).map_err(|error| named(address, error));
+    addresses.iter().map(|address| Ok(Listener { socket: socket(*address)?, role, is_inherited: false })).collect()
 }
 
-fn open(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restarted process may listen while old connections linger in TIME_WAIT.
+    // A restarted process can listen while old connections are in TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
-    // `[::]:10006` takes IPv4 too, unless that is asked for by itself: then the port would be taken already.
+    // `[::]:10006` also accepts IPv4. If an IPv4 address is given too, the port would already be in use.
     if address.is_ipv6() && all.iter().any(|other| other.is_ipv4() && other.port() == address.port()) {
         socket.set_only_v6(true)?;
     }

@@ -1,4 +1,4 @@
-//! Connections: accepted, secured, and served with HTTP/1 or HTTP/2.
+//! Accepts connections, completes TLS handshakes, and serves HTTP/1 or HTTP/2.
 
 mod connection;
 mod farewell;

@@ -1,5 +1,5 @@
-//! A stream under rustls or `h2` that detects a TLS record or an HTTP/2 head of which only a part has arrived. rustls and
-//! `h2` wait for the rest of it, and meanwhile the connection looks idle.
+//! A stream under rustls or `h2` that detects a TLS record or an HTTP/2 head of which only a part has arrived. rustls
+//! and `h2` wait for the rest of it, and meanwhile the connection looks idle.
 
 use std::io;
 use std::net::IpAddr;
@@ -10,8 +10,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::yield_now;
 
-use crate::http::base::connections::Handle;
-use crate::http::base::progress::Layer;
+use crate::http::base::connections::ProgressHandle;
+use crate::http::base::progress::Framing;
 use crate::http::base::quota::Share;
 use crate::http::site::Site;
 use crate::http::site::exchange::count_refusal;
@@ -20,11 +20,11 @@ use crate::telemetry::Reason;
 /// The client's preface of HTTP/2. RFC 9113, 3.4.
 pub(crate) const PREFACE_BYTES: usize = 24;
 
-/// The head of a TLS record: its type, a version, its length. RFC 8446, 5.1.
-const RECORD_HEAD_BYTES: usize = 5;
+/// The header of a TLS record: type, version, length. RFC 8446, 5.1.
+const RECORD_HEADER_BYTES: usize = 5;
 
-/// The head of an HTTP/2 frame: its length, type, flags and stream. RFC 9113, 4.1.
-const FRAME_HEAD_BYTES: usize = 9;
+/// The header of an HTTP/2 frame: length, type, flags, stream. RFC 9113, 4.1.
+const FRAME_HEADER_BYTES: usize = 9;
 
 // Types of frames, and a flag. RFC 9113, 6.
 const DATA: u8 = 0;
@@ -32,42 +32,42 @@ const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
-/// What a connection passes to `h2` before other tasks run. `h2` reads everything that has arrived, and frames can be so
-/// small that this takes milliseconds.
+/// Bytes that a connection passes to `h2` before other tasks run. `h2` reads everything that has arrived, and with very
+/// small frames this takes milliseconds.
 const TURN_BYTES: usize = 16 * 1024;
 
 /// The position of a stream within a record or a frame.
 #[derive(Debug)]
 pub(crate) struct Position {
-    layer: Layer,
-    /// The head of the record or frame, as far as it has arrived.
-    head: [u8; FRAME_HEAD_BYTES],
-    head_bytes: usize,
-    /// Bytes that follow the head and have not arrived yet.
+    framing: Framing,
+    /// The header of the record or frame, as far as it has arrived.
+    header: [u8; FRAME_HEADER_BYTES],
+    header_len: usize,
+    /// Bytes after the header that have not arrived yet.
     left: usize,
-    /// A request's head has begun, and more frames of it follow.
+    /// A request's head has begun, and continues in another frame.
     is_in_headers: bool,
 }
 
 impl Position {
-    pub(crate) const fn new(layer: Layer, left: usize) -> Self {
-        Self { layer, head: [0; FRAME_HEAD_BYTES], head_bytes: 0, left, is_in_headers: false }
+    pub(crate) const fn new(framing: Framing, left: usize) -> Self {
+        Self { framing, header: [0; FRAME_HEADER_BYTES], header_len: 0, left, is_in_headers: false }
     }
 
     /// Whether only a part of something has arrived. A body does not count: it has a time limit of its own.
     pub(crate) const fn is_partial(&self) -> bool {
-        self.is_in_headers || !self.is_in_body() && (self.head_bytes > 0 || self.left > 0)
+        self.is_in_headers || !self.is_in_body() && (self.header_len > 0 || self.left > 0)
     }
 
     const fn is_in_body(&self) -> bool {
-        matches!(self.layer, Layer::Http2)
+        matches!(self.framing, Framing::Http2)
             && self.left > 0
-            && self.head_bytes == FRAME_HEAD_BYTES
+            && self.header_len == FRAME_HEADER_BYTES
             && self.kind() == DATA
     }
 
     const fn kind(&self) -> u8 {
-        let [_, _, _, kind, ..] = self.head;
+        let [_, _, _, kind, ..] = self.header;
         kind
     }
 
@@ -80,12 +80,12 @@ impl Position {
                 self.left -= skipped;
                 bytes = bytes.get(skipped..).unwrap_or_default();
             } else {
-                if let Some(place) = self.head.get_mut(self.head_bytes) {
+                if let Some(place) = self.header.get_mut(self.header_len) {
                     *place = *first;
                 }
-                self.head_bytes += 1;
+                self.header_len += 1;
                 bytes = rest;
-                if self.head_bytes < self.layer_head_bytes() {
+                if self.header_len < self.header_bytes() {
                     continue;
                 }
                 self.left = self.payload_bytes();
@@ -98,76 +98,72 @@ impl Position {
         was_complete
     }
 
-    const fn layer_head_bytes(&self) -> usize {
-        match self.layer {
-            Layer::Tls => RECORD_HEAD_BYTES,
-            Layer::Http2 => FRAME_HEAD_BYTES,
+    const fn header_bytes(&self) -> usize {
+        match self.framing {
+            Framing::Tls => RECORD_HEADER_BYTES,
+            Framing::Http2 => FRAME_HEADER_BYTES,
         }
     }
 
     fn payload_bytes(&self) -> usize {
-        let [a, b, c, d, e, ..] = self.head;
-        match self.layer {
-            Layer::Tls => usize::from(u16::from_be_bytes([d, e])),
-            Layer::Http2 => usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap_or(usize::MAX),
+        let [a, b, c, d, e, ..] = self.header;
+        match self.framing {
+            Framing::Tls => usize::from(u16::from_be_bytes([d, e])),
+            Framing::Http2 => usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap_or(usize::MAX),
         }
     }
 
     fn end_frame(&mut self) {
-        // A TLS record has a shorter head, and the preface has none.
-        if self.head_bytes == FRAME_HEAD_BYTES && matches!(self.kind(), HEADERS | CONTINUATION) {
-            let [_, _, _, _, flags, ..] = self.head;
+        // A TLS record has a shorter header, and the preface has none.
+        if self.header_len == FRAME_HEADER_BYTES && matches!(self.kind(), HEADERS | CONTINUATION) {
+            let [_, _, _, _, flags, ..] = self.header;
             self.is_in_headers = flags & END_HEADERS == 0;
         }
-        self.head_bytes = 0;
+        self.header_len = 0;
     }
 }
 
 /// A stream that records since when a part of something has been waiting for the rest.
 pub(super) struct Partial<S> {
     stream: S,
-    handle: Handle,
+    handle: ProgressHandle,
     position: Position,
     http2: Option<Http2>,
 }
 
-/// What is limited over HTTP/2 only.
+/// State of the limits that exist only for HTTP/2.
 struct Http2 {
     site: Arc<Site>,
     peer: IpAddr,
-    /// Bytes that arrived since other tasks ran.
+    /// Bytes that have arrived since other tasks last ran.
     turn_bytes: usize,
-    /// The place of a head that goes on in another frame.
+    /// The share of the quota for a head that continues in another frame.
     partial_head: Option<Share>,
 }
 
 impl<S> Partial<S> {
-    /// The stream under TLS.
-    pub(super) const fn records(stream: S, handle: Handle) -> Self {
-        Self { stream, handle, position: Position::new(Layer::Tls, 0), http2: None }
+    /// A stream of TLS records.
+    pub(super) const fn records(stream: S, handle: ProgressHandle) -> Self {
+        Self { stream, handle, position: Position::new(Framing::Tls, 0), http2: None }
     }
 
-    /// The stream under HTTP/2.
-    pub(super) fn frames(stream: S, handle: Handle, site: &Arc<Site>, peer: IpAddr) -> Self {
+    /// A stream of HTTP/2 frames.
+    pub(super) fn frames(stream: S, handle: ProgressHandle, site: &Arc<Site>, peer: IpAddr) -> Self {
         let http2 = Http2 { site: Arc::clone(site), peer, turn_bytes: 0, partial_head: None };
-        Self { stream, handle, position: Position::new(Layer::Http2, PREFACE_BYTES), http2: Some(http2) }
+        Self { stream, handle, position: Position::new(Framing::Http2, PREFACE_BYTES), http2: Some(http2) }
     }
 }
 
 impl Http2 {
-    /// `h2` keeps what it has decoded of a head that goes on in another frame. Few clients send such heads, so their number
-    /// is limited; the connection of one too many ends.
+    /// Limits the number of heads that continue in another frame, because `h2` buffers what it has decoded of them. Few
+    /// clients send such heads. Beyond the limit, the connection is closed.
     fn limit_partial_heads(&mut self, is_in_headers: bool) -> io::Result<()> {
         if !is_in_headers {
             self.partial_head = None;
         } else if self.partial_head.is_none() {
-            self.partial_head = self.site.quotas.partial_heads.one(self.peer);
+            self.partial_head = self.site.quotas.partial_heads.take_one(self.peer);
             if self.partial_head.is_none() {
-                count_refusal(
-                    &self.site,
-                    Reason::Overloaded,
-                    "HTTP/2: too many heads of which only a part has arrived",
-                );
+                count_refusal(&self.site, Reason::Overloaded, "HTTP/2: too many incomplete request heads");
                 return Err(io::ErrorKind::OutOfMemory.into());
             }
         }
@@ -190,7 +186,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Partial<S> {
         ready!(Pin::new(stream).poll_read(cx, buffer))?;
         let arrived = buffer.filled().get(before..).unwrap_or_default();
         let was_complete = position.advance(arrived);
-        handle.record_partial(position.layer, position.is_partial(), was_complete);
+        handle.record_partial(position.framing, position.is_partial(), was_complete);
         let Some(http2) = http2 else { return Poll::Ready(Ok(())) };
         http2.turn_bytes = http2.turn_bytes.saturating_add(arrived.len());
         Poll::Ready(http2.limit_partial_heads(position.is_in_headers))
@@ -240,40 +236,44 @@ mod tests {
         }
     }
 
-    /// After which bytes everything is complete: the same for all bytes at once and for single bytes.
-    fn complete(layer: Layer, preface: usize, bytes: &[u8]) -> Vec<usize> {
-        let (mut position, mut complete) = (Position::new(layer, preface), Vec::new());
+    /// The positions at which everything is complete. Checks that single bytes and all bytes at once agree.
+    fn complete(framing: Framing, preface: usize, bytes: &[u8]) -> Vec<usize> {
+        let (mut position, mut complete) = (Position::new(framing, preface), Vec::new());
         for (at, byte) in bytes.iter().enumerate() {
             let was_complete = position.advance(&[*byte]);
             assert_eq!(was_complete, !position.is_partial() && !position.is_in_body());
             assert!(!position.is_in_body() || !position.is_partial());
             complete.extend(was_complete.then_some(at + 1));
         }
-        assert_eq!(Position::new(layer, preface).advance(bytes), !complete.is_empty());
+        assert_eq!(Position::new(framing, preface).advance(bytes), !complete.is_empty());
         complete
     }
 
     #[test]
-    fn a_connection_that_always_has_frames_lets_other_tasks_run() {
+    fn endless_frames_let_other_tasks_run() {
         let site = crate::http::site::testing::site();
-        let open = site.workers.all()[0].open();
-        // Pings, without an end.
-        let mut framed =
-            Partial::frames(tokio::io::repeat(6), open.handle().clone(), &site, std::net::Ipv4Addr::LOCALHOST.into());
+        let tracker = site.workers.all()[0].track();
+        // An endless sequence of PING frames.
+        let mut stream = Partial::frames(
+            tokio::io::repeat(6),
+            tracker.handle().clone(),
+            &site,
+            std::net::Ipv4Addr::LOCALHOST.into(),
+        );
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
         let mut cx = Context::from_waker(&waker);
         for turn in 1..=3 {
-            let mut came = 0;
+            let mut received = 0;
             let mut memory = [0; 1000];
             loop {
                 let mut buffer = ReadBuf::new(&mut memory);
-                if Pin::new(&mut framed).poll_read(&mut cx, &mut buffer).is_pending() {
+                if Pin::new(&mut stream).poll_read(&mut cx, &mut buffer).is_pending() {
                     break;
                 }
-                came += buffer.filled().len();
+                received += buffer.filled().len();
             }
-            assert!((TURN_BYTES..TURN_BYTES + 1000).contains(&came), "{came}");
+            assert!((TURN_BYTES..TURN_BYTES + 1000).contains(&received), "{received}");
             assert_eq!(wakes.0.load(Ordering::Relaxed), turn);
         }
     }
@@ -281,11 +281,11 @@ mod tests {
     #[test]
     fn tls_is_complete_after_each_record() {
         let bytes = [&[22, 3, 1, 0, 2, 7, 7][..], &[23, 3, 3, 1, 0], &[0; 256], &[20, 3, 3, 0]].concat();
-        assert_eq!(complete(Layer::Tls, 0, &bytes), [7, 268]);
+        assert_eq!(complete(Framing::Tls, 0, &bytes), [7, 268]);
     }
 
     #[test]
-    fn http_2_is_complete_after_the_preface_and_each_frame_but_not_within_a_head() {
+    fn http2_is_complete_after_the_preface_and_frames_but_not_within_a_head() {
         let head = |len: u8, kind: u8, flags: u8, stream: u8| [0, 0, len, kind, flags, 0, 0, 0, stream];
         let bytes = [
             &[b'x'; PREFACE_BYTES][..],
@@ -300,7 +300,7 @@ mod tests {
             &head(1, 0, 0, 5),
         ]
         .concat();
-        let complete = complete(Layer::Http2, PREFACE_BYTES, &bytes);
+        let complete = complete(Framing::Http2, PREFACE_BYTES, &bytes);
         assert_eq!(complete, [24, 33, 24 + 9 + 11 + 10 + 9, 24 + 9 + 11 + 10 + 9 + 13]);
     }
 }

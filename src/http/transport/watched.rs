@@ -6,26 +6,26 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::http::base::connections::Open;
+use crate::http::base::connections::Tracker;
 use crate::http::base::progress::Phase;
 use crate::telemetry::Telemetry;
 
-/// A stream that records its progress in the connection's [`Open`] entry.
+/// A stream that records its progress in the connection's [`Tracker`].
 pub(super) struct Watched<'a, S> {
     pub(super) stream: S,
-    pub(super) open: &'a Open,
+    pub(super) tracker: &'a Tracker,
     pub(super) telemetry: &'a Telemetry,
 }
 
 impl<S> Watched<'_, S> {
-    /// Whether hyper is writing its own response to a head that it refuses, without asking the service. It has no body and
-    /// ours must have one, so it is dropped and ours is written in its place.
-    fn is_hypers_own(&self) -> bool {
-        matches!(self.open.progress().phase(), Phase::Idle | Phase::Head)
+    /// Whether hyper is writing its own response to a head that it refuses. It has no body, so it is discarded and a
+    /// refusal in OpenIM's format is sent instead.
+    fn is_response_of_hyper(&self) -> bool {
+        matches!(self.tracker.progress().phase(), Phase::Idle | Phase::Head)
     }
 
-    fn swallow(&self, len: usize) -> Poll<io::Result<usize>> {
-        self.open.progress().swallow();
+    fn discard(&self, len: usize) -> Poll<io::Result<usize>> {
+        self.tracker.progress().discard_response();
         Poll::Ready(Ok(len))
     }
 }
@@ -34,8 +34,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<'_, S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        if buffer.filled().len() > before && self.open.progress().phase() == Phase::Idle {
-            self.open.enter(Phase::Head);
+        if buffer.filled().len() > before && self.tracker.progress().phase() == Phase::Idle {
+            self.tracker.enter(Phase::Head);
         }
         Poll::Ready(Ok(()))
     }
@@ -43,8 +43,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<'_, S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<'_, S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.is_hypers_own() {
-            return self.swallow(bytes.len());
+        if self.is_response_of_hyper() {
+            return self.discard(bytes.len());
         }
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
@@ -54,8 +54,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<'_, S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.is_hypers_own() {
-            return self.swallow(slices.iter().map(|slice| slice.len()).sum());
+        if self.is_response_of_hyper() {
+            return self.discard(slices.iter().map(|slice| slice.len()).sum());
         }
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
@@ -67,9 +67,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<'_, S> {
     /// hyper flushes when it has written everything: the response is then complete.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        if self.open.progress().phase() == Phase::Answer {
-            self.open.enter(Phase::Idle);
-            if let Some(took) = self.open.progress().callback_ends() {
+        if self.tracker.progress().phase() == Phase::Answer {
+            self.tracker.enter(Phase::Idle);
+            if let Some(took) = self.tracker.progress().end_callback() {
                 self.telemetry.callback_answered(took);
             }
         }

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::*;
 
-/// Users with passwords of a cost.
+/// Users with passwords, and the costs of their hashes.
 fn passwords(users: &[(&str, &str, u32)]) -> Passwords {
     let line =
         |(name, password, cost): &(&str, &str, u32)| format!("{name}:{}\n", bcrypt::hash(password, *cost).unwrap());
@@ -24,13 +24,13 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
-/// The verdict if it is there at once.
+/// The verdict, if it is ready at once.
 fn at_once(passwords: &Passwords, header: &HeaderValue) -> Poll<Verdict> {
     pin!(passwords.check(header)).poll(&mut Context::from_waker(Waker::noop()))
 }
 
 #[test]
-fn a_user_s_own_password_is_right_and_nothing_else_is() {
+fn only_a_user_s_own_password_is_right() {
     let passwords = passwords(&[("alice", "open sesame", 4), ("bob", "other", 5)]);
     for (user, password, expected) in [
         ("alice", "open sesame", Verdict::Right),
@@ -44,7 +44,7 @@ fn a_user_s_own_password_is_right_and_nothing_else_is() {
         ("", "", Verdict::Wrong),
         ("mallory", "open sesame", Verdict::Wrong),
     ] {
-        // Found out, and then remembered.
+        // Verified, and then cached.
         for _ in 0..2 {
             assert_eq!(block_on(passwords.check(&basic(user, password))), expected, "{user}:{password:?}");
         }
@@ -52,7 +52,7 @@ fn a_user_s_own_password_is_right_and_nothing_else_is() {
 }
 
 #[test]
-fn what_bcrypt_would_cut_off_does_not_count() {
+fn a_password_that_bcrypt_would_truncate_is_wrong() {
     let longest = "p".repeat(72);
     let passwords = passwords(&[("alice", &longest, 4)]);
     assert_eq!(block_on(passwords.check(&basic("alice", &longest))), Verdict::Right);
@@ -60,8 +60,8 @@ fn what_bcrypt_would_cut_off_does_not_count() {
 }
 
 #[test]
-fn hashes_of_other_programs_are_understood() {
-    // Made by libxcrypt, which Apache's htpasswd shares its code with, and by jBCrypt.
+fn hashes_of_other_programs_are_supported() {
+    // Created by libxcrypt, whose code Apache's htpasswd shares, and by jBCrypt.
     for (hash, password, expected) in [
         ("$2y$04$abcdefghijklmnopqrstuu/LVz6MZlItEy42I2juLihZ66HnQx/cy", "open sesame", Verdict::Right),
         ("$2y$04$abcdefghijklmnopqrstuu/LVz6MZlItEy42I2juLihZ66HnQx/cy", "open sesam", Verdict::Wrong),
@@ -74,10 +74,10 @@ fn hashes_of_other_programs_are_understood() {
 }
 
 #[test]
-fn what_is_known_costs_no_hash_no_allocation_and_no_waiting() {
+fn a_cached_verdict_costs_no_hash_no_allocation_and_no_waiting() {
     let passwords = passwords(&[("alice", "open sesame", 4)]);
     let (right, wrong) = (basic("alice", "open sesame"), basic("alice", "guess"));
-    // Abandoned, unless the thread is quicker than this one.
+    // Abandoned, unless the thread is faster than this one.
     let _ = at_once(&passwords, &right);
     assert_eq!(block_on(passwords.check(&right)), Verdict::Right);
     assert_eq!(block_on(passwords.check(&wrong)), Verdict::Wrong);
@@ -91,7 +91,7 @@ fn what_is_known_costs_no_hash_no_allocation_and_no_waiting() {
 }
 
 #[test]
-fn headers_that_are_no_credentials_cost_no_hash() {
+fn headers_without_credentials_cost_no_hash() {
     let passwords = passwords(&[("alice", "open sesame", 4)]);
     let long = format!("Basic {}", "QTpi".repeat(200));
     for header in ["", "Basic", "Basic QTpi=", "Bearer abc", &long] {
@@ -120,36 +120,36 @@ fn the_same_credentials_at_the_same_time_are_verified_once() {
 }
 
 #[test]
-fn who_comes_when_too_many_wait_is_turned_away_and_the_known_are_not() {
+fn too_many_waiting_requests_are_refused_and_cached_ones_are_not() {
     let passwords = passwords(&[("alice", "open sesame", 9)]);
     let right = basic("alice", "open sesame");
     assert_eq!(block_on(passwords.check(&right)), Verdict::Right);
-    // Many more than can wait, all asked before the first is answered: they are not polled again.
-    let headers: Vec<_> = (0..3 * MOST_WAITING).map(|guess| basic("alice", guess.to_string())).collect();
+    // Many more than can wait, each polled once before the first verdict.
+    let headers: Vec<_> = (0..3 * MAX_WAITING).map(|guess| basic("alice", guess.to_string())).collect();
     let mut checks: Vec<_> = headers.iter().map(|header| Box::pin(passwords.check(header))).collect();
     let mut context = Context::from_waker(Waker::noop());
     let polls: Vec<_> = checks.iter_mut().map(|check| check.as_mut().poll(&mut context)).collect();
     let busy = polls.iter().filter(|poll| **poll == Poll::Ready(Verdict::Busy)).count();
-    assert!(busy > 0 && busy <= 2 * MOST_WAITING, "{busy} of {} were turned away", polls.len());
+    assert!(busy > 0 && busy <= 2 * MAX_WAITING, "{busy} of {} were refused", polls.len());
     assert_eq!(at_once(&passwords, &right), Poll::Ready(Verdict::Right));
-    // Those that waited get their answers; and who gave up costs no more than the one at work.
+    // The waiting request gets its verdict. Abandoned ones cost no hash, except the one in progress.
     drop(checks.split_off(1));
     assert_eq!(block_on(checks.remove(0)), Verdict::Wrong);
     let last = || block_on(passwords.check(&basic("alice", "last")));
-    // The thread passes over the others one by one; until it has, the place may be taken.
+    // The thread skips the others one by one. Until then the queue may be full.
     let verdict = std::iter::repeat_with(last).find(|verdict| *verdict != Verdict::Busy);
     assert_eq!(verdict, Some(Verdict::Wrong));
-    assert!(passwords.verifications() < MOST_WAITING as u64 / 2, "{} hashes", passwords.verifications());
+    assert!(passwords.verifications() < MAX_WAITING as u64 / 2, "{} hashes", passwords.verifications());
 }
 
 #[test]
-fn wrong_credentials_take_the_same_work_for_every_name() {
+fn wrong_credentials_cost_the_same_work_for_every_name() {
     for highest in 4..=15 {
         let work = |costs: Range<u32>| costs.map(|cost| 1_u64 << cost).sum::<u64>();
-        let unknown = work(missing_work(None, highest));
+        let unknown = work(missing_costs(None, highest));
         assert_eq!(unknown, 1 << highest);
         for cost in 4..=highest {
-            assert_eq!((1 << cost) + work(missing_work(Some(cost), highest)), unknown, "{cost} of {highest}");
+            assert_eq!((1 << cost) + work(missing_costs(Some(cost), highest)), unknown, "{cost} of {highest}");
         }
     }
     let passwords = passwords(&[("alice", "open sesame", 4), ("bob", "other", 7)]);
@@ -160,11 +160,11 @@ fn wrong_credentials_take_the_same_work_for_every_name() {
 }
 
 #[test]
-fn the_thread_ends_with_the_passwords() {
+fn the_thread_ends_when_the_passwords_are_dropped() {
     let passwords = passwords(&[("alice", "open sesame", 4)]);
     let work = Arc::downgrade(&passwords.work);
     drop(passwords);
-    // The thread holds the other half of it until it ends: this waits as long as that takes.
+    // The thread holds a reference until it ends.
     while work.strong_count() > 0 {
         thread::yield_now();
     }

@@ -5,13 +5,13 @@ use std::cmp::{Ordering, Reverse};
 use memchr::memmem::Finder;
 use serde::Serialize;
 
-use super::query::{Groups, Sort};
+use super::query::{GroupQuery, Sort};
 use crate::stats::{Group, Stats, Top};
 
-/// The answer: which groups there are, and some of them.
+/// A page of the groups that match.
 #[derive(Debug, Serialize)]
 pub(super) struct Page {
-    /// Groups that match, on this page or not.
+    /// Groups that match, on all pages.
     total: usize,
     limit: usize,
     offset: usize,
@@ -24,12 +24,12 @@ pub(super) struct Page {
 struct Row {
     group_id: String,
     messages: u64,
-    /// Of all messages, a part of 1.
+    /// Fraction of all messages, from 0 to 1.
     share: f64,
-    /// Messages a second.
+    /// Messages per second.
     rate: f64,
     active_senders: ActiveSenders,
-    /// In seconds since the epoch, as `last_seen`.
+    /// In seconds since the epoch, like `last_seen`.
     first_seen: f64,
     last_seen: f64,
     exported: bool,
@@ -43,18 +43,18 @@ struct ActiveSenders {
     day: u32,
 }
 
-/// Reads the page that is asked for: one walk over all groups, which keeps no more than the page and what is before it.
+/// Reads a page, in one pass over all groups. Memory is needed only for the page and the groups before it.
 ///
-/// Retirement is not paused, for that would keep new groups out. A group that is retired during the walk may be missed.
-pub(super) fn read(stats: &Stats, query: &Groups) -> Page {
+/// Retirement is not paused, because that would block new groups. A group that is retired meanwhile may be missing.
+pub(super) fn read(stats: &Stats, query: &GroupQuery) -> Page {
     let mut search = Search::new(&query.search);
     let mut top = Top::new((query.offset + query.limit).min(stats.group_slots()));
     let mut total = 0;
     for group in stats.groups().filter(|group| search.finds(&group.name)) {
         total += 1;
-        top.add(Ranked { key: key(query.sort, &group), group });
+        top.add(Ranked { key: sort_key(query.sort, &group), group });
     }
-    // After the groups: a message is counted for its group first and in the total last.
+    // Read after the groups: a message is counted for its group first, and in the total last.
     let messages = stats.messages();
     let groups = top.into_sorted_vec().iter().skip(query.offset).map(|ranked| row(&ranked.group, messages)).collect();
     Page { total, limit: query.limit, offset: query.offset, sort: query.sort, groups }
@@ -65,7 +65,7 @@ fn row(group: &Group, messages: u64) -> Row {
     Row {
         group_id: group.name.as_str().to_owned(),
         messages: group.messages,
-        // A message that is just being counted may be in its group's number only.
+        // A message that is just being counted may be missing from the total.
         share: group.messages as f64 / messages.max(group.messages).max(1) as f64,
         rate: group.rate,
         active_senders: ActiveSenders { hour, day },
@@ -75,32 +75,32 @@ fn row(group: &Group, messages: u64) -> Row {
     }
 }
 
-/// A number that is ordered as what is sorted by.
-fn key(sort: Sort, group: &Group) -> u64 {
+/// A number that sorts like the chosen field.
+fn sort_key(sort: Sort, group: &Group) -> u64 {
     match sort {
         Sort::Messages => group.messages,
-        // Never negative and never NaN: its bits are ordered as it is.
+        // Never negative or NaN, so its bits sort like the number.
         Sort::Rate => group.rate.to_bits(),
         Sort::ActiveSenders => u64::from(group.active_senders[1]),
         Sort::LastSeen => group.last_seen.0.max(0).unsigned_abs(),
     }
 }
 
-/// A group at its place: the greatest key first, and among equals the name that is first in the alphabet.
+/// A group that sorts by the greatest key first, then by name.
 struct Ranked {
     key: u64,
     group: Group,
 }
 
 impl Ranked {
-    fn place(&self) -> (Reverse<u64>, &str) {
+    fn order(&self) -> (Reverse<u64>, &str) {
         (Reverse(self.key), &self.group.name)
     }
 }
 
 impl Ord for Ranked {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.place().cmp(&other.place())
+        self.order().cmp(&other.order())
     }
 }
 
@@ -118,10 +118,10 @@ impl PartialEq for Ranked {
 
 impl Eq for Ranked {}
 
-/// Looks for a text in names, in letters of either case.
+/// Searches names for a text, ignoring case.
 struct Search {
     finder: Finder<'static>,
-    /// The name that is looked at, folded: one buffer for all of them.
+    /// The folded name. One buffer for all names.
     folded: String,
 }
 
@@ -141,7 +141,7 @@ impl Search {
     }
 }
 
-/// Writes a text in small letters. By way of capitals, for some letters have two small ones: both sigmas are one.
+/// Writes a text in lower case. Goes through upper case, because some letters have two lower-case forms, such as sigma.
 fn fold(text: &str, folded: &mut String) {
     folded.clear();
     if text.is_ascii() {
@@ -178,12 +178,12 @@ mod tests {
     }
 
     fn ids(stats: &Stats, sort: Sort, limit: usize, offset: usize, search: &str) -> Vec<String> {
-        let page = read(stats, &Groups { sort, limit, offset, search: search.into() });
+        let page = read(stats, &GroupQuery { sort, limit, offset, search: search.into() });
         page.groups.into_iter().map(|row| row.group_id).collect()
     }
 
     #[test]
-    fn each_sort_has_the_greatest_first_and_equals_by_name() {
+    fn each_sort_is_descending_and_then_by_name() {
         let stats = stats(10);
         count(&stats, "old", 9, 0);
         stats.tick(UnixMillis(BEGIN + 10_000));
@@ -200,7 +200,7 @@ mod tests {
         ] {
             assert_eq!(ids(&stats, sort, 10, 0, ""), order, "{sort:?}");
         }
-        // What came long ago counts for less and less.
+        // The weight of old messages decays.
         stats.tick(UnixMillis(BEGIN + 900_000));
         count(&stats, "new", 2, 900_000);
         stats.tick(UnixMillis(BEGIN + 910_000));
@@ -209,17 +209,17 @@ mod tests {
     }
 
     #[test]
-    fn active_senders_are_sorted_by_the_day() {
+    fn active_senders_sort_by_the_last_day() {
         let stats = stats(1);
         count(&stats, "g", 1, 0);
         let group = Group { active_senders: [9, 70_000], ..stats.group(0).unwrap() };
-        assert_eq!(key(Sort::ActiveSenders, &group), 70_000);
+        assert_eq!(sort_key(Sort::ActiveSenders, &group), 70_000);
         let row = row(&group, 4);
         assert_eq!((row.active_senders.hour, row.active_senders.day, row.share), (9, 70_000, 0.25));
     }
 
     #[test]
-    fn pages_follow_each_other_through_all_groups() {
+    fn pages_contain_every_group_once() {
         let stats = stats(500);
         for number in 0..500 {
             count(&stats, &format!("g{}", number * 7919 % 500), number % 4 + 1, 0);
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_finds_any_part_in_letters_of_either_case() {
+    fn a_search_finds_any_part_and_ignores_case() {
         for (name, text, is_found) in [
             ("Group-7", "group", true),
             ("group-7", "UP-7", true),
@@ -259,20 +259,20 @@ mod tests {
     }
 
     #[test]
-    fn one_search_looks_at_each_name_by_itself() {
+    fn a_search_checks_each_name_independently() {
         let mut search = Search::new("b");
         let names = ["ab", "c", "B", "", "aß", "b"];
         assert_eq!(names.map(|name| search.finds(name)), [true, false, true, false, false, true]);
     }
 
     #[test]
-    fn the_total_is_of_all_that_match() {
+    fn the_total_counts_all_matching_groups() {
         let stats = stats(10);
         ["a1", "a2", "a3", "b1"].into_iter().for_each(|group| count(&stats, group, 1, 0));
         for (search, offset, total, rows) in
             [("", 0, 4, 2), ("a", 0, 3, 2), ("a", 2, 3, 1), ("a", 9, 3, 0), ("x", 0, 0, 0)]
         {
-            let page = read(&stats, &Groups { sort: Sort::Messages, limit: 2, offset, search: search.into() });
+            let page = read(&stats, &GroupQuery { sort: Sort::Messages, limit: 2, offset, search: search.into() });
             assert_eq!((page.total, page.groups.len()), (total, rows), "{search} {offset}");
         }
     }

@@ -1,4 +1,4 @@
-//! The API: what a script or a page asks, answered in JSON.
+//! The API, for scripts and pages. Answers in JSON.
 
 mod groups;
 mod query;
@@ -10,39 +10,39 @@ use bytes::Bytes;
 use hyper::header;
 use serde::Serialize;
 
-use crate::http::base::quota::Held;
+use crate::http::base::quota::QuotaBytes;
 use crate::http::site::Site;
 use crate::http::site::exchange::{Exchange, refuse, refuse_busy};
 use crate::http::site::response::{Reply, page, with_header};
 use crate::telemetry::Reason;
 
-/// All statistics, and what the exporter says about itself.
+/// All statistics, and the state of the exporter.
 pub(super) async fn summary(exchange: Exchange<'_>, query: Option<&str>) -> Reply {
-    match query::none(query.unwrap_or_default()) {
-        Ok(()) => answer(exchange, summary::read).await,
+    match query::parse_none(query.unwrap_or_default()) {
+        Ok(()) => answer_json(exchange, summary::read).await,
         Err(detail) => refuse(exchange.site, Reason::BadQuery, &detail),
     }
 }
 
 /// A page of the tracked groups.
 pub(super) async fn groups(exchange: Exchange<'_>, query: Option<&str>) -> Reply {
-    match query::groups(query.unwrap_or_default()) {
-        Ok(query) => answer(exchange, move |site| groups::read(&site.stats, &query)).await,
+    match query::parse_groups(query.unwrap_or_default()) {
+        Ok(query) => answer_json(exchange, move |site| groups::read(&site.stats, &query)).await,
         Err(detail) => refuse(exchange.site, Reason::BadQuery, &detail),
     }
 }
 
-/// Makes an answer off the serving thread, as one of the scrapes that are allowed at once.
-async fn answer<T: Serialize>(
+/// Writes an answer off the serving thread. It counts as a scrape.
+async fn answer_json<T: Serialize>(
     Exchange { site, caller, .. }: Exchange<'_>,
     read: impl FnOnce(&Site) -> T + Send + 'static,
 ) -> Reply {
-    let Some(share) = site.quotas.scrapes.one(caller.address) else {
+    let Some(share) = site.quotas.scrapes.take_one(caller.address) else {
         return refuse_busy(site, "scrapes or API answers");
     };
     let from = Arc::clone(site);
-    let made = move || serde_json::to_vec(&read(&from)).map(|bytes| Held::new(bytes, Arc::new(share)));
-    match tokio::task::spawn_blocking(made).await {
+    let write = move || serde_json::to_vec(&read(&from)).map(|bytes| QuotaBytes::new(bytes, Arc::new(share)));
+    match tokio::task::spawn_blocking(write).await {
         Ok(Ok(held)) => {
             with_header(page("application/json", Bytes::from_owner(held)), header::CACHE_CONTROL, "no-store")
         }

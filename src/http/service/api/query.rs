@@ -1,19 +1,19 @@
-//! What stands behind the question mark, checked: a script that misspells a parameter is told so.
+//! Parses queries of the API. Unknown parameters are errors, so that a misspelled one does not go unnoticed.
 
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
-/// The most groups of one page.
-const MOST_LIMIT: usize = 1000;
+/// The largest page, in groups.
+const MAX_LIMIT: usize = 1000;
 
-/// The furthest that a page may begin: as many groups and a page are kept while they are sorted.
-const MOST_OFFSET: usize = 100_000;
+/// The largest offset. Sorting needs memory for this many groups plus a page.
+const MAX_OFFSET: usize = 100_000;
 
-/// The longest text to be looked for, in bytes. A group's name has 64.
-const MOST_SEARCH_BYTES: usize = 256;
+/// The longest search text in bytes. The name of a group has at most 64.
+const MAX_SEARCH_BYTES: usize = 256;
 
-/// The longest part in bytes of a wrong value that its refusal quotes.
-const MOST_QUOTED_BYTES: usize = 40;
+/// The most bytes of an invalid value that a refusal quotes.
+const MAX_QUOTED_BYTES: usize = 40;
 
 const SORT: &str = "sort";
 const LIMIT: &str = "limit";
@@ -21,13 +21,13 @@ const OFFSET: &str = "offset";
 const SEARCH: &str = "q";
 const GROUPS: [&str; 4] = [SORT, LIMIT, OFFSET, SEARCH];
 
-/// What groups are sorted by: the greatest first.
+/// The sort order of groups, always descending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Sort {
     /// Messages counted.
     Messages,
-    /// Messages a second lately.
+    /// Recent messages per second.
     Rate,
     /// Distinct senders in the last 24 hours.
     ActiveSenders,
@@ -36,7 +36,7 @@ pub(super) enum Sort {
 }
 
 impl Sort {
-    fn named(name: &str) -> Option<Self> {
+    fn from_name(name: &str) -> Option<Self> {
         match name {
             "messages" => Some(Self::Messages),
             "rate" => Some(Self::Rate),
@@ -47,84 +47,87 @@ impl Sort {
     }
 }
 
-/// Which groups are wanted.
+/// A query for groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Groups {
+pub(super) struct GroupQuery {
     pub(super) sort: Sort,
     pub(super) limit: usize,
     pub(super) offset: usize,
-    /// A part of the group's ID, of letters of either case; empty for all groups.
+    /// A part of the group's ID, ignoring case; empty for all groups.
     pub(super) search: String,
 }
 
-/// Reads the query of the groups, or says what is wrong with it.
-pub(super) fn groups(query: &str) -> Result<Groups, String> {
-    let pairs = pairs(query, &GROUPS)?;
+/// Parses a query for groups.
+///
+/// # Errors
+/// The detail of the refusal.
+pub(super) fn parse_groups(query: &str) -> Result<GroupQuery, String> {
+    let pairs = parse_pairs(query, &GROUPS)?;
     let of = |name| pairs.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
-    Ok(Groups {
-        sort: of(SORT).map_or(Ok(Sort::Messages), sort)?,
-        limit: of(LIMIT).map_or(Ok(50), |value| number(LIMIT, value, 1, MOST_LIMIT))?,
-        offset: of(OFFSET).map_or(Ok(0), |value| number(OFFSET, value, 0, MOST_OFFSET))?,
-        search: of(SEARCH).map_or(Ok(String::new()), search)?,
+    Ok(GroupQuery {
+        sort: of(SORT).map_or(Ok(Sort::Messages), parse_sort)?,
+        limit: of(LIMIT).map_or(Ok(50), |value| parse_number(LIMIT, value, 1, MAX_LIMIT))?,
+        offset: of(OFFSET).map_or(Ok(0), |value| parse_number(OFFSET, value, 0, MAX_OFFSET))?,
+        search: of(SEARCH).map_or(Ok(String::new()), parse_search)?,
     })
 }
 
-/// Checks that there is no parameter.
-pub(super) fn none(query: &str) -> Result<(), String> {
-    pairs(query, &[]).map(drop)
+/// Checks that there are no parameters.
+pub(super) fn parse_none(query: &str) -> Result<(), String> {
+    parse_pairs(query, &[]).map(drop)
 }
 
-/// The parameters with their values, each of which is known and stands once.
-fn pairs(query: &str, known: &[&str]) -> Result<Vec<(String, String)>, String> {
+/// The parameters and their values. Each must be known, and must not be repeated.
+fn parse_pairs(query: &str, known: &[&str]) -> Result<Vec<(String, String)>, String> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (name, value) = (decoded(name, name)?, decoded(name, value)?);
+        let (name, value) = (decode(name, name)?, decode(name, value)?);
         if !known.contains(&name.as_str()) {
-            let right = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            return Err(format!("{}: there is no such parameter; there is {right}", quoted(&name)));
+            let valid = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(format!("{}: unknown parameter; known parameters: {valid}", quote(&name)));
         }
         if pairs.iter().any(|(earlier, _)| *earlier == name) {
-            return Err(format!("{name}: stands a second time, with the value {}; once is right", quoted(&value)));
+            return Err(format!("{name}: repeated, with the value {}; give it once", quote(&value)));
         }
         pairs.push((name, value));
     }
     Ok(pairs)
 }
 
-/// Undoes what a form does to a text: `+` for a space, `%` and two digits for any byte.
-fn decoded(name: &str, text: &str) -> Result<String, String> {
+/// Decodes `application/x-www-form-urlencoded`: `+` is a space, `%` and two digits are a byte.
+fn decode(name: &str, text: &str) -> Result<String, String> {
     let spaced = text.replace('+', " ");
     let decoded = percent_decode_str(&spaced).decode_utf8();
-    decoded.map(Into::into).map_err(|_| format!("{}: {} is not UTF-8, percent-encoded", shortened(name), quoted(text)))
+    decoded.map(Into::into).map_err(|_| format!("{}: {} is not percent-encoded UTF-8", shorten(name), quote(text)))
 }
 
-fn sort(value: &str) -> Result<Sort, String> {
-    let wrong = || format!("{SORT}: {} is not messages, rate, active_senders or last_seen", quoted(value));
-    Sort::named(value).ok_or_else(wrong)
+fn parse_sort(value: &str) -> Result<Sort, String> {
+    let wrong = || format!("{SORT}: {} is not one of messages, rate, active_senders, last_seen", quote(value));
+    Sort::from_name(value).ok_or_else(wrong)
 }
 
-fn number(name: &str, value: &str, least: usize, most: usize) -> Result<usize, String> {
+fn parse_number(name: &str, value: &str, least: usize, most: usize) -> Result<usize, String> {
     let number = value.parse().ok().filter(|number| (least..=most).contains(number));
-    // The standard library takes a sign as well.
+    // `parse` also accepts a sign.
     let number = number.filter(|_| value.bytes().all(|byte| byte.is_ascii_digit()));
-    number.ok_or_else(|| format!("{name}: {} is not a whole number from {least} to {most}", quoted(value)))
+    number.ok_or_else(|| format!("{name}: {} is not a whole number from {least} to {most}", quote(value)))
 }
 
-fn search(value: &str) -> Result<String, String> {
-    if value.len() > MOST_SEARCH_BYTES {
+fn parse_search(value: &str) -> Result<String, String> {
+    if value.len() > MAX_SEARCH_BYTES {
         let len = value.len();
-        return Err(format!("{SEARCH}: {} has {len} bytes; at most {MOST_SEARCH_BYTES} are right", quoted(value)));
+        return Err(format!("{SEARCH}: {} has {len} bytes; the maximum is {MAX_SEARCH_BYTES}", quote(value)));
     }
     Ok(value.to_owned())
 }
 
-fn quoted(text: &str) -> String {
-    format!("{:?}", shortened(text))
+fn quote(text: &str) -> String {
+    format!("{:?}", shorten(text))
 }
 
-fn shortened(text: &str) -> String {
-    let start = &text[..text.floor_char_boundary(MOST_QUOTED_BYTES)];
+fn shorten(text: &str) -> String {
+    let start = &text[..text.floor_char_boundary(MAX_QUOTED_BYTES)];
     if start.len() < text.len() { format!("{start}...") } else { start.to_owned() }
 }
 
@@ -133,54 +136,54 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_said_has_a_default() {
-        let defaults = Groups { sort: Sort::Messages, limit: 50, offset: 0, search: String::new() };
+    fn omitted_parameters_have_defaults() {
+        let defaults = GroupQuery { sort: Sort::Messages, limit: 50, offset: 0, search: String::new() };
         for query in ["", "&", "&&", "q=", "q", "sort=messages&limit=50&offset=0"] {
-            assert_eq!(groups(query).unwrap(), defaults, "{query}");
+            assert_eq!(parse_groups(query).unwrap(), defaults, "{query}");
         }
     }
 
     #[test]
     fn every_parameter_is_read_in_any_order() {
-        let all = groups("q=a%20b&offset=100000&limit=1000&sort=last_seen").unwrap();
-        assert_eq!(all, Groups { sort: Sort::LastSeen, limit: 1000, offset: 100_000, search: "a b".into() });
-        assert_eq!(groups("%73ort=rate").unwrap().sort, Sort::Rate);
-        assert_eq!(groups("limit=1").unwrap().limit, 1);
+        let all = parse_groups("q=a%20b&offset=100000&limit=1000&sort=last_seen").unwrap();
+        assert_eq!(all, GroupQuery { sort: Sort::LastSeen, limit: 1000, offset: 100_000, search: "a b".into() });
+        assert_eq!(parse_groups("%73ort=rate").unwrap().sort, Sort::Rate);
+        assert_eq!(parse_groups("limit=1").unwrap().limit, 1);
     }
 
     #[test]
-    fn a_sort_is_told_by_the_name_that_it_is_shown_by() {
+    fn a_sort_has_the_same_name_in_queries_and_answers() {
         for sort in [Sort::Messages, Sort::Rate, Sort::ActiveSenders, Sort::LastSeen] {
             let name = serde_json::to_value(sort).unwrap();
-            assert_eq!(groups(&format!("sort={}", name.as_str().unwrap())).unwrap().sort, sort);
+            assert_eq!(parse_groups(&format!("sort={}", name.as_str().unwrap())).unwrap().sort, sort);
         }
     }
 
     #[test]
-    fn a_search_is_decoded_as_forms_are_encoded() {
+    fn a_search_is_form_decoded() {
         for (query, text) in [
             ("q=a+b%2Bc%26d%3De", "a b+c&d=e"),
             ("q=%E7%BE%A4", "群"),
             ("q=群", "群"),
             ("q=a=b", "a=b"),
-            // A percent sign that begins nothing stands for itself, as in browsers.
+            // A percent sign that starts no escape is literal, as in browsers.
             ("q=100%", "100%"),
             ("q=%zz", "%zz"),
             ("q=%00", "\0"),
         ] {
-            assert_eq!(groups(query).unwrap().search, text, "{query}");
+            assert_eq!(parse_groups(query).unwrap().search, text, "{query}");
         }
-        assert_eq!(groups(&format!("q={}", "%61".repeat(256))).unwrap().search, "a".repeat(256));
+        assert_eq!(parse_groups(&format!("q={}", "%61".repeat(256))).unwrap().search, "a".repeat(256));
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_value_and_with_what_is_right() {
-        for (query, said) in [
-            ("limits=5", "\"limits\": there is no such parameter; there is sort, limit, offset, q"),
-            ("limit=5&limit=5", "limit: stands a second time, with the value \"5\"; once is right"),
-            ("q=a&%71=b", "q: stands a second time, with the value \"b\"; once is right"),
-            ("sort=Rate", "sort: \"Rate\" is not messages, rate, active_senders or last_seen"),
-            ("sort=", "sort: \"\" is not messages, rate, active_senders or last_seen"),
+    fn an_error_names_the_parameter_its_value_and_what_is_valid() {
+        for (query, expected) in [
+            ("limits=5", "\"limits\": unknown parameter; known parameters: sort, limit, offset, q"),
+            ("limit=5&limit=5", "limit: repeated, with the value \"5\"; give it once"),
+            ("q=a&%71=b", "q: repeated, with the value \"b\"; give it once"),
+            ("sort=Rate", "sort: \"Rate\" is not one of messages, rate, active_senders, last_seen"),
+            ("sort=", "sort: \"\" is not one of messages, rate, active_senders, last_seen"),
             ("limit=0", "limit: \"0\" is not a whole number from 1 to 1000"),
             ("limit=1001", "limit: \"1001\" is not a whole number from 1 to 1000"),
             ("limit=", "limit: \"\" is not a whole number from 1 to 1000"),
@@ -189,26 +192,26 @@ mod tests {
             ("limit=18446744073709551617", "limit: \"18446744073709551617\" is not a whole number from 1 to 1000"),
             ("offset=100001", "offset: \"100001\" is not a whole number from 0 to 100000"),
             ("offset=-1", "offset: \"-1\" is not a whole number from 0 to 100000"),
-            ("q=%ff", "q: \"%ff\" is not UTF-8, percent-encoded"),
-            ("%ff=q", "%ff: \"%ff\" is not UTF-8, percent-encoded"),
+            ("q=%ff", "q: \"%ff\" is not percent-encoded UTF-8"),
+            ("%ff=q", "%ff: \"%ff\" is not percent-encoded UTF-8"),
         ] {
-            assert_eq!(groups(query).unwrap_err(), said, "{query}");
+            assert_eq!(parse_groups(query).unwrap_err(), expected, "{query}");
         }
     }
 
     #[test]
-    fn a_long_value_is_quoted_by_its_start() {
-        let said = groups(&format!("q={}", "群".repeat(86))).unwrap_err();
-        assert_eq!(said, format!("q: \"{}...\" has 258 bytes; at most 256 are right", "群".repeat(13)));
-        let said = groups(&format!("{}=1", "x".repeat(5000))).unwrap_err();
-        assert!(said.starts_with(&format!("\"{}...\": ", "x".repeat(40))) && said.len() < 150, "{said}");
-        let said = groups(&format!("{}=%ff", "x".repeat(5000))).unwrap_err();
-        assert!(said.len() < 150, "{said}");
+    fn only_the_start_of_a_long_value_is_quoted() {
+        let detail = parse_groups(&format!("q={}", "群".repeat(86))).unwrap_err();
+        assert_eq!(detail, format!("q: \"{}...\" has 258 bytes; the maximum is 256", "群".repeat(13)));
+        let detail = parse_groups(&format!("{}=1", "x".repeat(5000))).unwrap_err();
+        assert!(detail.starts_with(&format!("\"{}...\": ", "x".repeat(40))) && detail.len() < 150, "{detail}");
+        let detail = parse_groups(&format!("{}=%ff", "x".repeat(5000))).unwrap_err();
+        assert!(detail.len() < 150, "{detail}");
     }
 
     #[test]
-    fn where_there_is_no_parameter_each_is_wrong() {
-        assert_eq!(none(""), Ok(()));
-        assert_eq!(none("x=1").unwrap_err(), "\"x\": there is no such parameter; there is none");
+    fn every_parameter_is_unknown_where_none_is_expected() {
+        assert_eq!(parse_none(""), Ok(()));
+        assert_eq!(parse_none("x=1").unwrap_err(), "\"x\": unknown parameter; known parameters: none");
     }
 }

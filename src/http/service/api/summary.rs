@@ -1,4 +1,4 @@
-//! All statistics at once, and what the exporter says about itself. The names are the metrics'.
+//! All statistics at once, and the state of the exporter. The names are those of the metrics.
 
 use std::borrow::Cow;
 
@@ -25,7 +25,7 @@ pub(super) struct Summary {
     mentions: Counts,
     active_senders: Counts,
     active_groups: Counts,
-    groups: Groups,
+    groups: GroupCounts,
     sender_pairs: SenderPairs,
     content_bytes: Distribution,
     delivery_delay_seconds: Distribution,
@@ -45,7 +45,7 @@ struct Messages {
 }
 
 #[derive(Debug, Serialize)]
-struct Groups {
+struct GroupCounts {
     tracked: usize,
     capacity: usize,
     exported: usize,
@@ -68,7 +68,7 @@ struct Callbacks {
     last: Option<f64>,
 }
 
-/// What a histogram tells; `null` while it has observed nothing.
+/// A histogram. The mean and the quantiles are `null` while it has no observations.
 #[derive(Debug, Serialize)]
 struct Distribution {
     count: u64,
@@ -78,7 +78,7 @@ struct Distribution {
     p99: Option<f64>,
 }
 
-/// Numbers by a label's value: an object in JSON, in this order.
+/// Numbers by the value of a label: a JSON object, in this order.
 #[derive(Debug, Default)]
 struct Counts(Vec<(Cow<'static, str>, u64)>);
 
@@ -101,14 +101,14 @@ impl Counts {
         }
     }
 
-    /// Without those that are 0: there are dozens.
+    /// Without the zeros, of which there may be dozens.
     fn non_zero(mut self) -> Self {
         self.0.retain(|(_, count)| *count > 0);
         self
     }
 }
 
-/// Reads everything as it is now.
+/// Reads the current values.
 pub(super) fn read(site: &Site) -> Summary {
     let stats = &*site.stats;
     let now = site.now();
@@ -133,7 +133,7 @@ pub(super) fn read(site: &Site) -> Summary {
     }
 }
 
-/// The total and its parts are of one reading of the mix, so that they agree.
+/// The total and its parts come from one reading of the mix, so that they agree.
 fn messages(stats: &Stats) -> Messages {
     let mut total = 0;
     let [mut by_content_type, mut by_platform, mut by_source] = std::array::from_fn(|_| Counts::default());
@@ -152,8 +152,8 @@ fn messages(stats: &Stats) -> Messages {
     }
 }
 
-fn groups(stats: &Stats) -> Groups {
-    Groups {
+fn groups(stats: &Stats) -> GroupCounts {
+    GroupCounts {
         tracked: stats.groups_tracked(),
         capacity: stats.groups_capacity(),
         exported: stats.exported_groups().len(),
@@ -169,7 +169,7 @@ fn sender_pairs(stats: &Stats) -> SenderPairs {
     }
 }
 
-/// `unit` is how many of the histogram's units the answer's unit is.
+/// `unit` is the number of the histogram's units in a unit of the answer.
 fn distribution(reading: &HistogramReading, unit: f64) -> Distribution {
     let quantile = |q| reading.quantile(q).map(|value| value / unit);
     Distribution {
