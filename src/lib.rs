@@ -14,9 +14,11 @@
 //! - [`simulate`]: a sender like OpenIM, for testing and sizing
 //! - [`app`]: composition root: open, build, serve, tick, drain, close, in that order
 //!
-//! In: `http -> wire -> domain::Message -> stats::record -> answer`. Out: `http -> exposition::scrape -> stats ->
-//! text`. Imports go one way. `tests/modules.rs` has the table of which module, and which layer of [`http`], may import
-//! from which.
+//! In: `http -> wire -> domain::Message -> stats::record -> answer`.
+//! Out: `http -> exposition::scrape -> stats -> text`.
+//!
+//! Imports go one way. `tests/modules.rs` has the table of which module, and which layer of [`http`], may import from
+//! which.
 //!
 //! # Invariants
 //! - No lock or map guard is held across `.await` or I/O.
@@ -25,7 +27,7 @@
 //! - Every map, queue, body, header and connection has a limit, and a counter for hitting it.
 //! - A metric's name appears only in its declaration, a sender's field name only in `wire`.
 //! - Nothing below `app` exits, panics on input, or reads the environment.
-//! - Answers never wait for the log or a disk flush.
+//! - Answers never wait for a disk flush.
 //! - `unsafe` is only in `arena`. Each block states why it is sound.
 
 pub mod app;
