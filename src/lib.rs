@@ -15,14 +15,16 @@
 //! - [`simulate`]: a sender like OpenIM, for testing and sizing
 //! - [`app`]: composition root: open, build, serve, tick, drain, close, in that order
 //!
-//! In: `http -> wire -> domain::Message -> stats::record -> answer`. Out: `http -> exposition::scrape -> stats ->
-//! text`. Imports go one way. `tests/modules.rs` has the table of which module, and which layer of [`http`], may import
-//! from which.
+//! In: `http -> wire -> domain::Message -> stats::record -> answer`.
+//! Out: `http -> exposition::scrape -> stats -> text`.
+//!
+//! Imports go one way. `tests/modules.rs` has the table of which module, and which layer of [`http`], may import from
+//! which.
 //!
 //! # Invariants
 //! - No lock or map guard is held across `.await` or I/O.
-//! - The hot path, a callback for a tracked group, takes no exclusive lock. Decoding its documented fields and counting it
-//!   allocates nothing (`tests/hot_path.rs`).
+//! - The hot path, a callback for a tracked group, takes no exclusive lock. Decoding its documented fields and counting
+//!   it allocates nothing (`tests/hot_path.rs`).
 //! - Every map, queue, body, header and connection has a limit, and a counter for hitting it.
 //! - A metric's name appears only in its declaration, a sender's field name only in `wire`.
 //! - Nothing below `app` exits, panics on input, or reads the environment.
