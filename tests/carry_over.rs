@@ -139,7 +139,7 @@ fn a_step_that_fails_is_an_error_that_names_the_files_and_leaves_the_old_state()
         let failed = text.lines().find(|line| line.contains("level=error")).unwrap_or_default();
         let names = [directory.path().to_str().unwrap(), words, "state is unchanged"];
         assert!(names.iter().all(|name| failed.contains(name)), "{rules:?}: {text}");
-        assert!(text.contains("has another layout"), "{rules:?}: the step before was not logged: {text}");
+        assert!(text.contains("has a different layout"), "{rules:?}: the step before was not logged: {text}");
         assert!(fs::read(&state).unwrap() == before, "{rules:?}: the old state has changed");
         assert!(!new.exists() && !directory.path().join("state.previous").exists(), "{rules:?}");
     }

@@ -324,6 +324,7 @@ mod the_scanners_can_fail {
         let (b, c) = (("src/a/b.rs", "use super::c::C;"), ("src/a/c.rs", "fn f(x: super::b::B) {}"));
         assert_eq!(cycle(&[parent, b, c]), ["src/a/b.rs -> src/a/c.rs", "src/a/c.rs -> src/a/b.rs"]);
         assert_eq!(cycle(&[parent, b, ("src/a/c.rs", "mod tests { use super::*; }")]), [""; 0]);
+        assert_eq!(cycle(&[parent, b, ("src/a/c.rs", "pub(in crate::a) fn f() {}")]), [""; 0]);
         assert_eq!(cycle(&[parent, b, ("src/a/c.rs", "#[cfg(test)]\nmod tests { use crate::a::A; }")]), [""; 0]);
     }
 

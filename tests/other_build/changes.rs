@@ -57,9 +57,9 @@ const REASON: &[Change] = &[
         "saturating_add(self.folded_retired()).saturating_add(self.folded_blocked())",
     ),
     (
-        "src/exposition/scraper.rs",
-        r#".sample(["capacity"], capacity)"#,
-        r#".sample(["capacity"], capacity).sample(["blocked"], stats.folded_blocked())"#,
+        "src/exposition/catalog.rs",
+        r#".sample(["retired"], stats.folded_retired())"#,
+        r#".sample(["retired"], stats.folded_retired()).sample(["blocked"], stats.folded_blocked())"#,
     ),
 ];
 
@@ -121,7 +121,7 @@ const SECTION: &[Change] = &[
     /// Messages that mention everyone.\n",
     ),
     (
-        "src/exposition/scraper.rs",
+        "src/exposition/catalog.rs",
         r#".sample(["all"], stats.mentioned_all())"#,
         r#".sample(["all"], stats.mentioned_all()).sample(["poll"], stats.polls())"#,
     ),

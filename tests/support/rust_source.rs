@@ -185,6 +185,9 @@ impl Scan {
             if is_word(token, "use") {
                 self.tree(&tokens[at + 1..], module, None);
                 at += tokens[at..].iter().position(|token| is_punct(Some(token), ';')).unwrap_or(1);
+            } else if at > 0 && is_word(&tokens[at - 1], "pub") && matches!(token, TokenTree::Group(_)) {
+                // `pub(in crate::a)` says where something is visible, and imports nothing.
+                at += 1;
             } else if let TokenTree::Group(group) = token {
                 let name = at.checked_sub(1).map(|before| tokens[before].to_string()).unwrap_or_default();
                 let is_module = at >= 2 && is_word(&tokens[at - 2], "mod");
