@@ -51,7 +51,7 @@ struct Cli {
 enum Subcommands {
     /// Receive callbacks and serve metrics (the default)
     Serve(ServeFlags),
-    /// Send made-up callbacks as OpenIM does, to try an exporter or to choose a machine for it
+    /// Send made-up callbacks as OpenIM does, to test or size an exporter
     Simulate(SimulateFlags),
 }
 

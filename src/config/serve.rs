@@ -24,7 +24,7 @@ const MAX_GROUPS: usize = 100_000_000;
 /// Pairs of a group and a sender: their table has two to four times as many entries, of 16 bytes each.
 const MAX_PAIRS: usize = 1_000_000_000;
 
-/// Scrapes at once: each may hold its whole answer in memory.
+/// Maximum number of simultaneous scrapes: each may hold its whole answer in memory.
 const MAX_SCRAPES: usize = 10_000;
 
 /// Open files of a process, unless the system is configured otherwise.
@@ -109,14 +109,14 @@ settings! {
         #[arg(value_name = "BYTES", default_value = "64MiB", value_parser = bytes)]
         "callback.max-buffered-bytes" max_buffered_bytes: usize,
 
-        /// Who may do what.
+        /// Access control.
         #[command(flatten)]
         access: AccessSettings,
     }
 }
 
 settings! {
-    /// Who may do what.
+    /// Access control.
     #[derive(Default)]
     pub struct AccessSettings {
         /// File with TLS, passwords, headers and a rate limit, in the format of Prometheus' exporter-toolkit
@@ -141,7 +141,7 @@ settings! {
 
         /// Networks that may send callbacks, as a comma-separated list: 10.0.0.0/8,192.0.2.7
         ///
-        /// By default, all may. The address that counts is the connection's: behind a proxy, it is the proxy's.
+        /// By default, all clients may. Behind a proxy, the proxy's address is checked, because it is the connection's.
         #[arg(value_name = "NETWORKS", value_parser = Networks::parse)]
         "callback.allowed-networks" callback_networks: Option<Networks>,
     }
