@@ -1,6 +1,6 @@
 //! Answers to OpenIM while others do what they should not: hold connections, dribble, send more than the machine takes.
 
-#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark that goes wrong may stop")]
+#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark may panic")]
 
 mod support;
 

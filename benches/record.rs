@@ -1,6 +1,6 @@
 //! Parsing alone, and parsing with recording, in turn, at several numbers of groups.
 
-#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark that goes wrong may stop")]
+#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark may panic")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! A scrape of many groups by our writer, and the same series by the `prometheus` crate's gather and encoder, in turn.
 
-#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark that goes wrong may stop")]
+#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark may panic")]
 
 mod support;
 

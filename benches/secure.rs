@@ -3,7 +3,7 @@
 //! Connections stay open and a password is remembered, as with OpenIM: a handshake and a hash are for each connection
 //! and each reload, and not in these numbers. The first round, which is not counted, has the hash.
 
-#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark that goes wrong may stop")]
+#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark may panic")]
 
 mod support;
 

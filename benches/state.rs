@@ -7,7 +7,7 @@
     clippy::cast_possible_truncation,
     clippy::unwrap_used,
     dead_code,
-    reason = "a benchmark that goes wrong may stop"
+    reason = "a benchmark may panic"
 )]
 
 #[path = "../tests/support/first_version.rs"]

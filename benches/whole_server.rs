@@ -2,7 +2,7 @@
 //!
 //! What counts is the processor time of the server's process for each callback; the answers' times are shown beside it.
 
-#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark that goes wrong may stop")]
+#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark may panic")]
 
 #[path = "support/empty.rs"]
 mod empty;

@@ -1,6 +1,6 @@
 //! The dashboards: each panel is complete and uses existing metrics and labels.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod monitoring;
 mod packages;

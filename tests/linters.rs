@@ -1,6 +1,6 @@
 //! Containers and a cluster cannot run here: their files are checked with published schemas and linters.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod packages;
 

@@ -1,6 +1,6 @@
 //! A real Prometheus scrapes the exporter while callbacks come in, and must end up with the sender's own counts.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod oracle;
 mod support;

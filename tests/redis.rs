@@ -1,6 +1,6 @@
 //! Redis is the oracle of the distinct counts: the same IDs must give the same registers and the same estimate there.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};

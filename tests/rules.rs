@@ -1,6 +1,6 @@
 //! The recording rules and alerts: promtool runs the cases in tests/rules. Each alert fires in one case and not in another.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "rules/missed.rs"]
 mod missed;

@@ -1,6 +1,6 @@
 //! Whatever a group is called, every reader of a scrape finds it by that name: Python's parser, promtool, Prometheus.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod oracle;
 mod support;

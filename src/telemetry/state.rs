@@ -68,7 +68,7 @@ impl Telemetry {
 
     /// The state before a carry-over was kept under this name.
     pub(crate) fn state_previous_kept(&self, path: &Path) {
-        info!(path = %path.display(), "the previous state is kept until the next orderly shutdown");
+        info!(path = %path.display(), "the previous state is kept until the next regular shutdown");
     }
 
     /// The state before a carry-over could not be kept.

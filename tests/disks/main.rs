@@ -1,7 +1,7 @@
 //! Full disks on several file systems: either the start fails with an error, or everything is counted. A full disk never ends
 //! the process later.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "../support/mod.rs"]
 mod support;

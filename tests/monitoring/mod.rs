@@ -1,6 +1,6 @@
 //! Reads the expressions of the rules and dashboards, and the names in them.
 
-#![allow(dead_code, reason = "each file of tests is a program of its own and uses a part of this")]
+#![allow(dead_code, reason = "each test program uses a part of this")]
 
 pub(crate) mod values;
 

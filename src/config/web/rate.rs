@@ -34,6 +34,7 @@ pub(super) fn parse(field: &Field) -> Result<Option<RateLimit>, FileError> {
 
 fn interval(field: &Field) -> Result<Duration, FileError> {
     let interval = duration::parse(field.text()?, Notation::Go).filter(|interval| *interval <= MAX_INTERVAL);
-    interval
-        .ok_or_else(|| field.error("give a time of at most 24h with its unit, as in 1s, 250ms or 1m30s; 0 means no limit"))
+    interval.ok_or_else(|| {
+        field.error("give a time of at most 24h with its unit, as in 1s, 250ms or 1m30s; 0 means no limit")
+    })
 }
