@@ -133,9 +133,9 @@ fn a_step_that_fails_is_an_error_that_names_the_files_and_leaves_the_old_state()
         // Calls that do not name the file only occur here.
         let names_it = !["inject=msync", "inject=fsync"].iter().any(|call| rules[1].starts_with(call));
         let rules = if names_it { [&only_new[..], rules].concat() } else { rules.to_vec() };
-        let said = with_failing(directory.path(), &rules);
-        let text = String::from_utf8_lossy(&said.stderr).into_owned();
-        assert_eq!(said.status.code(), Some(1), "{rules:?}: {text}");
+        let printed = with_failing(directory.path(), &rules);
+        let text = String::from_utf8_lossy(&printed.stderr).into_owned();
+        assert_eq!(printed.status.code(), Some(1), "{rules:?}: {text}");
         let failed = text.lines().find(|line| line.contains("level=error")).unwrap_or_default();
         let names = [directory.path().to_str().unwrap(), words, "state is unchanged"];
         assert!(names.iter().all(|name| failed.contains(name)), "{rules:?}: {text}");
@@ -151,17 +151,17 @@ fn a_step_that_fails_is_an_error_that_names_the_files_and_leaves_the_old_state()
 #[ignore = "needs strace"]
 fn an_error_mentions_the_old_state_only_if_it_is_unchanged() {
     let empty = tempfile::tempdir().unwrap();
-    let said = with_failing(empty.path(), &["-e", "inject=rename,renameat,renameat2:error=ENOSPC"]);
-    let text = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert!(said.status.code() == Some(1) && text.contains("put in place") && !text.contains("unchanged"), "{text}");
+    let printed = with_failing(empty.path(), &["-e", "inject=rename,renameat,renameat2:error=ENOSPC"]);
+    let text = String::from_utf8_lossy(&printed.stderr).into_owned();
+    assert!(printed.status.code() == Some(1) && text.contains("put in place") && !text.contains("unchanged"), "{text}");
     assert!(!empty.path().join("state").exists() && !empty.path().join("state.new").exists());
 
     let (directory, state) = closed();
     let before = fs::read(&state).unwrap();
     let no_second_name = "inject=link,linkat:error=EPERM";
-    let said = with_failing(directory.path(), &["-e", no_second_name, "-e", "inject=fsync:error=ENOSPC"]);
-    let text = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert!(said.status.code() == Some(1) && text.contains("put in place") && !text.contains("unchanged"), "{text}");
+    let printed = with_failing(directory.path(), &["-e", no_second_name, "-e", "inject=fsync:error=ENOSPC"]);
+    let text = String::from_utf8_lossy(&printed.stderr).into_owned();
+    assert!(printed.status.code() == Some(1) && text.contains("put in place") && !text.contains("unchanged"), "{text}");
     assert!(fs::read(&state).unwrap() != before, "it was put back after all");
     // The new state is complete.
     let exporter = Exporter::run(&mut serve(directory.path(), 150_000));
@@ -181,8 +181,8 @@ fn a_migration_works_without_optional_features_of_file_systems() {
     ];
     for (rules, words) in cases {
         let (directory, _) = closed();
-        let said = with_failing(directory.path(), rules);
-        let text = String::from_utf8_lossy(&said.stderr).into_owned();
+        let printed = with_failing(directory.path(), rules);
+        let text = String::from_utf8_lossy(&printed.stderr).into_owned();
         assert!(
             text.contains(words) && text.contains("outcome=continued") && text.contains("message=stopped"),
             "{text}"

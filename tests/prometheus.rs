@@ -166,10 +166,10 @@ fn promtool_accepts_the_configuration_and_the_tests_version_of_it() {
     let original = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("prometheus.yml");
     let check = |file: &std::path::Path| promtool(&["check", "config", file.to_str().unwrap()], b"");
     for file in [&original, &tested] {
-        let said = check(file);
-        assert!(said.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&said.stderr));
+        let printed = check(file);
+        assert!(printed.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&printed.stderr));
         // promtool also checks the rules that it names.
-        assert!(String::from_utf8_lossy(&said.stdout).contains("SUCCESS: 2 rule files found"), "{}", file.display());
+        assert!(String::from_utf8_lossy(&printed.stdout).contains("SUCCESS: 2 rule files found"), "{}", file.display());
     }
     // The second configuration is in a folder without rules.
     for wrong in [CONFIG.replace("static_configs", "static_config"), CONFIG.to_owned()] {

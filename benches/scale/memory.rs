@@ -26,8 +26,8 @@ pub(crate) fn fill(groups: u32, sender_pairs: usize) -> Result<(), Failure> {
 
 fn resident_with(groups: u32, sender_pairs: usize) -> Result<f64, Failure> {
     let arguments = [FILL.to_owned(), groups.to_string(), sender_pairs.to_string()];
-    let said = Command::new(std::env::current_exe()?).args(arguments).output()?.stdout;
-    Ok(String::from_utf8(said)?.trim().parse()?)
+    let printed = Command::new(std::env::current_exe()?).args(arguments).output()?.stdout;
+    Ok(String::from_utf8(printed)?.trim().parse()?)
 }
 
 /// Bytes of a group, with and without the memory of who wrote in it.

@@ -320,14 +320,14 @@ pub(crate) fn promtool(arguments: &[&str], input: &[u8]) -> Output {
 fn create_blocks_from(arguments: &[&str]) {
     let all = [&["tsdb", "create-blocks-from", "--max-block-duration=162h"], arguments].concat();
     let made = promtool(&all, b"");
-    let said = String::from_utf8_lossy(&made.stderr);
+    let printed = String::from_utf8_lossy(&made.stderr);
     // promtool succeeds even if a rule has an error.
-    assert!(made.status.success() && !said.contains("error"), "{said}");
+    assert!(made.status.success() && !printed.contains("error"), "{printed}");
 }
 
 /// Checks that promtool accepts the metrics without a warning.
 pub(crate) fn assert_clean(metrics: &[u8]) {
-    let said = promtool(&["check", "metrics"], metrics);
-    let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
-    assert!(said.status.success() && out.is_empty() && err.is_empty(), "promtool: {}\n{out}{err}", said.status);
+    let printed = promtool(&["check", "metrics"], metrics);
+    let (out, err) = (String::from_utf8_lossy(&printed.stdout), String::from_utf8_lossy(&printed.stderr));
+    assert!(printed.status.success() && out.is_empty() && err.is_empty(), "promtool: {}\n{out}{err}", printed.status);
 }

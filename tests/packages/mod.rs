@@ -54,7 +54,7 @@ pub(crate) fn type_errors(folder: &Path, files: impl IntoIterator<Item = String>
         .current_dir(folder)
         .output()
         .expect("node must be installed");
-    let said = String::from_utf8(ran.stdout).unwrap();
-    assert_eq!(ran.status.success(), said.is_empty(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
-    said
+    let printed = String::from_utf8(ran.stdout).unwrap();
+    assert_eq!(ran.status.success(), printed.is_empty(), "{printed}{}", String::from_utf8_lossy(&ran.stderr));
+    printed
 }
