@@ -34,7 +34,7 @@ pub(super) fn parse(text: &str, format: Format) -> Result<Vec<Family>, String> {
         Format::OpenMetrics => text.strip_suffix("# EOF\n").ok_or("the end is missing")?,
     };
     let mut families: Vec<Family> = Vec::new();
-    // Only `\n` ends a line: a label may hold anything else.
+    // Only `\n` ends a line; a label may contain any other character.
     let lines = text.strip_suffix('\n').ok_or("the last line does not end")?.split('\n');
     for line in lines {
         let wrong = || line.to_owned();
