@@ -16,7 +16,7 @@ use super::identity::Identity;
 use super::layout::HEADER_WORDS;
 use super::trust::Boot;
 
-/// The memory of a block: words, the first page of which is the header.
+/// The memory of a block, in words. The first page is the header.
 #[derive(Debug)]
 pub struct Arena {
     memory: MmapRaw,

@@ -8,7 +8,7 @@ use crate::http::base::quota::Quota;
 /// Passwords of one address that may wait to be verified: a client that guesses must not delay others.
 const MAX_PASSWORDS_PER_ADDRESS: usize = 4;
 
-/// HTTP/2 heads of which only a part has arrived. What is decoded of one takes up to 260 KiB.
+/// Maximum number of incomplete HTTP/2 heads. The decoded part of one takes up to 260 KiB.
 const MAX_PARTIAL_HEADS: usize = 128;
 
 /// The quotas of a site.
@@ -21,7 +21,7 @@ pub(crate) struct Quotas {
     pub(crate) passwords: Arc<Quota>,
     /// HTTP/2 requests of each address that are under way.
     pub(crate) requests: Arc<Quota>,
-    /// HTTP/2 heads of which only a part has arrived.
+    /// Incomplete HTTP/2 heads.
     pub(crate) partial_heads: Arc<Quota>,
     /// Bytes of bodies that do not arrive in one piece.
     pub(crate) bodies: Arc<Quota>,

@@ -37,7 +37,7 @@ pub(super) const MAX_STREAMS: u32 = 64;
 const MAX_HEADERS: usize = 100;
 
 /// Largest decoded head. Beyond it, `h2` itself answers 431 with an empty body; up to it, we answer. It limits the
-/// memory for an incomplete head, of which a single byte may refer to a long earlier header.
+/// memory for an incomplete head, in which a single byte may refer to a long earlier header.
 const MAX_DECODED_HEAD_BYTES: u32 = 64 * 1024;
 
 /// Bytes that a client may send before they are read: of one request, and of all requests of a connection.
