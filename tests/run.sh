@@ -87,7 +87,7 @@ deny check -D unmatched-skip -D unnecessary-skip licenses bans sources
 if deny fetch db 2>/dev/null; then
     deny check --disable-fetch advisories
 else
-    echo "NOT CHECKED: known vulnerabilities, because RustSec's database cannot be reached. With access, run: cargo deny check"
+    echo "NOT CHECKED: known vulnerabilities (RustSec's database cannot be reached). With access, run: cargo deny check"
 fi
 
 section "Tests, including those that need the programs"

@@ -143,7 +143,7 @@ fn a_state_that_is_removed_while_in_use_is_reported_once_and_written_again_at_th
         if is_made_again {
             fs::create_dir(&directory).unwrap();
         }
-        support::eventually("that the file is missed", || is_missing(&exporter));
+        support::eventually("the file to be reported missing", || is_missing(&exporter));
         std::thread::sleep(std::time::Duration::from_millis(2500));
         exporter.post(GROUP_MESSAGE_PATH, message("g", "u"));
         exporter.signal("TERM");

@@ -31,7 +31,7 @@ impl Telemetry {
 
     /// Other users had access to a file of the state, and now do not.
     pub(crate) fn state_mode_narrowed(&self, path: &Path) {
-        info!(path = %path.display(), "other users had access to this path; its mode was narrowed, so that only its owner has");
+        info!(path = %path.display(), "other users had access to this path; its mode was narrowed to owner only");
     }
 
     /// Other users have access to a file of the state.

@@ -179,7 +179,7 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
     paths.flat_map(|path| if path.is_dir() { files_in(&path) } else { vec![path] }).collect()
 }
 
-/// Writes exactly these files to a folder. Unchanged files keep their modification time, so that cargo does not rebuild them.
+/// Writes exactly these files to a folder. Unchanged files keep their time, so that cargo does not rebuild them.
 fn write_all(folder: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) {
     for (path, text) in files {
         let path = folder.join(path);

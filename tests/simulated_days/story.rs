@@ -1,4 +1,4 @@
-//! The events of the simulated days: the traffic, and the problems with their times. Times are minutes since the first midnight.
+//! The events of the simulated days: the traffic, and the problems. Times are minutes since the first midnight.
 
 use std::ops::Range;
 

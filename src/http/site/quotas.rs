@@ -19,7 +19,7 @@ pub(crate) struct Quotas {
     pub(crate) connections: Arc<Quota>,
     /// Passwords of each address that wait to be verified.
     pub(crate) passwords: Arc<Quota>,
-    /// HTTP/2 requests of each address that are under way.
+    /// HTTP/2 requests of each address that are in progress.
     pub(crate) requests: Arc<Quota>,
     /// Incomplete HTTP/2 heads.
     pub(crate) partial_heads: Arc<Quota>,

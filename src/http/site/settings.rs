@@ -29,12 +29,12 @@ impl Settings {
         self.access.load()
     }
 
-    /// The right to reload; `None` while a reload is under way.
+    /// The right to reload; `None` while a reload is in progress.
     pub(crate) fn try_turn(&self) -> Option<Turn> {
         Arc::clone(&self.turn).try_lock_owned().ok()
     }
 
-    /// The right to reload, once no other reload is under way. Blocks the thread.
+    /// The right to reload, once no other reload is in progress. Blocks the thread.
     pub(super) fn wait_for_turn(&self) -> Turn {
         Arc::clone(&self.turn).blocking_lock_owned()
     }

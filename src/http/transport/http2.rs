@@ -85,9 +85,9 @@ pub(crate) async fn serve(
             match tracker.progress().overdue() {
                 // The client did not close the connection after the shutdown.
                 Some(Phase::Linger) => return Poll::Ready(None),
-                // The shutdown has begun, and no request is under way any more.
+                // The shutdown has begun, and no request is in progress any more.
                 Some(Phase::Idle) if is_shutting_down => tracker.enter(Phase::Linger),
-                // Idle for too long, or draining. Requests under way are still answered.
+                // Idle for too long, or draining. Requests in progress are still answered.
                 Some(_) if !is_shutting_down => {
                     is_shutting_down = true;
                     if tracker.progress().partial_since_ms().is_none() {
@@ -139,7 +139,7 @@ struct Shared {
     is_stuck: AtomicBool,
 }
 
-/// A request under way, until the last byte of its response has been written.
+/// A request in progress, until the last byte of its response has been written.
 struct ActiveRequest {
     shared: Arc<Shared>,
     tracker: Tracker,
