@@ -87,7 +87,7 @@ fn a_kill_at_any_moment_leaves_the_complete_old_or_new_state() {
                 assert!(now.len() > before.len(), "round {round}: the old state has changed");
                 after += 1;
             }
-            (false, true) => panic!("round {round}: the state was replaced before the new one was whole"),
+            (false, true) => panic!("round {round}: the state was replaced before the new one was complete"),
         }
         let next = Exporter::run(&mut serve(directory.path(), groups));
         assert!(shown(&next) == expected, "round {round}: {:#?}", next.log());
@@ -96,7 +96,9 @@ fn a_kill_at_any_moment_leaves_the_complete_old_or_new_state() {
     }
     // The kills were spread over the whole migration.
     assert!(half >= 5 && after >= 3, "old {old}, half {half}, after {after}");
-    println!("killed before the new file was there {old} times, while it was made {half} times, after {after} times");
+    println!(
+        "killed before the new file existed: {old} times, while it was written: {half} times, afterwards: {after} times"
+    );
 }
 
 /// A start that migrates the state, while strace makes some system calls fail.
@@ -162,7 +164,7 @@ fn an_error_mentions_the_old_state_only_if_it_is_unchanged() {
     let printed = with_failing(directory.path(), &["-e", no_second_name, "-e", "inject=fsync:error=ENOSPC"]);
     let text = String::from_utf8_lossy(&printed.stderr).into_owned();
     assert!(printed.status.code() == Some(1) && text.contains("put in place") && !text.contains("unchanged"), "{text}");
-    assert!(fs::read(&state).unwrap() != before, "it was put back after all");
+    assert!(fs::read(&state).unwrap() != before, "the old state was put back");
     // The new state is complete.
     let exporter = Exporter::run(&mut serve(directory.path(), 150_000));
     assert_eq!(shown(&exporter).1, [5000.0; 4]);
@@ -172,11 +174,11 @@ fn an_error_mentions_the_old_state_only_if_it_is_unchanged() {
 #[ignore = "needs strace"]
 fn a_migration_works_without_optional_features_of_file_systems() {
     let cases: [(&[&str], &str); 3] = [
-        // SMB, 9p.
+        // As on SMB and 9p.
         (&["-e", "inject=fsync:error=EINVAL"], "is kept until"),
-        // FAT: no hard links.
+        // As on FAT, which has no hard links.
         (&["-e", "inject=link,linkat:error=EPERM"], "cannot be kept"),
-        // NFS before 4.2.
+        // As on NFS before 4.2.
         (&["-e", "inject=fallocate:error=EOPNOTSUPP"], "is reserved"),
     ];
     for (rules, words) in cases {
@@ -200,7 +202,7 @@ impl Disk {
         let directory = tempfile::tempdir().unwrap();
         let size = format!("size={bytes}");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(directory.path()).status();
-        assert!(mounted.unwrap().success(), "a file system must be mounted, which takes root");
+        assert!(mounted.unwrap().success(), "cannot mount a file system, which needs root");
         Self(directory)
     }
 }

@@ -71,7 +71,7 @@ fn broken_by(corpus: &[Vec<u8>], holds: fn(&[u8]), tries: usize) -> Option<Vec<u
 
 fn try_all(target: &str, holds: fn(&[u8]), tries: usize) {
     if let Some(bytes) = broken_by(&corpus(target), holds, tries) {
-        panic!("{target} does not hold for b\"{}\"", bytes.escape_ascii());
+        panic!("the property of {target} does not hold for b\"{}\"", bytes.escape_ascii());
     }
 }
 

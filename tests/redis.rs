@@ -174,7 +174,7 @@ fn an_id_of_any_length_and_any_bytes_has_the_same_register_and_rank_as_in_redis(
             redis.add(key.as_bytes(), std::slice::from_ref(&bytes));
             assert!(
                 union_of(&[&set]).registers().ne(redis.registers(key.as_bytes())),
-                "an ID that only one side has goes unnoticed"
+                "an ID on only one side is not detected"
             );
             Element::new(&bytes).add_to(&set);
             assert_same(&mut redis, key.as_bytes(), &set, &key);

@@ -46,7 +46,7 @@ fn each_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() {
     let more = format!("{alerts}      - alert: OpenimNew\n        expr: vector(1)\n");
     assert_eq!(untested(&more, &tests), ["OpenimNew"]);
     let silent = "- alertname: OpenimClockErrors\n        eval_time: 21m\n        exp_alerts: []";
-    assert!(tests.matches(silent).count() >= 2, "the text is that of the file");
+    assert!(tests.matches(silent).count() >= 2, "the text occurs in the file");
     assert_eq!(untested(&alerts, &tests.replace(silent, "")), ["OpenimClockErrors"]);
 }
 
@@ -231,7 +231,7 @@ fn each_alert_has_a_severity_a_summary_its_value_and_a_section_in_the_runbook() 
     let spoilt = runbook.replacen("**What to do.**", "", 1);
     assert_eq!(found(&alerts, &spoilt), ["OpenimExporterDown: **What to do.**"]);
     let sections = |runbook: &str| runbook.matches("\n## ").count();
-    assert_eq!(sections(&runbook), rules(&alerts).len(), "each section is that of an alert");
+    assert_eq!(sections(&runbook), rules(&alerts).len(), "each section belongs to an alert");
 }
 
 /// Scraped metrics that are read without a range: with one missed scrape they disappear, and the alert with them.

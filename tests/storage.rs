@@ -135,7 +135,7 @@ fn a_state_that_is_removed_while_in_use_is_reported_once_and_written_again_at_th
         assert!(!is_missing(&exporter));
         fs::remove_file(directory.join("lock")).unwrap();
         let printed = refused(r#"exec "$@""#, &directory);
-        assert!(printed.contains("another process"), "no second process gets it: {printed}");
+        assert!(printed.contains("another process"), "a second process could use the state: {printed}");
         fs::remove_file(directory.join("state")).unwrap();
         if whole_directory {
             fs::remove_dir_all(&directory).unwrap();

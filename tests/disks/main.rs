@@ -129,7 +129,7 @@ fn a_full_disk(kind: &'static str) {
     if kind == "btrfs" {
         let attributes = Command::new("lsattr").arg(data.join("state")).output().unwrap();
         let attributes = String::from_utf8(attributes.stdout).unwrap();
-        assert!(attributes.split(' ').next().unwrap().contains('C'), "copy-on-write is on: {attributes}");
+        assert!(attributes.split(' ').next().unwrap().contains('C'), "copy-on-write is enabled: {attributes}");
     }
 }
 

@@ -66,7 +66,7 @@ async fn post(requests: &mut SendRequest<Bytes>, body: String) -> (StatusCode, S
 
 fn block_on<T>(test: impl Future<Output = T>) -> T {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { timeout(2 * PATIENCE, test).await.expect("it takes too long") })
+    runtime.block_on(async { timeout(2 * PATIENCE, test).await.expect("the test takes too long") })
 }
 
 pub(crate) fn served(limits: Limits, max_scrapes: usize, groups: usize) -> (Authority, Served) {
