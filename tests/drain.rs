@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use support::{Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, Samples, free_port, logfmt_value, message, post_bytes};
 
-/// Connections that send at once.
+/// Number of connections that send concurrently.
 const CONNECTIONS: usize = 16;
 
 /// Time after which a load loop ends, should the exporter never end it.

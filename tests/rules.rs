@@ -79,7 +79,7 @@ fn promtool_test(edit: impl Fn(&str) -> String) -> Output {
     promtool_test_of(".yml", edit)
 }
 
-/// Runs the cases in the files whose names end so.
+/// Runs the cases in the files with this suffix.
 fn promtool_test_of(end: &str, edit: impl Fn(&str) -> String) -> Output {
     let directory = TempDir::new().unwrap();
     for folder in ["prometheus/rules", "tests/rules"] {

@@ -68,7 +68,7 @@ struct ServeFlags {
 /// Reads the command line and the environment.
 ///
 /// # Errors
-/// When a flag is unknown or its value is not valid; also when the help or the version is asked for.
+/// When a flag is unknown or its value is not valid; also for `--help` and `--version`.
 pub fn from_args<T: Into<OsString>>(args: impl IntoIterator<Item = T>) -> Result<Invocation, clap::Error> {
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     let mut command = Cli::command();

@@ -78,7 +78,7 @@ settings! {
         #[arg(value_name = "PATH", default_value = "/metrics", value_parser = metrics_path)]
         "web.telemetry-path" telemetry_path: String,
 
-        /// Maximum number of scrapes answered at once; further scrapes get 503
+        /// Maximum number of concurrent scrapes; further scrapes get 503
         ///
         /// One address may use half of them, and at least one. Requests to the API count as scrapes.
         #[arg(value_name = "N", default_value = "40", value_parser = number(1..=MAX_SCRAPES))]
@@ -247,10 +247,10 @@ impl Http {
 }
 
 impl Config {
-    /// Adapts settings to those that limit them: a default is lowered, a value that was given is not.
+    /// Adapts settings to those that limit them: a default is lowered, a configured value is not.
     ///
     /// # Errors
-    /// When a given value is more than another flag allows.
+    /// When a configured value is higher than another flag allows.
     pub(super) fn reconcile(&mut self, matches: &ArgMatches) -> Result<(), String> {
         let lower_default = |field: &str, value: &mut usize, max: usize| {
             if matches.value_source(field) == Some(ValueSource::DefaultValue) {

@@ -63,11 +63,11 @@ pub(super) struct SimulateFlags {
     #[arg(long, value_name = "N", default_value = "10000", value_parser = number(IDS))]
     senders: u32,
 
-    /// Number of connections that send at once; one OpenIM process has 2
+    /// Number of concurrent connections; one OpenIM process has 2
     #[arg(long, value_name = "N", default_value = "2", value_parser = number(1..=MAX_CONNECTIONS))]
     connections: usize,
 
-    /// How long to send, unless --count is given: 30s, 5m, 1h30m
+    /// Duration of the run, unless --count is set: 30s, 5m, 1h30m
     #[arg(long, value_name = "TIME", default_value = "10s", conflicts_with = "count", value_parser = run_time)]
     duration: Duration,
 
@@ -95,7 +95,7 @@ pub struct Simulate {
     pub groups: u32,
     /// Number of distinct senders, at least 1.
     pub senders: u32,
-    /// Number of connections that send at once, at least 1.
+    /// Number of concurrent connections, at least 1.
     pub connections: usize,
     /// When the simulation ends.
     pub until: Until,

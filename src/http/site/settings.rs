@@ -1,4 +1,4 @@
-//! The settings in force that come from files, and their reload.
+//! The current settings from files, and their reload.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::telemetry::Telemetry;
 /// The right to reload the settings. Only one reload runs at a time.
 pub(crate) type Turn = OwnedMutexGuard<()>;
 
-/// The settings in force that come from files.
+/// The current settings from files.
 pub(crate) struct Settings {
     access: ArcSwap<Access>,
     turn: Arc<Mutex<()>>,
