@@ -1,6 +1,6 @@
-//! Answers to OpenIM while others do what they should not: hold connections, dribble, send more than the machine takes.
+//! Latency for OpenIM while other clients keep connections open, send very slowly, or send more than the machine can handle.
 
-#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark that goes wrong may stop")]
+#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark may panic")]
 
 mod support;
 
@@ -22,14 +22,14 @@ const LOAD: Load = Load { connections: 2, callbacks: 20_000, groups: 1000, sende
 const IDLE: usize = 10_000;
 const IDLE_OF_AN_ADDRESS: usize = 2000;
 const SLOW: usize = 1000;
-/// Asked for by an address that has `IDLE_OF_AN_ADDRESS` already; the limit leaves it 500 more.
+/// Connections that an address opens in addition to `IDLE_OF_AN_ADDRESS`. The limit allows 500 of them.
 const TOO_MANY: usize = 1000;
 const TURNED_AWAY: u64 = 500;
 const LIMITS: [&str; 4] = ["--web.max-connections", "12000", "--web.max-connections-per-address", "2500"];
 const OVERLOAD: Duration = Duration::from_secs(60);
 const OVERLOAD_CONNECTIONS: usize = 1000;
 const PER_ADDRESS: &str = "too_many_connections_per_address";
-/// What a connection may take at most: what hyper and the kernel's view of the process need, as docs/limits.md says.
+/// Maximum resident memory per connection.
 const BYTES_PER_CONNECTION: f64 = 32.0 * 1024.0;
 
 fn main() -> Result<(), Failure> {
@@ -47,7 +47,7 @@ fn p99(server: &Server, round: usize) -> Result<f64, Failure> {
     Ok(send(&server.target, Load { seed: round as u64, ..LOAD })?.answer_seconds.p99 * 1e6)
 }
 
-/// Slow and idle connections at one exporter, none at the other; both are asked in turn.
+/// Compares an exporter with slow and idle connections with one without, in turn.
 fn held(out: &mut impl Write) -> Result<(), Failure> {
     let (free, besieged) = (exporter()?, exporter()?);
     [&free, &besieged].into_iter().try_for_each(|server| p99(server, 0).map(drop))?;
@@ -60,7 +60,7 @@ fn held(out: &mut impl Write) -> Result<(), Failure> {
     let mut taken: [Vec<f64>; 2] = Default::default();
     let resident = thread::scope(|scope| -> Result<u64, Failure> {
         scope.spawn(|| dribble(besieged.target.port, &done, &ended));
-        // Each of them has dribbled, and none has been ended yet.
+        // Each slow connection has sent something, and none has timed out yet.
         thread::sleep(Duration::from_secs(2));
         let resident = resident_bytes(besieged.process.id());
         for round in 1..=ROUNDS {
@@ -80,28 +80,28 @@ fn held(out: &mut impl Write) -> Result<(), Failure> {
     let turned_away = rejected(&besieged, PER_ADDRESS)?;
     drop((refused, idle));
     let each = resident.saturating_sub(before) as f64 / (IDLE + SLOW) as f64;
-    writeln!(
-        out,
-        "\n## {SLOW} connections that dribble and {IDLE} that are silent: {ROUNDS} rounds of {} callbacks\n",
-        LOAD.callbacks
-    )?;
-    writeln!(out, "| | answer p99, µs |\n|---|---|")?;
+    writeln!(out, "\n## {SLOW} slow and {IDLE} idle connections: {ROUNDS} rounds of {} callbacks\n", LOAD.callbacks)?;
+    writeln!(out, "| | latency p99, µs |\n|---|---|")?;
     writeln!(out, "| without them | {:.0} |", median(taken[0].iter().copied()))?;
     writeln!(out, "| with them | {:.0} |\n", median(taken[1].iter().copied()))?;
-    writeln!(out, "- p99 with against without: {}", verdict(ratio(&taken[1], &taken[0]), 2.0))?;
+    writeln!(out, "- p99 with them, compared with without: {}", verdict(ratio(&taken[1], &taken[0]), 2.0))?;
     writeln!(
         out,
-        "- memory of each of them, KiB: {:.1} of at most {:.0}: {}",
+        "- memory per connection, KiB: {:.1} (maximum {:.0}): {}",
         each / 1024.0,
         BYTES_PER_CONNECTION / 1024.0,
         if each <= BYTES_PER_CONNECTION { "kept" } else { "MISSED" }
     )?;
-    writeln!(out, "- heads that were ended with 408, as the senders saw it: {}", ended.load(Ordering::Relaxed))?;
+    writeln!(out, "- 408 responses that the slow clients received: {}", ended.load(Ordering::Relaxed))?;
     shown(out, &besieged, &["header_timeout", PER_ADDRESS])?;
-    if turned_away == TURNED_AWAY { Ok(()) } else { Err("the limit of connections of one address was not kept".into()) }
+    if turned_away == TURNED_AWAY {
+        Ok(())
+    } else {
+        Err("the limit of connections per address was not enforced".into())
+    }
 }
 
-/// A connection from one of this machine's many addresses.
+/// A connection from one of this machine's loopback addresses.
 fn connect(port: u16, host: usize) -> Result<TcpStream, Failure> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     let from = Ipv4Addr::new(127, 0, 1, u8::try_from(host)?);
@@ -110,7 +110,7 @@ fn connect(port: u16, host: usize) -> Result<TcpStream, Failure> {
     Ok(socket.into())
 }
 
-/// Connections that send a byte of a head each second, and begin anew when they are ended.
+/// Sends one byte of a head per second over many connections, and opens a new one when one is closed.
 fn dribble(port: u16, done: &AtomicBool, ended: &AtomicU64) {
     let open = || {
         let mut stream = connect(port, 9).ok()?;
@@ -136,7 +136,7 @@ fn dribble(port: u16, done: &AtomicBool, ended: &AtomicU64) {
     }
 }
 
-/// Five times what the machine takes, for a minute.
+/// Sends five times the maximum rate for a minute.
 fn overloaded(out: &mut impl Write) -> Result<(), Failure> {
     let server = exporter()?;
     let normal: Vec<f64> = (0..=ROUNDS).map(|round| p99(&server, round)).collect::<Result<_, _>>()?;
@@ -154,22 +154,22 @@ fn overloaded(out: &mut impl Write) -> Result<(), Failure> {
     let counted = total(&server)? - before.1 - (ROUNDS as u64 + 1) * LOAD.callbacks;
     writeln!(
         out,
-        "\n## {OVERLOAD_CONNECTIONS} connections that offer five times what the machine takes, for {} s\n",
+        "\n## {OVERLOAD_CONNECTIONS} connections that send five times the maximum rate, for {} s\n",
         OVERLOAD.as_secs()
     )?;
     writeln!(out, "| | |\n|---|---|")?;
-    writeln!(out, "| taken over 16 connections, callbacks a second | {:.0} |", most.answered_per_second)?;
-    writeln!(out, "| offered, callbacks a second | {:.0} |", 5.0 * most.answered_per_second)?;
+    writeln!(out, "| maximum over 16 connections, callbacks per second | {:.0} |", most.answered_per_second)?;
+    writeln!(out, "| sent, callbacks per second | {:.0} |", 5.0 * most.answered_per_second)?;
     writeln!(out, "| answered | {} |", report.answered)?;
     writeln!(out, "| failed | {} |", report.sent - report.answered)?;
     writeln!(out, "| counted | {counted} |")?;
-    writeln!(out, "| answer p99 meanwhile, ms | {:.1} |", report.answer_seconds.p99 * 1e3)?;
-    writeln!(out, "| memory before, at most, MiB | {:.1}, {:.1} |", mebibytes(before.0), mebibytes(peak))?;
-    writeln!(out, "\n- p99 after against before: {}", verdict(ratio(&after[1..], &normal[1..]), 1.5))?;
+    writeln!(out, "| latency p99 meanwhile, ms | {:.1} |", report.answer_seconds.p99 * 1e3)?;
+    writeln!(out, "| memory before and maximum, MiB | {:.1}, {:.1} |", mebibytes(before.0), mebibytes(peak))?;
+    writeln!(out, "\n- p99 afterwards, compared with before: {}", verdict(ratio(&after[1..], &normal[1..]), 1.5))?;
     let agrees = counted == report.answered;
-    writeln!(out, "- what was counted is what was answered with 200: {}", if agrees { "kept" } else { "MISSED" })?;
+    writeln!(out, "- every callback answered with 200 was counted: {}", if agrees { "kept" } else { "MISSED" })?;
     shown(out, &server, &["overloaded", "too_many_connections"])?;
-    if agrees { Ok(()) } else { Err("the counts are not those of the answers".into()) }
+    if agrees { Ok(()) } else { Err("the counted callbacks differ from the answered ones".into()) }
 }
 
 fn mebibytes(bytes: u64) -> f64 {
@@ -183,7 +183,7 @@ fn shown(out: &mut impl Write, server: &Server, reasons: &[&str]) -> Result<(), 
     Ok(())
 }
 
-/// Refusals for a reason.
+/// The number of refusals for a reason.
 fn rejected(server: &Server, reason: &str) -> Result<u64, Failure> {
     let metrics = scrape(server)?;
     let name = format!("openim_exporter_callbacks_rejected_total{{reason=\"{reason}\"}} ");

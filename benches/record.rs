@@ -1,6 +1,6 @@
-//! Parsing alone, and parsing with recording, in turn, at several numbers of groups.
+//! Parsing alone, compared with parsing and recording, with different numbers of groups.
 
-#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark that goes wrong may stop")]
+#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark may panic")]
 
 mod support;
 
@@ -17,30 +17,30 @@ const FEW: u32 = 1000;
 const USUAL: u32 = 100_000;
 const MANY: u32 = 1_000_000;
 
-/// An unknown field ahead of OpenIM's leaves a body to `serde_json` alone.
+/// An unknown field before the others, which makes the quick decoder leave the body to `serde_json`.
 const AHEAD: &[u8] = br#"{"new":0,"#;
 
-/// Some groups, messages to them, and what counts them.
+/// Statistics with some groups, and messages in these groups.
 struct Setup {
     groups: u32,
-    /// Which of the groups get the messages.
-    told: &'static str,
+    /// How the messages are distributed over the groups.
+    distribution: &'static str,
     bodies: Vec<Vec<u8>>,
     stats: Stats,
 }
 
 impl Setup {
-    fn new(groups: u32, told: &'static str, bodies: Vec<Vec<u8>>) -> Result<Self, Failure> {
-        Ok(Self { groups, told, bodies, stats: filled(groups, 1_000_000, Duration::ZERO)? })
+    fn new(groups: u32, distribution: &'static str, bodies: Vec<Vec<u8>>) -> Result<Self, Failure> {
+        Ok(Self { groups, distribution, bodies, stats: filled(groups, 1_000_000, Duration::ZERO)? })
     }
 
-    /// The caches help least.
+    /// Equally likely groups, for which the processor's caches help least.
     fn equal(groups: u32) -> Result<Self, Failure> {
-        Self::new(groups, "all alike", bodies(MESSAGES, 0, groups, 7)?)
+        Self::new(groups, "equally likely", bodies(MESSAGES, 0, groups, 7)?)
     }
 
     fn typical(groups: u32) -> Result<Self, Failure> {
-        Self::new(groups, "as `simulate` sends", typical_bodies(MESSAGES, groups, 7)?)
+        Self::new(groups, "as in `simulate`", typical_bodies(MESSAGES, groups, 7)?)
     }
 }
 
@@ -64,7 +64,14 @@ fn main() -> Result<(), Failure> {
         let middle = |rounds: &[f64]| median(rounds.iter().copied());
         let shown =
             if setup.groups == USUAL { verdict(ratio(both, parse), 1.8) } else { format!("{:.2}", ratio(both, parse)) };
-        writeln!(out, "| {} | {} | {:.0} | {:.0} | {shown} |", setup.groups, setup.told, middle(parse), middle(both))?;
+        writeln!(
+            out,
+            "| {} | {} | {:.0} | {:.0} | {shown} |",
+            setup.groups,
+            setup.distribution,
+            middle(parse),
+            middle(both)
+        )?;
     }
     let ([few, _, many, typical], [.., setup]) = (both.as_slice(), &setups) else {
         return Err("a setup is missing".into());
@@ -76,11 +83,11 @@ fn main() -> Result<(), Failure> {
          record as `simulate` sends against it: {:.2}",
         median(typical.iter().copied()) / slow
     )?;
-    writeln!(out, "- a callback at 1,000,000 groups against 1,000: {}\n", verdict(ratio(many, few), 1.6))?;
+    writeln!(out, "- a callback with 1,000,000 groups, compared with 1,000: {}\n", verdict(ratio(many, few), 1.6))?;
     Ok(())
 }
 
-/// Nanoseconds that it takes to parse a message by `serde_json` alone.
+/// The time to parse a message with `serde_json` alone, in nanoseconds.
 fn thorough(bodies: &[Vec<u8>]) -> Result<f64, Failure> {
     let bodies: Vec<_> = bodies.iter().map(|body| [AHEAD, &body[1..]].concat()).collect();
     let rounds = (0..ROUNDS).map(|_| messages::parse(&bodies)).collect::<Result<Vec<_>, _>>()?;

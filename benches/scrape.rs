@@ -1,6 +1,6 @@
-//! A scrape of many groups by our writer, and the same series by the `prometheus` crate's gather and encoder, in turn.
+//! A scrape of many groups by our writer, compared with the `prometheus` crate's registry and encoder.
 
-#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark that goes wrong may stop")]
+#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark may panic")]
 
 mod support;
 
@@ -23,10 +23,10 @@ use support::{Failure, median, ratio, verdict};
 const ROUNDS: usize = 9;
 const SERIES: [u32; 3] = [1000, 100_000, 1_000_000];
 
-/// Series that each group has: its messages, and its senders in two windows.
+/// Series per group: its messages, and its senders in two windows.
 const SERIES_OF_GROUP: u32 = 3;
 
-/// Some groups, counted by us and by the crate.
+/// The same groups in our statistics and in the crate's registry.
 struct Setup {
     series: u32,
     stats: Arc<Stats>,
@@ -63,13 +63,13 @@ impl Setup {
         Ok(Self { series, stats: Arc::new(stats), telemetry, registry })
     }
 
-    /// Writes a scrape of all groups, and does with each chunk what is to be done.
+    /// Writes a scrape of all groups, and passes each chunk to a function.
     fn scrape(&self, format: Format, mut with: impl FnMut(&[u8]) -> std::io::Result<()>) -> Result<usize, Failure> {
         let (stats, telemetry) = (Arc::clone(&self.stats), Arc::clone(&self.telemetry));
         let mut scraper = Scraper::new(Scope::Groups, format, stats, telemetry, SystemClock.now());
         let mut has_more = true;
         while has_more {
-            // Each chunk is new memory, as in the server.
+            // Each chunk is allocated, as in the server.
             let mut chunk = Vec::new();
             has_more = scraper.next_chunk(&mut chunk);
             with(&chunk)?;
@@ -77,7 +77,7 @@ impl Setup {
         Ok(scraper.series())
     }
 
-    /// Milliseconds that ours takes, the series besides the groups' included: the total's, and some more.
+    /// The time of our writer in milliseconds, including the few series without a group.
     fn ours(&self, format: Format) -> Result<f64, Failure> {
         let begin = Instant::now();
         let series = self.scrape(format, |chunk| {
@@ -96,7 +96,7 @@ impl Setup {
         Ok(milliseconds(begin))
     }
 
-    /// The same as ours, compressed: milliseconds, and bytes before and after.
+    /// The same with compression: the time in milliseconds, and the bytes before and after.
     fn compressed(&self, level: u32) -> Result<(f64, usize, usize), Failure> {
         let begin = Instant::now();
         let mut gzip = GzEncoder::new(Vec::new(), Compression::new(level));
@@ -123,7 +123,7 @@ fn main() -> Result<(), Failure> {
         let mut rounds: [Vec<f64>; 3] = Default::default();
         for round in 0..=ROUNDS {
             let theirs = setup.crate_s()?;
-            // Not counted: whoever allocates first after the crate has the allocator join its millions of small pieces.
+            // Not measured: the first allocation after the crate's makes the allocator merge millions of freed blocks.
             setup.ours(Format::Text)?;
             let taken = [setup.ours(Format::Text)?, setup.ours(Format::OpenMetrics)?, theirs];
             if round > 0 {
@@ -141,12 +141,12 @@ fn main() -> Result<(), Failure> {
     compression(&mut out)
 }
 
-/// What each level of compression costs and brings.
+/// The time and the size for each compression level.
 fn compression(out: &mut impl Write) -> Result<(), Failure> {
     let setup = Setup::new(100_000)?;
     writeln!(
         out,
-        "\n| gzip, OpenMetrics, 100,000 series of groups | ms | bytes | of the plain ones |\n|---|---|---|---|"
+        "\n| gzip, OpenMetrics, 100,000 series of groups | ms | bytes | share of uncompressed |\n|---|---|---|---|"
     )?;
     for level in [1, 2, 3, 6] {
         let rounds = (0..ROUNDS).map(|_| setup.compressed(level)).collect::<Result<Vec<_>, _>>()?;

@@ -1,9 +1,9 @@
-//! Answers' processor time for each callback with TLS and with each authentication, against the same exporter without.
+//! CPU time per callback with TLS and with each kind of credentials, compared with an unprotected exporter.
 //!
-//! Connections stay open and a password is remembered, as with OpenIM: a handshake and a hash are for each connection
-//! and each reload, and not in these numbers. The first round, which is not counted, has the hash.
+//! As with OpenIM, connections stay open and verified passwords are remembered. So these numbers do not include handshakes
+//! and hashes; the first round, which includes them, is not counted.
 
-#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark that goes wrong may stop")]
+#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark may panic")]
 
 mod support;
 
@@ -19,16 +19,16 @@ const LOAD: Load = Load { connections: 2, callbacks: 20_000, groups: 1000, sende
 const CONNECTIONS: [usize; 2] = [2, 16];
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const USER: &str = "openim:correct-horse";
-/// What an operator is told to take.
+/// The recommended cost of a hash.
 const HASH_COST: u32 = 10;
 
-/// What an exporter asks for.
+/// The protection of an exporter.
 #[derive(Clone, Copy)]
 struct Variant {
     name: &'static str,
     secret: bool,
     password: bool,
-    /// The web configuration's file.
+    /// The web configuration.
     web: Option<&'static str>,
 }
 
@@ -95,7 +95,7 @@ fn print(servers: &[Server], rounds: &[Rounds], connections: usize, out: &mut im
     let plain = rounds.first().ok_or("no rounds")?;
     writeln!(
         out,
-        "| {connections} connections | CPU per callback, µs | against plain | answer p50, µs | answer p99, µs |"
+        "| {connections} connections | CPU per callback, µs | compared with plain | latency p50, µs | latency p99, µs |"
     )?;
     writeln!(out, "|---|---|---|---|---|")?;
     for (server, taken) in servers.iter().zip(rounds) {

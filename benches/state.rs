@@ -1,13 +1,13 @@
-//! What it costs to keep the state in a file, to know repeats, to start, and to carry a state over.
+//! The cost of a state file, of detecting duplicates, of a start, and of carrying a state over.
 //!
-//! Exporters that differ in one flag run in turn under the same sender; what counts is the processor time of a callback.
+//! Exporters that differ in one flag run in turn with the same sender. The result is the CPU time per callback.
 
 #![allow(
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     clippy::unwrap_used,
     dead_code,
-    reason = "a benchmark that goes wrong may stop"
+    reason = "a benchmark may panic"
 )]
 
 #[path = "../tests/support/first_version.rs"]
@@ -32,7 +32,7 @@ const STARTS: usize = 5;
 fn main() -> Result<(), Failure> {
     let mut out = std::io::stdout();
     let directory = tempfile::tempdir()?;
-    let path = directory.path().to_str().ok_or("a path that is not text")?;
+    let path = directory.path().to_str().ok_or("the path is not UTF-8")?;
     let servers = [
         Server::exporter("in memory", &[])?,
         Server::exporter("in a file", &["--storage.path", path])?,
@@ -71,12 +71,12 @@ fn compare(servers: &[Server; 3], out: &mut impl Write) -> Result<(), Failure> {
         writeln!(out, "| {} | {:.2} |", server.name, median(cpu.iter().copied()))?;
     }
     let [memory, file, dedup] = rounds;
-    writeln!(out, "\n- in a file against in memory: {}", verdict(ratio(&file, &memory), 1.03))?;
-    writeln!(out, "- dedup on against off: {}\n", verdict(ratio(&dedup, &memory), 1.1))?;
+    writeln!(out, "\n- in a file, compared with in memory: {}", verdict(ratio(&file, &memory), 1.03))?;
+    writeln!(out, "- with a dedup window, compared with without: {}\n", verdict(ratio(&dedup, &memory), 1.1))?;
     Ok(())
 }
 
-/// Opens a state that holds a million groups: after an orderly end, and after a kill.
+/// Opens a state with a million groups, after a regular shutdown and after a kill.
 fn start(out: &mut impl Write) -> Result<(), Failure> {
     let capacities = Capacities {
         groups: GROUPS,
@@ -100,15 +100,15 @@ fn start(out: &mut impl Write) -> Result<(), Failure> {
                 stats.close(now, &|_| ())?;
             }
         }
-        // The first start of the closed ones found it as it was left open.
+        // Not the first start: in both cases it finds a state that was not closed.
         let seconds = median(seconds.into_iter().skip(1));
-        let how = if closed { "after an orderly end" } else { "after a kill" };
+        let how = if closed { "after a regular shutdown" } else { "after a kill" };
         writeln!(out, "- start with {GROUPS} groups, {how}, in seconds: {}", verdict(seconds, 1.0))?;
     }
     Ok(())
 }
 
-/// Opens states of 0.1.0 that hold a million groups: each is copied into a new file, which is written to disk.
+/// Opens states of 0.1.0 with a million groups. Each is converted into a new file, which is written to disk.
 fn carry_over(out: &mut impl Write) -> Result<(), Failure> {
     let now = SystemClock.now();
     let file = first_version::enlarged(GROUPS, now.0.unsigned_abs() / 60_000);

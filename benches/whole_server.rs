@@ -1,8 +1,8 @@
-//! The whole server against empty hyper servers, under the same sender, in turn.
+//! The whole server, compared with minimal hyper servers, in turn and with the same sender.
 //!
-//! What counts is the processor time of the server's process for each callback; the answers' times are shown beside it.
+//! The result is the CPU time per callback of the server's process. The latency is only shown.
 
-#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark that goes wrong may stop")]
+#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark may panic")]
 
 #[path = "support/empty.rs"]
 mod empty;
@@ -37,7 +37,7 @@ fn main() -> Result<(), Failure> {
     {
         return Ok(empty::serve(layout)?);
     }
-    // As it is shipped: its state in a file.
+    // The default configuration, with the state in a file.
     let directory = tempfile::tempdir()?;
     let path = directory.path().to_str().ok_or("no path")?;
     let exporter = Server::exporter("openim-exporter", &["--storage.path", path])?;
@@ -52,7 +52,7 @@ fn main() -> Result<(), Failure> {
 }
 
 fn print(servers: &[Server], rounds: &[Rounds], connections: usize, out: &mut impl Write) -> Result<(), Failure> {
-    writeln!(out, "| {connections} connections | CPU per callback, µs | answer p50, µs | answer p99, µs |")?;
+    writeln!(out, "| {connections} connections | CPU per callback, µs | latency p50, µs | latency p99, µs |")?;
     writeln!(out, "|---|---|---|---|")?;
     for (server, taken) in servers.iter().zip(rounds) {
         let [cpu, p50, p99] =
@@ -62,22 +62,22 @@ fn print(servers: &[Server], rounds: &[Rounds], connections: usize, out: &mut im
     let [exporter, default, ours] = rounds else { return Err("there are three servers".into()) };
     writeln!(
         out,
-        "\n- CPU against the empty server on tokio's default: {}",
+        "\n- CPU compared with the minimal server on tokio's default: {}",
         verdict(ratio(&exporter.cpu_us, &default.cpu_us), 0.95)
     )?;
     writeln!(
         out,
-        "- CPU against the empty server on our layout: {}",
+        "- CPU compared with the minimal server on our layout: {}",
         verdict(ratio(&exporter.cpu_us, &ours.cpu_us), 1.15)
     )?;
     writeln!(
         out,
-        "- answer p99 against the empty server on tokio's default: {}",
+        "- latency p99 compared with the minimal server on tokio's default: {}",
         verdict(ratio(&exporter.p99_us, &default.p99_us), 1.3)
     )?;
     writeln!(
         out,
-        "- answer p99 against the empty server on our layout: {}\n",
+        "- latency p99 compared with the minimal server on our layout: {}\n",
         verdict(ratio(&exporter.p99_us, &ours.p99_us), 1.3)
     )?;
     Ok(())

@@ -37,7 +37,7 @@ const SWEEP_DRAINING: Duration = Duration::from_millis(20);
 /// The exit status after an invalid command line.
 const USAGE: u8 = 2;
 
-/// Runs what the command line asks for.
+/// Runs the command of the command line.
 #[must_use]
 pub fn run(invocation: Result<Invocation, clap::Error>) -> ExitCode {
     match invocation {

@@ -102,7 +102,7 @@ impl<W: Deref<Target = [AtomicU64]>> Lanes<W> {
     }
 }
 
-/// This thread's lane. The first threads that ask get lanes of their own.
+/// This thread's lane. The first threads get separate lanes.
 #[inline]
 fn lane() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);

@@ -2,7 +2,7 @@
 //! count. A copy of the rules has seconds instead of minutes, and the same thresholds. tests/simulated_days tests what compares
 //! with a day or a week before, and the whole day of OpenimCallbacksMissing.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod monitoring;
 mod oracle;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use support::{Exporter, GROUP_MESSAGE_PATH, SUCCESS, Samples, callbacks};
 
-/// What a good callback must move, apart from windows, sizes and delays: (series, by how much).
+/// The series that a good callback must increase, and by how much, without windows, sizes and delays.
 fn expected_rises(name: &str) -> Vec<(&'static str, f64)> {
     match name {
         "doc-sample.good.json" => vec![
@@ -26,7 +26,7 @@ fn expected_rises(name: &str) -> Vec<(&'static str, f64)> {
             (r#"openim_group_messages_by_group_total{group_id="g\"quoted\\back\nline"}"#, 1.0),
         ],
         "only-required-fields.good.json" => vec![
-            // What was left out is 0 in Go, and 0 is no content type that OpenIM lists.
+            // Go decodes missing fields as 0, which is not one of OpenIM's content types.
             (r#"openim_group_messages_total{content_type="0",platform="unknown",source="other"}"#, 1.0),
             (r#"openim_group_messages_by_status_total{status="other"}"#, 1.0),
             (r#"openim_group_messages_by_group_total{group_id="g1"}"#, 1.0),
@@ -56,26 +56,26 @@ fn expected_rises(name: &str) -> Vec<(&'static str, f64)> {
             (r#"openim_group_message_submit_delay_seconds_sum"#, 0.201),
             (r#"openim_group_message_clock_errors_total{kind="stale"}"#, 1.0),
         ],
-        other => panic!("say here what {other} must move"),
+        other => panic!("add the series that {other} must increase"),
     }
 }
 
-/// The rises of the statistics that do not depend on the time of the test or on how a histogram is cut.
+/// The increases of the statistics that do not depend on the time of the test or on the buckets of a histogram.
 fn told_rises(before: &Samples, after: &Samples) -> BTreeMap<String, f64> {
     let rises = after.statistics().rose_since(&before.statistics());
-    let told = |series: &str| {
+    let is_compared = |series: &str| {
         !series.contains("_bucket{")
             && !series.starts_with("openim_active_")
             && !series.starts_with("openim_exporter_")
-            // Worked out from time to time.
+            // Updated by the tick at any time.
             && !series.starts_with("openim_group_active_senders")
             && series != "openim_group_message_content_bytes_count"
     };
-    rises.into_iter().filter(|(series, _)| told(series)).collect()
+    rises.into_iter().filter(|(series, _)| is_compared(series)).collect()
 }
 
 #[test]
-fn every_good_callback_is_answered_with_success_and_moves_exactly_its_own_series() {
+fn every_good_callback_is_answered_with_success_and_increases_only_its_series() {
     for (name, body) in callbacks(".good.json") {
         let exporter = Exporter::start(&[]);
         let before = exporter.scrape();
@@ -99,7 +99,7 @@ fn every_good_callback_is_answered_with_success_and_moves_exactly_its_own_series
 }
 
 #[test]
-fn the_documentation_s_example_gives_exactly_these_lines() {
+fn the_example_of_openim_s_documentation_is_counted_in_these_series() {
     let exporter = Exporter::start(&[]);
     let (_, body) = callbacks("doc-sample.good.json").remove(0);
     exporter.post("/callbackAfterSendGroupMsgCommand?contenttype=json", body);
@@ -114,7 +114,7 @@ fn the_documentation_s_example_gives_exactly_these_lines() {
     }
 }
 
-/// The reason that a bad callback is refused for, and what the answer's details must name.
+/// The reason for which a bad callback must be refused, and a word that the answer's `errDlt` must contain.
 fn expected_refusal(name: &str) -> (&'static str, &'static str) {
     match name {
         "array.bad.json" => ("wrong_type", "object"),
@@ -125,12 +125,12 @@ fn expected_refusal(name: &str) -> (&'static str, &'static str) {
         "no-sender.bad.json" => ("missing_sender", "sendID"),
         "send-time-overflows.bad.json" => ("out_of_range", "sendTime"),
         "truncated.bad.json" => ("malformed_json", "line 2 column 0"),
-        other => panic!("say here why {other} is refused"),
+        other => panic!("add the reason for which {other} must be refused"),
     }
 }
 
 #[test]
-fn every_bad_callback_is_refused_for_its_reason_and_moves_no_statistic() {
+fn every_bad_callback_is_refused_for_its_reason_and_changes_no_statistic() {
     let exporter = Exporter::start(&[]);
     // Something to be wrongly moved.
     for (_, body) in callbacks(".good.json") {
@@ -157,7 +157,7 @@ fn every_bad_callback_is_refused_for_its_reason_and_moves_no_statistic() {
 }
 
 #[test]
-fn the_short_message_of_a_refusal_is_fixed_whatever_was_sent() {
+fn the_err_msg_of_a_refusal_does_not_depend_on_the_request() {
     let exporter = Exporter::start(&[]);
     let refused = |body: &str| exporter.post(GROUP_MESSAGE_PATH, body).refusal(400);
     let (first, first_detail) = refused(r#"{"sendID":"u","groupID":"g","status":"one"}"#);

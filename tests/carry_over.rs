@@ -1,7 +1,7 @@
 //! Interrupting the migration of a state to another layout, by a kill at any moment or an error in each step. Either the old
 //! state or the new one must remain, and be complete.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod support;
 
@@ -87,7 +87,7 @@ fn a_kill_at_any_moment_leaves_the_complete_old_or_new_state() {
                 assert!(now.len() > before.len(), "round {round}: the old state has changed");
                 after += 1;
             }
-            (false, true) => panic!("round {round}: the state was replaced before the new one was whole"),
+            (false, true) => panic!("round {round}: the state was replaced before the new one was complete"),
         }
         let next = Exporter::run(&mut serve(directory.path(), groups));
         assert!(shown(&next) == expected, "round {round}: {:#?}", next.log());
@@ -96,7 +96,9 @@ fn a_kill_at_any_moment_leaves_the_complete_old_or_new_state() {
     }
     // The kills were spread over the whole migration.
     assert!(half >= 5 && after >= 3, "old {old}, half {half}, after {after}");
-    println!("killed before the new file was there {old} times, while it was made {half} times, after {after} times");
+    println!(
+        "killed before the new file existed: {old} times, while it was written: {half} times, afterwards: {after} times"
+    );
 }
 
 /// A start that migrates the state, while strace makes some system calls fail.
@@ -133,9 +135,9 @@ fn a_step_that_fails_is_an_error_that_names_the_files_and_leaves_the_old_state()
         // Calls that do not name the file only occur here.
         let names_it = !["inject=msync", "inject=fsync"].iter().any(|call| rules[1].starts_with(call));
         let rules = if names_it { [&only_new[..], rules].concat() } else { rules.to_vec() };
-        let said = with_failing(directory.path(), &rules);
-        let text = String::from_utf8_lossy(&said.stderr).into_owned();
-        assert_eq!(said.status.code(), Some(1), "{rules:?}: {text}");
+        let printed = with_failing(directory.path(), &rules);
+        let text = String::from_utf8_lossy(&printed.stderr).into_owned();
+        assert_eq!(printed.status.code(), Some(1), "{rules:?}: {text}");
         let failed = text.lines().find(|line| line.contains("level=error")).unwrap_or_default();
         let names = [directory.path().to_str().unwrap(), words, "state is unchanged"];
         assert!(names.iter().all(|name| failed.contains(name)), "{rules:?}: {text}");
@@ -151,18 +153,18 @@ fn a_step_that_fails_is_an_error_that_names_the_files_and_leaves_the_old_state()
 #[ignore = "needs strace"]
 fn an_error_mentions_the_old_state_only_if_it_is_unchanged() {
     let empty = tempfile::tempdir().unwrap();
-    let said = with_failing(empty.path(), &["-e", "inject=rename,renameat,renameat2:error=ENOSPC"]);
-    let text = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert!(said.status.code() == Some(1) && text.contains("put in place") && !text.contains("unchanged"), "{text}");
+    let printed = with_failing(empty.path(), &["-e", "inject=rename,renameat,renameat2:error=ENOSPC"]);
+    let text = String::from_utf8_lossy(&printed.stderr).into_owned();
+    assert!(printed.status.code() == Some(1) && text.contains("put in place") && !text.contains("unchanged"), "{text}");
     assert!(!empty.path().join("state").exists() && !empty.path().join("state.new").exists());
 
     let (directory, state) = closed();
     let before = fs::read(&state).unwrap();
     let no_second_name = "inject=link,linkat:error=EPERM";
-    let said = with_failing(directory.path(), &["-e", no_second_name, "-e", "inject=fsync:error=ENOSPC"]);
-    let text = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert!(said.status.code() == Some(1) && text.contains("put in place") && !text.contains("unchanged"), "{text}");
-    assert!(fs::read(&state).unwrap() != before, "it was put back after all");
+    let printed = with_failing(directory.path(), &["-e", no_second_name, "-e", "inject=fsync:error=ENOSPC"]);
+    let text = String::from_utf8_lossy(&printed.stderr).into_owned();
+    assert!(printed.status.code() == Some(1) && text.contains("put in place") && !text.contains("unchanged"), "{text}");
+    assert!(fs::read(&state).unwrap() != before, "the old state was put back");
     // The new state is complete.
     let exporter = Exporter::run(&mut serve(directory.path(), 150_000));
     assert_eq!(shown(&exporter).1, [5000.0; 4]);
@@ -172,17 +174,17 @@ fn an_error_mentions_the_old_state_only_if_it_is_unchanged() {
 #[ignore = "needs strace"]
 fn a_migration_works_without_optional_features_of_file_systems() {
     let cases: [(&[&str], &str); 3] = [
-        // SMB, 9p.
+        // As on SMB and 9p.
         (&["-e", "inject=fsync:error=EINVAL"], "is kept until"),
-        // FAT: no hard links.
+        // As on FAT, which has no hard links.
         (&["-e", "inject=link,linkat:error=EPERM"], "cannot be kept"),
-        // NFS before 4.2.
+        // As on NFS before 4.2.
         (&["-e", "inject=fallocate:error=EOPNOTSUPP"], "is reserved"),
     ];
     for (rules, words) in cases {
         let (directory, _) = closed();
-        let said = with_failing(directory.path(), rules);
-        let text = String::from_utf8_lossy(&said.stderr).into_owned();
+        let printed = with_failing(directory.path(), rules);
+        let text = String::from_utf8_lossy(&printed.stderr).into_owned();
         assert!(
             text.contains(words) && text.contains("outcome=continued") && text.contains("message=stopped"),
             "{text}"
@@ -200,7 +202,7 @@ impl Disk {
         let directory = tempfile::tempdir().unwrap();
         let size = format!("size={bytes}");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(directory.path()).status();
-        assert!(mounted.unwrap().success(), "a file system must be mounted, which takes root");
+        assert!(mounted.unwrap().success(), "cannot mount a file system, which needs root");
         Self(directory)
     }
 }

@@ -1,6 +1,6 @@
 //! The dashboards: each panel is complete and uses existing metrics and labels.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod monitoring;
 mod packages;
@@ -349,7 +349,7 @@ fn the_dashboards_match_grafana_s_published_type() {
     fs::copy(at("tests/grafana/schema.ts"), folder.join("schema.ts")).unwrap();
     assert_eq!(type_errors(&folder, &dashboards()), "");
     let text = read("grafana/dashboards/overview.json");
-    for (old, new, said) in [
+    for (old, new, printed) in [
         ("\"schemaVersion\": 39", "\"schemaVersion\": \"39\"", "not assignable to type 'number'"),
         ("\"gridPos\"", "\"gridPosition\"", "gridPosition"),
         ("\"displayMode\": \"list\"", "\"displayMode\": \"liszt\"", "\"liszt\""),
@@ -357,6 +357,6 @@ fn the_dashboards_match_grafana_s_published_type() {
     ] {
         assert!(text.contains(old), "{old}");
         let errors = type_errors(&folder, &[("spoilt".into(), text.replacen(old, new, 1))]);
-        assert!(errors.contains("error TS") && errors.contains(said), "{old}: {errors}");
+        assert!(errors.contains("error TS") && errors.contains(printed), "{old}: {errors}");
     }
 }

@@ -1,5 +1,5 @@
-//! Three days in which groups wake, sleep and are retired, on a table that is too small for them, as a real Prometheus
-//! has them: it scraped every minute, of days that are simulated and over in seconds.
+//! Three simulated days in which groups become active, silent and retired, in a table that is too small for all of them. A
+//! real Prometheus gets the samples of one scrape per minute.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -24,16 +24,16 @@ const TRACKED: usize = 60;
 const EXPORTED: usize = 8;
 const MINUTES: u32 = 3 * 24 * 60;
 
-/// What the simulation knows by itself, and what it has seen.
+/// The simulation: the exporter's statistics, the expected numbers, and the scrapes.
 struct Days {
     stats: Arc<Stats>,
     telemetry: Arc<Telemetry>,
     /// The time of the first scrape, in seconds since the epoch.
     start: i64,
     sent: u64,
-    /// For each group how often it began to be tracked: more than once if it was retired in between.
+    /// How often each group began to be tracked: more than once if it was retired in between.
     lives: BTreeMap<String, u32>,
-    /// The minutes in which the table had become full, and in which the first group was retired.
+    /// The minute in which the table became full, and the minute in which the first group was retired.
     full: Option<u32>,
     retired: Option<u32>,
     /// All scrapes, in OpenMetrics.
@@ -43,7 +43,7 @@ struct Days {
 impl Days {
     fn new() -> Self {
         let now = i64::try_from(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
-        // Whole minutes, and over by now.
+        // Whole minutes, and in the past.
         let start = (now / 60 - i64::from(MINUTES)) * 60;
         let capacities =
             Capacities { groups: TRACKED, exported_groups: EXPORTED, sender_pairs: 1000, dedup_window: Duration::ZERO };
@@ -64,7 +64,7 @@ impl Days {
         self.start + i64::from(minute) * 60
     }
 
-    /// The messages of a minute, then a tick, then a scrape of each page.
+    /// One minute: its messages, a tick, and a scrape of each page.
     fn pass(&mut self, minute: u32) {
         let now = UnixMillis(self.at(minute) * 1000);
         for group in 0..GROUPS {
@@ -89,7 +89,7 @@ impl Days {
         self.sent += 1;
     }
 
-    /// Notes what the pages say of groups, with the time, and with the job as Prometheus would.
+    /// Appends a scrape of the families with groups, with the timestamp and the job that Prometheus would add.
     fn scrape(&mut self, job: &str, scope: Scope, now: UnixMillis) {
         let (stats, telemetry) = (Arc::clone(&self.stats), Arc::clone(&self.telemetry));
         let mut scraper = Scraper::new(scope, Format::Text, stats, telemetry, now);
@@ -102,7 +102,7 @@ impl Days {
         let text = String::from_utf8(text).unwrap();
         for line in text.lines().filter(|line| line.starts_with("openim_group_messages_")) {
             let (name, labels) = line.split_once('{').unwrap();
-            // The many kinds of messages that never come are left out.
+            // Without the many combinations of labels that have no messages.
             if !name.contains("by_status") && (name != "openim_group_messages_total" || !line.ends_with(" 0")) {
                 writeln!(self.scrapes, "{name}{{job=\"{job}\",{labels} {}", now.0 / 1000).unwrap();
             }
@@ -110,7 +110,7 @@ impl Days {
     }
 }
 
-/// How many messages a group gets in a minute: it is awake for some hours, then sleeps; most of them for over a day.
+/// The number of messages in a group in a minute. A group is active for some hours, then silent, mostly for over a day.
 fn messages(group: u32, minute: u32) -> u32 {
     let awake = 60 * (2 + group % 7);
     let asleep = 60 * if group.is_multiple_of(3) { 9 } else { 25 + group % 11 };
@@ -121,8 +121,8 @@ fn messages(group: u32, minute: u32) -> u32 {
     noise.wrapping_mul(3_266_489_917) / 65_536 % (2 + group % 5)
 }
 
-/// How much a counter rose, as Prometheus counts it: one that is lower than before began again from 0. The first sample
-/// counts too, for the counter did begin.
+/// The increase of a counter as Prometheus computes it: after a lower value it started again from 0. The first sample
+/// counts too, because the counter started from 0.
 fn rise(samples: &[(f64, f64)]) -> f64 {
     let before = [0.0].into_iter().chain(samples.iter().map(|(_, value)| *value));
     samples.iter().zip(before).map(|((_, value), before)| if *value < before { *value } else { value - before }).sum()
@@ -135,11 +135,11 @@ fn of(job: &str, name: &str) -> String {
 
 #[test]
 #[ignore = "needs prometheus"]
-fn over_days_of_waking_sleeping_and_retired_groups_every_increase_is_there_and_no_counter_falls() {
+fn over_days_with_retired_groups_all_increases_add_up_and_no_counter_decreases() {
     let mut days = Days::new();
     (0..MINUTES).for_each(|minute| days.pass(minute));
     days.scrapes.push_str("# EOF\n");
-    // Shorter than the time between two scrapes: who is not in a scrape is gone.
+    // Shorter than the scrape interval: a series that is missing in a scrape ends.
     let prometheus = Prometheus::with_samples(&days.scrapes, "59s");
     let end = days.at(MINUTES - 1);
     assert_eq!(prometheus.value_at(end, &format!("sum({})", of("metrics", ""))), days.sent as f64);
@@ -164,15 +164,15 @@ fn at_each_scrape_groups_and_folded_are_all_messages(days: &Days, prometheus: &P
     let end = days.at(MINUTES - 1);
     let equal = format!("count_over_time((sum({groups}) + sum({folded}) == sum({all}))[4d:1m])");
     assert_eq!(prometheus.value_at(end, &equal), f64::from(MINUTES));
-    // So what they rise by together is what the total rises by, retired groups or not.
+    // So the sum of their increases is the increase of the total, even if groups are retired.
     let [parts, total] = [format!("sum({groups}) + sum({folded})"), format!("sum({all})")]
         .map(|sum| prometheus.value_at(end, &format!("increase(({sum})[2d:1m])")));
     assert!(total > 10_000.0);
     assert_eq!(parts, total);
 }
 
-/// By the samples that Prometheus has. A retired group's messages were counted in its own series when they came:
-/// `folded{reason="retired"}` rises by them once more, when they leave it.
+/// Computed from the samples in Prometheus. The messages of a retired group are counted twice: in its own series when
+/// they arrive, and in `folded{reason="retired"}` when the group is retired.
 fn the_increases_of_groups_and_of_what_found_no_room_are_the_total_s(days: &Days, prometheus: &Prometheus) {
     let end = days.at(MINUTES - 1);
     let rises = |selector: String| -> f64 {
@@ -185,8 +185,8 @@ fn the_increases_of_groups_and_of_what_found_no_room_are_the_total_s(days: &Days
     assert_eq!(folded("retired"), days.stats.folded_retired() as f64);
 }
 
-/// `increase()` does not count a series' first sample, and guesses what was before and after it; so the same in its own
-/// words, from when the table was full until the first group was retired.
+/// `increase()` ignores the first sample of a series and extrapolates at both ends. So this compares its results for the
+/// time in which no series begins or ends: from the full table to the first retired group.
 fn increase_says_so_too_while_no_series_comes_or_goes(days: &Days, prometheus: &Prometheus) {
     let (from, to) = (days.full.unwrap(), days.retired.unwrap() - 1);
     let increase =
@@ -211,11 +211,11 @@ fn a_group_that_was_not_exported_comes_back_with_its_true_count(days: &Days, pro
     let end = days.at(MINUTES - 1);
     let [exported, all] = ["metrics", "groups"].map(|job| of(job, "by_group_"));
     let count = |expression: &str| prometheus.value_at(end, &format!("sum(count_over_time(({expression})[4d:1m]))"));
-    // Whenever it is shown, the count is the group's.
+    // An exported count always equals the group's count.
     let shown = count(&exported);
     assert_eq!(count(&format!("{exported} == ignoring(job) {all}")), shown);
     assert!(shown <= f64::from(MINUTES) * EXPORTED as f64);
-    // Often after a time in which it was not shown, and counted on.
+    // Often after a time in which the group was not exported, and had messages.
     let came_back = |((before, was), (time, is)): (&(f64, f64), &(f64, f64))| time - before > 60.0 && is > was;
     let found = prometheus.samples_until(end, &format!("{exported}[4d]"));
     let returns = |samples: &[(f64, f64)]| samples.iter().zip(&samples[1..]).filter(|pair| came_back(*pair)).count();

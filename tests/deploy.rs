@@ -1,6 +1,6 @@
 //! The files in deploy/, checked by the programs that read them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -30,9 +30,9 @@ fn systemd_analyze(edit: impl Fn(&str) -> String) -> Output {
 #[test]
 #[ignore = "needs systemd-analyze"]
 fn systemd_has_no_complaint_about_the_units() {
-    let said = systemd_analyze(str::to_owned);
-    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-    assert_eq!(String::from_utf8_lossy(&said.stderr), "");
+    let printed = systemd_analyze(str::to_owned);
+    assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
+    assert_eq!(String::from_utf8_lossy(&printed.stderr), "");
 }
 
 #[test]
@@ -45,8 +45,8 @@ fn systemd_restarts_the_service_forever_because_giving_up_closes_the_socket() {
 #[test]
 #[ignore = "needs systemd-analyze"]
 fn systemd_rejects_an_unknown_setting() {
-    let said = systemd_analyze(|unit| unit.replace("UMask=", "UMusk="));
-    assert!(String::from_utf8_lossy(&said.stderr).contains("UMusk"));
+    let printed = systemd_analyze(|unit| unit.replace("UMask=", "UMusk="));
+    assert!(String::from_utf8_lossy(&printed.stderr).contains("UMusk"));
 }
 
 /// The documents of a YAML file, read by Debian's Python.
@@ -266,20 +266,24 @@ fn the_demo_does_not_disturb_programs_that_use_its_ports() {
         let received = somebody_else(listener);
         let ran = demo(&ports).args(["--rate", "100", "--for", "1"]).output().unwrap();
         assert_eq!(received.try_iter().collect::<Vec<_>>(), [""; 0], "{variable}");
-        let said = String::from_utf8_lossy(&ran.stderr);
-        assert_eq!((ran.status.code(), &*String::from_utf8_lossy(&ran.stdout)), (Some(1), ""), "{variable}: {said}");
+        let printed = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!((ran.status.code(), &*String::from_utf8_lossy(&ran.stdout)), (Some(1), ""), "{variable}: {printed}");
         let begin = format!("port {} is taken", ports[position]);
-        assert!(said.starts_with(&begin), "{said}");
+        assert!(printed.starts_with(&begin), "{printed}");
         for (name, port) in PORTS.into_iter().zip(&ports) {
-            assert_eq!(said.contains(&format!(" {name}={port} ")), name != variable, "{variable}: {name}: {said}");
+            assert_eq!(
+                printed.contains(&format!(" {name}={port} ")),
+                name != variable,
+                "{variable}: {name}: {printed}"
+            );
         }
-        assert_eq!(said.lines().count(), 1, "{said}");
+        assert_eq!(printed.lines().count(), 1, "{printed}");
     }
     // Two of its own programs must not have the same port.
     let [port, other, _] = free_ports();
     let ran = demo(&[port.clone(), other, port.clone()]).args(["--for", "1"]).output().unwrap();
-    let said = String::from_utf8_lossy(&ran.stderr);
-    assert!(!ran.status.success() && said.contains(&port) && said.contains(" ALERTMANAGER_PORT="), "{said}");
+    let printed = String::from_utf8_lossy(&ran.stderr);
+    assert!(!ran.status.success() && printed.contains(&port) && printed.contains(" ALERTMANAGER_PORT="), "{printed}");
 }
 
 #[test]
@@ -295,9 +299,9 @@ fn the_demo_reports_a_missing_program() {
             link(name, "/usr/bin/false");
         }
         let ran = demo(&free_ports()).env("PATH", folder.path()).output().unwrap();
-        let said = String::from_utf8_lossy(&ran.stderr);
+        let printed = String::from_utf8_lossy(&ran.stderr);
         assert_eq!(
-            (&*said, ran.status.code()),
+            (&*printed, ran.status.code()),
             (&*format!("{missing} is missing: apt-get install {missing}\n"), Some(1))
         );
     }
@@ -307,9 +311,9 @@ fn the_demo_reports_a_missing_program() {
 #[ignore = "needs prometheus, prometheus-alertmanager and curl"]
 fn the_demo_reports_why_its_sender_failed() {
     let ran = demo(&free_ports()).args(["--rate", "many"]).output().unwrap();
-    let said = String::from_utf8_lossy(&ran.stderr);
-    assert_eq!(ran.status.code(), Some(1), "{said}");
-    assert!(said.starts_with("simulate has ended:\n") && said.contains("many"), "{said}");
+    let printed = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(1), "{printed}");
+    assert!(printed.starts_with("simulate has ended:\n") && printed.contains("many"), "{printed}");
 }
 
 #[test]
@@ -325,10 +329,10 @@ fn the_demo_starts_everything_prints_the_urls_and_stops_everything() {
     let mut demo = demo.spawn().unwrap();
     let [exporter, prometheus, alertmanager] = ports;
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let said: Vec<_> = lines.by_ref().take_while(|line| !line.starts_with("Ctrl-C")).collect();
+    let printed: Vec<_> = lines.by_ref().take_while(|line| !line.starts_with("Ctrl-C")).collect();
     let get = |port: &str, path: &str| {
         let url = format!("http://127.0.0.1:{port}{path}");
-        assert!(said.iter().any(|line| line.contains(&format!("http://127.0.0.1:{port}"))), "{port}: {said:#?}");
+        assert!(printed.iter().any(|line| line.contains(&format!("http://127.0.0.1:{port}"))), "{port}: {printed:#?}");
         let ran = Command::new("curl").args(["-sfG", &url]).output().unwrap();
         ran.status.success().then(|| String::from_utf8(ran.stdout).unwrap())
     };

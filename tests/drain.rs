@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use support::{Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, Samples, free_port, logfmt_value, message, post_bytes};
 
-/// Connections that send at once.
+/// Number of connections that send concurrently.
 const CONNECTIONS: usize = 16;
 
 /// Time after which a load loop ends, should the exporter never end it.
@@ -153,7 +153,7 @@ fn a_drain_closes_idle_connections_after_a_second_and_refuses_new_ones() {
     assert_eq!(used.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);
     let mut fresh = exporter.connect();
     let begin = begin_to_drain(&exporter);
-    assert!(Client::connect(exporter.address()).is_err(), "a new connection was taken");
+    assert!(Client::connect(exporter.address()).is_err(), "a new connection was accepted");
     for client in [&mut used, &mut fresh] {
         assert!(!client.is_closed(), "closed after {:?}", begin.elapsed());
     }
@@ -322,7 +322,7 @@ fn every_listen_address_serves_and_drains() {
     }
     begin_to_drain(&exporter);
     for address in [first, second] {
-        assert!(Client::connect(*address).is_err(), "{address} still takes connections");
+        assert!(Client::connect(*address).is_err(), "{address} still accepts connections");
     }
     for client in &mut clients {
         assert!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).closes());

@@ -1,6 +1,6 @@
-//! The exporter is killed again and again under full load, and goes on where it was: what was answered was counted.
+//! Killing the exporter repeatedly under full load: it continues with its counts, and every answered message is counted.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod oracle;
 mod support;
@@ -19,14 +19,14 @@ use support::{Client, Exporter, GROUP_MESSAGE_PATH, Samples, command, logfmt_val
 const ROUNDS: usize = 50;
 const CONNECTIONS: usize = 16;
 
-/// What was sent, at least in part, and what was answered, by a label's value.
+/// The messages that were sent, at least in part, and those that were answered, by a label's value.
 type Counts = BTreeMap<String, (u64, u64)>;
 
 fn message(group: &str, content_type: u32) -> String {
     format!(r#"{{"sendID":"u","groupID":"{group}","contentType":{content_type},"status":2,"content":"hello"}}"#)
 }
 
-/// Sends without pause, over new connections as often as the old ones break.
+/// Sends without pause, and opens a new connection when the old one breaks.
 fn load(address: SocketAddr, number: usize, done: &AtomicBool) -> Counts {
     let mut counts = Counts::new();
     let kinds = [(101, "text"), (102, "picture"), (106, "at_text")];
@@ -54,7 +54,7 @@ fn load(address: SocketAddr, number: usize, done: &AtomicBool) -> Counts {
     counts
 }
 
-/// Ends the loads, however the test ends.
+/// Ends the load when dropped, also after a panic.
 struct Ended<'a>(&'a AtomicBool);
 
 impl Drop for Ended<'_> {
@@ -89,7 +89,7 @@ fn assert_counted(samples: &Samples, counts: &Counts) {
     assert_between("content", samples.value("openim_group_message_content_bytes_count"), counts["all"]);
 }
 
-/// What was under way at each end is in every total or in none.
+/// A message that was in progress at a kill is in all totals or in none.
 fn assert_nothing_drifted(samples: &Samples) {
     let total = samples.sum("openim_group_messages_total");
     let by_group =
@@ -115,7 +115,7 @@ fn fifty_kills_under_full_load_lose_nothing_that_was_answered_and_reset_no_count
         let loads: Vec<_> = (0..CONNECTIONS).map(|number| scope.spawn(move || load(address, number, done))).collect();
         for round in 0..ROUNDS {
             thread::sleep(Duration::from_millis(random.random_range(20..400)));
-            // As the kernel does when memory is short, and as a failed assertion does.
+            // The signals of the kernel when memory runs out, and of a failed assertion.
             exporter.signal(["KILL", "ABRT"][round % 2]);
             assert!(!exporter.wait().0.success());
             exporter = start(address, path);
@@ -141,7 +141,7 @@ fn fifty_kills_under_full_load_lose_nothing_that_was_answered_and_reset_no_count
     {
         assert_eq!(prometheus.value(&format!("sum(resets({counter}[1h]))")), 0.0, "{counter}");
     }
-    // The scrapes were of one process after the other: had they seen one only, nothing could have been reset.
+    // The scrapes reached several processes. With only one, there could not have been a reset.
     let processes = prometheus.value("1 + changes(process_start_time_seconds[1h])");
     assert!(processes >= 3.0, "{processes} processes were scraped");
 }

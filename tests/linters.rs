@@ -1,6 +1,6 @@
 //! Containers and a cluster cannot run here: their files are checked with published schemas and linters.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod packages;
 
@@ -62,8 +62,8 @@ fn hadolint_accepts_the_dockerfile() {
         ("WORKDIR /build", "WORKDIR build", "DL3000"),
         ("ENTRYPOINT [", "ENTRYPOINT x [", "DL3025"),
     ] {
-        let (is_content, said) = hadolint(&spoilt(&text, old, new));
-        assert!(!is_content && said.contains(rule), "{old}: {said}");
+        let (is_content, printed) = hadolint(&spoilt(&text, old, new));
+        assert!(!is_content && printed.contains(rule), "{old}: {printed}");
     }
 }
 
@@ -74,8 +74,8 @@ fn compose_schema_errors(text: &str) -> String {
                 jsonschema.Draft7Validator.check_schema(schema)\n\
                 for error in jsonschema.Draft7Validator(schema).iter_errors(yaml.safe_load(sys.stdin)): print(error.message)";
     let schema = NPM.join("node_modules/dclint/schemas/compose.schema.json");
-    let (_, said) = lint("python", &["-c", code, schema.to_str().unwrap()], text);
-    said
+    let (_, printed) = lint("python", &["-c", code, schema.to_str().unwrap()], text);
+    printed
 }
 
 #[test]
@@ -83,23 +83,24 @@ fn compose_schema_errors(text: &str) -> String {
 fn the_compose_file_matches_the_published_schema_and_has_no_serious_vulnerability() {
     let text = read("deploy/compose.yml");
     assert_eq!(compose_schema_errors(&text), "");
-    for (old, new, said) in [
+    for (old, new, printed) in [
         ("stop_grace_period", "stop_grace_periods", "'stop_grace_periods'"),
         ("read_only: true", "read_only: [true]", "is not of type"),
         ("image: prom/", "images: prom/", "'images'"),
         ("\nvolumes:", "\nvolume:", "'volume'"),
     ] {
         let found = compose_schema_errors(&spoilt(&text, old, new));
-        assert!(found.contains(said), "{old}: {found}");
+        assert!(found.contains(printed), "{old}: {found}");
     }
-    let (is_content, said) = lint_file("compose-lint", &["check", "--fail-on", "high"], &text);
-    assert!(is_content, "{said}");
+    let (is_content, printed) = lint_file("compose-lint", &["check", "--fail-on", "high"], &text);
+    assert!(is_content, "{printed}");
     for (old, new, rule) in [
         ("cap_drop: [ALL]", "privileged: true", "CL-0002"),
         ("\"state:/data\"", "\"/var/run/docker.sock:/var/run/docker.sock\"", "CL-0001"),
     ] {
-        let (is_content, said) = lint_file("compose-lint", &["check", "--fail-on", "high"], &spoilt(&text, old, new));
-        assert!(!is_content && said.contains(rule), "{old}: {said}");
+        let (is_content, printed) =
+            lint_file("compose-lint", &["check", "--fail-on", "high"], &spoilt(&text, old, new));
+        assert!(!is_content && printed.contains(rule), "{old}: {printed}");
     }
 }
 
@@ -112,18 +113,22 @@ fn the_kubernetes_objects_match_the_published_schema() {
     let text = read("deploy/kubernetes.yml");
     for version in KUBERNETES {
         let validate = |text: &str| lint_file("kubernetes-validate", &["-k", version, "--strict"], text);
-        let (is_content, said) = validate(&text);
-        assert!(is_content, "{version}: {said}");
+        let (is_content, printed) = validate(&text);
+        assert!(is_content, "{version}: {printed}");
         // The fourth object, the ServiceMonitor, is not part of Kubernetes.
-        assert_eq!((said.matches("INFO").count(), said.matches("passed for").count()), (3, 3), "{version}: {said}");
+        assert_eq!(
+            (printed.matches("INFO").count(), printed.matches("passed for").count()),
+            (3, 3),
+            "{version}: {printed}"
+        );
         for (old, new, found) in [
             ("replicas: 1", "replicas: one", "'one' is not of type 'integer'"),
             ("readOnlyRootFilesystem", "readonlyRootFilesystem", "'readonlyRootFilesystem' was unexpected"),
             ("containerPort: 10006", "port: 10006", "'containerPort' is a required property"),
             ("claimName", "claim", "'claimName' is a required property"),
         ] {
-            let (is_content, said) = validate(&spoilt(&text, old, new));
-            assert!(!is_content && said.contains(found), "{version}: {old}: {said}");
+            let (is_content, printed) = validate(&spoilt(&text, old, new));
+            assert!(!is_content && printed.contains(found), "{version}: {old}: {printed}");
         }
     }
 }
@@ -156,8 +161,8 @@ fn the_service_monitor_matches_the_operator_s_published_type() {
         ("interval: 15s", "interval: 15", "Type 'number' is not assignable to type 'string'"),
         ("monitoring.coreos.com/v1", "monitoring.coreos.com/v2", "v2"),
     ] {
-        let said = monitor_s_errors(&spoilt(&text, old, new));
-        assert!(said.contains("error TS") && said.contains(found), "{old}: {said}");
+        let printed = monitor_s_errors(&spoilt(&text, old, new));
+        assert!(printed.contains("error TS") && printed.contains(found), "{old}: {printed}");
     }
 }
 
@@ -175,7 +180,7 @@ fn yamllint_accepts_all_files() {
         ("  replicas: 1\n", "  replicas: 1\n  replicas: 2\n", "key-duplicates"),
         ("  replicas: 1\n", "   replicas: 1\n", "syntax"),
     ] {
-        let (is_content, said) = lint("yamllint", &[&arguments[..], &["-"]].concat(), &spoilt(&text, old, new));
-        assert!(!is_content && said.contains(rule), "{said}");
+        let (is_content, printed) = lint("yamllint", &[&arguments[..], &["-"]].concat(), &spoilt(&text, old, new));
+        assert!(!is_content && printed.contains(rule), "{printed}");
     }
 }

@@ -14,18 +14,18 @@ use rust_source::{ModulePath, Source};
 const MAX_FILE_LINES: usize = 400;
 const MAX_FUNCTION_LINES: usize = 70;
 
-/// Module -> what it may import of ours: a module, or one item of it. Each module may import from itself. The layers inside
-/// a module have rows of their own.
+/// Module -> the modules or single items of this crate that it may import. Each module may import from itself. The layers
+/// of `http` have a separate table.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("arena", &[]),
     ("lanes", &[]),
     ("telemetry", &["lanes"]),
-    // A body is refused for a reason that the exporter counts.
+    // The decoder returns the reason of a refusal, which telemetry counts.
     ("wire", &["domain", "telemetry::Reason"]),
     ("stats", &["domain", "arena", "lanes"]),
     ("exposition", &["domain", "stats", "telemetry"]),
-    // Its part of the settings, and no other.
+    // Only its own settings.
     (
         "http",
         &[
@@ -43,7 +43,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("simulate", &["domain", "wire", "config::simulate"]),
-    // The form of the log's lines is a setting.
+    // The format of log lines is a setting.
     ("config", &["telemetry::LogFormat"]),
     ("app", &["arena", "config", "domain", "exposition", "http", "simulate", "stats", "telemetry", "wire"]),
     ("main", &["app", "config"]),
@@ -60,7 +60,7 @@ const HTTP_LAYERS: &[(&str, &[&str])] = &[
     ("fuzz", &["transport", "site", "base"]),
 ];
 
-/// Names of fields in OpenIM's callbacks that are no words of another meaning, and its mark in a list of mentions.
+/// Names of fields in OpenIM's callbacks that have no other meaning, and the entry for everyone in a list of mentions.
 const FIELDS: &[&str] = &[
     "sendID",
     "callbackCommand",
@@ -87,7 +87,7 @@ fn forbidden_imports(source: &Source) -> Vec<String> {
     let is_allowed = |path: &ModulePath| {
         let fits = |allowed: &&str| match allowed.split_once("::") {
             None => *allowed == path[0],
-            // The module itself may be named: what is taken from it is a path of its own.
+            // A path to the module itself is allowed, because its items have separate paths.
             Some((module, item)) => module == path[0] && path.get(1).is_none_or(|found| found == item),
         };
         path[0] == top || allowed.iter().any(fits)
@@ -113,7 +113,7 @@ fn imports_from_higher_layers(source: &Source) -> Vec<String> {
 fn on_cycles(sources: &[Source]) -> Vec<String> {
     let modules: BTreeMap<ModulePath, usize> =
         sources.iter().enumerate().map(|(number, source)| (source.module(), number)).collect();
-    // The file that holds what a path names: that of its longest part that is a module.
+    // The file of an item: that of the longest prefix of its path that is a module.
     let file = |path: &ModulePath| (1..=path.len()).rev().find_map(|len| modules.get(&path[..len]).copied());
     let imported = |source: &Source| source.paths_outside_tests().iter().filter_map(&file).collect::<BTreeSet<_>>();
     let imports: Vec<_> = sources.iter().map(imported).collect();
@@ -148,7 +148,7 @@ fn misplaced_unsafe(source: &Source) -> Vec<usize> {
 /// Where metrics are declared: those of the statistics, and the exporter's own.
 const DECLARATIONS: [&str; 2] = ["src/exposition/catalog.rs", "src/telemetry/events.rs"];
 
-/// String literals that begin like a metric's name, outside the declarations and the tests.
+/// String literals that begin like a metric's name, outside of declarations and tests.
 fn misplaced_metric_names(source: &Source) -> Vec<String> {
     if DECLARATIONS.contains(&source.path.as_str()) {
         return Vec::new();
@@ -156,8 +156,8 @@ fn misplaced_metric_names(source: &Source) -> Vec<String> {
     source.literals().into_iter().filter(|literal| literal.contains("\"openim_")).collect()
 }
 
-/// String literals that are the name of a field, or hold one in quotes, as JSON would: not those of messages to people,
-/// which name fields without. Also a rule that makes such names of Rust's.
+/// String literals that are the name of a field, or contain one in quotes as in JSON. Error messages name fields without
+/// quotes. Also `camelCase`, with which serde would derive such names.
 fn misplaced_field_names(source: &Source) -> Vec<String> {
     if source.top() == "wire" {
         return Vec::new();
@@ -178,7 +178,7 @@ fn assert_clean<T: std::fmt::Debug>(sources: &[Source], violations: impl Fn(&Sou
     assert!(found.is_empty(), "{found:#?}");
 }
 
-/// All Rust source: the program's, the tests', the benchmarks', the fuzzer's.
+/// All Rust source: of the program, the tests, the benchmarks and the fuzz targets.
 fn everything() -> Vec<Source> {
     ["src", "tests", "benches", "fuzz/properties", "fuzz/fuzz_targets"].into_iter().flat_map(Source::all_in).collect()
 }

@@ -1,6 +1,6 @@
 //! Every panel and every rule has data in a real Prometheus that scrapes a busy exporter.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod monitoring;
 mod oracle;

@@ -1,6 +1,6 @@
-//! A real Prometheus scrapes the exporter while callbacks come in, and must end up with the sender's own counts.
+//! A real Prometheus scrapes the exporter while callbacks arrive. At the end, its numbers must equal the sender's.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod oracle;
 mod support;
@@ -12,11 +12,11 @@ use serde_json::Value;
 use support::{Exporter, GROUP_MESSAGE_PATH, callbacks};
 use tempfile::TempDir;
 
-/// Callbacks, and how many a second: the run takes five scrapes.
+/// Number of callbacks, and callbacks per second. A run takes about five scrapes.
 const COUNT: &str = "20000";
 const RATE: &str = "4000";
 
-/// Sends callbacks, all of which must be taken; returns the sender's report.
+/// Sends callbacks, all of which must be accepted. Returns the sender's report.
 fn simulate(exporter: &Exporter) -> Value {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("report.json");
@@ -29,7 +29,7 @@ fn simulate(exporter: &Exporter) -> Value {
     report
 }
 
-/// What a part of the report says was answered, by its keys.
+/// The answered callbacks of a part of the report, by key.
 fn answered(part: &Value) -> BTreeMap<String, f64> {
     let counts =
         part.as_object().unwrap().iter().map(|(key, tally)| (key.clone(), tally["answered"].as_f64().unwrap()));
@@ -40,7 +40,7 @@ fn answered(part: &Value) -> BTreeMap<String, f64> {
 
 #[test]
 #[ignore = "needs prometheus"]
-fn prometheus_has_exactly_the_counts_that_the_sender_was_answered() {
+fn prometheus_counts_exactly_the_callbacks_that_were_answered() {
     let exporter = Exporter::start(&[]);
     let prometheus = Prometheus::start(&config_for(exporter.address()));
     prometheus.wait_for_a_scrape();
@@ -63,7 +63,7 @@ fn prometheus_has_exactly_the_counts_that_the_sender_was_answered() {
         "openim_group_message_content_bytes_count",
         "sum(openim_exporter_callbacks_total)",
         "openim_exporter_callback_duration_seconds_count",
-        // What no series of a group has is here.
+        // Exported groups, and all other messages.
         "sum(openim_group_messages_by_group_total) + sum(openim_group_messages_folded_total)",
     ] {
         assert_eq!(prometheus.value(expression), total, "{expression}");
@@ -77,7 +77,7 @@ fn prometheus_has_exactly_the_counts_that_the_sender_was_answered() {
     assert_the_documented_queries_have_answers(&prometheus);
 }
 
-/// The API's quantiles are Prometheus' own, of the same histograms.
+/// The API's quantiles equal those that Prometheus computes from the same histograms.
 fn assert_the_api_estimates_as_prometheus_does(exporter: &Exporter, prometheus: &Prometheus) {
     let summary = exporter.get("/api/v1/summary").json();
     for name in ["content_bytes", "delivery_delay_seconds", "submit_delay_seconds"] {
@@ -89,7 +89,7 @@ fn assert_the_api_estimates_as_prometheus_does(exporter: &Exporter, prometheus: 
     }
 }
 
-/// Every scrape went well, some of them in the middle of the run, and no counter ever fell.
+/// Every scrape succeeded, several were during the run, and no counter decreased.
 fn assert_scraped_without_a_gap(prometheus: &Prometheus) {
     assert_eq!(prometheus.value("min_over_time(up[10m])"), 1.0);
     assert!(prometheus.value("min_over_time(scrape_samples_scraped[10m])") > 1000.0);
@@ -101,7 +101,7 @@ fn assert_scraped_without_a_gap(prometheus: &Prometheus) {
     }
 }
 
-/// Each has a value: Prometheus answers a query with a wrong name with nothing, not with an error.
+/// Each query has a value. For a wrong name, Prometheus returns an empty result, not an error.
 fn assert_the_documented_queries_have_answers(prometheus: &Prometheus) {
     let (_, block) = include_str!("../docs/prometheus.md").split_once("```promql\n").unwrap();
     let (queries, _) = block.split_once("```").unwrap();
@@ -115,7 +115,7 @@ fn assert_the_documented_queries_have_answers(prometheus: &Prometheus) {
 
 #[test]
 #[ignore = "needs prometheus"]
-fn prometheus_has_a_message_s_operation_id_as_the_exemplar_of_its_delay_s_bucket() {
+fn prometheus_stores_a_message_s_operation_id_as_the_exemplar_of_its_bucket() {
     let exporter = Exporter::start(&[]);
     let sent = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap() - 20_000;
     let body =
@@ -126,7 +126,7 @@ fn prometheus_has_a_message_s_operation_id_as_the_exemplar_of_its_delay_s_bucket
     prometheus.wait_for_a_scrape();
     let found = prometheus.exemplars("openim_group_message_delivery_delay_seconds_bucket");
     let [series] = found.as_array().unwrap().as_slice() else { panic!("{found}") };
-    // What a bucket is called is the same for Prometheus whichever way its bound is written.
+    // Compared as a number, because a bound can be written in several ways.
     assert_eq!(series["seriesLabels"]["le"].as_str().unwrap().parse(), Ok(30.0), "{found}");
     let [exemplar] = series["exemplars"].as_array().unwrap().as_slice() else { panic!("{found}") };
     assert_eq!(exemplar["labels"], serde_json::json!({"operation_id": "op-17 # {}"}));
@@ -136,7 +136,7 @@ fn prometheus_has_a_message_s_operation_id_as_the_exemplar_of_its_delay_s_bucket
 
 #[test]
 #[ignore = "needs prometheus"]
-fn promtool_has_no_complaint_about_a_fresh_exporter_nor_about_one_that_has_counted_every_kind_of_callback() {
+fn promtool_accepts_the_metrics_of_a_new_exporter_and_after_every_kind_of_callback() {
     let exporter = Exporter::start(&[]);
     assert_clean(&exporter.get("/metrics").body);
     assert_clean(&exporter.get("/metrics/groups").body);
@@ -153,25 +153,25 @@ fn promtool_has_no_complaint_about_a_fresh_exporter_nor_about_one_that_has_count
 #[test]
 #[ignore = "needs prometheus"]
 #[should_panic(expected = "counter metrics should have \"_total\" suffix")]
-fn promtool_would_complain_about_a_counter_that_is_not_called_one() {
+fn promtool_rejects_a_counter_without_the_suffix_total() {
     assert_clean(b"# HELP openim_messages Messages.\n# TYPE openim_messages counter\nopenim_messages 1\n");
 }
 
 #[test]
 #[ignore = "needs prometheus"]
-fn promtool_accepts_the_configuration_as_it_is_and_as_the_tests_use_it() {
+fn promtool_accepts_the_configuration_and_the_tests_version_of_it() {
     let directory = TempDir::new().unwrap();
     let tested = directory.path().join("tested.yml");
     std::fs::write(&tested, config_for(([127, 0, 0, 1], 1).into())).unwrap();
     let original = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("prometheus.yml");
     let check = |file: &std::path::Path| promtool(&["check", "config", file.to_str().unwrap()], b"");
     for file in [&original, &tested] {
-        let said = check(file);
-        assert!(said.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&said.stderr));
-        // The rules are checked with it.
-        assert!(String::from_utf8_lossy(&said.stdout).contains("SUCCESS: 2 rule files found"), "{}", file.display());
+        let printed = check(file);
+        assert!(printed.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&printed.stderr));
+        // promtool also checks the rules that it names.
+        assert!(String::from_utf8_lossy(&printed.stdout).contains("SUCCESS: 2 rule files found"), "{}", file.display());
     }
-    // The second is in a folder without the rules.
+    // The second configuration is in a folder without rules.
     for wrong in [CONFIG.replace("static_configs", "static_config"), CONFIG.to_owned()] {
         std::fs::write(&tested, wrong).unwrap();
         assert!(!check(&tested).status.success());

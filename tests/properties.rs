@@ -1,4 +1,4 @@
-//! What the fuzzer looks for, at every test run: the corpus, and bytes that are made of it. The same bytes each time.
+//! The fuzzer's properties, tested with the corpus and with random changes of it. Each run uses the same inputs.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -12,13 +12,13 @@ use std::path::Path;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-/// Made of each target's corpus.
+/// Number of changed inputs for each target.
 const TRIES: usize = 20_000;
 
-/// The longest that is made, in bytes.
+/// Maximum length of a changed input, in bytes.
 const LONGEST: usize = 4096;
 
-/// Bytes at which parsers turn.
+/// Bytes that change a parser's state.
 const TURNS: &[u8] = b"\0\t\n\r \"#$%&'*+,-./0123456789:;<=>?@AZ[\\]_`az{|}~\x7f\x80\xc3\xe2\xf0\xff";
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {
@@ -29,7 +29,7 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
     files.iter().map(|file| fs::read(file).unwrap()).collect()
 }
 
-/// Bytes like those of a corpus.
+/// A changed input of a corpus.
 fn made_of(corpus: &[Vec<u8>], random: &mut Pcg64Mcg) -> Vec<u8> {
     let mut bytes = corpus[random.random_range(0..corpus.len())].clone();
     for _ in 0..1 << random.random_range(0..5) {
@@ -62,7 +62,7 @@ fn change(bytes: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut Pcg64Mcg) {
     }
 }
 
-/// Tries the corpus, and so many bytes that are made of it. Returns those for which the property does not hold.
+/// Tests the corpus and this many changed inputs. Returns the first for which the property does not hold.
 fn broken_by(corpus: &[Vec<u8>], holds: fn(&[u8]), tries: usize) -> Option<Vec<u8>> {
     let mut random = Pcg64Mcg::seed_from_u64(6);
     let made = (0..tries).map(|_| made_of(corpus, &mut random));
@@ -71,62 +71,62 @@ fn broken_by(corpus: &[Vec<u8>], holds: fn(&[u8]), tries: usize) -> Option<Vec<u
 
 fn try_all(target: &str, holds: fn(&[u8]), tries: usize) {
     if let Some(bytes) = broken_by(&corpus(target), holds, tries) {
-        panic!("{target} does not hold for b\"{}\"", bytes.escape_ascii());
+        panic!("the property of {target} does not hold for b\"{}\"", bytes.escape_ascii());
     }
 }
 
 #[test]
-fn a_body_is_a_message_or_is_refused_in_words() {
+fn both_decoders_agree_on_any_body_and_a_refusal_gives_the_reason() {
     try_all("decode", properties::decode::holds, TRIES);
 }
 
 #[test]
-fn whatever_comes_on_a_connection_all_that_is_said_is_http_and_all_that_is_counted_is_answered() {
+fn any_bytes_over_http_1_get_valid_responses_and_each_counted_message_is_answered() {
     try_all("head", properties::head::holds, TRIES);
-    // Most of these are scraped, for each of which much is written.
+    // Fewer, because most of them are scrapes, which write much text.
     try_all("head", properties::head::holds_with_scrapes, TRIES / 20);
 }
 
 #[test]
-fn whatever_comes_over_http_2_all_that_is_counted_is_answered_and_nothing_is_left_of_it() {
+fn any_bytes_over_http_2_get_valid_responses_and_nothing_is_left_at_the_end() {
     properties::multiplex::the_parsers_read_the_rfc_s_example();
     try_all("multiplex", properties::multiplex::holds, TRIES / 2);
 }
 
 #[test]
-fn records_and_frames_are_seen_as_they_are_in_whatever_pieces_they_come() {
+fn incomplete_records_and_frames_are_detected_in_any_pieces() {
     try_all("framing", properties::framing::holds, TRIES);
 }
 
 #[test]
-fn settings_are_taken_or_refused_and_what_is_said_shows_no_secret() {
+fn settings_are_accepted_or_refused_and_no_error_shows_a_secret() {
     try_all("web_config", properties::web_config::holds, TRIES);
 }
 
 #[test]
-fn a_file_of_any_bytes_is_a_state_or_is_set_aside_and_counting_goes_on() {
-    // Each of them is a file of megabytes.
+fn a_state_file_of_any_bytes_is_opened_or_set_aside_and_counting_continues() {
+    // Fewer, because each file has several megabytes.
     try_all("state", properties::state::holds, TRIES / 4);
 }
 
 #[test]
-fn whatever_a_state_s_table_says_its_numbers_are_carried_over_as_one_or_refused() {
-    // Each makes megabytes of sets.
+fn a_state_with_any_table_of_contents_is_carried_over_or_refused() {
+    // Fewer, because each creates megabytes of sketches.
     try_all("carry", properties::carry::holds, TRIES / 10);
 }
 
 #[test]
-fn a_file_with_a_state_s_header_is_one_whose_sums_say_so() {
+fn a_file_is_a_state_only_if_its_checksums_match() {
     try_all("state_header", properties::state_header::holds, TRIES);
 }
 
 #[test]
-fn what_is_written_of_names_and_numbers_is_read_back() {
+fn written_names_and_numbers_are_read_back_unchanged() {
     try_all("writers", properties::writers::holds, TRIES);
 }
 
 #[test]
-fn what_does_not_hold_is_found() {
+fn an_input_that_breaks_a_property_is_found() {
     let corpus = corpus("decode");
     let no_tilde = |bytes: &[u8]| assert!(!bytes.contains(&b'~'));
     assert!(broken_by(&corpus, no_tilde, 0).is_none());

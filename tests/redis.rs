@@ -1,6 +1,6 @@
-//! Redis is the oracle of the distinct counts: the same IDs must give the same registers and the same estimate there.
+//! Comparing distinct counts with Redis: the same IDs must give the same registers and the same estimate.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 /// IDs in one `PFADD`.
 const BATCH: usize = 5000;
 
-/// A Redis of the test's own: nothing on disk but its socket, no port that another test could want, gone at the end.
+/// A Redis server for one test. It stores nothing on disk, listens on a Unix socket only, and is killed when dropped.
 struct Redis {
     process: Child,
     stream: BufReader<UnixStream>,
@@ -47,7 +47,7 @@ impl Redis {
         Self { process, stream, _directory: directory }
     }
 
-    /// Sends a command as an array of binary strings, which is the protocol's form for any bytes.
+    /// Sends a command as an array of bulk strings, which may contain any bytes.
     fn send(&mut self, arguments: &[&[u8]]) {
         let mut request = format!("*{}\r\n", arguments.len()).into_bytes();
         for argument in arguments {
@@ -81,7 +81,7 @@ impl Redis {
         self.number(&[&[b"PFCOUNT".as_slice()], keys].concat())
     }
 
-    /// The registers of a key: its value is an ordinary string, whose form `hyperloglog.c` describes.
+    /// The registers of a key. Its value is a string in the format that `hyperloglog.c` describes.
     fn registers(&mut self, key: &[u8]) -> Vec<u8> {
         self.send(&[b"GET", key]);
         let line = self.line();
@@ -102,14 +102,14 @@ impl Drop for Redis {
     }
 }
 
-/// Six bits a register, the lowest first.
+/// Decodes the dense format: six bits per register, the lowest first.
 fn dense(packed: &[u8]) -> Vec<u8> {
     let bit = |at: usize| packed[at / 8] >> (at % 8) & 1;
     (0..REGISTERS).map(|register| (0..6).map(|place| bit(register * 6 + place) << place).sum()).collect()
 }
 
-/// Runs of equal registers: `00llllll` and `01llllll llllllll` of zeros, `1vvvvvll` of `v + 1`; a length is one more than
-/// it says.
+/// Decodes the sparse format, runs of equal registers: `00llllll` and `01llllll llllllll` for zeros, `1vvvvvll` for `v + 1`.
+/// The length is `l + 1`.
 fn sparse(runs: &[u8]) -> Vec<u8> {
     let mut registers = Vec::with_capacity(REGISTERS);
     let mut bytes = runs.iter().copied();
@@ -138,7 +138,7 @@ fn add_all(set: &[AtomicU64], ids: &[Vec<u8>]) {
     ids.iter().for_each(|id| Element::new(id).add_to(set));
 }
 
-/// An ID that no other number has: digits as OpenIM's own are, digits of up to 40 bytes, text beyond ASCII, raw bytes.
+/// A unique ID for a number: digits like OpenIM's IDs, digits of up to 40 bytes, non-ASCII text, or arbitrary bytes.
 fn id(number: u64) -> Vec<u8> {
     let mut text = String::new();
     let width = usize::try_from(number % 41).unwrap();
@@ -152,8 +152,8 @@ fn id(number: u64) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Every register and the estimate are the same on both sides. A difference names the register: all 16,384 in a message
-/// would help nobody.
+/// Checks that every register and the estimate are equal. A failure names the first different register, because a list of
+/// all 16,384 would be unreadable.
 fn assert_same(redis: &mut Redis, key: &[u8], set: &[AtomicU64], what: &str) {
     let ours = union_of(&[set]);
     let theirs = redis.registers(key);
@@ -165,7 +165,7 @@ fn assert_same(redis: &mut Redis, key: &[u8], set: &[AtomicU64], what: &str) {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn an_id_of_any_length_and_any_bytes_falls_into_redis_s_register_with_redis_s_rank() {
+fn an_id_of_any_length_and_any_bytes_has_the_same_register_and_rank_as_in_redis() {
     let mut redis = Redis::start();
     for len in 0..=40_u8 {
         let ramp: Vec<u8> = (0..len).map(|at| at.wrapping_mul(37).wrapping_add(len)).collect();
@@ -174,7 +174,7 @@ fn an_id_of_any_length_and_any_bytes_falls_into_redis_s_register_with_redis_s_ra
             redis.add(key.as_bytes(), std::slice::from_ref(&bytes));
             assert!(
                 union_of(&[&set]).registers().ne(redis.registers(key.as_bytes())),
-                "an ID that only one side has goes unnoticed"
+                "an ID on only one side is not detected"
             );
             Element::new(&bytes).add_to(&set);
             assert_same(&mut redis, key.as_bytes(), &set, &key);
@@ -182,10 +182,10 @@ fn an_id_of_any_length_and_any_bytes_falls_into_redis_s_register_with_redis_s_ra
     }
 }
 
-/// Grows a population through these sizes on both sides, and compares at each; returns the errors of the estimates.
+/// Adds IDs to both sides up to each of these sizes and compares them. Returns the errors of the estimates.
 fn grow(key: &str, id: impl Fn(u64) -> Vec<u8>, sizes: &[u64]) -> Vec<(u64, f64)> {
     let (mut redis, set) = (Redis::start(), empty_set());
-    // Without an ID, the command makes an empty set.
+    // Without an ID, the command creates an empty sketch.
     redis.number(&[b"PFADD", key.as_bytes()]);
     let mut added = 0;
     let grown = sizes.iter().map(|&size| {
@@ -207,23 +207,23 @@ fn error_of(set: &[AtomicU64], size: u64) -> f64 {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn registers_and_estimate_are_redis_s_for_ids_of_every_kind_from_none_to_a_million() {
+fn registers_and_estimate_equal_redis_s_for_up_to_a_million_ids_of_every_kind() {
     grow("ids of every kind", id, &[0, 1, 10, 1000, 10_000, 100_000, 1_000_000]);
 }
 
 #[test]
 #[ignore = "needs redis-server"]
-fn a_thousand_to_ten_million_senders_are_counted_as_redis_counts_them_and_within_two_percent() {
+fn estimates_of_a_thousand_to_ten_million_senders_equal_redis_s_and_are_within_two_percent() {
     let sender = |number| sender_id(u32::try_from(number).unwrap()).to_string().into_bytes();
     for (size, error) in grow("senders", sender, &[1000, 10_000, 100_000, 1_000_000, 10_000_000]) {
         assert!(error.abs() <= 0.02, "{size} senders: {error}");
     }
 }
 
-/// Two percent is no bound: about one population in a hundred lies beyond it, and it lies there in Redis too. What can be
-/// held to is the standard error, 1.04 divided by the square root of 16,384, and that nothing goes far beyond it.
+/// An error of two percent is possible: about one population in a hundred exceeds it, in Redis too. This test checks the
+/// standard error, 1.04 divided by the square root of 16,384, and that no error is far above it.
 #[test]
-fn the_standard_error_over_many_populations_is_the_0_81_percent_that_the_method_has() {
+fn the_standard_error_over_many_populations_is_0_81_percent() {
     const POPULATIONS: u32 = 100;
     let errors = (0..POPULATIONS).map(|population| {
         let set = empty_set();
@@ -239,7 +239,7 @@ fn the_standard_error_over_many_populations_is_the_0_81_percent_that_the_method_
 
 #[test]
 #[ignore = "needs redis-server"]
-fn a_union_is_estimated_as_redis_estimates_that_of_two_keys() {
+fn the_estimate_of_a_union_equals_redis_s_for_two_keys() {
     let mut redis = Redis::start();
     for (size, shared) in [(1, 0), (10, 5), (3000, 1000), (200_000, 1), (200_000, 200_000)] {
         let (left, right) = (empty_set(), empty_set());

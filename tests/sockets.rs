@@ -43,7 +43,7 @@ fn without_open_files_connections_wait_and_a_warning_is_logged_once() {
     let mut first = exporter.connect();
     assert_eq!(first.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);
     let mut others: Vec<_> = (0..40).map(|_| exporter.connect()).collect();
-    eventually("failures of accepting", || scrape(&mut first).value(ACCEPT_FAILURES) >= 4.0);
+    eventually("failures to accept a connection", || scrape(&mut first).value(ACCEPT_FAILURES) >= 4.0);
     let warned = |line: &&String| line.contains("cannot accept connections");
     assert_eq!(exporter.log().iter().filter(warned).count(), 1, "{:#?}", exporter.log());
     let mut last = others.pop().unwrap();

@@ -17,11 +17,11 @@ fn refused(line: &str, directory: &Path) -> String {
     let mut shell = Command::new("timeout");
     shell.args(["20", "sh", "-c", line, "sh"]).arg(exporter.get_program()).args(exporter.get_args());
     let Output { status, stderr, .. } = shell.output().unwrap();
-    let said = String::from_utf8(stderr).unwrap();
-    assert_eq!(status.code(), Some(1), "{said}");
-    assert!(said.contains(directory.to_str().unwrap()) && said.contains("--storage.path"), "{said}");
-    assert!(!said.contains("panicked"), "{said}");
-    said
+    let printed = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(1), "{printed}");
+    assert!(printed.contains(directory.to_str().unwrap()) && printed.contains("--storage.path"), "{printed}");
+    assert!(!printed.contains("panicked"), "{printed}");
+    printed
 }
 
 /// A file's inode, mode and length, which show whether it was replaced or changed.
@@ -38,8 +38,8 @@ fn names(directory: &Path) -> Vec<String> {
 fn a_full_disk_is_an_error_at_the_start_that_says_how_much_space_is_needed() {
     let directory = tempfile::tempdir().unwrap();
     // A limit on a file's size has the same effect as a full disk: reserving the blocks fails.
-    let said = refused(r#"ulimit -f 2048; exec "$@""#, directory.path());
-    assert!(said.contains("MiB") && said.contains("--groups.max-tracked"), "{said}");
+    let printed = refused(r#"ulimit -f 2048; exec "$@""#, directory.path());
+    assert!(printed.contains("MiB") && printed.contains("--groups.max-tracked"), "{printed}");
     assert_eq!(names(directory.path()), ["lock"]);
 }
 
@@ -60,8 +60,8 @@ fn an_unwritable_directory_is_an_error_that_names_the_user() {
         fs::set_permissions(&state, fs::Permissions::from_mode(0o555)).unwrap();
         r#"exec "$@""#.to_owned()
     };
-    let said = refused(&line, &state);
-    assert!(said.contains("must be able to create and write files"), "{said}");
+    let printed = refused(&line, &state);
+    assert!(printed.contains("must be able to create and write files"), "{printed}");
 }
 
 #[test]
@@ -69,8 +69,8 @@ fn a_second_process_on_a_directory_fails_and_the_first_continues() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().to_str().unwrap();
     let first = Exporter::start(&["--storage.path", path]);
-    let said = refused(r#"exec "$@""#, directory.path());
-    assert!(said.contains("another process"), "{said}");
+    let printed = refused(r#"exec "$@""#, directory.path());
+    assert!(printed.contains("another process"), "{printed}");
     assert_eq!(first.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);
     assert_eq!(first.scrape().sum("openim_group_messages_total"), 1.0);
 }
@@ -134,8 +134,8 @@ fn a_state_that_is_removed_while_in_use_is_reported_once_and_written_again_at_th
         exporter.post(GROUP_MESSAGE_PATH, message("g", "u"));
         assert!(!is_missing(&exporter));
         fs::remove_file(directory.join("lock")).unwrap();
-        let said = refused(r#"exec "$@""#, &directory);
-        assert!(said.contains("another process"), "no second process gets it: {said}");
+        let printed = refused(r#"exec "$@""#, &directory);
+        assert!(printed.contains("another process"), "a second process could use the state: {printed}");
         fs::remove_file(directory.join("state")).unwrap();
         if whole_directory {
             fs::remove_dir_all(&directory).unwrap();
@@ -143,7 +143,7 @@ fn a_state_that_is_removed_while_in_use_is_reported_once_and_written_again_at_th
         if is_made_again {
             fs::create_dir(&directory).unwrap();
         }
-        support::eventually("that the file is missed", || is_missing(&exporter));
+        support::eventually("the file to be reported missing", || is_missing(&exporter));
         std::thread::sleep(std::time::Duration::from_millis(2500));
         exporter.post(GROUP_MESSAGE_PATH, message("g", "u"));
         exporter.signal("TERM");
@@ -177,8 +177,8 @@ fn a_file_that_replaces_the_state_is_not_changed_and_the_counts_are_saved_beside
     assert_eq!(status.code(), Some(1), "{log:#?}");
     let saved = names(directory.path()).into_iter().find(|name| name.starts_with("state.replaced-")).unwrap();
     let saved = directory.path().join(saved);
-    let said = [saved.to_str().unwrap(), state.to_str().unwrap(), "the new file is unchanged"];
-    assert!(said.iter().all(|word| last.contains(word)), "{log:#?}");
+    let printed = [saved.to_str().unwrap(), state.to_str().unwrap(), "the new file is unchanged"];
+    assert!(printed.iter().all(|word| last.contains(word)), "{log:#?}");
     assert_eq!((look(&state), fs::read(&state).unwrap()), (before, b"mine".to_vec()));
     // As the error recommends: moved to its path, it continues.
     fs::rename(&saved, &state).unwrap();
@@ -252,9 +252,9 @@ fn a_link_to_anything_else_is_an_error_and_nothing_behind_it_changes() {
             (metadata.map(|metadata| (metadata.ino(), metadata.mode(), metadata.len())), content)
         };
         let before = look();
-        let said = refused(r#"exec "$@""#, directory.path());
-        assert!(said.contains("symbolic link") && said.contains(target.to_str().unwrap()), "{said}");
-        assert!(look() == before && fs::read_link(&link).unwrap() == target, "{said}");
+        let printed = refused(r#"exec "$@""#, directory.path());
+        assert!(printed.contains("symbolic link") && printed.contains(target.to_str().unwrap()), "{printed}");
+        assert!(look() == before && fs::read_link(&link).unwrap() == target, "{printed}");
         assert_eq!(fs::read(&neighbour).unwrap(), b"mine");
     }
 }
@@ -267,8 +267,8 @@ fn a_lock_that_is_a_link_is_an_error_and_another_program_s_lock_is_not_changed()
     fs::set_permissions(&mine, fs::Permissions::from_mode(0o644)).unwrap();
     std::os::unix::fs::symlink(&mine, &lock).unwrap();
     let before = look(&mine);
-    let said = refused(r#"exec "$@""#, directory.path());
-    assert!(said.contains("lock") && look(&mine) == before, "{said}");
+    let printed = refused(r#"exec "$@""#, directory.path());
+    assert!(printed.contains("lock") && look(&mine) == before, "{printed}");
     fs::remove_file(&lock).unwrap();
     fs::write(&lock, "another program's lock").unwrap();
     closed(directory.path());

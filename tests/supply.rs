@@ -1,11 +1,11 @@
-//! What comes from outside: each dependency has its reason. What it may be is in deny.toml, and `cargo deny` looks at it.
+//! Each dependency has a comment with its reason. `cargo deny` checks the rules in deny.toml.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::fs;
 use std::path::Path;
 
-/// The dependencies of a manifest, each with whether a comment stands right above it.
+/// The dependencies of a manifest, and whether each has a comment on the line before it.
 fn dependencies(manifest: &str) -> Vec<(&str, bool)> {
     let mut found = Vec::new();
     let mut in_dependencies = false;
@@ -35,11 +35,11 @@ fn without_reason(manifest: &str) -> Vec<&str> {
 }
 
 #[test]
-fn every_dependency_has_its_reason() {
+fn every_dependency_has_a_reason() {
     for (manifest, at_least) in [("Cargo.toml", 40), ("fuzz/Cargo.toml", 5)] {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(manifest)).unwrap();
         assert!(dependencies(&text).len() >= at_least, "{manifest}: {:?}", dependencies(&text));
-        assert_eq!(without_reason(&text), [""; 0], "{manifest}: say why, in a line right above");
+        assert_eq!(without_reason(&text), [""; 0], "{manifest}: give the reason in a comment on the line before");
     }
 }
 

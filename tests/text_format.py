@@ -1,6 +1,6 @@
-"""Reads a scrape from the standard input as Prometheus' Python client does, and writes what it found as JSON.
+"""Reads a scrape from standard input with Prometheus' Python client, and writes its samples as JSON.
 
-With the argument "openmetrics", in that format. Each sample has its exemplar too, or null.
+With the argument "openmetrics", it reads OpenMetrics. Each sample includes its exemplar, or null.
 """
 
 import json
@@ -9,7 +9,7 @@ import sys
 import prometheus_client.openmetrics.parser
 import prometheus_client.parser
 
-# Not sys.stdin itself: in text mode it would turn "\r\n" and "\r" into "\n" before the parser sees them.
+# Not sys.stdin itself, because text mode would convert "\r\n" and "\r" to "\n".
 text = sys.stdin.buffer.read().decode("utf-8")
 if sys.argv[1:] == ["openmetrics"]:
     families = prometheus_client.openmetrics.parser.text_string_to_metric_families(text)

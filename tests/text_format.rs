@@ -1,6 +1,6 @@
-//! Whatever a group is called, every reader of a scrape finds it by that name: Python's parser, promtool, Prometheus.
+//! Groups with any name are read back correctly from a scrape by Python's parser, promtool and Prometheus.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod oracle;
 mod support;
@@ -12,13 +12,13 @@ use std::process::{Command, Stdio};
 use oracle::{Prometheus, assert_clean, config_for};
 use support::{Exporter, GROUP_MESSAGE_PATH};
 
-/// A sample as Python's parser found it: name, labels, value, exemplar.
+/// A sample as parsed by Python: name, labels, value, exemplar.
 type Sample = (String, BTreeMap<String, String>, f64, Option<Exemplar>);
 
 /// Labels, value, and time in seconds since the epoch.
 type Exemplar = (BTreeMap<String, String>, f64, f64);
 
-/// Names that have broken exporters, or would have to.
+/// Names that have broken exporters, or could.
 fn hostile_names() -> Vec<String> {
     let controls: String = (1..0x20).chain(0x7f..0xa0).filter_map(char::from_u32).collect();
     let ends: Vec<_> = (0..0x20).filter_map(char::from_u32).map(|end| format!("{end}in between{end}")).collect();
@@ -61,7 +61,7 @@ fn hostile_names() -> Vec<String> {
     names
 }
 
-/// Sends the first group one message, the second two, and so on. Returns what must be found.
+/// Sends one message to the first group, two to the second, and so on. Returns the expected counts.
 fn feed(exporter: &Exporter, names: &[String]) -> BTreeMap<String, f64> {
     let mut client = exporter.connect();
     for (position, name) in names.iter().enumerate() {
@@ -87,7 +87,7 @@ fn open_metrics(exporter: &Exporter, path: &str) -> Vec<Sample> {
     read_by_python_as("openmetrics", &scrape.body)
 }
 
-/// `/usr/bin/python3` and no other: only Debian's own Python has Debian's library.
+/// Uses `/usr/bin/python3`, because only Debian's own Python has Debian's libraries.
 fn read_by_python_as(format: &str, scrape: &[u8]) -> Vec<Sample> {
     let mut process = Command::new("/usr/bin/python3")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/text_format.py"))
@@ -96,7 +96,7 @@ fn read_by_python_as(format: &str, scrape: &[u8]) -> Vec<Sample> {
         .stdout(Stdio::piped())
         .spawn()
         .expect("python3 must be installed");
-    // Dropped at the end of the statement, which ends the input.
+    // The pipe is dropped, which ends the input.
     process.stdin.take().unwrap().write_all(scrape).unwrap();
     let read = process.wait_with_output().unwrap();
     assert!(read.status.success(), "Python's parser refuses the scrape: {}", read.status);
@@ -110,7 +110,7 @@ fn groups_in(samples: &[Sample]) -> BTreeMap<String, f64> {
 
 #[test]
 #[ignore = "needs python3-prometheus-client and prometheus"]
-fn hostile_names_come_back_exactly_from_python_s_parser_and_from_prometheus() {
+fn python_s_parser_and_prometheus_read_hostile_names_back_exactly() {
     let exporter = Exporter::start(&[]);
     let expected = feed(&exporter, &hostile_names());
     let scrape = exporter.get("/metrics").body;
@@ -136,7 +136,7 @@ fn hostile_names_come_back_exactly_from_python_s_parser_and_from_prometheus() {
 
 #[test]
 #[ignore = "needs python3-prometheus-client and prometheus"]
-fn a_name_of_5000_bytes_is_cut_and_told_apart_by_its_hash() {
+fn names_of_5000_bytes_are_shortened_and_distinguished_by_their_hash() {
     let exporter = Exporter::start(&[]);
     let names = [format!("{}1", "\"\\\n\u{7fa4}".repeat(833)), format!("{}2", "\"\\\n\u{7fa4}".repeat(833))];
     assert!(names[0].len() >= 4999);
@@ -153,15 +153,15 @@ fn a_name_of_5000_bytes_is_cut_and_told_apart_by_its_hash() {
 
 #[test]
 #[ignore = "needs python3-prometheus-client and prometheus"]
-fn a_scrape_has_as_many_samples_as_the_next_one_says_and_as_prometheus_counts() {
+fn the_reported_number_of_series_equals_the_number_that_prometheus_counts() {
     let exporter = Exporter::start(&[]);
     feed(&exporter, &hostile_names());
-    // The first scrape after the messages: from then on the series stay the same.
+    // The first scrape after the messages. From now on, the series stay the same.
     let samples = read_by_python(&exporter.get("/metrics").body).len() as f64;
-    // Between the two, one that does not count for this.
+    // A scrape of `/metrics/groups` in between, which must not set the number.
     exporter.get("/metrics/groups");
     assert_eq!(exporter.scrape().value("openim_exporter_scrape_series"), samples);
-    // What Prometheus gets is OpenMetrics.
+    // Prometheus requests OpenMetrics.
     let samples = open_metrics(&exporter, "/metrics").len() as f64;
     assert_eq!(exporter.scrape().value("openim_exporter_scrape_series"), samples);
     let prometheus = Prometheus::start(&config_for(exporter.address()));
@@ -171,10 +171,10 @@ fn a_scrape_has_as_many_samples_as_the_next_one_says_and_as_prometheus_counts() 
 
 #[test]
 #[ignore = "needs python3-prometheus-client"]
-fn python_finds_the_exemplar_of_the_bucket_that_a_message_fell_into() {
+fn python_s_parser_finds_the_exemplar_of_a_message_s_bucket() {
     let exporter = Exporter::start(&[]);
     let now_ms = || i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
-    // Python's parser stumbles over braces in an exemplar; Prometheus is tried with some.
+    // Without braces, which Python's parser does not support in an exemplar. The test with Prometheus uses them.
     let (begin, id) = (now_ms(), "op-17,le='1' 5\u{1f44b}");
     let body = serde_json::json!({"sendID": "u", "groupID": "g", "operationID": id, "sendTime": begin - 70_000});
     assert_eq!(exporter.post(GROUP_MESSAGE_PATH, body.to_string()).status, 200);
@@ -192,6 +192,6 @@ fn python_finds_the_exemplar_of_the_bucket_that_a_message_fell_into() {
 #[test]
 #[ignore = "needs python3-prometheus-client"]
 #[should_panic(expected = "Python's parser refuses the scrape")]
-fn python_would_not_accept_one_format_for_the_other() {
+fn python_s_parser_does_not_accept_the_wrong_format() {
     read_by_python_as("openmetrics", &Exporter::start(&[]).get("/metrics").body);
 }

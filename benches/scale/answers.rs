@@ -1,4 +1,4 @@
-//! Answers of the whole server to more groups than it tracks, and while it is scraped without pause.
+//! Latency of the whole server with more groups than it tracks, and during continuous scrapes.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -13,24 +13,24 @@ const CAP: &str = "100000";
 const LOAD: Load = Load { connections: 2, callbacks: 40_000, groups: 1000, senders: 1_000_000, seed: 0 };
 const TOO_MANY: Load = Load { groups: 2_000_000, ..LOAD };
 
-/// Half of the callbacks that are sent; the table is full of groups after about 550,000.
+/// Half of the callbacks. The table of groups is full after about 550,000.
 const HALF: u64 = 700_000;
 
-/// What is done beside the sending.
+/// Another load during the callbacks.
 #[derive(Clone, Copy)]
 enum Beside {
     Nothing,
-    /// What any work on one of the machine's cores does to the answers: the server has no part in it.
+    /// A busy loop outside of the server, which shows the effect of any work on one of the cores.
     Spinning,
-    /// A page is got again and again, as Prometheus does: gzip, OpenMetrics.
+    /// Continuous scrapes of a page, in gzipped OpenMetrics as for Prometheus.
     Scraping(&'static str),
 }
 
 const BESIDE: [(&str, Beside); 4] = [
     ("nothing", Beside::Nothing),
-    ("a loop that does nothing", Beside::Spinning),
-    ("/metrics without pause", Beside::Scraping("/metrics")),
-    ("/metrics/groups without pause, 100,000 groups", Beside::Scraping("/metrics/groups")),
+    ("a busy loop", Beside::Spinning),
+    ("continuous scrapes of /metrics", Beside::Scraping("/metrics")),
+    ("continuous scrapes of /metrics/groups with 100,000 groups", Beside::Scraping("/metrics/groups")),
 ];
 
 pub(crate) fn all(out: &mut impl Write) -> Result<(), Failure> {
@@ -41,9 +41,9 @@ pub(crate) fn all(out: &mut impl Write) -> Result<(), Failure> {
     scraped(&many, out)
 }
 
-/// What still grows are the windows, 4 MiB at most: a minute's part of them takes memory when it comes.
+/// Memory that still grows belongs to the windows, at most 4 MiB: each sketch takes memory when its period begins.
 fn growth(many: &Server, out: &mut impl Write) -> Result<(), Failure> {
-    writeln!(out, "\n## 2,000,000 groups against a cap of {CAP}\n")?;
+    writeln!(out, "\n## 2,000,000 groups with a limit of {CAP}\n")?;
     writeln!(out, "| callbacks | resident, MiB |\n|---|---|")?;
     let mut resident = [0.0; 2];
     for (half, resident) in (1..).zip(&mut resident) {
@@ -51,11 +51,15 @@ fn growth(many: &Server, out: &mut impl Write) -> Result<(), Failure> {
         *resident = resident_bytes(many.process.id())? as f64 / f64::from(1 << 20);
         writeln!(out, "| {} | {resident:.1} |", half * HALF)?;
     }
-    writeln!(out, "\n- the second half against the first: {}", verdict(resident[1] / resident[0], 1.05))?;
+    writeln!(
+        out,
+        "\n- memory after the second half, compared with the first: {}",
+        verdict(resident[1] / resident[0], 1.05)
+    )?;
     Ok(())
 }
 
-/// Microseconds of the slowest of a hundred answers.
+/// The 99th percentile of latency in microseconds.
 fn p99(server: &Server, load: Load, round: usize) -> Result<f64, Failure> {
     Ok(send(&server.target, Load { seed: 100 + round as u64, ..load })?.answer_seconds.p99 * 1e6)
 }
@@ -71,13 +75,13 @@ fn crowd(few: &Server, many: &Server, out: &mut impl Write) -> Result<(), Failur
     }
     let times = verdict(ratio(&of_many, &of_few), 2.0);
     let [of_few, of_many] = [of_few, of_many].map(median);
-    writeln!(out, "- answer p99, {ROUNDS} rounds: {of_many:.0} µs, to 1,000 groups {of_few:.0} µs: {times}")?;
+    writeln!(out, "- latency p99, {ROUNDS} rounds: {of_many:.0} µs, with 1,000 groups {of_few:.0} µs: {times}")?;
     Ok(())
 }
 
 fn scraped(server: &Server, out: &mut impl Write) -> Result<(), Failure> {
-    writeln!(out, "\n## Answers while scraped: {ROUNDS} rounds of {} callbacks, 2 connections\n", LOAD.callbacks)?;
-    writeln!(out, "| beside it | scrapes a round | answer p99, µs | against nothing |\n|---|---|---|---|")?;
+    writeln!(out, "\n## Latency during scrapes: {ROUNDS} rounds of {} callbacks, 2 connections\n", LOAD.callbacks)?;
+    writeln!(out, "| other load | scrapes per round | latency p99, µs | compared with none |\n|---|---|---|---|")?;
     let mut rounds: [(Vec<f64>, Vec<f64>); BESIDE.len()] = Default::default();
     for round in 0..=ROUNDS {
         for turn in 0..BESIDE.len() {
@@ -99,7 +103,7 @@ fn scraped(server: &Server, out: &mut impl Write) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Does something else until the work is done; returns also how often.
+/// Runs the other load until the work is done. Also returns the number of its repetitions.
 fn while_doing(beside: Beside, port: u16, work: impl FnOnce() -> Result<f64, Failure>) -> Result<(f64, u64), Failure> {
     let (is_over, done) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
@@ -123,7 +127,7 @@ fn while_doing(beside: Beside, port: u16, work: impl FnOnce() -> Result<f64, Fai
     })
 }
 
-/// Gets a page; the answer ends with the connection.
+/// Gets a page. The response ends with the connection.
 fn scrape(port: u16, path: &str) -> std::io::Result<()> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     let headers = "Host: x\r\nConnection: close\r\nAccept: application/openmetrics-text\r\nAccept-Encoding: gzip\r\n";
@@ -131,5 +135,5 @@ fn scrape(port: u16, path: &str) -> std::io::Result<()> {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let is_whole = answer.starts_with(b"HTTP/1.1 200") && answer.ends_with(b"0\r\n\r\n");
-    if is_whole { Ok(()) } else { Err(std::io::Error::other("the scrape is not whole")) }
+    if is_whole { Ok(()) } else { Err(std::io::Error::other("the scrape is incomplete")) }
 }

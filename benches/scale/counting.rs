@@ -1,4 +1,4 @@
-//! The tick at full tables, and counting when nothing fits any more.
+//! The duration of a tick with full tables, and counting with full tables.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -14,16 +14,16 @@ const ROUNDS: usize = 9;
 const GROUPS: u32 = 1_000_000;
 const PAIRS: usize = 1_000_000;
 
-/// Pairs that come between two ticks where many do: 10,000 a second.
+/// New pairs between two ticks under heavy traffic: 10,000 per second.
 const COME: u32 = 100_000;
 
-/// What a tick takes that is due, every ten seconds, on a thread of its own.
+/// The duration of the tick, which runs every ten seconds on a separate thread.
 pub(crate) fn ticks(out: &mut impl Write) -> Result<(), Failure> {
     writeln!(out, "\n## The tick: {ROUNDS} of {GROUPS} groups, {PAIRS} pairs and the dedup window, medians\n")?;
-    writeln!(out, "| between two of them | ms | of the 10 s |\n|---|---|---|")?;
+    writeln!(out, "| between two ticks | ms | share of the 10 s |\n|---|---|---|")?;
     let stats = filled(GROUPS, PAIRS, Duration::from_secs(600))?;
     let mut now = SystemClock.now();
-    for (what, come) in [("nothing", 0), ("100,000 new pairs, as many are evicted", COME)] {
+    for (what, come) in [("nothing", 0), ("100,000 new pairs, and as many evictions", COME)] {
         let mut taken = Vec::new();
         for round in 0..=ROUNDS as u32 {
             for pair in 0..come {
@@ -46,7 +46,7 @@ pub(crate) fn ticks(out: &mut impl Write) -> Result<(), Failure> {
 const MESSAGES: usize = 200_000;
 const KNOWN: u32 = 100_000;
 
-/// Statistics with a table that is full, and the ranks of the groups that are written to.
+/// Statistics with full tables, and the ranks of the groups that get messages.
 struct Pressure {
     name: &'static str,
     stats: Stats,
@@ -60,7 +60,7 @@ impl Pressure {
         Ok(Self { name, stats: filled(KNOWN, pairs, Duration::ZERO)?, first: 0, new_pairs: false, ticks: true })
     }
 
-    /// Messages of which none has come before.
+    /// Messages that were not received before.
     fn bodies(&self, round: usize) -> Result<Vec<Vec<u8>>, Failure> {
         let mut bodies = bodies(MESSAGES, self.first, KNOWN, 7)?;
         if self.new_pairs {
@@ -72,17 +72,17 @@ impl Pressure {
     }
 }
 
-/// Parsing with counting against parsing alone, when the tables are full.
+/// Parsing and counting, compared with parsing alone, with full tables.
 pub(crate) fn under_pressure(out: &mut impl Write) -> Result<(), Failure> {
     writeln!(out, "\n## Counting under pressure: {KNOWN} groups, {ROUNDS} rounds of {MESSAGES} messages, medians\n")?;
     writeln!(out, "| every message | parse, ns | parse + record, ns | ratio |\n|---|---|---|---|")?;
     let cases = [
         Pressure::new("of a known group and pair", PAIRS)?,
-        Pressure { first: KNOWN, ..Pressure::new("of a group that finds no room", PAIRS)? },
-        Pressure { new_pairs: true, ..Pressure::new("of a new pair, at the capacity, ticks between", PAIRS)? },
-        Pressure { new_pairs: true, ticks: false, ..Pressure::new("of a new pair that drives another out", 100_000)? },
+        Pressure { first: KNOWN, ..Pressure::new("of a group that does not fit into the table", PAIRS)? },
+        Pressure { new_pairs: true, ..Pressure::new("of a new pair, at the capacity, with ticks", PAIRS)? },
+        Pressure { new_pairs: true, ticks: false, ..Pressure::new("of a new pair that evicts another", 100_000)? },
     ];
-    // As many pairs as are kept.
+    // As many pairs as the capacity.
     for pair in KNOWN..PAIRS as u32 {
         record(&cases[2].stats, group_id(pair % KNOWN), 1 + pair / KNOWN, SystemClock.now())?;
     }

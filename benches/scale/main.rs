@@ -1,6 +1,6 @@
-//! A million groups and more people than there is room for: memory, the tick, counting under pressure, and answers.
+//! A million groups, and more senders than the tables can hold: memory, ticks, counting and latency.
 
-#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark that goes wrong may stop")]
+#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark may panic")]
 
 mod answers;
 mod counting;
@@ -23,7 +23,7 @@ fn main() -> Result<(), Failure> {
         return memory::fill(groups.parse()?, pairs.parse()?);
     }
     let mut out = std::io::stdout();
-    // All of it, or the parts that are named: `cargo bench --bench scale -- answers`.
+    // All parts, or the named ones: `cargo bench --bench scale -- answers`.
     let parts: [(&str, Part); 4] = [
         ("memory", memory::per_group),
         ("ticks", counting::ticks),

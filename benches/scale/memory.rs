@@ -1,4 +1,4 @@
-//! What a tracked group takes: resident memory of processes that hold few groups and many.
+//! Memory of a tracked group, from the resident memory of processes with few and with many groups.
 
 use std::io::Write;
 use std::process::Command;
@@ -15,7 +15,7 @@ const ROUNDS: usize = 3;
 const FEW: u32 = 1000;
 const MANY: u32 = 1_000_000;
 
-/// Fills statistics, ticks as the server does, and says how much memory the process then has.
+/// Fills statistics, runs ticks like the server, and prints the resident memory of the process.
 pub(crate) fn fill(groups: u32, sender_pairs: usize) -> Result<(), Failure> {
     let stats = filled(groups, sender_pairs, Duration::ZERO)?;
     let now = SystemClock.now();
@@ -26,18 +26,18 @@ pub(crate) fn fill(groups: u32, sender_pairs: usize) -> Result<(), Failure> {
 
 fn resident_with(groups: u32, sender_pairs: usize) -> Result<f64, Failure> {
     let arguments = [FILL.to_owned(), groups.to_string(), sender_pairs.to_string()];
-    let said = Command::new(std::env::current_exe()?).args(arguments).output()?.stdout;
-    Ok(String::from_utf8(said)?.trim().parse()?)
+    let printed = Command::new(std::env::current_exe()?).args(arguments).output()?.stdout;
+    Ok(String::from_utf8(printed)?.trim().parse()?)
 }
 
-/// Bytes of a group, with and without the memory of who wrote in it.
+/// The bytes per group, with and without a remembered sender.
 pub(crate) fn per_group(out: &mut impl Write) -> Result<(), Failure> {
-    writeln!(out, "\n## Memory of a tracked group: resident, {MANY} groups against {FEW}, {ROUNDS} rounds\n")?;
+    writeln!(out, "\n## Memory of a tracked group: resident, {MANY} groups compared with {FEW}, {ROUNDS} rounds\n")?;
     writeln!(
         out,
-        "| pairs of group and sender | {FEW} groups, MiB | {MANY} groups, MiB | bytes a group |\n|---|---|---|---|"
+        "| pairs of group and sender | {FEW} groups, MiB | {MANY} groups, MiB | bytes per group |\n|---|---|---|---|"
     )?;
-    // One for each group, which none of the few has; and none.
+    // Pairs for all groups, and almost none.
     for pairs in [MANY as usize, 1] {
         let (mut few, mut many) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {

@@ -1,4 +1,4 @@
-//! The reference: servers that read the request's body and answer a constant, and do nothing else.
+//! Servers for comparison, which only read the request's body and return a constant answer.
 
 use std::convert::Infallible;
 use std::io::Write;
@@ -21,9 +21,9 @@ use tokio::sync::mpsc;
 /// How an empty server uses the machine's cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layout {
-    /// tokio's default: one runtime of many threads, between which tasks move.
+    /// tokio's default: one multi-threaded runtime, in which tasks move between threads.
     Default,
-    /// The exporter's: a runtime of one thread for each core, filled one after the other.
+    /// The exporter's layout: one single-threaded runtime per core, filled one after the other.
     Ours,
 }
 
@@ -36,7 +36,7 @@ impl Layout {
     }
 }
 
-/// Serves until the process is killed. The first line on standard output is the port.
+/// Serves until the process is killed. Prints the port first.
 pub(crate) fn serve(layout: &str) -> std::io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
@@ -51,7 +51,7 @@ pub(crate) fn serve(layout: &str) -> std::io::Result<()> {
     runtime.block_on(spread(listener, &threads))
 }
 
-/// A thread that serves the connections that it is given.
+/// A thread that serves the connections passed to it.
 struct Thread {
     arrivals: mpsc::UnboundedSender<std::net::TcpStream>,
     connections: Arc<AtomicUsize>,
@@ -79,7 +79,7 @@ impl Thread {
     }
 }
 
-/// Accepts for all threads, and fills them as the exporter does.
+/// Accepts connections and distributes them over the threads like the exporter.
 async fn spread(listener: TcpListener, threads: &[Thread]) -> std::io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     loop {
@@ -102,7 +102,7 @@ async fn accept(listener: TcpListener) -> std::io::Result<()> {
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    // A body that breaks off is answered all the same: nobody reads it.
+    // An incomplete body gets an answer too, which no client reads.
     let _ = request.into_body().collect().await;
     Ok(Response::new(Full::new(Bytes::from_static(SUCCESS.as_bytes()))))
 }

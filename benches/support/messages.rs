@@ -1,4 +1,4 @@
-//! Callbacks to many groups, and statistics that know these.
+//! Callbacks of many groups, and statistics that track these groups.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use super::Failure;
 
 const SENDERS: u32 = 1_000_000;
 
-/// Statistics that know as many groups as they can.
+/// Statistics in which all slots for groups are used.
 pub(crate) fn filled(groups: u32, sender_pairs: usize, dedup_window: Duration) -> Result<Stats, Failure> {
     let capacities = Capacities { groups: groups as usize, exported_groups: 1000, sender_pairs, dedup_window };
     let now = SystemClock.now();
@@ -22,7 +22,7 @@ pub(crate) fn filled(groups: u32, sender_pairs: usize, dedup_window: Duration) -
     Ok(stats)
 }
 
-/// Counts the smallest message there is.
+/// Counts a minimal message.
 pub(crate) fn record(stats: &Stats, group: u64, sender: u32, now: UnixMillis) -> Result<(), Failure> {
     let body = format!(r#"{{"sendID":"{sender}","groupID":"{group}","serverMsgID":"{group}-{sender}"}}"#);
     wire::decode_group_message(body.as_bytes(), |message| stats.record(message, now))
@@ -30,22 +30,22 @@ pub(crate) fn record(stats: &Stats, group: u64, sender: u32, now: UnixMillis) ->
     Ok(())
 }
 
-/// Messages as OpenIM sends them, each to a group that is as likely as every other of those with ranks from `first` on.
-/// Real groups are not: a few get most messages and stay in the processor's caches. This is the worst case.
+/// Messages as OpenIM sends them, in equally likely groups with ranks from `first` on. This is the worst case: in reality a
+/// few groups get most messages and stay in the processor's caches.
 pub(crate) fn bodies(count: usize, first: u32, groups: u32, seed: u64) -> Result<Vec<Vec<u8>>, Failure> {
     let mut generator = Generator::new(groups, SENDERS, seed)?;
     let mut callback = EncodedCallback::default();
     let now = SystemClock.now();
     let mut drawn = |number: usize| {
         generator.draw(now, &mut callback)?;
-        // A stride without a common factor with the number of groups visits each of them.
+        // A stride that is coprime to the number of groups reaches all of them.
         let rank = (number as u64 * 618_033_989 % u64::from(groups)) as u32 + first;
         Ok(with(&callback.body, br#""groupID":""#, &group_id(rank).to_string()))
     };
     Ok((0..count).map(&mut drawn).collect::<Result<Vec<_>, serde_json::Error>>()?)
 }
 
-/// The same message with another value of a field, which begins so.
+/// The same message with another value of a field; `field` is the text before the value.
 pub(crate) fn with(body: &[u8], field: &[u8], value: &str) -> Vec<u8> {
     let mut body = body.to_vec();
     if let Some(at) = body.windows(field.len()).position(|window| window == field) {
@@ -56,7 +56,7 @@ pub(crate) fn with(body: &[u8], field: &[u8], value: &str) -> Vec<u8> {
     body
 }
 
-/// Messages as `simulate` sends them: a few groups get most of them.
+/// Messages as in `simulate`, where a few groups get most of them.
 pub(crate) fn typical_bodies(count: usize, groups: u32, seed: u64) -> Result<Vec<Vec<u8>>, Failure> {
     let mut generator = Generator::new(groups, SENDERS, seed)?;
     let mut callback = EncodedCallback::default();
@@ -65,7 +65,7 @@ pub(crate) fn typical_bodies(count: usize, groups: u32, seed: u64) -> Result<Vec
     Ok((0..count).map(&mut drawn).collect::<Result<Vec<_>, serde_json::Error>>()?)
 }
 
-/// Nanoseconds that it takes to parse a message.
+/// The time to parse a message in nanoseconds.
 pub(crate) fn parse(bodies: &[Vec<u8>]) -> Result<f64, Failure> {
     let begin = Instant::now();
     for body in bodies {
@@ -77,7 +77,7 @@ pub(crate) fn parse(bodies: &[Vec<u8>]) -> Result<f64, Failure> {
     Ok(nanoseconds_each(begin, bodies.len()))
 }
 
-/// Nanoseconds that it takes to parse a message and count it.
+/// The time to parse and count a message in nanoseconds.
 pub(crate) fn parse_and_record(stats: &Stats, bodies: &[Vec<u8>]) -> Result<f64, Failure> {
     let begin = Instant::now();
     for body in bodies {

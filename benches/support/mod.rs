@@ -1,7 +1,7 @@
-//! What the benchmarks share: how numbers are taken and shown.
+//! Shared by the benchmarks: measuring, and printing results.
 //!
-//! A number by itself says little on a machine that does other things too. So whatever is compared runs in turn, round
-//! after round, in one run; the medians of the rounds are shown, and ratios are the medians of the rounds' ratios.
+//! Other work on the machine makes absolute numbers unreliable. So the compared programs run in turn, in several rounds. The
+//! results are medians of the rounds, and ratios are medians of the rounds' ratios.
 
 #![allow(dead_code, reason = "each benchmark uses its part")]
 
@@ -11,10 +11,10 @@ pub(crate) mod server;
 use std::path::Path;
 use std::time::Duration;
 
-/// A benchmark that goes wrong ends.
+/// Any error, which ends the benchmark.
 pub(crate) type Failure = Box<dyn std::error::Error>;
 
-/// The middle of some numbers; of an even count, the upper of the two in the middle.
+/// The median; of an even count, the upper of the two middle numbers.
 pub(crate) fn median(numbers: impl IntoIterator<Item = f64>) -> f64 {
     let mut numbers: Vec<_> = numbers.into_iter().collect();
     numbers.sort_by(f64::total_cmp);
@@ -26,12 +26,12 @@ pub(crate) fn ratio(mine: &[f64], reference: &[f64]) -> f64 {
     median(mine.iter().zip(reference).map(|(mine, reference)| mine / reference))
 }
 
-/// A budget's verdict, as it stands in the tables.
+/// A ratio and whether it is within its budget, for the tables.
 pub(crate) fn verdict(ratio: f64, budget: f64) -> String {
     format!("{ratio:.2} (budget {budget:.2}: {})", if ratio <= budget { "kept" } else { "MISSED" })
 }
 
-/// Processor time that all threads of a process have used: the kernel's own count, in nanoseconds.
+/// The CPU time of all threads of a process, as counted by the kernel in nanoseconds.
 pub(crate) fn cpu_time(process: u32) -> Duration {
     let threads = std::fs::read_dir(Path::new("/proc").join(process.to_string()).join("task"));
     let on_cpu = |thread: std::fs::DirEntry| {
@@ -42,7 +42,7 @@ pub(crate) fn cpu_time(process: u32) -> Duration {
     Duration::from_nanos(nanoseconds)
 }
 
-/// Memory that a process has, in bytes.
+/// The resident memory of a process in bytes.
 pub(crate) fn resident_bytes(process: u32) -> Result<u64, Failure> {
     let status = std::fs::read_to_string(Path::new("/proc").join(process.to_string()).join("status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;

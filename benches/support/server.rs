@@ -1,4 +1,4 @@
-//! A server of its own process, and a sender that it answers.
+//! A server in a separate process, and a sender.
 
 use std::future::pending;
 use std::io::{BufRead, BufReader, Read};
@@ -17,7 +17,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// The exporter with these flags too, its state in memory unless they say otherwise.
+    /// The exporter with these additional flags. Its state is in memory unless they include `--storage.path`.
     pub(crate) fn exporter(name: &'static str, flags: &[&str]) -> Result<Self, Failure> {
         let mut process = Command::new(env!("CARGO_BIN_EXE_openim-exporter"))
             .env("OPENIM_EXPORTER_STORAGE_PATH", "")
@@ -26,17 +26,17 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()?;
         let mut log = BufReader::new(process.stderr.take().ok_or("no log")?);
-        // What it says of its state comes before.
+        // Log lines about the state come first.
         let port: u16 = loop {
             let mut line = String::new();
             if log.read_line(&mut line)? == 0 {
-                return Err("the exporter does not say where it listens".into());
+                return Err("the exporter's log does not have its address".into());
             }
             if let Some((_, after)) = line.split_once("address=127.0.0.1:") {
                 break after.split_whitespace().next().unwrap_or_default().parse()?;
             }
         };
-        // The log goes on; somebody has to read it.
+        // Reads the rest of the log, because the exporter would block on a full pipe.
         std::thread::spawn(move || log.read_to_end(&mut Vec::new()));
         Ok(Self { name, process, target: target(&format!("http://127.0.0.1:{port}"))? })
     }
@@ -49,12 +49,12 @@ impl Drop for Server {
     }
 }
 
-/// Where to send, as `simulate --target` has it.
+/// The target for a URL, as in `simulate --target`.
 pub(crate) fn target(url: &str) -> Result<Target, Failure> {
     Ok(url.parse::<Target>()?)
 }
 
-/// What is sent.
+/// The callbacks to send.
 #[derive(Clone, Copy)]
 pub(crate) struct Load {
     pub(crate) connections: usize,
@@ -64,7 +64,7 @@ pub(crate) struct Load {
     pub(crate) seed: u64,
 }
 
-/// Callbacks as fast as they are answered.
+/// Settings that send callbacks as fast as they are answered.
 pub(crate) fn options(target: &Target, load: Load) -> Simulate {
     Simulate {
         target: target.clone(),
@@ -78,7 +78,7 @@ pub(crate) fn options(target: &Target, load: Load) -> Simulate {
     }
 }
 
-/// Sends callbacks as fast as they are answered; all of them must be taken.
+/// Sends callbacks as fast as they are answered. All of them must be accepted.
 pub(crate) fn send(target: &Target, load: Load) -> Result<Report, Failure> {
     let options = options(target, load);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -86,7 +86,7 @@ pub(crate) fn send(target: &Target, load: Load) -> Result<Report, Failure> {
     if report.is_success() { Ok(report) } else { Err(format!("callbacks failed: {:?}", report.first_failure).into()) }
 }
 
-/// One server's numbers, a round each.
+/// The results of one server, one of each per round.
 #[derive(Default)]
 pub(crate) struct Rounds {
     pub(crate) cpu_us: Vec<f64>,
@@ -94,12 +94,12 @@ pub(crate) struct Rounds {
     pub(crate) p99_us: Vec<f64>,
 }
 
-/// Sends the load to every server in turn, so many rounds, each with messages of its own.
+/// Sends the load to the servers in turn for several rounds. Each round has other messages.
 pub(crate) fn interleaved(servers: &[Server], rounds: usize, load: Load) -> Result<Vec<Rounds>, Failure> {
     let mut taken: Vec<_> = servers.iter().map(|_| Rounds::default()).collect();
-    // A round before the first warms the servers' tables and allocators up.
+    // The first round is not counted: it warms up the servers' tables and allocators.
     for round in 0..=rounds {
-        // Nobody is always the first.
+        // Each round begins with another server.
         for turn in 0..servers.len() {
             let position = (round + turn) % servers.len();
             let (server, taken) = (&servers[position], &mut taken[position]);

@@ -7,7 +7,7 @@ use openim_exporter::exposition::Format;
 
 pub(super) type Labels = Vec<(String, String)>;
 
-/// A family: what is said of it, and its samples.
+/// A family: its comment lines, and its samples.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Family {
     pub(super) name: String,
@@ -15,7 +15,7 @@ pub(super) struct Family {
     pub(super) samples: Vec<Sample>,
 }
 
-/// A sample, its value as it is written.
+/// A sample, with its value as written.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Sample {
     pub(super) name: String,
@@ -27,14 +27,14 @@ pub(super) struct Sample {
 /// Reads a whole exposition.
 ///
 /// # Errors
-/// With the line that is not as it must be.
+/// The line that is not valid, with the reason.
 pub(super) fn parse(text: &str, format: Format) -> Result<Vec<Family>, String> {
     let text = match format {
         Format::Text => text,
         Format::OpenMetrics => text.strip_suffix("# EOF\n").ok_or("the end is missing")?,
     };
     let mut families: Vec<Family> = Vec::new();
-    // Only `\n` ends a line: a label may hold anything else.
+    // Only `\n` ends a line; a label may contain any other character.
     let lines = text.strip_suffix('\n').ok_or("the last line does not end")?.split('\n');
     for line in lines {
         let wrong = || line.to_owned();
@@ -53,12 +53,12 @@ pub(super) fn parse(text: &str, format: Format) -> Result<Vec<Family>, String> {
     let mut names: Vec<_> = families.iter().map(|family| &family.name).collect();
     names.sort();
     if names.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err("a family stands twice".to_owned());
+        return Err("duplicate family".to_owned());
     }
     Ok(families)
 }
 
-/// `HELP` begins a family here, then follow `TYPE` and maybe `UNIT`.
+/// The exporter begins a family with `HELP`. `TYPE` follows, and perhaps `UNIT`.
 fn take_comment(comment: &str, format: Format, families: &mut Vec<Family>) -> Option<()> {
     let (keyword, rest) = comment.split_once(' ')?;
     let (name, rest) = rest.split_once(' ')?;
@@ -116,7 +116,7 @@ fn exemplar(text: &str) -> Option<(Labels, String, String)> {
     (len <= 128 && is_number(value) && is_number(at)).then(|| (labels, value.to_owned(), at.to_owned()))
 }
 
-/// The labels at the start of a text, if there are any, and what follows them.
+/// The labels at the start of a text, if there are any, and the text after them.
 fn labels(text: &str) -> Option<(Labels, &str)> {
     let Some(mut rest) = text.strip_prefix('{') else { return Some((Vec::new(), text)) };
     let mut labels: Labels = Vec::new();
@@ -135,7 +135,7 @@ fn labels(text: &str) -> Option<(Labels, &str)> {
     }
 }
 
-/// A label's value up to its closing quote, without its escapes, and what follows.
+/// A label's unescaped value up to its closing quote, and the text after it.
 fn quoted(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut characters = text.char_indices();
@@ -158,7 +158,7 @@ fn is_name(name: &str) -> bool {
     bytes.next().is_some_and(first) && bytes.all(|byte| first(byte) || byte.is_ascii_digit())
 }
 
-/// A number as both formats have it: digits, or a name for what has none.
+/// A number in the syntax of both formats: digits, `NaN`, or infinity.
 fn is_number(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());

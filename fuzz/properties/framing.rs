@@ -1,4 +1,4 @@
-//! Incomplete TLS records and HTTP/2 frames are detected like by a parser that has all bytes, whatever the pieces.
+//! Incomplete TLS records and HTTP/2 frames in any pieces are detected as by a parser that has all bytes.
 
 use openim_exporter::http::fuzz::detect_partial;
 

@@ -1,5 +1,5 @@
-//! What holds for whatever is sent, configured or stored: each `holds` panics if it does not. The fuzzer looks for
-//! bytes for which it does not, and `tests/properties.rs` tries the corpus and bytes like it at every test run.
+//! Properties that hold for any request, configuration or state. Each function `holds` panics if its property does not hold.
+//! The fuzzer searches for such bytes, and each test run of `tests/properties.rs` tries the corpus and changes of it.
 
 #![allow(
     dead_code,
@@ -7,7 +7,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "what does not hold panics; each target uses one of the properties"
+    reason = "a property that does not hold panics; each target uses one of them"
 )]
 
 pub(crate) mod carry;

@@ -1,15 +1,15 @@
-//! What operators write: the web configuration, `htpasswd`'s users, networks. It is taken or refused, and what is said
-//! of it never shows a hash.
+//! Configuration files: the web configuration, `htpasswd` users, secrets and networks are accepted or refused, and no error
+//! shows a hash or a secret.
 
 use std::path::Path;
 
 use openim_exporter::config::web::Web;
 use openim_exporter::config::{Networks, PathSecret, Users};
 
-/// In every text of the corpus that has a hash or a secret. It is no word that could be meant for a name.
+/// Part of each hash and secret in the corpus. It does not look like a name.
 pub(crate) const SECRET: &str = "$10$X0h1gDsPszWURQ";
 
-/// The most users of a file.
+/// Maximum number of users in a file.
 const MOST_USERS: usize = 1000;
 
 pub(crate) fn holds(bytes: &[u8]) {
@@ -25,7 +25,7 @@ pub(crate) fn holds(bytes: &[u8]) {
     }
     if let Some(users) = users {
         let lines: String = users.iter().map(|(name, hash)| format!("{name}:{}\n", hash.as_str())).collect();
-        // A name that begins or ends with a space, or begins as a comment does, reads otherwise in another place.
+        // A name with a space at either end, or that begins like a comment, is parsed differently in another position.
         let plain = |name: &str| !name.starts_with('#') && name.trim() == name && name.lines().count() == 1;
         if users.iter().all(|(name, _)| plain(name)) {
             assert_eq!(Users::parse(&lines), Ok(users));
@@ -41,8 +41,8 @@ pub(crate) fn holds(bytes: &[u8]) {
 
 fn shows_no_secret<T, E: std::error::Error>(parsed: Result<T, E>) -> Option<T> {
     if let Err(error) = &parsed {
-        let said = error.to_string();
-        assert!(!said.is_empty() && !said.contains(SECRET), "{said}");
+        let printed = error.to_string();
+        assert!(!printed.is_empty() && !printed.contains(SECRET), "{printed}");
     }
     parsed.ok()
 }

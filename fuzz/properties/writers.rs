@@ -1,4 +1,4 @@
-//! What is written of names and numbers is read back as the same names and numbers.
+//! Names and numbers are written and read back unchanged.
 
 use arbitrary::{Result, Unstructured};
 use openim_exporter::domain::UnixMillis;
@@ -8,10 +8,10 @@ use openim_exporter::stats::Exemplar;
 
 use super::exposition::{Family, Labels, Sample, parse};
 
-/// The longest operation ID that is kept, in bytes.
+/// Maximum length of an exemplar's operation ID, in bytes.
 const LONGEST_ID: usize = 64;
 
-/// Of each family, at most.
+/// Maximum number of samples in each family.
 const MOST_ROWS: usize = 8;
 
 pub(crate) fn holds(bytes: &[u8]) {
@@ -47,7 +47,7 @@ fn families(bytes: &mut Unstructured<'_>) -> Result<Families> {
         let next: f64 = bytes.arbitrary()?;
         count += u64::from(bytes.arbitrary::<u32>()?);
         let exemplar = if bytes.arbitrary()? { Some(exemplar(bytes)?) } else { None };
-        // A histogram's bounds are numbers that rise.
+        // The bounds of a histogram are increasing numbers.
         if next > bound && next.is_finite() {
             bound = next;
             families.buckets.push((bound, count, exemplar));
@@ -129,7 +129,7 @@ fn label(name: &str, value: &str) -> Labels {
     vec![(name.to_owned(), value.to_owned())]
 }
 
-/// The very same number: each bit, but for those that tell one that is none from another.
+/// Whether two numbers have the same bits, or are both NaN.
 fn is_number(text: &str, expected: f64) {
     let read: f64 = text.parse().unwrap();
     assert!(read.to_bits() == expected.to_bits() || read.is_nan() && expected.is_nan(), "{text}: {expected}");

@@ -16,7 +16,7 @@ use super::identity::Identity;
 use super::layout::HEADER_WORDS;
 use super::trust::Boot;
 
-/// The memory of a block: words, the first page of which is the header.
+/// The memory of a block, in words. The first page is the header.
 #[derive(Debug)]
 pub struct Arena {
     memory: MmapRaw,
@@ -116,8 +116,8 @@ impl Arena {
         // SAFETY: the mapping is `words * 8` bytes long (it was made with that length), readable and writable, and
         // lives as long as `self`, to which the slice's lifetime is bound. A mapping starts on a page, so it is aligned
         // for 8 bytes. It starts zeroed, and every bit pattern is a valid `AtomicU64`. `MmapRaw` hands out no
-        // reference, and this method is the only user of its pointer, so nothing ever sees these bytes as anything but
-        // atomics: shared access from many threads is what they are for.
+        // reference, and this method is the only user of its pointer, so these bytes are only
+        // ever accessed as atomics, which many threads may share.
         unsafe { std::slice::from_raw_parts(self.memory.as_mut_ptr().cast::<AtomicU64>(), self.words) }
     }
 }

@@ -43,7 +43,7 @@ pub enum Found {
 /// What to do with the old state when a new one replaces it. Times are in milliseconds since the epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum OldState {
-    /// Everything was carried over: keep it until the next orderly shutdown.
+    /// Everything was carried over: keep it until the next regular shutdown.
     KeepUntilShutdown,
     /// A part was not carried over: set it aside, with this time in its name.
     SetAside(i64),

@@ -28,7 +28,7 @@ const WORDS_AT: usize = 3;
 /// Length of the table of contents in bytes, and its checksum. In 0.1.0 the capacities start here.
 const CONTENTS_BYTES_AT: usize = 4;
 const CONTENTS_SUM_AT: usize = 5;
-/// Checksum of the words before it, none of which ever changes.
+/// Checksum of the words before it, which never change.
 const FACTS_SUM_AT: usize = 12;
 const BOOT_AT: usize = 16;
 /// [`CLEAN`] while the block is not in use and everything is on disk.

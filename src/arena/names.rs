@@ -11,7 +11,7 @@ pub(super) const STATE: &str = "state";
 /// A new state, until it is complete.
 pub(super) const NEW_STATE: &str = "state.new";
 
-/// The state from before a migration to another layout, until the next orderly shutdown.
+/// The state from before a migration to another layout, until the next regular shutdown.
 pub(super) const PREVIOUS: &str = "state.previous";
 
 /// Locked while a process uses the directory. Not the state itself, because that may be replaced.

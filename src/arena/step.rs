@@ -31,7 +31,7 @@ pub enum Step {
         /// Its length.
         bytes: u64,
     },
-    /// The old state is kept under this name until the next orderly shutdown.
+    /// The old state is kept under this name until the next regular shutdown.
     PreviousKept(PathBuf),
     /// The old state cannot be kept under this name, for this reason.
     PreviousNotKept(PathBuf, String),

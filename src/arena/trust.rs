@@ -9,7 +9,7 @@ const BOOT_TIME_TOLERANCE_MS: i64 = 5000;
 /// The first word of a boot that is identified by its time: `BOOTTIME` in ASCII, big-endian.
 const BOOT_TIME: u64 = 0x424f_4f54_5449_4d45;
 
-/// A boot of the machine. As long as it is the same, the kernel has every page that a process wrote.
+/// A boot of the machine. Until the next boot, the kernel has every page that a process wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Boot {
     /// The kernel's random boot ID.

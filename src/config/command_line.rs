@@ -51,7 +51,7 @@ struct Cli {
 enum Subcommands {
     /// Receive callbacks and serve metrics (the default)
     Serve(ServeFlags),
-    /// Send made-up callbacks as OpenIM does, to try an exporter or to choose a machine for it
+    /// Send made-up callbacks as OpenIM does, to test or size an exporter
     Simulate(SimulateFlags),
 }
 
@@ -68,7 +68,7 @@ struct ServeFlags {
 /// Reads the command line and the environment.
 ///
 /// # Errors
-/// When a flag is unknown or its value is not valid; also when the help or the version is asked for.
+/// When a flag is unknown or its value is not valid; also for `--help` and `--version`.
 pub fn from_args<T: Into<OsString>>(args: impl IntoIterator<Item = T>) -> Result<Invocation, clap::Error> {
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     let mut command = Cli::command();

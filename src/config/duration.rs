@@ -34,7 +34,7 @@ const GO_UNITS: Units = &[
     ("h", 3_600_000_000_000),
 ];
 
-/// The duration, of at most 584 years; what is less than a nanosecond is dropped.
+/// The duration, of at most 584 years; fractions of a nanosecond are dropped.
 pub(super) fn parse(text: &str, notation: Notation) -> Option<Duration> {
     let units = match notation {
         Notation::Go if text == "0" => return Some(Duration::ZERO),

@@ -34,7 +34,7 @@ pub(super) use settings;
 
 /// What `--check-config` prints.
 pub(super) trait Shown {
-    /// What stands for a value that is not set.
+    /// Shown for a value that is not set.
     const UNSET: &str = "(none)";
 
     /// Appends a line `flag = value` for each value.

@@ -4,13 +4,13 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// Networks in a list: each connection is looked up in all of them.
+/// Maximum number of networks in a list: each connection is compared with all of them.
 const MAX_NETWORKS: usize = 1000;
 
 /// Length of the prefix of IPv4-mapped IPv6 addresses, `::ffff:0:0/96` (RFC 4291, section 2.5.5.2).
 const MAPPED_PREFIX: u8 = 96;
 
-/// At least one network.
+/// A list of at least one network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Networks(Vec<IpNet>);
 

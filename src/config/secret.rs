@@ -20,7 +20,7 @@ impl PathSecret {
     /// Reads a file with the secret, which may end with a newline.
     ///
     /// # Errors
-    /// When it cannot be read or is not a secret; names the file and says what a secret looks like, but shows nothing of it.
+    /// When it cannot be read or is not a secret; names the file and the required format, but shows nothing of the secret.
     pub fn read(path: &Path) -> Result<Self, FileError> {
         let text = file::read(path, Self::LONGEST as u64 + 2);
         text.and_then(|text| Self::parse(&text)).map_err(|error| error.in_file(path))

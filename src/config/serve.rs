@@ -24,7 +24,7 @@ const MAX_GROUPS: usize = 100_000_000;
 /// Pairs of a group and a sender: their table has two to four times as many entries, of 16 bytes each.
 const MAX_PAIRS: usize = 1_000_000_000;
 
-/// Scrapes at once: each may hold its whole answer in memory.
+/// Maximum number of simultaneous scrapes: each may hold its whole answer in memory.
 const MAX_SCRAPES: usize = 10_000;
 
 /// Open files of a process, unless the system is configured otherwise.
@@ -78,7 +78,7 @@ settings! {
         #[arg(value_name = "PATH", default_value = "/metrics", value_parser = metrics_path)]
         "web.telemetry-path" telemetry_path: String,
 
-        /// Maximum number of scrapes answered at once; further scrapes get 503
+        /// Maximum number of concurrent scrapes; further scrapes get 503
         ///
         /// One address may use half of them, and at least one. Requests to the API count as scrapes.
         #[arg(value_name = "N", default_value = "40", value_parser = number(1..=MAX_SCRAPES))]
@@ -109,14 +109,14 @@ settings! {
         #[arg(value_name = "BYTES", default_value = "64MiB", value_parser = bytes)]
         "callback.max-buffered-bytes" max_buffered_bytes: usize,
 
-        /// Who may do what.
+        /// Access control.
         #[command(flatten)]
         access: AccessSettings,
     }
 }
 
 settings! {
-    /// Who may do what.
+    /// Access control.
     #[derive(Default)]
     pub struct AccessSettings {
         /// File with TLS, passwords, headers and a rate limit, in the format of Prometheus' exporter-toolkit
@@ -141,7 +141,7 @@ settings! {
 
         /// Networks that may send callbacks, as a comma-separated list: 10.0.0.0/8,192.0.2.7
         ///
-        /// By default, all may. The address that counts is the connection's: behind a proxy, it is the proxy's.
+        /// By default, all clients may. Behind a proxy, the proxy's address is checked, because it is the connection's.
         #[arg(value_name = "NETWORKS", value_parser = Networks::parse)]
         "callback.allowed-networks" callback_networks: Option<Networks>,
     }
@@ -247,10 +247,10 @@ impl Http {
 }
 
 impl Config {
-    /// Adapts settings to those that limit them: a default is lowered, a value that was given is not.
+    /// Adapts settings to those that limit them: a default is lowered, a configured value is not.
     ///
     /// # Errors
-    /// When a given value is more than another flag allows.
+    /// When a configured value is higher than another flag allows.
     pub(super) fn reconcile(&mut self, matches: &ArgMatches) -> Result<(), String> {
         let lower_default = |field: &str, value: &mut usize, max: usize| {
             if matches.value_source(field) == Some(ValueSource::DefaultValue) {

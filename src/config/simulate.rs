@@ -23,8 +23,8 @@ const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Send made-up callbacks as an OpenIM server does, and report how they were answered.
 ///
-/// Each connection waits for the answer before it sends the next callback, callbacks are never sent again, and an answer
-/// that takes longer than 5 s is given up, exactly as in OpenIM.
+/// Each connection waits for the answer before it sends the next callback. As in OpenIM, a callback times out after 5 s
+/// and is never sent again.
 #[derive(clap::Args)]
 pub(super) struct SimulateFlags {
     /// Where to send, as in OpenIM's own setting: `http[s]://[user:password@]host[:port][/prefix]`
@@ -43,7 +43,7 @@ pub(super) struct SimulateFlags {
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
 
-    /// Accept any certificate, for an exporter in your own network that you reach by another name
+    /// Accept any certificate, for example if you reach the exporter by a name that is not in it
     ///
     /// Anyone between you and the exporter can then read everything, including the password and the secret.
     #[arg(long, conflicts_with = "ca_file")]
@@ -59,15 +59,15 @@ pub(super) struct SimulateFlags {
     #[arg(long, value_name = "N", default_value = "1000", value_parser = number(IDS))]
     groups: u32,
 
-    /// Number of people who send
+    /// Number of distinct senders
     #[arg(long, value_name = "N", default_value = "10000", value_parser = number(IDS))]
     senders: u32,
 
-    /// Number of connections that send at once; one OpenIM process has 2
+    /// Number of concurrent connections; one OpenIM process has 2
     #[arg(long, value_name = "N", default_value = "2", value_parser = number(1..=MAX_CONNECTIONS))]
     connections: usize,
 
-    /// How long to send, unless --count is given: 30s, 5m, 1h30m
+    /// Duration of the run, unless --count is set: 30s, 5m, 1h30m
     #[arg(long, value_name = "TIME", default_value = "10s", conflicts_with = "count", value_parser = run_time)]
     duration: Duration,
 
@@ -93,9 +93,9 @@ pub struct Simulate {
     pub rate: Option<f64>,
     /// Number of groups, at least 1.
     pub groups: u32,
-    /// Number of people who send, at least 1.
+    /// Number of distinct senders, at least 1.
     pub senders: u32,
-    /// Number of connections that send at once, at least 1.
+    /// Number of concurrent connections, at least 1.
     pub connections: usize,
     /// When the simulation ends.
     pub until: Until,

@@ -9,16 +9,16 @@ use bcrypt::HashParts;
 
 use super::file::{self, FileError, shown};
 
-/// Users in one file: basic authentication is for a few.
+/// Maximum number of users in a file: basic authentication is meant for a few.
 const MAX_USERS: usize = 1000;
 
-/// Largest file of `htpasswd`, in bytes: a thousand users fit in a third of it.
+/// Maximum size of an `htpasswd` file in bytes: a thousand users need a third of it.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Length of a user's name, in bytes.
+/// Maximum length of a user's name, in bytes.
 const MAX_NAME: usize = 255;
 
-/// Costs of a hash. Each step doubles the work of a check: 15 takes seconds, and any client can ask for a check.
+/// Allowed costs of a hash. Each step doubles the work of a check: 15 takes seconds, and any client can ask for a check.
 const COSTS: RangeInclusive<u32> = 4..=15;
 
 /// Users and the checked hashes of their passwords. Without users, no password is required.
@@ -65,7 +65,7 @@ impl Users {
         Ok(users)
     }
 
-    /// Whether there is no user.
+    /// Whether it has no users.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -118,7 +118,7 @@ fn check_name(name: &str) -> Result<(), String> {
 }
 
 impl PasswordHash {
-    /// The hash as it is written in the file.
+    /// The hash as written in the file.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text

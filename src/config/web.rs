@@ -46,7 +46,7 @@ pub struct Web {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Users that may send requests; if there are none, everyone may.
     pub users: Users,
-    /// Limit of requests; `None` is no limit.
+    /// Limit of requests; `None` means no limit.
     pub rate_limit: Option<RateLimit>,
 }
 

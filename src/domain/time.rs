@@ -13,7 +13,7 @@ impl UnixMillis {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// The time in seconds, as Prometheus has it.
+    /// The time in seconds, the unit of Prometheus.
     #[must_use]
     pub const fn seconds(self) -> f64 {
         self.0 as f64 / 1000.0

@@ -94,7 +94,7 @@ pub enum Ending {
 pub struct ConnectionOutcome {
     /// All bytes that the client received.
     pub received: Vec<u8>,
-    /// The client waited, and then no request was under way.
+    /// The client waited, and then no request was in progress.
     pub is_all_answered: bool,
     /// It ended without a panic.
     pub has_ended: bool,

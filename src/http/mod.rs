@@ -3,7 +3,7 @@
 //! The layers, from top to bottom. Each imports only from those below it:
 //! - `transport`: accepts connections; TLS, HTTP/1 and HTTP/2
 //! - `service`: answers one request: admission, routes, callbacks, pages, the API
-//! - `site`: what all connections share; a request under way and its response
+//! - `site`: what all connections share; a request in progress and its response
 //! - `access`: TLS settings, passwords, the secret in the path of callbacks, the rate limit
 //! - `base`: limits, quotas, and the progress of each exchange
 //!

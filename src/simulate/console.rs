@@ -34,7 +34,7 @@ pub(crate) async fn command(options: &Simulate) -> Result<bool, Error> {
         }
     };
     let mut line = ProgressLine::new(io::stderr(), io::stderr().is_terminal());
-    // A run goes on if its progress cannot be printed.
+    // A run continues if its progress cannot be printed.
     let result = run(options, interrupted(), |progress| drop(line.show(progress))).await;
     let _ = line.finish();
     let report = result?;

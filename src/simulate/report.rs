@@ -38,7 +38,7 @@ pub struct Report {
     pub elapsed_seconds: f64,
     /// Callbacks answered with success per second.
     pub answered_per_second: f64,
-    /// How closely `--rate` was kept, if it was given.
+    /// How closely `--rate` was kept, if it was set.
     pub pace: Option<Pace>,
     /// How long complete answers took.
     pub answer_seconds: AnswerTimes,

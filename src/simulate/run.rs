@@ -34,7 +34,7 @@ pub struct Progress {
     pub behind: Duration,
 }
 
-/// Sends callbacks until the count or the time is reached or `stop` completes, and waits for the answers to come.
+/// Sends callbacks until the count or the time is reached or `stop` completes, and waits for the outstanding answers.
 /// `progress` is called each second. Everything runs on the thread that awaits this.
 ///
 /// # Errors

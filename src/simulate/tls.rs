@@ -106,7 +106,7 @@ fn with_advice(error: &io::Error) -> String {
     format!("{error}{advice}")
 }
 
-/// Accepts any certificate. Signatures are verified nevertheless, so that a handshake costs what it always does.
+/// Accepts any certificate. Signatures are verified nevertheless, so that a handshake has its usual cost.
 #[derive(Debug)]
 struct AcceptAny(Arc<CryptoProvider>);
 

@@ -9,7 +9,7 @@ pub(super) fn write(text: &str, words: &[AtomicU64]) {
     }
 }
 
-/// Reads the bytes of the words: the text, and whatever follows it.
+/// Reads the bytes of the words: the text, and any bytes after it.
 pub(super) fn read<const BYTES: usize>(words: &[AtomicU64]) -> [u8; BYTES] {
     let mut text = [0; BYTES];
     for (bytes, word) in text.chunks_exact_mut(size_of::<u64>()).zip(words) {

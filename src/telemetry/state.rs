@@ -31,7 +31,7 @@ impl Telemetry {
 
     /// Other users had access to a file of the state, and now do not.
     pub(crate) fn state_mode_narrowed(&self, path: &Path) {
-        info!(path = %path.display(), "other users had access to this path; its mode was narrowed to its owner");
+        info!(path = %path.display(), "other users had access to this path; its mode was narrowed to owner only");
     }
 
     /// Other users have access to a file of the state.
@@ -68,7 +68,7 @@ impl Telemetry {
 
     /// The state before a carry-over was kept under this name.
     pub(crate) fn state_previous_kept(&self, path: &Path) {
-        info!(path = %path.display(), "the previous state is kept until the next orderly shutdown");
+        info!(path = %path.display(), "the previous state is kept until the next regular shutdown");
     }
 
     /// The state before a carry-over could not be kept.

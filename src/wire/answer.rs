@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_json_whatever_it_quotes() {
+    fn a_refusal_is_valid_json_with_any_quoted_text() {
         let detail = "\"quoted\" \\ \n \u{0} \u{2028} \u{1f44b}".repeat(40);
         let body: serde_json::Value = serde_json::from_str(&refusal(400, "invalid field", &detail)).unwrap();
         assert_eq!(body["actionCode"], 1);

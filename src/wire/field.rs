@@ -273,7 +273,7 @@ impl<'de, T: Whole> Decode<'de> for Number<T> {
     }
 }
 
-/// A list of mentions, of which only the number is used.
+/// A list of mentions. Only the number of entries is used.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct MentionList(pub(super) Mentions);
 

@@ -229,7 +229,7 @@ impl<'a> Rest<'a> {
         (is_json && !(is_negative && number == 0)).then_some(if is_negative { -number } else { number })
     }
 
-    /// Cold, because most messages mention nobody, and then Go writes `null`.
+    /// Cold, because most messages have no mentions, and then Go writes `null`.
     #[cold]
     fn mentions(&mut self) -> Option<Value> {
         let mut list = MentionList::default();

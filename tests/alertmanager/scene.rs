@@ -148,7 +148,7 @@ impl Scene {
         }
         // Prometheus has stored the alerts that fired between two of these checks.
         let others = format!("count_over_time(ALERTS{{alertstate=\"firing\",alertname!=\"{name}\"}}[1h])");
-        assert_eq!(self.prometheus.query(&others), [], "beside {name}");
+        assert_eq!(self.prometheus.query(&others), [], "other alerts besides {name}");
         alert
     }
 }

@@ -1,7 +1,7 @@
 //! Full disks on several file systems: either the start fails with an error, or everything is counted. A full disk never ends
 //! the process later.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says so")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -48,9 +48,9 @@ fn refused(directory: &Path) -> String {
     let mut ended = Command::new("timeout");
     ended.arg("20").arg(serve.get_program()).args(serve.get_args()).env("OPENIM_EXPORTER_STORAGE_PATH", "");
     let Output { status, stderr, .. } = ended.output().unwrap();
-    let said = String::from_utf8(stderr).unwrap();
-    assert_eq!(status.code(), Some(1), "{said}");
-    said
+    let printed = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(1), "{printed}");
+    printed
 }
 
 /// Opens the state in a directory, fills the disk, and counts messages until every page has been written.
@@ -86,10 +86,10 @@ fn refuses_a_copy_on_a_full_disk(volume: &Volume, how: &str) {
     let directory = copy(volume, how, "late");
     let before = fs::read(directory.join("state")).unwrap();
     let full = volume.fill();
-    let said = refused(&directory);
+    let printed = refused(&directory);
     // There may not even be space for the lock file.
-    let is_full = ["not enough space", "No space left"].iter().any(|words| said.contains(words));
-    assert!(is_full && said.contains(directory.to_str().unwrap()), "{how} on {}: {said}", volume.kind);
+    let is_full = ["not enough space", "No space left"].iter().any(|words| printed.contains(words));
+    assert!(is_full && printed.contains(directory.to_str().unwrap()), "{how} on {}: {printed}", volume.kind);
     assert!(fs::read(directory.join("state")).unwrap() == before, "{how} on {}", volume.kind);
     drop(full);
     fs::remove_dir_all(directory).unwrap();
@@ -123,13 +123,13 @@ fn a_full_disk(kind: &'static str) {
     let fresh = volume.path().join("fresh");
     fs::create_dir(&fresh).unwrap();
     let full = volume.fill();
-    let said = refused(&fresh);
-    assert!(said.contains(fresh.to_str().unwrap()) && said.contains("--storage.path"), "{said}");
+    let printed = refused(&fresh);
+    assert!(printed.contains(fresh.to_str().unwrap()) && printed.contains("--storage.path"), "{printed}");
     drop(full);
     if kind == "btrfs" {
         let attributes = Command::new("lsattr").arg(data.join("state")).output().unwrap();
         let attributes = String::from_utf8(attributes.stdout).unwrap();
-        assert!(attributes.split(' ').next().unwrap().contains('C'), "copy-on-write is on: {attributes}");
+        assert!(attributes.split(' ').next().unwrap().contains('C'), "copy-on-write is enabled: {attributes}");
     }
 }
 

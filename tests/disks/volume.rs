@@ -27,9 +27,9 @@ impl Volume {
         // Every kernel has ext4.
         if kind != "ext4" && !is_known(kind) {
             // Not with `eprintln!`, whose output is only shown if the test fails.
-            let said =
+            let printed =
                 format!("NOT SHOWN: what a full disk does on {kind}, which this machine's kernel does not know\n");
-            std::io::stderr().write_all(said.as_bytes()).unwrap();
+            std::io::stderr().write_all(printed.as_bytes()).unwrap();
             return None;
         }
         // All of them support 320 MiB. The image is sparse.

@@ -1,4 +1,4 @@
-//! docs/capacity.md has what was measured.
+//! docs/capacity.md agrees with the measurements.
 
 use std::process::Command;
 
@@ -6,13 +6,13 @@ use crate::{CAPACITY, PERFORMANCE, at};
 
 const PLOTS: &str = include_str!("../../docs/capacity.svg");
 
-/// What the guide to capacity says about TLS and does not follow from the measurements of it.
+/// The expected sentences about TLS that docs/capacity.md lacks, computed from the measurements in docs/performance.md.
 fn wrong_about_tls(performance: &str, guide: &str) -> Vec<String> {
     let row = performance.lines().find(|line| line.starts_with("| TLS, HTTP/2, ")).unwrap();
     let mut times: Vec<f64> = row.split('|').filter_map(|cell| cell.trim().parse().ok()).collect();
     times.sort_by(f64::total_cmp);
     let [least, most] = times[..] else { panic!("{row}") };
-    // Of 70,000 per second. An OpenIM process sends one callback per 0.55 ms with each of its two workers.
+    // One core handles 70,000 per second. Each of the two workers of an OpenIM process sends one callback per 0.55 ms.
     let left = (70.0 / most).floor();
     let processes = (left * 0.55 / 2.0).floor();
     let phrases = [
@@ -26,13 +26,13 @@ fn wrong_about_tls(performance: &str, guide: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_guide_to_capacity_says_about_tls_what_was_measured() {
+fn docs_capacity_agrees_with_the_measurements_of_tls() {
     assert_eq!(wrong_about_tls(PERFORMANCE.text, CAPACITY.text), [""; 0]);
     let spoilt = PERFORMANCE.spoilt("| 1.31 | 1.83 |", "| 1.96 | 1.84 |");
     assert_eq!(wrong_about_tls(&spoilt, CAPACITY.text).len(), 2);
 }
 
-/// What the script makes of the measurements, with one of them edited: the guide with its tables, and the plots.
+/// The results of the script after one measurement was edited: docs/capacity.md with its tables, and the plots.
 fn drawn(edit: impl Fn(&str) -> String) -> [String; 2] {
     let folder = tempfile::TempDir::new().unwrap();
     std::fs::create_dir(folder.path().join("measured")).unwrap();
@@ -52,7 +52,7 @@ fn drawn(edit: impl Fn(&str) -> String) -> [String; 2] {
 
 #[test]
 #[ignore = "needs python3"]
-fn the_guide_to_capacity_has_the_tables_and_plots_of_what_was_measured() {
+fn docs_capacity_has_the_tables_and_plots_of_the_measurements() {
     let present = [CAPACITY.text, PLOTS].map(str::to_owned);
     assert!(drawn(str::to_owned) == present, "run docs/plots.py");
     let other = drawn(|text| text.replacen("\n1000000,", "\n1000000,9", 1));

@@ -6,7 +6,7 @@ use crate::{README, at};
 
 const CI: &str = include_str!("../../.ci/run");
 
-/// The most lines that an operator reads in five minutes.
+/// Maximum number of lines, which an operator can read in five minutes.
 const MOST_LINES: usize = 200;
 
 #[test]

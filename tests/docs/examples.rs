@@ -1,4 +1,4 @@
-//! The examples: an exporter answers as the pages show.
+//! A real exporter gives the answers in the examples.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::{self, Exporter};
 use crate::{API, ERRORS, README, at, block};
 
-/// The parts of the README's curl command: the file that it sends, and the path that it sends it to.
+/// The file that the README's curl command sends, and the request path.
 fn example() -> (&'static str, &'static str) {
     let command = README.block("## Try", "sh");
     assert!(command.starts_with("curl -H 'Content-Type: application/json' --data-binary @"), "{command}");
@@ -16,7 +16,7 @@ fn example() -> (&'static str, &'static str) {
 }
 
 #[test]
-fn the_example_of_openim_s_documentation_has_the_answer_and_the_metrics_that_are_shown() {
+fn the_readme_s_example_gets_the_documented_answer_and_metrics() {
     let (file, path) = example();
     assert_eq!((file, path), ("tests/callbacks/doc-sample.good.json", support::GROUP_MESSAGE_PATH));
     let exporter = Exporter::start(&[]);
@@ -41,7 +41,7 @@ fn the_example_s_command_works() {
     assert_eq!(out, README.block("## Try", "json"));
 }
 
-/// The paths to all values, with the type of each; of a list, those of its first item.
+/// The path and the type of each value. For a list, only its first item is used.
 fn shape(value: &Value) -> Vec<String> {
     let under =
         |key: &str, value: &Value| shape(value).into_iter().map(|path| format!("/{key}{path}")).collect::<Vec<_>>();
@@ -56,7 +56,7 @@ fn shape(value: &Value) -> Vec<String> {
 }
 
 #[test]
-fn the_api_answers_after_the_example_as_shown() {
+fn the_api_gives_the_documented_answers_after_the_example() {
     let (file, path) = example();
     let exporter = Exporter::start(&[]);
     assert_eq!(exporter.post(path, std::fs::read(at(file)).unwrap()).status, 200);
@@ -87,7 +87,7 @@ fn the_api_answers_after_the_example_as_shown() {
 }
 
 #[test]
-fn the_refusal_that_is_shown_is_the_one_that_is_sent() {
+fn the_documented_refusal_is_the_real_one() {
     let exporter = Exporter::start(&[]);
     let request = "POST /callback HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\n{}";
     let answer = exporter.ask(request.as_bytes());

@@ -1,16 +1,16 @@
-//! Links between the pages, to files of the repository, and to headings lead somewhere.
+//! Links to pages, files of the repository and headings are valid.
 
 use std::path::{Component, Path, PathBuf};
 
 use crate::{DEPLOY, FLAGS, PAGES, README, at};
 
-/// What a page links to or shows, apart from other sites.
+/// The targets of a page's links and images, except other sites.
 fn targets(text: &str) -> impl Iterator<Item = &str> {
     let prose = text.split("```").step_by(2).flat_map(|prose| prose.split("](").skip(1));
     prose.filter_map(|rest| rest.split(')').next()).filter(|target| !target.starts_with("http"))
 }
 
-/// The anchors that GitHub gives to the headings of a page.
+/// The anchors that GitHub generates for the headings of a page.
 fn anchors(text: &str) -> impl Iterator<Item = String> {
     let headings = text.split("```").step_by(2).flat_map(str::lines).filter(|line| line.starts_with('#'));
     headings.map(|heading| {
@@ -45,7 +45,7 @@ fn dead_links(path: &str, text: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_is_valid() {
     for page in PAGES {
         assert_eq!(dead_links(page.path, page.text), [""; 0], "{}", page.path);
     }

@@ -1,4 +1,4 @@
-//! The README and the pages of docs/ agree with the code. Each test also shows that it detects a page that does not.
+//! The README and the pages of docs/ agree with the code. Each test also shows that it detects a wrong page.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -48,7 +48,7 @@ pages! {
 }
 
 impl Page {
-    /// The page's text with one thing in it changed.
+    /// The page's text with one change.
     fn spoilt(&self, old: &str, new: &str) -> String {
         assert!(self.text.contains(old), "{}: {old}", self.path);
         self.text.replacen(old, new, 1)

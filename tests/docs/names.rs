@@ -1,4 +1,4 @@
-//! The flags and metrics that the pages mention exist.
+//! All flags and metrics in the pages exist.
 
 use openim_exporter::config::serve_flags;
 use openim_exporter::exposition::catalog::CATALOG;
@@ -8,7 +8,7 @@ use crate::{PAGES, PROMETHEUS, README};
 /// Flags of Prometheus that the pages mention.
 const PROMETHEUS_FLAGS: [&str; 3] = ["--config.file", "--storage.tsdb.path", "--storage.tsdb.retention.time"];
 
-/// Flags with a dot in their name, as all of ours, that do not exist.
+/// Flags with a dot, as in all of our flags, that do not exist.
 fn unknown_flags(text: &str) -> Vec<String> {
     let words = text.split(|character: char| !character.is_ascii_alphanumeric() && !"-.".contains(character));
     let flags =
@@ -27,7 +27,7 @@ fn every_flag_that_is_mentioned_exists() {
     assert_eq!(unknown_flags(&spoilt), ["--groups.max-shown"]);
 }
 
-/// Names that begin like our metrics and are none.
+/// Names that begin like our metrics but do not exist.
 fn unknown_metrics(text: &str) -> Vec<String> {
     let words = text.split(|character: char| !character.is_ascii_alphanumeric() && character != '_');
     let metrics = words.filter(|word| word.starts_with("openim_"));
@@ -41,7 +41,7 @@ fn unknown_metrics(text: &str) -> Vec<String> {
 
 #[test]
 fn every_metric_that_is_mentioned_exists() {
-    // The runbook also has names of recording rules: tests/dashboards checks it.
+    // Not the runbook, which also names recording rules: tests/dashboards checks it.
     for page in PAGES.iter().filter(|page| page.path != "docs/runbook.md") {
         assert_eq!(unknown_metrics(page.text), [""; 0], "{}", page.path);
     }

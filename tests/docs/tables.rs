@@ -1,5 +1,5 @@
-//! The tables equal what the code has. If one does not, the test prints its rows, and writes them to the page if UPDATE_DOCS
-//! is set in the environment: `UPDATE_DOCS=1 cargo test --test docs`.
+//! The tables agree with the code. If one does not, the test prints the expected rows, and also writes them to the page if
+//! `UPDATE_DOCS` is set: `UPDATE_DOCS=1 cargo test --test docs`.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use openim_exporter::telemetry::Reason;
 use crate::support::Exporter;
 use crate::{API, ERRORS, FLAGS, LIMITS, METRICS, Page, at};
 
-/// The lines of the rows of the table whose first heading this is.
+/// The rows of the table with this first heading, as lines.
 fn lines<'a>(text: &'a str, heading: &str) -> impl Iterator<Item = &'a str> {
     let begin = format!("| {heading} |");
     let lines = text.split_inclusive('\n').skip_while(move |line| !line.starts_with(&begin));
@@ -24,8 +24,8 @@ fn table(text: &str, heading: &str) -> Vec<Vec<String>> {
     lines(text, heading).map(cells).collect()
 }
 
-/// Nothing if the rows of a table begin with the expected cells. Otherwise the rows that the table must have: the expected
-/// cells, and the other cells of the present row whose first cell is the same.
+/// `None` if the rows of a table begin with the expected cells. Otherwise the rows that the table must have: the expected
+/// cells, and the remaining cells of the current row with the same first cell.
 fn corrected<const CELLS: usize>(text: &str, heading: &str, expected: &[[String; CELLS]]) -> Option<String> {
     let found = table(text, heading);
     if found.iter().map(|row| &row[..CELLS.min(row.len())]).eq(expected) {
@@ -55,13 +55,13 @@ fn assert_table<const CELLS: usize>(page: &Page, heading: &str, expected: &[[Str
     }
 }
 
-/// As code, if there is any.
+/// Formats a text as code, unless it is empty.
 fn code(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!("`{text}`") }
 }
 
 #[test]
-fn the_metrics_are_those_of_the_catalogue() {
+fn the_table_of_metrics_matches_the_declarations() {
     let expected: Vec<_> = CATALOG
         .iter()
         .map(|family| {
@@ -79,7 +79,7 @@ fn the_metrics_are_those_of_the_catalogue() {
 }
 
 #[test]
-fn the_flags_are_those_of_serve() {
+fn the_table_of_flags_matches_the_code() {
     let expected: Vec<_> = serve_flags().iter().map(|flag| flag.each_ref().map(|cell| code(cell))).collect();
     let spoils = [
         ("| `--log.level` |", "| `--log.levels` |"),
@@ -90,7 +90,7 @@ fn the_flags_are_those_of_serve() {
 }
 
 #[test]
-fn the_reasons_for_refusals_are_complete_with_their_status() {
+fn the_table_of_reasons_matches_the_code() {
     let expected = Reason::ALL.map(|reason| [code(reason.name()), reason.status().to_string()]);
     assert_table(&ERRORS, "Reason", &expected, &[("| `not_found` | 404 |", "| `not_found` | 400 |")]);
 }
@@ -110,14 +110,14 @@ fn the_parameters_of_the_api_are_listed_with_their_defaults() {
 }
 
 #[test]
-fn a_table_that_is_wrong_is_printed_with_the_cells_that_the_code_does_not_have() {
+fn the_rows_for_a_wrong_table_keep_the_cells_that_are_not_in_the_code() {
     let text = "| A | B | C |\n|---|---|---|\n| `x` | | old |\n| `z` | 3 | gone |\n";
     let expected = [["`x`", "1"], ["`y`", ""]].map(|row| row.map(str::to_owned));
     assert_eq!(corrected(text, "A", &expected).unwrap(), "| `x` | 1 | old |\n| `y` | | |\n");
 }
 
 #[test]
-fn the_limits_are_those_of_the_code() {
+fn the_documented_limits_match_the_code() {
     let rows = |text: &str| table(text, "What").into_iter().map(|row| row[1].clone()).collect::<Vec<_>>().join("\n");
     let limits = Limits::default();
     let flags = serve_flags();

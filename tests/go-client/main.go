@@ -1,5 +1,5 @@
-// The sender as OpenIM is: Go's net/http with its default transport, one client for all workers, a body and an
-// operation ID for each callback, the answer read to its end. Posts for a while and says what came back, as JSON.
+// A sender like OpenIM: Go's net/http with its default transport, one client for all workers, a new body and operation ID
+// for each callback. It reads each answer to its end. Sends for some time and prints a report as JSON.
 package main
 
 import (
@@ -18,7 +18,7 @@ type result struct {
 	Sent     int      `json:"sent"`
 	Answered int      `json:"answered"`
 	Failures []string `json:"failures"`
-	// Answers by version of HTTP.
+	// Answers by HTTP version.
 	Protocols map[string]int `json:"protocols"`
 }
 
@@ -64,7 +64,7 @@ func work(client *http.Client, url string, worker int, until time.Time) result {
 	return seen
 }
 
-// Arguments: the URL, how many workers, for how long.
+// Arguments: the URL, the number of workers, and the duration.
 func main() {
 	url := os.Args[1]
 	workers, err := strconv.Atoi(os.Args[2])
@@ -75,7 +75,7 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
-	// OpenIM's own client: a timeout of 5 s, Go's default transport but for its idle connections.
+	// Like OpenIM's client: a timeout of 5 s, and Go's default transport with other limits for idle connections.
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = workers
 	client := &http.Client{Timeout: 5 * time.Second, Transport: transport}

@@ -1,4 +1,4 @@
-// What a dashboard of ours may hold: Grafana's published types, with each panel's options by its kind.
+// The type of our dashboards: Grafana's published types, with the options of each kind of panel.
 import type {
   Dashboard,
   FieldConfig,
@@ -12,7 +12,7 @@ import type { Options as Stat } from '@grafana/schema/dist/esm/raw/composable/st
 import type { Options as Table } from '@grafana/schema/dist/esm/raw/composable/table/panelcfg/x/TablePanelCfg_types.gen';
 import type { Options as TimeSeries } from '@grafana/schema/dist/esm/raw/composable/timeseries/panelcfg/x/TimeSeriesPanelCfg_types.gen';
 
-// As JSON has it: the values of an enumeration of strings instead of its members.
+// The type of the JSON: string values instead of the members of a string enumeration.
 type Plain<T> = T extends string
   ? `${T}`
   : T extends Array<infer Item>

@@ -11,7 +11,7 @@ use crate::support::{GROUP_MESSAGE_PATH, SUCCESS, Samples, eventually, message};
 
 #[test]
 fn too_many_scrapes_get_503_and_callbacks_are_answered() {
-    // The limit is 0, so the first scrape is refused, whatever the timing.
+    // The limit is 0, so the first scrape is refused at any time.
     let served = Served::new(Limits::default(), 0);
     let mut client = served.connect();
     for (before, path) in ["/metrics", "/api/v1/summary", "/api/v1/groups"].into_iter().enumerate() {
@@ -108,7 +108,7 @@ fn a_request_for_a_page_with_an_endless_body_is_refused_and_counted() {
             assert!(answer.closes(), "{path} {reason}");
             assert_eq!(served.refused(reason) - before, 1.0, "{path} {reason}");
         }
-        // A missing page is 404, whatever the body is.
+        // A missing page is 404 with any body.
         for (line, status, why) in [
             ("GET /nothing", 404, "not_found"),
             ("PUT /metrics", 405, "method_not_allowed"),

@@ -1,6 +1,6 @@
 //! Reads the expressions of the rules and dashboards, and the names in them.
 
-#![allow(dead_code, reason = "each file of tests is a program of its own and uses a part of this")]
+#![allow(dead_code, reason = "each test program uses a part of this")]
 
 pub(crate) mod values;
 
@@ -21,7 +21,7 @@ pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(at(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The files in a folder whose names end so, sorted.
+/// The files in a folder with this suffix, sorted.
 pub(crate) fn files(folder: &str, end: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(at(folder)).unwrap().map(|entry| entry.unwrap().path());
     let mut found: Vec<_> = entries.filter(|path| path.to_string_lossy().ends_with(end)).collect();
@@ -197,7 +197,7 @@ pub(crate) fn others() -> impl Iterator<Item = &'static str> {
     OTHERS.iter().map(|(name, _)| *name)
 }
 
-/// The labels of a metric besides those of its target, if the metric exists.
+/// The labels of a metric, except those of its target. `None` if the metric does not exist.
 fn labels_of(metric: &str, rules: &[Rule]) -> Option<Vec<String>> {
     if let Some((_, labels)) = OTHERS.iter().find(|(name, _)| *name == metric) {
         return Some(labels.iter().map(|label| (*label).to_owned()).collect());

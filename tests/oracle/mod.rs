@@ -1,6 +1,6 @@
-//! The programs that read the exporter in earnest: a Prometheus of the test's own, and promtool.
+//! A real Prometheus for one test, and promtool.
 
-#![allow(dead_code, reason = "each file of tests is a program of its own and uses a part of this")]
+#![allow(dead_code, reason = "each test program uses a part of this")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,30 +13,30 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A Prometheus takes a second to begin, and scrapes each second; a busy machine may need many.
+/// Prometheus starts within a second and scrapes each second, but a busy machine may need much longer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The configuration that operators are given.
+/// The configuration for operators.
 pub(crate) const CONFIG: &str = include_str!("../../prometheus.yml");
 
-/// Nobody listens there.
+/// An address at which nothing listens.
 const NOWHERE: &str = "127.0.0.1:9";
 
-/// Longer than what is simulated.
+/// Longer than any simulation.
 const RETENTION: &str = "--storage.tsdb.retention.time=1y";
 
-/// Where the rules are that the configuration names.
+/// The directory of the rules that the configuration names.
 const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/prometheus/rules/");
 
-/// The same for an exporter that is elsewhere, scraped each second. Whatever else it says stays as it is.
+/// The operators' configuration for the exporter at another address, scraped each second.
 pub(crate) fn config_for(exporter: SocketAddr) -> String {
     config_with(exporter, NOWHERE, RULES)
 }
 
-/// The same, with the Alertmanager and the folder of rules.
+/// The same with another Alertmanager and another folder of rules.
 pub(crate) fn config_with(exporter: SocketAddr, alertmanager: &str, rules: &str) -> String {
     let replaced = |text: String, old: &str, new: &str, times: usize| {
-        assert_eq!(text.matches(old).count(), times, "{old} must stand {times} times in prometheus.yml");
+        assert_eq!(text.matches(old).count(), times, "{old} must occur {times} times in prometheus.yml");
         text.replace(old, new)
     };
     let text = replaced(CONFIG.to_owned(), "localhost:10006", &exporter.to_string(), 1);
@@ -46,12 +46,12 @@ pub(crate) fn config_with(exporter: SocketAddr, alertmanager: &str, rules: &str)
     replaced(text, "scrape_interval: 15s", "scrape_interval: 1s", 1)
 }
 
-/// An OpenIM's metrics: a count that rises by 50 with each scrape.
+/// Serves OpenIM's count of messages, which increases by 50 with each scrape.
 pub(crate) fn serve_openim_s_metrics() -> SocketAddr {
     serve_openim_s_count(|scrape| 50 * scrape)
 }
 
-/// The same with another count, as it is at the scrape of this number.
+/// The same with another count, computed from the number of the scrape.
 pub(crate) fn serve_openim_s_count(count: impl Fn(u64) -> u64 + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -67,7 +67,7 @@ pub(crate) fn serve_openim_s_count(count: impl Fn(u64) -> u64 + Send + 'static) 
     address
 }
 
-/// What scrapes it, at the end of a configuration.
+/// The job that scrapes it, to be appended to a configuration.
 pub(crate) fn openim_job(openim: SocketAddr) -> String {
     format!("  - job_name: openim\n    scrape_interval: 1s\n    static_configs:\n      - targets: [\"{openim}\"]\n")
 }
@@ -76,11 +76,11 @@ pub(crate) fn openim_job(openim: SocketAddr) -> String {
 pub(crate) struct Prometheus {
     process: Child,
     address: SocketAddr,
-    /// Is there but where another one goes on in it.
+    /// `None` if another Prometheus continues in it.
     directory: Option<TempDir>,
 }
 
-/// One series of an answer: its labels, and its value now.
+/// One series of a query's result: its labels and its value.
 pub(crate) type Series = (BTreeMap<String, String>, f64);
 
 impl Prometheus {
@@ -88,13 +88,13 @@ impl Prometheus {
         Self::start_with(config, &[])
     }
 
-    /// Starts one with these flags too.
+    /// Starts one with these additional flags.
     pub(crate) fn start_with(config: &str, flags: &[&str]) -> Self {
         Self::start_in(TempDir::new().unwrap(), config, flags)
     }
 
-    /// Starts one that has these samples, written as OpenMetrics with their times, and scrapes nothing. It sees a sample
-    /// for as long as `lookback` says: no text can say that a series has ended, as a scrape does that no longer has it.
+    /// Starts one that has these samples, in OpenMetrics with timestamps, and scrapes nothing. A sample stays visible for
+    /// the time `lookback`, because the text cannot mark the end of a series as a scrape without the series does.
     pub(crate) fn with_samples(open_metrics: &str, lookback: &str) -> Self {
         let directory = TempDir::new().unwrap();
         let [file, data] = ["samples", "data"].map(|name| directory.path().join(name).to_str().unwrap().to_owned());
@@ -104,8 +104,8 @@ impl Prometheus {
         Self::start_in(directory, "", &[&lookback, RETENTION])
     }
 
-    /// The same Prometheus, which now also has what these recording rules make of its samples, each two minutes from one
-    /// time to another. What they are made of must be there.
+    /// Adds the results of these recording rules, for every two minutes in a range of time. All metrics that the rules
+    /// read must exist already.
     pub(crate) fn with_recorded(mut self, rules: &str, from: i64, to: i64) -> Self {
         let directory = self.directory.take().unwrap();
         let [file, data] = ["rules.yml", "data"].map(|name| directory.path().join(name).to_str().unwrap().to_owned());
@@ -113,12 +113,12 @@ impl Prometheus {
         let url = format!("--url=http://{}", self.address);
         let [from, to] = [format!("--start={from}"), format!("--end={to}")];
         create_blocks_from(&["rules", &url, &from, &to, "--eval-interval=2m", &format!("--output-dir={data}"), &file]);
-        // It finds the new blocks at once when it begins.
+        // A start loads the new blocks immediately.
         drop(self);
         Self::start_in(directory, "", &[RETENTION])
     }
 
-    /// Starts one in a directory, whose `data` may be a database.
+    /// Starts one in a directory, which may have a database in `data`.
     pub(crate) fn start_in(directory: TempDir, config: &str, flags: &[&str]) -> Self {
         let file = directory.path().join("prometheus.yml");
         std::fs::write(&file, config).unwrap();
@@ -139,13 +139,13 @@ impl Prometheus {
         prometheus
     }
 
-    /// Asks for the value of an expression now.
+    /// The current result of an expression.
     pub(crate) fn query(&self, expression: &str) -> Vec<Series> {
         let data = self.data(&format!("/api/v1/query?query={}", percent_encoded(expression)));
         data["result"].as_array().unwrap().iter().map(series).collect()
     }
 
-    /// The value at a time, in seconds since the epoch, of an expression that has exactly one then.
+    /// The only value of an expression at a time in seconds since the epoch.
     pub(crate) fn value_at(&self, time: i64, expression: &str) -> f64 {
         match self.answer_at(time, expression).as_slice() {
             [found] => series(found).1,
@@ -153,19 +153,19 @@ impl Prometheus {
         }
     }
 
-    /// The samples of each series in a range, such as `up[1h]`, that ends at this time: when they were taken, and values.
+    /// The samples of each series of a range such as `up[1h]` that ends at this time, with their timestamps.
     pub(crate) fn samples_until(&self, time: i64, range: &str) -> Vec<Vec<(f64, f64)>> {
         let sample = |sample: &Value| (sample[0].as_f64().unwrap(), sample[1].as_str().unwrap().parse().unwrap());
         let samples = |found: &Value| found["values"].as_array().unwrap().iter().map(sample).collect();
         self.answer_at(time, range).iter().map(samples).collect()
     }
 
-    /// The values of an expression by one of its labels at a time, without those that are 0.
+    /// The nonzero values of an expression at a time, by one of its labels.
     pub(crate) fn by_at(&self, time: i64, label: &str, expression: &str) -> BTreeMap<String, f64> {
         by(label, self.answer_at(time, expression).iter().map(series))
     }
 
-    /// The samples of each series of an expression from one time to another, each so many seconds: when, and values.
+    /// The values of each series of an expression in a range of time, every `step` seconds, with their timestamps.
     pub(crate) fn over(&self, from: i64, to: i64, step: i64, expression: &str) -> Vec<Vec<(i64, f64)>> {
         let query = percent_encoded(expression);
         let data = self.data(&format!("/api/v1/query_range?start={from}&end={to}&step={step}&query={query}"));
@@ -179,26 +179,26 @@ impl Prometheus {
         serde_json::from_value(data["result"].take()).unwrap()
     }
 
-    /// Asks for the exemplars of an expression's series: of the last hour, as the API gives them.
+    /// The exemplars of an expression's series in the last hour, as JSON of the API.
     pub(crate) fn exemplars(&self, expression: &str) -> Value {
         let end = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         let (query, start) = (percent_encoded(expression), end - 3600);
         self.data(&format!("/api/v1/query_exemplars?query={query}&start={start}&end={}", end + 10))
     }
 
-    /// Where it listens.
+    /// The address at which it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// For how long an alert's expression must hold before it is raised, in seconds.
+    /// The `for` of an alert in seconds.
     pub(crate) fn hold_of(&self, alert: &str) -> f64 {
         let data = self.data("/api/v1/rules?type=alert");
         let mut rules = data["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
         rules.find(|rule| rule["name"] == alert).unwrap()["duration"].as_f64().unwrap()
     }
 
-    /// The longest of them of all alerts.
+    /// The longest `for` of all alerts.
     pub(crate) fn longest_hold(&self) -> Duration {
         let data = self.data("/api/v1/rules?type=alert");
         let rules = data["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
@@ -209,7 +209,7 @@ impl Prometheus {
     pub(crate) fn unhealthy_rules(&self) -> Vec<String> {
         let data = self.data("/api/v1/rules");
         let groups = data["groups"].as_array().unwrap();
-        assert!(!groups.is_empty(), "it has no rules");
+        assert!(!groups.is_empty(), "Prometheus has no rules");
         let rules = groups.iter().flat_map(|group| group["rules"].as_array().unwrap());
         rules
             .filter(|rule| rule["health"] != "ok")
@@ -224,7 +224,7 @@ impl Prometheus {
         answer["data"].take()
     }
 
-    /// The value of an expression that has exactly one.
+    /// The only value of an expression.
     pub(crate) fn value(&self, expression: &str) -> f64 {
         match self.query(expression).as_slice() {
             [(_, value)] => *value,
@@ -232,12 +232,12 @@ impl Prometheus {
         }
     }
 
-    /// The values of an expression by one of its labels, without those that are 0.
+    /// The nonzero values of an expression, by one of its labels.
     pub(crate) fn by(&self, label: &str, expression: &str) -> BTreeMap<String, f64> {
         by(label, self.query(expression))
     }
 
-    /// Waits until the exporter has been scraped by a scrape that began after this call.
+    /// Waits for a successful scrape that began after this call.
     pub(crate) fn wait_for_a_scrape(&self) {
         let begin = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
         wait_until("Prometheus scrapes the exporter", || {
@@ -245,7 +245,7 @@ impl Prometheus {
         });
     }
 
-    /// An answer's head and body. HTTP/1.0: it ends with the connection.
+    /// The head and body of an answer. It uses HTTP/1.0, where the answer ends with the connection.
     fn get(&self, path: &str) -> (String, String) {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -267,12 +267,12 @@ impl Drop for Prometheus {
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let give_up = Instant::now() + PATIENCE;
     while !is_so() {
-        assert!(Instant::now() < give_up, "waited in vain until {what}");
+        assert!(Instant::now() < give_up, "timeout while waiting until {what}");
         sleep(Duration::from_millis(100));
     }
 }
 
-/// Finds the port that Prometheus chose in its log, and reads the log on, for it stops when nobody does.
+/// Finds Prometheus' address in its log. Then continues to read the log, because Prometheus blocks if the pipe is full.
 fn listening_at(log: ChildStderr) -> SocketAddr {
     let mut seen = String::new();
     let mut lines = BufReader::new(log).lines().map_while(Result::ok);
@@ -282,7 +282,7 @@ fn listening_at(log: ChildStderr) -> SocketAddr {
         found
     });
     thread::spawn(move || lines.for_each(drop));
-    address.unwrap_or_else(|| panic!("Prometheus does not begin:\n{seen}"))
+    address.unwrap_or_else(|| panic!("Prometheus does not start:\n{seen}"))
 }
 
 fn by(label: &str, series: impl IntoIterator<Item = Series>) -> BTreeMap<String, f64> {
@@ -302,7 +302,7 @@ fn percent_encoded(text: &str) -> String {
     })
 }
 
-/// Runs promtool with this on its standard input.
+/// Runs promtool with this input.
 pub(crate) fn promtool(arguments: &[&str], input: &[u8]) -> Output {
     let mut process = Command::new("promtool")
         .args(arguments)
@@ -311,23 +311,23 @@ pub(crate) fn promtool(arguments: &[&str], input: &[u8]) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .expect("promtool must be installed");
-    // Dropped at the end of the statement, which ends the input. promtool says nothing before it has read all.
+    // The pipe is dropped, which ends the input. promtool prints nothing before that, so this cannot block.
     process.stdin.take().unwrap().write_all(input).unwrap();
     process.wait_with_output().unwrap()
 }
 
-/// Has promtool make blocks of a database, as long ones as it can: it reads everything once for each.
+/// Lets promtool create blocks of a database. They are as long as possible, because it reads all input once per block.
 fn create_blocks_from(arguments: &[&str]) {
     let all = [&["tsdb", "create-blocks-from", "--max-block-duration=162h"], arguments].concat();
     let made = promtool(&all, b"");
-    let said = String::from_utf8_lossy(&made.stderr);
-    // An error of one rule does not make it fail.
-    assert!(made.status.success() && !said.contains("error"), "{said}");
+    let printed = String::from_utf8_lossy(&made.stderr);
+    // promtool succeeds even if a rule has an error.
+    assert!(made.status.success() && !printed.contains("error"), "{printed}");
 }
 
-/// promtool parses the metrics and has no complaint about them.
+/// Checks that promtool accepts the metrics without a warning.
 pub(crate) fn assert_clean(metrics: &[u8]) {
-    let said = promtool(&["check", "metrics"], metrics);
-    let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
-    assert!(said.status.success() && out.is_empty() && err.is_empty(), "promtool: {}\n{out}{err}", said.status);
+    let printed = promtool(&["check", "metrics"], metrics);
+    let (out, err) = (String::from_utf8_lossy(&printed.stdout), String::from_utf8_lossy(&printed.stderr));
+    assert!(printed.status.success() && out.is_empty() && err.is_empty(), "promtool: {}\n{out}{err}", printed.status);
 }

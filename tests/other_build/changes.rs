@@ -1,11 +1,11 @@
-//! The other build: this source with a few more things to count, each in the middle of its list.
+//! The other build: this source with additional metrics, labels and buckets, each in the middle of its list.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-/// A file, a text that it has exactly once, and what the other build has instead.
+/// A file, a text that occurs in it exactly once, and the text of the other build.
 type Change = (&'static str, &'static str, &'static str);
 
 const CONTENT_TYPE: &[Change] =
@@ -132,8 +132,7 @@ const BOUNDS: &[Change] = &[
     ("src/stats/delays.rs", "500, 1000, 2500", "500, 750, 1000, 2500"),
 ];
 
-/// The program with all of these changes. The source that it was built from stays where it is, so that the next build
-/// has little to do.
+/// Builds the program with all of these changes. Its source is kept, so that the next build is fast.
 pub(crate) fn build() -> PathBuf {
     let this = Path::new(env!("CARGO_BIN_EXE_openim-exporter"));
     let target = this.ancestors().nth(2).unwrap();
@@ -141,14 +140,14 @@ pub(crate) fn build() -> PathBuf {
     let source = folder.join("source");
     write_all(&source, &changed_source());
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // What cargo tells this test of its own package would have some dependencies built again.
+    // The variables that cargo sets for this test would cause some dependencies to be built again.
     let of_this_package = |name: &str| {
         ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].iter().any(|start| name.starts_with(start))
     };
     for (name, _) in env::vars_os().filter(|(name, _)| of_this_package(&name.to_string_lossy())) {
         cargo.env_remove(name);
     }
-    // Dependencies are compiled where those of this build are. The program itself goes elsewhere.
+    // The dependencies share the build directory of this build. The program has its own target directory.
     cargo.env("CARGO_BUILD_BUILD_DIR", target).arg("build").args(["--locked", "--offline", "--bin", "openim-exporter"]);
     cargo.arg("--target-dir").arg(&folder).arg("--manifest-path").arg(source.join("Cargo.toml"));
     let built = cargo.output().unwrap();
@@ -156,19 +155,19 @@ pub(crate) fn build() -> PathBuf {
     folder.join("debug/openim-exporter")
 }
 
-/// The files that the other build needs, by their paths.
+/// The files of the other build, by path.
 fn changed_source() -> BTreeMap<PathBuf, Vec<u8>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let paths = ["Cargo.toml", "Cargo.lock"].map(|name| root.join(name)).into_iter();
     let paths = paths.chain(["src", "benches"].iter().flat_map(|name| files_in(&root.join(name))));
     let mut files: BTreeMap<_, _> =
         paths.map(|path| (path.strip_prefix(root).unwrap().to_owned(), fs::read(&path).unwrap())).collect();
-    // A package of its own, also below another one's folder.
+    // A separate workspace, although the folder is inside another package.
     files.get_mut(Path::new("Cargo.toml")).unwrap().extend(b"\n[workspace]\n");
     for (path, from, to) in [CONTENT_TYPE, PLATFORM, REASON, CLOCK_ERROR, SECTION, BOUNDS].concat() {
-        let text = files.get_mut(Path::new(path)).unwrap_or_else(|| panic!("there is no {path}: adapt this change"));
+        let text = files.get_mut(Path::new(path)).unwrap_or_else(|| panic!("{path} does not exist: adapt this change"));
         let before = String::from_utf8(std::mem::take(text)).unwrap();
-        assert_eq!(before.matches(from).count(), 1, "{path} must have this once; adapt this change: {from}");
+        assert_eq!(before.matches(from).count(), 1, "{path} must contain this once; adapt this change: {from}");
         *text = before.replace(from, to).into_bytes();
     }
     files
@@ -180,7 +179,7 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
     paths.flat_map(|path| if path.is_dir() { files_in(&path) } else { vec![path] }).collect()
 }
 
-/// Has a folder hold these files and no other. A file that is the same already keeps its time, by which cargo knows it.
+/// Writes exactly these files to a folder. Unchanged files keep their time, so that cargo does not rebuild them.
 fn write_all(folder: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) {
     for (path, text) in files {
         let path = folder.join(path);

@@ -1,4 +1,4 @@
-//! A state goes to a build that counts a few more things, and comes back: what both know stays equal.
+//! Carrying a state over to a build with additional metrics, and back. Everything that both builds know must stay equal.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -30,7 +30,7 @@ const FLAGS: [&str; 8] = [
     "10m",
 ];
 
-/// What must be carried over, by the beginnings of the names.
+/// Prefixes of the metrics that must be carried over.
 const CARRIED: [&str; 6] = [
     "openim_group_",
     "openim_active_",
@@ -40,18 +40,18 @@ const CARRIED: [&str; 6] = [
     "openim_exporter_message_ids_",
 ];
 
-/// What only the other build shows, and this one shows under another label.
+/// Labels that only the other build has, and the ones that this build uses instead.
 const RENAMED: [[&str; 2]; 3] = [
     [r#"content_type="poll""#, r#"content_type="116""#],
     [r#"platform="wear""#, r#"platform="unknown""#],
     [r#"reason="blocked""#, r#"reason="retired""#],
 ];
 
-/// What only the other build shows, and this one does not know. Buckets are in their neighbours too.
+/// Series that only the other build has. The values of its buckets are in the neighbouring buckets here.
 const DROPPED: [&str; 2] = [r#"clock_errors_total{kind="ancient"}"#, r#"mentions_total{kind="poll"}"#];
 const NEW_BUCKETS: [[&str; 2]; 2] = [[r#"le="2048""#, r#"le="1024""#], [r#"le="0.75""#, r#"le="0.5""#]];
 
-/// One message of so many has the ID of the one before it.
+/// One of this many messages has the ID of the previous one.
 const REPEAT_EVERY: usize = 50;
 
 fn start(program: &Path, directory: &Path) -> Exporter {
@@ -68,7 +68,7 @@ fn end(exporter: Exporter, signal: &str) {
     assert_eq!(status.success(), signal == "TERM", "{status} {log:#?}");
 }
 
-/// Sends every content type from every platform, with all kinds of everything else. Returns how many are to be counted.
+/// Sends every content type from every platform, with varying other fields. Returns how many messages must be counted.
 fn send(exporter: &Exporter, round: &str) -> usize {
     let unlisted = [116, 112, 777, 0, -5];
     let types: Vec<i32> = CONTENT_TYPES.iter().map(|(code, _)| *code).chain(unlisted).collect();
@@ -99,7 +99,7 @@ fn message(round: &str, number: usize, code: i32, platform: i32) -> String {
     )
 }
 
-/// What must be carried over, as both pages show it.
+/// The metrics that must be carried over, from both pages.
 fn read(exporter: &Exporter) -> [Samples; 2] {
     ["/metrics", "/metrics/groups"].map(|path| {
         let mut samples = Samples::parse(&exporter.get(path).text());
@@ -108,7 +108,7 @@ fn read(exporter: &Exporter) -> [Samples; 2] {
     })
 }
 
-/// The same after another start, which ranks the groups and counts their senders.
+/// The same after a restart, because a start ranks the groups and counts their senders.
 fn read_again(exporter: Exporter, program: &Path, directory: &Path, signal: &str) -> [Samples; 2] {
     end(exporter, signal);
     let exporter = start(program, directory);
@@ -117,7 +117,7 @@ fn read_again(exporter: Exporter, program: &Path, directory: &Path, signal: &str
     samples
 }
 
-/// What the other build shows, as this one does.
+/// The other build's samples with the labels of this build.
 fn as_known_here(samples: &Samples) -> Samples {
     let is_dropped = |series: &str| {
         DROPPED.iter().any(|dropped| series.contains(dropped))
@@ -133,7 +133,7 @@ fn as_known_here(samples: &Samples) -> Samples {
     Samples(known)
 }
 
-/// How much the other build counted of what this one does not have: polls as such are the same here.
+/// The other build's values of series that this build does not have. Not polls, because this build counts them as 116.
 fn of_new_kinds(samples: &Samples) -> Vec<f64> {
     let labels = RENAMED[1..].iter().map(|[there, _]| *there).chain(DROPPED);
     let sum = |label: &str| {
@@ -144,7 +144,7 @@ fn of_new_kinds(samples: &Samples) -> Vec<f64> {
     labels.map(sum).collect()
 }
 
-/// No message is known to be in a new bucket only: each has what the bucket below has.
+/// After a carry-over, each new bucket has the same value as the bucket below it.
 fn assert_new_buckets_are_empty(samples: &Samples) {
     for [new, below] in NEW_BUCKETS {
         let buckets: Vec<_> = samples.0.iter().filter(|(series, _)| series.contains(new)).collect();
@@ -165,12 +165,12 @@ fn assert_equal(left: &[Samples; 2], right: &[Samples; 2]) {
     }
 }
 
-/// The lines of the log that say this.
+/// The lines of the log with this text.
 fn lines(exporter: &Exporter, text: &str) -> Vec<String> {
     exporter.log().into_iter().filter(|line| line.contains(text)).collect()
 }
 
-/// The other build opens this one's state, and counts more. Returns its numbers before its end.
+/// The other build opens this build's state, and counts more messages. Returns its samples before its end.
 fn open_there(directory: &Path, before: &[Samples; 2], signal: &str) -> ([Samples; 2], usize) {
     let other = start(&OTHER, directory);
     let after = read(&other);
@@ -185,7 +185,7 @@ fn open_there(directory: &Path, before: &[Samples; 2], signal: &str) -> ([Sample
     (there, sent)
 }
 
-/// This build opens the other one's state.
+/// This build opens the other build's state.
 fn open_back(directory: &Path, there: &[Samples; 2], sent: usize) {
     let kept = fs::read(directory.join("state")).unwrap();
     let exporter = start(this(), directory);
@@ -220,12 +220,12 @@ fn there_and_back(signal: &str) {
 
 #[test]
 #[ignore = "builds another exporter"]
-fn a_build_that_counts_more_opens_this_state_and_this_one_opens_that_state_again() {
+fn a_state_is_carried_over_to_a_build_with_more_metrics_and_back() {
     there_and_back("TERM");
 }
 
 #[test]
 #[ignore = "builds another exporter"]
-fn the_same_works_where_each_process_is_killed() {
+fn a_state_is_carried_over_after_kills_too() {
     there_and_back("KILL");
 }

@@ -1,6 +1,6 @@
-//! What npm and PyPI have that the tests need: installed as it is pinned, into a folder of the build's.
+//! Installs the pinned packages from npm and PyPI that the tests need, below the build directory.
 
-#![allow(dead_code, reason = "each file of tests is a program of its own and uses a part of this")]
+#![allow(dead_code, reason = "each test program uses a part of this")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ fn run(command: &mut Command) -> Output {
     ran
 }
 
-/// Where the packages are now that a folder's package-lock.json names.
+/// Installs the packages of a folder's package-lock.json, and returns their directory.
 pub(crate) fn npm(source: &str, name: &str) -> PathBuf {
     let folder = folder(name);
     for file in ["package.json", "package-lock.json"] {
@@ -34,7 +34,7 @@ pub(crate) fn npm(source: &str, name: &str) -> PathBuf {
     folder
 }
 
-/// Where the programs are now that a folder's requirements.txt names.
+/// Installs the packages of a folder's requirements.txt, and returns the directory of their programs.
 pub(crate) fn pip(source: &str, name: &str) -> PathBuf {
     let folder = folder(name);
     run(Command::new("/usr/bin/python3").args(["-m", "venv"]).arg(&folder));
@@ -43,7 +43,7 @@ pub(crate) fn pip(source: &str, name: &str) -> PathBuf {
     folder.join("bin")
 }
 
-/// What the compiler of TypeScript, of a folder where npm has installed it, says of files there.
+/// Runs the TypeScript compiler that npm installed in a folder on files there, and returns its errors.
 pub(crate) fn type_errors(folder: &Path, files: impl IntoIterator<Item = String>) -> String {
     let flags = ["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022", "--module", "esnext"];
     let ran = Command::new("node")
@@ -54,7 +54,7 @@ pub(crate) fn type_errors(folder: &Path, files: impl IntoIterator<Item = String>
         .current_dir(folder)
         .output()
         .expect("node must be installed");
-    let said = String::from_utf8(ran.stdout).unwrap();
-    assert_eq!(ran.status.success(), said.is_empty(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
-    said
+    let printed = String::from_utf8(ran.stdout).unwrap();
+    assert_eq!(ran.status.success(), printed.is_empty(), "{printed}{}", String::from_utf8_lossy(&ran.stderr));
+    printed
 }

@@ -39,7 +39,7 @@ fn sighup_reloads_and_a_failed_reload_is_logged() {
         Exporter::start(&["--web.config.file", config.to_str().unwrap(), "--web.telemetry-address", "127.0.0.1:0"]);
     authority.write("web.yml", "basic_auth_users:\n  a: not a hash\n");
     exporter.signal("HUP");
-    exporter.wait_for_log("why", |lines| {
+    exporter.wait_for_log("the error", |lines| {
         lines.iter().any(|line| line.contains("web.yml:2") && line.contains("the previous settings stay in effect"))
     });
     assert_eq!(

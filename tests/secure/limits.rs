@@ -1,4 +1,4 @@
-//! Limits of number and memory, and from where callbacks come.
+//! Limits of connections, memory and requests, and the networks that may send callbacks.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ fn rejected(exporter: &Exporter, reason: &str) -> f64 {
     exporter.scrape().value(&format!(r#"openim_exporter_callbacks_rejected_total{{reason="{reason}"}}"#))
 }
 
-/// A connection from this address: all of 127.0.0.0/8 is this machine.
+/// A connection from this address. All of 127.0.0.0/8 are addresses of this machine.
 fn connect_from(exporter: &Exporter, address: &str) -> Client {
     connect_to(exporter.address(), address)
 }
@@ -42,7 +42,7 @@ fn too_many_connections_from_one_address_do_not_affect_others() {
     assert_eq!(connect_from(&exporter, "127.0.0.3").post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
     assert_eq!(rejected(&exporter, "too_many_connections_per_address"), 1.0);
     held.pop();
-    eventually("its place to be free", || {
+    eventually("its share to be free", || {
         let mut client = connect_from(&exporter, "127.0.0.2");
         client.send(post_bytes(GROUP_MESSAGE_PATH, "", message("g", "u").as_bytes())).is_ok()
             && client.try_answer().is_ok_and(|answer| answer.status == 200)
@@ -73,7 +73,7 @@ fn guessed_passwords_do_not_delay_other_clients() {
         let headers = format!("authorization: {}\r\n", crate::basic("openim", password));
         post_bytes(GROUP_MESSAGE_PATH, &headers, message("g", "u").as_bytes())
     };
-    // Far more than may wait, each another guess.
+    // Far more guesses than may wait, all different.
     let mut guesses: Vec<_> = (0..100).map(|_| connect_from(&exporter, "127.0.0.2")).collect();
     for (number, client) in guesses.iter_mut().enumerate() {
         client.send(post(&format!("guess {number}"))).unwrap();
@@ -127,7 +127,7 @@ fn bodies_share_limited_memory_and_get_503_beyond_it() {
     let (_, detail) = other.answer().refusal(503);
     assert!(detail.contains("--callback.max-buffered-bytes"), "{detail}");
     assert_eq!(rejected(&exporter, "overloaded"), 1.0);
-    // What comes in one piece takes nothing of it.
+    // A body that arrives in one piece needs none of this memory.
     assert_eq!(exporter.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
     half.send(end).unwrap();
     assert_eq!(half.answer().text(), SUCCESS);
@@ -153,7 +153,7 @@ fn incomplete_bodies_of_one_address_leave_memory_for_others() {
     eventually("half a body to come", || in_flight(1.0));
     // All of it that was sent.
     std::thread::sleep(Duration::from_millis(500));
-    // There is as much again, but not for this address.
+    // Half of the memory is free, but not for this address.
     let mut second = connect_from(&exporter, "127.0.0.2");
     second.send(&bytes).unwrap();
     let (_, detail) = second.answer().refusal(503);
@@ -168,7 +168,7 @@ fn incomplete_bodies_of_one_address_leave_memory_for_others() {
 
 #[test]
 fn unread_scrapes_of_one_address_leave_scrapes_for_others() {
-    // A scrape of several megabytes: more than the kernel keeps for a client that does not read.
+    // A scrape of several megabytes, more than the kernel buffers for a client that does not read.
     let served = Served::with_groups(60_000, Limits::default(), 4);
     let mut deaf: Vec<_> = (0..2).map(|_| connect_to(served.address(), "127.0.0.2")).collect();
     for client in &mut deaf {
@@ -187,14 +187,14 @@ fn unread_scrapes_of_one_address_leave_scrapes_for_others() {
     prometheus.send(get("/metrics", "")).unwrap();
     assert_eq!(prometheus.answer().status, 200);
     drop(deaf);
-    eventually("their places to be free", || {
+    eventually("their shares to be free", || {
         let mut client = connect_to(served.address(), "127.0.0.2");
         client.send(get("/metrics", "")).unwrap();
         client.answer().status == 200
     });
 }
 
-/// A head of a callback with these lines, and a body announced.
+/// The head of a callback with these lines and a declared length.
 fn head(path: &str, lines: &str, length: usize) -> String {
     format!(
         "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n{lines}\r\n"
@@ -221,7 +221,7 @@ fn expect_100_continue_gets_the_refusal_or_100() {
     let (wrong, right) = (crate::basic("openim", "wrong"), crate::basic("openim", "right"));
     let no_secret = head(GROUP_MESSAGE_PATH, EXPECT, 1 << 20);
     let guess = head(&path, &format!("{EXPECT}authorization: {wrong}\r\n"), 1 << 20);
-    // The first is the only answer.
+    // There is only one answer.
     for (from, head, status) in
         [("127.0.0.1", no_secret.clone(), 401), ("127.0.0.1", guess.clone(), 401), ("127.0.0.2", guess.clone(), 403)]
     {
@@ -234,7 +234,7 @@ fn expect_100_continue_gets_the_refusal_or_100() {
         assert_eq!(client.rest(), "", "{head}");
         assert!(begin.elapsed() < Duration::from_secs(3), "{head}: {:?}", begin.elapsed());
     }
-    // A body that is not held back: the connection goes on.
+    // A client that sends the body without waiting: the connection continues.
     let mut client = connect_from(&exporter, "127.0.0.1");
     for _ in 0..3 {
         let answer = client.post(GROUP_MESSAGE_PATH, &body);
@@ -276,9 +276,9 @@ fn the_rate_limit_applies_to_pages_and_not_to_callbacks_and_health() {
 }
 
 #[test]
-fn a_password_whose_check_takes_too_long_gets_503_and_callbacks_go_on() {
+fn a_password_whose_check_takes_too_long_gets_503_and_callbacks_continue() {
     let authority = Authority::new();
-    // Seconds of work, where one is allowed.
+    // The check takes several seconds, and the limit is one.
     let users = format!("a:{}\n", bcrypt::hash("right", 4).unwrap().replace("$2b$04$", "$2b$15$"));
     let access = config::AccessSettings {
         web_config: Some(authority.write("web.yml", format!("basic_auth_users:\n  {}", users.replace(':', ": ")))),
@@ -309,12 +309,12 @@ fn slow_heads_and_bodies_time_out_and_do_not_delay_others() {
     }
     let mut other = exporter.connect();
     let mut answered = 0;
-    // As long as they are at it.
+    // While the slow clients are sending.
     while rejected(&exporter, "header_timeout") + rejected(&exporter, "body_timeout") < 2.0 * EACH as f64 {
         assert_eq!(other.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
         answered += 1;
         for (client, _) in &mut slow {
-            // One more byte: no excuse.
+            // A further byte does not extend the time.
             let _ = client.send("x");
         }
     }

@@ -1,4 +1,4 @@
-//! HTTP/2, which Go's client speaks over TLS: many requests at a time on one connection.
+//! HTTP/2, which Go's client uses over TLS: many concurrent requests on one connection.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ use crate::authority::Authority;
 use crate::served::{Served, http_config};
 use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, PATIENCE, SUCCESS, Samples, message};
 
-/// A connection that reads no more of an answer than this before it is asked to.
+/// A connection with this flow-control window per stream.
 async fn connect(authority: &Authority, address: SocketAddr, window: u32) -> SendRequest<Bytes> {
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let connector = TlsConnector::from(authority.client_of(None, &[b"h2"]));
@@ -28,7 +28,7 @@ async fn connect(authority: &Authority, address: SocketAddr, window: u32) -> Sen
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     let (requests, connection) = Builder::new().initial_window_size(window).handshake(stream).await.unwrap();
     tokio::spawn(async move {
-        // Its end is seen by who asks.
+        // The requests get the connection's error.
         let _ = connection.await;
     });
     requests.ready().await.unwrap()
@@ -66,7 +66,7 @@ async fn post(requests: &mut SendRequest<Bytes>, body: String) -> (StatusCode, S
 
 fn block_on<T>(test: impl Future<Output = T>) -> T {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { timeout(2 * PATIENCE, test).await.expect("it takes too long") })
+    runtime.block_on(async { timeout(2 * PATIENCE, test).await.expect("the test takes too long") })
 }
 
 pub(crate) fn served(limits: Limits, max_scrapes: usize, groups: usize) -> (Authority, Served) {
@@ -85,7 +85,7 @@ fn served_as(limits: Limits, config: Http, groups: usize) -> (Authority, Served)
 }
 
 #[test]
-fn callbacks_of_one_connection_are_answered_at_the_same_time_and_counted_each() {
+fn concurrent_callbacks_on_one_connection_are_all_answered_and_counted() {
     let (authority, served) = served(Limits::default(), 1, 0);
     block_on(async {
         let requests = connect(&authority, served.address(), WIDE).await;
@@ -117,7 +117,7 @@ fn callbacks_of_one_connection_are_answered_at_the_same_time_and_counted_each() 
 }
 
 #[test]
-fn a_body_that_does_not_arrive_in_time_gets_408_and_the_others_go_on() {
+fn a_body_that_does_not_arrive_in_time_gets_408_and_other_requests_continue() {
     let (authority, served) = served(Limits { body: Duration::from_secs(1), ..Limits::default() }, 1, 0);
     block_on(async {
         let mut requests = connect(&authority, served.address(), WIDE).await;
@@ -133,7 +133,7 @@ fn a_body_that_does_not_arrive_in_time_gets_408_and_the_others_go_on() {
 }
 
 #[test]
-fn a_scrape_that_is_not_read_gives_its_place_back_and_the_connection_goes_on() {
+fn a_scrape_that_is_not_read_returns_its_share_and_the_connection_continues() {
     let (authority, served) = served(Limits { answer: Duration::from_secs(1), ..Limits::default() }, 1, 2000);
     block_on(async {
         let mut requests = connect(&authority, served.address(), 1000).await;
@@ -141,7 +141,7 @@ fn a_scrape_that_is_not_read_gives_its_place_back_and_the_connection_goes_on() {
         let mut deaf = deaf.await.unwrap().into_body();
         assert_eq!(deaf.data().await.unwrap().unwrap().len(), 1000);
         assert_eq!(get(&mut requests, "/metrics").await.0, StatusCode::SERVICE_UNAVAILABLE);
-        // Nothing is given back to the window, so nothing more can come but the end.
+        // The window is never enlarged, so only the end of the stream can follow.
         let end = deaf.data().await.unwrap().unwrap_err();
         assert!(end.reason().is_some(), "{end}");
         assert_eq!(get(&mut requests, "/metrics").await.0, StatusCode::OK);
@@ -151,7 +151,7 @@ fn a_scrape_that_is_not_read_gives_its_place_back_and_the_connection_goes_on() {
 }
 
 #[test]
-fn a_silent_connection_is_told_to_end_and_counted() {
+fn a_silent_connection_gets_goaway_and_is_counted() {
     let (authority, served) = served(Limits { idle: Duration::from_secs(1), ..Limits::default() }, 1, 0);
     block_on(async {
         let mut requests = connect(&authority, served.address(), WIDE).await;
@@ -173,7 +173,7 @@ fn answers_that_are_not_read_to_their_end_end_the_connection() {
         let mut deaf = answer.await.unwrap().into_body();
         assert_eq!(deaf.data().await.unwrap().unwrap().len(), 10);
         assert!(deaf.data().await.unwrap().is_err());
-        // Another connection has not been touched.
+        // Another connection still works.
         let mut other = connect(&authority, served.address(), WIDE).await;
         let (_, metrics) = get(&mut other, "/metrics").await;
         assert_eq!(Samples::parse(&metrics).value("openim_exporter_connections"), 1.0);
@@ -217,7 +217,7 @@ fn concurrent_requests_beyond_the_limit_get_503() {
 }
 
 #[test]
-fn a_head_over_the_limit_gets_431_and_the_connection_goes_on() {
+fn a_head_over_the_limit_gets_431_and_the_connection_continues() {
     let (authority, served) = served(Limits::default(), 1, 0);
     block_on(async {
         let mut requests = connect(&authority, served.address(), WIDE).await;
@@ -250,7 +250,7 @@ fn a_head_is_answered_without_content() {
             let length = full.await.unwrap().headers().get("content-length").cloned();
             let (answer, _) = requests.send_request(request("HEAD", path), true).unwrap();
             let answer = answer.await.unwrap();
-            // The next scrape may be a digit longer.
+            // The next scrape may be one digit longer.
             if !path.starts_with("/metrics") {
                 assert_eq!(answer.headers().get("content-length").cloned(), length, "{path}");
             }
@@ -266,7 +266,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     [&len[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A header as it is. RFC 7541, 6.2.2.
+/// A literal header field without indexing. RFC 7541, 6.2.2.
 pub(crate) fn literal(name: &str, value: &str) -> Vec<u8> {
     let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
     [vec![0], text(name), text(value)].concat()
@@ -285,12 +285,12 @@ fn the_secret_is_not_logged_even_where_a_path_is_malformed() {
     let head = [literal(":method", "GET"), literal(":scheme", "https"), literal(":path", &path)].concat();
     let bytes = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, &[]), frame(1, 5, 1, &head)].concat();
     client.send(bytes).unwrap();
-    // It is reset.
+    // The stream is reset.
     let mut came = Vec::new();
     while !came.windows(9).any(|bytes| bytes == [0, 0, 4, 3, 0, 0, 0, 0, 1]) {
         came.extend(client.some(1000).unwrap());
     }
-    // One that is refused by us, for the log to have something of this kind.
+    // The exporter refuses this one, so that the log has a refusal.
     let wrong = exporter_post(&authority, &exporter, &format!("/{SECRET}x/callback"));
     assert_eq!(wrong, 401);
     exporter.wait_for_log("that it refuses", |lines| lines.iter().any(|line| line.contains("unauthorized")));
@@ -303,7 +303,7 @@ fn exporter_post(authority: &Authority, exporter: &Exporter, path: &str) -> u16 
 }
 
 #[test]
-fn a_drain_answers_what_is_under_way_and_takes_no_more() {
+fn a_drain_answers_requests_in_progress_and_accepts_no_more() {
     let authority = Authority::new();
     authority.issue("server", &["localhost"]);
     let config = authority.web_config("server", "");
@@ -313,7 +313,7 @@ fn a_drain_answers_what_is_under_way_and_takes_no_more() {
         assert_eq!(post(&mut requests, message("g", "u")).await.1, SUCCESS);
         let (answer, mut sent) = requests.send_request(request("POST", GROUP_MESSAGE_PATH), false).unwrap();
         sent.send_data(Bytes::from_static(b"{\"sendID\":\"u\","), false).unwrap();
-        // Until it is under way.
+        // Wait until the request is in progress.
         get(&mut requests, "/-/healthy").await;
         exporter.signal("TERM");
         exporter.wait_for_log("that it drains", |lines| lines.iter().any(|line| line.contains("draining")));
@@ -335,7 +335,7 @@ fn a_drain_answers_what_is_under_way_and_takes_no_more() {
     assert!(log.iter().any(|line| line.contains("message=stopped") && line.contains("messages=2")), "{log:#?}");
 }
 
-/// What a sender like OpenIM reports of itself.
+/// The report of a sender like OpenIM.
 #[derive(Debug, serde::Deserialize)]
 struct Report {
     sent: usize,
@@ -346,7 +346,7 @@ struct Report {
 
 #[test]
 #[ignore = "needs go"]
-fn a_sender_like_openim_speaks_http_2_and_loses_nothing_while_certificates_rotate() {
+fn a_sender_like_openim_uses_http_2_and_loses_nothing_while_certificates_rotate() {
     let authority = Authority::new();
     authority.issue("server", &["localhost"]);
     let config = authority.web_config("server", "");

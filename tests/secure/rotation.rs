@@ -64,7 +64,7 @@ fn no_request_fails_while_certificates_rotate_a_hundred_times_under_load() {
             exporter.signal("HUP");
             eventually("the new certificate to be shown", || shown(&exporter, &config) != before);
             before = shown(&exporter, &config);
-            assert!(sent.load(Ordering::Relaxed) > rotation, "nothing is sent");
+            assert!(sent.load(Ordering::Relaxed) > rotation, "the senders stopped");
         }
         done.store(true, Ordering::Relaxed);
     });
@@ -155,7 +155,7 @@ fn after_an_invalid_certificate_the_old_one_stays_and_the_failure_is_logged() {
     for (number, (words, spoil)) in cases.into_iter().enumerate() {
         spoil();
         exporter.signal("HUP");
-        exporter.wait_for_log("that it keeps the old one", |lines| {
+        exporter.wait_for_log("that it keeps the old certificate", |lines| {
             let kept = |line: &&String| line.contains("the previous settings stay in effect");
             let kept: Vec<_> = lines.iter().filter(kept).collect();
             kept.len() > number && kept[number].contains(words)
@@ -183,7 +183,7 @@ fn a_metric_has_the_expiry_of_the_certificate() {
     assert_eq!(scraped(&exporter, &config, "").value(until), 67_090_118_400.0);
     authority.issue_with("server", &["localhost"], |params| params.not_after = date_time_ymd(2100, 1, 1));
     exporter.signal("HUP");
-    eventually("the new one's end", || scraped(&exporter, &config, "").value(until) == 4_102_444_800.0);
+    eventually("the new certificate's expiry", || scraped(&exporter, &config, "").value(until) == 4_102_444_800.0);
     assert_eq!(Exporter::start(&[]).scrape().value(until), 0.0);
 }
 
@@ -197,7 +197,7 @@ fn a_reload_does_not_drop_the_requirement_of_client_certificates() {
     // As if it were truncated.
     authority.web_config("server", "");
     exporter.signal("HUP");
-    exporter.wait_for_log("that it keeps the demand", |lines| {
+    exporter.wait_for_log("that it still requires client certificates", |lines| {
         lines.iter().any(|line| line.contains("certificates would be turned off or weakened"))
     });
 }

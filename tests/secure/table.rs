@@ -188,7 +188,7 @@ fn every_endpoint_admits_only_the_intended_clients() {
         assert_eq!(ask(*telemetry, client, &request(Kind::Action, QUIT, Credentials::Right)).status, 200);
         let (status, log) = exporter.wait();
         assert!(status.success(), "{log:#?}");
-        assert!(log.iter().all(|line| !line.contains(SECRET)), "the secret stands in the log");
+        assert!(log.iter().all(|line| !line.contains(SECRET)), "the secret is in the log");
     }
 }
 

@@ -1,4 +1,4 @@
-//! An OpenIM and the exporter's own code under a clock that the test sets, and what Prometheus would have scraped of them.
+//! A simulated OpenIM and the exporter's own code under a simulated clock, and the scrapes of a Prometheus.
 
 use std::fmt::Write as _;
 use std::io;
@@ -14,14 +14,14 @@ use openim_exporter::wire;
 
 use crate::story::{self, DAY, LAST_DAY};
 
-/// The first midnight: any would do.
+/// The first midnight. Its date does not matter.
 pub(crate) const MIDNIGHT: i64 = 1_700_006_400;
 
-/// So small that a day's people and groups can fill them.
+/// Small enough for the senders and groups of a day to fill the tables.
 const CAPACITIES: Capacities =
     Capacities { groups: 40, exported_groups: 24, sender_pairs: 1400, dedup_window: Duration::from_secs(60) };
 
-/// What Prometheus calls the exporter.
+/// The exporter's labels in Prometheus.
 const TARGET: &str = r#"job="openim-exporter",instance="a:10006""#;
 
 pub(crate) struct Installation {
@@ -30,21 +30,21 @@ pub(crate) struct Installation {
     /// When the exporter was started, in seconds since the epoch.
     started: i64,
     minute: u32,
-    /// Messages so far, for what each is to be like.
+    /// Number of messages so far, from which the next message's properties follow.
     written: u64,
-    /// OpenIM's own count, which has what is typed as well.
+    /// OpenIM's own count, which includes lost callbacks.
     processed: u64,
     /// All scrapes, in OpenMetrics.
     pub(crate) scrapes: String,
 }
 
 impl Installation {
-    /// All days, scraped each minute of the last one, each second minute before: a rate of five minutes needs two.
+    /// All days. The last one is scraped every minute, the others every second minute: a five-minute rate needs two samples.
     pub(crate) fn over_all_days() -> Self {
         Self::over(story::END, false)
     }
 
-    /// The first day of one in which nobody writes, scraped each minute; twice an hour two scrapes in a row are missed.
+    /// The first day of an idle installation, scraped every minute. Twice an hour, two consecutive scrapes are missed.
     pub(crate) fn over_an_idle_day() -> Self {
         Self::over(DAY, true)
     }
@@ -61,7 +61,7 @@ impl Installation {
         all
     }
 
-    /// One minute in which nothing happens.
+    /// An idle minute.
     fn pass_idly(&mut self) {
         self.telemetry.set_connections(1, 0);
         self.telemetry.set_certificate_expiry(Some(MIDNIGHT + i64::from(90 * DAY) * 60));
@@ -77,7 +77,7 @@ impl Installation {
         self.now() * 1000
     }
 
-    /// One minute of it.
+    /// One minute with traffic.
     fn pass(&mut self) {
         let is_down = story::DOWN.contains(&self.minute);
         if self.minute == story::DOWN.end {
@@ -108,7 +108,7 @@ impl Installation {
         }
     }
 
-    /// A message to one of the groups, the first of which are the busiest.
+    /// A message in one of the groups. The first groups are the busiest.
     fn message(&mut self, is_lost: bool) {
         let groups = story::groups(self.minute);
         let noise = noise(self.written);
@@ -120,7 +120,7 @@ impl Installation {
         }
     }
 
-    /// A message that arrives, is counted and answered. One in fifty comes twice.
+    /// A message that is counted and answered. One in fifty is received twice.
     fn send(&mut self, group: u32, sender: u64) {
         let body = self.body(group, sender);
         let now = self.now_ms();
@@ -136,7 +136,7 @@ impl Installation {
         self.telemetry.callback_accepted(wire::COMMANDS.iter().position(|known| *known == command), now);
     }
 
-    /// A callback's body, each a little different.
+    /// The body of a callback. Each one differs.
     fn body(&self, group: u32, sender: u64) -> String {
         let (n, noise) = (self.written, noise(self.written));
         let (send_time, create_time) = self.times();
@@ -154,7 +154,7 @@ impl Installation {
         )
     }
 
-    /// When the message was sent, and when it was made.
+    /// The times when the message was sent and created.
     fn times(&self) -> (i64, i64) {
         let now = self.now_ms();
         if story::WRONG_CLOCKS.contains(&self.minute) {
@@ -168,7 +168,7 @@ impl Installation {
         (now - delay, now - delay - 100)
     }
 
-    /// What else there is in a minute than messages.
+    /// The events of a minute other than messages.
     fn happen(&self) {
         let now = self.now_ms();
         self.taken("callbackAfterJoinGroupCommand", now);
@@ -196,7 +196,7 @@ impl Installation {
         }
     }
 
-    /// Notes what Prometheus would: of the exporter, of OpenIM, and its own.
+    /// Appends the samples that Prometheus would store: of the exporter, of OpenIM, and its own.
     fn scrape(&mut self, is_down: bool) {
         let now = self.now();
         if !is_down {
@@ -227,7 +227,7 @@ impl Installation {
             let sample = line.split(" # ").next().unwrap();
             let (series, value) = sample.rsplit_once(' ').unwrap();
             let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
-            // This process was not there in those days. Of the many kinds of messages, those that never come are left out.
+            // Without the metrics of this process, and without the many combinations of labels that have no messages.
             let value = if name == "process_start_time_seconds" { &self.started.to_string() } else { value };
             let is_left_out = name.ends_with("_created") || (name == "openim_group_messages_total" && value == "0");
             if !is_left_out {
@@ -238,13 +238,13 @@ impl Installation {
     }
 }
 
-/// An exporter without a past.
+/// A new exporter.
 fn started_at(now: i64) -> (Arc<Stats>, Arc<Telemetry>) {
     let stats = Stats::in_memory(CAPACITIES, UnixMillis(now * 1000)).unwrap();
     (Arc::new(stats), Arc::new(Telemetry::new(wire::COMMANDS)))
 }
 
-/// The same for the same number, and as good as random.
+/// A deterministic pseudo-random number.
 fn noise(n: u64) -> u32 {
     let mixed = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     u32::try_from((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 34).unwrap()

@@ -1,6 +1,6 @@
-//! Every panel and every rule, at a real Prometheus that has nine simulated days of every family: written by the exporter's
-//! own code under a clock that the test sets, as OpenMetrics, and backfilled by promtool, the recording rules too. In the
-//! last of the days goes wrong whatever an alert is there for.
+//! Every panel and every rule in a real Prometheus with nine simulated days of all metrics. The exporter's own code writes
+//! them as OpenMetrics under a simulated clock, and promtool backfills them and the recording rules. The last day has every
+//! problem that an alert reports.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -21,14 +21,14 @@ use openim_exporter::exposition::catalog::CATALOG;
 use oracle::Prometheus;
 use story::{DAY, END, LAST_DAY};
 
-/// Seconds between two answers of an expression over a time.
+/// The step of a range query in seconds.
 const STEP: i64 = 120;
 
 fn at(minute: u32) -> i64 {
     MIDNIGHT + i64::from(minute) * 60
 }
 
-/// The recording rules, those first that need no other; then those that need these, and so on.
+/// The recording rules in the order of their dependencies: first those that need no other rule.
 fn by_need(rules: Vec<Rule>) -> Vec<Vec<Rule>> {
     let (mut left, mut levels) = (rules, Vec::new());
     while !left.is_empty() {
@@ -42,7 +42,7 @@ fn by_need(rules: Vec<Rule>) -> Vec<Vec<Rule>> {
     levels
 }
 
-/// A file with these rules, in a group of their own.
+/// A file with these rules in one group.
 fn file_of(rules: &[Rule]) -> String {
     let lines = rules.iter().flat_map(|rule| rule.text.lines()).filter(|line| line.starts_with("      "));
     format!("groups:\n  - name: recorded\n    rules:\n{}\n", lines.collect::<Vec<_>>().join("\n"))
@@ -59,29 +59,29 @@ fn with_recorded(installation: &Installation, end: u32) -> Prometheus {
         .fold(raw, |prometheus, level| prometheus.with_recorded(&file_of(level), MIDNIGHT, at(end)))
 }
 
-/// Families of the catalogue without a sample that is not 0.
+/// Families of the catalogue whose samples are all 0.
 fn families_without(installation: &Installation) -> Vec<&'static str> {
     let moved = installation.scrapes.lines().filter(|line| line.rsplit(' ').nth(1) != Some("0"));
     let there: BTreeSet<_> = moved.map(|line| family_of(line.split('{').next().unwrap())).collect();
     CATALOG.iter().map(|family| family.name).filter(|name| !there.contains(name)).collect()
 }
 
-/// As Grafana would ask it, of everything.
+/// The expression as Grafana would send it, for all jobs and groups.
 fn as_asked(expression: &str) -> String {
     [("$__rate_interval", "5m"), ("$__range", "1h"), ("$job", ".*"), ("$instance", ".*"), ("$group", ".*")]
         .iter()
         .fold(expression.to_owned(), |asked, (variable, value)| asked.replace(variable, value))
 }
 
-/// What may be 0 all the time, and why.
+/// Families that may always be 0, and why.
 const ALWAYS_ZERO: &[(&str, &str)] =
-    &[("openim_exporter_message_ids_evicted_total", "the dedup window has room for two million messages")];
+    &[("openim_exporter_message_ids_evicted_total", "the dedup window holds two million messages")];
 
-/// What is there only at times, and why.
+/// Expressions that have data only at times, and why.
 const SOMETIMES: &[(&str, &str)] =
-    &[("sum by (reason) (rate(openim_exporter_callbacks_rejected_total", "without a refusal the panel is to be empty")];
+    &[("sum by (reason) (rate(openim_exporter_callbacks_rejected_total", "without refusals the panel must be empty")];
 
-/// What is wrong with what an expression says over the last day: each has data most of the time, and not only 0.
+/// Why an expression fails on the last day. It must have data most of the time, and not only zeros.
 fn wrong(prometheus: &Prometheus, expression: &str) -> Option<String> {
     let series = prometheus.over(at(LAST_DAY), at(END), STEP, &as_asked(expression));
     let numbers: Vec<_> = series.iter().flatten().filter(|(_, value)| value.is_finite()).collect();
@@ -97,13 +97,13 @@ fn wrong(prometheus: &Prometheus, expression: &str) -> Option<String> {
     }
 }
 
-/// What is wrong with the panels and the recording rules: with their expressions, and with what was recorded.
+/// The failures of all panels and recording rules: of their expressions, and of the recorded series.
 fn all_wrong(prometheus: &Prometheus) -> Vec<String> {
     let panels = dashboards().into_iter().flat_map(|(_, text)| expressions(&parsed(&text)));
     let recorded = recording_rules().into_iter().flat_map(|rule| {
         let cap = rule.text.split_once("labels: {cap: ").map(|(_, rest)| rest.split('}').next().unwrap());
         let cap = cap.map_or(String::new(), |cap| format!("{{cap=\"{cap}\"}}"));
-        // One that is always 0 is so under its name too.
+        // If the expression may always be 0, so may the recorded series.
         let is_zero = ALWAYS_ZERO.iter().any(|(listed, _)| rule.expression.contains(listed));
         let name = if is_zero { String::new() } else { format!("{}{cap}", rule.name) };
         [name, rule.expression]
@@ -112,7 +112,7 @@ fn all_wrong(prometheus: &Prometheus) -> Vec<String> {
     asked.filter_map(|asked| wrong(prometheus, &asked)).collect()
 }
 
-/// The stretches of time in which an alert would be raised for a series: its expression has held for its `for`.
+/// The periods in which an alert would fire for a series, because its expression has been true for its `for`.
 fn raised(prometheus: &Prometheus, rule: &Rule, end: u32) -> Vec<Range<u32>> {
     let hold = rule.text.lines().find_map(|line| line.strip_prefix("        for: ")).map_or(0, minutes);
     let mut stretches = Vec::new();
@@ -131,7 +131,7 @@ fn minutes(text: &str) -> u32 {
     number.parse::<u32>().unwrap() * if unit == "h" { 60 } else { 1 }
 }
 
-/// Alerts that would not be raised where they are due, and those that would be raised elsewhere.
+/// Alerts that do not fire when they must, and alerts that fire at other times.
 fn wrongly_raised(prometheus: &Prometheus, rules: &[Rule]) -> Vec<String> {
     let mut wrong = Vec::new();
     for rule in rules {
@@ -148,15 +148,15 @@ fn wrongly_raised(prometheus: &Prometheus, rules: &[Rule]) -> Vec<String> {
 
 #[test]
 #[ignore = "needs prometheus"]
-fn each_panel_each_rule_and_each_alert_has_data_in_days_in_which_everything_happens() {
+fn panels_and_rules_have_data_and_alerts_fire_when_they_must_over_nine_days() {
     let installation = Installation::over_all_days();
     assert_eq!(families_without(&installation), ["openim_exporter_message_ids_evicted_total"]);
     let prometheus = with_recorded(&installation, END);
     assert_eq!(all_wrong(&prometheus), [""; 0]);
     let alerts: Vec<_> = all_rules().into_iter().filter(|rule| rule.is_alert).collect();
     assert_eq!(wrongly_raised(&prometheus, &alerts), [""; 0]);
-    // A name or a label's value that is wrong is no error, only empty, and what is always 0 looks as if all were well:
-    // each would be noticed, and so would an alert that comes too late or without need.
+    // Prometheus returns an empty result for a wrong name or value, and a series that is always 0 looks healthy. These
+    // changes show that the test detects both, and alerts that fire too late or without a reason.
     for (spoilt, found) in [
         ("sum(rate(openim_group_message_total{job=~\"$job\"}[$__rate_interval]))", "0 % of the day: "),
         ("openim_active_senders{window=\"2h\"}", "0 % of the day: "),
@@ -176,10 +176,10 @@ fn each_panel_each_rule_and_each_alert_has_data_in_days_in_which_everything_happ
 
 #[test]
 #[ignore = "needs prometheus"]
-fn nothing_is_raised_in_the_first_day_of_an_installation_that_is_idle_though_scrapes_are_missed() {
+fn no_alert_fires_on_the_first_day_of_an_idle_installation_with_missed_scrapes() {
     let prometheus = with_recorded(&Installation::over_an_idle_day(), DAY);
     let end = at(DAY - 3);
-    // As the pages have it: what is there for TLS and for settings too.
+    // Including the metrics of TLS and of the settings files.
     for there in
         ["openim_exporter_tls_certificate_expiry_timestamp_seconds", "openim_exporter_config_last_reload_successful"]
     {
@@ -189,7 +189,7 @@ fn nothing_is_raised_in_the_first_day_of_an_installation_that_is_idle_though_scr
     for rule in all_rules().iter().filter(|rule| rule.is_alert) {
         assert_eq!(raised(&prometheus, rule, DAY - 3), [], "{}", rule.name);
     }
-    // One that looked at the last scrape alone would be raised with each that is missed.
+    // An alert that reads only the last scrape would fire after each missed scrape.
     let (name, expression) = ("OpenimExporterDown".into(), "up{job=\"openim-exporter\"} == 0".into());
     let hasty = Rule { name, is_alert: true, expression, text: String::new() };
     assert!(raised(&prometheus, &hasty, DAY - 3).len() >= 40);

@@ -1,52 +1,52 @@
-//! What happens in the days: how much is written, and what goes wrong when. Times are minutes since the first midnight.
+//! The events of the simulated days: the traffic, and the problems. Times are minutes since the first midnight.
 
 use std::ops::Range;
 
 pub(crate) const DAY: u32 = 24 * 60;
 pub(crate) const DAYS: u32 = 9;
-/// The day in which things go wrong.
+/// The start of the day with the problems.
 pub(crate) const LAST_DAY: u32 = (DAYS - 1) * DAY;
 pub(crate) const END: u32 = DAYS * DAY;
 
-/// A stretch of the last day, from an hour and minute to another.
+/// A period of the last day, from one hour and minute to another.
 const fn on_the_last_day(from: (u32, u32), to: (u32, u32)) -> Range<u32> {
     LAST_DAY + from.0 * 60 + from.1..LAST_DAY + to.0 * 60 + to.1
 }
 
-/// Two groups have their only messages: when others want their places, they are retired.
+/// Two groups have messages until then, and are retired when new groups need their slots.
 pub(crate) const TWO_GROUPS_END: u32 = 6 * DAY;
-/// OpenIM processes messages and sends no callback.
+/// OpenIM processes messages but sends no callbacks.
 pub(crate) const SILENCE: Range<u32> = on_the_last_day((2, 0), (2, 40));
-/// Every second callback is lost on its way.
+/// Every second callback is lost in transit.
 pub(crate) const LOSS: Range<u32> = on_the_last_day((4, 0), (5, 0));
-/// Requests are refused, for each reason that there is; connections are not accepted; handshakes fail.
+/// Requests are refused for every reason, connections are not accepted, and handshakes fail.
 pub(crate) const REFUSALS: Range<u32> = on_the_last_day((6, 0), (6, 30));
-/// The settings' files cannot be used.
+/// The settings files cannot be used.
 pub(crate) const SPOILT_SETTINGS: Range<u32> = on_the_last_day((7, 0), (7, 20));
-/// The messages have times that cannot be.
+/// Messages have impossible times.
 pub(crate) const WRONG_CLOCKS: Range<u32> = on_the_last_day((8, 0), (8, 40));
-/// Messages need eight seconds.
+/// Messages take eight seconds to arrive.
 pub(crate) const DELAY: Range<u32> = on_the_last_day((9, 0), (9, 40));
-/// New groups come by the minute, and find no place.
+/// New groups appear every minute, and the table is full.
 pub(crate) const NEWCOMERS: Range<u32> = on_the_last_day((10, 30), (11, 0));
 /// Answers take seconds.
 pub(crate) const SLOW_ANSWERS: Range<u32> = on_the_last_day((12, 0), (12, 30));
-/// One group has ten messages a second, from hundreds of people.
+/// One group has ten messages per second, from hundreds of users.
 pub(crate) const FLOOD: Range<u32> = on_the_last_day((14, 0), (14, 20));
-/// The exporter is down; what it had counted is lost.
+/// The exporter is down, and its state is lost.
 pub(crate) const DOWN: Range<u32> = on_the_last_day((15, 30), (15, 40));
-/// The state's file is not at its path.
+/// The state file is missing.
 pub(crate) const NO_STATE_FILE: Range<u32> = on_the_last_day((17, 0), (17, 20));
-/// People write far less than usual.
+/// There are far fewer messages than usual.
 pub(crate) const LULL: Range<u32> = on_the_last_day((18, 0), (20, 0));
 
-/// How many messages are written in a minute: 24 at noon, 6 at midnight, the same each day.
+/// The number of messages in a minute: 24 at noon, 6 at midnight, the same each day.
 pub(crate) fn written(minute: u32) -> u32 {
     let usual = 24 - (minute % DAY).abs_diff(DAY / 2) * 18 / (DAY / 2);
     if LULL.contains(&minute) { usual / 8 } else { usual }
 }
 
-/// How long an answer takes, in milliseconds: at noon longer from day to day.
+/// The duration of an answer in milliseconds. It increases each day at noon.
 pub(crate) fn answer_ms(minute: u32) -> u64 {
     let is_noon = (minute % DAY).abs_diff(DAY / 2) < 20;
     match (SLOW_ANSWERS.contains(&minute), is_noon) {
@@ -56,24 +56,24 @@ pub(crate) fn answer_ms(minute: u32) -> u64 {
     }
 }
 
-/// How many groups there are: a few more each day.
+/// The number of groups, which increases each day.
 pub(crate) fn groups(minute: u32) -> u32 {
     12 + minute / DAY * 3
 }
 
-/// One stretch alone.
+/// A single period.
 fn only(stretch: Range<u32>) -> Vec<Range<u32>> {
     vec![stretch]
 }
 
-/// When each alert is due: somewhere in each of these stretches it would be raised, and outside of them never.
+/// When each alert must fire: at some time in each of these periods, and never outside of them.
 pub(crate) fn due(alert: &str) -> Vec<Range<u32>> {
-    // What looks back sees it for so long after.
+    // An alert that looks back also fires for some time afterwards.
     let seen_after = |range: &Range<u32>, minutes: u32| range.start..range.end + minutes;
     match alert {
         "OpenimExporterDown" => only(seen_after(&DOWN, 2)),
         "OpenimNoCallbacks" => only(seen_after(&SILENCE, 2)),
-        // What was lost in the silence, and while the exporter was down, has its own.
+        // Other alerts cover the messages that are missing in `SILENCE` and in `DOWN`.
         "OpenimCallbacksMissing" => only(seen_after(&LOSS, 30)),
         "OpenimAnswersSlow" => only(seen_after(&SLOW_ANSWERS, 5)),
         "OpenimCallbacksRejected" | "OpenimAccessRefused" => only(seen_after(&REFUSALS, 10)),
@@ -82,17 +82,17 @@ pub(crate) fn due(alert: &str) -> Vec<Range<u32>> {
         "OpenimGroupFlood" => only(seen_after(&FLOOD, 5)),
         "OpenimTrafficLow" => only(seen_after(&LULL, 60)),
         "OpenimTrafficHigh" => only(seen_after(&FLOOD, 60)),
-        // More groups from day to day, once there is a week: by then what has series is full, and pairs are not.
+        // The groups increase each day. The forecast needs a week, and by then the exported groups have reached their limit.
         "OpenimCapForecast" => only(8 * DAY..END),
         "OpenimCapNear" => only(3 * DAY..END),
-        // Once the pairs' table is full, each new pair drives out another.
+        // After `FLOOD`, the table of pairs is full, and each new pair evicts another.
         "OpenimCapReached" => vec![seen_after(&REFUSALS, 10), seen_after(&NEWCOMERS, 10), FLOOD.start..DOWN.end],
         "OpenimCertificateExpires" => only(LAST_DAY..END),
         "OpenimCountersReset" => only(DOWN.start..DOWN.end + 60),
         "OpenimStateFileMissing" => only(NO_STATE_FILE),
         "OpenimSettingsNotUsed" => only(seen_after(&SPOILT_SETTINGS, 5)),
-        // Of the noons' growth, once there is a week.
+        // The answers at noon become slower each day. The forecast needs a week.
         "OpenimSenderLimitForecast" => only(8 * DAY..END),
-        _ => panic!("say when {alert} is due"),
+        _ => panic!("add when {alert} must fire"),
     }
 }

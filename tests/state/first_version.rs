@@ -57,7 +57,7 @@ fn expected() -> String {
         r##"# {operation_id="operation-"##,
         r#"content_type="999""#,
     ] {
-        assert!(text.contains(sample), "the kept state has lost {sample}");
+        assert!(text.contains(sample), "tests/state/0.1.0 lacks {sample}");
     }
     text
 }

@@ -1,5 +1,5 @@
-//! What outlives the process, and what becomes of a state that cannot be trusted: opened, broken and moved in this
-//! process, with a boot of the machine for each purpose.
+//! States across restarts, and states that cannot be trusted. The tests open, damage and copy them in this process, with
+//! simulated boots of the machine.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -35,7 +35,7 @@ fn later(ms: i64) -> UnixMillis {
     UnixMillis(NOW.0 + ms)
 }
 
-/// Opens a state, with every step on the way.
+/// Opens a state, and returns the reported steps too.
 fn try_open(path: &Path, capacities: Capacities, boot: Boot, now: UnixMillis) -> Result<(Stats, Vec<Step>), Error> {
     let steps = RefCell::new(Vec::new());
     let stats = Stats::open(path, capacities, boot, now, &|step| steps.borrow_mut().push(step))?;
@@ -206,7 +206,7 @@ fn no_counter_continues_from_a_lower_value_after_any_power_loss() {
         // It starts from 0 too, but the first scan may already have dropped some: pages of different ages may have more
         // pairs than the capacity.
         shown.remove("pairs evicted");
-        // Every fifth time it was closed, but the disk had not written everything.
+        // In every fifth round the state was closed, but not all of it was written to disk.
         if round % 5 == 0 {
             close(&stats);
         }
@@ -220,7 +220,7 @@ fn no_counter_continues_from_a_lower_value_after_any_power_loss() {
             assert!(now == 0 || now >= *before, "round {round}, {steps:?}: {counter} was {before} and is {now}");
         }
     }
-    // A closed state continues; a closed one with earlier pages is set aside; another one starts from 0.
+    // A closed state continues. A closed state with earlier pages is set aside. Others start from 0.
     assert!(outcomes["counters_reset"] > 500 && outcomes["fresh"] > 50, "{outcomes:?}");
 }
 

@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand: the tests send what no decent client would.
+//! A plain HTTP/1.1 client, because the tests send requests that no HTTP library would.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -14,7 +14,7 @@ use super::PATIENCE;
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
-    /// In the order in which they came, the names in small letters.
+    /// In the order of the answer, with names in lower case.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
@@ -32,7 +32,7 @@ impl Response {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// Checks that this is a refusal as the sender reads it, with this status; returns `errMsg` and `errDlt`.
+    /// Checks that this is a refusal in OpenIM's format with this status. Returns `errMsg` and `errDlt`.
     pub(crate) fn refusal(&self, status: u16) -> (String, String) {
         assert_eq!(self.status, status, "{}", self.text());
         assert_eq!(self.header("content-type"), Some("application/json"), "{self:?}");
@@ -47,13 +47,13 @@ impl Response {
         (message, detail)
     }
 
-    /// Whether the server says that it closes the connection.
+    /// Whether the server announces that it closes the connection.
     pub(crate) fn closes(&self) -> bool {
         self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 }
 
-/// What a connection's bytes pass through.
+/// A byte stream, with or without TLS.
 trait Wire: Read + Write + Send {}
 
 impl<W: Read + Write + Send> Wire for W {}
@@ -61,9 +61,9 @@ impl<W: Read + Write + Send> Wire for W {}
 /// A connection.
 pub(crate) struct Client {
     stream: Box<dyn Wire>,
-    /// What is below it.
+    /// The socket below it.
     socket: TcpStream,
-    /// What has been read beyond the last answer.
+    /// Bytes that were read after the last answer.
     read: Vec<u8>,
 }
 
@@ -72,13 +72,13 @@ impl Client {
         Self::over(Self::socket(address)?)
     }
 
-    /// Speaks over a connection that there is already.
+    /// Uses an existing connection.
     pub(crate) fn over(socket: TcpStream) -> io::Result<Self> {
         socket.set_read_timeout(Some(PATIENCE))?;
         Ok(Self { stream: Box::new(socket.try_clone()?), socket, read: Vec::new() })
     }
 
-    /// Connects and speaks TLS to a server called `localhost`.
+    /// Connects with TLS to a server called `localhost`.
     pub(crate) fn connect_secure(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<Self> {
         let socket = Self::socket(address)?;
         let name = "localhost".try_into().unwrap();
@@ -103,23 +103,23 @@ impl Client {
         self.stream.flush()
     }
 
-    /// Sends bytes past TLS.
+    /// Sends bytes that bypass TLS.
     pub(crate) fn send_below(&self, bytes: &[u8]) {
         (&self.socket).write_all(bytes).unwrap();
     }
 
-    /// Posts a body as OpenIM does, leaves the connection open, and reads the answer.
+    /// Posts a body like OpenIM, leaves the connection open, and reads the answer.
     pub(crate) fn post(&mut self, path: &str, body: impl AsRef<[u8]>) -> Response {
         self.send(post_bytes(path, "", body.as_ref())).unwrap();
         self.answer()
     }
 
-    /// Says that nothing more will be sent; answers can still be read.
+    /// Shuts down the sending side; answers can still be read.
     pub(crate) fn end_of_sending(&self) {
         self.socket.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Reads one answer, which must come.
+    /// Reads one answer, and panics without one.
     pub(crate) fn answer(&mut self) -> Response {
         self.try_answer().unwrap_or_else(|error| panic!("no answer: {error}"))
     }
@@ -129,7 +129,7 @@ impl Client {
         self.answer_to("")
     }
 
-    /// Reads the answer to a `HEAD`, which has no body whatever its length says.
+    /// Reads the answer to a `HEAD`, which has no body even if it declares a length.
     pub(crate) fn answer_to_head(&mut self) -> Response {
         self.answer_to("HEAD").unwrap()
     }
@@ -153,7 +153,7 @@ impl Client {
         self.up_to("\r\n\r\n")
     }
 
-    /// A body in chunks, put together.
+    /// A reassembled chunked body.
     fn chunks(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {
@@ -184,7 +184,7 @@ impl Client {
         }
     }
 
-    /// The next bytes that come, up to so many; none at the end.
+    /// The next bytes, up to this many; none at the end.
     pub(crate) fn some(&mut self, bytes: usize) -> io::Result<Vec<u8>> {
         let mut buffer = vec![0; bytes];
         let len = self.stream.read(&mut buffer)?;
@@ -192,7 +192,7 @@ impl Client {
         Ok(buffer)
     }
 
-    /// Reads a body in chunks to its end, which must come, so many bytes at a time with a pause after each, and drops it.
+    /// Reads and discards a chunked body, this many bytes at a time with a pause after each. The body must be complete.
     pub(crate) fn drink(&mut self, bytes: usize, pause: Duration) {
         const END: &[u8] = b"\r\n0\r\n\r\n";
         let mut last = Vec::new();
@@ -220,13 +220,13 @@ impl Client {
         String::from_utf8_lossy(&self.read).into_owned()
     }
 
-    /// Everything that comes until the server closes; a reset is an end too.
+    /// Everything until the server closes or resets the connection.
     pub(crate) fn rest(&mut self) -> String {
         while self.more().is_ok() {}
         self.text()
     }
 
-    /// Whether the server has closed the connection, without waiting. Bytes that came are kept.
+    /// Whether the server has closed the connection, without waiting. Received bytes are kept.
     pub(crate) fn is_closed(&mut self) -> bool {
         self.socket.set_nonblocking(true).unwrap();
         let read = self.more();
@@ -239,7 +239,7 @@ fn parse_head(head: &str) -> (u16, Vec<(String, String)>) {
     let mut lines = head.trim_end().split("\r\n");
     let first = lines.next().unwrap();
     let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
-    let status = status.unwrap_or_else(|| panic!("not an answer's first line: {first:?}"));
+    let status = status.unwrap_or_else(|| panic!("not a status line: {first:?}"));
     let header = |line: &str| {
         let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("not a header: {line:?}"));
         (name.to_ascii_lowercase(), value.trim().to_owned())
@@ -247,7 +247,7 @@ fn parse_head(head: &str) -> (u16, Vec<(String, String)>) {
     (status, lines.map(header).collect())
 }
 
-/// A request that posts a body with the headers that OpenIM sends, and these (each ends with CR and LF).
+/// A request that posts a body with OpenIM's headers and these (each ends with CR and LF).
 pub(crate) fn post_bytes(path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
         "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:10006\r\nUser-Agent: Go-http-client/1.1\r\nContent-Length: {}\r\n\

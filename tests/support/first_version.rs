@@ -1,14 +1,14 @@
-//! Files as 0.1.0 wrote them: the one that is kept in tests/state/0.1.0, and larger ones made of it. All places are
-//! literal, worked out apart from the program.
+//! Files in the format of 0.1.0: the one in tests/state/0.1.0, and larger ones derived from it. All offsets are literal,
+//! and do not depend on the program.
 
 use std::io::Read;
 
 const STATE: &[u8] = include_bytes!("../state/0.1.0/state.gz");
 
-/// The capacities of the kept state: groups, pairs, and whether messages' IDs are known.
+/// The capacities of the state in tests/state/0.1.0: groups, pairs, and message IDs.
 const KEPT: [usize; 3] = [12, 64, 1 << 21];
 
-/// The header's word in a state that was closed.
+/// The clean mark in the header of a closed state.
 const CLEAN: u64 = 0x434c_4541_4e21_2100;
 
 pub(crate) fn unzip(bytes: &[u8]) -> Vec<u8> {
@@ -22,7 +22,7 @@ pub(crate) fn kept() -> Vec<u8> {
     unzip(STATE)
 }
 
-/// The sections of 0.1.0 in their order, with their words.
+/// The sections of 0.1.0 in order, with their lengths in words.
 fn sections([groups, pairs, messages]: [usize; 3]) -> Vec<(&'static str, usize)> {
     let row = |counters: usize| 16 * counters.next_multiple_of(16);
     let rings = |times: &'static str, sets: &'static str| {
@@ -40,11 +40,11 @@ fn sections([groups, pairs, messages]: [usize; 3]) -> Vec<(&'static str, usize)>
     sections
 }
 
-/// A file of 0.1.0, word by word.
+/// The words of a file of 0.1.0.
 struct Words(Vec<u64>);
 
 impl Words {
-    /// An empty one for some capacities, and where its sections begin.
+    /// An empty file for these capacities, and the positions of its sections.
     fn new(capacities: [usize; 3]) -> (Self, Vec<(&'static str, usize)>) {
         let mut fingerprint: u64 = 0xcbf2_9ce4_8422_2325;
         let (mut end, mut starts) = (512, Vec::new());
@@ -70,7 +70,7 @@ impl Words {
     }
 }
 
-/// The sum that a header has over some words, worked out apart from the program.
+/// An independent implementation of the header's checksum over some words.
 pub(crate) fn sum(words: &[u64]) -> u64 {
     let step = |sum: u64, word: &u64| (sum ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
     let mut sums = [0xcbf2_9ce4_8422_2325_u64; 8];
@@ -91,15 +91,15 @@ pub(crate) fn name_of(number: usize) -> String {
     format!("{}", 2_000_000_000 + number)
 }
 
-/// The kept state with room for so many groups and as many pairs, full of groups that each wrote at `minute` since the
-/// epoch, by one person.
+/// The state in tests/state/0.1.0, enlarged to this many groups and pairs. Each added group has one sender, last seen in
+/// this minute since the epoch.
 pub(crate) fn enlarged(groups: usize, minute: u64) -> Vec<u8> {
     let kept: Vec<_> = kept().chunks(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
     let (_, from) = Words::new(KEPT);
     let (mut words, to) = Words::new([groups, groups, 1 << 21]);
     let sizes = sections(KEPT);
     for (((name, from), (_, to)), (_, size)) in from.iter().zip(&to).zip(&sizes) {
-        // The pairs' places depend on the table's size.
+        // The positions of pairs depend on the table's size.
         if *name != "pairs" {
             words.0[*to..to + size].copy_from_slice(&kept[*from..from + size]);
         }
@@ -114,12 +114,12 @@ pub(crate) fn enlarged(groups: usize, minute: u64) -> Vec<u8> {
         for (at, bytes) in (slot + 8..).zip(name.as_bytes().chunks(8)) {
             words.0[at] = bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
         }
-        // At the home of its key; the minute is counted from 1.
+        // At its key's home position; minutes are counted from 1.
         let entry = start("pairs") + 2 * number;
         words.0[entry..entry + 2].copy_from_slice(&[1 << 40 | number as u64, (number as u64) << 31 | (minute + 1)]);
         added += messages_of(number);
     }
-    // In the second lane: a text from a person on iOS, of status 2, of up to 16 bytes.
+    // In the second lane: a text of up to 16 bytes from a user on iOS, with status 2.
     for (row, stride, counter) in [("mix", 2960, 0), ("tallies", 16, 1), ("content bytes", 16, 0)] {
         words.0[start(row) + stride + counter] += added;
     }

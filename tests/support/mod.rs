@@ -1,6 +1,6 @@
-//! What the tests share: an exporter that runs as its users run it, and a client that sends it exactly these bytes.
+//! Shared by the tests: an exporter that runs as in production, and a client that sends arbitrary bytes to it.
 
-#![allow(dead_code, reason = "each file of tests is a program of its own and uses a part of this")]
+#![allow(dead_code, reason = "each test program uses a part of this")]
 
 mod client;
 mod samples;
@@ -17,21 +17,21 @@ use std::time::{Duration, Instant};
 pub(crate) use client::{Client, Response, post_bytes};
 pub(crate) use samples::Samples;
 
-/// Where OpenIM from 3.4.2 on posts a group message.
+/// The path to which OpenIM 3.4.2 and newer post group messages.
 pub(crate) const GROUP_MESSAGE_PATH: &str = "/callbackAfterSendGroupMsgCommand";
 
-/// What every callback that was taken is answered, to the byte.
+/// The exact answer to every accepted callback.
 pub(crate) const SUCCESS: &str = r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#;
 
-/// The longest that anything here is waited for before the test fails.
+/// How long a test waits for anything before it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The exporter's program with these arguments, its state in memory, and none of its other variables in the environment.
+/// The exporter with these arguments, its state in memory, and no other environment variables of its own.
 pub(crate) fn command<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
     command_of(Path::new(env!("CARGO_BIN_EXE_openim-exporter")), arguments)
 }
 
-/// The same for another build's program.
+/// The same for the program of another build.
 pub(crate) fn command_of<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OPENIM_EXPORTER_")) {
@@ -42,7 +42,7 @@ pub(crate) fn command_of<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> Co
     command
 }
 
-/// The callbacks in `tests/callbacks` whose names end so, by name: `*.good.json` must be counted, `*.bad.json` refused.
+/// The callbacks in `tests/callbacks` with this suffix, by name: `*.good.json` must be counted, `*.bad.json` refused.
 pub(crate) fn callbacks(suffix: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/callbacks");
     let files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -61,16 +61,16 @@ pub(crate) fn message(group: &str, sender: &str) -> String {
     format!(r#"{{"sendID":"{sender}","groupID":"{group}"}}"#)
 }
 
-/// A port that was free just now.
+/// A port that is free at the moment.
 pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Asks until the answer is yes.
+/// Waits until the condition is true.
 pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        assert!(Instant::now() < deadline, "timeout while waiting for {what}");
         thread::sleep(Duration::from_millis(10));
     }
 }
@@ -91,12 +91,12 @@ struct Log {
 }
 
 impl Exporter {
-    /// Starts one at a free port, with these flags too.
+    /// Starts one at a free port, with these additional flags.
     pub(crate) fn start(flags: &[&str]) -> Self {
         Self::run(command(&["--web.listen-address", "127.0.0.1:0"]).args(flags))
     }
 
-    /// Runs a command that serves, and waits until it does. Its log must say so: level `info`.
+    /// Runs a command that serves, and waits until it does. It must log at level `info`.
     pub(crate) fn run(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Log::default());
@@ -113,17 +113,17 @@ impl Exporter {
         exporter
     }
 
-    /// The address it serves at; the first of them.
+    /// The first address at which it serves.
     pub(crate) fn address(&self) -> SocketAddr {
         self.addresses[0]
     }
 
-    /// All addresses it serves at.
+    /// All addresses at which it serves.
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// The number of the process.
+    /// The process ID.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -133,17 +133,17 @@ impl Exporter {
         Client::connect(self.address()).unwrap()
     }
 
-    /// Gets a page, over a connection of its own.
+    /// Gets a page over a new connection.
     pub(crate) fn get(&self, path: &str) -> Response {
         self.ask(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes())
     }
 
-    /// Posts a body as OpenIM does, over a connection of its own.
+    /// Posts a body like OpenIM over a new connection.
     pub(crate) fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Response {
         self.ask(&post_bytes(path, "connection: close\r\n", body.as_ref()))
     }
 
-    /// Sends these bytes over a connection of their own, and reads one answer.
+    /// Sends these bytes over a new connection, and reads one answer.
     pub(crate) fn ask(&self, bytes: &[u8]) -> Response {
         let mut client = self.connect();
         client.send(bytes).unwrap();
@@ -162,11 +162,11 @@ impl Exporter {
         self.log.lines.lock().unwrap().clone()
     }
 
-    /// Waits until the log's lines are as described.
+    /// Waits until the lines of the log meet the condition.
     pub(crate) fn wait_for_log(&self, what: &str, are_so: impl Fn(&[String]) -> bool) {
         let lines = self.log.lines.lock().unwrap();
         let (lines, waited) = self.log.grown.wait_timeout_while(lines, PATIENCE, |lines| !are_so(lines)).unwrap();
-        assert!(!waited.timed_out(), "the log never said {what}: {lines:#?}");
+        assert!(!waited.timed_out(), "the log does not show {what}: {lines:#?}");
     }
 
     /// Sends a signal: `TERM`, `INT`, `KILL`.
@@ -175,7 +175,7 @@ impl Exporter {
         assert!(sent.success(), "kill -s {name}: {sent}");
     }
 
-    /// Waits for its end: how it ended, and its log.
+    /// Waits until it ends, and returns its exit status and log.
     pub(crate) fn wait(mut self) -> (ExitStatus, Vec<String>) {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
@@ -192,7 +192,7 @@ impl Exporter {
 
 impl Drop for Exporter {
     fn drop(&mut self) {
-        // One that has been waited for is gone already.
+        // Fails if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -207,7 +207,7 @@ fn collect(stderr: ChildStderr, log: Arc<Log>) -> JoinHandle<()> {
     })
 }
 
-/// The address in a line that says that it is served at, in either form of the log.
+/// The address in a line `serving`, in either format of the log.
 fn served(line: &str) -> Option<SocketAddr> {
     if !line.contains("message=serving ") && !line.contains(r#""message":"serving""#) {
         return None;
@@ -216,7 +216,7 @@ fn served(line: &str) -> Option<SocketAddr> {
     after.split(['"', ' ']).next()?.parse().ok()
 }
 
-/// The value of a key in a line of logfmt, without its quotes.
+/// The value of a key in a logfmt line, without quotes.
 pub(crate) fn logfmt_value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     let (_, after) = line.split_once(&format!(" {key}="))?;
     match after.strip_prefix('"') {

@@ -1,4 +1,4 @@
-//! Rust source as tokens: strings, comments and braces in them cannot be mistaken for code.
+//! Rust source as tokens, so that strings and comments are not mistaken for code.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -40,13 +40,13 @@ impl Source {
         files.iter().map(|file| Self::new(&relative(file), &std::fs::read_to_string(file).unwrap())).collect()
     }
 
-    /// The module that a file of `src` is.
+    /// The module of a file in `src`.
     pub(crate) fn module(&self) -> ModulePath {
         let inside = self.path.strip_prefix("src/").unwrap().trim_end_matches(".rs");
         inside.split('/').filter(|name| *name != "mod").map(str::to_owned).collect()
     }
 
-    /// The top-level module that a file of `src` belongs to.
+    /// The top-level module of a file in `src`.
     pub(crate) fn top(&self) -> String {
         self.module().swap_remove(0)
     }
@@ -56,7 +56,7 @@ impl Source {
         ["/tests.rs", "/testing.rs"].iter().any(|end| self.path.ends_with(end)) || self.path.contains("/tests/")
     }
 
-    /// Every path to something in the crate, from the crate's root: those of `use` and those in the code.
+    /// Every path to an item of the crate, from the crate's root, in `use` and in code.
     pub(crate) fn paths(&self) -> Vec<ModulePath> {
         paths(&self.tokens, &self.module())
     }
@@ -72,7 +72,7 @@ impl Source {
         found
     }
 
-    /// Lines on which this word stands as a token.
+    /// Lines that have this word as a token.
     pub(crate) fn lines_of_word(&self, word: &str) -> Vec<usize> {
         let mut lines = Vec::new();
         walk(&self.tokens, &mut |token| {
@@ -132,7 +132,7 @@ fn walk(tokens: &[TokenTree], look_at: &mut impl FnMut(&TokenTree)) {
     }
 }
 
-/// Whether the group at this place is `[doc = ...]` of an attribute: what a comment of documentation is to the compiler.
+/// Whether the group at this position is `[doc = ...]`, which is how the compiler represents a doc comment.
 fn is_doc(tokens: &[TokenTree], at: usize) -> bool {
     matches!(&tokens[at], TokenTree::Group(group) if inside(group).first().is_some_and(|token| is_word(token, "doc")))
         && at
@@ -140,7 +140,7 @@ fn is_doc(tokens: &[TokenTree], at: usize) -> bool {
             .is_some_and(|before| is_punct(tokens.get(before), '#') || is_punct(tokens.get(before), '!'))
 }
 
-/// Leaves out each item that `#[cfg(test)]` stands before: up to its braces or its semicolon.
+/// Removes each item with `#[cfg(test)]`, up to its braces or its semicolon.
 fn without_tests(tokens: &[TokenTree]) -> Vec<TokenTree> {
     let mut kept = Vec::new();
     let mut at = 0;
@@ -160,12 +160,12 @@ fn without_tests(tokens: &[TokenTree]) -> Vec<TokenTree> {
     kept
 }
 
-/// Where the `::` at this place ends, if there is one.
+/// The end of the `::` at this position, if there is one.
 fn skip_path_sep(tokens: &[TokenTree], at: usize) -> Option<usize> {
     (is_punct(tokens.get(at), ':') && is_punct(tokens.get(at + 1), ':')).then_some(at + 2)
 }
 
-/// Every path to something in the crate that these tokens of a module contain.
+/// Every path to an item of the crate in these tokens of a module.
 fn paths(tokens: &[TokenTree], module: &[String]) -> Vec<ModulePath> {
     let mut scan = Scan { aliases: HashMap::new(), found: Vec::new() };
     scan.code(tokens, module);
@@ -173,7 +173,7 @@ fn paths(tokens: &[TokenTree], module: &[String]) -> Vec<ModulePath> {
 }
 
 struct Scan {
-    /// The names that `use` has brought into the file, and what they stand for.
+    /// The names that `use` imported into the file, and their paths.
     aliases: HashMap<String, ModulePath>,
     found: Vec<ModulePath>,
 }
@@ -206,7 +206,7 @@ impl Scan {
         }
     }
 
-    /// A tree of `use`, in which `prefix` stands before the present level.
+    /// A `use` tree; `prefix` is the path before the current level.
     fn tree(&mut self, tokens: &[TokenTree], module: &[String], prefix: Option<&[String]>) {
         let (mut names, end) = segments(tokens, 0);
         if let Some(prefix) = prefix {
@@ -229,7 +229,7 @@ impl Scan {
         self.found.push(path);
     }
 
-    /// The path from the crate's root. One that begins with another name may be that of a child module.
+    /// The path from the crate's root. A path that begins with any other name may begin with a child module.
     fn resolve(&self, segments: &[String], module: &[String]) -> Option<ModulePath> {
         let (first, rest) = segments.split_first()?;
         let supers = segments.iter().take_while(|segment| *segment == "super").count();
@@ -244,7 +244,7 @@ impl Scan {
     }
 }
 
-/// The segments of the path that begins at this token, and where it ends: before what is in braces, if anything is.
+/// The segments of the path that begins at this token, and its end, which is before any braces.
 fn segments(tokens: &[TokenTree], mut at: usize) -> (Vec<String>, usize) {
     let mut segments = Vec::new();
     while let Some(TokenTree::Ident(segment)) = tokens.get(at) {
@@ -262,7 +262,7 @@ fn functions(tokens: &[TokenTree], found: &mut Vec<Function>) {
         if let (true, Some(TokenTree::Ident(name))) = (is_word(token, "fn"), tokens.get(at + 1)) {
             let body = tokens[at..].iter().find_map(|token| match token {
                 TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => Some(Some(group)),
-                // Only declared, in a trait.
+                // A declaration in a trait, without a body.
                 token => is_punct(Some(token), ';').then_some(None),
             });
             if let Some(Some(body)) = body {

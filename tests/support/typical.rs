@@ -1,8 +1,8 @@
-//! A message like most: for whoever counts messages without caring what they are.
+//! A typical message, for tests in which only the number of messages matters.
 
 use openim_exporter::domain::{Mentions, Message, Source, UnixMillis};
 
-/// One that was sent just before this time.
+/// A message that was sent just before `now`.
 pub(crate) fn typical<'a>(group: &'a str, sender: &'a str, now: UnixMillis) -> Message<'a> {
     Message {
         group_id: group,

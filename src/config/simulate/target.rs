@@ -21,7 +21,7 @@ pub struct Target {
     pub port: u16,
     /// Host and port as written in the URL, for the `Host` header.
     pub authority: String,
-    /// What comes before `/callbackAfterSendGroupMsgCommand`: empty, or a path.
+    /// The path before `/callbackAfterSendGroupMsgCommand`; may be empty.
     pub prefix: String,
     /// The `Authorization` header of the URL's user and password, marked as sensitive.
     pub authorization: Option<HeaderValue>,

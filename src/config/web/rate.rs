@@ -15,7 +15,7 @@ const MAX_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 pub struct RateLimit {
     /// Time until the next token, from a nanosecond to 24 hours.
     pub interval: Duration,
-    /// Requests that may come at once.
+    /// Maximum number of requests in a burst.
     pub burst: NonZeroU32,
 }
 
@@ -27,13 +27,14 @@ pub(super) fn parse(field: &Field) -> Result<Option<RateLimit>, FileError> {
         return Ok(None);
     }
     let burst = section.get("burst").ok_or_else(|| field.error("burst is missing; give 1 or more"))?;
-    let problem = "give a whole number from 1 to 4294967295, the number of requests that may come at once";
+    let problem = "give a whole number from 1 to 4294967295, the maximum number of requests in a burst";
     let burst = burst.text()?.parse().map_err(|_| burst.error(problem))?;
     Ok(Some(RateLimit { interval, burst }))
 }
 
 fn interval(field: &Field) -> Result<Duration, FileError> {
     let interval = duration::parse(field.text()?, Notation::Go).filter(|interval| *interval <= MAX_INTERVAL);
-    interval
-        .ok_or_else(|| field.error("give a time of at most 24h with its unit, as in 1s, 250ms or 1m30s; 0 is no limit"))
+    interval.ok_or_else(|| {
+        field.error("give a time of at most 24h with its unit, as in 1s, 250ms or 1m30s; 0 means no limit")
+    })
 }

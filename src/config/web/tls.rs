@@ -84,7 +84,7 @@ impl fmt::Debug for Source {
 pub enum ClientAuth {
     /// None is requested.
     None,
-    /// Any certificate: only the possession of its key is verified.
+    /// Any certificate: the client must only prove that it has the private key.
     Unverified {
         /// Whether a client must present one.
         required: bool,

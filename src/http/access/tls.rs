@@ -142,8 +142,8 @@ fn client_verifier(
 /// Verifies clients' certificates as the settings demand.
 #[derive(Debug)]
 struct ClientVerifier {
-    /// Verifies that a certificate comes from a known authority. Without it, any certificate is accepted whose key the
-    /// client has, as with Go's `RequestClientCert` and `RequireAnyClientCert`.
+    /// Verifies that a certificate comes from a known authority. Without it, any certificate is accepted if the
+    /// client has its key, as with Go's `RequestClientCert` and `RequireAnyClientCert`.
     authorities: Option<Arc<dyn ClientCertVerifier>>,
     algorithms: WebPkiSupportedAlgorithms,
     is_required: bool,
@@ -159,7 +159,7 @@ impl ClientVerifier {
     }
 }
 
-/// A subject alternative name as it is written in the settings.
+/// A subject alternative name as written in the settings.
 fn text_of_name(name: &GeneralName<'_>) -> Option<String> {
     match name {
         GeneralName::DNSName(text) | GeneralName::RFC822Name(text) | GeneralName::URI(text) => Some((*text).to_owned()),

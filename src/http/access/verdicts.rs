@@ -18,8 +18,7 @@ const MAX_RIGHT: usize = 1024;
 /// ones.
 const MAX_WRONG: usize = 1024;
 
-/// A keyed digest of a header's value. It does not reveal the password, and without the key, no client can create a
-/// collision.
+/// A keyed digest of a header's value. It does not reveal the password, and creating a collision requires the key.
 #[derive(Clone, Copy, Eq)]
 pub(super) struct Fingerprint([u8; 32]);
 

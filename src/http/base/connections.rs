@@ -48,7 +48,7 @@ impl Connections {
         self.open.lock().len()
     }
 
-    /// HTTP/2 requests under way.
+    /// HTTP/2 requests in progress.
     pub(crate) fn requests(&self) -> usize {
         self.requests.lock().len()
     }

@@ -45,7 +45,7 @@ impl Default for Limits {
 /// counts 32 bytes more than its name and value (RFC 9113, 6.5.2).
 pub(crate) const MAX_HEAD_BYTES: usize = 32 * 1024;
 
-/// Largest piece of a response that hyper gets at once: what it holds for a client that reads slowly.
+/// Largest piece of a response that hyper gets at once, and so the memory for a client that reads slowly.
 pub(crate) const PIECE_BYTES: usize = 32 * 1024;
 
 /// The ALPN name of HTTP/2 in the TLS handshake. RFC 9113, 3.2.

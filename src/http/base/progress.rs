@@ -24,9 +24,9 @@ pub(crate) enum Phase {
     Answer = 4,
     /// The connection is about to close. What the client still sends is dropped.
     Linger = 5,
-    /// The TLS handshake is under way.
+    /// The TLS handshake is in progress.
     Handshake = 6,
-    /// HTTP/2: requests are under way. Each has its own phase.
+    /// HTTP/2: requests are in progress. Each has its own phase.
     Multiplexed = 7,
 }
 

@@ -14,7 +14,7 @@ pub(crate) enum Stage {
         /// When the drain began, in milliseconds since the site was created.
         since_ms: u64,
     },
-    /// End, with whatever connections are still open.
+    /// End, even if connections are still open.
     End,
 }
 

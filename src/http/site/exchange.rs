@@ -1,4 +1,4 @@
-//! A request under way, and refusals of it.
+//! A request in progress, and refusals of it.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::http::base::caller::Caller;
 use crate::http::base::connections::Tracker;
 use crate::telemetry::Reason;
 
-/// A request under way: its site, its connection and its client.
+/// A request in progress: its site, its connection and its client.
 #[derive(Clone, Copy)]
 pub(crate) struct Exchange<'a> {
     pub(crate) site: &'a Arc<Site>,

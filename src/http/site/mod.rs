@@ -93,7 +93,7 @@ impl Site {
     }
 
     /// Reads the files of the settings again. They take effect as a whole or not at all. Blocks while another reload is
-    /// under way.
+    /// in progress.
     ///
     /// # Errors
     /// When a file cannot be used. The error has been logged and counted, and the old settings stay in force.

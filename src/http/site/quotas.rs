@@ -8,7 +8,7 @@ use crate::http::base::quota::Quota;
 /// Passwords of one address that may wait to be verified: a client that guesses must not delay others.
 const MAX_PASSWORDS_PER_ADDRESS: usize = 4;
 
-/// Incomplete HTTP/2 heads. The decoded part of one takes up to 260 KiB.
+/// Maximum number of incomplete HTTP/2 heads. The decoded part of one takes up to 260 KiB.
 const MAX_PARTIAL_HEADS: usize = 128;
 
 /// The quotas of a site.
@@ -19,7 +19,7 @@ pub(crate) struct Quotas {
     pub(crate) connections: Arc<Quota>,
     /// Passwords of each address that wait to be verified.
     pub(crate) passwords: Arc<Quota>,
-    /// HTTP/2 requests of each address that are under way.
+    /// HTTP/2 requests of each address that are in progress.
     pub(crate) requests: Arc<Quota>,
     /// Incomplete HTTP/2 heads.
     pub(crate) partial_heads: Arc<Quota>,

@@ -1,4 +1,4 @@
-//! The settings in force that come from files, and their reload.
+//! The current settings from files, and their reload.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::telemetry::Telemetry;
 /// The right to reload the settings. Only one reload runs at a time.
 pub(crate) type Turn = OwnedMutexGuard<()>;
 
-/// The settings in force that come from files.
+/// The current settings from files.
 pub(crate) struct Settings {
     access: ArcSwap<Access>,
     turn: Arc<Mutex<()>>,
@@ -29,12 +29,12 @@ impl Settings {
         self.access.load()
     }
 
-    /// The right to reload; `None` while a reload is under way.
+    /// The right to reload; `None` while a reload is in progress.
     pub(crate) fn try_turn(&self) -> Option<Turn> {
         Arc::clone(&self.turn).try_lock_owned().ok()
     }
 
-    /// The right to reload, once no other reload is under way. Blocks the thread.
+    /// The right to reload, once no other reload is in progress. Blocks the thread.
     pub(super) fn wait_for_turn(&self) -> Turn {
         Arc::clone(&self.turn).blocking_lock_owned()
     }

@@ -1,4 +1,4 @@
-//! A response's body that is written in chunks: the next one when the client has taken the one before it.
+//! A response's body that is written in chunks. Each chunk is written when the client has read the previous one.
 //!
 //! Chunks are written on a thread for blocking work, so callbacks are answered meanwhile. A client that reads slowly
 //! holds one chunk, but no thread and no lock. If a client hangs up, at most one chunk is still written.
@@ -87,7 +87,7 @@ impl Streamed {
         if self.written.is_empty() {
             return Poll::Ready(None);
         }
-        // The response is overdue. Another piece would count as progress, although only hyper's buffer has room for it.
+        // The response is overdue. Another piece would count as progress, although only hyper's buffer has space for it.
         if self.handle.progress().overdue().is_some() {
             return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
         }

@@ -27,7 +27,7 @@ impl Workers {
         self.all.iter().map(|worker| worker.count()).sum()
     }
 
-    /// HTTP/2 requests under way.
+    /// HTTP/2 requests in progress.
     pub(crate) fn requests(&self) -> usize {
         self.all.iter().map(|worker| worker.requests()).sum()
     }

@@ -37,7 +37,7 @@ pub(super) const MAX_STREAMS: u32 = 64;
 const MAX_HEADERS: usize = 100;
 
 /// Largest decoded head. Beyond it, `h2` itself answers 431 with an empty body; up to it, we answer. It limits the
-/// memory for an incomplete head, of which a single byte may refer to a long earlier header.
+/// memory for an incomplete head, in which a single byte may refer to a long earlier header.
 const MAX_DECODED_HEAD_BYTES: u32 = 64 * 1024;
 
 /// Bytes that a client may send before they are read: of one request, and of all requests of a connection.
@@ -85,9 +85,9 @@ pub(crate) async fn serve(
             match tracker.progress().overdue() {
                 // The client did not close the connection after the shutdown.
                 Some(Phase::Linger) => return Poll::Ready(None),
-                // The shutdown has begun, and no request is under way any more.
+                // The shutdown has begun, and no request is in progress any more.
                 Some(Phase::Idle) if is_shutting_down => tracker.enter(Phase::Linger),
-                // Idle for too long, or draining. Requests under way are still answered.
+                // Idle for too long, or draining. Requests in progress are still answered.
                 Some(_) if !is_shutting_down => {
                     is_shutting_down = true;
                     if tracker.progress().partial_since_ms().is_none() {
@@ -139,7 +139,7 @@ struct Shared {
     is_stuck: AtomicBool,
 }
 
-/// A request under way, until the last byte of its response has been written.
+/// A request in progress, until the last byte of its response has been written.
 struct ActiveRequest {
     shared: Arc<Shared>,
     tracker: Tracker,

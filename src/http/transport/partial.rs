@@ -1,5 +1,5 @@
-//! A stream under rustls or `h2` that detects incomplete TLS records and HTTP/2 heads. rustls and `h2` wait for the rest
-//! of them, and meanwhile the connection looks idle.
+//! A stream under rustls or `h2` that detects incomplete TLS records and HTTP/2 heads. rustls and `h2` wait for the rest,
+//! and meanwhile the connection looks idle.
 
 use std::io;
 use std::net::IpAddr;
@@ -54,7 +54,7 @@ impl Position {
         Self { framing, header: [0; FRAME_HEADER_BYTES], header_len: 0, left, is_in_headers: false }
     }
 
-    /// Whether only a part of something has arrived. A body does not count: it has a time limit of its own.
+    /// Whether only a part of something has arrived. A body does not count: it has its own time limit.
     pub(crate) const fn is_partial(&self) -> bool {
         self.is_in_headers || !self.is_in_body() && (self.header_len > 0 || self.left > 0)
     }

@@ -76,7 +76,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<'_, S> {
         Poll::Ready(Ok(()))
     }
 
-    /// The connection shuts the stream down itself, after a last response of its own.
+    /// The connection shuts the stream down itself, after its own last response.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

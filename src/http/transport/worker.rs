@@ -25,7 +25,7 @@ use crate::telemetry::Reason;
 const SCRAPE_THREADS: usize = 2;
 
 /// Tasks that run before the runtime polls for I/O events. A connection that always has work, such as pipelined
-/// requests, delays other connections by up to this many turns.
+/// requests, delays other connections by up to this many tasks.
 const TASKS_BETWEEN_POLLS: u32 = 8;
 
 /// One in this many connections is reserved for `--web.telemetry-address`, if it is set.

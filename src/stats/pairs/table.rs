@@ -125,8 +125,8 @@ impl Pairs {
     /// Records that a pair was seen. `hash` is a well-mixed hash of the group's and the sender's IDs, `slot` the group's
     /// current slot. Lock-free, does not allocate, and does not write if the pair was already seen in this minute.
     ///
-    /// A pair counts for the slot with which it was last seen. So a slot may only be given to another group when its group
-    /// has been idle for more than [`DAY`] *and a minute*: until then the pairs of its last minute still count.
+    /// A pair counts for the slot with which it was last seen. So another group may only get a slot when its group has been
+    /// idle for more than [`DAY`] *and a minute*: until then the pairs of its last minute still count.
     #[inline]
     pub(in crate::stats) fn record(&self, hash: u64, slot: u32, now: UnixMillis) {
         let minute = Minute::from_time(now);

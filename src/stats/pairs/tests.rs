@@ -196,7 +196,7 @@ fn a_slot_beyond_the_groups_is_not_counted() {
 }
 
 #[test]
-fn pairs_expire_whatever_the_clock_says() {
+fn pairs_expire_even_if_the_clock_is_wrong() {
     let pairs = pairs(100);
     let ends = [UnixMillis(i64::MIN), UnixMillis(-1), UnixMillis(0), UnixMillis(i64::MAX)];
     for now in ends {

@@ -47,7 +47,7 @@ impl Stats {
     /// Completes the counts of messages that were in progress when the process ended. Such a message is in the counts by
     /// group, but perhaps not yet in the mix, the statuses or the contents, which are raised here. It was never answered.
     ///
-    /// With `is_partial`, some numbers were left out, and the others are raised by whatever they lack.
+    /// With `is_partial`, some numbers were left out, and the others are raised to the same total.
     ///
     /// # Errors
     /// When the counts differ by more messages than can have been in progress, or contradict each other otherwise.
