@@ -102,6 +102,12 @@ impl<W: Deref<Target = [AtomicU64]>> Lanes<W> {
     }
 }
 
+/// Gives this thread a lane of its own, if one is left. Serving threads call it at their start: threads that count less
+/// often, and come and go, must not take these lanes first.
+pub(crate) fn claim_lane() {
+    lane();
+}
+
 /// This thread's lane. The first threads get separate lanes.
 #[inline]
 fn lane() -> usize {

@@ -14,6 +14,7 @@
 
 mod access;
 mod base;
+#[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzz;
 mod service;

@@ -15,11 +15,13 @@ use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, PATIENCE, SUCCESS, ev
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
+const PROTOCOL_ERROR: u8 = 1;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -168,6 +170,11 @@ fn invalid_http2_requests_do_not_end_the_connection() {
     let mut client = connect_http2(&authority, &served);
     // A control character in the path: `h2` resets the stream, and the exporter does not see the request.
     client.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, &head("GET", "/\u{7f}"))).unwrap();
+    let mut received = Vec::new();
+    let reset = frame(RST_STREAM, 0, 1, &[0, 0, 0, PROTOCOL_ERROR]);
+    while !received.windows(reset.len()).any(|bytes| bytes == reset) {
+        received.extend(client.some(1000).unwrap());
+    }
     // A body longer than its content-length.
     let announced = [head("POST", GROUP_MESSAGE_PATH), literal("content-length", "1")].concat();
     client.send(frame(HEADERS, END_HEADERS, 3, &announced)).unwrap();
@@ -222,17 +229,20 @@ fn data_sent_after_the_answer_is_not_a_broken_request() {
     assert_eq!(served.refused("malformed_request"), 0.0);
 }
 
-/// Reads until this many heads of responses with status 431 have arrived. `h2` sends them itself.
+/// Reads until this many responses with status 431 have arrived. `h2` sends them itself.
 fn expect_too_large(client: &mut Client, times: usize) {
-    let mut received = Vec::new();
-    // Literal header field with the indexed name `:status`; the next ones refer to the first.
-    let count = |received: &[u8]| {
-        let heads = received.windows(9).filter(|bytes| bytes[3] == HEADERS && bytes[..2] == [0, 0] && bytes[4] == 5);
-        heads.count()
+    // `:status: 431` as a literal that HPACK then remembers; the next ones refer to it.
+    let (first, next) = ([0x48, 0x83, 0x69, 0x90, 0xff].as_slice(), [0xbe].as_slice());
+    let is_head = |bytes: &[u8], block: &[u8]| {
+        bytes[..3] == [0, 0, block.len() as u8] && bytes[3] == HEADERS && bytes[9..].starts_with(block)
     };
-    while count(&received) < times {
+    let mut received: Vec<u8> = Vec::new();
+    let count =
+        |received: &[u8], block: &[u8]| received.windows(9 + block.len()).filter(|bytes| is_head(bytes, block)).count();
+    while count(&received, first) + count(&received, next) < times {
         received.extend(client.some(1000).unwrap());
     }
+    assert_eq!((count(&received, first), count(&received, next)), (1, times - 1), "{received:?}");
 }
 
 #[test]

@@ -44,18 +44,17 @@ impl Drain {
         self.stage() != Stage::Serve
     }
 
-    /// Begins the drain, at a time in milliseconds since the site was created.
+    /// Begins the drain, at a time in milliseconds since the site was created. Does nothing if it has begun.
     pub(super) fn begin(&self, now_ms: u64) {
-        self.raise(now_ms.saturating_add(1).min(END - 1));
+        let stage = now_ms.saturating_add(1).min(END - 1);
+        if self.stage.compare_exchange(0, stage, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.changed.notify_waiters();
+        }
     }
 
     /// Ends the drain: its time is up.
     pub(super) fn end(&self) {
-        self.raise(END);
-    }
-
-    fn raise(&self, stage: u64) {
-        self.stage.fetch_max(stage, Ordering::Relaxed);
+        self.stage.store(END, Ordering::Relaxed);
         self.changed.notify_waiters();
     }
 
@@ -78,5 +77,21 @@ impl Drain {
 
     pub(super) async fn asked(&self) {
         self.asked.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drain_begins_once_and_its_end_is_final() {
+        let drain = Drain::default();
+        drain.begin(5);
+        drain.begin(7);
+        assert_eq!(drain.stage(), Stage::Drain { since_ms: 5 });
+        drain.end();
+        drain.begin(9);
+        assert_eq!(drain.stage(), Stage::End);
     }
 }

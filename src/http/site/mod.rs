@@ -93,7 +93,7 @@ impl Site {
     }
 
     /// Reads the files of the settings again. They take effect as a whole or not at all. Blocks while another reload is
-    /// in progress.
+    /// in progress, so no thread of an async runtime may call it.
     ///
     /// # Errors
     /// When a file cannot be used. The error has been logged and counted, and the old settings stay in force.

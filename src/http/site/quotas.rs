@@ -44,6 +44,7 @@ impl Quotas {
     }
 
     /// For the fuzz targets: whether this address has taken nothing.
+    #[cfg(feature = "fuzzing")]
     pub(crate) fn are_free(&self, address: std::net::IpAddr) -> bool {
         let Self { scrapes, connections, passwords, requests, partial_heads, bodies } = self;
         let all = [scrapes, connections, passwords, requests, partial_heads, bodies];

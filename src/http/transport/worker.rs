@@ -19,6 +19,7 @@ use crate::http::base::role::Role;
 use crate::http::site::Site;
 use crate::http::site::drain::Stage;
 use crate::http::site::exchange::count_refusal;
+use crate::lanes::claim_lane;
 use crate::telemetry::Reason;
 
 /// Threads of one worker that write scrapes. Further scrapes wait.
@@ -94,6 +95,7 @@ impl Worker {
     /// # Errors
     /// When a listener cannot be registered with the runtime.
     pub fn run(self) -> io::Result<WorkerEnd> {
+        claim_lane();
         let Self { runtime, site, connections, arrivals, acceptors } = self;
         let outcome = runtime.block_on(serve(&site, &connections, arrivals, acceptors));
         // A scrape that is still being written must not delay the end.
