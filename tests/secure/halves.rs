@@ -234,7 +234,10 @@ fn expect_too_large(client: &mut Client, times: usize) {
     // `:status: 431` as a literal that HPACK then remembers; the next ones refer to it.
     let (first, next) = ([0x48, 0x83, 0x69, 0x90, 0xff].as_slice(), [0xbe].as_slice());
     let is_head = |bytes: &[u8], block: &[u8]| {
-        bytes[..3] == [0, 0, block.len() as u8] && bytes[3] == HEADERS && bytes[9..].starts_with(block)
+        bytes[..2] == [0, 0]
+            && usize::from(bytes[2]) == block.len()
+            && bytes[3] == HEADERS
+            && bytes[9..].starts_with(block)
     };
     let mut received: Vec<u8> = Vec::new();
     let count =
