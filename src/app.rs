@@ -108,8 +108,8 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(),
     let stats = Arc::new(state::open(&config.stats, clock.as_ref(), telemetry)?);
 
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let parts = (Arc::clone(&stats), Arc::clone(telemetry), Arc::clone(&clock));
-    let site = Arc::new(Site::new(parts, config.http.clone(), access, Limits::default(), threads));
+    let (limits, parts) = (Limits::default(), (Arc::clone(&stats), Arc::clone(telemetry), Arc::clone(&clock)));
+    let site = Arc::new(Site::new(parts, config.http.clone(), access, limits, threads));
     let prepare = || {
         let addresses =
             listeners.iter().map(Listener::address).collect::<io::Result<Vec<_>>>().map_err(Error::Address)?;
@@ -131,7 +131,7 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(),
 
     telemetry.draining(signal);
     site.drain();
-    let deadline = Instant::now() + Limits::default().drain;
+    let deadline = Instant::now() + limits.drain;
     let have_ended = || workers.iter().all(JoinHandle::is_finished);
     while !have_ended() && Instant::now() < deadline {
         site.sweep();

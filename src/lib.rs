@@ -9,6 +9,7 @@
 //! - [`domain`]: what a group message is; codes and their names; time, and the interface to the clock
 //! - [`stats`]: `Stats::record(&Message, now)`: mix, groups, senders, delays
 //! - `lanes`: counters that threads add to without waiting for each other
+//! - `named`: enums whose values have names, as label values or stored keys
 //! - [`arena`]: the one block of memory that holds every number
 //! - [`exposition`]: the declarations of the statistics' metrics, the text formats, the scrape
 //! - [`telemetry`]: the exporter's own metrics, each declared once, and log events: one function per event
@@ -38,6 +39,7 @@ pub mod domain;
 pub mod exposition;
 pub mod http;
 mod lanes;
+mod named;
 pub mod simulate;
 pub mod stats;
 pub mod telemetry;

@@ -17,13 +17,14 @@ const MAX_FUNCTION_LINES: usize = 70;
 /// Module -> the modules or single items of this crate that it may import. Each module may import from itself. The layers
 /// of `http` have a separate table.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
-    ("domain", &[]),
+    ("domain", &["named"]),
     ("arena", &[]),
     ("lanes", &[]),
-    ("telemetry", &["lanes"]),
+    ("named", &[]),
+    ("telemetry", &["lanes", "named"]),
     // The decoder returns the reason of a refusal, which telemetry counts.
     ("wire", &["domain", "telemetry::Reason"]),
-    ("stats", &["domain", "arena", "lanes"]),
+    ("stats", &["domain", "arena", "lanes", "named"]),
     ("exposition", &["domain", "stats", "telemetry"]),
     // Only its own settings.
     (

@@ -16,11 +16,16 @@ const MAX_BYTES: u64 = 1 << 30;
 /// Longest time for which duplicate messages are ignored.
 const MAX_DEDUP_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
+/// The type of a setting that is a number. Without this list, the literals of a range alone would be `i32`, and clap would
+/// panic at every start.
+pub(super) trait Number: FromStr + PartialOrd + Display + Clone + Send + Sync + 'static {}
+impl Number for usize {}
+impl Number for u32 {}
+impl Number for u64 {}
+impl Number for f64 {}
+
 /// A parser of numbers in a range.
-pub(super) fn number<T>(range: RangeInclusive<T>) -> impl TypedValueParser<Value = T>
-where
-    T: FromStr + PartialOrd + Display + Clone + Send + Sync + 'static,
-{
+pub(super) fn number<T: Number>(range: RangeInclusive<T>) -> impl TypedValueParser<Value = T> {
     move |text: &str| {
         let number = text.parse().ok().filter(|number| range.contains(number));
         number.ok_or_else(|| format!("give a number from {} to {}", range.start(), range.end()))

@@ -1,6 +1,7 @@
 //! A checked group message: what the statistics may rely on.
 
 use super::time::UnixMillis;
+use crate::named::named;
 
 /// One group message, as its callback reported it. Only `wire` makes one, from a valid callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,42 +53,25 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Who sent a message: OpenIM's `msgFrom`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// An app user (100).
-    User,
-    /// An administrator or the system, through the REST API (200).
-    Admin,
-    /// Another value, or none.
-    Other,
+named! {
+    /// Who sent a message: OpenIM's `msgFrom`.
+    pub enum Source {
+        /// An app user (100).
+        User = "user",
+        /// An administrator or the system, through the REST API (200).
+        Admin = "admin",
+        /// Another value, or none.
+        Other = "other",
+    }
 }
 
 impl Source {
-    /// Every source, in the order of the enum.
-    pub const ALL: [Self; 3] = [Self::User, Self::Admin, Self::Other];
-
     /// The source for a value of OpenIM's `msgFrom`.
     pub(crate) const fn from_code(msg_from: i32) -> Self {
         match msg_from {
             100 => Self::User,
             200 => Self::Admin,
             _ => Self::Other,
-        }
-    }
-
-    /// Position in [`Source::ALL`].
-    pub(crate) const fn index(self) -> usize {
-        self as usize
-    }
-
-    /// The label value.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Admin => "admin",
-            Self::Other => "other",
         }
     }
 }

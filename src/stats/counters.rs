@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::carry::{CarryOver, keys};
 use crate::arena::{Block, Contents, Layout, Section};
 use crate::lanes::{LANES, Lanes};
+use crate::named::Named;
 
 /// Version of the layout of a row of counters.
 const LAYOUT: u32 = 1;
@@ -84,16 +85,7 @@ impl Counters {
     }
 }
 
-/// An enum of the counters of a [`CounterSet`].
-pub(super) trait CounterKey: Copy + 'static {
-    /// Every counter with its key in a stored state, which must never change, in the order of [`CounterKey::index`].
-    const KEYS: &'static [(Self, &'static str)];
-
-    /// Position in [`CounterKey::KEYS`].
-    fn index(self) -> usize;
-}
-
-/// A row with a counter for each value of an enum.
+/// A row with a counter for each value of an enum. The names are keys in a stored state, so they must never change.
 #[derive(Debug)]
 pub(super) struct CounterSet<K> {
     row: Counters,
@@ -101,9 +93,9 @@ pub(super) struct CounterSet<K> {
     keys: PhantomData<K>,
 }
 
-impl<K: CounterKey> CounterSet<K> {
+impl<K: Named> CounterSet<K> {
     pub(super) fn reserve(contents: &mut Contents, name: &'static str) {
-        Counters::reserve(contents, name, vec![keys(K::KEYS.iter().map(|(_, key)| key))]);
+        Counters::reserve(contents, name, vec![keys(K::VALUES.iter().map(|counter| counter.name()))]);
     }
 
     pub(super) fn open(block: &Block, name: &'static str) -> io::Result<Self> {
@@ -118,7 +110,7 @@ impl<K: CounterKey> CounterSet<K> {
     /// The same. `fallback` returns the counter for a key that this program does not know.
     pub(super) fn carry_or(&self, old: &CarryOver<'_>, fallback: impl Fn(&str) -> Option<K>) {
         self.row.carry_from(old, self.name, |key| {
-            let known = K::KEYS.iter().find(|(_, known)| *known == key).map(|(counter, _)| *counter);
+            let known = K::VALUES.iter().copied().find(|counter| counter.name() == key);
             known.or_else(|| fallback(key)).map(K::index)
         });
     }

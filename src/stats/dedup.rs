@@ -15,9 +15,10 @@ use std::time::{Duration, Instant};
 use std::{hint, io, thread};
 
 use super::carry::{CarryOver, copy_words};
-use super::counters::{CounterKey, CounterSet};
+use super::counters::CounterSet;
 use crate::arena::{Block, Contents, Layout, Section, SingleWord};
 use crate::domain::UnixMillis;
+use crate::named::named;
 
 /// The longest window: a third of the time after which the seconds wrap.
 const MAX_WINDOW: Duration = Duration::from_secs(24 * 3600);
@@ -88,18 +89,11 @@ pub(super) struct Dedup {
     tracked: AtomicUsize,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum DedupCounter {
-    Duplicates,
-    /// Messages that were forgotten within the window.
-    Evicted,
-}
-
-impl CounterKey for DedupCounter {
-    const KEYS: &'static [(Self, &'static str)] = &[(Self::Duplicates, "repeats"), (Self::Evicted, "evicted")];
-
-    fn index(self) -> usize {
-        self as usize
+named! {
+    enum DedupCounter {
+        Duplicates = "repeats",
+        /// Messages that were forgotten within the window.
+        Evicted = "evicted",
     }
 }
 

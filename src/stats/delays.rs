@@ -3,11 +3,12 @@
 use std::io;
 
 use super::carry::CarryOver;
-use super::counters::{CounterKey, CounterSet};
+use super::counters::CounterSet;
 use super::exemplars::{Exemplar, Exemplars};
 use super::histogram::{Histogram, HistogramReading};
 use crate::arena::{Block, Contents};
 use crate::domain::{Message, UnixMillis};
+use crate::named::named;
 
 /// Names of sections in a state.
 const DELIVERY: &str = "delivery delay";
@@ -22,41 +23,15 @@ const BOUNDS_MS: &[u64] =
 /// The longest delay that is observed. Longer ones come from wrong clocks or replayed messages.
 const MAX_DELAY_MS: u64 = 3_600_000;
 
-/// Why a delay was not observed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClockError {
-    /// `sendTime` is after the receipt.
-    Future,
-    /// The delay is over an hour.
-    Stale,
-    /// `sendTime` is before `createTime`.
-    NegativeSubmit,
-}
-
-impl ClockError {
-    /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Future, Self::Stale, Self::NegativeSubmit];
-
-    /// The label value.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Future => "future",
-            Self::Stale => "stale",
-            Self::NegativeSubmit => "negative_submit",
-        }
-    }
-}
-
-impl CounterKey for ClockError {
-    const KEYS: &'static [(Self, &'static str)] = &[
-        (Self::Future, Self::Future.name()),
-        (Self::Stale, Self::Stale.name()),
-        (Self::NegativeSubmit, Self::NegativeSubmit.name()),
-    ];
-
-    fn index(self) -> usize {
-        self as usize
+named! {
+    /// Why a delay was not observed.
+    pub enum ClockError {
+        /// `sendTime` is after the receipt.
+        Future = "future",
+        /// The delay is over an hour.
+        Stale = "stale",
+        /// `sendTime` is before `createTime`.
+        NegativeSubmit = "negative_submit",
     }
 }
 

@@ -187,7 +187,7 @@ fn used_codes(list: &[AtomicU64]) -> Option<Vec<i32>> {
 }
 
 const fn cell(content_type: usize, platform: usize, source: Source) -> usize {
-    (content_type * PLATFORM_ROWS + platform) * Source::ALL.len() + source.index()
+    (content_type * PLATFORM_ROWS + platform) * Source::ALL.len() + source as usize
 }
 
 #[cfg(test)]

@@ -13,8 +13,9 @@ use prometheus::proto::MetricFamily;
 use tracing::{debug, error, info, warn};
 
 use super::family::{Family, Samples};
-use super::metric::{CommandCounters, Counter, Counters, Durations, Gauge, Info, Label, LatestTime, Metric, metrics};
+use super::metric::{CommandCounters, Counter, Counters, Durations, Gauge, Info, LatestTime, Metric, metrics};
 use super::reason::Reason;
+use crate::named::named;
 
 /// Upper bounds of callback durations in microseconds: up to 5 s, when OpenIM gives up.
 const CALLBACK_BOUNDS_US: &[u64] = &[
@@ -64,25 +65,11 @@ metrics! {
     handshake_failures: Counter = "openim_exporter_tls_handshake_failures_total" [];
 }
 
-/// Why the exporter closed a connection or cut off an answer.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Ended {
-    Idle,
-    Unread,
-}
-
-impl Label for Ended {
-    const ALL: &'static [Self] = &[Self::Idle, Self::Unread];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Unread => "unread",
-        }
-    }
-
-    fn index(self) -> usize {
-        self as usize
+named! {
+    /// Why the exporter closed a connection or cut off an answer.
+    pub(super) enum Ended {
+        Idle = "idle",
+        Unread = "unread",
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::family::{Kind, Samples};
 use crate::lanes::Lanes;
+use crate::named::Named;
 
 /// Events of one counter are logged at most once in this many milliseconds.
 const LOG_INTERVAL_MS: u64 = 60_000;
@@ -147,16 +148,6 @@ impl Metric for Counter {
     }
 }
 
-/// A label whose values are all known in advance.
-pub(super) trait Label: Copy + 'static {
-    /// All values, in the order of [`Label::index`].
-    const ALL: &'static [Self];
-
-    fn name(self) -> &'static str;
-
-    fn index(self) -> usize;
-}
-
 /// A counter for each value of a label.
 #[derive(Debug)]
 pub(super) struct Counters<L> {
@@ -164,23 +155,23 @@ pub(super) struct Counters<L> {
     label: PhantomData<L>,
 }
 
-impl<L: Label> Counters<L> {
+impl<L: Named> Counters<L> {
     pub(super) fn get(&self, label: L) -> Option<&Counter> {
         self.counters.get(label.index())
     }
 
     /// All values of the label, with their counts.
     pub(super) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        L::ALL.iter().zip(&self.counters).map(|(label, counter)| (label.name(), counter.get()))
+        L::VALUES.iter().zip(&self.counters).map(|(label, counter)| (label.name(), counter.get()))
     }
 }
 
-impl<L: Label> Metric for Counters<L> {
+impl<L: Named> Metric for Counters<L> {
     const KIND: Kind = Kind::Counter;
     type Settings = ();
 
     fn new((): ()) -> Self {
-        Self { counters: L::ALL.iter().map(|_| Counter::new(())).collect(), label: PhantomData }
+        Self { counters: L::VALUES.iter().map(|_| Counter::new(())).collect(), label: PhantomData }
     }
 
     fn samples(&self) -> Samples {

@@ -1,26 +1,18 @@
 //! Why a request is refused.
 
-use super::metric::Label;
+use crate::named::named;
 
 /// Declares the reasons: the name as a label value, the HTTP status, and the `errMsg` of the answer.
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $reason:ident = $name:literal, $status:literal, $message:literal;)+) => {
-        /// Why a request is refused.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Reason {
-            $($(#[doc = $doc])+ $reason,)+
+        named! {
+            /// Why a request is refused.
+            pub enum Reason {
+                $($(#[doc = $doc])+ $reason = $name,)+
+            }
         }
 
         impl Reason {
-            /// All reasons.
-            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$reason),+];
-
-            /// The name as a label value.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$reason => $name,)+ }
-            }
-
             /// The HTTP status of the answer.
             #[must_use]
             pub const fn status(self) -> u16 {
@@ -93,16 +85,4 @@ reasons! {
     BadSettings = "bad_settings", 500, "bad settings";
     /// A defect of the exporter.
     Internal = "internal", 500, "internal error";
-}
-
-impl Label for Reason {
-    const ALL: &'static [Self] = &Self::ALL;
-
-    fn name(self) -> &'static str {
-        self.name()
-    }
-
-    fn index(self) -> usize {
-        self as usize
-    }
 }

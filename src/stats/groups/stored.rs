@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use compact_str::CompactString;
 
 use super::slot::{GroupName, SLOT_WORDS, Slot};
-use super::table::{COUNTERS, FOLDED_RETIRED, GroupCounter, GroupTable, JOURNAL, LAYOUT, RANKED_AT, SLOT_BYTES, SLOTS};
+use super::table::{COUNTERS, GroupCounter, GroupTable, JOURNAL, LAYOUT, RANKED_AT, SLOT_BYTES, SLOTS};
 use crate::domain::UnixMillis;
 use crate::stats::carry::CarryOver;
 
@@ -126,7 +126,7 @@ impl GroupTable {
         let [slot, folded, ..] = &*journal else { return None };
         let number = retiring_slot(slot)?;
         // Some of them may be in the old counter, which has been carried over.
-        let counted = old.counter(COUNTERS, FOLDED_RETIRED);
+        let counted = old.counter(COUNTERS, GroupCounter::FoldedRetired.name());
         self.counters.add(GroupCounter::FoldedRetired, folded.load(Ordering::Relaxed).saturating_sub(counted));
         Some(number)
     }

@@ -17,7 +17,8 @@ use super::idle::{IDLE_MS, IdleSlots, RetirementPause, RetirementPauses};
 use super::slot::{Group, SLOT_WORDS, Slot};
 use crate::arena::{Block, Contents, Layout, Section, SingleWord};
 use crate::domain::UnixMillis;
-use crate::stats::counters::{CounterKey, CounterSet};
+use crate::named::named;
+use crate::stats::counters::CounterSet;
 use crate::stats::group_name::with_name;
 
 /// Time between two rankings.
@@ -51,26 +52,15 @@ pub(super) fn shards(capacity: usize) -> usize {
     capacity.div_ceil(GROUPS_PER_SHARD).next_power_of_two().max(MIN_SHARDS)
 }
 
-/// Counters of the table.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum GroupCounter {
-    /// Messages that were received when no slot was available.
-    FoldedForCapacity,
-    /// Messages of retired groups.
-    FoldedRetired,
-    /// Retired groups.
-    Retired,
-}
-
-impl CounterKey for GroupCounter {
-    const KEYS: &'static [(Self, &'static str)] = &[
-        (Self::FoldedForCapacity, "folded capacity"),
-        (Self::FoldedRetired, FOLDED_RETIRED),
-        (Self::Retired, "retired groups"),
-    ];
-
-    fn index(self) -> usize {
-        self as usize
+named! {
+    /// Counters of the table.
+    pub(super) enum GroupCounter {
+        /// Messages that were received when no slot was available.
+        FoldedForCapacity = "folded capacity",
+        /// Messages of retired groups.
+        FoldedRetired = "folded retired",
+        /// Retired groups.
+        Retired = "retired groups",
     }
 }
 
@@ -79,9 +69,6 @@ pub(super) const SLOTS: &str = "groups";
 pub(super) const COUNTERS: &str = "folded";
 pub(super) const JOURNAL: &str = "retiring";
 pub(super) const RANKED_AT: &str = "ranked at";
-
-/// The stored key of [`GroupCounter::FoldedRetired`].
-pub(super) const FOLDED_RETIRED: &str = "folded retired";
 
 /// Version of the layout of a slot, of the journal and of the time of the ranking.
 pub(super) const LAYOUT: u32 = 1;

@@ -17,8 +17,9 @@ use super::entry::{Entry, Key, Minute, State, Words};
 use super::sums::{DAY, Sums};
 use crate::arena::{Block, Contents, Layout, Section, SingleWord, prefetch};
 use crate::domain::UnixMillis;
+use crate::named::named;
 use crate::stats::carry::{CarryOver, copy_words};
-use crate::stats::counters::{CounterKey, CounterSet};
+use crate::stats::counters::CounterSet;
 use crate::stats::groups::SlotMapping;
 
 /// How many entries a search reads, at most.
@@ -34,20 +35,13 @@ pub(super) const MAX_PROBES: usize = 128;
 /// How often a search is repeated because another thread was faster. Then the pair counts as evicted.
 const MAX_ATTEMPTS: usize = 32;
 
-/// Counters of the table.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum PairCounter {
-    /// Pairs that got an entry, including those that were not seen for over a day.
-    Inserted,
-    /// Pairs that lost their entry within a day, and pairs that got none.
-    Evicted,
-}
-
-impl CounterKey for PairCounter {
-    const KEYS: &'static [(Self, &'static str)] = &[(Self::Inserted, "inserted"), (Self::Evicted, "evicted")];
-
-    fn index(self) -> usize {
-        self as usize
+named! {
+    /// Counters of the table.
+    pub(super) enum PairCounter {
+        /// Pairs that got an entry, including those that were not seen for over a day.
+        Inserted = "inserted",
+        /// Pairs that lost their entry within a day, and pairs that got none.
+        Evicted = "evicted",
     }
 }
 
