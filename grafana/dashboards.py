@@ -257,7 +257,7 @@ OVERVIEW = [
     lines("Messages not exported by group", "Share of messages that are in no group's series: the group is not exported, or does not fit into the table of groups.", "percentunit", (f"clamp_min(1 - {BY_GROUP} / ({ALL} > 0), 0)", "not exported"), (f"sum by (reason) (rate(openim_group_messages_folded_total{{$S}}[$__rate_interval])) / on () group_left () ({ALL} > 0)", "folded: {{reason}}"), height=10, most=1),
     row("Delays and sizes"),
     panel("heatmap", "Delivery delay", "Time from sendTime to the callback. Each column has the messages of that time. With exemplars, if Prometheus stores them.", "s", ("sum by (le) (increase(openim_group_message_delivery_delay_seconds_bucket{$S}[$__rate_interval]))", "{{le}}")),
-    lines("Delivery delay, quantiles", "Time from sendTime to the callback. The precision is that of the histogram's buckets.", "s", *quantiles("openim_group_message_delivery_delay_seconds")),
+    lines("Delivery delay, quantiles", "Time from sendTime to the callback. Limited by the precision of the histogram's buckets.", "s", *quantiles("openim_group_message_delivery_delay_seconds")),
     lines("Submit delay, quantiles", "Time from createTime to sendTime, which the app itself needed.", "s", *quantiles("openim_group_message_submit_delay_seconds")),
     lines("Content size, quantiles", "Length of the messages' content.", "bytes", *quantiles("openim_group_message_content_bytes")),
 ]
@@ -318,7 +318,7 @@ HEALTH = [
     stat("State file", "MISSING: the state file of at least one exporter is not at its path, so that exporter counts in memory only.", "none", ("max(openim_exporter_state_file_missing{$S})", ""), width=3, words=[("in place", "green"), ("MISSING", "red")]),
     row("Callbacks"),
     panel("heatmap", "Answer time", "Time from the end of reading a callback's head to writing its answer.", "s", ("sum by (le) (increase(openim_exporter_callback_duration_seconds_bucket{$S}[$__rate_interval]))", "{{le}}")),
-    lines("Answer time, quantiles", "The same. The precision is that of the histogram's buckets.", "s", *quantiles("openim_exporter_callback_duration_seconds")),
+    lines("Answer time, quantiles", "The same. Limited by the precision of the histogram's buckets.", "s", *quantiles("openim_exporter_callback_duration_seconds")),
     lines("Accepted callbacks", "Accepted callbacks per second by command. Only group messages change the message statistics.", "cps", ("sum by (command) (rate(openim_exporter_callbacks_total{$S}[$__rate_interval])) > 0", "{{command}}"), stack=True),
     lines("Refused", "Refused requests per second by reason: see docs/errors.md.", "cps", ("sum by (reason) (rate(openim_exporter_callbacks_rejected_total{$S}[$__rate_interval])) > 0", "{{reason}}"), stack=True),
     lines("In flight and connections", "Callbacks being read or answered, and open connections.", "short", ("sum(openim_exporter_callbacks_in_flight{$S})", "in flight"), ("sum(openim_exporter_connections{$S})", "connections")),
