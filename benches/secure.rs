@@ -10,7 +10,7 @@ mod support;
 use std::io::Write;
 use std::path::Path;
 
-use openim_exporter::config::simulate::Trust;
+use openim_exporter::config::simulate::CertificateTrust;
 use support::server::{Load, Rounds, Server, interleaved, target};
 use support::{Failure, median, ratio};
 
@@ -86,7 +86,7 @@ fn server(variant: Variant, directory: &Path) -> Result<Server, Failure> {
     // The certificate is for this name.
     server.target = target(&format!("{scheme}://{user}localhost:{}{path}", server.target.port))?;
     if variant.web.is_some() {
-        server.target.trust = Some(Trust::Authorities(directory.join("server.pem")));
+        server.target.trust = Some(CertificateTrust::Authorities(directory.join("server.pem")));
     }
     Ok(server)
 }

@@ -114,7 +114,7 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(),
         let addresses =
             listeners.iter().map(Listener::address).collect::<io::Result<Vec<_>>>().map_err(Error::Address)?;
         let reloader = Reloader::start(&site).map_err(|error| Error::Thread("settings", error))?;
-        let workers = Worker::all(&site, listeners).map_err(Error::Runtimes)?;
+        let workers = Worker::create_all(&site, listeners).map_err(Error::Runtimes)?;
         let watcher = Watcher::start(&stats, telemetry).map_err(|error| Error::Thread("state", error))?;
         Ok((addresses, reloader, workers, watcher))
     };

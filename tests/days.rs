@@ -129,7 +129,7 @@ fn rise(samples: &[(f64, f64)]) -> f64 {
 }
 
 /// The series of a family on the page of all groups, or on the one of exported groups.
-fn of(job: &str, name: &str) -> String {
+fn selector(job: &str, name: &str) -> String {
     format!("openim_group_messages_{name}total{{job=\"{job}\"}}")
 }
 
@@ -142,7 +142,7 @@ fn over_days_with_retired_groups_all_increases_add_up_and_no_counter_decreases()
     // Shorter than the scrape interval: a series that is missing in a scrape ends.
     let prometheus = Prometheus::with_samples(&days.scrapes, "59s");
     let end = days.at(MINUTES - 1);
-    assert_eq!(prometheus.value_at(end, &format!("sum({})", of("metrics", ""))), days.sent as f64);
+    assert_eq!(prometheus.value_at(end, &format!("sum({})", selector("metrics", ""))), days.sent as f64);
     the_days_were_eventful(&days);
     at_each_scrape_groups_and_folded_are_all_messages(&days, &prometheus);
     the_increases_of_groups_and_of_what_found_no_room_are_the_total_s(&days, &prometheus);
@@ -160,7 +160,7 @@ fn the_days_were_eventful(days: &Days) {
 }
 
 fn at_each_scrape_groups_and_folded_are_all_messages(days: &Days, prometheus: &Prometheus) {
-    let [groups, folded, all] = ["by_group_", "folded_", ""].map(|name| of("groups", name));
+    let [groups, folded, all] = ["by_group_", "folded_", ""].map(|name| selector("groups", name));
     let end = days.at(MINUTES - 1);
     let equal = format!("count_over_time((sum({groups}) + sum({folded}) == sum({all}))[4d:1m])");
     assert_eq!(prometheus.value_at(end, &equal), f64::from(MINUTES));
@@ -178,8 +178,8 @@ fn the_increases_of_groups_and_of_what_found_no_room_are_the_total_s(days: &Days
     let rises = |selector: String| -> f64 {
         prometheus.samples_until(end, &format!("{selector}[4d]")).iter().map(|samples| rise(samples)).sum()
     };
-    let folded = |reason: &str| rises(of("groups", "folded_").replace('}', &format!(",reason=\"{reason}\"}}")));
-    let (groups, total) = (rises(of("groups", "by_group_")), rises(of("groups", "")));
+    let folded = |reason: &str| rises(selector("groups", "folded_").replace('}', &format!(",reason=\"{reason}\"}}")));
+    let (groups, total) = (rises(selector("groups", "by_group_")), rises(selector("groups", "")));
     assert_eq!(total, days.sent as f64);
     assert_eq!(groups + folded("capacity"), total);
     assert_eq!(folded("retired"), days.stats.folded_retired() as f64);
@@ -191,14 +191,15 @@ fn increase_says_so_too_while_no_series_comes_or_goes(days: &Days, prometheus: &
     let (from, to) = (days.full.unwrap(), days.retired.unwrap() - 1);
     let increase =
         |selector: &str| prometheus.value_at(days.at(to), &format!("sum(increase({selector}[{}m]))", to - from));
-    let [groups, folded, total] = ["by_group_", "folded_", ""].map(|name| increase(&of("groups", name)));
+    let [groups, folded, total] = ["by_group_", "folded_", ""].map(|name| increase(&selector("groups", name)));
     assert!(groups > 1000.0 && folded > 100.0, "{groups} {folded}");
     assert!((groups + folded - total).abs() < 1e-6 * total, "{groups} + {folded} = {total}");
 }
 
 fn a_counter_falls_only_where_its_group_was_retired(days: &Days, prometheus: &Prometheus) {
     let end = days.at(MINUTES - 1);
-    let resets = |job| prometheus.by_at(end, "group_id", &format!("resets({}[4d])", of(job, "by_group_")));
+    let resets =
+        |job| prometheus.values_by_label_at(end, "group_id", &format!("resets({}[4d])", selector(job, "by_group_")));
     let restarts = days.lives.iter().map(|(group, lives)| (group.clone(), f64::from(lives - 1)));
     let restarts: BTreeMap<_, _> = restarts.filter(|(_, restarts)| *restarts > 0.0).collect();
     assert_eq!(resets("groups"), restarts);
@@ -209,7 +210,7 @@ fn a_counter_falls_only_where_its_group_was_retired(days: &Days, prometheus: &Pr
 
 fn a_group_that_was_not_exported_comes_back_with_its_true_count(days: &Days, prometheus: &Prometheus) {
     let end = days.at(MINUTES - 1);
-    let [exported, all] = ["metrics", "groups"].map(|job| of(job, "by_group_"));
+    let [exported, all] = ["metrics", "groups"].map(|job| selector(job, "by_group_"));
     let count = |expression: &str| prometheus.value_at(end, &format!("sum(count_over_time(({expression})[4d:1m]))"));
     // An exported count always equals the group's count.
     let shown = count(&exported);

@@ -132,7 +132,7 @@ fn assert_the_picture_can_be_drawn(prometheus: &Prometheus) {
     let picture = String::from_utf8(drawn.stdout).unwrap();
     assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
     assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
-    let busiest = prometheus.by("group_id", "topk(1, openim_group_messages_by_group_total)");
+    let busiest = prometheus.values_by_label("group_id", "topk(1, openim_group_messages_by_group_total)");
     let shown = format!(">{}<", busiest.keys().next().unwrap());
     assert!(["Busiest groups", &shown, "<polyline"].iter().all(|part| picture.contains(part)), "{picture}");
 }

@@ -55,7 +55,7 @@ fn prometheus_counts_exactly_the_callbacks_that_were_answered() {
         ("kind", "openim_group_mentions_total", "mentions"),
         ("group_id", "openim_group_messages_by_group_total", "by_group"),
     ] {
-        assert_eq!(prometheus.by(label, expression), answered(&report[part]), "{expression}");
+        assert_eq!(prometheus.values_by_label(label, expression), answered(&report[part]), "{expression}");
     }
     let total = report["answered"].as_f64().unwrap();
     for expression in [

@@ -127,7 +127,7 @@ fn python_s_parser_and_prometheus_read_hostile_names_back_exactly() {
 
     let prometheus = Prometheus::start(&config_for(exporter.address()));
     prometheus.wait_for_a_scrape();
-    let groups = prometheus.by("group_id", "openim_group_messages_by_group_total");
+    let groups = prometheus.values_by_label("group_id", "openim_group_messages_by_group_total");
     for (name, messages) in &expected {
         assert_eq!(groups.get(name), Some(messages), "Prometheus: {name:?}");
     }

@@ -3,7 +3,7 @@
 use arbitrary::{Result, Unstructured};
 use openim_exporter::domain::UnixMillis;
 use openim_exporter::exposition::Format;
-use openim_exporter::exposition::fuzz::{Families, written};
+use openim_exporter::exposition::fuzz::{Families, write_to_vec};
 use openim_exporter::stats::Exemplar;
 
 use super::exposition::{Family, Labels, Sample, parse};
@@ -17,7 +17,7 @@ const MOST_ROWS: usize = 8;
 pub(crate) fn holds(bytes: &[u8]) {
     let Ok(families) = families(&mut Unstructured::new(bytes)) else { return };
     for format in [Format::Text, Format::OpenMetrics] {
-        let text = String::from_utf8(written(&families, format)).unwrap();
+        let text = String::from_utf8(write_to_vec(&families, format)).unwrap();
         let parsed = parse(&text, format).unwrap_or_else(|line| panic!("{line:?} in {text:?}"));
         let [counters, gauges, histogram] = &parsed[..] else { panic!("{parsed:?}") };
         are_the_counters(counters, &families, format);

@@ -209,7 +209,7 @@ impl Directory {
     pub(crate) fn replace_state(&self, old: Option<OldState>, steps: Steps<'_>) -> Result<(), Error> {
         let path = self.state();
         let cannot_replace = |error| Error::io(path, "the new state cannot be put in place", error);
-        let kept = old.map(|old| self.keep(&old, steps)).transpose()?.flatten();
+        let kept = old.map(|old| self.keep_old_state(&old, steps)).transpose()?.flatten();
         fs::rename(self.new_state(), path).map_err(|error| {
             // Only if the state still has its own name.
             if let Some(other) = kept.as_ref().filter(|_| path.exists()) {
@@ -233,7 +233,7 @@ impl Directory {
     }
 
     /// Gives the old state a second name, and returns it. `None` if that is impossible, but not needed either.
-    fn keep(&self, old: &OldState, steps: Steps<'_>) -> Result<Option<PathBuf>, Error> {
+    fn keep_old_state(&self, old: &OldState, steps: Steps<'_>) -> Result<Option<PathBuf>, Error> {
         let path = self.state();
         let (other, step) = match old {
             OldState::KeepUntilShutdown => {
@@ -242,12 +242,12 @@ impl Directory {
                 (previous.clone(), Step::PreviousKept(previous))
             }
             OldState::SetAside(stamp) => {
-                let aside = names::aside(path, OTHER_LAYOUT, *stamp);
+                let aside = names::set_aside_path(path, OTHER_LAYOUT, *stamp);
                 let reason = "not everything in it could be carried over".to_owned();
                 (aside.clone(), Step::SetAside { aside, reason })
             }
             OldState::SetAsideDamaged(damage, stamp) => {
-                let aside = names::aside(path, damage.word(), *stamp);
+                let aside = names::set_aside_path(path, damage.word(), *stamp);
                 (aside.clone(), Step::SetAside { aside, reason: damage.to_string() })
             }
         };
@@ -312,7 +312,7 @@ impl Directory {
             steps(Step::WrittenAgain(path.to_owned()));
             return sync_directory(path).map_err(cannot_write);
         }
-        let saved = names::aside(path, REPLACED, stamp);
+        let saved = names::set_aside_path(path, REPLACED, stamp);
         fs::rename(directory.new_state(), &saved).and_then(|()| sync_directory(&saved)).map_err(cannot_write)?;
         names::limit_aside(path, Some(&saved), steps);
         Err(Error::Replaced { path: path.to_owned(), saved })

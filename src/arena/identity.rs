@@ -13,7 +13,7 @@ pub(super) struct Identity {
     device: u64,
     inode: u64,
     /// When the inode was created, in nanoseconds since the epoch: inode numbers are reused.
-    born: u64,
+    birth_time: u64,
     /// The file system's ID, which most file systems keep when they are mounted again.
     file_system: u64,
 }
@@ -35,22 +35,22 @@ impl Identity {
     pub(super) fn of(file: &File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let file_system = fstatvfs(file).map_or(0, |statistics| statistics.f_fsid);
-        Ok(Self { device: metadata.dev(), inode: metadata.ino(), born: born(&metadata), file_system })
+        Ok(Self { device: metadata.dev(), inode: metadata.ino(), birth_time: birth_time(&metadata), file_system })
     }
 
     /// From the words of a header; `None` if none was stored.
-    pub(super) const fn of_words([device, inode, born, file_system]: [u64; Self::WORDS]) -> Option<Self> {
-        if inode == 0 { None } else { Some(Self { device, inode, born, file_system }) }
+    pub(super) const fn of_words([device, inode, birth_time, file_system]: [u64; Self::WORDS]) -> Option<Self> {
+        if inode == 0 { None } else { Some(Self { device, inode, birth_time, file_system }) }
     }
 
     pub(super) const fn words(self) -> [u64; Self::WORDS] {
-        [self.device, self.inode, self.born, self.file_system]
+        [self.device, self.inode, self.birth_time, self.file_system]
     }
 
     /// Whether both are the same inode, by its number and its creation time. The device is ignored: its number may change
     /// with each mount.
     pub(super) const fn is_same_file(self, other: Self) -> bool {
-        self.inode == other.inode && are_equal_if_known(self.born, other.born)
+        self.inode == other.inode && are_equal_if_known(self.birth_time, other.birth_time)
     }
 
     /// Whether both are on the same volume: a copy of a whole volume has the same inodes. For files of the same boot,
@@ -66,7 +66,7 @@ const fn are_equal_if_known(one: u64, other: u64) -> bool {
     one == other || one == 0 || other == 0
 }
 
-fn born(metadata: &Metadata) -> u64 {
+fn birth_time(metadata: &Metadata) -> u64 {
     let since_epoch = metadata.created().ok().and_then(|created| created.duration_since(UNIX_EPOCH).ok());
     since_epoch.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or_default()
 }
@@ -75,14 +75,15 @@ fn born(metadata: &Metadata) -> u64 {
 mod tests {
     use super::*;
 
-    const FILE: Identity = Identity { device: 0x0801, inode: 12, born: 1_700_000_000_000_000_000, file_system: 7 };
+    const FILE: Identity =
+        Identity { device: 0x0801, inode: 12, birth_time: 1_700_000_000_000_000_000, file_system: 7 };
 
     #[test]
     fn a_file_is_recognized_by_its_inode_and_creation_time() {
         assert!(FILE.is_same_file(Identity { device: 0x0811, file_system: 8, ..FILE }));
-        assert!(FILE.is_same_file(Identity { born: 0, ..FILE }), "a file system without creation times");
+        assert!(FILE.is_same_file(Identity { birth_time: 0, ..FILE }), "a file system without creation times");
         assert!(!FILE.is_same_file(Identity { inode: 13, ..FILE }));
-        assert!(!FILE.is_same_file(Identity { born: FILE.born + 1, ..FILE }));
+        assert!(!FILE.is_same_file(Identity { birth_time: FILE.birth_time + 1, ..FILE }));
         assert_eq!(Identity::of_words(FILE.words()), Some(FILE));
         assert_eq!(Identity::of_words([0; Identity::WORDS]), None);
     }

@@ -26,7 +26,7 @@ const WORDS: [&str; 5] = ["damaged", "foreign", "other-version", OTHER_LAYOUT, R
 const MAX_ASIDE: usize = 3;
 
 /// An unused name for a file that is set aside at this time, in milliseconds since the epoch.
-pub(super) fn aside(state: &Path, word: &str, stamp: i64) -> PathBuf {
+pub(super) fn set_aside_path(state: &Path, word: &str, stamp: i64) -> PathBuf {
     let names = (0..).map(|number: u32| match number {
         0 => format!("{STATE}.{word}-{stamp}"),
         _ => format!("{STATE}.{word}-{stamp}-{number}"),
@@ -36,7 +36,7 @@ pub(super) fn aside(state: &Path, word: &str, stamp: i64) -> PathBuf {
 }
 
 /// When a file was set aside, and its number among the files of the same time; `None` for any other file.
-fn stamp(name: &str) -> Option<(i64, u32)> {
+fn parse_stamp(name: &str) -> Option<(i64, u32)> {
     let rest = name.strip_prefix(STATE)?.strip_prefix('.')?;
     let stamp = WORDS.iter().find_map(|word| rest.strip_prefix(word)?.strip_prefix('-'))?;
     match stamp.rsplit_once('-') {
@@ -49,7 +49,7 @@ fn stamp(name: &str) -> Option<(i64, u32)> {
 pub(super) fn limit_aside(state: &Path, newest: Option<&Path>, steps: Steps<'_>) {
     let Some(Ok(entries)) = state.parent().map(fs::read_dir) else { return };
     let file = |entry: fs::DirEntry| {
-        let stamp = stamp(entry.file_name().to_str()?)?;
+        let stamp = parse_stamp(entry.file_name().to_str()?)?;
         // A directory at the state's path is set aside too, but not removed, because it is not ours.
         let is_removable = entry.file_type().is_ok_and(|kind| !kind.is_dir());
         is_removable.then(|| (newest == Some(&entry.path()), stamp, entry.path()))
@@ -80,7 +80,7 @@ const LOST_AND_FOUND: &str = "lost+found";
 /// Whether a directory has only files of a state.
 pub(super) fn has_only_our_files(directory: &Path) -> bool {
     let is_ours =
-        |name: &str| [STATE, NEW_STATE, PREVIOUS, LOCK, LOST_AND_FOUND].contains(&name) || stamp(name).is_some();
+        |name: &str| [STATE, NEW_STATE, PREVIOUS, LOCK, LOST_AND_FOUND].contains(&name) || parse_stamp(name).is_some();
     fs::read_dir(directory).is_ok_and(|mut entries| {
         entries.all(|entry| entry.is_ok_and(|entry| entry.file_name().to_str().is_some_and(is_ours)))
     })
@@ -107,7 +107,7 @@ mod tests {
             ("state.backup-17", None),
             ("other.damaged-17", None),
         ] {
-            assert_eq!(stamp(name), stamp_of_it, "{name}");
+            assert_eq!(parse_stamp(name), stamp_of_it, "{name}");
         }
     }
 
@@ -117,7 +117,7 @@ mod tests {
         let state = directory.path().join(STATE);
         let made = [("foreign", 30), ("damaged", 10), ("damaged", 10), ("other-version", 20), ("other-layout", 40)];
         let paths = made.map(|(word, stamp)| {
-            let path = aside(&state, word, stamp);
+            let path = set_aside_path(&state, word, stamp);
             fs::write(&path, "").unwrap();
             path
         });

@@ -36,12 +36,12 @@ impl fmt::Display for FileError {
 
 impl FileError {
     /// An error about the whole file.
-    pub(super) fn whole(problem: impl Into<String>) -> Self {
+    pub(super) fn about_file(problem: impl Into<String>) -> Self {
         Self { file: None, line: None, key: String::new(), problem: problem.into() }
     }
 
     /// An error about a line, counted from 1, and the key on it; the key may be empty.
-    pub(super) fn at(line: usize, key: impl Into<String>, problem: impl Into<String>) -> Self {
+    pub(super) fn at_line(line: usize, key: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { file: None, line: Some(line), key: key.into(), problem: problem.into() }
     }
 
@@ -55,14 +55,14 @@ impl FileError {
 /// # Errors
 /// When it cannot be read, is larger than `max_bytes`, or is not UTF-8.
 pub(super) fn read(path: &Path, max_bytes: u64) -> Result<String, FileError> {
-    let bytes =
-        read_one_more(path, max_bytes).map_err(|error| FileError::whole(format!("{error}; give a readable file")))?;
+    let bytes = read_one_more(path, max_bytes)
+        .map_err(|error| FileError::about_file(format!("{error}; give a readable file")))?;
     if bytes.len() as u64 > max_bytes {
-        return Err(FileError::whole(format!("the file is larger than the limit of {max_bytes} bytes")));
+        return Err(FileError::about_file(format!("the file is larger than the limit of {max_bytes} bytes")));
     }
     String::from_utf8(bytes).map_err(|error| {
         let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
-        FileError::at(1 + memchr::memchr_iter(b'\n', before).count(), "", "this line is not UTF-8")
+        FileError::at_line(1 + memchr::memchr_iter(b'\n', before).count(), "", "this line is not UTF-8")
     })
 }
 
@@ -80,7 +80,7 @@ fn read_one_more(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
 }
 
 /// A name for an error message. It is hidden unless it looks like a name, because it may be a misplaced secret.
-pub(super) fn shown(name: &str) -> String {
+pub(super) fn redact_name(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if (1..=64).contains(&name.len()) && name.bytes().all(plain) { name.to_owned() } else { "(not shown)".to_owned() }
 }
@@ -129,9 +129,9 @@ mod tests {
 
     #[test]
     fn a_misplaced_secret_is_not_shown() {
-        assert_eq!(shown("cert-file"), "cert-file");
+        assert_eq!(redact_name("cert-file"), "cert-file");
         for secret in ["$2y$10$abc", "a b", "a\nb", "", &"k".repeat(65)] {
-            assert_eq!(shown(secret), "(not shown)");
+            assert_eq!(redact_name(secret), "(not shown)");
         }
     }
 }

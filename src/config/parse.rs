@@ -18,14 +18,14 @@ const MAX_DEDUP_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
 /// The type of a setting that is a number. Without this list, the literals of a range alone would be `i32`, and clap would
 /// panic at every start.
-pub(super) trait Number: FromStr + PartialOrd + Display + Clone + Send + Sync + 'static {}
-impl Number for usize {}
-impl Number for u32 {}
-impl Number for u64 {}
-impl Number for f64 {}
+pub(super) trait FlagNumber: FromStr + PartialOrd + Display + Clone + Send + Sync + 'static {}
+impl FlagNumber for usize {}
+impl FlagNumber for u32 {}
+impl FlagNumber for u64 {}
+impl FlagNumber for f64 {}
 
 /// A parser of numbers in a range.
-pub(super) fn number<T: Number>(range: RangeInclusive<T>) -> impl TypedValueParser<Value = T> {
+pub(super) fn number<T: FlagNumber>(range: RangeInclusive<T>) -> impl TypedValueParser<Value = T> {
     move |text: &str| {
         let number = text.parse().ok().filter(|number| range.contains(number));
         number.ok_or_else(|| format!("give a number from {} to {}", range.start(), range.end()))

@@ -37,7 +37,7 @@ impl PathSecret {
         if LENGTHS.contains(&secret.len()) && secret.bytes().all(plain) {
             return Ok(Self(secret.to_owned()));
         }
-        Err(FileError::whole(format!(
+        Err(FileError::about_file(format!(
             "the secret must be one line of {} to {} letters, digits and - . _ ~; make one with openssl rand -hex 32",
             LENGTHS.start(),
             LENGTHS.end()

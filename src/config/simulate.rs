@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::duration::{self, Notation};
 use super::parse::number;
 
-pub use target::{Target, Trust};
+pub use target::{CertificateTrust, Target};
 
 /// Group and sender numbers: the IDs made of them are distinct at least up to here.
 const IDS: RangeInclusive<u32> = 1..=100_000_000;
@@ -129,8 +129,8 @@ impl SimulateFlags {
     pub(super) fn check(self) -> Result<Simulate, String> {
         let mut target: Target = self.target.parse().map_err(|problem| format!("--target: {problem}"))?;
         let trust = match self.ca_file {
-            Some(file) => Some(("--ca-file", Trust::Authorities(file))),
-            None => self.tls_skip_verify.then_some(("--tls-skip-verify", Trust::Any)),
+            Some(file) => Some(("--ca-file", CertificateTrust::Authorities(file))),
+            None => self.tls_skip_verify.then_some(("--tls-skip-verify", CertificateTrust::Any)),
         };
         if let Some((flag, trust)) = trust {
             if target.trust.is_none() {
@@ -167,14 +167,14 @@ mod tests {
     use clap::Parser;
 
     #[derive(Parser)]
-    struct Command {
+    struct SimulateCommand {
         #[command(flatten)]
         flags: SimulateFlags,
     }
 
     fn checked(arguments: &[&str]) -> Result<Simulate, String> {
         let all = ["simulate"].iter().chain(arguments);
-        Command::try_parse_from(all).map_err(|error| error.to_string())?.flags.check()
+        SimulateCommand::try_parse_from(all).map_err(|error| error.to_string())?.flags.check()
     }
 
     #[test]
@@ -197,9 +197,12 @@ mod tests {
     #[test]
     fn trusted_certificates_are_set_for_https_only() {
         let trust = |arguments: &[&str]| checked(arguments).unwrap().target.trust;
-        assert_eq!(trust(&["--target", "https://h"]), Some(Trust::System));
-        assert_eq!(trust(&["--target", "https://h", "--ca-file", "f"]), Some(Trust::Authorities("f".into())));
-        assert_eq!(trust(&["--target", "https://h", "--tls-skip-verify"]), Some(Trust::Any));
+        assert_eq!(trust(&["--target", "https://h"]), Some(CertificateTrust::System));
+        assert_eq!(
+            trust(&["--target", "https://h", "--ca-file", "f"]),
+            Some(CertificateTrust::Authorities("f".into()))
+        );
+        assert_eq!(trust(&["--target", "https://h", "--tls-skip-verify"]), Some(CertificateTrust::Any));
         let both = checked(&["--target", "https://h", "--ca-file", "f", "--tls-skip-verify"]).unwrap_err();
         assert!(both.contains("--ca-file") && both.contains("--tls-skip-verify"), "{both}");
         let plain = checked(&["--target", "http://h", "--ca-file", "f"]).unwrap_err();

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use bcrypt::HashParts;
 
-use super::file::{self, FileError, shown};
+use super::file::{self, FileError, redact_name};
 
 /// Maximum number of users in a file: basic authentication is meant for a few.
 const MAX_USERS: usize = 1000;
@@ -54,13 +54,13 @@ impl Users {
                 continue;
             }
             let (name, hash) = entry.split_once(':').ok_or_else(|| {
-                FileError::at(line, "", "this is not NAME:HASH; make the line with htpasswd -nBC 10 NAME")
+                FileError::at_line(line, "", "this is not NAME:HASH; make the line with htpasswd -nBC 10 NAME")
             })?;
-            users.add(name, hash).map_err(|problem| FileError::at(line, shown(name), problem))?;
+            users.add(name, hash).map_err(|problem| FileError::at_line(line, redact_name(name), problem))?;
         }
         if users.is_empty() {
             // A file without users would turn the passwords off, although the flag asks for them.
-            return Err(FileError::whole("the file has no user; add one with htpasswd -BC 10 FILE NAME"));
+            return Err(FileError::about_file("the file has no user; add one with htpasswd -BC 10 FILE NAME"));
         }
         Ok(users)
     }

@@ -3,8 +3,8 @@
 //! A setting of the toolkit that this exporter does not support is an error. If it were ignored, a server could be open
 //! that its operator believes to be protected.
 
+mod mapping;
 mod rate;
-mod section;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -16,9 +16,9 @@ use hyper::header::{HeaderName, HeaderValue};
 
 use super::file::{self, FileError};
 use super::users::Users;
+use mapping::Field;
 pub use rate::RateLimit;
-use section::Field;
-pub use tls::{ClientAuth, Source, Tls, TlsVersion};
+pub use tls::{ClientAuth, PemSource, Tls, TlsVersion};
 
 /// Largest file, in bytes: enough for certificates and a thousand users.
 const MAX_BYTES: u64 = 1 << 20;
@@ -68,7 +68,7 @@ impl Web {
     pub fn parse(text: &str, directory: &Path) -> Result<Self, FileError> {
         let root = yaml::parse(text)?;
         let known = ["tls_server_config", "http_server_config", "basic_auth_users", "rate_limit"];
-        let file = Field::whole(&root).section(&known)?;
+        let file = Field::root(&root).mapping(&known)?;
         let tls = file.get("tls_server_config").map_or(Ok(None), |field| tls::parse(&field, directory))?;
         let (http2, headers) = file.get("http_server_config").map_or(Ok((true, Vec::new())), |field| http(&field))?;
         let users = file.get("basic_auth_users").map_or(Ok(Users::default()), |field| users(&field))?;
@@ -80,17 +80,17 @@ impl Web {
 type Headers = Vec<(HeaderName, HeaderValue)>;
 
 fn http(field: &Field) -> Result<(bool, Headers), FileError> {
-    let section = field.section(&["http2", "headers"])?;
-    let headers = section.get("headers").map_or(Ok(Vec::new()), |field| headers(&field))?;
-    Ok((section.is_on("http2")?, headers))
+    let mapping = field.mapping(&["http2", "headers"])?;
+    let headers = mapping.get("headers").map_or(Ok(Vec::new()), |field| headers(&field))?;
+    Ok((mapping.is_on("http2")?, headers))
 }
 
 /// The headers with their values; a header without a value is not set.
 fn headers(field: &Field) -> Result<Headers, FileError> {
-    let section = field.section(&HEADERS.map(|(name, _)| name))?;
+    let mapping = field.mapping(&HEADERS.map(|(name, _)| name))?;
     let mut headers = Vec::new();
     for (name, allowed) in HEADERS {
-        let Some((field, value)) = section.text(name)? else { continue };
+        let Some((field, value)) = mapping.text(name)? else { continue };
         if !allowed.is_empty() && !allowed.contains(&value) {
             return Err(field.error(format!("this value is not allowed; give {}", allowed.join(" or "))));
         }

@@ -15,11 +15,11 @@ pub use crate::telemetry::{Family, Kind};
 /// A family of the statistics.
 pub(super) struct Declaration {
     pub(super) family: &'static Family,
-    pub(super) source: Source,
+    pub(super) source: SampleSource,
 }
 
 /// The source of a family's samples.
-pub(super) enum Source {
+pub(super) enum SampleSource {
     /// One sample without labels.
     Value(fn(&Stats) -> u64),
     /// A few samples, written together. The windows end at the given time.
@@ -30,7 +30,7 @@ pub(super) enum Source {
     Groups(fn(&Group, UnixMillis, &mut FamilyWriter<'_, '_>)),
 }
 
-use Source::{Groups, Mix, Samples, Value};
+use SampleSource::{Groups, Mix, Samples, Value};
 
 /// Declares families: the doc comment is the help text, then come constant, type, name, labels and source.
 macro_rules! catalog {

@@ -25,7 +25,7 @@ pub struct Families {
 
 /// Writes a counter, a gauge and a histogram.
 #[must_use]
-pub fn written(families: &Families, format: Format) -> Vec<u8> {
+pub fn write_to_vec(families: &Families, format: Format) -> Vec<u8> {
     let mut out = Vec::new();
     let mut writer = Writer::new(format, Some(families.began), &mut out);
     let mut counters = writer.family(&catalog::BY_GROUP);

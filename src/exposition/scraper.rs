@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use prometheus::proto::MetricFamily;
 
-use super::catalog::{self, Declaration, Family, STATISTICS, Source};
+use super::catalog::{self, Declaration, Family, STATISTICS, SampleSource};
 use super::format::Format;
 use super::process;
 use super::writer::{FamilyWriter, Observed, Writer};
@@ -177,12 +177,12 @@ impl Scraper {
         let stats = &self.stats;
         let mut family = writer.family(declared.family);
         match declared.source {
-            Source::Value(value) => {
+            SampleSource::Value(value) => {
                 family.sample([], value(stats));
             }
-            Source::Samples(write) => write(stats, self.now, &mut family),
-            Source::Mix => self.rows = Rows::Mix(stats.mix().collect::<Vec<_>>().into_iter()),
-            Source::Groups(write) => {
+            SampleSource::Samples(write) => write(stats, self.now, &mut family),
+            SampleSource::Mix => self.rows = Rows::Mix(stats.mix().collect::<Vec<_>>().into_iter()),
+            SampleSource::Groups(write) => {
                 self.slots.get_or_insert_with(|| match self.scope {
                     Scope::Metrics => Slots::Listed(stats.exported_groups()),
                     Scope::Groups => Slots::Below(stats.group_slots()),

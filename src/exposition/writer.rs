@@ -44,24 +44,24 @@ impl From<&'static Family> for Head<'static> {
 
 /// A sample's value.
 #[derive(Clone, Copy)]
-pub(super) enum Value {
+pub(super) enum SampleValue {
     Integer(u64),
     Float(f64),
 }
 
-impl From<u64> for Value {
+impl From<u64> for SampleValue {
     fn from(value: u64) -> Self {
         Self::Integer(value)
     }
 }
 
-impl From<usize> for Value {
+impl From<usize> for SampleValue {
     fn from(value: usize) -> Self {
         Self::Integer(value as u64)
     }
 }
 
-impl From<f64> for Value {
+impl From<f64> for SampleValue {
     fn from(value: f64) -> Self {
         Self::Float(value)
     }
@@ -195,12 +195,12 @@ impl<'a> Writer<'a> {
         self.out.extend_from_slice(self.integers.format(value).as_bytes());
     }
 
-    fn value(&mut self, value: Value) {
+    fn value(&mut self, value: SampleValue) {
         self.text(" ");
         match value {
-            Value::Integer(value) => self.integer(value),
+            SampleValue::Integer(value) => self.integer(value),
             // The shortest number that parses to the same value, without an exponent.
-            Value::Float(value) => self.text(&value.to_string()),
+            SampleValue::Float(value) => self.text(&value.to_string()),
         }
     }
 
@@ -243,7 +243,11 @@ pub(super) struct FamilyWriter<'w, 'a> {
 
 impl FamilyWriter<'_, '_> {
     /// A sample with the values of the family's labels, in the order of the declaration.
-    pub(super) fn sample<const LABELS: usize>(&mut self, labels: [&str; LABELS], value: impl Into<Value>) -> &mut Self {
+    pub(super) fn sample<const LABELS: usize>(
+        &mut self,
+        labels: [&str; LABELS],
+        value: impl Into<SampleValue>,
+    ) -> &mut Self {
         self.labelled(self.labels.iter().copied().zip(labels), value.into(), self.created)
     }
 
@@ -251,7 +255,7 @@ impl FamilyWriter<'_, '_> {
     pub(super) fn sample_since<const LABELS: usize>(
         &mut self,
         labels: [&str; LABELS],
-        value: impl Into<Value>,
+        value: impl Into<SampleValue>,
         began: UnixMillis,
     ) -> &mut Self {
         self.labelled(self.labels.iter().copied().zip(labels), value.into(), self.created.and(Some(began)))
@@ -260,7 +264,7 @@ impl FamilyWriter<'_, '_> {
     fn labelled<'l>(
         &mut self,
         labels: impl IntoIterator<Item = (&'l str, &'l str)>,
-        value: Value,
+        value: SampleValue,
         created: Option<UnixMillis>,
     ) -> &mut Self {
         self.begin(self.name, "");

@@ -11,10 +11,9 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::task::yield_now;
 
-use super::base::caller::Caller;
+use super::base::caller::{Caller, Role};
 use super::base::connections::Tracker;
 use super::base::progress::Framing;
-use super::base::role::Role;
 use super::site::Site;
 use super::transport::partial::{PREFACE_BYTES, Position};
 use super::transport::{http1, http2};

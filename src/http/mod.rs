@@ -22,8 +22,8 @@ mod site;
 mod transport;
 
 pub use access::{Access, AccessError, Stamps};
+pub use base::caller::Role;
 pub use base::limits::Limits;
-pub use base::role::Role;
 pub use site::Site;
 pub use transport::listen::{Listener, listen};
 pub use transport::worker::{FILL, Worker, WorkerEnd};

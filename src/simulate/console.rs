@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::counts::{Failures, SendCount};
 use super::error::Error;
 use super::report::{Report, per_second};
-use super::run::{Progress, run};
+use super::run::{RunProgress, run};
 use crate::config::simulate::{ReportTo, Simulate};
 use crate::wire::GROUP_MESSAGE;
 
@@ -80,7 +80,7 @@ impl<W: Write> ProgressLine<W> {
         Self { into, terminal, shown: false, sent_before: 0 }
     }
 
-    fn show(&mut self, progress: &Progress) -> io::Result<()> {
+    fn show(&mut self, progress: &RunProgress) -> io::Result<()> {
         let seconds = progress.elapsed.as_secs();
         let every = if self.terminal { 1 } else { LOG_INTERVAL };
         if !seconds.is_multiple_of(every) {
@@ -205,8 +205,8 @@ mod tests {
         }
     }
 
-    fn progress(seconds: u64, sent: u64) -> Progress {
-        Progress { elapsed: Duration::from_secs(seconds), sent, answered: sent, behind: Duration::from_millis(1500) }
+    fn progress(seconds: u64, sent: u64) -> RunProgress {
+        RunProgress { elapsed: Duration::from_secs(seconds), sent, answered: sent, behind: Duration::from_millis(1500) }
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl Generator {
         for _ in 0..drawn.mentioned {
             details.mentions.push(sender_id(random.random_range(0..self.senders)).to_string());
         }
-        let length = whole(self.length.sample(random)).min(MAX_TEXT_BYTES);
+        let length = truncate(self.length.sample(random)).min(MAX_TEXT_BYTES);
         write_phrases(random, usize::try_from(length).unwrap_or_default(), &mut details.text);
         details.send_time = now.0.saturating_sub(milliseconds(self.delivery.sample(random)));
         let submission = milliseconds(self.submission.sample(random));
@@ -116,16 +116,16 @@ impl Generator {
 
 /// Zipf's ranks count from 1.
 fn rank(drawn: f64) -> u32 {
-    u32::try_from(whole(drawn)).unwrap_or(u32::MAX).saturating_sub(1)
+    u32::try_from(truncate(drawn)).unwrap_or(u32::MAX).saturating_sub(1)
 }
 
 /// A minute at most: longer delays are phones that were switched off.
 fn milliseconds(drawn: f64) -> i64 {
-    i64::try_from(whole(drawn).clamp(1, 60_000)).unwrap_or(1)
+    i64::try_from(truncate(drawn).clamp(1, 60_000)).unwrap_or(1)
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "drawn positive, and the cast saturates")]
-fn whole(drawn: f64) -> u64 {
+fn truncate(drawn: f64) -> u64 {
     drawn as u64
 }
 

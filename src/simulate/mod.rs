@@ -25,5 +25,5 @@ pub use generator::Generator;
 pub use message::{DrawnMessage, EncodedCallback};
 pub use population::{group_id, sender_id};
 pub use report::{AnswerTimes, Report};
-pub use run::{Progress, run};
+pub use run::{RunProgress, run};
 pub use schedule::Pace;

@@ -16,14 +16,14 @@ use super::generator::Generator;
 use super::link::{ANSWER_TIMEOUT, ConnectError, Endpoint, Link};
 use super::report::Report;
 use super::schedule::Schedule;
-use super::sender::{CallbackSender, RequestTemplate, Shared};
+use super::sender::{CallbackSender, RequestTemplate, RunState};
 use crate::config::simulate::{Simulate, Target};
 
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The progress of a run.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress {
+pub struct RunProgress {
     /// Time since the first callback.
     pub elapsed: Duration,
     /// Callbacks answered or failed.
@@ -42,7 +42,7 @@ pub struct Progress {
 pub async fn run(
     options: &Simulate,
     stop: impl Future<Output = ()>,
-    progress: impl FnMut(&Progress),
+    progress: impl FnMut(&RunProgress),
 ) -> Result<Report, Error> {
     let template = Rc::new(RequestTemplate::new(&options.target)?);
     let generator = Generator::new(options.groups, options.senders, options.seed)?;
@@ -51,7 +51,7 @@ pub async fn run(
     let protocol = first.protocol();
     let mut first = Some(first);
     let start = Instant::now();
-    let shared = Rc::new(RefCell::new(Shared { generator, schedule: Schedule::new(options, start), counts }));
+    let shared = Rc::new(RefCell::new(RunState { generator, schedule: Schedule::new(options, start), counts }));
     let (halt, halted) = watch::channel(false);
     let (local, mut senders) = (LocalSet::new(), JoinSet::new());
     for _ in 0..options.connections {
@@ -81,10 +81,10 @@ async fn connect(endpoint: &Endpoint, target: &Target) -> Result<Link, Error> {
 /// Waits until every connection is done, reports the progress, and halts the connections once `stop` completes.
 async fn supervise(
     mut senders: JoinSet<Result<(), Error>>,
-    shared: &RefCell<Shared>,
+    shared: &RefCell<RunState>,
     start: Instant,
     (stop, halt): (impl Future<Output = ()>, impl Fn()),
-    mut progress: impl FnMut(&Progress),
+    mut progress: impl FnMut(&RunProgress),
 ) -> Result<(), Error> {
     let mut stop = pin!(stop);
     let mut stopping = false;
@@ -104,9 +104,9 @@ async fn supervise(
     }
 }
 
-impl Shared {
-    fn progress(&self, start: Instant, now: Instant) -> Progress {
+impl RunState {
+    fn progress(&self, start: Instant, now: Instant) -> RunProgress {
         let SendCount { sent, answered } = self.counts.all;
-        Progress { elapsed: now - start, sent, answered, behind: self.schedule.behind(now) }
+        RunProgress { elapsed: now - start, sent, answered, behind: self.schedule.behind(now) }
     }
 }

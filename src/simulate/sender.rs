@@ -29,8 +29,8 @@ const CONTENT_TYPE: &str = "application/json; charset=utf-8";
 /// Bytes of an unexpected answer in the report.
 const SHOWN_BYTES: usize = 200;
 
-/// What all connections share. They run on one thread and borrow it only between two waits.
-pub(super) struct Shared {
+/// The state of a run, which all connections share. They run on one thread and borrow it only between two waits.
+pub(super) struct RunState {
     pub(super) generator: Generator,
     pub(super) schedule: Schedule,
     pub(super) counts: Counts,
@@ -115,7 +115,7 @@ fn http2_headers(target: &Target, operation_id: &HeaderName) -> HeaderMap {
 /// Sends callbacks over one connection, and opens it again after its end.
 pub(super) struct CallbackSender {
     template: Rc<RequestTemplate>,
-    shared: Rc<RefCell<Shared>>,
+    shared: Rc<RefCell<RunState>>,
     halted: watch::Receiver<bool>,
     link: Option<Link>,
     callback: EncodedCallback,
@@ -127,7 +127,7 @@ pub(super) struct CallbackSender {
 impl CallbackSender {
     pub(super) fn new(
         template: Rc<RequestTemplate>,
-        shared: Rc<RefCell<Shared>>,
+        shared: Rc<RefCell<RunState>>,
         halted: watch::Receiver<bool>,
         link: Option<Link>,
     ) -> Self {

@@ -17,7 +17,7 @@ use tokio_rustls::rustls::{
     SignatureScheme,
 };
 
-use crate::config::simulate::Trust;
+use crate::config::simulate::CertificateTrust;
 
 /// HTTP/2's name in a handshake.
 const HTTP2: &[u8] = b"h2";
@@ -31,7 +31,7 @@ pub(super) struct TlsClient {
 impl TlsClient {
     /// # Errors
     /// Name the flag and say how to correct it.
-    pub(super) fn new(trust: &Trust, host: &str) -> Result<Self, String> {
+    pub(super) fn new(trust: &CertificateTrust, host: &str) -> Result<Self, String> {
         let name = ServerName::try_from(host.to_owned());
         let name = name.map_err(|_| {
             format!("--target: certificates cannot have the name {host}; give a DNS name or an IP address")
@@ -41,9 +41,11 @@ impl TlsClient {
             .with_safe_default_protocol_versions()
             .map_err(|error| format!("cannot set up TLS: {error}"))?;
         let mut config = match trust {
-            Trust::System => builder.with_root_certificates(system_authorities()?),
-            Trust::Authorities(file) => builder.with_root_certificates(authorities_in(file)?),
-            Trust::Any => builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(provider))),
+            CertificateTrust::System => builder.with_root_certificates(system_authorities()?),
+            CertificateTrust::Authorities(file) => builder.with_root_certificates(authorities_in(file)?),
+            CertificateTrust::Any => {
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(provider)))
+            }
         }
         .with_no_client_auth();
         config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];

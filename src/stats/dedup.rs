@@ -54,7 +54,7 @@ const MAX_WAIT: Duration = Duration::from_secs(1);
 
 /// Whether to count a message.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Admission<'a> {
+pub(super) enum DedupResult<'a> {
     /// No: it was counted within the window.
     Duplicate,
     /// Yes. It is remembered after [`PendingMessage::confirm`].
@@ -148,30 +148,30 @@ impl Dedup {
     /// Decides whether to count a message whose ID has this hash. A duplicate waits until its original has been counted:
     /// otherwise it could be answered, and the process killed before anything is counted.
     #[inline]
-    pub(super) fn admit(&self, hash: u64, now: UnixMillis) -> Admission<'_> {
+    pub(super) fn register(&self, hash: u64, now: UnixMillis) -> DedupResult<'_> {
         let second = second(now);
         let pending = (hash & TAG_MASK) | TAG_BIT | PENDING | second;
         let Some(bucket) = self.bucket(hash) else {
-            return Admission::New(None);
+            return DedupResult::New(None);
         };
         for _ in 0..MAX_ATTEMPTS {
             let Some(found) = find(bucket, pending, self.window_seconds) else { break };
             let (word, seen) = match found {
-                Lookup::Known(word, seen) if wait_for_count(word, seen) => {
+                BucketEntry::Known(word, seen) if wait_for_count(word, seen) => {
                     self.counters.add(DedupCounter::Duplicates, 1);
-                    return Admission::Duplicate;
+                    return DedupResult::Duplicate;
                 }
-                Lookup::Known(word, seen) | Lookup::Replaceable(word, seen) => (word, seen),
+                BucketEntry::Known(word, seen) | BucketEntry::Replaceable(word, seen) => (word, seen),
             };
             if word.compare_exchange(seen, pending, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
                 if seen != 0 && age(seen, second) <= self.window_seconds {
                     self.counters.add(DedupCounter::Evicted, 1);
                 }
-                return Admission::New(Some(PendingMessage { word, pending }));
+                return DedupResult::New(Some(PendingMessage { word, pending }));
             }
         }
         self.counters.add(DedupCounter::Evicted, 1);
-        Admission::New(None)
+        DedupResult::New(None)
     }
 
     fn bucket(&self, hash: u64) -> Option<&[AtomicU64; BUCKET]> {
@@ -237,7 +237,7 @@ impl Dedup {
 }
 
 /// An entry, and its value when it was read.
-enum Lookup<'a> {
+enum BucketEntry<'a> {
     /// The message's entry.
     Known(&'a AtomicU64, u64),
     /// An entry for the message: a free or expired one if there is any, or else the oldest.
@@ -245,19 +245,19 @@ enum Lookup<'a> {
 }
 
 #[inline]
-fn find(bucket: &[AtomicU64; BUCKET], wanted: u64, window_seconds: u64) -> Option<Lookup<'_>> {
+fn find(bucket: &[AtomicU64; BUCKET], wanted: u64, window_seconds: u64) -> Option<BucketEntry<'_>> {
     let mut best: Option<(u64, &AtomicU64, u64)> = None;
     for word in bucket {
         let seen = word.load(Ordering::Relaxed);
         let age = if seen == 0 { u64::MAX } else { age(seen, wanted & SECOND_MASK) };
         if seen & TAG_MASK == wanted & TAG_MASK && age <= window_seconds {
-            return Some(Lookup::Known(word, seen));
+            return Some(BucketEntry::Known(word, seen));
         }
         if best.is_none_or(|(oldest, ..)| age > oldest) {
             best = Some((age, word, seen));
         }
     }
-    best.map(|(_, word, seen)| Lookup::Replaceable(word, seen))
+    best.map(|(_, word, seen)| BucketEntry::Replaceable(word, seen))
 }
 
 /// Waits until a known message has been counted. Returns false if that takes too long, or the entry is replaced.

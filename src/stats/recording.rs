@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::carry::keys;
 use super::counters::Counters;
-use super::dedup::{self, Admission, Dedup};
+use super::dedup::{self, Dedup, DedupResult};
 use super::delays::Delays;
 use super::groups::{GroupTable, Recorded};
 use super::histogram::Histogram;
@@ -132,9 +132,9 @@ impl Stats {
     /// Counts a message that was received at `now`. Takes no exclusive lock and, if the group is tracked, does not
     /// allocate. A duplicate that arrives while its original is being counted waits for that.
     pub fn record(&self, message: &Message<'_>, now: UnixMillis) -> Recorded {
-        let admitted = match self.admit(message.server_msg_id, now) {
-            Admission::Duplicate => return Recorded::Duplicate,
-            Admission::New(entry) => entry,
+        let pending = match self.find_duplicate(message.server_msg_id, now) {
+            DedupResult::Duplicate => return Recorded::Duplicate,
+            DedupResult::New(pending) => pending,
         };
         let (sender, group) = (hash(message.sender_id.as_bytes()), hash(message.group_id.as_bytes()));
         let pair = hash_pair(group, sender);
@@ -152,14 +152,14 @@ impl Stats {
         self.mix.record(message);
         self.record_message_counters(message);
         self.content_bytes.observe(message.content_bytes);
-        admitted.into_iter().for_each(dedup::PendingMessage::confirm);
+        pending.into_iter().for_each(dedup::PendingMessage::confirm);
         recorded
     }
 
     /// Looks for a duplicate. A message without an ID is always new.
-    fn admit(&self, id: &str, now: UnixMillis) -> Admission<'_> {
+    fn find_duplicate(&self, id: &str, now: UnixMillis) -> DedupResult<'_> {
         let can_be_duplicate = !id.is_empty() && self.dedup.capacity() > 0;
-        if can_be_duplicate { self.dedup.admit(hash(id.as_bytes()), now) } else { Admission::New(None) }
+        if can_be_duplicate { self.dedup.register(hash(id.as_bytes()), now) } else { DedupResult::New(None) }
     }
 
     fn record_message_counters(&self, message: &Message<'_>) {

@@ -120,7 +120,7 @@ impl Windows {
     /// the hour's and the day's, which may lack elements because the clock was set or the machine went down.
     pub(super) fn prepare(&self, now: UnixMillis) {
         let CurrentPeriods(current) = CurrentPeriods::at(now);
-        for (ring, At { period, .. }) in self.rings.iter().zip(current) {
+        for (ring, RingPosition { period, .. }) in self.rings.iter().zip(current) {
             ring.start_period(period);
             ring.start_period(period + 1);
         }
@@ -145,11 +145,11 @@ impl Windows {
 
 /// The current period of each ring: computed once for several additions, and from the constants in [`RINGS`], because the
 /// compiler turns a division by a constant into a multiplication.
-pub(super) struct CurrentPeriods([At; RINGS.len()]);
+pub(super) struct CurrentPeriods([RingPosition; RINGS.len()]);
 
 /// A period, and the position of its sketch in the ring.
 #[derive(Clone, Copy)]
-struct At {
+struct RingPosition {
     period: u64,
     position: usize,
 }
@@ -159,7 +159,7 @@ impl CurrentPeriods {
     pub(super) fn at(now: UnixMillis) -> Self {
         Self(RINGS.map(|(period_ms, sketches)| {
             let period = now.period(period_ms);
-            At { period, position: position(period, sketches) }
+            RingPosition { period, position: position(period, sketches) }
         }))
     }
 }
@@ -201,7 +201,7 @@ impl Ring {
     }
 
     #[inline]
-    fn current(&self, At { period, position }: At) -> &[AtomicU64] {
+    fn current(&self, RingPosition { period, position }: RingPosition) -> &[AtomicU64] {
         let stored = self.periods.get(position).map(|stored| stored.load(Ordering::Acquire));
         if stored != Some(period + 1) {
             self.start_period(period);

@@ -13,7 +13,7 @@ use prometheus::proto::MetricFamily;
 use tracing::{debug, error, info, warn};
 
 use super::family::{Family, Samples};
-use super::metric::{CommandCounters, Counter, Counters, Durations, Gauge, Info, LatestTime, Metric, metrics};
+use super::metric::{CommandCounters, Counter, CounterVec, Durations, Gauge, Info, LatestTime, Metric, metrics};
 use super::reason::Reason;
 use crate::named::named;
 
@@ -40,7 +40,7 @@ metrics! {
     /// Callbacks being read or answered.
     in_flight: Gauge = "openim_exporter_callbacks_in_flight" [];
     /// Refused requests.
-    rejected: Counters<Reason> = "openim_exporter_callbacks_rejected_total" ["reason"];
+    rejected: CounterVec<Reason> = "openim_exporter_callbacks_rejected_total" ["reason"];
     /// Accepted callbacks of all commands.
     callbacks: CommandCounters = "openim_exporter_callbacks_total" ["command"] (commands);
     /// Whether the settings files could be used when they were last read: 1 or 0.
@@ -50,7 +50,7 @@ metrics! {
     /// Open connections.
     connections: Gauge = "openim_exporter_connections" [];
     /// Connections closed because they were idle, and answers cut off because the client did not read them in time.
-    ended: Counters<Ended> = "openim_exporter_connections_ended_total" ["reason"];
+    ended: CounterVec<Ended> = "openim_exporter_connections_ended_total" ["reason"];
     /// Time of the last accepted callback, in seconds since the epoch; 0 before the first.
     last_callback: LatestTime = "openim_exporter_last_callback_timestamp_seconds" [];
     /// Time taken to write a scrape.

@@ -150,12 +150,12 @@ impl Metric for Counter {
 
 /// A counter for each value of a label.
 #[derive(Debug)]
-pub(super) struct Counters<L> {
+pub(super) struct CounterVec<L> {
     counters: Vec<Counter>,
     label: PhantomData<L>,
 }
 
-impl<L: Named> Counters<L> {
+impl<L: Named> CounterVec<L> {
     pub(super) fn get(&self, label: L) -> Option<&Counter> {
         self.counters.get(label.index())
     }
@@ -166,7 +166,7 @@ impl<L: Named> Counters<L> {
     }
 }
 
-impl<L: Named> Metric for Counters<L> {
+impl<L: Named> Metric for CounterVec<L> {
     const KIND: Kind = Kind::Counter;
     type Settings = ();
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::field::{Measured, MentionList, Number, Plain, Refusal, Skipped, Text, Verbatim};
+use super::field::{ErrorContext, Measured, MentionList, Number, Plain, Skipped, Text, Verbatim};
 use super::limits::{MAX_DEPTH, MAX_NAME_BYTES, too_deep_at};
 use super::object::{Fill, fields};
 use crate::domain::{Message, Source, UnixMillis};
@@ -135,10 +135,10 @@ fn parse_any_json<'a, T: Fill<'a>>(text: &'a str) -> Result<T, Problem> {
     }
     let mut value = T::default();
     let mut json = serde_json::Deserializer::from_str(text);
-    let refusal = Refusal::new();
-    match value.fill_from(&mut json, &refusal).and_then(|()| json.end()) {
+    let context = ErrorContext::new();
+    match value.fill_from(&mut json, &context).and_then(|()| json.end()) {
         Ok(()) => Ok(value),
-        Err(error) => Err(problem_from(&error, refusal)),
+        Err(error) => Err(problem_from(&error, context)),
     }
 }
 
@@ -149,11 +149,11 @@ fn not_utf8(body: &[u8]) -> Problem {
 }
 
 #[cold]
-fn problem_from(error: &serde_json::Error, refusal: Refusal) -> Problem {
+fn problem_from(error: &serde_json::Error, context: ErrorContext) -> Problem {
     if !error.is_data() {
         return Problem::new(Reason::MalformedJson, error.to_string());
     }
-    let (reason, field) = refusal.into_parts();
+    let (reason, field) = context.into_parts();
     Problem::new(reason, if field.is_empty() { error.to_string() } else { format!("{field}: {error}") })
 }
 

@@ -16,31 +16,26 @@ use crate::telemetry::Reason;
 
 /// Why a value is refused, and in which field: `serde`'s errors only have a text. Set where the error occurs.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct ErrorContext {
     reason: Cell<Reason>,
     field: RefCell<String>,
 }
 
-impl Refusal {
+impl ErrorContext {
     /// Errors of `serde` itself are about types.
     pub(super) const fn new() -> Self {
         Self { reason: Cell::new(Reason::WrongType), field: RefCell::new(String::new()) }
     }
 
-    fn because<E>(&self, reason: Reason, error: E) -> E {
+    fn with_reason<E>(&self, reason: Reason, error: E) -> E {
         self.reason.set(reason);
         error
     }
 
-    /// Adds the field to an error of its value.
+    /// Adds the field to an error of its value, or the index to an error of a list's element.
     pub(super) fn in_field<E>(&self, name: &str, error: E) -> E {
-        // The index of a list's element may already be there.
+        // The index of an element may already be there.
         self.field.borrow_mut().insert_str(0, name);
-        error
-    }
-
-    fn in_element<E>(&self, index: usize, error: E) -> E {
-        *self.field.borrow_mut() = format!("[{index}]");
         error
     }
 
@@ -50,25 +45,24 @@ impl Refusal {
     }
 }
 
-/// A type of values, decoded from any JSON.
-pub(super) trait Decode<'de>: Sized {
-    fn decode<D: Deserializer<'de>>(json: D, refusal: &Refusal) -> Result<Self, D::Error>;
-}
+/// Decodes a value of type `T` from any JSON.
+pub(super) struct Seed<'c, T>(&'c ErrorContext, PhantomData<T>);
 
-/// Decodes a value of a type.
-pub(super) struct Seed<'r, T>(&'r Refusal, PhantomData<T>);
-
-impl<'r, T> Seed<'r, T> {
-    pub(super) const fn new(refusal: &'r Refusal) -> Self {
-        Self(refusal, PhantomData)
+impl<'c, T> Seed<'c, T> {
+    pub(super) const fn new(context: &'c ErrorContext) -> Self {
+        Self(context, PhantomData)
     }
 }
 
-impl<'de, T: Decode<'de>> DeserializeSeed<'de> for Seed<'_, T> {
-    type Value = T;
+/// For the types that have a visitor. The others read the raw value.
+impl<'de, T> DeserializeSeed<'de> for Seed<'_, T>
+where
+    Self: Visitor<'de>,
+{
+    type Value = <Self as Visitor<'de>>::Value;
 
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<T, D::Error> {
-        T::decode(json, self.0)
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<<Self as Visitor<'de>>::Value, D::Error> {
+        json.deserialize_any(self)
     }
 }
 
@@ -76,28 +70,22 @@ impl<'de, T: Decode<'de>> DeserializeSeed<'de> for Seed<'_, T> {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
 
-impl<'de: 'a, 'a> Decode<'de> for Text<'a> {
-    fn decode<D: Deserializer<'de>>(json: D, refusal: &Refusal) -> Result<Self, D::Error> {
-        struct TextVisitor<'r>(&'r Refusal);
-        impl<'de> Visitor<'de> for TextVisitor<'_> {
-            type Value = Text<'de>;
+impl<'de> Visitor<'de> for Seed<'_, Text<'de>> {
+    type Value = Text<'de>;
 
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a string")
-            }
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-                check_len(text.len(), MAX_ID_BYTES, self.0)?;
-                Ok(Text(Cow::Borrowed(text)))
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                check_len(text.len(), MAX_ID_BYTES, self.0)?;
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-                Ok(Text::default())
-            }
-        }
-        json.deserialize_any(TextVisitor(refusal))
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a string")
+    }
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+        check_len(text.len(), MAX_ID_BYTES, self.0)?;
+        Ok(Text(Cow::Borrowed(text)))
+    }
+    fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
+        check_len(text.len(), MAX_ID_BYTES, self.0)?;
+        Ok(Text(Cow::Owned(text.to_owned())))
+    }
+    fn visit_unit<E: Error>(self) -> Result<Text<'de>, E> {
+        Ok(Text::default())
     }
 }
 
@@ -105,9 +93,11 @@ impl<'de: 'a, 'a> Decode<'de> for Text<'a> {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Measured(pub(super) u64);
 
-impl<'de> Decode<'de> for Measured {
-    fn decode<D: Deserializer<'de>>(json: D, refusal: &Refusal) -> Result<Self, D::Error> {
-        measure(read_string(json)?, refusal).map(Self)
+impl<'de> DeserializeSeed<'de> for Seed<'_, Measured> {
+    type Value = Measured;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Measured, D::Error> {
+        read_string(json, usize::MAX, self.0).map(|(_, unescaped_len)| Measured(unescaped_len))
     }
 }
 
@@ -115,11 +105,12 @@ impl<'de> Decode<'de> for Measured {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Plain<'a>(pub(super) &'a str);
 
-impl<'de: 'a, 'a> Decode<'de> for Plain<'a> {
-    fn decode<D: Deserializer<'de>>(json: D, refusal: &Refusal) -> Result<Self, D::Error> {
-        let inside = read_limited_string(json, MAX_ID_BYTES, refusal)?;
-        let plain = if memchr::memchr(b'\\', inside).is_some() { &[] } else { inside };
-        Ok(Self(std::str::from_utf8(plain).unwrap_or_default()))
+impl<'de> DeserializeSeed<'de> for Seed<'_, Plain<'de>> {
+    type Value = Plain<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Plain<'de>, D::Error> {
+        let (inside, _) = read_string(json, MAX_ID_BYTES, self.0)?;
+        Ok(Plain(if inside.contains('\\') { "" } else { inside }))
     }
 }
 
@@ -127,9 +118,11 @@ impl<'de: 'a, 'a> Decode<'de> for Plain<'a> {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Verbatim<'a>(pub(super) &'a str);
 
-impl<'de: 'a, 'a> Decode<'de> for Verbatim<'a> {
-    fn decode<D: Deserializer<'de>>(json: D, refusal: &Refusal) -> Result<Self, D::Error> {
-        Ok(Self(std::str::from_utf8(read_limited_string(json, MAX_ID_BYTES, refusal)?).unwrap_or_default()))
+impl<'de> DeserializeSeed<'de> for Seed<'_, Verbatim<'de>> {
+    type Value = Verbatim<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Verbatim<'de>, D::Error> {
+        read_string(json, MAX_ID_BYTES, self.0).map(|(inside, _)| Verbatim(inside))
     }
 }
 
@@ -137,61 +130,60 @@ impl<'de: 'a, 'a> Decode<'de> for Verbatim<'a> {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Skipped<const MAX: usize = MAX_ID_BYTES>;
 
-impl<'de, const MAX: usize> Decode<'de> for Skipped<MAX> {
-    fn decode<D: Deserializer<'de>>(json: D, refusal: &Refusal) -> Result<Self, D::Error> {
-        read_limited_string(json, MAX, refusal).map(|_| Self)
+impl<'de, const MAX: usize> DeserializeSeed<'de> for Seed<'_, Skipped<MAX>> {
+    type Value = Skipped<MAX>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Skipped<MAX>, D::Error> {
+        read_string(json, MAX, self.0).map(|_| Skipped)
     }
 }
 
 /// A value of any type, in an unknown field.
 pub(super) struct Unknown;
 
-impl<'de> Decode<'de> for Unknown {
-    fn decode<D: Deserializer<'de>>(json: D, refusal: &Refusal) -> Result<Self, D::Error> {
+impl<'de> DeserializeSeed<'de> for Seed<'_, Unknown> {
+    type Value = Unknown;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Unknown, D::Error> {
         // Only strings have backslashes, so all of them can be checked at once.
-        measure(<&RawValue>::deserialize(json)?.get().as_bytes(), refusal).map(|_| Self)
+        measure(<&RawValue>::deserialize(json)?.get(), self.0).map(|_| Unknown)
     }
 }
 
-fn check_len<E: Error>(len: usize, max: usize, refusal: &Refusal) -> Result<(), E> {
+fn check_len<E: Error>(len: usize, max: usize, context: &ErrorContext) -> Result<(), E> {
     if len <= max {
         return Ok(());
     }
     let error = E::invalid_length(len, &format!("at most {max} bytes, so shorten it").as_str());
-    Err(refusal.because(Reason::ValueTooLong, error))
+    Err(context.with_reason(Reason::ValueTooLong, error))
 }
 
-/// The bytes between the quotes of a Unicode string of at most `max` bytes; empty for `null`.
-fn read_limited_string<'de, D: Deserializer<'de>>(
+/// What is between the quotes of a Unicode string of at most `max` bytes, and its length without escapes; empty for `null`.
+fn read_string<'de, D: Deserializer<'de>>(
     json: D,
     max: usize,
-    refusal: &Refusal,
-) -> Result<&'de [u8], D::Error> {
-    let inside = read_string(json)?;
-    check_len(inside.len(), max, refusal)?;
-    measure(inside, refusal).map(|_: u64| inside)
+    context: &ErrorContext,
+) -> Result<(&'de str, u64), D::Error> {
+    let raw = <&RawValue>::deserialize(json)?.get();
+    let inside = match raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(inside) => inside,
+        None if raw == "null" => "",
+        None => return Err(D::Error::invalid_type(json_type(raw), &"a string")),
+    };
+    check_len(inside.len(), max, context)?;
+    Ok((inside, measure(inside, context)?))
 }
 
 /// The result of [`unescaped_len`], or an error.
-fn measure<E: Error>(inside: &[u8], refusal: &Refusal) -> Result<u64, E> {
-    unescaped_len(inside).ok_or_else(|| {
+fn measure<E: Error>(inside: &str, context: &ErrorContext) -> Result<u64, E> {
+    unescaped_len(inside.as_bytes()).ok_or_else(|| {
         let error = E::invalid_value(Unexpected::Other("a lone surrogate in an escape"), &"a Unicode string");
-        refusal.because(Reason::OutOfRange, error)
+        context.with_reason(Reason::OutOfRange, error)
     })
 }
 
-/// The bytes between the quotes of a string, with escapes; empty for `null`.
-fn read_string<'de, D: Deserializer<'de>>(json: D) -> Result<&'de [u8], D::Error> {
-    let raw = <&RawValue>::deserialize(json)?.get();
-    match raw.as_bytes() {
-        [b'"', inside @ .., b'"'] => Ok(inside),
-        b"null" => Ok(&[]),
-        other => Err(D::Error::invalid_type(json_type(other), &"a string")),
-    }
-}
-
-fn json_type(raw: &[u8]) -> Unexpected<'static> {
-    match raw.first() {
+fn json_type(raw: &str) -> Unexpected<'static> {
+    match raw.as_bytes().first() {
         Some(b'{') => Unexpected::Map,
         Some(b'[') => Unexpected::Seq,
         Some(b't' | b'f') => Unexpected::Other("boolean"),
@@ -234,42 +226,37 @@ impl Whole for u32 {
     const NAME: &'static str = "a whole number of 32 bits, not negative (uint32)";
 }
 
-impl<'de, T: Whole> Decode<'de> for Number<T> {
-    fn decode<D: Deserializer<'de>>(json: D, refusal: &Refusal) -> Result<Self, D::Error> {
-        struct NumberVisitor<'r, T>(&'r Refusal, PhantomData<T>);
-        impl<T: Whole> NumberVisitor<'_, T> {
-            fn out_of_range<E: Error>(&self, number: Unexpected<'_>) -> E {
-                self.0.because(Reason::OutOfRange, E::invalid_value(number, self))
-            }
-        }
-        impl<T: Whole> Visitor<'_> for NumberVisitor<'_, T> {
-            type Value = Number<T>;
+impl<T: Whole> Seed<'_, Number<T>> {
+    fn out_of_range<E: Error>(&self, number: Unexpected<'_>) -> E {
+        self.0.with_reason(Reason::OutOfRange, E::invalid_value(number, self))
+    }
+}
 
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(T::NAME)
-            }
-            fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
-                T::try_from(number).map(Number).map_err(|_| self.out_of_range(Unexpected::Signed(number)))
-            }
-            fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
-                T::try_from(number).map(Number).map_err(|_| self.out_of_range(Unexpected::Unsigned(number)))
-            }
-            fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
-                // The JSON parser passes -0 and integers of more than 64 bits as floats.
-                if number == 0.0 && number.is_sign_negative() {
-                    return Ok(Number::default());
-                }
-                let unexpected = Unexpected::Float(number);
-                if number.fract() == 0.0 && number.abs() >= i64::MAX as f64 {
-                    return Err(self.out_of_range(unexpected));
-                }
-                Err(E::invalid_type(unexpected, &self))
-            }
-            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-                Ok(Number::default())
-            }
+impl<T: Whole> Visitor<'_> for Seed<'_, Number<T>> {
+    type Value = Number<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(T::NAME)
+    }
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Number<T>, E> {
+        T::try_from(number).map(Number).map_err(|_| self.out_of_range(Unexpected::Signed(number)))
+    }
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Number<T>, E> {
+        T::try_from(number).map(Number).map_err(|_| self.out_of_range(Unexpected::Unsigned(number)))
+    }
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Number<T>, E> {
+        // The JSON parser passes -0 and integers of more than 64 bits as floats.
+        if number == 0.0 && number.is_sign_negative() {
+            return Ok(Number::default());
         }
-        json.deserialize_any(NumberVisitor(refusal, PhantomData))
+        let unexpected = Unexpected::Float(number);
+        if number.fract() == 0.0 && number.abs() >= i64::MAX as f64 {
+            return Err(self.out_of_range(unexpected));
+        }
+        Err(E::invalid_type(unexpected, &self))
+    }
+    fn visit_unit<E: Error>(self) -> Result<Number<T>, E> {
+        Ok(Number::default())
     }
 }
 
@@ -288,29 +275,24 @@ impl MentionList {
     }
 }
 
-impl<'de> Decode<'de> for MentionList {
-    fn decode<D: Deserializer<'de>>(json: D, refusal: &Refusal) -> Result<Self, D::Error> {
-        struct ListVisitor<'r>(&'r Refusal);
-        impl<'de> Visitor<'de> for ListVisitor<'_> {
-            type Value = MentionList;
+impl<'de> Visitor<'de> for Seed<'_, MentionList> {
+    type Value = MentionList;
 
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a list of strings")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let mut mentions = MentionList::default();
-                for index in 0.. {
-                    let entry = list.next_element_seed(Seed::<Text<'_>>::new(self.0));
-                    let Some(Text(entry)) = entry.map_err(|error| self.0.in_element(index, error))? else { break };
-                    mentions.count(&entry);
-                }
-                Ok(mentions)
-            }
-            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-                Ok(MentionList::default())
-            }
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list of strings")
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<MentionList, A::Error> {
+        let mut mentions = MentionList::default();
+        for index in 0.. {
+            let entry = list.next_element_seed(Seed::<Text<'_>>::new(self.0));
+            let entry = entry.map_err(|error| self.0.in_field(&format!("[{index}]"), error))?;
+            let Some(Text(entry)) = entry else { break };
+            mentions.count(&entry);
         }
-        json.deserialize_any(ListVisitor(refusal))
+        Ok(mentions)
+    }
+    fn visit_unit<E: Error>(self) -> Result<MentionList, E> {
+        Ok(MentionList::default())
     }
 }
 
@@ -318,10 +300,13 @@ impl<'de> Decode<'de> for MentionList {
 mod tests {
     use super::*;
 
-    fn decode<'a, T: Decode<'a>>(json: &'a str) -> Result<T, (Reason, String)> {
-        let refusal = Refusal::new();
-        let decoded = T::decode(&mut serde_json::Deserializer::from_str(json), &refusal);
-        decoded.map_err(|error| (refusal.into_parts().0, error.to_string()))
+    fn decode<'a, T>(json: &'a str) -> Result<T, (Reason, String)>
+    where
+        for<'c> Seed<'c, T>: DeserializeSeed<'a, Value = T>,
+    {
+        let context = ErrorContext::new();
+        let decoded = Seed::<T>::new(&context).deserialize(&mut serde_json::Deserializer::from_str(json));
+        decoded.map_err(|error| (context.into_parts().0, error.to_string()))
     }
 
     fn measured(json: &str) -> Result<u64, (Reason, String)> {

@@ -6,18 +6,19 @@
 
 use serde::de::Deserializer;
 
-use super::field::Refusal;
+use super::field::ErrorContext;
 
 /// A struct whose fields can be set one by one from a JSON object. [`fields!`] implements it.
 pub(super) trait Fill<'a>: Default {
     /// Sets the fields that the object has.
-    fn fill_from<D: Deserializer<'a>>(&mut self, object: D, refusal: &Refusal) -> Result<(), D::Error>;
+    fn fill_from<D: Deserializer<'a>>(&mut self, object: D, context: &ErrorContext) -> Result<(), D::Error>;
 
     /// The fields of a body in OpenIM's own form, see [`quick`](super::quick).
     fn quick(body: &'a str) -> Option<Self>;
 }
 
-/// Defines a struct with the fields' names in JSON. Their types implement `Decode`, `Quick` and `Default`.
+/// Defines a struct with the fields' names in JSON. Their types implement `Quick` and `Default`, and
+/// their [`Seed`](super::field::Seed) decodes them.
 macro_rules! fields {
     ($(#[$doc:meta])* struct $name:ident { $($json:literal => $field:ident: $type:ty,)+ }) => {
         $(#[$doc])*
@@ -27,27 +28,19 @@ macro_rules! fields {
             _body: std::marker::PhantomData<&'a str>,
         }
 
-        impl<'a> $name<'a> {
-            /// The fields for [`quick`]($crate::wire::quick).
-            const FIELDS: &'static [$crate::wire::quick::Field] = &[$($crate::wire::quick::Field::new(
-                concat!("\"", $json, "\":"),
-                <$type as $crate::wire::quick::Quick<'a>>::KIND,
-            ),)+];
-        }
-
         impl<'a> $crate::wire::object::Fill<'a> for $name<'a> {
             fn fill_from<D: serde::Deserializer<'a>>(
                 &mut self,
                 object: D,
-                refusal: &$crate::wire::field::Refusal,
+                context: &$crate::wire::field::ErrorContext,
             ) -> Result<(), D::Error> {
-                use $crate::wire::field::{Refusal, Seed, Unknown};
+                use $crate::wire::field::{ErrorContext, Seed, Unknown};
 
                 /// The known fields, and the name of an unknown one.
                 #[allow(non_camel_case_types, reason = "named after the fields")]
-                enum Key<'k> { $($field,)+ Other(std::borrow::Cow<'k, str>) }
+                enum FieldName<'k> { $($field,)+ Other(std::borrow::Cow<'k, str>) }
 
-                impl<'de: 'k, 'k> serde::Deserialize<'de> for Key<'k> {
+                impl<'de: 'k, 'k> serde::Deserialize<'de> for FieldName<'k> {
                     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                         deserializer.deserialize_identifier(KeyVisitor)
                     }
@@ -55,20 +48,20 @@ macro_rules! fields {
 
                 struct KeyVisitor;
                 impl<'de> serde::de::Visitor<'de> for KeyVisitor {
-                    type Value = Key<'de>;
+                    type Value = FieldName<'de>;
 
                     fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                         formatter.write_str("a field's name")
                     }
-                    fn visit_borrowed_str<E: serde::de::Error>(self, name: &'de str) -> Result<Key<'de>, E> {
-                        Ok(match name { $($json => Key::$field,)+ _ => Key::Other(name.into()) })
+                    fn visit_borrowed_str<E: serde::de::Error>(self, name: &'de str) -> Result<FieldName<'de>, E> {
+                        Ok(match name { $($json => FieldName::$field,)+ _ => FieldName::Other(name.into()) })
                     }
-                    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Key<'de>, E> {
-                        Ok(match name { $($json => Key::$field,)+ _ => Key::Other(name.to_owned().into()) })
+                    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<FieldName<'de>, E> {
+                        Ok(match name { $($json => FieldName::$field,)+ _ => FieldName::Other(name.to_owned().into()) })
                     }
                 }
 
-                struct Visitor<'f, 'a>(&'f mut $name<'a>, &'f Refusal);
+                struct Visitor<'f, 'a>(&'f mut $name<'a>, &'f ErrorContext);
                 impl<'a> serde::de::Visitor<'a> for Visitor<'_, 'a> {
                     type Value = ();
 
@@ -79,16 +72,16 @@ macro_rules! fields {
                         use serde::de::Error;
                         // One flag per field.
                         $(let mut $field = false;)+
-                        while let Some(key) = object.next_key::<Key<'a>>()? {
+                        while let Some(key) = object.next_key::<FieldName<'a>>()? {
                             match key {
-                                $(Key::$field => {
+                                $(FieldName::$field => {
                                     if std::mem::replace(&mut $field, true) {
                                         return Err(A::Error::duplicate_field($json));
                                     }
-                                    let value = object.next_value_seed(Seed::new(self.1));
+                                    let value = object.next_value_seed(Seed::<$type>::new(self.1));
                                     self.0.$field = value.map_err(|error| self.1.in_field($json, error))?;
                                 })+
-                                Key::Other(name) => {
+                                FieldName::Other(name) => {
                                     let value = object.next_value_seed(Seed::<Unknown>::new(self.1));
                                     value.map_err(|error| self.1.in_field(&name, error))?;
                                 }
@@ -98,15 +91,17 @@ macro_rules! fields {
                     }
                 }
 
-                object.deserialize_any(Visitor(self, refusal))
+                object.deserialize_any(Visitor(self, context))
             }
 
             #[inline]
             fn quick(body: &'a str) -> Option<Self> {
-                use $crate::wire::quick::{Quick, Value, read};
+                use $crate::wire::quick::{ExpectedField, FieldValue, Quick, read};
 
-                let mut values = [Value::default(); [$($json),+].len()];
-                read(body, Self::FIELDS, &mut values)?;
+                let fields =
+                    const { &[$(ExpectedField::new(concat!("\"", $json, "\":"), <$type as Quick<'a>>::JSON_TYPE)),+] };
+                let mut values = [FieldValue::default(); [$($json),+].len()];
+                read(body, fields, &mut values)?;
                 let [$($field),+] = values;
                 Some(Self { $($field: Quick::from_value($field, body)?,)+ _body: std::marker::PhantomData })
             }

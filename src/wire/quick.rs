@@ -16,16 +16,16 @@ use super::limits::MAX_ID_BYTES;
 use crate::domain::Mentions;
 
 /// An expected field.
-pub(super) struct Field {
+pub(super) struct ExpectedField {
     /// With quotes and a colon, padded with zeros.
     name: [[u8; BLOCK]; 2],
     name_len: usize,
-    kind: Kind,
+    json_type: JsonType,
 }
 
 /// The JSON type of a field.
 #[derive(Clone, Copy)]
-pub(super) enum Kind {
+pub(super) enum JsonType {
     /// A string with at most this many bytes between its quotes.
     String(usize),
     /// An integer.
@@ -36,18 +36,18 @@ pub(super) enum Kind {
 
 /// A field's value.
 #[derive(Clone, Copy, Default)]
-pub(super) enum Value {
+pub(super) enum FieldValue {
     /// Absent or `null`.
     #[default]
     Absent,
-    String(Quoted),
+    String(StringSpan),
     Integer(i64),
     Mentions(Mentions),
 }
 
 /// The position of a string between its quotes.
 #[derive(Clone, Copy)]
-pub(super) struct Quoted {
+pub(super) struct StringSpan {
     begin: usize,
     end: usize,
     /// How many bytes shorter the string is without its escapes; 0 only if it has none.
@@ -57,21 +57,21 @@ pub(super) struct Quoted {
 /// A type of values that the quick decoder supports.
 pub(super) trait Quick<'a>: Default {
     /// The type in JSON.
-    const KIND: Kind;
+    const JSON_TYPE: JsonType;
 
-    /// Converts a value of this kind; `None` if it is left to `serde_json`.
-    fn from_value(value: Value, body: &'a str) -> Option<Self>;
+    /// Converts a value of this type; `None` if it is left to `serde_json`.
+    fn from_value(value: FieldValue, body: &'a str) -> Option<Self>;
 }
 
 /// Bytes per comparison.
 const BLOCK: usize = 16;
 
-impl Field {
+impl ExpectedField {
     /// A field with this name, which includes the quotes and the colon.
-    pub(super) const fn new(quoted: &str, kind: Kind) -> Self {
+    pub(super) const fn new(quoted: &str, json_type: JsonType) -> Self {
         let mut name = [[0; BLOCK]; 2];
         name.as_flattened_mut().split_at_mut(quoted.len()).0.copy_from_slice(quoted.as_bytes());
-        Self { name, name_len: quoted.len(), kind }
+        Self { name, name_len: quoted.len(), json_type }
     }
 
     /// Whether the bytes start with the field's name.
@@ -92,31 +92,31 @@ impl Field {
 /// Reads a body that has some of these fields, in this order, and no others.
 // Not inlined, so that there is only one copy of the code.
 #[inline(never)]
-pub(super) fn read(body: &str, fields: &[Field], values: &mut [Value]) -> Option<()> {
-    let mut rest = Rest { body, at: 0 };
-    rest.skip_space();
-    rest.take(b'{')?;
-    rest.skip_space();
+pub(super) fn read(body: &str, fields: &[ExpectedField], values: &mut [FieldValue]) -> Option<()> {
+    let mut cursor = Cursor { body, at: 0 };
+    cursor.skip_space();
+    cursor.take(b'{')?;
+    cursor.skip_space();
     for (field, value) in fields.iter().zip(values) {
-        if field.is_next(rest.bytes().get(rest.at..)?) {
-            rest.at += field.name_len;
-            rest.value(field.kind, value)?;
-            rest.end_field()?;
+        if field.is_next(cursor.bytes().get(cursor.at..)?) {
+            cursor.at += field.name_len;
+            cursor.value(field.json_type, value)?;
+            cursor.end_field()?;
         }
     }
-    rest.take(b'}')?;
-    rest.skip_space();
-    (rest.at == body.len()).then_some(())
+    cursor.take(b'}')?;
+    cursor.skip_space();
+    (cursor.at == body.len()).then_some(())
 }
 
-/// The rest of a body.
-struct Rest<'a> {
+/// A body, and the position of the next byte.
+struct Cursor<'a> {
     body: &'a str,
     at: usize,
 }
 
 // Everything that each field needs is inlined, so that the values stay in registers.
-impl<'a> Rest<'a> {
+impl<'a> Cursor<'a> {
     #[inline(always)]
     fn bytes(&self) -> &'a [u8] {
         self.body.as_bytes()
@@ -159,29 +159,29 @@ impl<'a> Rest<'a> {
     }
 
     #[inline(always)]
-    fn value(&mut self, kind: Kind, value: &mut Value) -> Option<()> {
+    fn value(&mut self, json_type: JsonType, value: &mut FieldValue) -> Option<()> {
         if self.next() <= b' ' {
             self.skip_space();
         }
-        *value = match (self.next(), kind) {
-            (b'"', Kind::String(max)) => Value::String(self.string(max)?),
+        *value = match (self.next(), json_type) {
+            (b'"', JsonType::String(max)) => FieldValue::String(self.string(max)?),
             (b'n', _) => self.null()?,
-            (_, Kind::Integer) => Value::Integer(self.integer()?),
-            (b'[', Kind::Mentions) => self.mentions()?,
+            (_, JsonType::Integer) => FieldValue::Integer(self.integer()?),
+            (b'[', JsonType::Mentions) => self.mentions()?,
             _ => return None,
         };
         Some(())
     }
 
     #[inline]
-    fn null(&mut self) -> Option<Value> {
+    fn null(&mut self) -> Option<FieldValue> {
         self.at += self.bytes().get(self.at..)?.starts_with(b"null").then_some(4)?;
-        Some(Value::Absent)
+        Some(FieldValue::Absent)
     }
 
     /// Reads a string of at most `max` bytes. The next byte is its first quote.
     #[inline(always)]
-    fn string(&mut self, max: usize) -> Option<Quoted> {
+    fn string(&mut self, max: usize) -> Option<StringSpan> {
         let begin = self.at + 1;
         let (mut at, mut saved) = (begin, 0);
         loop {
@@ -192,7 +192,7 @@ impl<'a> Rest<'a> {
                 match self.bytes().get(place)? {
                     b'"' => {
                         self.at = place + 1;
-                        return (place - begin <= max).then_some(Quoted { begin, end: place, saved });
+                        return (place - begin <= max).then_some(StringSpan { begin, end: place, saved });
                     }
                     b'\\' => {
                         let escape = escape(self.bytes().get(place..)?)?;
@@ -231,7 +231,7 @@ impl<'a> Rest<'a> {
 
     /// Cold, because most messages have no mentions, and then Go writes `null`.
     #[cold]
-    fn mentions(&mut self) -> Option<Value> {
+    fn mentions(&mut self) -> Option<FieldValue> {
         let mut list = MentionList::default();
         self.take(b'[')?;
         self.skip_space();
@@ -247,11 +247,11 @@ impl<'a> Rest<'a> {
                 self.skip_space();
             }
         }
-        Some(Value::Mentions(list.0))
+        Some(FieldValue::Mentions(list.0))
     }
 }
 
-impl Quoted {
+impl StringSpan {
     /// The string with its escapes.
     #[inline]
     fn verbatim(self, body: &str) -> Option<&str> {
@@ -293,65 +293,65 @@ fn special_in(block: u8x16) -> u64 {
 }
 
 impl<'a> Quick<'a> for Text<'a> {
-    const KIND: Kind = Kind::String(MAX_ID_BYTES);
+    const JSON_TYPE: JsonType = JsonType::String(MAX_ID_BYTES);
 
     #[inline]
-    fn from_value(value: Value, body: &'a str) -> Option<Self> {
+    fn from_value(value: FieldValue, body: &'a str) -> Option<Self> {
         Plain::from_value(value, body).map(|plain| Self(plain.0.into()))
     }
 }
 
 impl<'a> Quick<'a> for Plain<'a> {
-    const KIND: Kind = Kind::String(MAX_ID_BYTES);
+    const JSON_TYPE: JsonType = JsonType::String(MAX_ID_BYTES);
 
     #[inline]
-    fn from_value(value: Value, body: &'a str) -> Option<Self> {
-        if let Value::String(string) = value { string.plain(body).map(Self) } else { Some(Self::default()) }
+    fn from_value(value: FieldValue, body: &'a str) -> Option<Self> {
+        if let FieldValue::String(string) = value { string.plain(body).map(Self) } else { Some(Self::default()) }
     }
 }
 
 impl<'a> Quick<'a> for Verbatim<'a> {
-    const KIND: Kind = Kind::String(MAX_ID_BYTES);
+    const JSON_TYPE: JsonType = JsonType::String(MAX_ID_BYTES);
 
     #[inline]
-    fn from_value(value: Value, body: &'a str) -> Option<Self> {
-        if let Value::String(string) = value { string.verbatim(body).map(Self) } else { Some(Self::default()) }
+    fn from_value(value: FieldValue, body: &'a str) -> Option<Self> {
+        if let FieldValue::String(string) = value { string.verbatim(body).map(Self) } else { Some(Self::default()) }
     }
 }
 
 impl Quick<'_> for Measured {
-    const KIND: Kind = Kind::String(usize::MAX);
+    const JSON_TYPE: JsonType = JsonType::String(usize::MAX);
 
     #[inline]
-    fn from_value(value: Value, _: &str) -> Option<Self> {
-        let Value::String(Quoted { begin, end, saved }) = value else { return Some(Self::default()) };
+    fn from_value(value: FieldValue, _: &str) -> Option<Self> {
+        let FieldValue::String(StringSpan { begin, end, saved }) = value else { return Some(Self::default()) };
         Some(Self((end - begin - saved) as u64))
     }
 }
 
 impl<const MAX: usize> Quick<'_> for Skipped<MAX> {
-    const KIND: Kind = Kind::String(MAX);
+    const JSON_TYPE: JsonType = JsonType::String(MAX);
 
     #[inline]
-    fn from_value(_: Value, _: &str) -> Option<Self> {
+    fn from_value(_: FieldValue, _: &str) -> Option<Self> {
         Some(Self)
     }
 }
 
 impl<T: Whole> Quick<'_> for Number<T> {
-    const KIND: Kind = Kind::Integer;
+    const JSON_TYPE: JsonType = JsonType::Integer;
 
     #[inline]
-    fn from_value(value: Value, _: &str) -> Option<Self> {
-        if let Value::Integer(number) = value { T::try_from(number).ok().map(Self) } else { Some(Self::default()) }
+    fn from_value(value: FieldValue, _: &str) -> Option<Self> {
+        if let FieldValue::Integer(number) = value { T::try_from(number).ok().map(Self) } else { Some(Self::default()) }
     }
 }
 
 impl Quick<'_> for MentionList {
-    const KIND: Kind = Kind::Mentions;
+    const JSON_TYPE: JsonType = JsonType::Mentions;
 
     #[inline]
-    fn from_value(value: Value, _: &str) -> Option<Self> {
-        Some(if let Value::Mentions(mentions) = value { Self(mentions) } else { Self::default() })
+    fn from_value(value: FieldValue, _: &str) -> Option<Self> {
+        Some(if let FieldValue::Mentions(mentions) = value { Self(mentions) } else { Self::default() })
     }
 }

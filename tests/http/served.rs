@@ -52,7 +52,7 @@ impl Served {
         let site = Arc::new(Site::new(parts, config, access, limits, 1));
         let listeners = listen(&["127.0.0.1:0".parse().unwrap()], Role::All).unwrap();
         let address = listeners[0].address().unwrap();
-        let worker = Worker::all(&site, listeners).unwrap().remove(0);
+        let worker = Worker::create_all(&site, listeners).unwrap().remove(0);
         thread::spawn(move || worker.run());
         let swept = Arc::clone(&site);
         thread::spawn(move || {

@@ -161,12 +161,12 @@ impl Prometheus {
     }
 
     /// The nonzero values of an expression at a time, by one of its labels.
-    pub(crate) fn by_at(&self, time: i64, label: &str, expression: &str) -> BTreeMap<String, f64> {
-        by(label, self.answer_at(time, expression).iter().map(series))
+    pub(crate) fn values_by_label_at(&self, time: i64, label: &str, expression: &str) -> BTreeMap<String, f64> {
+        values_by_label(label, self.answer_at(time, expression).iter().map(series))
     }
 
     /// The values of each series of an expression in a range of time, every `step` seconds, with their timestamps.
-    pub(crate) fn over(&self, from: i64, to: i64, step: i64, expression: &str) -> Vec<Vec<(i64, f64)>> {
+    pub(crate) fn query_range(&self, from: i64, to: i64, step: i64, expression: &str) -> Vec<Vec<(i64, f64)>> {
         let query = percent_encoded(expression);
         let data = self.data(&format!("/api/v1/query_range?start={from}&end={to}&step={step}&query={query}"));
         let sample = |sample: &Value| (sample[0].as_i64().unwrap(), sample[1].as_str().unwrap().parse().unwrap());
@@ -233,8 +233,8 @@ impl Prometheus {
     }
 
     /// The nonzero values of an expression, by one of its labels.
-    pub(crate) fn by(&self, label: &str, expression: &str) -> BTreeMap<String, f64> {
-        by(label, self.query(expression))
+    pub(crate) fn values_by_label(&self, label: &str, expression: &str) -> BTreeMap<String, f64> {
+        values_by_label(label, self.query(expression))
     }
 
     /// Waits for a successful scrape that began after this call.
@@ -285,7 +285,7 @@ fn listening_at(log: ChildStderr) -> SocketAddr {
     address.unwrap_or_else(|| panic!("Prometheus does not start:\n{seen}"))
 }
 
-fn by(label: &str, series: impl IntoIterator<Item = Series>) -> BTreeMap<String, f64> {
+fn values_by_label(label: &str, series: impl IntoIterator<Item = Series>) -> BTreeMap<String, f64> {
     let moved = series.into_iter().filter(|(_, value)| *value != 0.0);
     moved.map(|(mut labels, value)| (labels.remove(label).unwrap_or_default(), value)).collect()
 }

@@ -26,7 +26,7 @@ fn connect_to(server: SocketAddr, address: &str) -> Client {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::new(address.parse::<IpAddr>().unwrap(), 0).into()).unwrap();
     socket.connect(&server.into()).unwrap();
-    Client::over(TcpStream::from(socket)).unwrap()
+    Client::from_socket(TcpStream::from(socket)).unwrap()
 }
 
 #[test]

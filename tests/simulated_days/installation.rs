@@ -41,15 +41,15 @@ pub(crate) struct Installation {
 impl Installation {
     /// All days. The last one is scraped every minute, the others every second minute: a five-minute rate needs two samples.
     pub(crate) fn over_all_days() -> Self {
-        Self::over(story::END, false)
+        Self::run_until(story::END, false)
     }
 
     /// The first day of an idle installation, scraped every minute. Twice an hour, two consecutive scrapes are missed.
     pub(crate) fn over_an_idle_day() -> Self {
-        Self::over(DAY, true)
+        Self::run_until(DAY, true)
     }
 
-    fn over(end: u32, is_idle: bool) -> Self {
+    fn run_until(end: u32, is_idle: bool) -> Self {
         let (stats, telemetry) = started_at(MIDNIGHT);
         let (started, scrapes) = (MIDNIGHT, String::new());
         let mut all = Self { stats, telemetry, started, minute: 0, written: 0, processed: 0, scrapes };

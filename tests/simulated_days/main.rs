@@ -83,7 +83,7 @@ const SOMETIMES: &[(&str, &str)] =
 
 /// Why an expression fails on the last day. It must have data most of the time, and not only zeros.
 fn wrong(prometheus: &Prometheus, expression: &str) -> Option<String> {
-    let series = prometheus.over(at(LAST_DAY), at(END), STEP, &as_asked(expression));
+    let series = prometheus.query_range(at(LAST_DAY), at(END), STEP, &as_asked(expression));
     let numbers: Vec<_> = series.iter().flatten().filter(|(_, value)| value.is_finite()).collect();
     let times: BTreeSet<_> = numbers.iter().map(|(time, _)| time).collect();
     let share = times.len() as f64 / (f64::from(DAY) * 60.0 / STEP as f64);
@@ -116,7 +116,7 @@ fn all_wrong(prometheus: &Prometheus) -> Vec<String> {
 fn raised(prometheus: &Prometheus, rule: &Rule, end: u32) -> Vec<Range<u32>> {
     let hold = rule.text.lines().find_map(|line| line.strip_prefix("        for: ")).map_or(0, minutes);
     let mut stretches = Vec::new();
-    for samples in prometheus.over(MIDNIGHT, at(end), STEP, &rule.expression) {
+    for samples in prometheus.query_range(MIDNIGHT, at(end), STEP, &rule.expression) {
         for stretch in samples.chunk_by(|(before, _), (after, _)| after - before == STEP) {
             let minute = |time: i64| u32::try_from((time - MIDNIGHT) / 60).unwrap();
             let (from, to) = (minute(stretch[0].0) + hold, minute(stretch[stretch.len() - 1].0));

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A state with some messages, closed or not, and the bytes of its file.
-fn made(closed: bool) -> (tempfile::TempDir, PathBuf, Vec<u8>) {
+fn create_state(closed: bool) -> (tempfile::TempDir, PathBuf, Vec<u8>) {
     let directory = tempfile::tempdir().unwrap();
     let (stats, _) = open(directory.path(), BOOT);
     fill(&stats, 500);
@@ -29,7 +29,7 @@ const LATER: UnixMillis = UnixMillis(NOW.0 + 1000);
 
 #[test]
 fn a_copy_that_was_made_while_the_exporter_ran_starts_from_0() {
-    let (directory, _, bytes) = made(false);
+    let (directory, _, bytes) = create_state(false);
     for boot in [BOOT, NEXT_BOOT] {
         let copy = tempfile::tempdir().unwrap();
         fs::write(copy.path().join("state"), &bytes).unwrap();
@@ -49,7 +49,7 @@ fn a_copy_that_was_made_while_the_exporter_ran_starts_from_0() {
 
 #[test]
 fn a_backup_of_a_closed_state_continues_with_a_new_start_time() {
-    let (directory, state, bytes) = made(true);
+    let (directory, state, bytes) = create_state(true);
     let began = open(directory.path(), BOOT).0.started();
     let restore = |replace: bool| {
         count_on(directory.path());
@@ -77,7 +77,7 @@ fn a_backup_of_a_closed_state_continues_with_a_new_start_time() {
 
 #[test]
 fn a_restored_copy_from_a_running_exporter_starts_from_0() {
-    let (directory, state, bytes) = made(false);
+    let (directory, state, bytes) = create_state(false);
     count_on(directory.path());
     fs::write(&state, &bytes).unwrap();
     let (stats, steps) = open(directory.path(), BOOT);
@@ -86,7 +86,7 @@ fn a_restored_copy_from_a_running_exporter_starts_from_0() {
 
 #[test]
 fn a_restored_state_is_still_restored_after_a_migration() {
-    let (_directory, _, bytes) = made(true);
+    let (_directory, _, bytes) = create_state(true);
     let copy = tempfile::tempdir().unwrap();
     fs::write(copy.path().join("state"), &bytes).unwrap();
     let larger = Capacities { groups: 200, ..CAPACITIES };
@@ -122,7 +122,7 @@ fn a_removed_file_or_directory_is_written_again_at_the_end() {
 
 #[test]
 fn a_file_that_replaced_the_state_is_not_changed() {
-    let (directory, state, bytes) = made(true);
+    let (directory, state, bytes) = create_state(true);
     let (stats, _) = open(directory.path(), BOOT);
     fill(&stats, 200);
     fs::remove_file(&state).unwrap();

@@ -69,11 +69,11 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> io::Result<Self> {
-        Self::over(Self::socket(address)?)
+        Self::from_socket(Self::socket(address)?)
     }
 
     /// Uses an existing connection.
-    pub(crate) fn over(socket: TcpStream) -> io::Result<Self> {
+    pub(crate) fn from_socket(socket: TcpStream) -> io::Result<Self> {
         socket.set_read_timeout(Some(PATIENCE))?;
         Ok(Self { stream: Box::new(socket.try_clone()?), socket, read: Vec::new() })
     }
@@ -169,7 +169,7 @@ impl Client {
 
     fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
         while self.read.len() < length {
-            self.more()?;
+            self.read_more()?;
         }
         Ok(self.read.drain(..length).collect())
     }
@@ -180,7 +180,7 @@ impl Client {
                 let found = self.exactly(at + end.len())?;
                 return Ok(String::from_utf8(found).unwrap());
             }
-            self.more()?;
+            self.read_more()?;
         }
     }
 
@@ -205,7 +205,7 @@ impl Client {
         }
     }
 
-    fn more(&mut self) -> io::Result<()> {
+    fn read_more(&mut self) -> io::Result<()> {
         let mut buffer = [0; 65_536];
         match self.stream.read(&mut buffer)? {
             0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("closed after {:?}", self.text()))),
@@ -222,14 +222,14 @@ impl Client {
 
     /// Everything until the server closes or resets the connection.
     pub(crate) fn rest(&mut self) -> String {
-        while self.more().is_ok() {}
+        while self.read_more().is_ok() {}
         self.text()
     }
 
     /// Whether the server has closed the connection, without waiting. Received bytes are kept.
     pub(crate) fn is_closed(&mut self) -> bool {
         self.socket.set_nonblocking(true).unwrap();
-        let read = self.more();
+        let read = self.read_more();
         self.socket.set_nonblocking(false).unwrap();
         read.is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock)
     }

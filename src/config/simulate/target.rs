@@ -26,12 +26,12 @@ pub struct Target {
     /// The `Authorization` header of the URL's user and password, marked as sensitive.
     pub authorization: Option<HeaderValue>,
     /// Which certificates are trusted; `None` means plain HTTP.
-    pub trust: Option<Trust>,
+    pub trust: Option<CertificateTrust>,
 }
 
 /// Which certificates are trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trust {
+pub enum CertificateTrust {
     /// Those issued by authorities that the system trusts.
     System,
     /// Those issued by the authorities in this PEM file.
@@ -49,7 +49,7 @@ impl FromStr for Target {
         let scheme_and_rest = url.split_once("://").map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
         let (rest, trust, default_port) = match scheme_and_rest {
             Some((scheme, rest)) if scheme == "http" => (rest, None, 80),
-            Some((scheme, rest)) if scheme == "https" => (rest, Some(Trust::System), 443),
+            Some((scheme, rest)) if scheme == "https" => (rest, Some(CertificateTrust::System), 443),
             _ => return Err(format!("must start with http:// or https://; {SHAPE}")),
         };
         let (authority, prefix) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
@@ -145,7 +145,7 @@ mod tests {
             let target = target(url).unwrap();
             let parts = (target.host.as_str(), target.port, target.authority.as_str(), target.prefix.as_str());
             assert_eq!(parts, (host, port, authority, prefix), "{url}");
-            assert_eq!(target.trust, tls.then_some(Trust::System), "{url}");
+            assert_eq!(target.trust, tls.then_some(CertificateTrust::System), "{url}");
         }
     }
 

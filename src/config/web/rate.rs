@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::section::Field;
+use super::mapping::Field;
 use crate::config::duration::{self, Notation};
 use crate::config::file::FileError;
 
@@ -20,13 +20,13 @@ pub struct RateLimit {
 }
 
 pub(super) fn parse(field: &Field) -> Result<Option<RateLimit>, FileError> {
-    let section = field.section(&["interval", "burst"])?;
-    let interval = section.get("interval").map_or(Ok(Duration::ZERO), |field| interval(&field))?;
+    let mapping = field.mapping(&["interval", "burst"])?;
+    let interval = mapping.get("interval").map_or(Ok(Duration::ZERO), |field| interval(&field))?;
     if interval.is_zero() {
         // As in the toolkit: no limit.
         return Ok(None);
     }
-    let burst = section.get("burst").ok_or_else(|| field.error("burst is missing; give 1 or more"))?;
+    let burst = mapping.get("burst").ok_or_else(|| field.error("burst is missing; give 1 or more"))?;
     let problem = "give a whole number from 1 to 4294967295, the maximum number of requests in a burst";
     let burst = burst.text()?.parse().map_err(|_| burst.error(problem))?;
     Ok(Some(RateLimit { interval, burst }))

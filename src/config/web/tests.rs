@@ -55,10 +55,10 @@ rate_limit:
     );
     let web = parse(&text).unwrap();
     let expected = Tls {
-        certificate: Source::File(PathBuf::from("/etc/exporter/server.crt")),
-        key: Source::File(PathBuf::from("/keys/server.key")),
+        certificate: PemSource::File(PathBuf::from("/etc/exporter/server.crt")),
+        key: PemSource::File(PathBuf::from("/keys/server.key")),
         client_auth: ClientAuth::Required {
-            ca: Source::File(PathBuf::from("/etc/exporter/ca.crt")),
+            ca: PemSource::File(PathBuf::from("/etc/exporter/ca.crt")),
             allowed_sans: vec!["prometheus.example.org".to_owned(), "192.0.2.7".to_owned()],
         },
         min_version: TlsVersion::Tls12,
@@ -206,5 +206,5 @@ fn errors_name_the_file_and_relative_paths_start_from_its_directory() {
     assert_eq!(words, format!("{}:2: http_server_config.http2: expected true or false, found text", path.display()));
     std::fs::write(&path, tls(&[])).unwrap();
     let tls = Web::read(&path).unwrap().tls.unwrap();
-    assert_eq!(tls.certificate, Source::File(directory.path().join("a.crt")));
+    assert_eq!(tls.certificate, PemSource::File(directory.path().join("a.crt")));
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tokio_rustls::rustls::{CipherSuite, NamedGroup};
 
-use super::section::{Field, Section};
+use super::mapping::{Field, Mapping};
 use crate::config::file::{self, FileError};
 
 const KEYS: [&str; 13] = [
@@ -28,9 +28,9 @@ const KEYS: [&str; 13] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
     /// The server's certificate and the intermediate ones, as PEM.
-    pub certificate: Source,
+    pub certificate: PemSource,
     /// Its private key, as PEM.
-    pub key: Source,
+    pub key: PemSource,
     /// Which certificates clients must present.
     pub client_auth: ClientAuth,
     /// The oldest version that is allowed.
@@ -47,7 +47,7 @@ pub struct Tls {
 
 /// Where PEM comes from. Its `Debug` does not show inline text, which may be a key.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum PemSource {
     /// A file; its path already includes the web configuration's directory if it was relative.
     File(PathBuf),
     /// Text in the web configuration.
@@ -57,7 +57,7 @@ pub enum Source {
 /// Largest file of certificates or keys, in bytes. A chain has a few thousand.
 const MAX_PEM_BYTES: u64 = 1 << 20;
 
-impl Source {
+impl PemSource {
     /// The PEM.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl Source {
     }
 }
 
-impl fmt::Debug for Source {
+impl fmt::Debug for PemSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => f.debug_tuple("File").field(path).finish(),
@@ -92,12 +92,12 @@ pub enum ClientAuth {
     /// None, or one issued by this authority.
     IfGiven {
         /// The authority's certificates, as PEM.
-        ca: Source,
+        ca: PemSource,
     },
     /// One issued by this authority.
     Required {
         /// The authority's certificates, as PEM.
-        ca: Source,
+        ca: PemSource,
         /// Subject alternative names (DNS, e-mail, IP address, URI): the certificate must have one of them; empty allows
         /// all.
         allowed_sans: Vec<String>,
@@ -155,26 +155,26 @@ const POLICIES: [(&str, Policy); 6] = [
     ("RequireClientCert", Policy::Unverified { required: true }),
 ];
 
-/// The section; `None` when it is empty, which means plain HTTP, as in the toolkit.
+/// The mapping; `None` when it is empty, which means plain HTTP, as in the toolkit.
 pub(super) fn parse(field: &Field, directory: &Path) -> Result<Option<Tls>, FileError> {
-    let section = field.section(&KEYS)?;
-    if section.is_empty() {
+    let mapping = field.mapping(&KEYS)?;
+    if mapping.is_empty() {
         return Ok(None);
     }
     let missing = |key: &str| field.error(format!("{key} is missing; give {key}_file, or {key} with the PEM itself"));
-    let (_, certificate) = source(&section, "cert", "cert_file", directory)?.ok_or_else(|| missing("cert"))?;
-    let (_, key) = source(&section, "key", "key_file", directory)?.ok_or_else(|| missing("key"))?;
-    let client_auth = client_auth(&section, directory)?;
-    let (min_version, max_version) = versions(&section)?;
+    let (_, certificate) = source(&mapping, "cert", "cert_file", directory)?.ok_or_else(|| missing("cert"))?;
+    let (_, key) = source(&mapping, "key", "key_file", directory)?.ok_or_else(|| missing("key"))?;
+    let client_auth = client_auth(&mapping, directory)?;
+    let (min_version, max_version) = versions(&mapping)?;
     Ok(Some(Tls {
         certificate,
         key,
         client_auth,
         min_version,
         max_version,
-        cipher_suites: cipher_suites(&section, min_version)?,
-        prefer_server_cipher_suites: section.is_on("prefer_server_cipher_suites")?,
-        curves: section
+        cipher_suites: cipher_suites(&mapping, min_version)?,
+        prefer_server_cipher_suites: mapping.is_on("prefer_server_cipher_suites")?,
+        curves: mapping
             .items("curve_preferences")?
             .iter()
             .map(|item| item.choice(&CURVES))
@@ -184,24 +184,24 @@ pub(super) fn parse(field: &Field, directory: &Path) -> Result<Option<Tls>, File
 
 /// PEM as text or as the name of a file; both at once are an error.
 fn source<'a>(
-    section: &Section<'a>,
+    mapping: &Mapping<'a>,
     inline: &str,
     file: &str,
     directory: &Path,
-) -> Result<Option<(Field<'a>, Source)>, FileError> {
-    match (section.text(inline)?, section.text(file)?) {
+) -> Result<Option<(Field<'a>, PemSource)>, FileError> {
+    match (mapping.text(inline)?, mapping.text(file)?) {
         (Some(_), Some((field, _))) => Err(field.error(format!("{inline} is given too; remove one of them"))),
-        (Some((field, text)), None) => Ok(Some((field, Source::Inline(text.to_owned())))),
-        (None, Some((field, path))) => Ok(Some((field, Source::File(directory.join(path))))),
+        (Some((field, text)), None) => Ok(Some((field, PemSource::Inline(text.to_owned())))),
+        (None, Some((field, path))) => Ok(Some((field, PemSource::File(directory.join(path))))),
         (None, None) => Ok(None),
     }
 }
 
-fn client_auth(section: &Section, directory: &Path) -> Result<ClientAuth, FileError> {
+fn client_auth(mapping: &Mapping, directory: &Path) -> Result<ClientAuth, FileError> {
     const REQUIRE: &str = "set client_auth_type: RequireAndVerifyClientCert";
-    let ca = source(section, "client_ca", "client_ca_file", directory)?;
-    let sans = section.get("client_allowed_sans");
-    let policy = section.text("client_auth_type")?.map(|(field, _)| field);
+    let ca = source(mapping, "client_ca", "client_ca_file", directory)?;
+    let sans = mapping.get("client_allowed_sans");
+    let policy = mapping.text("client_auth_type")?.map(|(field, _)| field);
     let chosen = policy.as_ref().map_or(Ok(Policy::None), |field| field.choice(&POLICIES))?;
     match (&sans, chosen) {
         (Some(sans), Policy::None | Policy::IfGiven) => {
@@ -241,10 +241,10 @@ fn allowed_sans(field: &Field) -> Result<Vec<String>, FileError> {
     items.iter().map(|item| item.text().map(str::to_owned)).collect()
 }
 
-fn versions(section: &Section) -> Result<(TlsVersion, TlsVersion), FileError> {
-    let max = section.get("max_version");
+fn versions(mapping: &Mapping) -> Result<(TlsVersion, TlsVersion), FileError> {
+    let max = mapping.get("max_version");
     let max_version = max.as_ref().map_or(Ok(TlsVersion::Tls13), version)?;
-    let min_version = section.get("min_version").map_or(Ok(TlsVersion::Tls12), |field| version(&field))?;
+    let min_version = mapping.get("min_version").map_or(Ok(TlsVersion::Tls12), |field| version(&field))?;
     match max {
         Some(field) if min_version > max_version => {
             Err(field.error("this is older than min_version; raise it, or lower min_version"))
@@ -260,8 +260,8 @@ fn version(field: &Field) -> Result<TlsVersion, FileError> {
     field.choice(&TlsVersion::NAMES)
 }
 
-fn cipher_suites(section: &Section, min_version: TlsVersion) -> Result<Vec<CipherSuite>, FileError> {
-    let Some(field) = section.get("cipher_suites") else { return Ok(Vec::new()) };
+fn cipher_suites(mapping: &Mapping, min_version: TlsVersion) -> Result<Vec<CipherSuite>, FileError> {
+    let Some(field) = mapping.get("cipher_suites") else { return Ok(Vec::new()) };
     let listed = field.items()?.iter().map(cipher_suite).collect::<Result<Vec<_>, _>>()?;
     let suites: Vec<_> = listed.iter().flatten().copied().collect();
     if suites.is_empty() && !listed.is_empty() && min_version == TlsVersion::Tls12 {

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span, Tag};
 
-use crate::config::file::{FileError, shown};
+use crate::config::file::{FileError, redact_name};
 
 /// Levels of nesting; the format has four.
 const MAX_LEVELS: usize = 8;
@@ -16,18 +16,18 @@ type Events<'a> = dyn Iterator<Item = Result<(Event<'a>, Span), ScanError>> + 'a
 /// A value, and the line at which it begins, counted from 1.
 pub(super) struct Node {
     pub(super) line: usize,
-    pub(super) value: Value,
+    pub(super) value: YamlValue,
 }
 
-pub(super) enum Value {
+pub(super) enum YamlValue {
     /// No value, or `null` in one of its spellings.
     Null,
     Text(String),
     List(Vec<Node>),
-    Map(Vec<Entry>),
+    Map(Vec<MappingEntry>),
 }
 
-pub(super) struct Entry {
+pub(super) struct MappingEntry {
     /// The line of the key.
     pub(super) line: usize,
     pub(super) key: String,
@@ -42,7 +42,7 @@ pub(super) fn parse(text: &str) -> Result<Node, FileError> {
     let mut options = Options::default();
     options.disallow_directives = true;
     let mut parser = Parser::new_from_str_with_options(text, options);
-    let mut root = Node { line: 1, value: Value::Null };
+    let mut root = Node { line: 1, value: YamlValue::Null };
     let mut documents = 0;
     loop {
         match next(&mut parser)? {
@@ -51,7 +51,7 @@ pub(super) fn parse(text: &str) -> Result<Node, FileError> {
             (Event::DocumentStart(..), line) => {
                 documents += 1;
                 if documents > 1 {
-                    return Err(FileError::at(line, "", "a second document begins here; give only one"));
+                    return Err(FileError::at_line(line, "", "a second document begins here; give only one"));
                 }
             }
             (event, line) => root = node(event, line, &mut parser, MAX_LEVELS)?,
@@ -63,7 +63,7 @@ fn next<'a>(events: &mut Events<'a>) -> Result<(Event<'a>, usize), FileError> {
     match events.next() {
         Some(Ok((event, span))) => Ok((event, span.start.line())),
         Some(Err(error)) => {
-            Err(FileError::at(error.marker().line(), "", format!("this is not YAML: {}", error.info())))
+            Err(FileError::at_line(error.marker().line(), "", format!("this is not YAML: {}", error.info())))
         }
         None => Ok((Event::StreamEnd, 1)),
     }
@@ -74,28 +74,28 @@ fn node<'a>(event: Event<'a>, line: usize, events: &mut Events<'a>, levels: usiz
         Event::Scalar(text, style, _, tag) => {
             check_tag(tag.as_deref(), line)?;
             let null = style == ScalarStyle::Plain && ["", "~", "null", "Null", "NULL"].contains(&&*text);
-            if null { Value::Null } else { Value::Text(text.into_owned()) }
+            if null { YamlValue::Null } else { YamlValue::Text(text.into_owned()) }
         }
         Event::SequenceStart(_, _, tag) => {
             check_tag(tag.as_deref(), line)?;
-            Value::List(list(events, deeper(levels, line)?)?)
+            YamlValue::List(list(events, deeper(levels, line)?)?)
         }
         Event::MappingStart(_, _, tag) => {
             check_tag(tag.as_deref(), line)?;
-            Value::Map(map(events, deeper(levels, line)?)?)
+            YamlValue::Map(map(events, deeper(levels, line)?)?)
         }
-        _ => return Err(FileError::at(line, "", "aliases (*name) are not supported; write the value out")),
+        _ => return Err(FileError::at_line(line, "", "aliases (*name) are not supported; write the value out")),
     };
     Ok(Node { line, value })
 }
 
 fn deeper(levels: usize, line: usize) -> Result<usize, FileError> {
-    let too_deep = || FileError::at(line, "", format!("nesting exceeds {MAX_LEVELS} levels"));
+    let too_deep = || FileError::at_line(line, "", format!("nesting exceeds {MAX_LEVELS} levels"));
     levels.checked_sub(1).ok_or_else(too_deep)
 }
 
 fn check_tag(tag: Option<&Tag>, line: usize) -> Result<(), FileError> {
-    tag.map_or(Ok(()), |_| Err(FileError::at(line, "", "tags (!name) are not supported; remove it")))
+    tag.map_or(Ok(()), |_| Err(FileError::at_line(line, "", "tags (!name) are not supported; remove it")))
 }
 
 fn list(events: &mut Events<'_>, levels: usize) -> Result<Vec<Node>, FileError> {
@@ -108,7 +108,7 @@ fn list(events: &mut Events<'_>, levels: usize) -> Result<Vec<Node>, FileError> 
     }
 }
 
-fn map(events: &mut Events<'_>, levels: usize) -> Result<Vec<Entry>, FileError> {
+fn map(events: &mut Events<'_>, levels: usize) -> Result<Vec<MappingEntry>, FileError> {
     let mut entries = Vec::new();
     let mut seen = HashSet::new();
     loop {
@@ -116,13 +116,13 @@ fn map(events: &mut Events<'_>, levels: usize) -> Result<Vec<Entry>, FileError> 
         if matches!(event, Event::MappingEnd) {
             return Ok(entries);
         }
-        let Value::Text(key) = node(event, line, events, levels)?.value else {
-            return Err(FileError::at(line, "", "a key must be text; put it in quotes"));
+        let YamlValue::Text(key) = node(event, line, events, levels)?.value else {
+            return Err(FileError::at_line(line, "", "a key must be text; put it in quotes"));
         };
         if !seen.insert(key.clone()) {
-            return Err(FileError::at(line, shown(&key), "duplicate key; remove one"));
+            return Err(FileError::at_line(line, redact_name(&key), "duplicate key; remove one"));
         }
         let (event, at) = next(events)?;
-        entries.push(Entry { line, key, node: node(event, at, events, levels)? });
+        entries.push(MappingEntry { line, key, node: node(event, at, events, levels)? });
     }
 }

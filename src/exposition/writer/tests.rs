@@ -3,7 +3,7 @@ use crate::exposition::catalog;
 
 const BEGAN: UnixMillis = UnixMillis(1_732_345_678_007);
 
-fn written(format: Format, write: impl FnOnce(&mut Writer<'_>)) -> String {
+fn write_to_string(format: Format, write: impl FnOnce(&mut Writer<'_>)) -> String {
     let mut out = Vec::new();
     write(&mut Writer::new(format, Some(BEGAN), &mut out));
     String::from_utf8(out).unwrap()
@@ -15,7 +15,7 @@ fn samples(text: &str) -> Vec<&str> {
 
 #[test]
 fn only_labels_are_escaped() {
-    let text = written(Format::Text, |writer| {
+    let text = write_to_string(Format::Text, |writer| {
         let name = "g\"quoted\\back\nline\r\t}{=,\u{2028}\u{202e}\u{1f44b}\\";
         writer.family(&catalog::BY_GROUP).sample([name], 3_u64);
     });
@@ -27,7 +27,7 @@ fn only_labels_are_escaped() {
 
 #[test]
 fn openmetrics_counter_families_lack_total_and_have_created_samples() {
-    let text = written(Format::OpenMetrics, |writer| {
+    let text = write_to_string(Format::OpenMetrics, |writer| {
         writer.family(&catalog::BY_GROUP).sample(["a"], 3_u64).sample_since(["b"], 4_u64, UnixMillis(1_000_090));
         writer.family(&catalog::GROUPS_TRACKED).sample([], 2_usize);
         writer.end();
@@ -51,7 +51,7 @@ fn openmetrics_counter_families_lack_total_and_have_created_samples() {
 fn histograms_are_cumulative_and_in_the_unit_of_the_family() {
     let reading = HistogramReading { buckets: vec![(5, 1), (3_600_000, 2)], sum: 1005, count: 3 };
     let observed = Observed::from_reading(&reading, MILLISECONDS);
-    let text = written(Format::Text, |writer| writer.family(&catalog::SUBMIT_DELAY).histogram(&observed, &[]));
+    let text = write_to_string(Format::Text, |writer| writer.family(&catalog::SUBMIT_DELAY).histogram(&observed, &[]));
     assert_eq!(
         samples(&text),
         [
@@ -75,7 +75,7 @@ fn openmetrics_histograms_have_units_float_bounds_and_exemplars_within_their_buc
     // The third is on the lower bound of its bucket, the fourth above the upper bound.
     let exemplars = [exemplar(0), exemplar(1000), exemplar(1000), exemplar(3001), exemplar(3001)];
     let write = |writer: &mut Writer<'_>| writer.family(&catalog::SUBMIT_DELAY).histogram(&observed, &exemplars);
-    let text = written(Format::OpenMetrics, write);
+    let text = write_to_string(Format::OpenMetrics, write);
     assert!(text.contains("# UNIT openim_group_message_submit_delay_seconds seconds\n"), "{text}");
     assert_eq!(
         samples(&text),
@@ -90,5 +90,5 @@ fn openmetrics_histograms_have_units_float_bounds_and_exemplars_within_their_buc
             "openim_group_message_submit_delay_seconds_created 1732345678.007",
         ]
     );
-    assert!(!written(Format::Text, write).contains(EXEMPLAR_LABEL), "the text format has no exemplars");
+    assert!(!write_to_string(Format::Text, write).contains(EXEMPLAR_LABEL), "the text format has no exemplars");
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use hyper::header::{HeaderName, HeaderValue};
 use tokio_rustls::rustls::ServerConfig;
 
-use crate::config::web::{ClientAuth, Source, Tls, TlsVersion, Web};
+use crate::config::web::{ClientAuth, PemSource, Tls, TlsVersion, Web};
 use crate::config::{self, FileError, PathSecret, Users};
 use crate::domain::UnixMillis;
 use rate::Rate;
@@ -82,16 +82,16 @@ impl Access {
     pub(crate) fn reload(&self, config: &config::AccessSettings) -> Result<Self, AccessError> {
         let mut access = Self::default();
         if let Some(path) = &config.web_config {
-            access.stamp(path);
+            access.record_stamp(path);
             let web = Web::read(path).map_err(|error| AccessError::File(WEB, error))?;
             access.apply_web(web, self)?;
         }
         if let Some(path) = &config.callback_secret {
-            access.stamp(path);
+            access.record_stamp(path);
             access.secret = Some(PathSecret::read(path).map_err(|error| AccessError::File(SECRET, error))?);
         }
         if let Some(path) = &config.callback_users {
-            access.stamp(path);
+            access.record_stamp(path);
             let users = Users::read(path).map_err(|error| AccessError::File(USERS, error))?;
             access.callback_users = Some(passwords(users, self.callback_users.as_ref())?);
         }
@@ -101,8 +101,8 @@ impl Access {
     fn apply_web(&mut self, web: Web, before: &Self) -> Result<(), AccessError> {
         if let Some(tls) = &web.tls {
             sources(tls).for_each(|source| {
-                if let Source::File(path) = source {
-                    self.stamp(path);
+                if let PemSource::File(path) = source {
+                    self.record_stamp(path);
                 }
             });
             let built = tls::build(tls, web.http2)?;
@@ -118,7 +118,7 @@ impl Access {
     }
 
     /// Stamps a file. Called before the file is read, so that a change meanwhile is noticed.
-    fn stamp(&mut self, path: &Path) {
+    fn record_stamp(&mut self, path: &Path) {
         self.files.push((path.to_owned(), Stamp::of(path)));
     }
 
@@ -201,7 +201,7 @@ fn passwords(users: Users, before: Option<&Arc<Passwords>>) -> io::Result<Arc<Pa
     }
 }
 
-fn sources(tls: &Tls) -> impl Iterator<Item = &Source> {
+fn sources(tls: &Tls) -> impl Iterator<Item = &PemSource> {
     let ca = match &tls.client_auth {
         ClientAuth::None | ClientAuth::Unverified { .. } => None,
         ClientAuth::IfGiven { ca } | ClientAuth::Required { ca, .. } => Some(ca),

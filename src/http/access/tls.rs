@@ -17,7 +17,7 @@ use tokio_rustls::rustls::{
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::config::web::{ClientAuth, Source, Tls, TlsVersion};
+use crate::config::web::{ClientAuth, PemSource, Tls, TlsVersion};
 use crate::http::base::limits::ALPN_HTTP2;
 
 /// Why a certificate, a key or an authority cannot be used. Names the setting in `tls_server_config`, and the file.
@@ -28,10 +28,10 @@ pub struct CertificateProblem {
     problem: String,
 }
 
-fn problem(what: &str, source: &Source, problem: impl std::fmt::Display) -> CertificateProblem {
+fn problem(what: &str, source: &PemSource, problem: impl std::fmt::Display) -> CertificateProblem {
     let what = match source {
-        Source::File(path) => format!("{what}_file {}", path.display()),
-        Source::Inline(_) => what.to_owned(),
+        PemSource::File(path) => format!("{what}_file {}", path.display()),
+        PemSource::Inline(_) => what.to_owned(),
     };
     CertificateProblem { what, problem: problem.to_string() }
 }
@@ -68,12 +68,12 @@ pub(crate) fn build(tls: &Tls, http2: bool) -> Result<ServerTls, CertificateProb
     Ok(ServerTls { server: Arc::new(server), valid })
 }
 
-fn pem(what: &str, source: &Source) -> Result<String, CertificateProblem> {
-    let what = if matches!(source, Source::File(_)) { format!("{what}_file") } else { what.to_owned() };
+fn pem(what: &str, source: &PemSource) -> Result<String, CertificateProblem> {
+    let what = if matches!(source, PemSource::File(_)) { format!("{what}_file") } else { what.to_owned() };
     source.read().map_err(|error| CertificateProblem { what, problem: error.to_string() })
 }
 
-fn certificates(what: &str, source: &Source) -> Result<Vec<CertificateDer<'static>>, CertificateProblem> {
+fn certificates(what: &str, source: &PemSource) -> Result<Vec<CertificateDer<'static>>, CertificateProblem> {
     let read = CertificateDer::pem_slice_iter(pem(what, source)?.as_bytes()).collect::<Result<Vec<_>, _>>();
     let found = read.map_err(|error| problem(what, source, format!("{error}; give certificates as PEM")))?;
     if found.is_empty() {

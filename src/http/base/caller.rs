@@ -1,9 +1,8 @@
-//! The client of a connection.
+//! The client of a connection, and what the socket serves that it connected to.
 
 use std::net::IpAddr;
 
 use super::quota::Share;
-use super::role::Role;
 
 /// The client of a connection.
 #[derive(Debug)]
@@ -19,5 +18,34 @@ pub(crate) struct Caller {
 impl Caller {
     pub(crate) const fn new(role: Role, share: Share, address: IpAddr) -> Self {
         Self { role, address: address.to_canonical(), _share: share }
+    }
+}
+
+/// What a listening socket serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Everything.
+    All,
+    /// Callbacks and the health checks.
+    Callbacks,
+    /// Everything but callbacks.
+    Telemetry,
+}
+
+impl Role {
+    pub(crate) const fn takes_callbacks(self) -> bool {
+        !matches!(self, Self::Telemetry)
+    }
+
+    pub(crate) const fn has_pages(self) -> bool {
+        !matches!(self, Self::Callbacks)
+    }
+
+    /// The flag that sets the address.
+    pub(crate) const fn flag(self) -> &'static str {
+        match self {
+            Self::All | Self::Callbacks => "web.listen-address",
+            Self::Telemetry => "web.telemetry-address",
+        }
     }
 }

@@ -6,4 +6,3 @@ pub(crate) mod limits;
 pub(crate) mod niceness;
 pub(crate) mod progress;
 pub(crate) mod quota;
-pub(crate) mod role;

@@ -34,7 +34,7 @@ pub(super) fn quit(site: &Site) -> Reply {
     if !site.config.lifecycle {
         return refuse(site, Reason::NotFound, OFF);
     }
-    site.drain.ask();
+    site.drain.request();
     text("openim-exporter is draining and will exit.\n")
 }
 

@@ -155,7 +155,7 @@ fn check_all_but_password(
 /// The route of a request, and whether it has the secret. True if no secret is set.
 fn find_route(site: &Site, access: &Access, caller: &Caller, head: &Parts) -> (Route, bool) {
     let (path, query) = (head.uri.path(), head.uri.query());
-    let served = Served::at(caller.role, &site.config.telemetry_path);
+    let served = Served::new(caller.role, &site.config.telemetry_path);
     let Some(secret) = access.secret.as_ref().filter(|_| served.callbacks) else {
         return (route(&head.method, path, query, served), true);
     };

@@ -35,7 +35,7 @@ use router::Route;
 ///
 /// Nearly every request is a callback whose whole body has arrived at the first poll. It is answered at once, without
 /// an async state machine. Only requests that must wait get one, on the heap.
-pub(crate) struct Answer<'a> {
+pub(crate) struct ResponseFuture<'a> {
     exchange: Exchange<'a>,
     facts: HeaderFacts,
     request: Option<(Parts, RequestBody)>,
@@ -43,15 +43,15 @@ pub(crate) struct Answer<'a> {
 }
 
 /// Begins to answer a request.
-pub(crate) fn answer(exchange: Exchange<'_>, request: Request<Incoming>) -> Answer<'_> {
+pub(crate) fn answer(exchange: Exchange<'_>, request: Request<Incoming>) -> ResponseFuture<'_> {
     exchange.tracker.enter(Phase::Service);
     let (head, body) = request.into_parts();
     let facts = HeaderFacts::of(&head.headers);
     let body = RequestBody::begin(body, facts, exchange.site.config.max_body_bytes);
-    Answer { exchange, facts, request: Some((head, body)), waiting: None }
+    ResponseFuture { exchange, facts, request: Some((head, body)), waiting: None }
 }
 
-impl Future for Answer<'_> {
+impl Future for ResponseFuture<'_> {
     type Output = Result<Reply, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

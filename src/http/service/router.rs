@@ -3,7 +3,7 @@
 use hyper::Method;
 
 use crate::exposition::Scope;
-use crate::http::base::role::Role;
+use crate::http::base::caller::Role;
 use crate::wire::Command;
 
 /// What a request is for.
@@ -57,7 +57,7 @@ pub(super) struct Served<'a> {
 
 impl<'a> Served<'a> {
     /// What a listening socket serves.
-    pub(super) const fn at(role: Role, telemetry_path: &'a str) -> Self {
+    pub(super) const fn new(role: Role, telemetry_path: &'a str) -> Self {
         Self { telemetry_path, pages: role.has_pages(), health: true, callbacks: role.takes_callbacks() }
     }
 
@@ -135,7 +135,7 @@ mod tests {
     }
 
     fn at(role: Role, method: Method, url: &str) -> Route {
-        of(Served::at(role, "/metrics"), method, url)
+        of(Served::new(role, "/metrics"), method, url)
     }
 
     fn of(served: Served<'_>, method: Method, url: &str) -> Route {
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn only_callbacks_are_served_behind_the_secret() {
-        let served = Served::at(Role::All, "/metrics").behind_secret();
+        let served = Served::new(Role::All, "/metrics").behind_secret();
         for path in ["/", "/metrics", "/-/healthy", "/-/reload", "/api/v1/summary"] {
             assert_eq!(of(served, Method::GET, path), Route::NotFound, "{path}");
             assert_eq!(of(served, Method::POST, path), Route::Callback(None), "{path}");

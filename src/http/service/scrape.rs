@@ -117,7 +117,7 @@ mod tests {
         }
     }
 
-    fn written(site: &Site) -> u64 {
+    fn scrape_count(site: &Site) -> u64 {
         let families = site.telemetry.samples();
         let (_, samples) =
             families.iter().find(|(family, _)| family.name == "openim_exporter_scrape_duration_seconds").unwrap();
@@ -136,7 +136,7 @@ mod tests {
         drop(release);
         assert!(runtime.block_on(busy).unwrap().is_err());
         wait_for_a_free_share(&site);
-        assert_eq!((written(&site), Arc::strong_count(&site)), (0, 1));
+        assert_eq!((scrape_count(&site), Arc::strong_count(&site)), (0, 1));
     }
 
     #[test]
@@ -179,6 +179,6 @@ mod tests {
         assert!(body.len().is_some_and(|len| len > 0) && !is_share_free(&site));
         drop(body);
         assert!(is_share_free(&site));
-        assert_eq!(written(&site), 1);
+        assert_eq!(scrape_count(&site), 1);
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Drain {
     /// Notified at each change.
     changed: Notify,
     /// Notified when a request asks for the drain.
-    asked: Notify,
+    requested: Notify,
 }
 
 const END: u64 = u64::MAX;
@@ -70,13 +70,13 @@ impl Drain {
         }
     }
 
-    /// Asks for the drain from within a request.
-    pub(crate) fn ask(&self) {
-        self.asked.notify_one();
+    /// Requests the drain from within a request.
+    pub(crate) fn request(&self) {
+        self.requested.notify_one();
     }
 
-    pub(super) async fn asked(&self) {
-        self.asked.notified().await;
+    pub(super) async fn requested(&self) {
+        self.requested.notified().await;
     }
 }
 

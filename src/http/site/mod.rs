@@ -89,7 +89,7 @@ impl Site {
 
     /// Waits until a request asks for the end of the process.
     pub async fn asked_to_quit(&self) {
-        self.drain.asked().await;
+        self.drain.requested().await;
     }
 
     /// Reads the files of the settings again. They take effect as a whole or not at all. Blocks while another reload is

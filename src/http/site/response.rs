@@ -87,7 +87,7 @@ pub(crate) fn start_sending(mut reply: Reply, tracker: &Tracker) -> Reply {
     if let Payload::Whole(bytes) = reply.body_mut()
         && bytes.len() > PIECE_BYTES
     {
-        let body = Streamed::written(std::mem::take(bytes), tracker);
+        let body = Streamed::from_bytes(std::mem::take(bytes), tracker);
         *reply.body_mut() = Payload::Streamed(Box::new(body));
     }
     tracker.enter(match reply.body() {

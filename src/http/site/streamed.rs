@@ -51,7 +51,7 @@ impl Streamed {
     }
 
     /// A body that is written already.
-    pub(crate) fn written(bytes: Bytes, tracker: &Tracker) -> Self {
+    pub(crate) fn from_bytes(bytes: Bytes, tracker: &Tracker) -> Self {
         Self { written: bytes, rest: Rest::None, handle: tracker.handle().clone() }
     }
 

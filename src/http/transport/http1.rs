@@ -22,7 +22,7 @@ use crate::http::site::Site;
 use crate::http::site::exchange::Exchange;
 use crate::telemetry::Reason;
 
-enum End {
+enum ConnectionEnd {
     /// hyper has finished.
     Done(hyper::Result<()>),
     /// The client speaks TLS.
@@ -39,14 +39,14 @@ pub(crate) async fn serve(
     site: &Arc<Site>,
 ) {
     let end = run(stream, tracker, caller, site).await;
-    if matches!(end, End::Overdue(Phase::Idle)) {
+    if matches!(end, ConnectionEnd::Overdue(Phase::Idle)) {
         site.count_idle_end();
     }
     if let Some((reason, detail)) = refusal_of(&end, tracker) {
         farewell::refuse(stream, tracker, site, reason, &detail).await;
-    } else if matches!(end, End::Done(_)) && tracker.progress().has_unread_request() {
+    } else if matches!(end, ConnectionEnd::Done(_)) && tracker.progress().has_unread_request() {
         farewell::end(stream, tracker, &[]).await;
-    } else if matches!(end, End::Done(Ok(())) | End::Overdue(Phase::Idle)) {
+    } else if matches!(end, ConnectionEnd::Done(Ok(())) | ConnectionEnd::Overdue(Phase::Idle)) {
         // Not after an incomplete response: the client must not take it as complete.
         farewell::close(stream, tracker).await;
     }
@@ -57,7 +57,7 @@ async fn run(
     tracker: &Tracker,
     caller: &Caller,
     site: &Arc<Site>,
-) -> End {
+) -> ConnectionEnd {
     let watched = Watched { stream, tracker, telemetry: &site.telemetry };
     let service = service_fn(|request| answer(Exchange { site, tracker, caller }, request));
     let mut connection = http1::Builder::new()
@@ -80,23 +80,23 @@ async fn run(
         match end {
             Some(Err(error)) if error.is_parse() => {
                 let is_tls = connection.into_parts().read_buf.first() == Some(&HANDSHAKE);
-                return if is_tls { End::Tls } else { End::Done(Err(error)) };
+                return if is_tls { ConnectionEnd::Tls } else { ConnectionEnd::Done(Err(error)) };
             }
-            Some(end) => return End::Done(end),
+            Some(end) => return ConnectionEnd::Done(end),
             None => {}
         }
         // The kernel may hold a request that the runtime has not seen yet, and ending here would lose it. Let the
         // runtime poll for it.
         tokio::task::yield_now().await;
         if let Poll::Ready(end) = poll_fn(|cx| Poll::Ready(Pin::new(&mut connection).poll(cx))).await {
-            return End::Done(end);
+            return ConnectionEnd::Done(end);
         }
         if let Some(phase) = overdue_phase(tracker) {
             // An incomplete head that arrived with the previous request is only in hyper's buffer, and one in an
             // incomplete TLS record only in that of rustls.
             let is_partial_head = phase == Phase::Idle
                 && (tracker.progress().partial_since_ms().is_some() || !connection.into_parts().read_buf.is_empty());
-            return End::Overdue(if is_partial_head { Phase::Head } else { phase });
+            return ConnectionEnd::Overdue(if is_partial_head { Phase::Head } else { phase });
         }
     }
 }
@@ -107,23 +107,25 @@ fn overdue_phase(tracker: &Tracker) -> Option<Phase> {
 }
 
 /// The refusal to send after hyper or the sweep has ended the connection, if any.
-fn refusal_of(end: &End, tracker: &Tracker) -> Option<(Reason, String)> {
+fn refusal_of(end: &ConnectionEnd, tracker: &Tracker) -> Option<(Reason, String)> {
     match end {
-        End::Overdue(Phase::Head) => {
+        ConnectionEnd::Overdue(Phase::Head) => {
             Some((Reason::HeaderTimeout, "the request's head did not arrive in time".to_owned()))
         }
-        End::Overdue(_) | End::Done(Ok(())) => None,
-        End::Tls => Some((Reason::MalformedRequest, "this port does not use TLS; use http:// in the URL".to_owned())),
-        End::Done(Err(error)) if error.is_parse_too_large() => Some((
+        ConnectionEnd::Overdue(_) | ConnectionEnd::Done(Ok(())) => None,
+        ConnectionEnd::Tls => {
+            Some((Reason::MalformedRequest, "this port does not use TLS; use http:// in the URL".to_owned()))
+        }
+        ConnectionEnd::Done(Err(error)) if error.is_parse_too_large() => Some((
             Reason::HeaderTooLarge,
             format!(
                 "the request's head, or its Content-Length, is too large; up to {MAX_HEAD_BYTES} bytes and 100 headers \
                  are always accepted"
             ),
         )),
-        End::Done(Err(error)) if error.is_parse() || tracker.progress().has_discarded_response() => {
+        ConnectionEnd::Done(Err(error)) if error.is_parse() || tracker.progress().has_discarded_response() => {
             Some((Reason::MalformedRequest, format!("the request's head is not HTTP/1.1: {error}")))
         }
-        End::Done(Err(_)) => None,
+        ConnectionEnd::Done(Err(_)) => None,
     }
 }

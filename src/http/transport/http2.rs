@@ -51,7 +51,7 @@ pub(crate) async fn serve(
     caller: Caller,
     site: &Arc<Site>,
 ) {
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(Http2Connection {
         tracker,
         caller,
         site: Arc::clone(site),
@@ -129,8 +129,8 @@ fn without_content(mut reply: Reply) -> Reply {
     reply.map(|_| Payload::Whole(Bytes::new()))
 }
 
-/// What all requests of a connection share.
-struct Shared {
+/// A connection, shared by its requests.
+struct Http2Connection {
     tracker: Tracker,
     caller: Caller,
     site: Arc<Site>,
@@ -141,7 +141,7 @@ struct Shared {
 
 /// A request in progress, until the last byte of its response has been written.
 struct ActiveRequest {
-    shared: Arc<Shared>,
+    shared: Arc<Http2Connection>,
     tracker: Tracker,
     /// Its share of the quota of requests.
     _share: Option<Share>,
@@ -149,7 +149,10 @@ struct ActiveRequest {
 
 impl ActiveRequest {
     /// Begins a request. Returns the request, or why it is refused.
-    fn begin(shared: &Arc<Shared>, request: Request<Incoming>) -> (Self, Result<Request<Incoming>, (Reason, String)>) {
+    fn begin(
+        shared: &Arc<Http2Connection>,
+        request: Request<Incoming>,
+    ) -> (Self, Result<Request<Incoming>, (Reason, String)>) {
         let tracker = shared.tracker.track_request();
         shared.under_way.fetch_add(1, Ordering::Relaxed);
         shared.tracker.enter(Phase::Multiplexed);
@@ -244,7 +247,7 @@ impl Body for ResponseBody {
 
 tokio::task_local! {
     /// The request that a task answers.
-    static REQUEST: OnceCell<(ProgressHandle, Arc<Shared>)>;
+    static REQUEST: OnceCell<(ProgressHandle, Arc<Http2Connection>)>;
 }
 
 /// Spawns the task of each request, and ends it when the sweep finds that the client does not read the response. While

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use crate::http::base::role::Role;
+use crate::http::base::caller::Role;
 
 /// Connections that may wait to be accepted. The kernel limits this to `net.core.somaxconn`.
 pub(super) const BACKLOG: u16 = 4096;

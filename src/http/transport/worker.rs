@@ -12,10 +12,9 @@ use tokio::task::JoinSet;
 use super::connection;
 use super::farewell::whole_response;
 use super::listen::{BACKLOG, Listener};
-use crate::http::base::caller::Caller;
+use crate::http::base::caller::{Caller, Role};
 use crate::http::base::connections::{Connections, Tracker};
 use crate::http::base::niceness::lower_priority;
-use crate::http::base::role::Role;
 use crate::http::site::Site;
 use crate::http::site::drain::Stage;
 use crate::http::site::exchange::count_refusal;
@@ -65,7 +64,7 @@ impl Worker {
     ///
     /// # Errors
     /// When a runtime cannot be created.
-    pub fn all(site: &Arc<Site>, listeners: Vec<Listener>) -> io::Result<Vec<Self>> {
+    pub fn create_all(site: &Arc<Site>, listeners: Vec<Listener>) -> io::Result<Vec<Self>> {
         let (mut senders, arrivals): (Vec<_>, Vec<_>) =
             site.workers.all().iter().map(|_| mpsc::unbounded_channel()).unzip();
         let others = senders.split_off(1.min(senders.len()));

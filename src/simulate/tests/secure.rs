@@ -19,15 +19,15 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::server::TlsStream;
 
 use super::*;
-use crate::config::simulate::Trust;
+use crate::config::simulate::CertificateTrust;
 use crate::wire;
 
 /// The response to a request; an error closes the connection or resets the stream.
-type Answer = Result<Response<Full<Bytes>>, io::Error>;
+type TestResponse = Result<Response<Full<Bytes>>, io::Error>;
 
 /// How HTTP/2 connections end.
 #[derive(Clone, Copy)]
-enum End {
+enum ServerEnd {
     Never,
     /// After this time, without GOAWAY.
     Abrupt(Duration),
@@ -44,7 +44,7 @@ struct Secure {
 
 impl Secure {
     /// Starts a server with this protocol. `answer` gets the number of the request.
-    async fn start(alpn: &str, end: End, answer: fn(u64) -> Answer) -> Self {
+    async fn start(alpn: &str, end: ServerEnd, answer: fn(u64) -> TestResponse) -> Self {
         let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let authority = NamedTempFile::new().unwrap();
         std::fs::write(authority.path(), cert.pem()).unwrap();
@@ -81,23 +81,23 @@ impl Secure {
         let mut simulate = options(self.port, until);
         simulate.target.host = "localhost".to_owned();
         simulate.target.authority = format!("localhost:{}", self.port);
-        simulate.target.trust = Some(Trust::Authorities(self.authority.path().to_owned()));
+        simulate.target.trust = Some(CertificateTrust::Authorities(self.authority.path().to_owned()));
         simulate
     }
 }
 
-async fn serve_http2<S>(stream: TokioIo<TlsStream<TcpStream>>, service: S, end: End)
+async fn serve_http2<S>(stream: TokioIo<TlsStream<TcpStream>>, service: S, end: ServerEnd)
 where
     S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = io::Error>,
     S::Future: Send + 'static,
 {
     let mut serve = pin!(http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service));
     let lifetime = match end {
-        End::Never => Duration::MAX,
-        End::Abrupt(lifetime) | End::Graceful(lifetime) => lifetime,
+        ServerEnd::Never => Duration::MAX,
+        ServerEnd::Abrupt(lifetime) | ServerEnd::Graceful(lifetime) => lifetime,
     };
     let ended = timeout(lifetime, serve.as_mut()).await;
-    if let (Err(_), End::Graceful(_)) = (ended, end) {
+    if let (Err(_), ServerEnd::Graceful(_)) = (ended, end) {
         serve.as_mut().graceful_shutdown();
         let _ = serve.await;
     }
@@ -115,7 +115,7 @@ fn acceptor(certificate: CertificateDer<'static>, key: &KeyPair, alpn: &str) -> 
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "other answers can fail")]
-fn success_always(_: u64) -> Answer {
+fn success_always(_: u64) -> TestResponse {
     Ok(success())
 }
 
@@ -127,7 +127,7 @@ async fn run_error(options: &Simulate) -> String {
 async fn the_protocol_that_the_server_offers_is_used_over_persistent_connections() {
     let each = [("h2", Version::HTTP_2, "HTTP/2"), ("http/1.1", Version::HTTP_11, "HTTP/1.1")];
     for (alpn, version, protocol) in each {
-        let server = Secure::start(alpn, End::Never, success_always).await;
+        let server = Secure::start(alpn, ServerEnd::Never, success_always).await;
         let report = report_of(&server.options(Until::Sent(1000))).await;
         assert_eq!((report.sent, report.answered, server.seen.requests()), (1000, 1000, 1000), "{report:?}");
         assert_eq!(server.seen.connections(), 4, "{alpn}");
@@ -139,7 +139,7 @@ async fn the_protocol_that_the_server_offers_is_used_over_persistent_connections
 
 #[tokio::test]
 async fn a_request_over_http_2_looks_like_go() {
-    let server = Secure::start("h2", End::Never, success_always).await;
+    let server = Secure::start("h2", ServerEnd::Never, success_always).await;
     let mut options = server.options(Until::Sent(1));
     options.target.authorization = Some("Basic b3BlbmltOnB3".parse().unwrap());
     report_of(&options).await;
@@ -172,7 +172,7 @@ async fn the_authorization_header_is_at_the_same_position_as_in_go() {
 
 #[tokio::test]
 async fn failures_over_http_2_are_counted_by_reason_and_keep_the_connection() {
-    let server = Secure::start("h2", End::Never, |number| {
+    let server = Secure::start("h2", ServerEnd::Never, |number| {
         if number.is_multiple_of(10) {
             return Err(io::Error::other("failing"));
         }
@@ -186,7 +186,7 @@ async fn failures_over_http_2_are_counted_by_reason_and_keep_the_connection() {
 
 #[tokio::test]
 async fn an_http_2_connection_that_ends_between_two_requests_loses_no_callback() {
-    let server = Secure::start("h2", End::Abrupt(Duration::from_millis(60)), success_always).await;
+    let server = Secure::start("h2", ServerEnd::Abrupt(Duration::from_millis(60)), success_always).await;
     let slow = Simulate { rate: Some(5.0), connections: 1, ..server.options(Until::Sent(4)) };
     let report = report_of(&slow).await;
     assert_eq!((report.answered, report.failed.total), (4, 0), "{report:?}");
@@ -195,7 +195,7 @@ async fn an_http_2_connection_that_ends_between_two_requests_loses_no_callback()
 
 #[tokio::test]
 async fn goaway_loses_no_callback() {
-    let server = Secure::start("h2", End::Graceful(Duration::from_millis(20)), success_always).await;
+    let server = Secure::start("h2", ServerEnd::Graceful(Duration::from_millis(20)), success_always).await;
     let report = report_of(&server.options(Until::Sent(2000))).await;
     assert_eq!((report.answered, report.failed.total, server.seen.requests()), (2000, 0, 2000), "{report:?}");
     assert!(server.seen.connections() > 4, "no connection has ended");
@@ -203,7 +203,7 @@ async fn goaway_loses_no_callback() {
 
 #[tokio::test]
 async fn an_untrusted_server_is_an_immediate_error_with_advice() {
-    let server = Secure::start("h2", End::Never, success_always).await;
+    let server = Secure::start("h2", ServerEnd::Never, success_always).await;
     let good = server.options(Until::Sent(5));
     let with = |host: &str, trust| {
         let mut options = good.clone();
@@ -211,14 +211,14 @@ async fn an_untrusted_server_is_an_immediate_error_with_advice() {
         options.target.trust = Some(trust);
         options
     };
-    let authority = Trust::Authorities(server.authority.path().to_owned());
-    let error = run_error(&with("localhost", Trust::System)).await;
+    let authority = CertificateTrust::Authorities(server.authority.path().to_owned());
+    let error = run_error(&with("localhost", CertificateTrust::System)).await;
     assert!(error.starts_with("the TLS handshake with localhost:") && error.contains("--ca-file"), "{error}");
     let error = run_error(&with("127.0.0.1", authority)).await;
     assert!(error.contains("localhost") && error.contains("use a name of its certificate in --target"), "{error}");
     assert_eq!(server.seen.requests(), 0);
     for host in ["127.0.0.1", "localhost"] {
-        assert_eq!(report_of(&with(host, Trust::Any)).await.answered, 5);
+        assert_eq!(report_of(&with(host, CertificateTrust::Any)).await.answered, 5);
     }
 }
 
@@ -226,7 +226,7 @@ async fn an_untrusted_server_is_an_immediate_error_with_advice() {
 async fn a_server_without_tls_is_an_immediate_error_with_advice() {
     let (port, _) = server(|_| Some(success())).await;
     let mut options = options(port, Until::Sent(5));
-    options.target.trust = Some(Trust::Any);
+    options.target.trust = Some(CertificateTrust::Any);
     let error = run_error(&options).await;
     assert!(error.contains("if the server has no TLS, use http:// in --target"), "{error}");
 }
@@ -239,12 +239,12 @@ async fn the_error_names_the_invalid_file_of_authorities() {
     for text in ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\n"]
     {
         std::fs::write(file.path(), text).unwrap();
-        options.target.trust = Some(Trust::Authorities(file.path().to_owned()));
+        options.target.trust = Some(CertificateTrust::Authorities(file.path().to_owned()));
         let error = run_error(&options).await;
         assert!(error.starts_with(&format!("--ca-file {path}: ")), "{error}");
         assert!(error.ends_with("; give a file with certificates as PEM"), "{error}");
     }
-    options.target.trust = Some(Trust::Authorities("/no/such/file".into()));
+    options.target.trust = Some(CertificateTrust::Authorities("/no/such/file".into()));
     let error = run_error(&options).await;
     assert!(error.starts_with("--ca-file /no/such/file: "), "{error}");
 }

@@ -16,9 +16,9 @@ fn dedup(entries: usize, window_seconds: u64) -> Dedup {
 }
 
 fn is_new(dedup: &Dedup, id: u64, seconds: i64) -> bool {
-    match dedup.admit(hash(&id.to_le_bytes()), UnixMillis(NOW + seconds * 1000)) {
-        Admission::Duplicate => false,
-        Admission::New(entry) => {
+    match dedup.register(hash(&id.to_le_bytes()), UnixMillis(NOW + seconds * 1000)) {
+        DedupResult::Duplicate => false,
+        DedupResult::New(entry) => {
             entry.into_iter().for_each(PendingMessage::confirm);
             true
         }
@@ -27,8 +27,8 @@ fn is_new(dedup: &Dedup, id: u64, seconds: i64) -> bool {
 
 /// A new message that is not counted yet.
 fn pending(dedup: &Dedup, id: u64, seconds: i64) -> PendingMessage<'_> {
-    match dedup.admit(hash(&id.to_le_bytes()), UnixMillis(NOW + seconds * 1000)) {
-        Admission::New(Some(entry)) => entry,
+    match dedup.register(hash(&id.to_le_bytes()), UnixMillis(NOW + seconds * 1000)) {
+        DedupResult::New(Some(entry)) => entry,
         other => panic!("{other:?}"),
     }
 }
@@ -98,7 +98,7 @@ fn duplicates_are_found_although_the_clock_is_set_back() {
     assert!(is_new(&dedup, 1, 1000));
     assert!(!is_new(&dedup, 1, 0) && !is_new(&dedup, 1, 1000));
     for now in [i64::MIN, -1, 0, i64::MAX] {
-        dedup.admit(7, UnixMillis(now));
+        dedup.register(7, UnixMillis(now));
         dedup.tick(UnixMillis(now));
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct Opening<'a> {
 /// Why an existing state cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-enum Failure {
+enum OpeningError {
     /// It is damaged: counting starts from nothing.
     Damage(#[from] Damage),
     /// Another error, which ends the start.
@@ -41,11 +41,11 @@ impl Opening<'_> {
         };
         match opened {
             Ok(stats) => Ok(stats),
-            Err(Failure::Damage(damage)) => {
+            Err(OpeningError::Damage(damage)) => {
                 self.directory.check_set_aside(damage)?;
                 self.start_empty(Some(OldState::SetAsideDamaged(damage, self.now.0)))
             }
-            Err(Failure::Error(error)) => Err(error),
+            Err(OpeningError::Error(error)) => Err(error),
         }
     }
 
@@ -55,7 +55,7 @@ impl Opening<'_> {
         sections: Sections,
         trust: Trust,
         must_move: bool,
-    ) -> Result<Stats, Failure> {
+    ) -> Result<Stats, OpeningError> {
         let wanted = Stats::contents(self.capacities);
         let mut differences = Vec::new();
         let contents = match sections {
@@ -86,7 +86,7 @@ impl Opening<'_> {
     }
 
     /// Continues in the existing file.
-    fn continue_in(&self, block: &Block, trust: Trust) -> Result<Stats, Failure> {
+    fn continue_in(&self, block: &Block, trust: Trust) -> Result<Stats, OpeningError> {
         let (stats, arena) = (self.in_block(block)?, block.arena());
         let is_torn = matches!(trust, Trust::Torn(_));
         if !is_torn {
@@ -105,7 +105,7 @@ impl Opening<'_> {
     }
 
     /// Carries a block over into a new file, which then replaces it. The old file is only read.
-    fn carry_over(&self, old: &Block, wanted: Contents, trust: Trust) -> Result<Stats, Failure> {
+    fn carry_over(&self, old: &Block, wanted: Contents, trust: Trust) -> Result<Stats, OpeningError> {
         let new = self.create(wanted.clone())?;
         let left_out = new.carry_from(old, &wanted, self.now)?;
         left_out.iter().cloned().map(Step::LeftOut).for_each(self.steps);

@@ -92,7 +92,7 @@ enum ContentJson<'a> {
     },
     Quote {
         text: &'a str,
-        quote_message: Quoted<'a>,
+        quote_message: QuotedMessage<'a>,
     },
     Card {
         #[serde(rename = "userID")]
@@ -153,7 +153,7 @@ struct Video<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Quoted<'a> {
+struct QuotedMessage<'a> {
     #[serde(rename = "clientMsgID")]
     client_message_id: &'a str,
     #[serde(rename = "sendID")]
@@ -166,7 +166,7 @@ struct Quoted<'a> {
 #[serde(rename_all = "camelCase")]
 struct Detail<'a> {
     op_user: Operator<'a>,
-    group: Group<'a>,
+    group: GroupJson<'a>,
 }
 
 #[derive(Serialize)]
@@ -176,7 +176,7 @@ struct Operator<'a> {
 }
 
 #[derive(Serialize)]
-struct Group<'a> {
+struct GroupJson<'a> {
     #[serde(rename = "groupID")]
     group_id: &'a str,
 }
@@ -200,14 +200,15 @@ impl<'a> From<&Content<'a>> for ContentJson<'a> {
             Content::Video(media) => Self::Video(Video::of(media)),
             Content::File(media) => Self::file(media),
             Content::AtText(text, at_user_list) => Self::AtText { text, at_user_list, is_at_self: false },
-            Content::Quote(text, [client_message_id, sender_id, content]) => {
-                Self::Quote { text, quote_message: Quoted { client_message_id, sender_id, content_type: 101, content } }
-            }
+            Content::Quote(text, [client_message_id, sender_id, content]) => Self::Quote {
+                text,
+                quote_message: QuotedMessage { client_message_id, sender_id, content_type: 101, content },
+            },
             Content::Card(user_id, nickname) => Self::Card { user_id, nickname, face_url: "", ex: "" },
             Content::Location(description, longitude, latitude) => Self::Location { description, longitude, latitude },
             Content::Custom(data) => Self::Custom { data, description: "", extension: "" },
             Content::Notification(operator, group) => Self::Notification {
-                detail: Detail { op_user: Operator { user_id: operator }, group: Group { group_id: group } },
+                detail: Detail { op_user: Operator { user_id: operator }, group: GroupJson { group_id: group } },
             },
             Content::Announcement(text) => Self::Announcement {
                 notification_name: "announcement",

@@ -47,7 +47,7 @@ fn inline_pem_is_valid_and_never_shown() {
     let web = parse(text).unwrap();
     let shown = format!("{web:?}");
     assert!(!shown.contains("hidden") && shown.contains("key: Inline(..)"), "{shown}");
-    assert_eq!(web.tls.unwrap().key, Source::Inline("-----BEGIN PRIVATE KEY-----\nhidden\n".to_owned()));
+    assert_eq!(web.tls.unwrap().key, PemSource::Inline("-----BEGIN PRIVATE KEY-----\nhidden\n".to_owned()));
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn each_policy_for_clients_is_valid_or_an_error() {
     let ca = "client_ca_file: ca.crt";
     let policy = |name: &str| format!("client_auth_type: {name}");
     let auth = |lines: &[&str]| parse(&tls(lines)).map(|web| web.tls.unwrap().client_auth);
-    let source = || Source::File(PathBuf::from("/etc/exporter/ca.crt"));
+    let source = || PemSource::File(PathBuf::from("/etc/exporter/ca.crt"));
     assert_eq!(auth(&[]).unwrap(), ClientAuth::None);
     assert_eq!(auth(&[&policy("NoClientCert")]).unwrap(), ClientAuth::None);
     assert_eq!(auth(&[&policy("''")]).unwrap(), ClientAuth::None);

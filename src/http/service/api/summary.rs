@@ -21,16 +21,16 @@ pub(super) struct Summary {
     since: f64,
     uptime_seconds: f64,
     messages: Messages,
-    messages_folded: Counts,
-    mentions: Counts,
-    active_senders: Counts,
-    active_groups: Counts,
+    messages_folded: LabelCounts,
+    mentions: LabelCounts,
+    active_senders: LabelCounts,
+    active_groups: LabelCounts,
     groups: GroupCounts,
     sender_pairs: SenderPairs,
     content_bytes: Distribution,
     delivery_delay_seconds: Distribution,
     submit_delay_seconds: Distribution,
-    clock_errors: Counts,
+    clock_errors: LabelCounts,
     callbacks: Callbacks,
     connections: usize,
 }
@@ -38,10 +38,10 @@ pub(super) struct Summary {
 #[derive(Debug, Serialize)]
 struct Messages {
     total: u64,
-    by_content_type: Counts,
-    by_platform: Counts,
-    by_source: Counts,
-    by_status: Counts,
+    by_content_type: LabelCounts,
+    by_platform: LabelCounts,
+    by_source: LabelCounts,
+    by_status: LabelCounts,
 }
 
 #[derive(Debug, Serialize)]
@@ -62,8 +62,8 @@ struct SenderPairs {
 #[derive(Debug, Serialize)]
 struct Callbacks {
     total: u64,
-    by_command: Counts,
-    rejected: Counts,
+    by_command: LabelCounts,
+    rejected: LabelCounts,
     /// In seconds since the epoch; absent before the first.
     last: Option<f64>,
 }
@@ -80,15 +80,15 @@ struct Distribution {
 
 /// Numbers by the value of a label: a JSON object, in this order.
 #[derive(Debug, Default)]
-struct Counts(Vec<(Cow<'static, str>, u64)>);
+struct LabelCounts(Vec<(Cow<'static, str>, u64)>);
 
-impl Serialize for Counts {
+impl Serialize for LabelCounts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, count)| (name, count)))
     }
 }
 
-impl Counts {
+impl LabelCounts {
     fn of(counts: impl IntoIterator<Item = (&'static str, u64)>) -> Self {
         Self(counts.into_iter().map(|(name, count)| (name.into(), count)).collect())
     }
@@ -112,14 +112,17 @@ impl Counts {
 pub(super) fn read(site: &Site) -> Summary {
     let stats = &*site.stats;
     let now = site.now();
-    let windows = |counts| Counts::of(WINDOWS.iter().map(|window| window.name).zip(counts));
+    let windows = |counts| LabelCounts::of(WINDOWS.iter().map(|window| window.name).zip(counts));
     Summary {
         version: env!("CARGO_PKG_VERSION"),
         since: stats.started().seconds(),
         uptime_seconds: site.uptime_ms() as f64 / SECOND,
         messages: messages(stats),
-        messages_folded: Counts::of([("capacity", stats.folded_for_capacity()), ("retired", stats.folded_retired())]),
-        mentions: Counts::of([("user", stats.mentioned_users()), ("all", stats.mentioned_all())]),
+        messages_folded: LabelCounts::of([
+            ("capacity", stats.folded_for_capacity()),
+            ("retired", stats.folded_retired()),
+        ]),
+        mentions: LabelCounts::of([("user", stats.mentioned_users()), ("all", stats.mentioned_all())]),
         active_senders: windows(stats.active_senders(now)),
         active_groups: windows(stats.active_groups(now)),
         groups: groups(stats),
@@ -127,7 +130,7 @@ pub(super) fn read(site: &Site) -> Summary {
         content_bytes: distribution(&stats.content_bytes(), 1.0),
         delivery_delay_seconds: distribution(&stats.delivery_delays(), SECOND),
         submit_delay_seconds: distribution(&stats.submit_delays(), SECOND),
-        clock_errors: Counts::of(ClockError::ALL.map(|kind| (kind.name(), stats.clock_errors(kind)))),
+        clock_errors: LabelCounts::of(ClockError::ALL.map(|kind| (kind.name(), stats.clock_errors(kind)))),
         callbacks: callbacks(&site.telemetry),
         connections: site.workers.open_connections(),
     }
@@ -136,7 +139,7 @@ pub(super) fn read(site: &Site) -> Summary {
 /// The total and its parts come from one reading of the mix, so that they agree.
 fn messages(stats: &Stats) -> Messages {
     let mut total = 0;
-    let [mut by_content_type, mut by_platform, mut by_source] = std::array::from_fn(|_| Counts::default());
+    let [mut by_content_type, mut by_platform, mut by_source] = std::array::from_fn(|_| LabelCounts::default());
     for cell in stats.mix() {
         total += cell.messages;
         by_content_type.add(cell.content_type, cell.messages);
@@ -148,7 +151,7 @@ fn messages(stats: &Stats) -> Messages {
         by_content_type: by_content_type.non_zero(),
         by_platform,
         by_source,
-        by_status: Counts::of(STATUSES.into_iter().chain([OTHER]).zip(stats.by_status())),
+        by_status: LabelCounts::of(STATUSES.into_iter().chain([OTHER]).zip(stats.by_status())),
     }
 }
 
@@ -182,12 +185,12 @@ fn distribution(reading: &HistogramReading, unit: f64) -> Distribution {
 }
 
 fn callbacks(telemetry: &Telemetry) -> Callbacks {
-    let by_command = Counts::of(telemetry.callbacks()).non_zero();
+    let by_command = LabelCounts::of(telemetry.callbacks()).non_zero();
     let last_ms = telemetry.last_callback_ms();
     Callbacks {
         total: by_command.0.iter().map(|(_, count)| count).sum(),
         by_command,
-        rejected: Counts::of(telemetry.rejections()).non_zero(),
+        rejected: LabelCounts::of(telemetry.rejections()).non_zero(),
         last: (last_ms != 0).then(|| UnixMillis(last_ms).seconds()),
     }
 }

@@ -1,12 +1,12 @@
 //! Access to a mapping with known keys, and to its values by type.
 
-use super::yaml::{Entry, Node, Value};
-use crate::config::file::{FileError, shown};
+use super::yaml::{MappingEntry, Node, YamlValue};
+use crate::config::file::{FileError, redact_name};
 
 /// A mapping of the file. All of its keys are known. A key without a value counts as missing, as in the toolkit.
-pub(super) struct Section<'a> {
+pub(super) struct Mapping<'a> {
     path: String,
-    entries: &'a [Entry],
+    entries: &'a [MappingEntry],
 }
 
 /// A value of the file.
@@ -15,19 +15,19 @@ pub(super) struct Field<'a> {
     line: usize,
     /// The keys that lead to it, with dots; empty for the whole file.
     path: String,
-    value: &'a Value,
+    value: &'a YamlValue,
 }
 
-impl<'a> Section<'a> {
+impl<'a> Mapping<'a> {
     /// Whether no key has a value.
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.iter().all(|entry| matches!(entry.node.value, Value::Null))
+        self.entries.iter().all(|entry| matches!(entry.node.value, YamlValue::Null))
     }
 
     /// The value of a key.
     pub(super) fn get(&self, key: &str) -> Option<Field<'a>> {
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
-        let present = !matches!(entry.node.value, Value::Null);
+        let present = !matches!(entry.node.value, YamlValue::Null);
         present.then(|| Field { line: entry.line, path: join(&self.path, key), value: &entry.node.value })
     }
 
@@ -47,8 +47,8 @@ impl<'a> Section<'a> {
     pub(super) fn is_on(&self, key: &str) -> Result<bool, FileError> {
         let Some(field) = self.get(key) else { return Ok(true) };
         match field.value {
-            Value::Text(text) if ["true", "True", "TRUE"].contains(&text.as_str()) => Ok(true),
-            Value::Text(text) if ["false", "False", "FALSE"].contains(&text.as_str()) => Ok(false),
+            YamlValue::Text(text) if ["true", "True", "TRUE"].contains(&text.as_str()) => Ok(true),
+            YamlValue::Text(text) if ["false", "False", "FALSE"].contains(&text.as_str()) => Ok(false),
             _ => Err(field.wrong_type("true or false")),
         }
     }
@@ -60,31 +60,31 @@ fn join(path: &str, key: &str) -> String {
 
 impl<'a> Field<'a> {
     /// The whole file.
-    pub(super) const fn whole(node: &'a Node) -> Self {
+    pub(super) const fn root(node: &'a Node) -> Self {
         Self { line: node.line, path: String::new(), value: &node.value }
     }
 
     /// An error about this value.
     pub(super) fn error(&self, problem: impl Into<String>) -> FileError {
-        FileError::at(self.line, self.path.as_str(), problem)
+        FileError::at_line(self.line, self.path.as_str(), problem)
     }
 
     /// The mapping.
     ///
     /// # Errors
     /// When it is not a mapping, or has a key that is not `known`.
-    pub(super) fn section(&self, known: &[&str]) -> Result<Section<'a>, FileError> {
+    pub(super) fn mapping(&self, known: &[&str]) -> Result<Mapping<'a>, FileError> {
         let entries = self.entries()?;
         if let Some(unknown) = entries.iter().find(|entry| !known.contains(&entry.key.as_str())) {
             let problem = format!("unknown key; the known keys are {}", known.join(", "));
-            return Err(FileError::at(unknown.line, join(&self.path, &shown(&unknown.key)), problem));
+            return Err(FileError::at_line(unknown.line, join(&self.path, &redact_name(&unknown.key)), problem));
         }
-        Ok(Section { path: self.path.clone(), entries })
+        Ok(Mapping { path: self.path.clone(), entries })
     }
 
     pub(super) fn text(&self) -> Result<&'a str, FileError> {
         match self.value {
-            Value::Text(text) => Ok(text),
+            YamlValue::Text(text) => Ok(text),
             _ => Err(self.wrong_type("text")),
         }
     }
@@ -94,38 +94,38 @@ impl<'a> Field<'a> {
         let text = self.text()?;
         names.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice).ok_or_else(|| {
             let names: Vec<_> = names.iter().map(|(name, _)| *name).collect();
-            self.error(format!("{} is not supported; give one of {}", shown(text), names.join(", ")))
+            self.error(format!("{} is not supported; give one of {}", redact_name(text), names.join(", ")))
         })
     }
 
     /// The items of a list.
     pub(super) fn items(&self) -> Result<Vec<Self>, FileError> {
-        let Value::List(nodes) = self.value else { return Err(self.wrong_type("a list (- value)")) };
+        let YamlValue::List(nodes) = self.value else { return Err(self.wrong_type("a list (- value)")) };
         Ok(nodes.iter().map(|node| Self { line: node.line, path: self.path.clone(), value: &node.value }).collect())
     }
 
     /// The entries of a mapping with any keys.
     pub(super) fn pairs(&self) -> Result<Vec<(&'a str, Self)>, FileError> {
-        let pair = |Entry { line, key, node }: &'a Entry| {
-            (key.as_str(), Self { line: *line, path: join(&self.path, &shown(key)), value: &node.value })
+        let pair = |MappingEntry { line, key, node }: &'a MappingEntry| {
+            (key.as_str(), Self { line: *line, path: join(&self.path, &redact_name(key)), value: &node.value })
         };
         Ok(self.entries()?.iter().map(pair).collect())
     }
 
-    fn entries(&self) -> Result<&'a [Entry], FileError> {
+    fn entries(&self) -> Result<&'a [MappingEntry], FileError> {
         match self.value {
-            Value::Map(entries) => Ok(entries),
-            Value::Null => Ok(&[]),
+            YamlValue::Map(entries) => Ok(entries),
+            YamlValue::Null => Ok(&[]),
             _ => Err(self.wrong_type("a mapping (key: value)")),
         }
     }
 
     fn wrong_type(&self, expected: &str) -> FileError {
         let found = match self.value {
-            Value::Null => "nothing",
-            Value::Text(_) => "text",
-            Value::List(_) => "a list",
-            Value::Map(_) => "a mapping",
+            YamlValue::Null => "nothing",
+            YamlValue::Text(_) => "text",
+            YamlValue::List(_) => "a list",
+            YamlValue::Map(_) => "a mapping",
         };
         self.error(format!("expected {expected}, found {found}"))
     }
