@@ -2,16 +2,12 @@
 
 use std::io;
 
-use tracing_subscriber::util::TryInitError;
-
 use crate::arena;
 use crate::http::AccessError;
 
 /// The step of starting, serving or stopping that failed, and how to make it work.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    #[error("cannot set up the log: {0}")]
-    Log(#[from] TryInitError),
     #[error("cannot handle signals: {0}")]
     Signals(io::Error),
     #[error("{0}")]
