@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use listenfd::ListenFd;
 use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::MissedTickBehavior;
 
 use crate::config::simulate::Simulate;
 use crate::config::{Config, Invocation};
@@ -231,7 +232,9 @@ impl Signals {
     ) -> Option<&'static str> {
         let Self { runtime, terminate, interrupt, hang_up, .. } = self;
         runtime.block_on(async {
-            let (mut sweeps, mut ticks) = (tokio::time::interval(SWEEP), tokio::time::interval(TICK));
+            let [mut sweeps, mut ticks] = [SWEEP, TICK].map(tokio::time::interval);
+            // After a stop of the process, one call is enough.
+            [&mut sweeps, &mut ticks].map(|interval| interval.set_missed_tick_behavior(MissedTickBehavior::Delay));
             loop {
                 tokio::select! {
                     _ = terminate.recv() => return Some("SIGTERM"),

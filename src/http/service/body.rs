@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame, Incoming};
 
 use super::headers::HeaderFacts;
+use crate::http::base::connections::{Overdue, in_time};
 use crate::http::base::progress::Progress;
 use crate::http::base::quota::Share;
 
@@ -83,17 +84,15 @@ impl RequestBody {
     /// The next piece of data, or `None` at the end.
     async fn next_piece(&mut self, progress: &Progress) -> Result<Option<Bytes>, BodyError> {
         loop {
-            let frame = poll_fn(|cx| {
-                if let Some(polled) = self.polled.take() {
-                    return Poll::Ready(Ok(polled));
+            let frame = match self.polled.take() {
+                Some(polled) => polled,
+                None => {
+                    self.on_demand = false;
+                    let next = poll_fn(|cx| Pin::new(&mut self.incoming).poll_frame(cx));
+                    in_time(progress, next).await.map_err(|Overdue| BodyError::Overdue)?
                 }
-                if progress.overdue().is_some() {
-                    return Poll::Ready(Err(BodyError::Overdue));
-                }
-                self.on_demand = false;
-                Pin::new(&mut self.incoming).poll_frame(cx).map(Ok)
-            });
-            match frame.await?.transpose().map_err(BodyError::Broken)?.map(Frame::into_data) {
+            };
+            match frame.transpose().map_err(BodyError::Broken)?.map(Frame::into_data) {
                 None => return Ok(None),
                 Some(Ok(data)) => return Ok(Some(data)),
                 // Trailers are ignored.
