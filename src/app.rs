@@ -234,7 +234,9 @@ impl Signals {
         runtime.block_on(async {
             let [mut sweeps, mut ticks] = [SWEEP, TICK].map(tokio::time::interval);
             // After a stop of the process, one call is enough.
-            [&mut sweeps, &mut ticks].map(|interval| interval.set_missed_tick_behavior(MissedTickBehavior::Delay));
+            for interval in [&mut sweeps, &mut ticks] {
+                interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            }
             loop {
                 tokio::select! {
                     _ = terminate.recv() => return Some("SIGTERM"),

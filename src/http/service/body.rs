@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming};
 
 use super::headers::HeaderFacts;
@@ -146,7 +146,7 @@ pub(super) async fn read(
     if body.incoming.is_end_stream() && first.len() <= limit {
         return Ok(first);
     }
-    let mut whole = BytesMut::new();
+    let mut whole = Vec::new();
     let mut piece = Some(first);
     while let Some(bytes) = piece {
         let len = whole.len() + bytes.len();
@@ -154,7 +154,8 @@ pub(super) async fn read(
         let refused = if len > limit {
             Some(BodyError::TooLarge)
         } else {
-            (!share.grow_to(2 * len)).then_some(BodyError::NoMemory)
+            let has_memory = share.grow_to(2 * len) && whole.try_reserve(bytes.len()).is_ok();
+            (!has_memory).then_some(BodyError::NoMemory)
         };
         if let Some(error) = refused {
             drop(whole);
@@ -165,5 +166,5 @@ pub(super) async fn read(
         whole.extend_from_slice(&bytes);
         piece = body.next_piece(progress).await?;
     }
-    Ok(whole.freeze())
+    Ok(whole.into())
 }
