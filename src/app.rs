@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use listenfd::ListenFd;
 use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::MissedTickBehavior;
 
 use crate::config::simulate::Simulate;
 use crate::config::{Config, Invocation};
@@ -33,6 +34,12 @@ const SWEEP: Duration = Duration::from_millis(250);
 
 /// The same while draining, when there is less time.
 const SWEEP_DRAINING: Duration = Duration::from_millis(20);
+
+/// The most time at exit for the log's reader to take the last lines.
+const MAX_LOG_FLUSH: Duration = Duration::from_secs(1);
+
+/// The same if the drain took all its time: enough for a reader that does not hang.
+const MIN_LOG_FLUSH: Duration = Duration::from_millis(100);
 
 /// The exit status after an invalid command line.
 const USAGE: u8 = 2;
@@ -83,21 +90,27 @@ fn simulate(options: &Simulate) -> ExitCode {
 }
 
 fn serve(config: &Config) -> ExitCode {
-    if let Err(error) = init_log(config.log.level, config.log.format) {
-        return fail(&Error::from(error), 1);
-    }
     let telemetry = Arc::new(Telemetry::new(wire::COMMANDS));
+    let log = match init_log(config.log.level, config.log.format, &telemetry) {
+        Ok(log) => log,
+        Err(error) => return fail(&Error::Thread("log", error), 1),
+    };
     match serve_until_signal(config, &telemetry) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(deadline) => {
+            log.flush(deadline.saturating_duration_since(Instant::now()).clamp(MIN_LOG_FLUSH, MAX_LOG_FLUSH));
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             telemetry.failed(&error);
+            log.flush(MAX_LOG_FLUSH);
             ExitCode::FAILURE
         }
     }
 }
 
-/// Listens, opens the state, builds the site, serves and ticks until a signal, drains, closes.
-fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(), Error> {
+/// Listens, opens the state, builds the site, serves and ticks until a signal, drains, closes. Returns the deadline of the
+/// drain.
+fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Instant, Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // First, because from the next step on a signal must not just kill the process.
     let mut signals = Signals::catch().map_err(Error::Signals)?;
@@ -143,7 +156,7 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<(),
     watcher.stop();
     stats.close(clock.now(), &|step| state::report(telemetry, &step))?;
     telemetry.stopped(stats.messages());
-    Ok(())
+    Ok(deadline)
 }
 
 /// The listening sockets of the settings.
@@ -219,7 +232,11 @@ impl Signals {
     ) -> Option<&'static str> {
         let Self { runtime, terminate, interrupt, hang_up, .. } = self;
         runtime.block_on(async {
-            let (mut sweeps, mut ticks) = (tokio::time::interval(SWEEP), tokio::time::interval(TICK));
+            let [mut sweeps, mut ticks] = [SWEEP, TICK].map(tokio::time::interval);
+            // After a stop of the process, one call is enough.
+            for interval in [&mut sweeps, &mut ticks] {
+                interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            }
             loop {
                 tokio::select! {
                     _ = terminate.recv() => return Some("SIGTERM"),

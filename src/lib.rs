@@ -29,7 +29,7 @@
 //! - Every map, queue, body, header and connection has a limit, and a counter for hitting it.
 //! - A metric's name appears only in its declaration, a sender's field name only in `wire`.
 //! - Nothing below `app` exits, panics on input, or reads the environment.
-//! - Answers never wait for a disk flush.
+//! - Answers never wait for the log or a disk flush.
 //! - `unsafe` is only in `arena`. Each block states why it is sound.
 
 pub mod app;

@@ -235,10 +235,7 @@ fn the_json_log_has_one_object_per_line() {
     let objects: Vec<serde_json::Value> = log.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(objects.len(), 5, "{log:#?}");
     for object in &objects {
-        assert!(
-            object["timestamp"].is_string() && object["level"].is_string() && object["message"].is_string(),
-            "{object}"
-        );
+        assert!(object["ts"].is_string() && object["level"].is_string() && object["message"].is_string(), "{object}");
     }
     assert_eq!((&objects[1]["message"], &objects[4]["message"]), (&"serving".into(), &"stopped".into()));
     assert_eq!((&objects[4]["messages"], &objects[2]["reason"]), (&1.into(), &"malformed_json".into()));

@@ -2,17 +2,13 @@
 
 use std::io;
 
-use tracing_subscriber::util::TryInitError;
-
 use crate::arena;
 use crate::http::AccessError;
 
 /// The step of starting, serving or stopping that failed, and how to make it work.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    #[error("cannot set up the log: {0}")]
-    Log(#[from] TryInitError),
-    #[error("cannot handle signals: {0}")]
+    #[error("cannot handle signals: {0}; raise the limit of open files (LimitNOFILE, ulimit -n)")]
     Signals(io::Error),
     #[error("{0}")]
     Access(#[from] AccessError),
@@ -28,7 +24,10 @@ pub(super) enum Error {
     Memory(io::Error),
     #[error("{0}")]
     State(#[from] arena::Error),
-    #[error("cannot create a runtime for each serving thread: {0}; raise the limit of open files (LimitNOFILE)")]
+    #[error(
+        "cannot create a runtime for each serving thread: {0}; raise the limits of open files (LimitNOFILE, ulimit -n) \
+         and threads (TasksMax, ulimit -u)"
+    )]
     Runtimes(io::Error),
     #[error("cannot start the thread {0}: {1}; raise the limit of threads (TasksMax, ulimit -u)")]
     Thread(&'static str, io::Error),

@@ -53,6 +53,8 @@ metrics! {
     ended: CounterVec<Ended> = "openim_exporter_connections_ended_total" ["reason"];
     /// Time of the last accepted callback, in seconds since the epoch; 0 before the first.
     last_callback: LatestTime = "openim_exporter_last_callback_timestamp_seconds" [];
+    /// Log lines dropped because standard error did not accept them.
+    log_lines_dropped: Counter = "openim_exporter_log_lines_dropped_total" [];
     /// Time taken to write a scrape.
     scrape_duration: Durations = "openim_exporter_scrape_duration_seconds" [] (SCRAPE_BOUNDS_US);
     /// Series in the previous scrape.
@@ -209,6 +211,21 @@ impl Telemetry {
     pub(crate) fn groups_scraped(&self, series: usize, took: Duration) {
         self.metrics.scrape_duration.observe(took);
         debug!(series, seconds = took.as_secs_f64(), "scrape of all groups written");
+    }
+
+    /// A log line was dropped. Returns how many have been.
+    pub(super) fn log_line_dropped(&self) -> u64 {
+        self.metrics.log_lines_dropped.inc()
+    }
+
+    /// How many log lines have been dropped.
+    pub(super) fn dropped_log_lines(&self) -> u64 {
+        self.metrics.log_lines_dropped.get()
+    }
+
+    /// Standard error accepts lines again, after this many were dropped.
+    pub(super) fn log_resumed(&self, dropped: u64) {
+        warn!(dropped, "log lines were dropped, because standard error did not accept them");
     }
 
     /// The exporter accepts connections.

@@ -118,7 +118,7 @@ impl Counter {
         self.count.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    fn get(&self) -> u64 {
+    pub(super) fn get(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
 

@@ -3,6 +3,7 @@
 mod events;
 mod family;
 mod log;
+mod log_queue;
 mod metric;
 mod reason;
 mod state;

@@ -9,6 +9,7 @@ use std::task::Poll;
 use parking_lot::Mutex;
 use slab::Slab;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 
 use super::progress::{Framing, Phase, Progress};
 
@@ -18,7 +19,7 @@ pub(crate) struct Connections {
     open: Mutex<Slab<Arc<Progress>>>,
     /// The requests of HTTP/2 connections.
     requests: Mutex<Slab<Arc<Progress>>>,
-    /// Uptime of the site at its last sweep, in milliseconds: a coarse clock that costs nothing to read.
+    /// The running time at the last sweep, in milliseconds: a coarse clock that costs nothing to read.
     sweep_ms: AtomicU64,
     /// Notified when the last connection ends.
     emptied: Notify,
@@ -60,7 +61,7 @@ impl Connections {
         in_flight(&self.open) + in_flight(&self.requests)
     }
 
-    /// Checks each connection and request. `now_ms` is in milliseconds since the site was created.
+    /// Checks each connection and request. `now_ms` is the running time in milliseconds.
     pub(crate) fn sweep(&self, now_ms: u64, check: impl Fn(&Progress)) {
         self.sweep_ms.store(now_ms, Ordering::Relaxed);
         self.open.lock().iter().for_each(|(_, progress)| check(progress));
@@ -161,15 +162,22 @@ pub(crate) struct Overdue;
 ///
 /// # Errors
 /// When it takes too long.
-pub(crate) async fn in_time<T>(tracker: &Tracker, future: impl Future<Output = T>) -> Result<T, Overdue> {
+pub(crate) async fn in_time<T>(progress: &Progress, future: impl Future<Output = T>) -> Result<T, Overdue> {
     let mut future = pin!(future);
-    poll_fn(|cx| {
-        tracker.progress().set_task(cx.waker());
-        match future.as_mut().poll(cx) {
-            Poll::Ready(outcome) => Poll::Ready(Ok(outcome)),
-            Poll::Pending if tracker.progress().overdue().is_some() => Poll::Ready(Err(Overdue)),
-            Poll::Pending => Poll::Pending,
+    for _ in 0..2 {
+        let output = poll_fn(|cx| {
+            progress.set_task(cx.waker());
+            match future.as_mut().poll(cx) {
+                Poll::Ready(output) => Poll::Ready(Some(output)),
+                Poll::Pending if progress.overdue().is_some() => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        });
+        match output.await {
+            Some(output) => return Ok(output),
+            // The kernel may hold data that the runtime has not seen yet. Let the runtime poll for it.
+            None => yield_now().await,
         }
-    })
-    .await
+    }
+    Err(Overdue)
 }

@@ -93,7 +93,7 @@ pub(crate) struct Progress {
     discarded_response: AtomicBool,
     /// A request was answered although the rest of its body will not be read.
     unread: AtomicBool,
-    /// For each [`Framing`], since when a unit has been incomplete: milliseconds since the site was created, plus 1. 0
+    /// For each [`Framing`], since when a unit has been incomplete: the running time in milliseconds, plus 1. 0
     /// if none is.
     partial_since: [AtomicU64; 2],
     task: OnceLock<Waker>,

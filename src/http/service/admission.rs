@@ -96,7 +96,7 @@ async fn verify_password(
 ) -> Verdict {
     let Some(_share) = site.quotas.passwords.take_one(caller.address) else { return Verdict::Busy };
     // The sweep ends this if it takes too long.
-    in_time(tracker, passwords.check(credentials)).await.unwrap_or(Verdict::Busy)
+    in_time(tracker.progress(), passwords.check(credentials)).await.unwrap_or(Verdict::Busy)
 }
 
 /// Finds framing that a proxy in front might read differently, so that it and we would disagree on where the next

@@ -4,10 +4,11 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming};
 
 use super::headers::HeaderFacts;
+use crate::http::base::connections::{Overdue, in_time};
 use crate::http::base::progress::Progress;
 use crate::http::base::quota::Share;
 
@@ -83,17 +84,15 @@ impl RequestBody {
     /// The next piece of data, or `None` at the end.
     async fn next_piece(&mut self, progress: &Progress) -> Result<Option<Bytes>, BodyError> {
         loop {
-            let frame = poll_fn(|cx| {
-                if let Some(polled) = self.polled.take() {
-                    return Poll::Ready(Ok(polled));
+            let frame = match self.polled.take() {
+                Some(polled) => polled,
+                None => {
+                    self.on_demand = false;
+                    let next = poll_fn(|cx| Pin::new(&mut self.incoming).poll_frame(cx));
+                    in_time(progress, next).await.map_err(|Overdue| BodyError::Overdue)?
                 }
-                if progress.overdue().is_some() {
-                    return Poll::Ready(Err(BodyError::Overdue));
-                }
-                self.on_demand = false;
-                Pin::new(&mut self.incoming).poll_frame(cx).map(Ok)
-            });
-            match frame.await?.transpose().map_err(BodyError::Broken)?.map(Frame::into_data) {
+            };
+            match frame.transpose().map_err(BodyError::Broken)?.map(Frame::into_data) {
                 None => return Ok(None),
                 Some(Ok(data)) => return Ok(Some(data)),
                 // Trailers are ignored.
@@ -147,7 +146,7 @@ pub(super) async fn read(
     if body.incoming.is_end_stream() && first.len() <= limit {
         return Ok(first);
     }
-    let mut whole = BytesMut::new();
+    let mut whole = Vec::new();
     let mut piece = Some(first);
     while let Some(bytes) = piece {
         let len = whole.len() + bytes.len();
@@ -155,7 +154,8 @@ pub(super) async fn read(
         let refused = if len > limit {
             Some(BodyError::TooLarge)
         } else {
-            (!share.grow_to(2 * len)).then_some(BodyError::NoMemory)
+            let has_memory = share.grow_to(2 * len) && whole.try_reserve(bytes.len()).is_ok();
+            (!has_memory).then_some(BodyError::NoMemory)
         };
         if let Some(error) = refused {
             drop(whole);
@@ -166,5 +166,5 @@ pub(super) async fn read(
         whole.extend_from_slice(&bytes);
         piece = body.next_piece(progress).await?;
     }
-    Ok(whole.freeze())
+    Ok(whole.into())
 }

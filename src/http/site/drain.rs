@@ -11,7 +11,7 @@ pub(crate) enum Stage {
     Serve,
     /// Accept no more, answer the requests on open connections, and end with the last of them.
     Drain {
-        /// When the drain began, in milliseconds since the site was created.
+        /// When the drain began, in milliseconds of running time.
         since_ms: u64,
     },
     /// End, even if connections are still open.
@@ -44,7 +44,7 @@ impl Drain {
         self.stage() != Stage::Serve
     }
 
-    /// Begins the drain, at a time in milliseconds since the site was created. Does nothing if it has begun.
+    /// Begins the drain, at this running time in milliseconds. Does nothing if it has begun.
     pub(super) fn begin(&self, now_ms: u64) {
         let stage = now_ms.saturating_add(1).min(END - 1);
         if self.stage.compare_exchange(0, stage, Ordering::Relaxed, Ordering::Relaxed).is_ok() {

@@ -4,6 +4,7 @@ pub(crate) mod drain;
 pub(crate) mod exchange;
 pub(crate) mod quotas;
 pub(crate) mod response;
+mod running;
 pub(crate) mod settings;
 pub(crate) mod streamed;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use crate::stats::Stats;
 use crate::telemetry::Telemetry;
 use drain::{Drain, Stage};
 use quotas::Quotas;
+use running::RunningTime;
 use settings::{Settings, Turn};
 use workers::Workers;
 
@@ -33,6 +35,7 @@ pub struct Site {
     clock: Arc<dyn Clock>,
     /// When the site was created.
     created: Instant,
+    running: RunningTime,
     pub(crate) config: config::Http,
     pub(crate) limits: Limits,
     pub(crate) settings: Settings,
@@ -61,6 +64,7 @@ impl Site {
             telemetry,
             clock,
             created: Instant::now(),
+            running: RunningTime::start(),
             quotas: Quotas::new(&config),
             config,
             limits,
@@ -73,7 +77,7 @@ impl Site {
     /// Begins the drain: from now on the workers accept no connections, every response closes its connection, and the
     /// site is not ready.
     pub fn drain(&self) {
-        self.drain.begin(self.uptime_ms());
+        self.drain.begin(self.running.advance());
     }
 
     /// Ends the drain: workers end even if connections are open.
@@ -135,7 +139,7 @@ impl Site {
     /// Ends what takes too long. Called off the serving threads, a few times a second: limits are kept to within the
     /// time between two calls, and no request needs a timer.
     pub fn sweep(&self) {
-        let now_ms = self.uptime_ms();
+        let now_ms = self.running.advance();
         for worker in self.workers.all() {
             worker.sweep(now_ms, |progress| {
                 let overdue = progress

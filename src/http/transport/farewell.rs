@@ -55,7 +55,7 @@ pub(super) async fn close(stream: &mut (impl AsyncWrite + Unpin), tracker: &Trac
 /// Ends the connection within a short time. Errors no longer matter.
 async fn linger(tracker: &Tracker, last: impl Future<Output = std::io::Result<()>>) {
     tracker.enter(Phase::Linger);
-    let _ = in_time(tracker, last).await;
+    let _ = in_time(tracker.progress(), last).await;
 }
 
 /// A complete response as bytes, for connections where hyper does not write it.

@@ -28,7 +28,7 @@ pub(super) async fn secure(
     tracker.enter(Phase::Handshake);
     let mut first = [HANDSHAKE];
     // rustls would answer with an alert, which a client that speaks plain HTTP cannot read.
-    let peeked = in_time(tracker, stream.peek(&mut first)).await;
+    let peeked = in_time(tracker.progress(), stream.peek(&mut first)).await;
     if matches!(peeked, Ok(Ok(1..))) && first != [HANDSHAKE] {
         let detail = "this port requires TLS; use https:// in the URL";
         refuse(&mut stream, tracker, site, Reason::MalformedRequest, detail).await;
@@ -38,7 +38,11 @@ pub(super) async fn secure(
         // Closed without sending anything, as a port probe does: not a failure.
         Ok(Ok(0)) => return None,
         Ok(Ok(_)) => {
-            in_time(tracker, TlsAcceptor::from(tls).accept(Partial::records(stream, tracker.handle().clone()))).await
+            in_time(
+                tracker.progress(),
+                TlsAcceptor::from(tls).accept(Partial::records(stream, tracker.handle().clone())),
+            )
+            .await
         }
         Ok(Err(error)) => Ok(Err(error)),
         Err(overdue) => Err(overdue),

@@ -3,6 +3,8 @@
 use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::runtime::{self, Runtime};
@@ -72,14 +74,7 @@ impl Worker {
         let mut acceptors: Vec<_> = listeners.into_iter().map(acceptor).collect();
         let worker = |(connections, arrivals): (&Arc<Connections>, _)| {
             Ok(Self {
-                // Built before any worker serves: a runtime needs file descriptors, and connections may use up all of
-                // them. Without timers, because with them the runtime reads the clock at each sleep and each wake-up.
-                runtime: runtime::Builder::new_current_thread()
-                    .enable_io()
-                    .event_interval(TASKS_BETWEEN_POLLS)
-                    .max_blocking_threads(SCRAPE_THREADS)
-                    .on_thread_start(lower_priority)
-                    .build()?,
+                runtime: build_runtime()?,
                 site: Arc::clone(site),
                 connections: Arc::clone(connections),
                 arrivals,
@@ -101,6 +96,26 @@ impl Worker {
         runtime.shutdown_background();
         outcome
     }
+}
+
+/// Built before any worker serves, because it needs file descriptors and a thread, and connections may use them up.
+fn build_runtime() -> io::Result<Runtime> {
+    // Without timers, because with them the runtime reads the clock at each sleep and each wake-up.
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_io()
+        .event_interval(TASKS_BETWEEN_POLLS)
+        .max_blocking_threads(SCRAPE_THREADS)
+        .thread_keep_alive(Duration::MAX)
+        .on_thread_start(lower_priority)
+        .build()?;
+    // If the system provides no thread for a scrape, the runtime panics, unless it has one already: this one, which it
+    // keeps. Two are tried first, because the kernel may be late in releasing one of them.
+    let tries = [(); 2].map(|()| thread::Builder::new().spawn(|| ()));
+    for thread in tries {
+        thread?.join().map_err(|_| io::ErrorKind::Other)?;
+    }
+    runtime.spawn_blocking(|| ());
+    Ok(runtime)
 }
 
 async fn serve(
