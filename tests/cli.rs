@@ -160,8 +160,7 @@ fn a_default_is_lowered_to_another_flag_but_a_variable_is_not() {
         let error = stderr(&both);
         assert_eq!(both.status.code(), Some(2), "{error}");
         assert!(error.contains("--groups.max-exported") && error.contains("raise --groups.max-tracked"), "{error}");
-        let empty = output(command(check).env("OPENIM_EXPORTER_GROUPS_MAX_EXPORTED", ""));
-        assert_eq!(empty.status.code(), Some(2), "{}", stderr(&empty));
+        assert!(error.contains("--groups.max-exported 1000 (OPENIM_EXPORTER_GROUPS_MAX_EXPORTED): "), "{error}");
     }
 }
 
@@ -169,7 +168,59 @@ fn a_default_is_lowered_to_another_flag_but_a_variable_is_not() {
 fn an_invalid_variable_is_an_error_like_its_flag() {
     let refused = output(command::<&str>(&[]).env("OPENIM_EXPORTER_WEB_MAX_REQUESTS", "0"));
     assert_eq!(refused.status.code(), Some(2));
-    assert!(stderr(&refused).contains("web.max-requests"), "{}", stderr(&refused));
+    let expected = "error: invalid value '0' for '--web.max-requests <N>' in the environment variable \
+                    'OPENIM_EXPORTER_WEB_MAX_REQUESTS': give a number from 1 to 10000\n";
+    assert!(stderr(&refused).starts_with(expected), "{}", stderr(&refused));
+    // Values from a list, and switches, have other parsers.
+    for (variable, flag) in [
+        ("OPENIM_EXPORTER_LOG_LEVEL", "--log.level <LEVEL>"),
+        ("OPENIM_EXPORTER_WEB_SYSTEMD_SOCKET", "--web.systemd-socket"),
+        ("OPENIM_EXPORTER_CHECK_CONFIG", "--check-config"),
+    ] {
+        let refused = output(command(&["serve"]).env(variable, "wrong"));
+        let expected = format!("error: invalid value 'wrong' for '{flag}' in the environment variable '{variable}'");
+        assert!(stderr(&refused).starts_with(&expected), "{}", stderr(&refused));
+    }
+    // A flag takes precedence over its variable, in errors too.
+    for arguments in [&["--web.max-requests", "0"][..], &["--web.max-requests=0"]] {
+        let refused = output(command(arguments).env("OPENIM_EXPORTER_WEB_MAX_REQUESTS", "7"));
+        assert!(stderr(&refused).starts_with("error: invalid value '0' for '--web.max-requests <N>': give"));
+    }
+}
+
+#[test]
+fn an_empty_variable_counts_as_unset_except_for_the_path_of_the_state() {
+    for check in [&["--check-config"][..], &["serve", "--check-config"]] {
+        let mut with_empty = command(check);
+        let flags = openim_exporter::config::serve_flags();
+        flags.iter().filter(|[flag, ..]| flag != "--storage.path").for_each(|[_, variable, _]| {
+            with_empty.env(variable, "");
+        });
+        let text = stdout(&output(&mut with_empty));
+        assert!(text.contains("groups.max-exported = 1000\n"), "{text}");
+        assert_eq!(text, stdout(&output(&mut command(check))));
+        let in_memory = stdout(&output(with_empty.env("OPENIM_EXPORTER_STORAGE_PATH", "")));
+        assert!(in_memory.contains("storage.path = (in memory)\n"), "{in_memory}");
+    }
+}
+
+#[test]
+fn check_config_neither_listens_nor_opens_the_state() {
+    let exporter = Exporter::start(&[]);
+    let address = exporter.address().to_string();
+    let flags = ["--check-config", "--web.listen-address", &address, "--storage.path", "/proc/nowhere"];
+    let checked = output(&mut command(&flags));
+    assert!(checked.status.success(), "{}", stderr(&checked));
+}
+
+#[test]
+fn an_error_of_simulate_shows_its_own_usage() {
+    for target in ["localhost:10006", "ftp://h"] {
+        let refused = output(&mut command(&["simulate", "--target", target]));
+        let error = stderr(&refused);
+        assert_eq!(refused.status.code(), Some(2), "{error}");
+        assert!(error.contains("--target: ") && error.contains("Usage: openim-exporter simulate "), "{error}");
+    }
 }
 
 #[test]
@@ -250,6 +301,14 @@ fn the_level_filters_the_log() {
 }
 
 #[test]
+fn an_address_of_another_machine_is_an_error_that_says_so() {
+    let refused = output(&mut command(&["--web.listen-address", "192.0.2.1:9"]));
+    let error = stderr(&refused);
+    assert_eq!(refused.status.code(), Some(1), "{error}");
+    assert!(error.contains("192.0.2.1:9") && error.contains("this machine does not have this address"), "{error}");
+}
+
+#[test]
 fn an_address_in_use_is_an_error_and_exits_with_1() {
     let exporter = Exporter::start(&[]);
     let address = exporter.address().to_string();
@@ -257,5 +316,10 @@ fn an_address_in_use_is_an_error_and_exits_with_1() {
     assert_eq!(second.status.code(), Some(1));
     let error = stderr(&second);
     assert!(error.contains("level=error") && error.contains(&address) && error.contains("in use"), "{error}");
+    let port = exporter.address().port();
+    let advice = format!(
+        "run: ss -ltnp sport = :{port}; stop the program that it shows, or choose another port with --web.listen-address"
+    );
+    assert!(error.contains(&advice), "{error}");
     assert_eq!(exporter.get("/-/healthy").status, 200);
 }

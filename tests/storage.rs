@@ -65,6 +65,23 @@ fn an_unwritable_directory_is_an_error_that_names_the_user() {
 }
 
 #[test]
+fn a_path_that_cannot_hold_a_state_is_an_error_that_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, "mine").unwrap();
+    for (path, advice) in [
+        (file.clone(), "something else has this name: move it away, or set --storage.path to another directory"),
+        (file.join("below"), "a part of this path is a file, not a directory: set --storage.path to another directory"),
+        ("/proc".into(), "(/proc, for example, cannot): set --storage.path to another directory"),
+        ("/proc/below".into(), "(/proc, for example, cannot): set --storage.path to another directory"),
+    ] {
+        let printed = refused(r#"exec "$@""#, &path);
+        assert!(printed.contains(advice) && !printed.contains("must be able to create"), "{printed}");
+    }
+    assert_eq!(fs::read(&file).unwrap(), b"mine");
+}
+
+#[test]
 fn a_second_process_on_a_directory_fails_and_the_first_continues() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().to_str().unwrap();
@@ -177,7 +194,7 @@ fn a_file_that_replaces_the_state_is_not_changed_and_the_counts_are_saved_beside
     assert_eq!(status.code(), Some(1), "{log:#?}");
     let saved = names(directory.path()).into_iter().find(|name| name.starts_with("state.replaced-")).unwrap();
     let saved = directory.path().join(saved);
-    let printed = [saved.to_str().unwrap(), state.to_str().unwrap(), "the new file is unchanged"];
+    let printed = [saved.to_str().unwrap(), state.to_str().unwrap(), "that file was not changed"];
     assert!(printed.iter().all(|word| last.contains(word)), "{log:#?}");
     assert_eq!((look(&state), fs::read(&state).unwrap()), (before, b"mine".to_vec()));
     // As the error recommends: moved to its path, it continues.

@@ -16,7 +16,7 @@ pub(super) enum Error {
     NoSocket,
     #[error("--web.systemd-socket: cannot use a socket that was passed on: {0}; it must be a listening TCP socket")]
     Socket(io::Error),
-    #[error("{0}; choose another address, or stop the program that uses it")]
+    #[error("{0}")]
     Listen(io::Error),
     #[error("cannot read the address of a listening socket: {0}")]
     Address(io::Error),

@@ -78,6 +78,7 @@ pub(super) fn report(telemetry: &Telemetry, step: &Step) {
         Step::Reserved { file, bytes } => telemetry.state_reserved(file, *bytes),
         Step::PreviousKept(path) => telemetry.state_previous_kept(path),
         Step::PreviousNotKept(path, why) => telemetry.state_previous_not_kept(path, why),
+        Step::PreviousReplaced(path) => telemetry.state_previous_replaced(path),
         Step::Removed(path) => telemetry.state_file_removed(path),
         Step::SetAside { aside, reason } => telemetry.state_set_aside(aside, reason),
         Step::Restored(Origin::Older) => telemetry.state_restored("an older copy was put in its place"),

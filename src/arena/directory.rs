@@ -15,8 +15,8 @@ use super::contents::Contents;
 use super::header::{self, Sections};
 use super::identity::Identity;
 use super::layout::HEADER_WORDS;
-use super::names::{self, LOCK, NEW_STATE, OTHER_LAYOUT, PREVIOUS, REPLACED, STATE};
-use super::private::{create_directory, open, open_private, restrict_mode};
+use super::names::{self, LOCK, NEW_STATE, OTHER_LAYOUT, REPLACED, STATE};
+use super::private::{create_directory, open, open_private, restrict_kept, restrict_mode};
 use super::step::{Error, Step, Steps};
 use super::trust::{Boot, Damage, Trust};
 
@@ -143,7 +143,7 @@ impl Directory {
             return Err(Error::InUse { path: path.to_owned() });
         }
         // A killed process may have left one.
-        let _ = fs::remove_file(self.new_state());
+        names::remove(self.new_state(), steps);
         // Before the file is read: on tmpfs, even reading a hole of a mapped file allocates a block.
         reserve(&file, path, bytes)?;
         let identity = Identity::of(&file).map_err(cannot_open)?;
@@ -189,8 +189,8 @@ impl Directory {
     }
 
     fn create_reserved(&self, path: &Path, bytes: u64, steps: Steps<'_>) -> Result<Arc<Arena>, Error> {
-        // A failed start of this process may have left one.
-        let _ = fs::remove_file(path);
+        // A killed process may have left one.
+        names::remove(path.to_owned(), steps);
         let file = open_private(path, OpenOptions::new().create_new(true), steps)
             .map_err(|error| Error::io(path, "the state cannot be created", error))?;
         if blocks_on_disk::disable_copy_on_write(&file) != CopyOnWrite::Off {
@@ -205,7 +205,7 @@ impl Directory {
     /// Atomically replaces the state with the file of [`Directory::create`], and keeps the old one under another name.
     ///
     /// # Errors
-    /// When a file cannot be renamed, or the directory cannot be written to disk. The old state then still has its name.
+    /// When a file cannot be renamed, or the directory cannot be written to disk. The old state then keeps its name.
     pub(crate) fn replace_state(&self, old: Option<OldState>, steps: Steps<'_>) -> Result<(), Error> {
         let path = self.state();
         let cannot_replace = |error| Error::io(path, "the new state cannot be put in place", error);
@@ -226,7 +226,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Removes the file of [`Directory::create`] after an error, to which it adds that the state is unchanged, if it is.
+    /// Removes the file of [`Directory::create`] after an error, and adds to it that the state is unchanged, if so.
     pub(crate) fn discard_new(&self, error: Error) -> Error {
         let was_removed = fs::remove_file(self.new_state()).is_ok();
         if was_removed && self.state.exists() { error.with_unchanged(&self.state) } else { error }
@@ -237,8 +237,7 @@ impl Directory {
         let path = self.state();
         let (other, step) = match old {
             OldState::KeepUntilShutdown => {
-                let previous = path.with_file_name(PREVIOUS);
-                let _ = fs::remove_file(&previous);
+                let previous = names::free_previous(path, steps);
                 (previous.clone(), Step::PreviousKept(previous))
             }
             OldState::SetAside(stamp) => {
@@ -265,6 +264,7 @@ impl Directory {
             Err(error) => return Err(Error::io(&other, "the state cannot be kept under this name", error)),
         }
         steps(step);
+        restrict_kept(&other, steps);
         Ok(Some(other))
     }
 
@@ -288,11 +288,11 @@ impl Directory {
         names::remove_previous(&self.state, steps);
     }
 
-    /// Writes a closed block to the state's path again, after its file was removed or replaced. Never changes a file that
-    /// is there now.
+    /// Writes a closed block to the state's path again, after its file was removed or replaced. Never changes a file
+    /// that is there now.
     ///
     /// # Errors
-    /// When the block cannot be written, or another file is at the path: then the block was written to a file beside it.
+    /// When the block cannot be written, or another file is at the path: then the block is in a file beside that.
     pub(crate) fn write_again(&self, arena: &Arena, stamp: i64, steps: Steps<'_>) -> Result<(), Error> {
         let has_lock = Arena::is_file_at(&self.lock, &self.path.join(LOCK));
         // If the directory was replaced too, another process may use it.

@@ -1,6 +1,7 @@
 //! The names of the files in a state's directory, and which of them are kept.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::step::{Step, Steps};
@@ -62,13 +63,25 @@ pub(super) fn limit_aside(state: &Path, newest: Option<&Path>, steps: Steps<'_>)
     }
 }
 
+/// The name for the state from before a migration. An older one with this name is removed.
+pub(super) fn free_previous(state: &Path, steps: Steps<'_>) -> PathBuf {
+    let previous = state.with_file_name(PREVIOUS);
+    let inode = |path: &Path| fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
+    // After a kill during a migration, both names may be the same file.
+    let is_older = inode(state) != inode(&previous);
+    if fs::remove_file(&previous).is_ok() && is_older {
+        steps(Step::PreviousReplaced(previous.clone()));
+    }
+    previous
+}
+
 /// Removes the state from before the last migration.
 pub(super) fn remove_previous(state: &Path, steps: Steps<'_>) {
     remove(state.with_file_name(PREVIOUS), steps);
 }
 
-/// An error is ignored: the file only takes up space, and the next call tries again.
-fn remove(path: PathBuf, steps: Steps<'_>) {
+/// Removes a file. An error is ignored: the file only takes up space, and the next call tries again.
+pub(super) fn remove(path: PathBuf, steps: Steps<'_>) {
     if fs::remove_file(&path).is_ok() {
         steps(Step::Removed(path));
     }

@@ -70,3 +70,14 @@ pub(super) fn restrict_mode(file: &File, path: &Path, is_new: bool, steps: Steps
         }
     }
 }
+
+/// The same for a file that was set aside, without opening it: it may be a device, or another program's file.
+pub(super) fn restrict_kept(path: &Path, steps: Steps<'_>) {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return };
+    if metadata.is_file() && metadata.permissions().mode() & OTHERS != 0 {
+        steps(match fs::set_permissions(path, Permissions::from_mode(FILE_MODE)) {
+            Ok(()) => Step::ModeRestricted(path.to_owned()),
+            Err(error) => Step::ModeUnchanged(path.to_owned(), error.to_string()),
+        });
+    }
+}

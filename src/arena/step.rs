@@ -1,7 +1,9 @@
 //! The steps of opening and closing a state, and its errors. Each step is reported before the next one can fail.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
 
 use super::identity::Origin;
 use super::trust::Doubt;
@@ -35,7 +37,10 @@ pub enum Step {
     PreviousKept(PathBuf),
     /// The old state cannot be kept under this name, for this reason.
     PreviousNotKept(PathBuf, String),
-    /// This file of an earlier state was removed.
+    /// An older state was still kept under this name, because it never came to a regular shutdown. It was removed, so
+    /// that the old state can be kept there.
+    PreviousReplaced(PathBuf),
+    /// This file of an earlier state or start was removed.
     Removed(PathBuf),
     /// The state, or a part of it, cannot be used. It was renamed.
     SetAside {
@@ -92,8 +97,8 @@ pub enum Error {
     },
     /// A system call failed.
     #[error(
-        "{path}: {what}: {error}; {}user {user} must be able to create and write files in this directory; an empty \
-         --storage.path keeps the state in memory", unchanged(old.as_deref())
+        "{path}: {what}: {error}; {}{}; an empty --storage.path keeps the state in memory",
+        unchanged(old.as_deref()), advice(error, *user)
     )]
     Io {
         /// The file.
@@ -109,7 +114,8 @@ pub enum Error {
     },
     /// The file was removed while it was in use, and cannot be written again.
     #[error(
-        "{path} was removed while it was in use and cannot be written again, so everything that it counted is lost: {why}"
+        "{path} was removed while the exporter was running and cannot be written again, so everything that it counted is \
+         lost: {why}"
     )]
     Lost {
         /// The state's path.
@@ -119,8 +125,8 @@ pub enum Error {
     },
     /// Another file took the state's path while it was in use.
     #[error(
-        "{path} was replaced while it was in use; the new file is unchanged, and the counts are in {saved}: to use them, \
-         stop the exporter and move that file to {path}"
+        "while the exporter was running, another file replaced {path}; that file was not changed, and the exporter's counts \
+         are in {saved}; to use these counts, make sure that no exporter is running, and rename {saved} to {path}"
     )]
     Replaced {
         /// The state's path.
@@ -132,6 +138,27 @@ pub enum Error {
 
 fn unchanged(old: Option<&Path>) -> String {
     old.map_or_else(String::new, |old| format!("{} is unchanged; ", old.display()))
+}
+
+/// How to correct an error of a system call.
+fn advice(error: &io::Error, user: u32) -> String {
+    let problem = match error.kind() {
+        ErrorKind::AlreadyExists | ErrorKind::IsADirectory => "something else has this name: move it away, or",
+        ErrorKind::NotADirectory => "a part of this path is a file, not a directory:",
+        ErrorKind::ReadOnlyFilesystem => "the file system is read-only: mount it writable, or",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "the disk or the quota is full: free some space, or",
+        ErrorKind::NotFound | ErrorKind::Unsupported => {
+            "the directory was removed, or its file system cannot hold the state (/proc, for example, cannot):"
+        }
+        _ if Errno::from_io_error(error) == Some(Errno::NODEV) => "the file system cannot map files into memory:",
+        _ => {
+            return format!(
+                "user {user} must be able to create and write files in this directory, which is impossible in /proc and \
+                 /sys; correct its owner or mode, or set --storage.path to another directory"
+            );
+        }
+    };
+    format!("{problem} set --storage.path to another directory")
 }
 
 impl Error {

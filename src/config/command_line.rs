@@ -6,11 +6,15 @@ mod tests;
 use std::ffi::OsString;
 
 use clap::builder::BoolishValueParser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use super::flag::variable;
 use super::serve::Config;
 use super::simulate::{Simulate, SimulateFlags};
+
+/// The flag whose empty variable is a value.
+const STORAGE_FLAG: &str = "storage.path";
 
 /// A checked command line.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +36,8 @@ pub enum Invocation {
         Without a subcommand it serves. Point OpenIM at it in config/webhooks.yml (url: http://HOST:10006/callback, \
         afterSendGroupMsg.enable: true) and Prometheus at http://HOST:10006/metrics.\n\n\
         Every flag of serve is also an environment variable: OPENIM_EXPORTER_ and the flag's name in capitals, with _ \
-        for every other character. A flag takes precedence over its variable.",
+        for every other character. A flag takes precedence over its variable. An empty variable counts as unset, except \
+        OPENIM_EXPORTER_STORAGE_PATH, where it means memory.",
     after_help = "Examples:\n  \
         openim-exporter\n  \
         openim-exporter --web.listen-address 127.0.0.1:10006 --groups.max-exported 200\n  \
@@ -61,6 +66,10 @@ struct ServeFlags {
     config: Config,
 
     /// Check the flags and the files that they name, print the settings and exit; status 0 if they are valid
+    ///
+    /// Checks each value, resolves host names, and reads the files of --web.config.file, --callback.secret-file and
+    /// --callback.basic-auth-file, and those that they name. Does not listen on the addresses, so they may be in use or
+    /// not on this machine, and does not open or create the directory of --storage.path.
     #[arg(long = "check-config", value_parser = BoolishValueParser::new())]
     check_config: bool,
 }
@@ -74,11 +83,16 @@ pub fn from_args<T: Into<OsString>>(args: impl IntoIterator<Item = T>) -> Result
     let mut command = Cli::command();
     // The variables are `serve`'s: a wrong one must not stop a simulation that runs in the same shell.
     if args.get(1).is_none_or(|first| first != "simulate") {
-        command = command.mut_args(with_variable).mut_subcommand("serve", |serve| serve.mut_args(with_variable));
+        command = command.mut_args(with_set_variable);
+        command = command.mut_subcommand("serve", |serve| serve.mut_args(with_set_variable));
     }
-    let matches = command.try_get_matches_from_mut(args)?;
+    let matches = command.try_get_matches_from_mut(args.clone()).map_err(|error| with_source(error, &args))?;
     let cli = Cli::from_arg_matches(&matches)?;
-    let invalid = |problem: String| command.clone().error(ErrorKind::ValueValidation, problem);
+    let invalid = |problem: String| {
+        // The usage is that of the subcommand.
+        let subcommand = matches.subcommand_name().and_then(|name| command.find_subcommand(name));
+        subcommand.unwrap_or(&command).clone().error(ErrorKind::ValueValidation, problem)
+    };
     let mut flags = match cli.subcommand {
         Some(Subcommands::Simulate(flags)) => return flags.check().map(Invocation::Simulate).map_err(invalid),
         Some(Subcommands::Serve(flags)) => flags,
@@ -89,8 +103,30 @@ pub fn from_args<T: Into<OsString>>(args: impl IntoIterator<Item = T>) -> Result
 }
 
 fn with_variable(flag: Arg) -> Arg {
-    let name = flag.get_long().unwrap_or_default().replace(['.', '-'], "_").to_uppercase();
-    flag.env(format!("OPENIM_EXPORTER_{name}"))
+    let name = variable(flag.get_long().unwrap_or_default());
+    flag.env(name)
+}
+
+/// An empty variable counts as unset, as those are that a Compose file passes on. An empty path of the state has a
+/// meaning.
+fn with_set_variable(flag: Arg) -> Arg {
+    let name = flag.get_long().unwrap_or_default();
+    let is_empty = std::env::var_os(variable(name)).is_some_and(|value| value.is_empty());
+    if is_empty && name != STORAGE_FLAG { flag } else { with_variable(flag) }
+}
+
+/// Names the environment variable in an error about its value, which clap reports as if the flag had been given.
+fn with_source(mut error: clap::Error, args: &[OsString]) -> clap::Error {
+    let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else { return error };
+    let flag = shown.split([' ', '=']).next().unwrap_or_default();
+    let is_given = args.iter().filter_map(|arg| arg.to_str()?.strip_prefix(flag));
+    let is_given = is_given.into_iter().any(|rest| rest.is_empty() || rest.starts_with('='));
+    let variable = variable(flag.trim_start_matches('-'));
+    if !is_given && std::env::var_os(&variable).is_some() {
+        let source = format!("{shown}' in the environment variable '{variable}");
+        error.insert(ContextKind::InvalidArg, ContextValue::String(source));
+    }
+    error
 }
 
 /// The exporter's flags, each with its environment variable and its default, as the documentation must list them.

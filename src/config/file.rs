@@ -58,7 +58,9 @@ pub(super) fn read(path: &Path, max_bytes: u64) -> Result<String, FileError> {
     let bytes = read_one_more(path, max_bytes)
         .map_err(|error| FileError::about_file(format!("{error}; give a readable file")))?;
     if bytes.len() as u64 > max_bytes {
-        return Err(FileError::about_file(format!("the file is larger than the limit of {max_bytes} bytes")));
+        return Err(FileError::about_file(format!(
+            "the file is larger than the limit of {max_bytes} bytes; check that it is the right file, or shorten it"
+        )));
     }
     String::from_utf8(bytes).map_err(|error| {
         let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
@@ -99,7 +101,10 @@ mod tests {
 
     #[test]
     fn a_file_larger_than_the_limit_is_an_error() {
-        assert_eq!(read_error(b"12345", 4), "web.yml: the file is larger than the limit of 4 bytes");
+        assert_eq!(
+            read_error(b"12345", 4),
+            "web.yml: the file is larger than the limit of 4 bytes; check that it is the right file, or shorten it"
+        );
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("web.yml");
         std::fs::write(&path, b"1234").unwrap();

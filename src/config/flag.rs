@@ -10,9 +10,10 @@ use tracing::level_filters::LevelFilter;
 use super::networks::Networks;
 use crate::telemetry::LogFormat;
 
-/// Declares a struct of settings. A field with a flag's name in front is set by that flag: its doc comment is the flag's
-/// help, and `#[arg(...)]` has the placeholder, the default and the parser of its value. The flag's environment variable
-/// follows from its name. A field without a name is a part: another struct of settings, marked `#[command(flatten)]`.
+/// Declares a struct of settings. A field with a flag's name in front is set by that flag: its doc comment is the
+/// flag's help, and `#[arg(...)]` has the placeholder, the default and the parser of its value. The flag's environment
+/// variable follows from its name. A field without a name is a part: another struct of settings, marked
+/// `#[command(flatten)]`.
 macro_rules! settings {
     ($(#[$about:meta])* pub struct $settings:ident {
         $($(#[$help:meta])* $($flag:literal)? $field:ident: $kind:ty,)+
@@ -31,6 +32,11 @@ macro_rules! settings {
     };
 }
 pub(super) use settings;
+
+/// The name of the environment variable that sets a flag.
+pub(super) fn variable(flag: &str) -> String {
+    format!("OPENIM_EXPORTER_{}", flag.replace(['.', '-'], "_").to_uppercase())
+}
 
 /// What `--check-config` prints.
 pub(super) trait Shown {

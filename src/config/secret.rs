@@ -9,6 +9,9 @@ use super::file::{self, FileError};
 /// Lengths in bytes. A shorter secret could be guessed.
 const LENGTHS: RangeInclusive<usize> = 16..=PathSecret::LONGEST;
 
+/// Largest file that is read. Longer than a secret, so that the error for one that is too long says what is valid.
+const MAX_FILE_BYTES: u64 = 4096;
+
 /// A secret segment of the path in OpenIM's webhook URL. Its `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PathSecret(String);
@@ -20,9 +23,10 @@ impl PathSecret {
     /// Reads a file with the secret, which may end with a newline.
     ///
     /// # Errors
-    /// When it cannot be read or is not a secret; names the file and the required format, but shows nothing of the secret.
+    /// When it cannot be read or is not a secret; names the file and the required format, but shows nothing of the
+    /// secret.
     pub fn read(path: &Path) -> Result<Self, FileError> {
-        let text = file::read(path, Self::LONGEST as u64 + 2);
+        let text = file::read(path, MAX_FILE_BYTES);
         text.and_then(|text| Self::parse(&text)).map_err(|error| error.in_file(path))
     }
 
@@ -99,9 +103,14 @@ mod tests {
             assert!(words.starts_with("FILE: the secret must be one line of 16 to 256 letters"), "{words}");
             assert!(secret.trim().is_empty() || !words.contains(secret.trim()), "{words}");
         }
-        for bytes in [&[b's'; 257][..], &[b's'; 5000], &[0xff; 20]] {
+        for (bytes, advice) in [
+            (&[b's'; 257][..], "make one with openssl rand -hex 32"),
+            (&[b's'; 4096], "make one with openssl rand -hex 32"),
+            (&[b's'; 5000], "check that it is the right file, or shorten it"),
+            (&[0xff; 20], "this line is not UTF-8"),
+        ] {
             let words = read(bytes).unwrap_err();
-            assert!(words.starts_with("FILE:") && !words.contains("sss"), "{words}");
+            assert!(words.starts_with("FILE:") && words.ends_with(advice) && !words.contains("sss"), "{words}");
         }
     }
 

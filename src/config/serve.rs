@@ -1,7 +1,7 @@
 //! The exporter's settings, each declared once, together with its flag.
 //!
-//! To add a setting, add a field with its flag here: the help, the environment variable, `--check-config` and the list of
-//! flags that the tests compare with the documentation follow from it.
+//! To add a setting, add a field with its flag here: the help, the environment variable, `--check-config` and the list
+//! of flags that the tests compare with the documentation follow from it.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
 use tracing::level_filters::LevelFilter;
 
-use super::flag::{Shown, settings};
+use super::flag::{Shown, settings, variable};
 use super::networks::Networks;
 use super::parse::{addresses, bytes, dedup_window, metrics_path, number};
 use crate::telemetry::LogFormat;
@@ -90,7 +90,8 @@ settings! {
 
         /// Maximum number of open connections per client address (IPv6: per /64); further connections get 503
         ///
-        /// The default is --web.max-connections if that is lower.
+        /// The default is --web.max-connections if that is lower. --web.max-connections applies first, so a higher
+        /// value than that has no effect.
         #[arg(value_name = "N", default_value = "5000", value_parser = number(1..=MAX_CONNECTIONS))]
         "web.max-connections-per-address" max_connections_per_address: usize,
 
@@ -104,8 +105,9 @@ settings! {
 
         /// Memory for callback bodies that arrive in several pieces; callbacks that exceed it get 503
         ///
-        /// At least twice --callback.max-body-bytes, so that the largest body fits. The bodies from one address may use
-        /// half of it, but at least that much.
+        /// A value below twice --callback.max-body-bytes is raised to that, so that the largest body fits;
+        /// --check-config shows the result. The bodies from one address may use half of it, but at least twice
+        /// --callback.max-body-bytes.
         #[arg(value_name = "BYTES", default_value = "64MiB", value_parser = bytes)]
         "callback.max-buffered-bytes" max_buffered_bytes: usize,
 
@@ -121,8 +123,8 @@ settings! {
     pub struct AccessSettings {
         /// File with TLS, passwords, headers and a rate limit, in the format of Prometheus' exporter-toolkit
         ///
-        /// See docs/web-config.md. This file and the files that it names are reloaded when they change, on SIGHUP, and on
-        /// POST /-/reload.
+        /// See docs/web-config.md. This file and the files that it names are reloaded when they change, on SIGHUP, and
+        /// on POST /-/reload.
         #[arg(value_name = "FILE")]
         "web.config.file" web_config: Option<PathBuf>,
 
@@ -135,7 +137,8 @@ settings! {
 
         /// File with users and bcrypt hashes, as htpasswd writes it: callbacks are accepted only from these users
         ///
-        /// OpenIM's URL is then http://USER:PASSWORD@HOST:10006/callback. Create the file with: htpasswd -cBC 10 FILE USER
+        /// OpenIM's URL is then http://USER:PASSWORD@HOST:10006/callback. Create the file with: htpasswd -cBC 10 FILE
+        /// USER
         #[arg(value_name = "FILE")]
         "callback.basic-auth-file" callback_users: Option<PathBuf>,
 
@@ -153,8 +156,8 @@ settings! {
         /// How long duplicate messages (with the same serverMsgID) are ignored; 0s counts them
         ///
         /// A duplicate is answered, but not counted again. OpenIM sends each callback once, so this is off; if a proxy
-        /// repeats callbacks, give a few minutes, 24h at most. It takes 16 MiB and remembers two million messages; a metric
-        /// shows how full it is.
+        /// repeats callbacks, give a few minutes, 24h at most. It takes 16 MiB and remembers two million messages; a
+        /// metric shows how full it is.
         #[arg(value_name = "DURATION", default_value = "0s", value_parser = dedup_window)]
         "callback.dedup-window" dedup_window: Duration,
 
@@ -178,8 +181,8 @@ settings! {
 
         /// Maximum number of remembered pairs of a group and a sender, which count each group's distinct senders
         ///
-        /// A pair is forgotten 24 hours after its last message. Beyond this number the oldest pairs are evicted, and the
-        /// evictions are counted.
+        /// A pair is forgotten 24 hours after its last message. Beyond this number the oldest pairs are evicted, and
+        /// the evictions are counted.
         #[arg(value_name = "N", default_value = "1000000", value_parser = number(1..=MAX_PAIRS))]
         "senders.max-tracked" max_sender_pairs: usize,
     }
@@ -263,8 +266,11 @@ impl Config {
         // A body takes up to twice its size while it grows.
         http.max_buffered_bytes = http.max_buffered_bytes.max(http.max_body_bytes.saturating_mul(2));
         if stats.max_exported_groups > stats.max_tracked_groups {
+            let is_variable = matches.value_source("max_exported_groups") == Some(ValueSource::EnvVariable);
+            let flag = "groups.max-exported";
+            let source = if is_variable { format!(" ({})", variable(flag)) } else { String::new() };
             return Err(format!(
-                "--groups.max-exported {}: only {} groups are tracked; give at most that, or raise --groups.max-tracked",
+                "--{flag} {}{source}: only {} groups are tracked; give at most that, or raise --groups.max-tracked",
                 stats.max_exported_groups, stats.max_tracked_groups
             ));
         }

@@ -76,9 +76,18 @@ impl Telemetry {
         warn!(path = %path.display(), reason, "the previous state cannot be kept under this name, so you cannot go back to it");
     }
 
-    /// A file that was kept from an earlier state was removed.
+    /// The state before an earlier carry-over was still there, and is replaced.
+    pub(crate) fn state_previous_replaced(&self, path: &Path) {
+        warn!(
+            path = %path.display(),
+            "the state from before an earlier conversion was still kept under this name; it is now removed, so you cannot go \
+             back to it"
+        );
+    }
+
+    /// A file of an earlier state or start was removed.
     pub(crate) fn state_file_removed(&self, path: &Path) {
-        info!(path = %path.display(), "a file kept from an earlier state was removed");
+        info!(path = %path.display(), "a file from an earlier state or start was removed");
     }
 
     /// A state that cannot be used, at least not all of it, was renamed.
@@ -110,8 +119,8 @@ impl Telemetry {
         self.metrics.state_file_missing.set(1);
         error!(
             path = %path.display(),
-            "the state file is missing: new counts are only in memory, and a kill loses them; stop the exporter \
-             with SIGTERM, and it writes the file again"
+            "the state file was removed or replaced: new counts are only in memory, and are lost if the exporter is killed; \
+             stop it with SIGTERM, so that it writes them to disk"
         );
     }
 

@@ -1,5 +1,6 @@
-//! The tables agree with the code. If one does not, the test prints the expected rows, and also writes them to the page if
-//! `UPDATE_DOCS` is set: `UPDATE_DOCS=1 cargo test --test docs`.
+//! The tables agree with the code. If one does not, the test prints the expected rows, and also writes them to the page
+//! if `UPDATE_DOCS` is set: `UPDATE_DOCS=1 cargo test --test docs`. The last cell of a new row may have to be filled by
+//! hand.
 
 use std::fs;
 
@@ -24,8 +25,8 @@ fn table(text: &str, heading: &str) -> Vec<Vec<String>> {
     lines(text, heading).map(cells).collect()
 }
 
-/// `None` if the rows of a table begin with the expected cells. Otherwise the rows that the table must have: the expected
-/// cells, and the remaining cells of the current row with the same first cell.
+/// `None` if the rows of a table begin with the expected cells. Otherwise the rows that the table must have: the
+/// expected cells, and the remaining cells of the current row with the same first cell.
 fn corrected<const CELLS: usize>(text: &str, heading: &str, expected: &[[String; CELLS]]) -> Option<String> {
     let found = table(text, heading);
     if found.iter().map(|row| &row[..CELLS.min(row.len())]).eq(expected) {
@@ -49,6 +50,13 @@ fn assert_table<const CELLS: usize>(page: &Page, heading: &str, expected: &[[Str
             fs::write(at(page.path), page.text.replacen(&old, &rows, 1)).unwrap();
         }
         panic!("{}: the rows of the table '{heading}' must be:\n{rows}", page.path);
+    }
+    for row in table(page.text, heading) {
+        assert!(
+            row.iter().next_back().is_some_and(|cell| !cell.is_empty()),
+            "{}: fill the last cell of {row:?}",
+            page.path
+        );
     }
     for (old, new) in spoils {
         assert!(corrected(&page.spoilt(old, new), heading, expected).is_some(), "{old}");

@@ -1,5 +1,7 @@
 //! States that were truncated, overwritten, or left incomplete.
 
+use std::os::unix::fs::PermissionsExt;
+
 use openim_exporter::arena::Contents;
 use serde_json::Value;
 
@@ -27,6 +29,24 @@ fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
 fn resize(path: &Path, by: i64) {
     let file = fs::OpenOptions::new().write(true).open(path).unwrap();
     file.set_len(file.metadata().unwrap().len().checked_add_signed(by).unwrap()).unwrap();
+}
+
+#[test]
+fn a_file_that_is_set_aside_gets_mode_0600() {
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for damage in ["another program's file", "a damaged state"] {
+        let (_directory, _stats, steps) = after_damage(true, |path| {
+            if damage == "a damaged state" {
+                resize(path, -4096);
+            } else {
+                fs::write(path, damage).unwrap();
+            }
+            fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+        });
+        let (aside, _) = set_aside(&steps).unwrap();
+        assert_eq!(mode(aside), 0o600, "{damage}");
+        assert!(steps.contains(&Step::ModeRestricted(aside.to_owned())), "{steps:?}");
+    }
 }
 
 #[test]

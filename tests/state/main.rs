@@ -1,5 +1,5 @@
-//! States across restarts, and states that cannot be trusted. The tests open, damage and copy them in this process, with
-//! simulated boots of the machine.
+//! States across restarts, and states that cannot be trusted. The tests open, damage and copy them in this process,
+//! with simulated boots of the machine.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -301,6 +301,38 @@ fn a_smaller_table_keeps_the_latest_groups_and_folds_the_messages_of_others() {
     groups.sort();
     assert_eq!(groups, [("g7".to_owned(), 8), ("g8".to_owned(), 9), ("g9".to_owned(), 10)]);
     assert_eq!((stats.messages(), stats.folded_retired(), stats.groups_retired()), (55, 28, 7));
+}
+
+#[test]
+fn a_second_conversion_reports_that_the_previous_state_is_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let previous = directory.path().join("state.previous");
+    let convert = |groups| {
+        let steps = open_with(directory.path(), Capacities { groups, ..CAPACITIES }, BOOT).1;
+        let is_about = |step: &Step, wanted: fn(PathBuf) -> Step| *step == wanted(previous.clone());
+        let replaced = steps.iter().position(|step| is_about(step, Step::PreviousReplaced));
+        let kept = steps.iter().position(|step| is_about(step, Step::PreviousKept));
+        (replaced.is_some(), kept.is_some() && replaced < kept)
+    };
+    assert_eq!(convert(100), (false, false));
+    assert_eq!(convert(200), (false, true));
+    // It was not closed, as after a kill.
+    assert_eq!(convert(300), (true, true));
+    // A start that was killed after it kept the state: both names are the same file.
+    fs::remove_file(&previous).unwrap();
+    fs::hard_link(directory.path().join("state"), &previous).unwrap();
+    assert_eq!(convert(400), (false, true));
+}
+
+#[test]
+fn an_incomplete_new_state_is_removed_and_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    let new = directory.path().join("state.new");
+    for start in ["the first", "a second"] {
+        fs::write(&new, "incomplete").unwrap();
+        let (_, steps) = open(directory.path(), BOOT);
+        assert!(!new.exists() && steps.contains(&Step::Removed(new.clone())), "{start}: {steps:?}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::http::base::caller::Role;
@@ -47,13 +48,42 @@ impl Listener {
 /// Listens on these addresses. Port 0 means any free port.
 ///
 /// # Errors
-/// When it cannot listen on one of them. The error names the address.
+/// When it cannot listen on one of them. The error names the flag and the address, and says what to do.
 pub fn listen(addresses: &[SocketAddr], role: Role) -> io::Result<Vec<Listener>> {
     let named = |address, error: io::Error| {
-        io::Error::new(error.kind(), format!("--{}: cannot listen on {address}: {error}", role.flag()))
+        let (flag, advice) = (role.flag(), advice(&error, address, role.flag()));
+        io::Error::new(error.kind(), format!("--{flag}: cannot listen on {address}: {error}; {advice}"))
     };
     let socket = |address| bind(address, addresses).map_err(|error| named(address, error));
     addresses.iter().map(|address| Ok(Listener { socket: socket(*address)?, role, is_inherited: false })).collect()
+}
+
+/// How to correct an error of [`bind`].
+fn advice(error: &io::Error, address: SocketAddr, flag: &str) -> String {
+    let port = address.port();
+    match Errno::from_io_error(error) {
+        Some(Errno::ADDRINUSE) => format!(
+            "run: ss -ltnp sport = :{port}; stop the program that it shows, or choose another port \
+             with --{flag}"
+        ),
+        Some(Errno::ACCESS) if port < 1024 => format!(
+            "ports below 1024 are privileged: choose a port from 1024 with --{flag}, or give the exporter the capability \
+             CAP_NET_BIND_SERVICE (in a systemd unit: AmbientCapabilities=CAP_NET_BIND_SERVICE)"
+        ),
+        Some(Errno::ACCESS) => {
+            format!("a security policy (such as SELinux) forbids it: allow it, or choose another port with --{flag}")
+        }
+        Some(Errno::ADDRNOTAVAIL) => format!(
+            "this machine does not have this address: choose with --{flag} one that it has (run: ip address), or :{port} for \
+             every IPv4 address"
+        ),
+        Some(Errno::AFNOSUPPORT) => {
+            let (family, other) = if address.is_ipv6() { ("IPv6", "IPv4") } else { ("IPv4", "IPv6") };
+            format!("{family} is turned off on this machine: choose an {other} address with --{flag}")
+        }
+        Some(Errno::MFILE | Errno::NFILE) => "raise the limit of open files (LimitNOFILE)".to_owned(),
+        _ => format!("check the address, or choose another one with --{flag}"),
+    }
 }
 
 fn bind(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> {
@@ -68,4 +98,36 @@ fn bind(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG.into())?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_has_its_own_advice() {
+        for (errno, address, expected) in [
+            (
+                Errno::ADDRINUSE,
+                "0.0.0.0:10006",
+                "run: ss -ltnp sport = :10006; stop the program that it shows, or choose another \
+                 port with --web.listen-address",
+            ),
+            (
+                Errno::ACCESS,
+                "0.0.0.0:80",
+                "ports below 1024 are privileged: choose a port from 1024 with --web.listen-address, or give the \
+                 exporter the capability CAP_NET_BIND_SERVICE",
+            ),
+            (Errno::ACCESS, "0.0.0.0:8080", "a security policy (such as SELinux) forbids it"),
+            (Errno::ADDRNOTAVAIL, "192.0.2.1:9", "this machine does not have this address: choose with"),
+            (Errno::AFNOSUPPORT, "[::1]:9", "IPv6 is turned off on this machine: choose an IPv4 address"),
+            (Errno::AFNOSUPPORT, "127.0.0.1:9", "IPv4 is turned off on this machine: choose an IPv6 address"),
+            (Errno::MFILE, "127.0.0.1:9", "raise the limit of open files"),
+            (Errno::INVAL, "[fe80::1]:9", "check the address, or choose another one with --web.listen-address"),
+        ] {
+            let found = advice(&errno.into(), address.parse().unwrap(), "web.listen-address");
+            assert!(found.starts_with(expected), "{found}");
+        }
+    }
 }
