@@ -199,8 +199,8 @@ fn json_type(raw: &[u8]) -> Unexpected<'static> {
     }
 }
 
-/// Length in UTF-8 of the bytes between a string's quotes without the escapes. `None` if there is a lone surrogate, which
-/// is not a character. The JSON parser has already checked the syntax of the escapes.
+/// Length in UTF-8 of the bytes between a string's quotes without the escapes. `None` if there is a lone surrogate,
+/// which is not a character. The JSON parser has already checked the syntax of the escapes.
 fn unescaped_len(inside: &[u8]) -> Option<u64> {
     let mut len = inside.len() as u64;
     let mut rest = inside;
