@@ -1,4 +1,5 @@
-//! Latency for OpenIM while other clients keep connections open, send very slowly, or send more than the machine can handle.
+//! Latency for OpenIM while other clients keep connections open, send very slowly, or send more than the machine can
+//! handle.
 
 #![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark may panic")]
 

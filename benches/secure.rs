@@ -1,7 +1,7 @@
 //! CPU time per callback with TLS and with each kind of credentials, compared with an unprotected exporter.
 //!
-//! As with OpenIM, connections stay open and verified passwords are remembered. So these numbers do not include handshakes
-//! and hashes; the first round, which includes them, is not counted.
+//! As with OpenIM, connections stay open and verified passwords are remembered. So these numbers do not include
+//! handshakes and hashes; the first round, which includes them, is not counted.
 
 #![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark may panic")]
 

@@ -108,8 +108,8 @@ fn serve(config: &Config) -> ExitCode {
     }
 }
 
-/// Listens, opens the state, builds the site, serves and ticks until a signal, drains, closes. Returns the deadline of the
-/// drain.
+/// Listens, opens the state, builds the site, serves and ticks until a signal, drains, closes. Returns the deadline of
+/// the drain.
 fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Instant, Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // First, because from the next step on a signal must not just kill the process.
@@ -221,8 +221,8 @@ impl Signals {
         Ok(Self { runtime, terminate, interrupt, hang_up, _file_size: file_size })
     }
 
-    /// Sweeps and ticks until a signal or a request ends the process, and returns its name; `None` if a serving thread has
-    /// ended.
+    /// Sweeps and ticks until a signal or a request ends the process, and returns its name; `None` if a serving thread
+    /// has ended.
     fn wait(
         &mut self,
         site: &Site,

@@ -3,9 +3,9 @@
 //! When two cores write to the same cache line in turn, each write costs a transfer of the line. So each counter has a
 //! word per thread, in that thread's lane (up to [`LANES`]), and its value is the sum over the lanes.
 //!
-//! On x86, an atomic addition waits until all earlier reads are done, and later instructions wait for it, even if the core
-//! owns the cache line. So the first threads have lanes of their own and add with a plain load and store. Later threads
-//! share the remaining lanes and add atomically.
+//! On x86, an atomic addition waits until all earlier reads are done, and later instructions wait for it, even if the
+//! core owns the cache line. So the first threads have lanes of their own and add with a plain load and store. Later
+//! threads share the remaining lanes and add atomically.
 
 use std::cell::Cell;
 use std::ops::Deref;

@@ -1,5 +1,5 @@
-//! Three simulated days in which groups become active, silent and retired, in a table that is too small for all of them. A
-//! real Prometheus gets the samples of one scrape per minute.
+//! Three simulated days in which groups become active, silent and retired, in a table that is too small for all of
+//! them. A real Prometheus gets the samples of one scrape per minute.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -185,8 +185,8 @@ fn the_increases_of_groups_and_of_what_found_no_room_are_the_total_s(days: &Days
     assert_eq!(folded("retired"), days.stats.folded_retired() as f64);
 }
 
-/// `increase()` ignores the first sample of a series and extrapolates at both ends. So this compares its results for the
-/// time in which no series begins or ends: from the full table to the first retired group.
+/// `increase()` ignores the first sample of a series and extrapolates at both ends. So this compares its results for
+/// the time in which no series begins or ends: from the full table to the first retired group.
 fn increase_says_so_too_while_no_series_comes_or_goes(days: &Days, prometheus: &Prometheus) {
     let (from, to) = (days.full.unwrap(), days.retired.unwrap() - 1);
     let increase =

@@ -182,7 +182,8 @@ fn the_compose_file_mounts_existing_files_and_the_provisioning_is_yaml() {
     assert!(compose["services"].get("prometheus").is_some());
 }
 
-/// Mismatches in the configuration that the Prometheus of the Compose file derives from prometheus.yml with its own command.
+/// Mismatches in the configuration that the Prometheus of the Compose file derives from prometheus.yml with its own
+/// command.
 fn misfits_of_prometheus(compose: &Value) -> Vec<String> {
     let service = &compose["services"]["prometheus"];
     let (edit, _) = service["command"][0].as_str().unwrap().split_once(" > /tmp/prometheus.yml && exec ").unwrap();

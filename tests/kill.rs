@@ -1,4 +1,5 @@
-//! Killing the exporter repeatedly under full load: it continues with its counts, and every answered message is counted.
+//! Killing the exporter repeatedly under full load: it continues with its counts, and every answered message is
+//! counted.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 

@@ -133,7 +133,8 @@ fn the_kubernetes_objects_match_the_published_schema() {
     }
 }
 
-/// The compiler's errors for the ServiceMonitor, assigned to the type that is generated from the Prometheus Operator's schema.
+/// The compiler's errors for the ServiceMonitor, assigned to the type that is generated from the Prometheus Operator's
+/// schema.
 fn monitor_s_errors(manifest: &str) -> String {
     let code = "import json, sys, yaml\n\
                 kinds = [one for one in yaml.safe_load_all(sys.stdin) if one['kind'] == 'ServiceMonitor']\n\

@@ -14,8 +14,8 @@ use rust_source::{ModulePath, Source};
 const MAX_FILE_LINES: usize = 400;
 const MAX_FUNCTION_LINES: usize = 70;
 
-/// Module -> the modules or single items of this crate that it may import. Each module may import from itself. The layers
-/// of `http` have a separate table.
+/// Module -> the modules or single items of this crate that it may import. Each module may import from itself. The
+/// layers of `http` have a separate table.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("domain", &["named"]),
     ("arena", &[]),
@@ -158,8 +158,8 @@ fn misplaced_metric_names(source: &Source) -> Vec<String> {
     source.literals().into_iter().filter(|literal| literal.contains("\"openim_")).collect()
 }
 
-/// String literals that are the name of a field, or contain one in quotes as in JSON. Error messages name fields without
-/// quotes. Also `camelCase`, with which serde would derive such names.
+/// String literals that are the name of a field, or contain one in quotes as in JSON. Error messages name fields
+/// without quotes. Also `camelCase`, with which serde would derive such names.
 fn misplaced_field_names(source: &Source) -> Vec<String> {
     if source.top() == "wire" {
         return Vec::new();

@@ -77,8 +77,8 @@ impl Drop for Sender {
     }
 }
 
-/// The expression as Grafana would send it, for all jobs and groups. Subqueries have shorter steps, because the test has only
-/// seconds of data.
+/// The expression as Grafana would send it, for all jobs and groups. Subqueries have shorter steps, because the test
+/// has only seconds of data.
 fn as_asked(expression: &str) -> String {
     expression
         .replace("$__rate_interval", "20s")

@@ -108,8 +108,8 @@ fn dense(packed: &[u8]) -> Vec<u8> {
     (0..REGISTERS).map(|register| (0..6).map(|place| bit(register * 6 + place) << place).sum()).collect()
 }
 
-/// Decodes the sparse format, runs of equal registers: `00llllll` and `01llllll llllllll` for zeros, `1vvvvvll` for `v + 1`.
-/// The length is `l + 1`.
+/// Decodes the sparse format, runs of equal registers: `00llllll` and `01llllll llllllll` for zeros, `1vvvvvll` for `v
+/// + 1`. The length is `l + 1`.
 fn sparse(runs: &[u8]) -> Vec<u8> {
     let mut registers = Vec::with_capacity(REGISTERS);
     let mut bytes = runs.iter().copied();
@@ -152,8 +152,8 @@ fn id(number: u64) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Checks that every register and the estimate are equal. A failure names the first different register, because a list of
-/// all 16,384 would be unreadable.
+/// Checks that every register and the estimate are equal. A failure names the first different register, because a list
+/// of all 16,384 would be unreadable.
 fn assert_same(redis: &mut Redis, key: &[u8], set: &[AtomicU64], what: &str) {
     let ours = union_of(&[set]);
     let theirs = redis.registers(key);
@@ -220,8 +220,8 @@ fn estimates_of_a_thousand_to_ten_million_senders_equal_redis_s_and_are_within_t
     }
 }
 
-/// An error of two percent is possible: about one population in a hundred exceeds it, in Redis too. This test checks the
-/// standard error, 1.04 divided by the square root of 16,384, and that no error is far above it.
+/// An error of two percent is possible: about one population in a hundred exceeds it, in Redis too. This test checks
+/// the standard error, 1.04 divided by the square root of 16,384, and that no error is far above it.
 #[test]
 fn the_standard_error_over_many_populations_is_0_81_percent() {
     const POPULATIONS: u32 = 100;

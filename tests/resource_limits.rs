@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use support::{Client, eventually, free_port};
 
-/// Runs the exporter with this limit of bash's `ulimit`, as this user if there is one. If it serves, sends scrapes at the
-/// same time. Returns how many were answered with 200, and the log.
+/// Runs the exporter with this limit of bash's `ulimit`, as this user if there is one. If it serves, sends scrapes at
+/// the same time. Returns how many were answered with 200, and the log.
 fn run_limited(limit: &str, user: Option<u32>) -> (usize, String) {
     let directory = tempfile::tempdir().unwrap();
     // Another user may not reach the build directory.

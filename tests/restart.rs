@@ -1,5 +1,5 @@
-//! Restarts under load: the listening socket outlives the process, so no connection is refused, and requests that are in
-//! progress at the signal are answered.
+//! Restarts under load: the listening socket outlives the process, so no connection is refused, and requests that are
+//! in progress at the signal are answered.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 

@@ -1,4 +1,5 @@
-//! The recording rules and alerts: promtool runs the cases in tests/rules. Each alert fires in one case and not in another.
+//! The recording rules and alerts: promtool runs the cases in tests/rules. Each alert fires in one case and not in
+//! another.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -343,7 +344,8 @@ fn the_retention_of_prometheus_is_as_long_as_the_rules_look_back() {
     assert_eq!(keep_less_than(longest, spoilt), ["README.md", "prometheus.yml", "deploy/compose.yml"]);
 }
 
-/// Alerts that are evaluated after an alert that reads hours or days of every exported group's rate, and so wait for it.
+/// Alerts that are evaluated after an alert that reads hours or days of every exported group's rate, and so wait for
+/// it.
 fn wait_for_all_groups(text: &str) -> Vec<String> {
     let sections = text.split("\n  - name: ").skip(1).map(rules);
     let reads_all = |rule: &Rule| rule.expression.contains("_over_time(group:");

@@ -30,8 +30,8 @@ pub(crate) fn record(stats: &Stats, group: u64, sender: u32, now: UnixMillis) ->
     Ok(())
 }
 
-/// Messages as OpenIM sends them, in equally likely groups with ranks from `first` on. This is the worst case: in reality a
-/// few groups get most messages and stay in the processor's caches.
+/// Messages as OpenIM sends them, in equally likely groups with ranks from `first` on. This is the worst case: in
+/// reality a few groups get most messages and stay in the processor's caches.
 pub(crate) fn bodies(count: usize, first: u32, groups: u32, seed: u64) -> Result<Vec<Vec<u8>>, Failure> {
     let mut generator = Generator::new(groups, SENDERS, seed)?;
     let mut callback = EncodedCallback::default();

@@ -1,7 +1,7 @@
 //! Shared by the benchmarks: measuring, and printing results.
 //!
-//! Other work on the machine makes absolute numbers unreliable. So the compared programs run in turn, in several rounds. The
-//! results are medians of the rounds, and ratios are medians of the rounds' ratios.
+//! Other work on the machine makes absolute numbers unreliable. So the compared programs run in turn, in several
+//! rounds. The results are medians of the rounds, and ratios are medians of the rounds' ratios.
 
 #![allow(dead_code, reason = "each benchmark uses its part")]
 

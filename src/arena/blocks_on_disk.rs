@@ -60,8 +60,8 @@ pub(super) fn disable_copy_on_write(file: &File) -> CopyOnWrite {
     }
 }
 
-/// Reserves every block of a file without changing its contents: also blocks that it shares with a copy, and holes that a
-/// copy made of zeros.
+/// Reserves every block of a file without changing its contents: also blocks that it shares with a copy, and holes that
+/// a copy made of zeros.
 ///
 /// # Errors
 /// When the disk is full, see [`is_full`], or the file cannot be written.
@@ -80,8 +80,8 @@ pub(super) fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     if file_system(file) == BTRFS && copy_on_write(file) == CopyOnWrite::Off { rewrite(file, length) } else { Ok(()) }
 }
 
-/// Rewrites a file with its own contents. On btrfs this is the only way to replace blocks that the file shares with a clone
-/// or a snapshot. The contents are correct at every moment.
+/// Rewrites a file with its own contents. On btrfs this is the only way to replace blocks that the file shares with a
+/// clone or a snapshot. The contents are correct at every moment.
 fn rewrite(file: &File, bytes: u64) -> io::Result<()> {
     let mut buffer = vec![0; REWRITE_BYTES];
     let mut at = 0;

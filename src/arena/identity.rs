@@ -1,4 +1,5 @@
-//! The identity of a block's file, by which a copy is recognized: Prometheus may have seen later numbers than the copy's.
+//! The identity of a block's file, by which a copy is recognized: Prometheus may have seen later numbers than the
+//! copy's.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -47,14 +48,15 @@ impl Identity {
         [self.device, self.inode, self.birth_time, self.file_system]
     }
 
-    /// Whether both are the same inode, by its number and its creation time. The device is ignored: its number may change
-    /// with each mount.
+    /// Whether both are the same inode, by its number and its creation time. The device is ignored: its number may
+    /// change with each mount.
     pub(super) const fn is_same_file(self, other: Self) -> bool {
         self.inode == other.inode && are_equal_if_known(self.birth_time, other.birth_time)
     }
 
     /// Whether both are on the same volume: a copy of a whole volume has the same inodes. For files of the same boot,
-    /// during which a device keeps its number. Virtual devices (major 0, for example an overlay's) change with each mount.
+    /// during which a device keeps its number. Virtual devices (major 0, for example an overlay's) change with each
+    /// mount.
     pub(super) fn is_same_volume(self, other: Self) -> bool {
         let number = |device| if major(device) == 0 { 0 } else { device };
         are_equal_if_known(number(self.device), number(other.device))

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::AtomicU64;
 
-/// Starts to load a word's cache line, without waiting for it. If the block is larger than the caches, a load takes longer
-/// than most steps of counting a message, and an atomic addition to a word that is not cached stalls all later steps.
+/// Starts to load a word's cache line, without waiting for it. If the block is larger than the caches, a load takes
+/// longer than most steps of counting a message, and an atomic addition to a word that is not cached stalls all later
+/// steps.
 #[inline]
 #[expect(unsafe_code, reason = "the standard library has no safe function for it yet")]
 pub(crate) fn prefetch(word: &AtomicU64) {

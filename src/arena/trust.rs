@@ -86,9 +86,11 @@ impl Damage {
 /// How far a block's numbers can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// They are correct: the block was closed, or the machine has not been restarted, so that the kernel has every page.
+    /// They are correct: the block was closed, or the machine has not been restarted, so that the kernel has every
+    /// page.
     Exact,
-    /// They are consistent, but the file is a copy or has been replaced by one: Prometheus may have seen higher counters.
+    /// They are consistent, but the file is a copy or has been replaced by one: Prometheus may have seen higher
+    /// counters.
     Restored(Origin),
     /// Some pages may be older than others.
     Torn(Doubt),

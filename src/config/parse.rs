@@ -16,8 +16,8 @@ const MAX_BYTES: u64 = 1 << 30;
 /// Longest time for which duplicate messages are ignored.
 const MAX_DEDUP_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
-/// The type of a setting that is a number. Without this list, the literals of a range alone would be `i32`, and clap would
-/// panic at every start.
+/// The type of a setting that is a number. Without this list, the literals of a range alone would be `i32`, and clap
+/// would panic at every start.
 pub(super) trait FlagNumber: FromStr + PartialOrd + Display + Clone + Send + Sync + 'static {}
 impl FlagNumber for usize {}
 impl FlagNumber for u32 {}

@@ -33,7 +33,8 @@ pub(super) struct SimulateFlags {
     /// Characters of the user or password that a URL cannot hold are written as `%XX`. Secrets are never printed, but
     /// users who may list this machine's processes can see them.
     ///
-    /// With https, HTTP/2 is used if the server supports it, as Go does; each connection then has one request at a time.
+    /// With https, HTTP/2 is used if the server supports it, as Go does; each connection then has one request at a
+    /// time.
     #[arg(long, value_name = "URL")]
     target: String,
 

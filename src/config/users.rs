@@ -18,7 +18,8 @@ const MAX_BYTES: u64 = 1 << 20;
 /// Maximum length of a user's name, in bytes.
 const MAX_NAME: usize = 255;
 
-/// Allowed costs of a hash. Each step doubles the work of a check: 15 takes seconds, and any client can ask for a check.
+/// Allowed costs of a hash. Each step doubles the work of a check: 15 takes seconds, and any client can ask for a
+/// check.
 const COSTS: RangeInclusive<u32> = 4..=15;
 
 /// Users and the checked hashes of their passwords. Without users, no password is required.

@@ -1,5 +1,5 @@
-//! The declarations of all metrics. Those of the statistics also have the source of their samples. The exporter's own are
-//! declared in `telemetry`.
+//! The declarations of all metrics. Those of the statistics also have the source of their samples. The exporter's own
+//! are declared in `telemetry`.
 
 use std::sync::LazyLock;
 
@@ -40,8 +40,9 @@ macro_rules! catalog {
             pub const $constant: Family = Family::new($name, Kind::$kind, concat!($($help),+), &[$($label),*]);
         )+
 
-        /// The families of the statistics, in the order of a scrape. Messages are counted by group before they are counted
-        /// in total. So a scrape reads the total before the groups, and the folded messages after them: no message is missing.
+        /// The families of the statistics, in the order of a scrape. Messages are counted by group before they are
+        /// counted in total. So a scrape reads the total before the groups, and the folded messages after them: no
+        /// message is missing.
         pub(super) const STATISTICS: &[Declaration] = &[$(Declaration { family: &$constant, source: $source }),+];
     };
 }

@@ -138,8 +138,8 @@ impl Scraper {
         self.series
     }
 
-    /// Appends the next chunk to `out`, until that has `CHUNK_BYTES` or slightly more. Returns whether there are more chunks.
-    /// The last one may be shorter.
+    /// Appends the next chunk to `out`, until that has `CHUNK_BYTES` or slightly more. Returns whether there are more
+    /// chunks. The last one may be shorter.
     pub fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool {
         let mut writer = Writer::new(self.format, Some(self.stats.started()), out);
         let mut has_more = true;

@@ -19,8 +19,8 @@ const LOG_INTERVAL: u64 = 10;
 /// Groups in the summary.
 const GROUPS_SHOWN: usize = 10;
 
-/// Runs a simulation with its progress on standard error, and prints a summary and the full report. Ctrl-C ends it early.
-/// Returns whether every callback was answered with success.
+/// Runs a simulation with its progress on standard error, and prints a summary and the full report. Ctrl-C ends it
+/// early. Returns whether every callback was answered with success.
 ///
 /// # Errors
 /// When the run cannot start, or the report cannot be written.

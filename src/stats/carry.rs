@@ -1,5 +1,5 @@
-//! Carrying a block of another layout over into a new one: each part of the statistics takes what it knows, by the names
-//! of sections and keys.
+//! Carrying a block of another layout over into a new one: each part of the statistics takes what it knows, by the
+//! names of sections and keys.
 
 use std::cell::RefCell;
 use std::iter::zip;

@@ -1,11 +1,11 @@
 //! Detecting duplicates: remembers recent messages, so that a message that is received twice is counted once.
 //!
 //! A hash table of fixed size, in buckets of eight words (a cache line). An entry is a word with part of the hash of a
-//! message's ID, and the second in which the message was received. If all entries of a bucket are within the window, a new
-//! message evicts the oldest one, which is counted.
+//! message's ID, and the second in which the message was received. If all entries of a bucket are within the window, a
+//! new message evicts the oldest one, which is counted.
 //!
-//! Two different messages are confused if they have the same bucket and the same 44 bits of the hash: four of ten trillion
-//! messages with a full bucket. Such a message is not counted.
+//! Two different messages are confused if they have the same bucket and the same 44 bits of the hash: four of ten
+//! trillion messages with a full bucket. Such a message is not counted.
 
 #[cfg(test)]
 mod tests;
@@ -33,8 +33,8 @@ const BUCKET: usize = 8;
 const SECOND_BITS: u32 = 18;
 const SECOND_MASK: u64 = (1 << SECOND_BITS) - 1;
 
-/// Set while the message is being counted. If the process ends before that is done, the callback was never answered, so it
-/// must be counted when it is received again.
+/// Set while the message is being counted. If the process ends before that is done, the callback was never answered, so
+/// it must be counted when it is received again.
 const PENDING: u64 = 1 << SECOND_BITS;
 
 /// The part of the hash in an entry. Its lowest bit is always set, so that no entry is 0.
@@ -47,9 +47,9 @@ const MAX_ATTEMPTS: usize = 8;
 /// How often a duplicate checks its original before it yields to other threads. Counting takes about a microsecond.
 const SPINS: usize = 100;
 
-/// A duplicate waits at most this long for its original to be counted, and is then counted itself: counting a message twice
-/// is better than losing one that was answered. A paused thread usually continues much earlier. A thread that panicked
-/// never does, and then the duplicate must still be answered within OpenIM's timeout of five seconds.
+/// A duplicate waits at most this long for its original to be counted, and is then counted itself: counting a message
+/// twice is better than losing one that was answered. A paused thread usually continues much earlier. A thread that
+/// panicked never does, and then the duplicate must still be answered within OpenIM's timeout of five seconds.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
 /// Whether to count a message.
@@ -73,7 +73,8 @@ impl PendingMessage<'_> {
     #[inline]
     pub(super) fn confirm(self) {
         let counted = self.pending & !PENDING;
-        // Fails if another message has evicted this one. Release: a thread that sees the entry confirmed sees the counts.
+        // Fails if another message has evicted this one. Release: a thread that sees the entry confirmed sees the
+        // counts.
         let _ = self.word.compare_exchange(self.pending, counted, Ordering::Release, Ordering::Relaxed);
     }
 }
@@ -145,8 +146,8 @@ impl Dedup {
         old.copy(CLEARED, LAYOUT, &self.cleared);
     }
 
-    /// Decides whether to count a message whose ID has this hash. A duplicate waits until its original has been counted:
-    /// otherwise it could be answered, and the process killed before anything is counted.
+    /// Decides whether to count a message whose ID has this hash. A duplicate waits until its original has been
+    /// counted: otherwise it could be answered, and the process killed before anything is counted.
     #[inline]
     pub(super) fn register(&self, hash: u64, now: UnixMillis) -> DedupResult<'_> {
         let second = second(now);

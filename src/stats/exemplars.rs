@@ -10,8 +10,8 @@ use super::packed;
 use crate::arena::{Block, Contents, Layout, Section};
 use crate::domain::UnixMillis;
 
-/// The longest operation ID of an exemplar; a message with a longer one is not used. OpenMetrics allows 128 characters for
-/// all names and values of an exemplar's labels together.
+/// The longest operation ID of an exemplar; a message with a longer one is not used. OpenMetrics allows 128 characters
+/// for all names and values of an exemplar's labels together.
 const MAX_ID_BYTES: usize = 64;
 
 /// The age at which a bucket's exemplar is replaced, so that most messages only have to read its time.

@@ -40,7 +40,8 @@ impl Histogram {
         Ok(Self { row: Counters::open(block, name)?, name, bounds })
     }
 
-    /// Adds the observations of the old histogram with the same name. An unknown bucket is added to the next larger one.
+    /// Adds the observations of the old histogram with the same name. An unknown bucket is added to the next larger
+    /// one.
     pub(super) fn carry_from(&self, old: &CarryOver<'_>) {
         self.row.carry_from(old, self.name, |key| match key {
             SUM => Some(self.bounds.len() + 1),
@@ -107,8 +108,9 @@ impl HistogramReading {
         (self.count > 0).then(|| self.sum as f64 / self.count as f64)
     }
 
-    /// The `q`-quantile (0 <= q <= 1), estimated as Prometheus' `histogram_quantile` does: observations are assumed to be
-    /// spread evenly over their bucket, and those above the last bound to be equal to it. `None` without an observation.
+    /// The `q`-quantile (0 <= q <= 1), estimated as Prometheus' `histogram_quantile` does: observations are assumed to
+    /// be spread evenly over their bucket, and those above the last bound to be equal to it. `None` without an
+    /// observation.
     #[must_use]
     pub fn quantile(&self, q: f64) -> Option<f64> {
         let rank = q * self.count as f64;

@@ -1,8 +1,8 @@
 //! Distinct counts by HyperLogLog, with the same registers as in Redis.
 //!
-//! Precision 14 (16,384 registers, standard error 0.81 %), MurmurHash64A with Redis's seed, and Redis's choice of index and
-//! rank. So these registers can be merged with those of a Redis key, and the tests compare with Redis. The estimate is
-//! Otmar Ertl's improved raw estimator ("New cardinality estimation algorithms for HyperLogLog sketches", 2017,
+//! Precision 14 (16,384 registers, standard error 0.81 %), MurmurHash64A with Redis's seed, and Redis's choice of index
+//! and rank. So these registers can be merged with those of a Redis key, and the tests compare with Redis. The estimate
+//! is Otmar Ertl's improved raw estimator ("New cardinality estimation algorithms for HyperLogLog sketches", 2017,
 //! algorithm 6), which Redis uses too.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,8 +62,8 @@ impl Element {
         (self.register / REGISTERS_PER_WORD, self.register % REGISTERS_PER_WORD * 8)
     }
 
-    /// Adds the element to a sketch. Lock-free. Writes only if the register rises, which it never does for an element that
-    /// was added before.
+    /// Adds the element to a sketch. Lock-free. Writes only if the register rises, which it never does for an element
+    /// that was added before.
     pub fn add_to(self, sketch: &[AtomicU64]) {
         let (word, shift) = self.position();
         let Some(word) = sketch.get(word) else { return };

@@ -110,8 +110,8 @@ impl Mix {
         codes::content_type_position(code).unwrap_or_else(|| CONTENT_TYPES.len() + self.unlisted_position(code))
     }
 
-    /// Finds an unlisted code's position, or appends the code. Lock-free: a thread that loses the race for a word checks
-    /// the winner's code.
+    /// Finds an unlisted code's position, or appends the code. Lock-free: a thread that loses the race for a word
+    /// checks the winner's code.
     fn unlisted_position(&self, code: i32) -> usize {
         let mine = USED | u64::from(code.cast_unsigned());
         self.unlisted
@@ -176,8 +176,8 @@ const fn used_code(word: u64) -> Option<i32> {
     if word >> 32 == 1 { Some(code) } else { None }
 }
 
-/// The codes in a list of unlisted ones. `None` if the list is invalid: free words may only follow the codes, and each code
-/// may occur only once.
+/// The codes in a list of unlisted ones. `None` if the list is invalid: free words may only follow the codes, and each
+/// code may occur only once.
 fn used_codes(list: &[AtomicU64]) -> Option<Vec<i32>> {
     let words: Vec<_> = list.iter().map(|word| word.load(Ordering::Relaxed)).collect();
     let (used, free) = words.split_at(words.iter().take_while(|word| **word != 0).count());

@@ -1,7 +1,7 @@
 //! Numbers of distinct elements in sliding windows.
 //!
-//! Three rings of HyperLogLog sketches: one sketch per minute, hour or day. A window is the union of the current period and
-//! of as many complete periods as the window is long. So it covers up to one period more than its length.
+//! Three rings of HyperLogLog sketches: one sketch per minute, hour or day. A window is the union of the current period
+//! and of as many complete periods as the window is long. So it covers up to one period more than its length.
 
 #[cfg(test)]
 mod tests;
@@ -38,8 +38,8 @@ pub const WINDOWS: [Window; 5] = [
     Window { name: "30d", ring: 2, periods: 30 },
 ];
 
-/// The period of each ring in milliseconds, and its number of sketches: those of the longest window, the current one, and
-/// the next one, which is cleared in advance.
+/// The period of each ring in milliseconds, and its number of sketches: those of the longest window, the current one,
+/// and the next one, which is cleared in advance.
 const RINGS: [(u64, usize); 3] = [(MINUTE_MS, 62), (HOUR_MS, 26), (DAY_MS, 32)];
 
 /// The word for each ring's period in the names of its sections.
@@ -100,9 +100,9 @@ impl Windows {
 
     /// Adds an element to the current sketch of each ring.
     ///
-    /// The minute comes last: an element that is in its sketch is in the hour's and the day's too, even if the process is
-    /// killed in between. With much traffic, nearly all elements are in the minute's sketch after a few seconds, and the
-    /// memory of the other sketches is not touched.
+    /// The minute comes last: an element that is in its sketch is in the hour's and the day's too, even if the process
+    /// is killed in between. With much traffic, nearly all elements are in the minute's sketch after a few seconds, and
+    /// the memory of the other sketches is not touched.
     #[inline]
     pub(super) fn add(&self, element: Element, current: &CurrentPeriods) {
         let ([minutes, longer @ ..], [minute, others @ ..]) = (&self.rings, current.0);
@@ -116,8 +116,8 @@ impl Windows {
         element.add_to(this_minute);
     }
 
-    /// Prepares the current and the next sketch of each ring, not on a serving thread. Also merges the minute's sketch into
-    /// the hour's and the day's, which may lack elements because the clock was set or the machine went down.
+    /// Prepares the current and the next sketch of each ring, not on a serving thread. Also merges the minute's sketch
+    /// into the hour's and the day's, which may lack elements because the clock was set or the machine went down.
     pub(super) fn prepare(&self, now: UnixMillis) {
         let CurrentPeriods(current) = CurrentPeriods::at(now);
         for (ring, RingPosition { period, .. }) in self.rings.iter().zip(current) {
@@ -143,8 +143,8 @@ impl Windows {
     }
 }
 
-/// The current period of each ring: computed once for several additions, and from the constants in [`RINGS`], because the
-/// compiler turns a division by a constant into a multiplication.
+/// The current period of each ring: computed once for several additions, and from the constants in [`RINGS`], because
+/// the compiler turns a division by a constant into a multiplication.
 pub(super) struct CurrentPeriods([RingPosition; RINGS.len()]);
 
 /// A period, and the position of its sketch in the ring.
@@ -182,8 +182,8 @@ struct Ring {
     /// The period of each sketch, plus one; 0 for none.
     periods: Section,
     registers: Section,
-    /// Held while a sketch is cleared: usually by the tick. By a callback only if the tick is more than a period late, or
-    /// the clock was set.
+    /// Held while a sketch is cleared: usually by the tick. By a callback only if the tick is more than a period late,
+    /// or the clock was set.
     clearing: Mutex<()>,
 }
 

@@ -29,8 +29,8 @@ pub(super) trait Metric {
     fn samples(&self) -> Samples;
 }
 
-/// Declares metrics: the doc comment is the help text, then come field, type, name, labels and settings. Generates a struct
-/// with a field for each metric, and the list of their families.
+/// Declares metrics: the doc comment is the help text, then come field, type, name, labels and settings. Generates a
+/// struct with a field for each metric, and the list of their families.
 macro_rules! metrics {
     (
         $(#[doc = $doc:literal])+
@@ -122,7 +122,8 @@ impl Counter {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Counts an event at a time in milliseconds since the epoch. Calls `log` with the count if none was logged for a minute.
+    /// Counts an event at a time in milliseconds since the epoch. Calls `log` with the count if none was logged for a
+    /// minute.
     pub(super) fn inc_and_log(&self, at_ms: i64, log: impl FnOnce(u64)) {
         let count = self.inc();
         let now = at_ms.unsigned_abs();
@@ -252,7 +253,8 @@ impl Metric for Durations {
     }
 }
 
-/// The time of the latest event, per thread. In milliseconds since the epoch, 0 before the first; in a scrape in seconds.
+/// The time of the latest event, per thread. In milliseconds since the epoch, 0 before the first; in a scrape in
+/// seconds.
 #[derive(Debug)]
 pub(super) struct LatestTime(Lanes);
 

@@ -19,8 +19,8 @@ struct Answer<'a> {
     next_code: i32,
 }
 
-/// The body of a refusal: `actionCode` is 1, `errCode` the HTTP status, `errMsg` a short constant text, and `errDlt` the
-/// details.
+/// The body of a refusal: `actionCode` is 1, `errCode` the HTTP status, `errMsg` a short constant text, and `errDlt`
+/// the details.
 #[must_use]
 pub fn refusal(status: u16, message: &'static str, detail: &str) -> String {
     let detail = &detail[..detail.floor_char_boundary(MAX_DETAIL_BYTES)];

@@ -86,8 +86,8 @@ impl Command {
         name.starts_with("callback").then(|| Self::Other(COMMANDS.binary_search(&name).ok()))
     }
 
-    /// The command in a path's last segment, which must also end with `Command`: OpenIM's default URL, `/callbackExample`,
-    /// does not name one.
+    /// The command in a path's last segment, which must also end with `Command`: OpenIM's default URL,
+    /// `/callbackExample`, does not name one.
     pub(crate) fn from_path(path: &str) -> Option<Self> {
         // The usual case, without a search for the last segment.
         if path.strip_suffix(GROUP_MESSAGE).is_some_and(|before| before.ends_with('/')) {

@@ -85,8 +85,8 @@ pub fn encode(callback: &Callback<'_>, body: &mut Vec<u8>) -> serde_json::Result
     Ok(())
 }
 
-/// The first bytes of characters that Go escapes: searching for bytes is faster than decoding characters. 0xE2 is the first
-/// byte of the two line separators, and of characters that are not escaped.
+/// The first bytes of characters that Go escapes: searching for bytes is faster than decoding characters. 0xE2 is the
+/// first byte of the two line separators, and of characters that are not escaped.
 const fn may_be_escaped(byte: u8) -> bool {
     matches!(byte, b'<' | b'>' | b'&' | 0xE2)
 }

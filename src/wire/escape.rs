@@ -9,8 +9,8 @@ pub(super) struct Escape {
     pub(super) target: usize,
 }
 
-/// The escape at the start of some bytes. A surrogate pair counts as one. `None` if it is malformed, incomplete, or a lone
-/// surrogate, which is not a character.
+/// The escape at the start of some bytes. A surrogate pair counts as one. `None` if it is malformed, incomplete, or a
+/// lone surrogate, which is not a character.
 #[inline]
 pub(super) fn escape(bytes: &[u8]) -> Option<Escape> {
     match bytes {

@@ -158,7 +158,8 @@ fn check_len<E: Error>(len: usize, max: usize, context: &ErrorContext) -> Result
     Err(context.with_reason(Reason::ValueTooLong, error))
 }
 
-/// What is between the quotes of a Unicode string of at most `max` bytes, and its length without escapes; empty for `null`.
+/// What is between the quotes of a Unicode string of at most `max` bytes, and its length without escapes; empty for
+/// `null`.
 fn read_string<'de, D: Deserializer<'de>>(
     json: D,
     max: usize,
@@ -191,8 +192,8 @@ fn json_type(raw: &str) -> Unexpected<'static> {
     }
 }
 
-/// Length in UTF-8 of the bytes between a string's quotes without the escapes. `None` if there is a lone surrogate, which
-/// is not a character. The JSON parser has already checked the syntax of the escapes.
+/// Length in UTF-8 of the bytes between a string's quotes without the escapes. `None` if there is a lone surrogate,
+/// which is not a character. The JSON parser has already checked the syntax of the escapes.
 fn unescaped_len(inside: &[u8]) -> Option<u64> {
     let mut len = inside.len() as u64;
     let mut rest = inside;

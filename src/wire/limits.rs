@@ -9,7 +9,8 @@ pub(super) const MAX_NAME_BYTES: usize = 16 * 1024;
 /// The maximum nesting of objects and lists. OpenIM's body is an object with a list in it.
 pub(super) const MAX_DEPTH: usize = 64;
 
-/// The offset at which a body's nesting exceeds [`MAX_DEPTH`]. Misplaced brackets count too: such a body is refused anyway.
+/// The offset at which a body's nesting exceeds [`MAX_DEPTH`]. Misplaced brackets count too: such a body is refused
+/// anyway.
 pub(super) fn too_deep_at(body: &str) -> Option<usize> {
     let brackets = memchr::memchr2_iter(b'{', b'[', body.as_bytes());
     // Nearly every body has too few brackets, including those in strings.

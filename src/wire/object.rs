@@ -1,8 +1,8 @@
 //! Decoding a JSON object into a struct, field by field, in place.
 //!
-//! `serde`'s derived code decodes into options and moves them into the struct at the end. For a struct of twenty fields,
-//! that made decoding a tenth slower (`cargo bench --bench record`). It would also accept a list of the fields' values,
-//! which OpenIM does not send.
+//! `serde`'s derived code decodes into options and moves them into the struct at the end. For a struct of twenty
+//! fields, that made decoding a tenth slower (`cargo bench --bench record`). It would also accept a list of the fields'
+//! values, which OpenIM does not send.
 
 use serde::de::Deserializer;
 

@@ -1,12 +1,13 @@
 //! The quick decoder, which reads OpenIM's fields in OpenIM's order in one pass.
 //!
-//! OpenIM encodes one Go struct, so the fields always have the same order, and a name is compared with the next expected one
-//! instead of being looked up. Any other body is left to `serde_json`, which alone decides what is refused and why. This
-//! decoder reads exactly what `serde_json` would read, in about a third of the time (`cargo bench --bench record`).
+//! OpenIM encodes one Go struct, so the fields always have the same order, and a name is compared with the next
+//! expected one instead of being looked up. Any other body is left to `serde_json`, which alone decides what is refused
+//! and why. This decoder reads exactly what `serde_json` would read, in about a third of the time (`cargo bench --bench
+//! record`).
 //!
-//! One loop goes through a table of the fields. Separate code for each field is faster in isolation, but slower in a server:
-//! between two callbacks, the kernel, hyper and tokio use more code than the processor's instruction cache holds, so long
-//! code has to be loaded again for each callback.
+//! One loop goes through a table of the fields. Separate code for each field is faster in isolation, but slower in a
+//! server: between two callbacks, the kernel, hyper and tokio use more code than the processor's instruction cache
+//! holds, so long code has to be loaded again for each callback.
 
 use wide::u8x16;
 
@@ -271,8 +272,8 @@ const BLOCKS: usize = 3;
 /// Their bytes: more than the 32 of OpenIM's message IDs.
 const WIDE: usize = BLOCKS * BLOCK;
 
-/// The special bytes among the next [`WIDE`] ones of a body, as bits: quotes, backslashes and control characters. `None` at
-/// the body's end, and if the body is shorter than [`WIDE`].
+/// The special bytes among the next [`WIDE`] ones of a body, as bits: quotes, backslashes and control characters.
+/// `None` at the body's end, and if the body is shorter than [`WIDE`].
 #[inline(always)]
 fn special_bytes(body: &[u8], at: usize) -> Option<u64> {
     if at >= body.len() {

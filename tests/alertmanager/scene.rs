@@ -22,8 +22,8 @@ const HOUR: u64 = 20;
 /// Longer than any range plus its `for`, after this replacement.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The messages that OpenIM has processed before it sends the first. Without them, the share that arrived would be wrong in the
-/// first seconds, and would depend on which of the two Prometheus scrapes first.
+/// The messages that OpenIM has processed before it sends the first. Without them, the share that arrived would be
+/// wrong in the first seconds, and would depend on which of the two Prometheus scrapes first.
 const AHEAD: u64 = 10;
 
 /// The rules with seconds instead of minutes and hours. Days and weeks remain: there is no data for them.
@@ -123,8 +123,8 @@ impl Scene {
         assert!(!held.is_empty() && held.iter().all(|held| *held < hold), "{name}: {held:?} of {hold}");
     }
 
-    /// Does something every tenth of a second until Alertmanager has this alert, and then for the longest `for` of any alert.
-    /// Neither Alertmanager nor Prometheus may have another alert, before or meanwhile.
+    /// Does something every tenth of a second until Alertmanager has this alert, and then for the longest `for` of any
+    /// alert. Neither Alertmanager nor Prometheus may have another alert, before or meanwhile.
     pub(crate) fn raises(&self, name: &str, mut act: impl FnMut()) -> Value {
         assert_eq!(self.alertmanager.names(), BTreeSet::new(), "before");
         let begin = Instant::now();

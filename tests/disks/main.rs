@@ -1,5 +1,5 @@
-//! Full disks on several file systems: either the start fails with an error, or everything is counted. A full disk never ends
-//! the process later.
+//! Full disks on several file systems: either the start fails with an error, or everything is counted. A full disk
+//! never ends the process later.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -72,7 +72,8 @@ fn copy(volume: &Volume, how: &str, to: &str) -> std::path::PathBuf {
     let directory = volume.path().join(to);
     fs::create_dir(&directory).unwrap();
     if volume.kind == "btrfs" && how.starts_with("--reflink") {
-        // A file without copy-on-write can only be cloned to another one without. A file inherits that from its directory.
+        // A file without copy-on-write can only be cloned to another one without. A file inherits that from its
+        // directory.
         assert!(Command::new("chattr").arg("+C").arg(&directory).status().unwrap().success());
     }
     let from = volume.path().join("data/state");

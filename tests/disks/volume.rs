@@ -15,7 +15,8 @@ pub(crate) struct Volume {
 pub(crate) struct Full(PathBuf);
 
 impl Volume {
-    /// Mounts an empty file system, which needs root. If the kernel does not support it, prints a line and returns `None`.
+    /// Mounts an empty file system, which needs root. If the kernel does not support it, prints a line and returns
+    /// `None`.
     pub(crate) fn of(kind: &'static str) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let (image, at) = (directory.path().join("image"), directory.path().join("mount"));

@@ -113,7 +113,8 @@ fn is_of_a_series(value: &str, label: &str, rules: &[Rule]) -> bool {
     known.any(|known| known.is_none_or(|known| is_known(value, false, label, &known)))
 }
 
-/// Labels and values in calls of `label_replace` that do not exist: the label that is set, its value, and the label that is read.
+/// Labels and values in calls of `label_replace` that do not exist: the label that is set, its value, and the label
+/// that is read.
 pub(super) fn unknown_replacements(expression: &str, rules: &[Rule]) -> Vec<String> {
     let (text, strings) = super::without_comments_and_strings(expression);
     let labels = labels(rules);

@@ -93,8 +93,8 @@ impl Prometheus {
         Self::start_in(TempDir::new().unwrap(), config, flags)
     }
 
-    /// Starts one that has these samples, in OpenMetrics with timestamps, and scrapes nothing. A sample stays visible for
-    /// the time `lookback`, because the text cannot mark the end of a series as a scrape without the series does.
+    /// Starts one that has these samples, in OpenMetrics with timestamps, and scrapes nothing. A sample stays visible
+    /// for the time `lookback`, because the text cannot mark the end of a series as a scrape without the series does.
     pub(crate) fn with_samples(open_metrics: &str, lookback: &str) -> Self {
         let directory = TempDir::new().unwrap();
         let [file, data] = ["samples", "data"].map(|name| directory.path().join(name).to_str().unwrap().to_owned());

@@ -1,4 +1,5 @@
-//! Carrying a state over to a build with additional metrics, and back. Everything that both builds know must stay equal.
+//! Carrying a state over to a build with additional metrics, and back. Everything that both builds know must stay
+//! equal.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 

@@ -1,5 +1,5 @@
-//! Missed scrapes in the cases of tests/rules: when the alert is evaluated, the newest sample is missing in each series that the
-//! alert uses. The samples before and after it exist.
+//! Missed scrapes in the cases of tests/rules: when the alert is evaluated, the newest sample is missing in each series
+//! that the alert uses. The samples before and after it exist.
 
 use std::collections::BTreeSet;
 

@@ -44,7 +44,8 @@ fn no_request_fails_while_certificates_rotate_a_hundred_times_under_load() {
     let connect = || Client::connect_secure(exporter.address(), &config).unwrap();
     let is_done = || done.load(Ordering::Relaxed);
     thread::scope(|scope| {
-        // Two persistent connections, like OpenIM's; two clients that connect for each request and see every certificate.
+        // Two persistent connections, like OpenIM's; two clients that connect for each request and see every
+        // certificate.
         for _ in 0..2 {
             scope.spawn(|| {
                 let mut client = connect();

@@ -39,7 +39,8 @@ pub(crate) struct Installation {
 }
 
 impl Installation {
-    /// All days. The last one is scraped every minute, the others every second minute: a five-minute rate needs two samples.
+    /// All days. The last one is scraped every minute, the others every second minute: a five-minute rate needs two
+    /// samples.
     pub(crate) fn over_all_days() -> Self {
         Self::run_until(story::END, false)
     }

@@ -1,6 +1,6 @@
-//! Every panel and every rule in a real Prometheus with nine simulated days of all metrics. The exporter's own code writes
-//! them as OpenMetrics under a simulated clock, and promtool backfills them and the recording rules. The last day has every
-//! problem that an alert reports.
+//! Every panel and every rule in a real Prometheus with nine simulated days of all metrics. The exporter's own code
+//! writes them as OpenMetrics under a simulated clock, and promtool backfills them and the recording rules. The last
+//! day has every problem that an alert reports.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 

@@ -82,7 +82,8 @@ pub(crate) fn due(alert: &str) -> Vec<Range<u32>> {
         "OpenimGroupFlood" => only(seen_after(&FLOOD, 5)),
         "OpenimTrafficLow" => only(seen_after(&LULL, 60)),
         "OpenimTrafficHigh" => only(seen_after(&FLOOD, 60)),
-        // The groups increase each day. The forecast needs a week, and by then the exported groups have reached their limit.
+        // The groups increase each day. The forecast needs a week, and by then the exported groups have reached their
+        // limit.
         "OpenimCapForecast" => only(8 * DAY..END),
         "OpenimCapNear" => only(3 * DAY..END),
         // After `FLOOD`, the table of pairs is full, and each new pair evicts another.

@@ -1,5 +1,5 @@
-//! Files in the format of 0.1.0: the one in tests/state/0.1.0, and larger ones derived from it. All offsets are literal,
-//! and do not depend on the program.
+//! Files in the format of 0.1.0: the one in tests/state/0.1.0, and larger ones derived from it. All offsets are
+//! literal, and do not depend on the program.
 
 use std::io::Read;
 
@@ -91,8 +91,8 @@ pub(crate) fn name_of(number: usize) -> String {
     format!("{}", 2_000_000_000 + number)
 }
 
-/// The state in tests/state/0.1.0, enlarged to this many groups and pairs. Each added group has one sender, last seen in
-/// this minute since the epoch.
+/// The state in tests/state/0.1.0, enlarged to this many groups and pairs. Each added group has one sender, last seen
+/// in this minute since the epoch.
 pub(crate) fn enlarged(groups: usize, minute: u64) -> Vec<u8> {
     let kept: Vec<_> = kept().chunks(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
     let (_, from) = Words::new(KEPT);

@@ -49,8 +49,8 @@ impl Samples {
         self.of(name).filter(|(series, _)| series.contains(&wanted)).map(|(_, value)| value).sum()
     }
 
-    /// The statistics: without the exporter's own metrics and those of its process, and without the senders of each group,
-    /// which the tick updates at any time.
+    /// The statistics: without the exporter's own metrics and those of its process, and without the senders of each
+    /// group, which the tick updates at any time.
     pub(crate) fn statistics(&self) -> Self {
         let of_groups = |series: &str| {
             ["openim_exporter_groups", "openim_exporter_sender_pairs"].iter().any(|start| series.starts_with(start))

@@ -98,8 +98,8 @@ pub enum ClientAuth {
     Required {
         /// The authority's certificates, as PEM.
         ca: PemSource,
-        /// Subject alternative names (DNS, e-mail, IP address, URI): the certificate must have one of them; empty allows
-        /// all.
+        /// Subject alternative names (DNS, e-mail, IP address, URI): the certificate must have one of them; empty
+        /// allows all.
         allowed_sans: Vec<String>,
     },
 }

@@ -41,8 +41,8 @@ impl Default for Limits {
     }
 }
 
-/// Largest request head in bytes. Over HTTP/1 it is also hyper's buffer for reading and writing. Over HTTP/2, each header
-/// counts 32 bytes more than its name and value (RFC 9113, 6.5.2).
+/// Largest request head in bytes. Over HTTP/1 it is also hyper's buffer for reading and writing. Over HTTP/2, each
+/// header counts 32 bytes more than its name and value (RFC 9113, 6.5.2).
 pub(crate) const MAX_HEAD_BYTES: usize = 32 * 1024;
 
 /// Largest piece of a response that hyper gets at once, and so the memory for a client that reads slowly.

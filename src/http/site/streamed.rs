@@ -87,7 +87,8 @@ impl Streamed {
         if self.written.is_empty() {
             return Poll::Ready(None);
         }
-        // The response is overdue. Another piece would count as progress, although only hyper's buffer has space for it.
+        // The response is overdue. Another piece would count as progress, although only hyper's buffer has space for
+        // it.
         if self.handle.progress().overdue().is_some() {
             return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
         }

@@ -1,5 +1,5 @@
-//! A stream under rustls or `h2` that detects incomplete TLS records and HTTP/2 heads. rustls and `h2` wait for the rest,
-//! and meanwhile the connection looks idle.
+//! A stream under rustls or `h2` that detects incomplete TLS records and HTTP/2 heads. rustls and `h2` wait for the
+//! rest, and meanwhile the connection looks idle.
 
 use std::io;
 use std::net::IpAddr;

@@ -175,8 +175,8 @@ fn the_original_of_a_duplicate_is_in_the_total() {
     let capacities = Capacities { groups: 100, exported_groups: 10, sender_pairs: 1000, dedup_window };
     let stats = Stats::in_memory(capacities, UnixMillis(NOW)).unwrap();
     let arrived = AtomicU64::new(0);
-    // Counts the duplicates, and those that returned before their original was in the total. All threads record a round's
-    // message at the same moment, when those of the earlier rounds have been counted.
+    // Counts the duplicates, and those that returned before their original was in the total. All threads record a
+    // round's message at the same moment, when those of the earlier rounds have been counted.
     let record_all = || {
         (1..=ROUNDS).fold((0, 0), |(duplicates, early), round| {
             let id = round.to_string();

@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use crate::domain::UnixMillis;
 use crate::stats::top::Top;
 
-/// A group that has been silent for longer can be retired: a day, and two minutes more, so that none of its senders still
-/// counts as active when another group gets its slot.
+/// A group that has been silent for longer can be retired: a day, and two minutes more, so that none of its senders
+/// still counts as active when another group gets its slot.
 pub(super) const IDLE_MS: i64 = 24 * 3_600_000 + 120_000;
 
 /// At least this many candidates for retirement are kept, if as many groups are idle.
@@ -88,8 +88,8 @@ impl IdleSearch {
     }
 }
 
-/// A reader of all groups pauses their retirement: a group that is folded during the iteration would be read twice or not
-/// at all.
+/// A reader of all groups pauses their retirement: a group that is folded during the iteration would be read twice or
+/// not at all.
 #[derive(Debug, Default)]
 pub(super) struct RetirementPauses(Arc<PauseState>);
 

@@ -1,10 +1,10 @@
-//! A tracked group's slot: sixteen words, two cache lines. The first has everything that messages and the tick change, the
-//! second the name.
+//! A tracked group's slot: sixteen words, two cache lines. The first has everything that messages and the tick change,
+//! the second the name.
 //!
-//! Three writers change a slot: a thread that holds the map's entry exclusively adds or removes the group; a message, under
-//! the map's shared guard, changes the count and the time; the tick changes the rate, the senders and the export. Reading
-//! takes no lock: the state word has a generation that changes with the slot's group, and a reader that finds another
-//! generation after reading than before discards what it read.
+//! Three writers change a slot: a thread that holds the map's entry exclusively adds or removes the group; a message,
+//! under the map's shared guard, changes the count and the time; the tick changes the rate, the senders and the export.
+//! Reading takes no lock: the state word has a generation that changes with the slot's group, and a reader that finds
+//! another generation after reading than before discards what it read.
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -113,7 +113,8 @@ impl Slot<'_> {
         last_seen.store(now.0.cast_unsigned(), Ordering::Relaxed);
     }
 
-    /// Adds a group with its first message to a free slot. The state is written last, so that a slot is complete or free.
+    /// Adds a group with its first message to a free slot. The state is written last, so that a slot is complete or
+    /// free.
     pub(super) fn occupy(self, name: &str, now: UnixMillis) {
         // See `vacate`, which another thread may have called.
         fence(Ordering::Release);
@@ -202,8 +203,8 @@ impl Slot<'_> {
         f64::from_bits(self.get(RATE))
     }
 
-    /// Updates the rate after some seconds: a weighted mean of the old rate, with `weight` between 0 and 1, and of the rate
-    /// since then.
+    /// Updates the rate after some seconds: a weighted mean of the old rate, with `weight` between 0 and 1, and of the
+    /// rate since then.
     pub(super) fn update_rate(self, seconds: f64, weight: f64) -> f64 {
         let messages = self.messages();
         let new = messages.saturating_sub(self.get(RATED));

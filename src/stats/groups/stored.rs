@@ -39,8 +39,8 @@ fn retiring_slot(word: &AtomicU64) -> Option<u32> {
 pub(in crate::stats) struct Contradiction;
 
 impl GroupTable {
-    /// Finds the groups in the slots of a stored block. Called once, before anything else. `torn`: some pages may be older
-    /// than others, so slots with an invalid or duplicate name, or an invalid rate, are freed.
+    /// Finds the groups in the slots of a stored block. Called once, before anything else. `torn`: some pages may be
+    /// older than others, so slots with an invalid or duplicate name, or an invalid rate, are freed.
     ///
     /// # Errors
     /// When there is such a slot, but no page is older than others.
@@ -79,8 +79,8 @@ impl GroupTable {
         self.journal.iter().for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
-    /// Takes over the groups of an old table into this empty one, where [`GroupTable::restore`] then finds them. If this
-    /// one is smaller, only those that were seen last. The others count as retired, and their messages are folded.
+    /// Takes over the groups of an old table into this empty one, where [`GroupTable::restore`] then finds them. If
+    /// this one is smaller, only those that were seen last. The others count as retired, and their messages are folded.
     pub(in crate::stats) fn carry_from(&self, old: &CarryOver<'_>) -> SlotMapping {
         // Messages that were folded for an unknown reason count as those of retired groups.
         self.counters.carry_or(old, |key| key.starts_with("folded ").then_some(GroupCounter::FoldedRetired));

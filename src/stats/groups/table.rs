@@ -1,8 +1,8 @@
 //! The table of groups.
 //!
 //! A group has a slot of fixed size in the block. A map finds the slot by the group's name. A slot's count changes only
-//! while a shared guard for the group's entry in the map is held. So a thread that holds the guard exclusively can retire
-//! the group without losing a message.
+//! while a shared guard for the group's entry in the map is held. So a thread that holds the guard exclusively can
+//! retire the group without losing a message.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, compiler_fence};
@@ -40,8 +40,8 @@ pub enum Recorded {
     Duplicate,
 }
 
-/// Average number of groups in a shard of the map when the table is full. While a shard grows, all its groups wait: with
-/// this many, usually less than 50 us. So the map can start small, and its entries stay close together in memory.
+/// Average number of groups in a shard of the map when the table is full. While a shard grows, all its groups wait:
+/// with this many, usually less than 50 us. So the map can start small, and its entries stay close together in memory.
 const GROUPS_PER_SHARD: usize = 1024;
 
 /// The fewest shards, so that threads rarely wait for the same one.
@@ -81,8 +81,8 @@ const JOURNAL_WORDS: usize = 2;
 pub(in crate::stats) struct GroupTable {
     pub(super) slots: Section,
     pub(super) counters: CounterSet<GroupCounter>,
-    /// While a group is being retired: its slot plus one, and the number of folded messages afterwards. If the process ends
-    /// meanwhile, the next one completes the retirement.
+    /// While a group is being retired: its slot plus one, and the number of folded messages afterwards. If the process
+    /// ends meanwhile, the next one completes the retirement.
     pub(super) journal: Section,
     /// Held while a group is being retired, because there is only one journal.
     retiring: Mutex<()>,
@@ -93,8 +93,8 @@ pub(in crate::stats) struct GroupTable {
     pub(super) idle: IdleSlots,
     pauses: RetirementPauses,
     pub(super) exported: ExportedGroups,
-    /// When the groups were last ranked, in milliseconds since the epoch; 0 before the first time. In the block, so that
-    /// rates survive a restart.
+    /// When the groups were last ranked, in milliseconds since the epoch; 0 before the first time. In the block, so
+    /// that rates survive a restart.
     pub(super) ranked_at: SingleWord,
     is_new: AtomicBool,
 }
@@ -126,8 +126,8 @@ impl GroupTable {
         })
     }
 
-    /// Counts a message of a group. `meanwhile` runs while the slot's memory is loaded into the cache: it should take some
-    /// time, but not wait.
+    /// Counts a message of a group. `meanwhile` runs while the slot's memory is loaded into the cache: it should take
+    /// some time, but not wait.
     #[inline]
     pub(in crate::stats) fn record(&self, id: &str, now: UnixMillis, meanwhile: impl FnOnce()) -> Recorded {
         with_name(id, |name| {
@@ -153,8 +153,8 @@ impl GroupTable {
         }
     }
 
-    /// Tracks a new group, or folds the message if no slot is available. The slot is found before the map is locked, so that
-    /// a flood of new groups does not delay other threads.
+    /// Tracks a new group, or folds the message if no slot is available. The slot is found before the map is locked, so
+    /// that a flood of new groups does not delay other threads.
     #[cold]
     fn add(&self, name: &str, now: UnixMillis) -> Recorded {
         let Some(number) = self.claim(now) else {
@@ -213,14 +213,14 @@ impl GroupTable {
         retired
     }
 
-    /// Frees a slot and folds its messages. The order of the writes ensures that no message is lost or counted twice if the
-    /// process is killed in between. The caller holds the map's entry exclusively, so no thread is counting.
+    /// Frees a slot and folds its messages. The order of the writes ensures that no message is lost or counted twice if
+    /// the process is killed in between. The caller holds the map's entry exclusively, so no thread is counting.
     fn move_to_folded(&self, number: u32, slot: Slot<'_>) {
         let _retiring = self.retiring.lock();
         let folded = self.folded_retired().wrapping_add(slot.messages());
         if let [journal_slot, journal_folded, ..] = &*self.journal {
-            // When a process is killed, the stores before some instruction are done, and none after it. So only the order
-            // of the instructions matters.
+            // When a process is killed, the stores before some instruction are done, and none after it. So only the
+            // order of the instructions matters.
             journal_folded.store(folded, Ordering::Relaxed);
             compiler_fence(Ordering::SeqCst);
             journal_slot.store(u64::from(number) + 1, Ordering::Relaxed);
@@ -234,8 +234,8 @@ impl GroupTable {
         self.exported.remove(number, slot);
     }
 
-    /// Periodic work, not on a serving thread: updates the rates, chooses the exported groups, and finds groups that can be
-    /// retired. Returns whether it was due.
+    /// Periodic work, not on a serving thread: updates the rates, chooses the exported groups, and finds groups that
+    /// can be retired. Returns whether it was due.
     pub(in crate::stats) fn tick(&self, now: UnixMillis) -> bool {
         let elapsed_ms = now.0.saturating_sub(self.ranked_at.get().cast_signed());
         // Always due after a start, and after the clock was set back.

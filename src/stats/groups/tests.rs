@@ -181,8 +181,8 @@ fn ticks_continue_when_the_clock_is_set_back_or_far_ahead() {
     assert_eq!(counts(&groups)["a"], 50);
 }
 
-/// Threads record messages of changing groups in a table that is too small, while ticks retire groups and another thread
-/// reads.
+/// Threads record messages of changing groups in a table that is too small, while ticks retire groups and another
+/// thread reads.
 #[test]
 fn the_groups_and_the_folded_messages_are_always_all_messages() {
     const WRITERS: u64 = 3;

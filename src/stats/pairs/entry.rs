@@ -1,20 +1,21 @@
 //! One entry of the table: two words, which threads change without waiting for each other.
 //!
-//! Threads coordinate through one word, the state: each change is a compare-exchange of the state that the thread has seen,
-//! so of two threads with different changes one fails. The key changes only while the state is a claim, in these steps:
+//! Threads coordinate through one word, the state: each change is a compare-exchange of the state that the thread has
+//! seen, so of two threads with different changes one fails. The key changes only while the state is a claim, in these
+//! steps:
 //!
-//! 1. the state changes from the one that was seen (no pair, one idle for over a day, or the oldest) to a claim with the new
-//!    key;
+//! 1. the state changes from the one that was seen (no pair, one idle for over a day, or the oldest) to a claim with
+//!    the new key;
 //! 2. the key changes to the new one;
 //! 3. the state changes from the claim to the new slot and minute.
 //!
-//! So an entry never has the new key with the old slot. Because a claim contains its key, another thread with the same pair
-//! does not wait, but takes steps 2 and 3 itself. A step that is repeated fails without harm. A claim is never revoked while
-//! threads are running; those that remain after a crash are freed when the table is opened.
+//! So an entry never has the new key with the old slot. Because a claim contains its key, another thread with the same
+//! pair does not wait, but takes steps 2 and 3 itself. A step that is repeated fails without harm. A claim is never
+//! revoked while threads are running; those that remain after a crash are freed when the table is opened.
 //!
-//! One race remains: a thread is paused between two steps while its entry is reused for another pair and then for the very
-//! key that the thread wants to replace. That takes a day, or a scan of a full table. Then that pair is forgotten, or
-//! counted for another slot, until it is seen again.
+//! One race remains: a thread is paused between two steps while its entry is reused for another pair and then for the
+//! very key that the thread wants to replace. That takes a day, or a scan of a full table. Then that pair is forgotten,
+//! or counted for another slot, until it is seen again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -67,7 +68,8 @@ impl State {
     /// No pair, and searches end here. The initial state. The key has no meaning.
     pub(super) const EMPTY: Self = Self(0);
 
-    /// No pair, but searches for other pairs pass this entry. Different from every pair's state, because the minute is 0.
+    /// No pair, but searches for other pairs pass this entry. Different from every pair's state, because the minute is
+    /// 0.
     pub(super) const FREE: Self = Self(1 << MINUTE_BITS);
 
     /// A pair that was seen in a minute, in the group with this slot.
@@ -88,8 +90,8 @@ impl State {
         self == Self::EMPTY || self == Self::FREE
     }
 
-    /// The minutes since the pair was last seen; `u32::MAX` if there is no pair, `None` for a claim. For a pair that was seen
-    /// in the future, because the clock was set back, the minutes until then: so it expires eventually.
+    /// The minutes since the pair was last seen; `u32::MAX` if there is no pair, `None` for a claim. For a pair that
+    /// was seen in the future, because the clock was set back, the minutes until then: so it expires eventually.
     pub(super) fn idle(self, now: Minute) -> Option<u32> {
         if self.has_no_pair() {
             return Some(u32::MAX);
@@ -122,8 +124,8 @@ pub(super) struct Entry<'table> {
 }
 
 impl<'table> Entry<'table> {
-    /// Reads an entry. The state is read first: so the key is that of the state's pair, or of a later one. In that case the
-    /// state has changed, and a compare-exchange fails.
+    /// Reads an entry. The state is read first: so the key is that of the state's pair, or of a later one. In that case
+    /// the state has changed, and a compare-exchange fails.
     #[inline]
     pub(super) fn read(words: &'table Words) -> Self {
         let [key, state] = words;
@@ -139,7 +141,8 @@ impl<'table> Entry<'table> {
         self.state
     }
 
-    /// Whether the entry is for this key. Always false without a pair, because the key's pair may have another entry now.
+    /// Whether the entry is for this key. Always false without a pair, because the key's pair may have another entry
+    /// now.
     #[inline]
     pub(super) fn is_for(self, key: Key) -> bool {
         if self.state.is_claim() {
@@ -158,10 +161,10 @@ impl<'table> Entry<'table> {
         word.compare_exchange(self.state.0, to.0, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Takes steps 2 and 3 for an entry that this thread, or another one with the same key, has claimed for `key`. `self`
-    /// was read before or during the claim: in both cases its key is the one to replace, or already the new one. Returns
-    /// false if another thread was faster or, rarely, the key changed before the claim: then the claim remains, and the
-    /// next search finds it.
+    /// Takes steps 2 and 3 for an entry that this thread, or another one with the same key, has claimed for `key`.
+    /// `self` was read before or during the claim: in both cases its key is the one to replace, or already the new one.
+    /// Returns false if another thread was faster or, rarely, the key changed before the claim: then the claim remains,
+    /// and the next search finds it.
     pub(super) fn fill(self, key: Key, state: State) -> bool {
         let [word, _] = self.words;
         let replaced = word.compare_exchange(self.key.0, key.0, Ordering::AcqRel, Ordering::Acquire);

@@ -1,31 +1,31 @@
 //! The scan: counts the pairs by group, and cleans up the table.
 //!
 //! A pair must have only one entry, or it counts twice, and a search must reach that entry. Both are true if nothing
-//! happens between a thread's search and its claim: then no probed entry is the pair's, and the claimed one is probed by
-//! every later search. But in between,
-//! - another thread may insert the same pair. Usually both claim the same entry, the first free one, and the slower thread
-//!   fails and then finds the other's entry. But if another entry became free between the two searches, because it expired
-//!   or the scan dropped its pair, the pair gets two entries.
+//! happens between a thread's search and its claim: then no probed entry is the pair's, and the claimed one is probed
+//! by every later search. But in between,
+//! - another thread may insert the same pair. Usually both claim the same entry, the first free one, and the slower
+//!   thread fails and then finds the other's entry. But if another entry became free between the two searches, because
+//!   it expired or the scan dropped its pair, the pair gets two entries.
 //! - the scan may empty an entry before the claimed one, where later searches then end. It only empties entries that
-//!   expired minutes ago, or were freed before the last scan. A thread that searched in this time has claimed that entry
-//!   instead of passing it. So the thread must have searched before.
+//!   expired minutes ago, or were freed before the last scan. A thread that searched in this time has claimed that
+//!   entry instead of passing it. So the thread must have searched before.
 //!
-//! Preventing both would need locks. Instead, the scan searches for each pair before it counts it, and frees the entry if
-//! the search does not end there. So a pair counts twice only while such a race is in progress.
+//! Preventing both would need locks. Instead, the scan searches for each pair before it counts it, and frees the entry
+//! if the search does not end there. So a pair counts twice only while such a race is in progress.
 
 use super::entry::{Entry, Minute, State};
 use super::sums::{DAY, Sums};
 use super::table::{Lookup, MAX_PROBES, PairCounter, Pairs};
 use crate::domain::UnixMillis;
 
-/// How many minutes an entry must be idle before the scan empties it: more than a [`DAY`], so that every thread sees the
-/// entry as free, although threads read the clock at different moments.
+/// How many minutes an entry must be idle before the scan empties it: more than a [`DAY`], so that every thread sees
+/// the entry as free, although threads read the clock at different moments.
 const EMPTY_AFTER: u32 = DAY + 2;
 
 impl Pairs {
     /// Counts the pairs of each slot below `groups` in the last hour and in the last day, and passes them to `publish`,
-    /// including zeros. If there are more pairs than the capacity, drops the oldest and counts them as evicted. Only for
-    /// the tick: reads the whole table, and a second caller would wait.
+    /// including zeros. If there are more pairs than the capacity, drops the oldest and counts them as evicted. Only
+    /// for the tick: reads the whole table, and a second caller would wait.
     pub(in crate::stats) fn scan(&self, now: UnixMillis, groups: usize, mut publish: impl FnMut(u32, u32, u32)) {
         let now = Minute::from_time(now);
         let mut sums = self.sums.lock();
@@ -41,7 +41,8 @@ impl Pairs {
         }
     }
 
-    /// Counts the pairs, and cleans up each entry. In reverse order, so that it is known whether searches pass an entry.
+    /// Counts the pairs, and cleans up each entry. In reverse order, so that it is known whether searches pass an
+    /// entry.
     fn count_all(&self, now: Minute, groups: usize, sums: &mut Sums) {
         sums.clear(groups);
         let mut passed = self.passed_at_the_end();
@@ -68,8 +69,8 @@ impl Pairs {
         index.wrapping_sub(entry.key().home(entries)) & entries.wrapping_sub(1)
     }
 
-    /// Counts an entry's pair, or frees the entry, or empties it if no search passes it. Returns how many entries before it
-    /// a search for its pair passes; if another thread was faster, the maximum.
+    /// Counts an entry's pair, or frees the entry, or empties it if no search passes it. Returns how many entries
+    /// before it a search for its pair passes; if another thread was faster, the maximum.
     fn clean_up(&self, index: usize, entry: Entry<'_>, now: Minute, is_passed: bool, sums: &mut Sums) -> usize {
         match entry.state().idle(now) {
             // A thread is filling it. The next scan counts it.
@@ -99,7 +100,8 @@ impl Pairs {
                 entry.change(State::FREE);
                 false
             }
-            // The search ends before the entry. Or another thread has just reused the entry: then its state has changed.
+            // The search ends before the entry. Or another thread has just reused the entry: then its state has
+            // changed.
             Some(Lookup::Available(_)) => {
                 if entry.change(State::FREE) {
                     self.count_lost();

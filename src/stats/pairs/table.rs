@@ -1,13 +1,13 @@
 //! The table of pairs of a group and a sender.
 //!
-//! An entry has a hash of the pair, the group's slot, and the minute in which the pair was last seen. There are twice as
-//! many entries as the capacity, so that searches are short. [`Pairs::scan`], in the tick, counts the pairs by group and
-//! drops the oldest ones over the capacity, which are counted.
+//! An entry has a hash of the pair, the group's slot, and the minute in which the pair was last seen. There are twice
+//! as many entries as the capacity, so that searches are short. [`Pairs::scan`], in the tick, counts the pairs by group
+//! and drops the oldest ones over the capacity, which are counted.
 //!
-//! A hash table with linear probing: a pair's entry is the first that is free when the pair is inserted, starting at the
-//! position that its hash determines, and wrapping at the end of the table. A search ends at the first entry that never had
-//! a pair, or after [`MAX_PROBES`] entries. Entries never move. [`super::entry`] explains how threads share an entry, and
-//! [`super::scan`] why a pair has only one entry.
+//! A hash table with linear probing: a pair's entry is the first that is free when the pair is inserted, starting at
+//! the position that its hash determines, and wrapping at the end of the table. A search ends at the first entry that
+//! never had a pair, or after [`MAX_PROBES`] entries. Entries never move. [`super::entry`] explains how threads share
+//! an entry, and [`super::scan`] why a pair has only one entry.
 
 use std::io;
 
@@ -29,7 +29,8 @@ use crate::stats::groups::SlotMapping;
 /// e^(-0.193k) (Mitzenmacher & Upfal, "Probability and Computing", theorem 5.4; Pittel, "Linear probing: the probable
 /// largest search time grows logarithmically with the number of records", J. Algorithms 8, 1987, has the same
 /// exponent). For 128 entries that is 2e-11, and summed over all longer runs and the two million entries of a table for
-/// a million pairs, 2e-4. So no pair is evicted while a table is within its capacity. 128 entries are 2 KiB in sequence.
+/// a million pairs, 2e-4. So no pair is evicted while a table is within its capacity. 128 entries are 2 KiB in
+/// sequence.
 pub(super) const MAX_PROBES: usize = 128;
 
 /// How often a search is repeated because another thread was faster. Then the pair counts as evicted.
@@ -116,11 +117,12 @@ impl Pairs {
         }
     }
 
-    /// Records that a pair was seen. `hash` is a well-mixed hash of the group's and the sender's IDs, `slot` the group's
-    /// current slot. Lock-free, does not allocate, and does not write if the pair was already seen in this minute.
+    /// Records that a pair was seen. `hash` is a well-mixed hash of the group's and the sender's IDs, `slot` the
+    /// group's current slot. Lock-free, does not allocate, and does not write if the pair was already seen in this
+    /// minute.
     ///
-    /// A pair counts for the slot with which it was last seen. So another group may only get a slot when its group has been
-    /// idle for more than [`DAY`] *and a minute*: until then the pairs of its last minute still count.
+    /// A pair counts for the slot with which it was last seen. So another group may only get a slot when its group has
+    /// been idle for more than [`DAY`] *and a minute*: until then the pairs of its last minute still count.
     #[inline]
     pub(in crate::stats) fn record(&self, hash: u64, slot: u32, now: UnixMillis) {
         let minute = Minute::from_time(now);
@@ -167,8 +169,8 @@ impl Pairs {
         self.count_lost();
     }
 
-    /// Finds a pair's entry, or an entry for it: the first probed one that is free or idle for over a day, else the one that
-    /// is idle longest. `None` if all of them are just being claimed.
+    /// Finds a pair's entry, or an entry for it: the first probed one that is free or idle for over a day, else the one
+    /// that is idle longest. `None` if all of them are just being claimed.
     #[inline]
     pub(super) fn find(&self, key: Key, now: Minute) -> Option<Lookup<'_>> {
         let mut available: Option<(u32, Entry<'_>)> = None;

@@ -1,4 +1,5 @@
-//! Checks that counting could have produced the stored numbers, and completes what a killed process counted only in part.
+//! Checks that counting could have produced the stored numbers, and completes what a killed process counted only in
+//! part.
 
 use crate::arena::Damage;
 use crate::domain::codes::STATUSES;
@@ -44,8 +45,9 @@ impl Stats {
         [mix, by_status, self.content_bytes().count]
     }
 
-    /// Completes the counts of messages that were in progress when the process ended. Such a message is in the counts by
-    /// group, but perhaps not yet in the mix, the statuses or the contents, which are raised here. It was never answered.
+    /// Completes the counts of messages that were in progress when the process ended. Such a message is in the counts
+    /// by group, but perhaps not yet in the mix, the statuses or the contents, which are raised here. It was never
+    /// answered.
     ///
     /// With `is_partial`, some numbers were left out, and the others are raised to the same total.
     ///

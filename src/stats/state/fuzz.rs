@@ -7,8 +7,8 @@ use crate::domain::UnixMillis;
 use crate::stats::recording::{Capacities, Stats};
 
 impl Stats {
-    /// Statistics in memory with everything that this program knows of a block, and a list of what it does not know: the
-    /// part of [`Stats::open`] that reads foreign numbers, without files.
+    /// Statistics in memory with everything that this program knows of a block, and a list of what it does not know:
+    /// the part of [`Stats::open`] that reads foreign numbers, without files.
     ///
     /// # Errors
     /// When the block's numbers contradict each other, or the system refuses the memory.

@@ -36,8 +36,8 @@ impl Stats {
         Ok(stats)
     }
 
-    /// Records on disk that the state is in use, so that an older copy can be recognized, and returns whether the file is
-    /// still at its path. Call it about once a second. Always true in memory.
+    /// Records on disk that the state is in use, so that an older copy can be recognized, and returns whether the file
+    /// is still at its path. Call it about once a second. Always true in memory.
     #[must_use]
     pub fn check_state_file(&self) -> bool {
         let Some(directory) = &self.directory else { return true };
@@ -50,8 +50,8 @@ impl Stats {
         self.directory.as_ref().map(Directory::state)
     }
 
-    /// Writes everything to disk and marks the state as clean. Nothing may be recorded afterwards. If the file was removed,
-    /// it is written again. Does nothing in memory.
+    /// Writes everything to disk and marks the state as clean. Nothing may be recorded afterwards. If the file was
+    /// removed, it is written again. Does nothing in memory.
     ///
     /// # Errors
     /// When the file cannot be written, or another one is at its path.

@@ -90,8 +90,8 @@ impl Opening<'_> {
         let (stats, arena) = (self.in_block(block)?, block.arena());
         let is_torn = matches!(trust, Trust::Torn(_));
         if !is_torn {
-            // Before any other change: if this process is killed from here on, the next one finds a block that was in use
-            // on this boot, and not one that changed after it was closed.
+            // Before any other change: if this process is killed from here on, the next one finds a block that was in
+            // use on this boot, and not one that changed after it was closed.
             self.mark_in_use(arena, || self.renew_start(&stats, trust))?;
         }
         stats.restore(trust, false, self.now)?;
