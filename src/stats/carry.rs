@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::iter::zip;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::arena::{Block, Contents, KeyedSection, SingleWord};
@@ -20,13 +21,25 @@ impl<'a> CarryOver<'a> {
 
     /// The old section with this name. Left out if its elements have another layout.
     pub(super) fn section(&self, name: &str, version: u32, element_bytes: usize) -> Option<KeyedSection> {
+        self.section_since(name, version..=version, element_bytes)
+    }
+
+    /// The same, with any of these versions of the layout.
+    pub(super) fn section_since(
+        &self,
+        name: &str,
+        versions: RangeInclusive<u32>,
+        element_bytes: usize,
+    ) -> Option<KeyedSection> {
         let layout = &self.old.contents().find(name)?.layout;
-        if (layout.version, layout.element_bytes) == (version, element_bytes) {
+        if versions.contains(&layout.version) && layout.element_bytes == element_bytes {
             return self.old.keyed_section(name);
         }
         self.leave_out(format!(
-            "{name}: version {} with elements of {} bytes, but this program reads version {version} with {element_bytes}",
-            layout.version, layout.element_bytes
+            "{name}: version {} with elements of {} bytes, but this program reads version {} with {element_bytes}",
+            layout.version,
+            layout.element_bytes,
+            versions.end()
         ));
         None
     }

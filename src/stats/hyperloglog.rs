@@ -49,6 +49,12 @@ impl Element {
         Self { register: hash as usize & (REGISTERS - 1), rank: rest.trailing_zeros() as u8 + 1 }
     }
 
+    /// The number of its register.
+    #[cfg(test)]
+    pub(super) const fn register(self) -> usize {
+        self.register
+    }
+
     /// Whether adding the element to a sketch would not change it. Then this thread also sees everything that another
     /// thread wrote before it raised the register.
     #[inline]
@@ -91,6 +97,11 @@ pub(super) fn merge_into(from: &[AtomicU64], to: &[AtomicU64]) {
             (merged != seen).then_some(merged)
         });
     }
+}
+
+/// Whether a sketch has no element.
+pub(super) fn is_empty(sketch: &[AtomicU64]) -> bool {
+    sketch.iter().all(|word| word.load(Ordering::Relaxed) == 0)
 }
 
 /// Whether every register in these words is a possible rank.

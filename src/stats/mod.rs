@@ -18,6 +18,7 @@ mod readings;
 mod recording;
 mod state;
 mod state_start;
+mod timeline;
 mod top;
 mod windows;
 

@@ -68,13 +68,13 @@ impl Stats {
     /// Estimated number of distinct senders in each of [`WINDOWS`].
     #[must_use]
     pub fn active_senders(&self, now: UnixMillis) -> [u64; WINDOWS.len()] {
-        self.senders.counts(now)
+        self.senders.counts(self.timeline.at(now))
     }
 
     /// Estimated number of distinct groups in each of [`WINDOWS`], including groups that are not tracked.
     #[must_use]
     pub fn active_groups(&self, now: UnixMillis) -> [u64; WINDOWS.len()] {
-        self.active_groups.counts(now)
+        self.active_groups.counts(self.timeline.at(now))
     }
 
     /// An exemplar for each bucket of [`Stats::delivery_delays`], the last one for values above all bounds.
@@ -120,7 +120,7 @@ impl Stats {
     /// Pauses the retirement of groups for at most ten seconds, so that a reader of all groups, and then of the folded
     /// messages, counts each message once: their sum is at least the [`Stats::messages`] that were read before.
     pub(crate) fn pause_retirement(&self, now: UnixMillis) -> RetirementPause {
-        self.groups.pause_retirement(now)
+        self.groups.pause_retirement(self.timeline.at(now))
     }
 
     /// How many groups are tracked.

@@ -14,6 +14,7 @@ use super::hyperloglog::{Element, hash};
 use super::mix::Mix;
 use super::pairs::Pairs;
 use super::state_start::StateStart;
+use super::timeline::Timeline;
 use super::windows::{CurrentPeriods, Windows};
 use crate::arena::{Arena, Block, Contents, Directory, Layout, SingleWord};
 use crate::domain::codes::{self, OTHER, STATUSES};
@@ -66,6 +67,7 @@ pub struct Stats {
     /// The state's directory, which stays locked; `None` if the statistics are in memory only.
     pub(super) directory: Option<Directory>,
     pub(super) state_start: StateStart,
+    pub(super) timeline: Timeline,
     pub(super) started: SingleWord,
     pub(super) mix: Mix,
     pub(super) message_counters: Counters,
@@ -101,6 +103,7 @@ impl Stats {
             arena: Arc::clone(block.arena()),
             directory: None,
             state_start: StateStart::Fresh,
+            timeline: Timeline::default(),
             started: block.single_word(STARTED)?,
             mix: Mix::open(block)?,
             message_counters: Counters::open(block, MESSAGE_COUNTERS)?,
@@ -129,9 +132,10 @@ impl Stats {
         self.started.set(now.0.cast_unsigned());
     }
 
-    /// Counts a message that was received at `now`. Takes no exclusive lock and, if the group is tracked, does not
+    /// Counts a message that was received when the clock showed `clock`. Takes no exclusive lock and, if the group is tracked, does not
     /// allocate. A duplicate that arrives while its original is being counted waits for that.
-    pub fn record(&self, message: &Message<'_>, now: UnixMillis) -> Recorded {
+    pub fn record(&self, message: &Message<'_>, clock: UnixMillis) -> Recorded {
+        let now = self.timeline.at(clock);
         let pending = match self.find_duplicate(message.server_msg_id, now) {
             DedupResult::Duplicate => return Recorded::Duplicate,
             DedupResult::New(pending) => pending,
@@ -141,7 +145,7 @@ impl Stats {
         self.pairs.prefetch(pair);
         // Before the total: a reader that reads the total first then finds every message of it in the groups.
         let recorded = self.groups.record(message.group_id, now, || {
-            self.delays.record(message, now);
+            self.delays.record(message, clock);
             let current = CurrentPeriods::at(now);
             self.senders.add(Element::from_hash(sender), &current);
             self.active_groups.add(Element::from_hash(group), &current);
@@ -174,9 +178,11 @@ impl Stats {
     }
 
     /// Does the periodic work. Call it about once a second, not on a serving thread.
-    pub fn tick(&self, now: UnixMillis) {
-        self.senders.prepare(now);
-        self.active_groups.prepare(now);
+    pub fn tick(&self, clock: UnixMillis) {
+        let tick = self.timeline.tick(clock, || self.senders.latest());
+        self.senders.prepare(tick);
+        self.active_groups.prepare(tick);
+        let now = tick.now;
         if self.groups.tick(now) {
             let publish = |slot, hour, day| self.groups.set_active_senders(slot, hour, day);
             self.pairs.scan(now, self.groups.slots_used(), publish);

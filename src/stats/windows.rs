@@ -1,7 +1,8 @@
 //! Numbers of distinct elements in sliding windows.
 //!
 //! Three rings of HyperLogLog sketches: one sketch per minute, hour or day. A window is the union of the current period
-//! and of as many complete periods as the window is long. So it covers up to one period more than its length.
+//! and of as many complete periods as the window is long, so it covers up to one period more than its length. It also
+//! includes the shorter windows, so that it never has fewer elements, whatever the clock did.
 
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use parking_lot::Mutex;
 
 use super::carry::{CarryOver, copy_words};
 use super::hyperloglog::{self, Element, Union, WORDS};
+use super::timeline::Tick;
 use crate::arena::{Block, Contents, Layout, Section};
 use crate::domain::UnixMillis;
 
@@ -45,7 +47,10 @@ const RINGS: [(u64, usize); 3] = [(MINUTE_MS, 62), (HOUR_MS, 26), (DAY_MS, 32)];
 /// The word for each ring's period in the names of its sections.
 const PERIOD_NAMES: [&str; RINGS.len()] = ["minute", "hour", "day"];
 
-/// Version of the layout of a ring's sections.
+/// Version of the layout of the sketches' periods. In version 1, the position of a sketch followed from its period.
+const PERIODS_LAYOUT: u32 = 2;
+
+/// Version of the layout of the sketches.
 const LAYOUT: u32 = 1;
 const SKETCH_BYTES: usize = WORDS * size_of::<u64>();
 
@@ -59,7 +64,7 @@ impl Windows {
     pub(super) fn reserve(contents: &mut Contents, name: &str) {
         for ((_, sketches), period) in RINGS.into_iter().zip(PERIOD_NAMES) {
             let [periods_name, sketches_name] = section_names(name, period);
-            contents.reserve(Layout::new(&periods_name, LAYOUT, size_of::<u64>(), sketches));
+            contents.reserve(Layout::new(&periods_name, PERIODS_LAYOUT, size_of::<u64>(), sketches));
             contents.reserve(Layout::new(&sketches_name, LAYOUT, SKETCH_BYTES, sketches));
         }
     }
@@ -67,7 +72,12 @@ impl Windows {
     pub(super) fn open(block: &Block, name: &str) -> io::Result<Self> {
         let ring = |period| {
             let [periods, sketches] = section_names(name, period).map(|name| block.section(&name));
-            io::Result::Ok(Ring { periods: periods?, registers: sketches?, clearing: Mutex::new(()) })
+            io::Result::Ok(Ring {
+                periods: periods?,
+                registers: sketches?,
+                continued: AtomicU64::new(0),
+                clearing: Mutex::new(()),
+            })
         };
         let [minutes, hours, days] = PERIOD_NAMES.map(ring);
         Ok(Self { rings: [minutes?, hours?, days?] })
@@ -77,7 +87,7 @@ impl Windows {
     pub(super) fn carry_from(&self, old: &CarryOver<'_>, name: &str) {
         for (ring, period) in self.rings.iter().zip(PERIOD_NAMES) {
             let [periods, sketches] = section_names(name, period);
-            let periods = old.section(&periods, LAYOUT, size_of::<u64>());
+            let periods = old.section_since(&periods, 1..=PERIODS_LAYOUT, size_of::<u64>());
             let sketches = old.section(&sketches, LAYOUT, SKETCH_BYTES);
             let (Some(periods), Some(sketches)) = (periods, sketches) else { continue };
             for (period, sketch) in periods.iter().zip(sketches.chunks_exact(WORDS)) {
@@ -86,16 +96,25 @@ impl Windows {
         }
     }
 
-    /// Whether each sketch is at the position of its period, and has only possible ranks.
+    /// Whether all sketches are of different periods, and have only possible ranks.
     pub(super) fn is_plausible(&self) -> bool {
         self.rings.iter().all(|ring| {
-            let is_in_position =
-                |(number, stored): (usize, &AtomicU64)| match stored.load(Ordering::Relaxed).checked_sub(1) {
-                    Some(period) => position(period, ring.periods.len()) == number,
-                    None => true,
-                };
-            ring.periods.iter().enumerate().all(is_in_position) && hyperloglog::has_valid_ranks(&ring.registers)
+            let mut periods: Vec<_> =
+                ring.periods.iter().map(|stored| stored.load(Ordering::Relaxed)).filter(|stored| *stored > 0).collect();
+            let used = periods.len();
+            periods.sort_unstable();
+            periods.dedup();
+            periods.len() == used && hyperloglog::has_valid_ranks(&ring.registers)
         })
+    }
+
+    /// The beginning of the latest minute with an element; the epoch if there is none.
+    pub(super) fn latest(&self) -> UnixMillis {
+        let [minutes, ..] = &self.rings;
+        let is_used = |position: &usize| !hyperloglog::is_empty(minutes.sketch(*position));
+        let used = (0..minutes.periods.len()).filter(is_used);
+        let minute = used.filter_map(|position| minutes.periods.get(position)?.load(Ordering::Relaxed).checked_sub(1));
+        UnixMillis(minute.max().unwrap_or_default().saturating_mul(MINUTE_MS).try_into().unwrap_or(i64::MAX))
     }
 
     /// Adds an element to the current sketch of each ring.
@@ -118,23 +137,29 @@ impl Windows {
 
     /// Prepares the current and the next sketch of each ring, not on a serving thread. Also merges the minute's sketch
     /// into the hour's and the day's, which may lack elements because the clock was set or the machine went down.
-    pub(super) fn prepare(&self, now: UnixMillis) {
-        let CurrentPeriods(current) = CurrentPeriods::at(now);
-        for (ring, RingPosition { period, .. }) in self.rings.iter().zip(current) {
-            ring.start_period(period);
-            ring.start_period(period + 1);
+    pub(super) fn prepare(&self, tick: Tick) {
+        let [CurrentPeriods(expected), CurrentPeriods(current), CurrentPeriods(continued)] =
+            [tick.expected, tick.now, tick.continued].map(CurrentPeriods::at);
+        for (((ring, expected), at), continued) in self.rings.iter().zip(expected).zip(current).zip(continued) {
+            ring.continued.store(continued.period, Ordering::Relaxed);
+            ring.follow_clock(expected.period, at.period);
+            ring.start_period(at.period);
+            // If the clock was set forward, no sketch is given up for a period that may never come.
+            if at.period == continued.period {
+                ring.start_period(at.period + 1);
+            }
         }
         let ([minutes, longer @ ..], [minute, others @ ..]) = (&self.rings, current);
         for (ring, at) in longer.iter().zip(others) {
-            hyperloglog::merge_into(minutes.sketch(minute.position), ring.sketch(at.position));
+            hyperloglog::merge_into(minutes.current(minute), ring.current(at));
         }
     }
 
     /// The estimated number of distinct elements in each of [`WINDOWS`].
     pub(super) fn counts(&self, now: UnixMillis) -> [u64; WINDOWS.len()] {
         let CurrentPeriods(current) = CurrentPeriods::at(now);
+        let mut union = Union::default();
         WINDOWS.map(|window| {
-            let mut union = Union::default();
             if let (Some(ring), Some(at)) = (self.rings.get(window.ring), current.get(window.ring)) {
                 ring.sketches_since(at.period, window.periods).for_each(|sketch| union.merge(sketch));
             }
@@ -176,22 +201,26 @@ const fn position(period: u64, sketches: usize) -> usize {
     (period % sketches as u64) as usize
 }
 
-/// A ring of sketches, one per period. A new period replaces the oldest.
+/// A ring of sketches, one per period. A new period replaces the oldest. Its position is usually the remainder of its
+/// number, see [`position`], but may be any.
 #[derive(Debug)]
 struct Ring {
     /// The period of each sketch, plus one; 0 for none.
     periods: Section,
     registers: Section,
-    /// Held while a sketch is cleared: usually by the tick. By a callback only if the tick is more than a period late,
-    /// or the clock was set.
+    /// The current period if the clock had not been set. Periods within the longest window before it are needed if the
+    /// clock is set back to it.
+    continued: AtomicU64,
+    /// Held while sketches are cleared or moved: usually by the tick. By a callback only if the tick is more than a
+    /// period late, or the clock was set.
     clearing: Mutex<()>,
 }
 
 impl Ring {
-    /// Takes over a sketch unless a later one is at its position. `stored` is its period plus one.
+    /// Takes over a sketch into an empty ring, or one that has only older ones. `stored` is its period plus one.
     fn take(&self, stored: u64, sketch: &[AtomicU64]) {
         let Some(period) = stored.checked_sub(1) else { return };
-        let position = position(period, self.periods.len());
+        let position = self.replaceable(period);
         if let Some(mine) = self.periods.get(position)
             && mine.load(Ordering::Relaxed) < stored
         {
@@ -203,27 +232,71 @@ impl Ring {
     #[inline]
     fn current(&self, RingPosition { period, position }: RingPosition) -> &[AtomicU64] {
         let stored = self.periods.get(position).map(|stored| stored.load(Ordering::Acquire));
-        if stored != Some(period + 1) {
-            self.start_period(period);
-        }
-        self.sketch(position)
+        self.sketch(if stored == Some(period + 1) { position } else { self.start_period(period) })
     }
 
-    /// Clears the sketch at the period's position if it is another period's.
+    /// The position of a period's sketch, which is cleared if it was another period's.
     #[cold]
-    fn start_period(&self, period: u64) {
-        let position = position(period, self.periods.len());
-        let Some(stored) = self.periods.get(position) else {
-            return;
-        };
-        if stored.load(Ordering::Acquire) == period + 1 {
-            return;
+    fn start_period(&self, period: u64) -> usize {
+        if let Some(position) = self.find(period) {
+            return position;
         }
         let _clearing = self.clearing.lock();
-        if stored.load(Ordering::Acquire) != period + 1 {
-            self.sketch(position).iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        if let Some(position) = self.find(period) {
+            return position;
+        }
+        let position = self.replaceable(period);
+        self.sketch(position).iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        if let Some(stored) = self.periods.get(position) {
             // Stored after clearing: a thread that sees the new period adds to an empty sketch.
             stored.store(period + 1, Ordering::Release);
+        }
+        position
+    }
+
+    fn find(&self, period: u64) -> Option<usize> {
+        self.periods.iter().position(|stored| stored.load(Ordering::Acquire) == period + 1)
+    }
+
+    /// The position of the sketch that is needed least: an unused one, an expired one, one that was prepared for a
+    /// period that did not come, or the oldest.
+    fn replaceable(&self, period: u64) -> usize {
+        let usual = position(period, self.periods.len());
+        let continued = self.continued.load(Ordering::Relaxed) + 1;
+        let oldest_needed = continued.saturating_sub(self.periods.len() as u64 - 2);
+        let need = |position: usize| {
+            let stored = self.periods.get(position).map_or(0, |stored| stored.load(Ordering::Relaxed));
+            let is_unused = || hyperloglog::is_empty(self.sketch(position));
+            match stored {
+                0 => (0, 0, position != usual),
+                _ if stored < oldest_needed => (1, 0, position != usual),
+                _ if stored > continued && stored < period && is_unused() => (2, 0, position != usual),
+                _ => (3, stored, false),
+            }
+        };
+        (0..self.periods.len()).min_by_key(|position| need(*position)).unwrap_or(usual)
+    }
+
+    /// If the clock was set back, moves the sketches that were filled while it was ahead, so that their age stays right.
+    /// `expected` is what the current period would be otherwise.
+    fn follow_clock(&self, expected: u64, current: u64) {
+        let _clearing = self.clearing.lock();
+        for (position, stored) in self.periods.iter().enumerate() {
+            // The next period is already prepared.
+            let Some(period) = stored.load(Ordering::Acquire).checked_sub(1).filter(|period| *period > current + 1)
+            else {
+                continue;
+            };
+            let target = (period + current).saturating_sub(expected).min(current);
+            let existing = self.find(target);
+            match existing {
+                Some(same) if same == position => {}
+                Some(other) => {
+                    hyperloglog::merge_into(self.sketch(position), self.sketch(other));
+                    stored.store(0, Ordering::Release);
+                }
+                None => stored.store(target + 1, Ordering::Release),
+            }
         }
     }
 

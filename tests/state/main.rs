@@ -370,3 +370,27 @@ fn after_a_week_only_windows_that_are_long_enough_still_count() {
     assert_eq!(stats.active_senders(week_later), [1, 1, 1, 1, 51]);
     assert_eq!(stats.messages(), 101);
 }
+
+/// A machine without a battery boots in 1970, and its clock is set a little later.
+#[test]
+fn messages_before_the_clock_is_set_count_in_each_window() {
+    let directory = tempfile::tempdir().unwrap();
+    let (stats, _) = try_open(directory.path(), CAPACITIES, BOOT, later(-20 * 86_400_000)).unwrap();
+    for (day, sender) in [(-20, "a"), (-3, "b"), (0, "c")] {
+        stats.tick(later(day * 86_400_000));
+        record(&stats, "group", sender, later(day * 86_400_000));
+    }
+    assert_eq!(stats.active_senders(NOW), [1, 1, 1, 2, 3]);
+    close(&stats);
+    drop(stats);
+    let boot = |second: i64| UnixMillis(second * 1000);
+    let (stats, _) = try_open(directory.path(), CAPACITIES, NEXT_BOOT, boot(5)).unwrap();
+    record(&stats, "group", "d", boot(6));
+    stats.tick(boot(6));
+    assert_eq!(stats.active_senders(boot(7)), [2, 2, 2, 3, 4]);
+    let set = later(30_000);
+    stats.tick(set);
+    assert_eq!(stats.active_senders(set), [2, 2, 2, 3, 4]);
+    record(&stats, "group", "e", set);
+    assert_eq!(stats.active_senders(later(7 * 60_000)), [0, 3, 3, 4, 5]);
+}
