@@ -22,6 +22,13 @@
 //! Imports go one way. `tests/modules.rs` has the table of which module, and which layer of [`http`], may import from
 //! which.
 //!
+//! # Adding a flag or a metric
+//! - A flag: a field in `config/serve.rs`.
+//! - A metric that must survive restarts: a counter in [`stats`], and a row in `exposition/catalog.rs`.
+//! - Any other metric: a row and a function in `telemetry/events.rs`.
+//!
+//! The comments at the top of these files say what else to update.
+//!
 //! # Invariants
 //! - No lock or map guard is held across `.await` or I/O.
 //! - The hot path, a callback for a tracked group, takes no exclusive lock. Decoding its documented fields and counting

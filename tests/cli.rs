@@ -172,13 +172,14 @@ fn an_invalid_variable_is_an_error_like_its_flag() {
                     'OPENIM_EXPORTER_WEB_MAX_REQUESTS': give a number from 1 to 10000\n";
     assert!(stderr(&refused).starts_with(expected), "{}", stderr(&refused));
     // Values from a list, and switches, have other parsers.
-    for (variable, flag) in [
-        ("OPENIM_EXPORTER_LOG_LEVEL", "--log.level <LEVEL>"),
-        ("OPENIM_EXPORTER_WEB_SYSTEMD_SOCKET", "--web.systemd-socket"),
-        ("OPENIM_EXPORTER_CHECK_CONFIG", "--check-config"),
+    for (variable, flag, correction) in [
+        ("OPENIM_EXPORTER_LOG_LEVEL", "--log.level <LEVEL>", "\n  [possible values: debug, info, warn, error]"),
+        ("OPENIM_EXPORTER_WEB_SYSTEMD_SOCKET", "--web.systemd-socket", ": give true or false"),
+        ("OPENIM_EXPORTER_CHECK_CONFIG", "--check-config", ": give true or false"),
     ] {
         let refused = output(command(&["serve"]).env(variable, "wrong"));
-        let expected = format!("error: invalid value 'wrong' for '{flag}' in the environment variable '{variable}'");
+        let expected =
+            format!("error: invalid value 'wrong' for '{flag}' in the environment variable '{variable}'{correction}\n");
         assert!(stderr(&refused).starts_with(&expected), "{}", stderr(&refused));
     }
     // A flag takes precedence over its variable, in errors too.

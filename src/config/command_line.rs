@@ -5,11 +5,11 @@ mod tests;
 
 use std::ffi::OsString;
 
-use clap::builder::BoolishValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::flag::variable;
+use super::parse::switch;
 use super::serve::Config;
 use super::simulate::{Simulate, SimulateFlags};
 
@@ -70,7 +70,7 @@ struct ServeFlags {
     /// Checks each value, resolves host names, and reads the files of --web.config.file, --callback.secret-file and
     /// --callback.basic-auth-file, and those that they name. Does not listen on the addresses, so they may be in use or
     /// not on this machine, and does not open or create the directory of --storage.path.
-    #[arg(long = "check-config", value_parser = BoolishValueParser::new())]
+    #[arg(long = "check-config", value_parser = switch)]
     check_config: bool,
 }
 

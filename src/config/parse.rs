@@ -32,6 +32,15 @@ pub(super) fn number<T: FlagNumber>(range: RangeInclusive<T>) -> impl TypedValue
     }
 }
 
+/// The value of a switch, which only its variable can have.
+pub(super) fn switch(text: &str) -> Result<bool, &'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "t" | "yes" | "y" | "on" | "1" => Ok(true),
+        "false" | "f" | "no" | "n" | "off" | "0" => Ok(false),
+        _ => Err("give true or false"),
+    }
+}
+
 /// A number of bytes, with or without a unit.
 pub(super) fn bytes(text: &str) -> Result<usize, &'static str> {
     let digits = text.trim_end_matches(|character: char| !character.is_ascii_digit());
@@ -55,7 +64,9 @@ pub(super) fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
     let found = with_host.to_socket_addrs().map(Iterator::collect::<Vec<_>>).map_err(|error| error.to_string());
     let found =
         found.and_then(|found| if found.is_empty() { Err("the name has no address".into()) } else { Ok(found) });
-    found.map_err(|problem| format!("{problem}; give host:port, as in 127.0.0.1:10006"))
+    found.map_err(|problem| {
+        format!("{problem}; give host:port with an address, or a name that resolves, as in 127.0.0.1:10006")
+    })
 }
 
 /// The path of the metrics.

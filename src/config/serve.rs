@@ -1,21 +1,22 @@
 //! The exporter's settings, each declared once, together with its flag.
 //!
 //! To add a setting, add a field with its flag here: the help, the environment variable, `--check-config` and the list
-//! of flags that the tests compare with the documentation follow from it.
+//! of flags that the tests compare with the documentation follow from it. Then run `UPDATE_DOCS=1 cargo test --test
+//! docs`, and fill the last cell of the flag's row in `docs/flags.md`.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{BoolishValueParser, OsStringValueParser, PossibleValuesParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
 use tracing::level_filters::LevelFilter;
 
 use super::flag::{Shown, settings, variable};
 use super::networks::Networks;
-use super::parse::{addresses, bytes, dedup_window, metrics_path, number};
+use super::parse::{addresses, bytes, dedup_window, metrics_path, number, switch};
 use crate::telemetry::LogFormat;
 
 /// Groups that a table can hold: their slots are numbered in 32 bits, and each takes about 200 bytes.
@@ -54,7 +55,7 @@ settings! {
         /// Use the sockets that systemd passes (LISTEN_FDS) instead of --web.listen-address
         ///
         /// The sockets outlive the process: clients that connect during a restart wait, and are not refused.
-        #[arg(value_parser = BoolishValueParser::new())]
+        #[arg(value_parser = switch)]
         "web.systemd-socket" systemd_socket: bool,
 
         /// The settings of `http`.
@@ -96,7 +97,7 @@ settings! {
         "web.max-connections-per-address" max_connections_per_address: usize,
 
         /// Enable POST /-/reload and POST /-/quit
-        #[arg(value_parser = BoolishValueParser::new())]
+        #[arg(value_parser = switch)]
         "web.enable-lifecycle" lifecycle: bool,
 
         /// Maximum size of a callback's body in bytes, or with a unit: 64KiB, 1MiB; larger ones get 413

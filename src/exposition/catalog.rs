@@ -1,5 +1,6 @@
-//! The declarations of all metrics. Those of the statistics also have the source of their samples. The exporter's own
-//! are declared in `telemetry`.
+//! All metrics. This file declares those of the statistics, with the source of their samples: their numbers are in the
+//! state, so they survive a restart. `telemetry::events` declares the exporter's own, and says what else to update for a
+//! new metric.
 
 use std::sync::LazyLock;
 

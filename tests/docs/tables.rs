@@ -1,6 +1,6 @@
-//! The tables agree with the code. If one does not, the test prints the expected rows, and also writes them to the page
-//! if `UPDATE_DOCS` is set: `UPDATE_DOCS=1 cargo test --test docs`. The last cell of a new row may have to be filled by
-//! hand.
+//! The tables agree with the code. If one does not, the test prints the expected rows. If `UPDATE_DOCS` is set, it writes
+//! them to the page instead: `UPDATE_DOCS=1 cargo test --test docs`. It fails either way; the next run reads the new page.
+//! The last cell of a new row may have to be filled by hand.
 
 use std::fs;
 
@@ -48,8 +48,15 @@ fn assert_table<const CELLS: usize>(page: &Page, heading: &str, expected: &[[Str
         if std::env::var_os("UPDATE_DOCS").is_some() {
             let old: String = lines(page.text, heading).collect();
             fs::write(at(page.path), page.text.replacen(&old, &rows, 1)).unwrap();
+            panic!(
+                "{}: the table '{heading}' was updated; fill the last cell of each new row, and run the test again",
+                page.path
+            );
         }
-        panic!("{}: the rows of the table '{heading}' must be:\n{rows}", page.path);
+        panic!(
+            "{}: the rows of the table '{heading}' must be as below; run: UPDATE_DOCS=1 cargo test --test docs\n{rows}",
+            page.path
+        );
     }
     for row in table(page.text, heading) {
         assert!(

@@ -1,6 +1,6 @@
 //! Every refusal: status, body, reason.
 
-use crate::support::{Exporter, GROUP_MESSAGE_PATH, Response, SUCCESS, post_bytes};
+use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, Response, SUCCESS, post_bytes};
 
 const MESSAGE: &[u8] = br#"{"sendID":"u1","groupID":"g1"}"#;
 
@@ -78,6 +78,27 @@ fn a_wrong_method_is_refused_with_the_supported_ones() {
             _ => assert_refused(&exporter, &what, &request(method, path), 405, "method_not_allowed"),
         };
         assert_eq!((response.status, response.header("allow")), (405, Some(allowed)), "{what}");
+    }
+}
+
+#[test]
+fn a_request_to_the_wrong_address_or_path_is_refused_with_the_right_one() {
+    let (all, separate) = (Exporter::start(&[]), Exporter::start(&["--web.telemetry-address", "127.0.0.1:0"]));
+    let [callbacks, telemetry] = separate.addresses() else { panic!("{:?}", separate.addresses()) };
+    for (address, method, path, status, hint) in [
+        (all.address(), "GET", "/callback", 404, "callbacks need POST"),
+        (all.address(), "POST", "/", 405, "post callbacks to another path, such as /callback"),
+        (*callbacks, "GET", "/metrics", 404, "the pages are at --web.telemetry-address"),
+        (*telemetry, "POST", GROUP_MESSAGE_PATH, 404, "callbacks go to --web.listen-address"),
+    ] {
+        let mut client = Client::connect(address).unwrap();
+        client.send(request(method, path)).unwrap();
+        let (_, detail) = client.answer().refusal(status);
+        assert!(detail.contains(hint), "{method} {path}: {detail}");
+    }
+    for (method, path) in [("PUT", "/"), ("GET", GROUP_MESSAGE_PATH)] {
+        let (_, detail) = all.ask(&request(method, path)).refusal(405);
+        assert!(!detail.contains("post callbacks"), "{method} {path}: {detail}");
     }
 }
 

@@ -15,14 +15,15 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use hyper::Method;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header;
 use hyper::http::request::Parts;
 
 use crate::http::access::Access;
+use crate::http::base::caller::Role;
 use crate::http::base::progress::Phase;
-use crate::http::site::Site;
 use crate::http::site::exchange::{Exchange, refuse};
 use crate::http::site::response::{Reply, closing, start_sending, with_header};
 use crate::telemetry::Reason;
@@ -129,13 +130,24 @@ async fn answer_without_body(exchange: Exchange<'_>, route: Route, head: &Parts)
         Route::Groups => api::groups(exchange, head.uri.query()).await,
         Route::Reload => actions::reload(site).await,
         Route::Quit => actions::quit(site),
-        Route::WrongMethod(allowed) => with_header(wrong_method(site, allowed), header::ALLOW, allowed),
-        Route::NotFound | Route::Callback(_) => {
-            refuse(site, Reason::NotFound, "nothing is served at this path; / lists the pages")
+        Route::WrongMethod(allowed) => {
+            with_header(wrong_method(exchange, &head.method, allowed), header::ALLOW, allowed)
         }
+        Route::NotFound | Route::Callback(_) => not_found(exchange),
     }
 }
 
-fn wrong_method(site: &Site, allowed: &str) -> Reply {
-    refuse(site, Reason::MethodNotAllowed, &format!("this path supports {allowed}"))
+fn wrong_method(Exchange { site, caller, .. }: Exchange<'_>, method: &Method, allowed: &str) -> Reply {
+    let is_callback = *method == Method::POST && caller.role.takes_callbacks();
+    let hint = if is_callback { "; post callbacks to another path, such as /callback" } else { "" };
+    refuse(site, Reason::MethodNotAllowed, &format!("this path supports {allowed}{hint}"))
+}
+
+fn not_found(Exchange { site, caller, .. }: Exchange<'_>) -> Reply {
+    let detail = match caller.role {
+        Role::All => "nothing is served at this path; / lists the pages, and callbacks need POST",
+        Role::Callbacks => "this address is for callbacks, with POST; the pages are at --web.telemetry-address",
+        Role::Telemetry => "nothing is served at this path; / lists the pages, callbacks go to --web.listen-address",
+    };
+    refuse(site, Reason::NotFound, detail)
 }
