@@ -98,13 +98,16 @@ impl Windows {
 
     /// Whether all sketches are of different periods, and have only possible ranks.
     pub(super) fn is_plausible(&self) -> bool {
-        self.rings.iter().all(|ring| {
+        self.rings.iter().zip(RINGS).all(|(ring, (period_ms, _))| {
+            // The last one that a clock can show, and the next.
+            let last = UnixMillis(i64::MAX).period(period_ms) + 1;
             let mut periods: Vec<_> =
                 ring.periods.iter().map(|stored| stored.load(Ordering::Relaxed)).filter(|stored| *stored > 0).collect();
             let used = periods.len();
             periods.sort_unstable();
             periods.dedup();
-            periods.len() == used && hyperloglog::has_valid_ranks(&ring.registers)
+            let are_possible = periods.len() == used && periods.last().is_none_or(|stored| *stored <= last + 1);
+            are_possible && hyperloglog::has_valid_ranks(&ring.registers)
         })
     }
 
@@ -287,7 +290,7 @@ impl Ring {
             else {
                 continue;
             };
-            let target = (period + current).saturating_sub(expected).min(current);
+            let target = period.saturating_add(current).saturating_sub(expected).min(current);
             let existing = self.find(target);
             match existing {
                 Some(same) if same == position => {}
