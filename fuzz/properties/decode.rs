@@ -46,6 +46,7 @@ fn agrees(message: &Message<'_>, body: &[u8]) {
     let number = |field: &str| value[field].as_f64().unwrap_or_default();
     let group = if text("groupID").is_empty() { text("recvID") } else { text("groupID") };
     assert_eq!((message.group_id, message.sender_id), (group, text("sendID")));
+    assert_eq!(message.server_msg_id, text("serverMsgID"));
     assert_eq!(message.content_bytes, text("content").len() as u64);
     assert!(message.operation_id.is_empty() || message.operation_id == text("operationID"));
     for (read, field) in
@@ -54,11 +55,14 @@ fn agrees(message: &Message<'_>, body: &[u8]) {
         assert_eq!(f64::from(read).to_bits(), (number(field) + 0.0).to_bits(), "{field}");
     }
     for (read, field) in [(message.send_time, "sendTime"), (message.create_time, "createTime")] {
-        assert_eq!(read.map_or(0, |at| at.0), value[field].as_i64().unwrap_or_default(), "{field}");
+        let integer = || value[field].as_f64().map(|float| float as i64);
+        assert_eq!(read.map_or(0, |at| at.0), value[field].as_i64().or_else(integer).unwrap_or_default(), "{field}");
     }
     let list = value["atUserList"].as_array().map(Vec::as_slice).unwrap_or_default();
     let of_all = list.iter().filter(|entry| *entry == "AtAllTag").count();
-    assert_eq!((message.mentions.users as usize, message.mentions.all), (list.len() - of_all, of_all > 0));
+    let of_nobody = list.iter().filter(|entry| entry.is_null() || *entry == "").count();
+    let of_users = list.len() - of_all - of_nobody;
+    assert_eq!((message.mentions.users as usize, message.mentions.all), (of_users, of_all > 0));
 }
 
 fn check_refusal(problem: &Problem) {

@@ -1,5 +1,7 @@
 //! OpenIM's callback commands.
 
+use percent_encoding::percent_decode_str;
+
 /// The command that reports a group message: the statistics count these.
 pub const GROUP_MESSAGE: &str = "callbackAfterSendGroupMsgCommand";
 
@@ -77,23 +79,29 @@ pub enum Command {
 }
 
 impl Command {
-    /// The command with this name, from a query or a body. `None` if the name does not start with `callback`, as all of
-    /// OpenIM's do.
+    /// The command with this name, from a query or a body. The case of its first letter does not matter, because OpenIM
+    /// 3.0 to 3.4.0 write some in upper case, nor does whitespace around it. `None` if the name does not start with
+    /// `callback`, as all of OpenIM's do.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         if name == GROUP_MESSAGE {
             return Some(Self::GroupMessage);
         }
-        name.starts_with("callback").then(|| Self::Other(COMMANDS.binary_search(&name).ok()))
+        let rest = name.trim().strip_prefix(['c', 'C'])?;
+        rest.starts_with("allback").then(|| match COMMANDS.binary_search_by(|known| known.get(1..).cmp(&Some(rest))) {
+            Ok(GROUP_MESSAGE_POSITION) => Self::GroupMessage,
+            position => Self::Other(position.ok()),
+        })
     }
 
-    /// The command in a path's last segment, which must also end with `Command`: OpenIM's default URL,
-    /// `/callbackExample`, does not name one.
+    /// The command in a path's last segment, percent-decoded, without slashes and whitespace at its end. It must end
+    /// with `Command`: OpenIM's default URL, `/callbackExample`, does not name one.
     pub(crate) fn from_path(path: &str) -> Option<Self> {
         // The usual case, without a search for the last segment.
         if path.strip_suffix(GROUP_MESSAGE).is_some_and(|before| before.ends_with('/')) {
             return Some(Self::GroupMessage);
         }
-        let last = path.rsplit('/').next()?;
+        let path = percent_decode_str(path).decode_utf8().ok()?;
+        let last = path.trim_end_matches(|char: char| char == '/' || char.is_whitespace()).rsplit('/').next()?;
         if last.ends_with("Command") { Self::from_name(last) } else { None }
     }
 
@@ -128,12 +136,30 @@ mod tests {
     fn an_unknown_command_is_a_command_and_another_word_is_not() {
         assert_eq!(Command::from_name("callbackAfterSomethingNewCommand"), Some(Command::Other(None)));
         assert_eq!(Command::from_name("callbackOfAnotherKind"), Some(Command::Other(None)));
-        for name in ["", "Command", "afterSendGroupMsg", "Callback"] {
+        for name in ["", "Command", "afterSendGroupMsg", "call", "CALLBACK"] {
             assert_eq!(Command::from_name(name), None, "{name}");
         }
-        for path in ["", "/", "/callbackExample", "/callbackAfterSendGroupMsgCommand/", "/xcallbackCommand"] {
+        for path in ["", "/", "/callbackExample", "/callbackAfterSendGroupMsgCommand/x", "/xcallbackCommand"] {
             assert_eq!(Command::from_path(path), None, "{path}");
         }
         assert_eq!(Command::from_path("/a/callbackAfterSomethingNewCommand"), Some(Command::Other(None)));
+        assert_eq!(Command::from_path("/callback%ffCommand"), None);
+    }
+
+    #[test]
+    fn other_spellings_are_the_same_command() {
+        for name in [GROUP_MESSAGE, "CallbackAfterSendGroupMsgCommand", " callbackAfterSendGroupMsgCommand\n"] {
+            assert_eq!(Command::from_name(name), Some(Command::GroupMessage), "{name}");
+        }
+        let before = Command::from_name("callbackBeforeSendSingleMsgCommand");
+        assert!(matches!(before, Some(Command::Other(Some(_)))));
+        assert_eq!(Command::from_name("CallbackBeforeSendSingleMsgCommand"), before);
+        for path in [
+            "/callback%41fterSendGroupMsgCommand",
+            "/a/CallbackAfterSendGroupMsgCommand//",
+            "/callbackAfterSendGroupMsgCommand%20/",
+        ] {
+            assert_eq!(Command::from_path(path), Some(Command::GroupMessage), "{path}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::field::{ErrorContext, Measured, MentionList, Number, Plain, Skipped, Text, Verbatim};
+use super::field::{ErrorContext, Measured, MentionList, Number, Plain, Skipped, Text};
 use super::limits::{MAX_DEPTH, MAX_NAME_BYTES, too_deep_at};
 use super::object::{Fill, fields};
 use crate::domain::{Message, Source, UnixMillis};
@@ -13,7 +13,7 @@ fields! {
     struct Fields {
         "sendID" => send_id: Text<'a>,
         "callbackCommand" => _callback_command: Skipped,
-        "serverMsgID" => server_msg_id: Verbatim<'a>,
+        "serverMsgID" => server_msg_id: Text<'a>,
         "clientMsgID" => _client_msg_id: Skipped,
         "operationID" => operation_id: Plain<'a>,
         "senderPlatformID" => sender_platform_id: Number<i32>,
@@ -73,7 +73,7 @@ pub fn decode_group_message<R>(body: &[u8], count: impl FnOnce(&Message<'_>) -> 
         status: fields.status.0,
         content_bytes: fields.content.0,
         mentions: fields.at_user_list.0,
-        server_msg_id: fields.server_msg_id.0,
+        server_msg_id: &fields.server_msg_id.0,
         operation_id: fields.operation_id.0,
         send_time: time(fields.send_time),
         create_time: time(fields.create_time),

@@ -114,18 +114,6 @@ impl<'de> DeserializeSeed<'de> for Seed<'_, Plain<'de>> {
     }
 }
 
-/// An ID with its escapes, borrowed from the body. It is only compared.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Verbatim<'a>(pub(super) &'a str);
-
-impl<'de> DeserializeSeed<'de> for Seed<'_, Verbatim<'de>> {
-    type Value = Verbatim<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Verbatim<'de>, D::Error> {
-        read_string(json, MAX_ID_BYTES, self.0).map(|(inside, _)| Verbatim(inside))
-    }
-}
-
 /// A string that is not used. It is only checked, and has at most `MAX` bytes, including escapes.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Skipped<const MAX: usize = MAX_ID_BYTES>;
@@ -227,6 +215,9 @@ impl Whole for u32 {
     const NAME: &'static str = "a whole number of 32 bits, not negative (uint32)";
 }
 
+/// Larger floats may have been rounded.
+const MAX_EXACT: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
+
 impl<T: Whole> Seed<'_, Number<T>> {
     fn out_of_range<E: Error>(&self, number: Unexpected<'_>) -> E {
         self.0.with_reason(Reason::OutOfRange, E::invalid_value(number, self))
@@ -245,16 +236,15 @@ impl<T: Whole> Visitor<'_> for Seed<'_, Number<T>> {
     fn visit_u64<E: Error>(self, number: u64) -> Result<Number<T>, E> {
         T::try_from(number).map(Number).map_err(|_| self.out_of_range(Unexpected::Unsigned(number)))
     }
+    /// Integers in a float's notation, such as `101.0` and `1.7E12` (Gson), -0, and integers of more than 64 bits.
     fn visit_f64<E: Error>(self, number: f64) -> Result<Number<T>, E> {
-        // The JSON parser passes -0 and integers of more than 64 bits as floats.
-        if number == 0.0 && number.is_sign_negative() {
-            return Ok(Number::default());
+        if number.fract() != 0.0 {
+            return Err(E::invalid_type(Unexpected::Float(number), &self));
         }
-        let unexpected = Unexpected::Float(number);
-        if number.fract() == 0.0 && number.abs() >= i64::MAX as f64 {
-            return Err(self.out_of_range(unexpected));
-        }
-        Err(E::invalid_type(unexpected, &self))
+        #[expect(clippy::cast_possible_truncation, reason = "an integer of at most 53 bits")]
+        let integer = (number.abs() <= MAX_EXACT).then_some(number as i64);
+        let fitting = integer.and_then(|integer| T::try_from(integer).ok());
+        fitting.map(Number).ok_or_else(|| self.out_of_range(Unexpected::Float(number)))
     }
     fn visit_unit<E: Error>(self) -> Result<Number<T>, E> {
         Ok(Number::default())
@@ -266,11 +256,11 @@ impl<T: Whole> Visitor<'_> for Seed<'_, Number<T>> {
 pub(super) struct MentionList(pub(super) Mentions);
 
 impl MentionList {
-    /// Counts an entry.
+    /// Counts an entry. An empty one, or `null`, mentions nobody.
     pub(super) fn count(&mut self, entry: &str) {
         if entry == MENTION_OF_ALL {
             self.0.all = true;
-        } else {
+        } else if !entry.is_empty() {
             self.0.users = self.0.users.saturating_add(1);
         }
     }
@@ -341,11 +331,24 @@ mod tests {
         assert_eq!(number("2147483647"), Ok(i32::MAX));
         assert_eq!(number("-2147483648"), Ok(i32::MIN));
         assert_eq!(number("null"), Ok(0));
-        for out_of_range in ["2147483648", "-2147483649", "18446744073709551616", "-9223372036854775809", "1e300"] {
+        for out_of_range in [
+            "2147483648",
+            "-2147483649",
+            "18446744073709551616",
+            "-9223372036854775809",
+            "1e300",
+            "2147483648.0",
+            "-1e10",
+        ] {
             let (reason, detail) = number(out_of_range).unwrap_err();
             assert!(reason == Reason::OutOfRange && detail.starts_with("invalid value"), "{out_of_range}");
         }
-        for wrong_type in ["1.5", "101.0", "\"1\"", "true", "{}", "[1]"] {
+        for (json, expected) in
+            [("101.0", 101), ("1.7E3", 1700), ("-0", 0), ("-0.0", 0), ("0.0", 0), ("2147483647.0", i32::MAX)]
+        {
+            assert_eq!(number(json), Ok(expected), "{json}");
+        }
+        for wrong_type in ["1.5", "\"1\"", "true", "{}", "[1]"] {
             let (reason, detail) = number(wrong_type).unwrap_err();
             assert!(reason == Reason::WrongType && detail.starts_with("invalid type"), "{wrong_type}");
         }
@@ -356,6 +359,7 @@ mod tests {
         let mentions = |json| decode::<MentionList>(json).map(|list| (list.0.users, list.0.all)).ok();
         assert_eq!(mentions(r#"["AtAllTag","1002"]"#), Some((1, true)));
         assert_eq!(mentions(r#"["a","b","a"]"#), Some((3, false)));
+        assert_eq!(mentions(r#"[null,"","b"]"#), Some((1, false)));
         assert_eq!(mentions("null"), Some((0, false)));
         assert_eq!(mentions("[]"), Some((0, false)));
         assert_eq!(mentions("[1]"), None);

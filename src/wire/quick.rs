@@ -12,7 +12,7 @@
 use wide::u8x16;
 
 use super::escape::escape;
-use super::field::{Measured, MentionList, Number, Plain, Skipped, Text, Verbatim, Whole};
+use super::field::{Measured, MentionList, Number, Plain, Skipped, Text, Whole};
 use super::limits::MAX_ID_BYTES;
 use crate::domain::Mentions;
 
@@ -253,16 +253,10 @@ impl<'a> Cursor<'a> {
 }
 
 impl StringSpan {
-    /// The string with its escapes.
-    #[inline]
-    fn verbatim(self, body: &str) -> Option<&str> {
-        body.get(self.begin..self.end)
-    }
-
     /// The string, if it has no escapes.
     #[inline]
     fn plain(self, body: &str) -> Option<&str> {
-        if self.saved == 0 { self.verbatim(body) } else { None }
+        if self.saved == 0 { body.get(self.begin..self.end) } else { None }
     }
 }
 
@@ -308,15 +302,6 @@ impl<'a> Quick<'a> for Plain<'a> {
     #[inline]
     fn from_value(value: FieldValue, body: &'a str) -> Option<Self> {
         if let FieldValue::String(string) = value { string.plain(body).map(Self) } else { Some(Self::default()) }
-    }
-}
-
-impl<'a> Quick<'a> for Verbatim<'a> {
-    const JSON_TYPE: JsonType = JsonType::String(MAX_ID_BYTES);
-
-    #[inline]
-    fn from_value(value: FieldValue, body: &'a str) -> Option<Self> {
-        if let FieldValue::String(string) = value { string.verbatim(body).map(Self) } else { Some(Self::default()) }
     }
 }
 

@@ -109,6 +109,7 @@ fn ambiguous_framing(version: Version, facts: HeaderFacts) -> Option<&'static st
         _ if facts.host_count > 1 || facts.host_count == 0 && version == Version::HTTP_11 => {
             Some("the request must have exactly one Host header")
         }
+        _ if facts.has_invalid_host => Some("Host must be a host name or address, with or without a port"),
         // RFC 9112, 6.1: an unknown coding, or chunked twice.
         _ if facts.has_other_coding => Some("Transfer-Encoding must be chunked or absent; send the body unencoded"),
         _ => None,

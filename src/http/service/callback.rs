@@ -3,7 +3,7 @@
 use hyper::header::{self, HeaderMap};
 
 use super::body::{self, BodyError, RequestBody};
-use super::headers::{HeaderFacts, is_json};
+use super::headers::{HeaderFacts, is_identity, is_json};
 use crate::http::site::Site;
 use crate::http::site::exchange::{Exchange, refuse};
 use crate::http::site::response::{Reply, closing, success};
@@ -135,7 +135,9 @@ fn body_refusal(site: &Site, error: &BodyError) -> Refusal {
 /// browser post a form or plain text to any address, but not JSON.
 fn check_media_type(headers: &HeaderMap) -> Result<(), Refusal> {
     let refused = |detail: String| Err(Refusal::new(Reason::UnsupportedMediaType, detail));
-    if let Some(encoding) = headers.get_all(header::CONTENT_ENCODING).iter().find(|encoding| *encoding != "identity") {
+    if let Some(encoding) =
+        headers.get_all(header::CONTENT_ENCODING).iter().find(|encoding| !is_identity(encoding.as_bytes()))
+    {
         return refused(format!("Content-Encoding is {encoding:?}; send the body unencoded"));
     }
     match headers.get_all(header::CONTENT_TYPE).iter().find(|media_type| !is_json(media_type.as_bytes())) {

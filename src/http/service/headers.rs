@@ -8,6 +8,8 @@ use hyper::header::{self, HeaderMap};
 pub(super) struct HeaderFacts {
     /// How many `Host` headers there are.
     pub(super) host_count: usize,
+    /// A `Host` cannot be a host with or without a port.
+    pub(super) has_invalid_host: bool,
     /// `Transfer-Encoding` is something other than a single `chunked`.
     pub(super) has_other_coding: bool,
     /// There is an `Expect`.
@@ -24,7 +26,10 @@ impl HeaderFacts {
         let mut is_coded = false;
         for (name, value) in headers {
             match *name {
-                header::HOST => facts.host_count += 1,
+                header::HOST => {
+                    facts.host_count += 1;
+                    facts.has_invalid_host |= !value.as_bytes().iter().all(|byte| is_in_host(*byte));
+                }
                 header::TRANSFER_ENCODING => {
                     facts.has_other_coding |= is_coded || !value.as_bytes().eq_ignore_ascii_case(b"chunked");
                     is_coded = true;
@@ -32,12 +37,27 @@ impl HeaderFacts {
                 header::EXPECT => facts.expects_continue = true,
                 header::CONTENT_TYPE => facts.may_not_be_json |= !is_json(value.as_bytes()),
                 header::ORIGIN => facts.has_origin = true,
-                header::CONTENT_ENCODING => facts.may_not_be_json |= value != "identity",
+                header::CONTENT_ENCODING => facts.may_not_be_json |= !is_identity(value.as_bytes()),
                 _ => {}
             }
         }
         facts
     }
+}
+
+/// Whether a byte can be part of a host or port. RFC 3986, 3.2.2.
+const fn is_in_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'.' | b'_' | b'~' | b':' | b'[' | b']' | b'%' | b'!' | b'$' | b'&'..=b',' | b';' | b'='
+        )
+}
+
+/// Whether a list of content codings has none but `identity`. RFC 9110, 5.6.1 and 8.4.1.
+pub(super) fn is_identity(codings: &[u8]) -> bool {
+    let mut codings = codings.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|coding| !coding.is_empty());
+    codings.all(|coding| coding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// Whether a media type is JSON, with or without parameters.
@@ -72,7 +92,7 @@ mod tests {
     #[test]
     fn each_header_that_matters_is_found_even_if_repeated() {
         let none = HeaderFacts::default();
-        let cases: [(&[(&str, &str)], HeaderFacts); 10] = [
+        let cases: [(&[(&str, &str)], HeaderFacts); 15] = [
             (&[("host", "x"), ("host", "x")], HeaderFacts { host_count: 2, ..none }),
             (&[("transfer-encoding", "Chunked")], none),
             (&[("transfer-encoding", "gzip")], HeaderFacts { has_other_coding: true, ..none }),
@@ -89,6 +109,11 @@ mod tests {
             ),
             (&[("content-encoding", "gzip")], HeaderFacts { may_not_be_json: true, ..none }),
             (&[("content-encoding", "identity")], none),
+            (&[("content-encoding", "Identity, ,IDENTITY")], none),
+            (&[("content-encoding", "")], none),
+            (&[("content-encoding", "identity, br")], HeaderFacts { may_not_be_json: true, ..none }),
+            (&[("host", "[fe80::1%25eth0]:10006")], HeaderFacts { host_count: 1, ..none }),
+            (&[("host", "a b")], HeaderFacts { host_count: 1, has_invalid_host: true, ..none }),
         ];
         for (headers, facts) in cases {
             assert_eq!(of(headers), facts, "{headers:?}");

@@ -15,11 +15,10 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use hyper::Method;
-use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::header;
 use hyper::http::request::Parts;
+use hyper::{Method, Request, Version};
 
 use crate::http::access::Access;
 use crate::http::base::caller::Role;
@@ -95,7 +94,7 @@ async fn answer_after_waiting(
             // the response.
             let discarded = body.discard(site.config.max_body_bytes, progress).await;
             let all_read = matches!(discarded, Ok(true));
-            let reply = match (admitted, discarded) {
+            let mut reply = match (admitted, discarded) {
                 (Err(refusal), _) => *refusal,
                 // A client that sends an endless body gets no page. For a page that does not exist, 404 comes first.
                 (Ok(route), Err(error)) if route.is_served(site.config.lifecycle) => {
@@ -103,6 +102,11 @@ async fn answer_after_waiting(
                 }
                 (Ok(route), _) => answer_without_body(exchange, route, &head).await,
             };
+            // Over HTTP/1.0, only the end of the connection ends a body of unknown length.
+            if head.version == Version::HTTP_10 && reply.body().size_hint().exact().is_none() {
+                // hyper promises to keep the connection unless the response has this version too.
+                *reply.version_mut() = Version::HTTP_10;
+            }
             if all_read { reply } else { closing(reply) }
         }
     };

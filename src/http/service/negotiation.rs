@@ -20,7 +20,8 @@ struct Preference<'a> {
 
 impl<'a> Preference<'a> {
     fn parse(preference: &'a str) -> Self {
-        let (name, parameters) = preference.split_once(';').unwrap_or((preference, ""));
+        let name = split_unquoted(preference, b';').next().unwrap_or_default();
+        let parameters = preference.get(name.len() + 1..).unwrap_or_default();
         let mut preference = Self { name: name.trim(), parameters, quality: 1.0 };
         if let Some(quality) = preference.parameter("q") {
             let quality = quality.parse().ok().filter(|quality| (0.0..=1.0).contains(quality));
@@ -31,7 +32,7 @@ impl<'a> Preference<'a> {
     }
 
     fn parameter(&self, name: &str) -> Option<&'a str> {
-        let parameters = self.parameters.split(';').filter_map(|parameter| parameter.split_once('='));
+        let parameters = split_unquoted(self.parameters, b';').filter_map(|parameter| parameter.split_once('='));
         let mut values = parameters.filter(|(found, _)| found.trim().eq_ignore_ascii_case(name));
         values.next().map(|(_, value)| value.trim().trim_matches('"'))
     }
@@ -49,9 +50,23 @@ impl<'a> Preference<'a> {
     }
 }
 
+/// Splits a header at a separator, but not within a quoted string. RFC 9110, 5.6.4.
+fn split_unquoted(text: &str, separator: u8) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    text.split(move |char: char| {
+        let was_escaped = std::mem::replace(&mut is_escaped, false);
+        match char {
+            '"' if !was_escaped => is_quoted = !is_quoted,
+            '\\' if is_quoted && !was_escaped => is_escaped = true,
+            _ => {}
+        }
+        !is_quoted && char == char::from(separator)
+    })
+}
+
 fn preferences(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = Preference<'_>> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(Preference::parse)
+    values.flat_map(|value| split_unquoted(value, b',')).map(Preference::parse)
 }
 
 /// How specifically a format is requested, and its quality.

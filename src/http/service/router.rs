@@ -1,6 +1,7 @@
 //! Finds the route of a request.
 
 use hyper::Method;
+use percent_encoding::percent_decode_str;
 
 use crate::exposition::Scope;
 use crate::http::base::caller::Role;
@@ -122,8 +123,13 @@ pub(super) fn groups_path(telemetry_path: &str) -> String {
 
 /// The command at the end of the path (since OpenIM 3.4.2), or else in the query (earlier versions).
 fn command_in_url(path: &str, query: Option<&str>) -> Option<Command> {
-    Command::from_path(path)
-        .or_else(|| query?.split('&').find_map(|pair| Command::from_name(pair.strip_prefix("command=")?)))
+    Command::from_path(path).or_else(|| {
+        query?.split('&').find_map(|pair| {
+            let name = pair.strip_prefix("command=")?;
+            // In a query, a plus sign is a space.
+            Command::from_name(&percent_decode_str(&name.replace('+', " ")).decode_utf8().ok()?)
+        })
+    })
 }
 
 #[cfg(test)]
