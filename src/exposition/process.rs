@@ -1,6 +1,7 @@
 //! The metrics of the process, which the `prometheus` crate reads.
 
 use prometheus::proto::{MetricFamily, MetricType};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::writer::{Head, Writer};
 use crate::domain::UnixMillis;
@@ -8,6 +9,9 @@ use crate::telemetry::Kind;
 
 /// The crate's metric for when the process began.
 const START: &str = "process_start_time_seconds";
+
+/// The CPU time, which the crate rounds to seconds.
+const CPU: &str = "process_cpu_seconds_total";
 
 /// When the process and its counters began. Unknown without `/proc`.
 pub(super) fn start(families: &[MetricFamily]) -> Option<UnixMillis> {
@@ -24,6 +28,16 @@ pub(super) fn write(family: &MetricFamily, began: Option<UnixMillis>, writer: &m
     let head = Head { name: family.name(), kind, unit: "", help: family.help() };
     let mut rows = writer.family_since(&head, &[], began);
     for metric in family.get_metric() {
-        rows.sample([], if is_counter { metric.get_counter().get_value() } else { metric.get_gauge().get_value() });
+        let value = match family.name() {
+            CPU => cpu_seconds(),
+            _ if is_counter => metric.get_counter().get_value(),
+            _ => metric.get_gauge().get_value(),
+        };
+        rows.sample([], value);
     }
+}
+
+fn cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }

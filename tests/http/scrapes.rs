@@ -58,6 +58,13 @@ fn without_additions(text: &str) -> (BTreeMap<String, f64>, Vec<String>) {
 }
 
 #[test]
+fn the_cpu_time_has_fractions_of_a_second() {
+    let exporter = Exporter::start(&[]);
+    let seconds = exporter.scrape().value("process_cpu_seconds_total");
+    assert!(seconds > 0.0 && seconds.fract() > 0.0, "{seconds}");
+}
+
+#[test]
 fn both_formats_have_the_same_samples() {
     let served = Served::with_groups(20, Limits::default(), 1);
     let mut client = served.connect();
