@@ -1,4 +1,4 @@
-//! The state's file: with any contents, it is opened or set aside. Then counting and reading continue, in no more memory than
+//! The state's file: with any contents, it is opened or renamed. Then counting and reading continue, in no more memory than
 //! the capacities need.
 
 use std::cell::RefCell;
@@ -131,7 +131,7 @@ impl Bench {
         let now = UnixMillis(NOW.0 + i64::from(bytes.arbitrary::<i32>().unwrap_or_default()));
         let aside = RefCell::new(None);
         let note = |step| {
-            if let Step::SetAside { aside: path, .. } = step {
+            if let Step::Renamed { path, .. } = step {
                 *aside.borrow_mut() = Some(path);
             }
         };

@@ -71,7 +71,7 @@ pub(super) fn restrict_mode(file: &File, path: &Path, is_new: bool, steps: Steps
     }
 }
 
-/// The same for a file that was set aside, without opening it: it may be a device, or another program's file.
+/// The same for a renamed file, without opening it: it may be a device, or another program's file.
 pub(super) fn restrict_kept(path: &Path, steps: Steps<'_>) {
     let Ok(metadata) = fs::symlink_metadata(path) else { return };
     if metadata.is_file() && metadata.permissions().mode() & OTHERS != 0 {

@@ -73,7 +73,7 @@ pub enum Damage {
 }
 
 impl Damage {
-    /// The word for it in the name of a file that is set aside.
+    /// The word for it in the name of a renamed file.
     pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Foreign => "foreign",

@@ -93,7 +93,7 @@ pub(super) struct Dedup {
 named! {
     enum DedupCounter {
         Duplicates = "repeats",
-        /// Messages that were forgotten within the window.
+        /// Messages that were evicted within the window.
         Evicted = "evicted",
     }
 }
@@ -141,7 +141,7 @@ impl Dedup {
         if stored.len() == self.entries.len() {
             copy_words(&stored, &self.entries);
         } else if !stored.is_empty() && !self.entries.is_empty() {
-            old.leave_out(format!("{TABLE}: a table of {} messages", stored.len()));
+            old.drop_part(format!("{TABLE}: a table of {} messages", stored.len()));
         }
         old.copy(CLEARED, LAYOUT, &self.cleared);
     }

@@ -1,4 +1,4 @@
-//! Groups of a stored block: finding them, resetting them, and carrying them over into a table of another size.
+//! Groups of a stored block: finding them, resetting them, and copying them into a table of a different size.
 
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use crate::stats::carry::CarryOver;
 pub(in crate::stats) enum SlotMapping {
     /// Each group has the same slot as before.
     Unchanged,
-    /// The new slots by the old ones; `None` for groups that were not carried over.
+    /// The new slots by the old ones; `None` for groups that were not copied.
     Moved(Vec<Option<u32>>),
 }
 
@@ -125,13 +125,13 @@ impl GroupTable {
         let journal = old.section(JOURNAL, LAYOUT, size_of::<u64>())?;
         let [slot, folded, ..] = &*journal else { return None };
         let number = retiring_slot(slot)?;
-        // Some of them may be in the old counter, which has been carried over.
+        // Some of them may be in the old counter, which has been copied.
         let counted = old.counter(COUNTERS, GroupCounter::FoldedRetired.name());
         self.counters.add(GroupCounter::FoldedRetired, folded.load(Ordering::Relaxed).saturating_sub(counted));
         Some(number)
     }
 
-    /// Folds messages whose groups were left out.
+    /// Folds messages whose groups were dropped.
     pub(in crate::stats) fn fold_lost(&self, messages: u64) {
         self.counters.add(GroupCounter::FoldedRetired, messages);
     }
