@@ -31,7 +31,7 @@ pub enum Found {
     State {
         /// Its block.
         arena: Arc<Arena>,
-        /// What it says about its sections.
+        /// What its header says about its sections.
         sections: Sections,
         /// How far its numbers can be trusted.
         trust: Trust,
@@ -99,7 +99,7 @@ impl Directory {
     /// change its contents.
     ///
     /// # Errors
-    /// When it cannot be read and written, the disk is full, or it is a symbolic link to something else than a state.
+    /// When it cannot be read and written, the disk is full, or it is a symbolic link to something that is not a state.
     pub fn find(&self, boot: Boot, steps: Steps<'_>) -> Result<Found, Error> {
         let found = self.inspect(boot, steps)?;
         if let Found::Damaged(damage) = &found {
@@ -283,7 +283,7 @@ impl Directory {
         }
     }
 
-    /// Removes the state from before the last migration.
+    /// Removes the state before the last conversion.
     pub(crate) fn remove_previous(&self, steps: Steps<'_>) {
         names::remove_previous(&self.state, steps);
     }

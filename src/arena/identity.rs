@@ -19,7 +19,7 @@ pub(super) struct Identity {
     file_system: u64,
 }
 
-/// Where a block comes from, judging by its file.
+/// Where a block comes from, according to its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The exporter wrote it into this file.

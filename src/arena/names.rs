@@ -63,11 +63,11 @@ pub(super) fn limit_aside(state: &Path, newest: Option<&Path>, steps: Steps<'_>)
     }
 }
 
-/// The name for the state from before a migration. An older one with this name is removed.
+/// The name for the state before a conversion. An older one with this name is removed.
 pub(super) fn free_previous(state: &Path, steps: Steps<'_>) -> PathBuf {
     let previous = state.with_file_name(PREVIOUS);
     let inode = |path: &Path| fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
-    // After a kill during a migration, both names may be the same file.
+    // After a kill during a conversion, both names may be the same file.
     let is_older = inode(state) != inode(&previous);
     if fs::remove_file(&previous).is_ok() && is_older {
         steps(Step::PreviousReplaced(previous.clone()));
@@ -75,7 +75,7 @@ pub(super) fn free_previous(state: &Path, steps: Steps<'_>) -> PathBuf {
     previous
 }
 
-/// Removes the state from before the last migration.
+/// Removes the state before the last conversion.
 pub(super) fn remove_previous(state: &Path, steps: Steps<'_>) {
     remove(state.with_file_name(PREVIOUS), steps);
 }

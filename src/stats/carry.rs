@@ -75,7 +75,7 @@ impl<'a> CarryOver<'a> {
     }
 }
 
-/// Copies as many words as both have.
+/// Copies words, as many as the shorter of both has.
 pub(super) fn copy_words(from: &[AtomicU64], to: &[AtomicU64]) {
     zip(from, to).for_each(|(from, to)| to.store(from.load(Ordering::Relaxed), Ordering::Relaxed));
 }

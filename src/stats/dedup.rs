@@ -134,7 +134,7 @@ impl Dedup {
         })
     }
 
-    /// Takes over an old table if it has the same size: the positions of entries depend on that.
+    /// Copies an old table if it has the same size: the positions of entries depend on that.
     pub(super) fn carry_from(&self, old: &CarryOver<'_>) {
         self.counters.carry_from(old);
         let Some(stored) = old.section(TABLE, LAYOUT, size_of::<u64>()) else { return };

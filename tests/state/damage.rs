@@ -32,7 +32,7 @@ fn resize(path: &Path, by: i64) {
 }
 
 #[test]
-fn a_file_that_is_set_aside_gets_mode_0600() {
+fn a_renamed_file_gets_mode_0600() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     for damage in ["another program's file", "a damaged state"] {
         let (_directory, _stats, steps) = after_damage(true, |path| {
@@ -180,7 +180,7 @@ fn relist(path: &Path, change: impl FnOnce(&mut Contents)) {
 }
 
 #[test]
-fn a_section_of_a_newer_version_is_left_out_and_the_rest_is_converted() {
+fn a_section_of_a_newer_version_is_dropped_and_the_rest_is_converted() {
     let directory = tempfile::tempdir().unwrap();
     drop(open(directory.path(), BOOT));
     let path = directory.path().join("state");
@@ -214,7 +214,7 @@ fn a_section_of_a_newer_version_is_left_out_and_the_rest_is_converted() {
 }
 
 #[test]
-fn a_damaged_list_of_codes_is_also_found_during_a_migration() {
+fn a_damaged_list_of_codes_is_also_found_during_a_conversion() {
     let directory = tempfile::tempdir().unwrap();
     let (stats, _) = open(directory.path(), BOOT);
     fill(&stats, 100);

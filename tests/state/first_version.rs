@@ -63,14 +63,14 @@ fn expected() -> String {
 }
 
 #[test]
-fn all_samples_of_0_1_0_are_exposed_after_the_migration() {
+fn all_samples_of_0_1_0_are_exposed_after_the_conversion() {
     let state = files::kept();
     let directory = directory_with(&state);
     let (stats, steps) = try_open(directory.path(), KEPT, NEXT_BOOT, KEPT_AT).unwrap();
     assert_eq!((stats.state_start(), is_converted(&steps), renamed(&steps)), (StateStart::Continued, true, None));
     assert_eq!(shown(stats), expected());
     assert!(fs::read(directory.path().join("state.previous")).unwrap() == state, "the file of 0.1.0 is kept");
-    // The same again, now without a migration.
+    // The same again, now without a conversion.
     let (stats, steps) = try_open(directory.path(), KEPT, NEXT_BOOT, KEPT_AT).unwrap();
     assert_eq!((shown(stats), steps), (expected(), vec![]));
 }

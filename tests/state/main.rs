@@ -264,7 +264,7 @@ fn an_unwritable_path_is_an_error_that_says_what_to_do() {
 }
 
 #[test]
-fn other_capacities_keep_all_numbers() {
+fn different_capacities_keep_all_numbers() {
     for (groups, pairs) in [(100, 2000), (1000, 1000), (7, 1000), (10_000, 50_000)] {
         let directory = tempfile::tempdir().unwrap();
         let (stats, _) = open(directory.path(), BOOT);

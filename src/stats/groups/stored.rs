@@ -79,8 +79,8 @@ impl GroupTable {
         self.journal.iter().for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
-    /// Takes over the groups of an old table into this empty one, where [`GroupTable::restore`] then finds them. If
-    /// this one is smaller, only those that were seen last. The others count as retired, and their messages are folded.
+    /// Copies the groups of an old table into this empty one, where [`GroupTable::restore`] then finds them. If this one
+    /// is smaller, copies only those that were seen last. The others count as retired, and their messages are folded.
     pub(in crate::stats) fn carry_from(&self, old: &CarryOver<'_>) -> SlotMapping {
         // Messages that were folded for an unknown reason count as those of retired groups.
         self.counters.carry_or(old, |key| key.starts_with("folded ").then_some(GroupCounter::FoldedRetired));
@@ -99,7 +99,7 @@ impl GroupTable {
         self.carry_compacted(groups, stored.len() / SLOT_WORDS)
     }
 
-    /// Takes over groups into the first slots, as many as there are.
+    /// Copies groups into the first slots, as many as fit.
     fn carry_compacted(&self, mut groups: Vec<(u32, Slot<'_>)>, old_slots: usize) -> SlotMapping {
         if groups.len() > self.capacity() {
             groups.sort_by_key(|(number, slot)| (Reverse(slot.last_seen()), *number));

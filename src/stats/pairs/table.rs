@@ -136,7 +136,7 @@ impl Pairs {
         self.base.set(pairs as u64);
     }
 
-    /// Takes over the pairs of an old table: by copying it if it has the same size and no group has moved.
+    /// Copies the pairs of an old table: as they are, if it has the same size and no group has moved.
     pub(in crate::stats) fn carry_from(&self, old: &CarryOver<'_>, slots: &SlotMapping) {
         self.counters.carry_from(old);
         let Some(stored) = old.section(TABLE, LAYOUT, size_of::<Words>()) else { return };
