@@ -1,5 +1,5 @@
-//! Interrupting the conversion of a state to a different layout, by a kill at any moment or an error in each step. Either
-//! the old state or the new one must remain, and be complete.
+//! Interrupting the conversion of a state to a different layout, by a kill at any moment or an error in each step.
+//! Either the old state or the new one must remain, and be complete.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 

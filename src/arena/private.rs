@@ -16,8 +16,8 @@ const FILE_MODE: u32 = 0o600;
 /// The permission bits of the group and of others.
 const OTHERS: u32 = 0o077;
 
-/// Creates a directory if it is missing. An existing one that contains files that are not ours keeps its mode: it may be
-/// shared on purpose.
+/// Creates a directory if it is missing. An existing one that contains files that are not ours keeps its mode: it may
+/// be shared on purpose.
 ///
 /// # Errors
 /// When the directory cannot be created.

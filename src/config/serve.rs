@@ -156,8 +156,8 @@ settings! {
     pub struct StatsSettings {
         /// How long duplicate messages (with the same serverMsgID) are ignored; 0s counts them
         ///
-        /// A duplicate is answered, but not counted again. OpenIM sends each callback once, so no window is needed. If a
-        /// proxy repeats callbacks, set it to a few minutes, or to 24h at most. A window needs 16 MiB for two million
+        /// A duplicate is answered, but not counted again. OpenIM sends each callback once, so no window is needed. If
+        /// a proxy repeats callbacks, set it to a few minutes, or to 24h at most. A window needs 16 MiB for two million
         /// message IDs; openim_exporter_message_ids_tracked shows how many are used.
         #[arg(value_name = "DURATION", default_value = "0s", value_parser = dedup_window)]
         "callback.dedup-window" dedup_window: Duration,

@@ -1,9 +1,9 @@
 //! The time of the statistics: the machine's clock, corrected while it seems to be wrong.
 //!
-//! A machine without a clock battery boots in 1970, and NTP corrects its clock seconds or minutes later. So a clock that is
-//! behind the state, or that is set back, is not trusted at once: the time continues from its latest value. A clock that
-//! is set forward is trusted, because this cannot be distinguished from a suspended machine; if it is set back within an
-//! hour, the time goes back too. A clock that was not set for an hour is trusted in any case.
+//! A machine without a clock battery boots in 1970, and NTP corrects its clock seconds or minutes later. So a clock
+//! that is behind the state, or that is set back, is not trusted at once: the time continues from its latest value. A
+//! clock that is set forward is trusted, because this cannot be distinguished from a suspended machine; if it is set
+//! back within an hour, the time goes back too. A clock that was not set for an hour is trusted in any case.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -55,8 +55,8 @@ impl Timeline {
         UnixMillis(clock.0.max(self.continued_ms.load(Ordering::Relaxed)))
     }
 
-    /// Continues the time. `clock` is the machine's clock now. The time begins at the first tick, with the clock or with
-    /// `latest`, the latest time in the state, whichever is later.
+    /// Continues the time. `clock` is the machine's clock now. The time begins at the first tick, with the clock or
+    /// with `latest`, the latest time in the state, whichever is later.
     pub(super) fn tick(&self, clock: UnixMillis, latest: impl FnOnce() -> UnixMillis) -> Tick {
         let mut ticks = self.ticks.lock();
         let Some(before) = ticks.clock_ms.replace(clock.0) else {

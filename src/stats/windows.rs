@@ -201,24 +201,23 @@ const fn position(period: u64, sketches: usize) -> usize {
     (period % sketches as u64) as usize
 }
 
-/// A ring of sketches, one per period. A new period replaces the oldest. The position of its sketch is usually the one of
-/// [`position`], but may be any.
+/// A ring of sketches, one per period. A new period replaces the oldest. The position of its sketch is usually the one
+/// of [`position`], but may be any.
 #[derive(Debug)]
 struct Ring {
     /// The period of each sketch, plus one; 0 for none.
     periods: Section,
     registers: Section,
-    /// What the current period would be without any step of the clock. If the clock is set back to it, the periods of the
-    /// longest window before it are needed again.
+    /// What the current period would be without any step of the clock. If the clock is set back to it, the periods of
+    /// the longest window before it are needed again.
     continued: AtomicU64,
-    /// Held while sketches are cleared or moved, usually by the tick. A callback takes it only if the tick is more than a
-    /// period late, or the clock was set.
+    /// Held while sketches are cleared or moved, usually by the tick. A callback takes it only if the tick is more than
+    /// a period late, or the clock was set.
     clearing: Mutex<()>,
 }
 
 impl Ring {
-    /// Copies an old sketch into this ring, unless the ring has no place but a newer sketch's. `stored` is its period plus
-    /// one.
+    /// Copies an old sketch into this ring, unless only newer ones could be replaced. `stored` is its period plus one.
     fn take(&self, stored: u64, sketch: &[AtomicU64]) {
         let Some(period) = stored.checked_sub(1) else { return };
         let position = self.replaceable(period);
@@ -259,8 +258,8 @@ impl Ring {
         self.periods.iter().position(|stored| stored.load(Ordering::Acquire) == period + 1)
     }
 
-    /// The position of the sketch to replace: an unused one, else an expired one, else one that was prepared for a period
-    /// that never began, else the oldest.
+    /// The position of the sketch to replace: an unused one, else an expired one, else one that was prepared for a
+    /// period that never began, else the oldest.
     fn replaceable(&self, period: u64) -> usize {
         let usual = position(period, self.periods.len());
         let continued = self.continued.load(Ordering::Relaxed) + 1;
@@ -278,8 +277,8 @@ impl Ring {
         (0..self.periods.len()).min_by_key(|position| need(*position)).unwrap_or(usual)
     }
 
-    /// If the clock was set back, moves the sketches that were filled while it was ahead to earlier periods, so that their
-    /// age stays right. `expected` is what the current period would be if the clock had not been set.
+    /// If the clock was set back, moves the sketches that were filled while it was ahead to earlier periods, so that
+    /// their age stays right. `expected` is what the current period would be if the clock had not been set.
     fn follow_clock(&self, expected: u64, current: u64) {
         let _clearing = self.clearing.lock();
         for (position, stored) in self.periods.iter().enumerate() {

@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 /// A longer time between two sweeps includes a stop. They are at most a few hundred milliseconds apart otherwise.
 const MAX_STEP: Duration = Duration::from_secs(1);
 
-/// How long the process has been running, without the time when it was stopped (SIGSTOP, a frozen virtual machine): what
-/// a client sent during that time arrived in time, but the process could not read it.
+/// How long the process has been running, without the time when it was stopped (SIGSTOP, a frozen virtual machine):
+/// what a client sent during that time arrived in time, but the process could not read it.
 pub(super) struct RunningTime(Mutex<Total>);
 
 struct Total {

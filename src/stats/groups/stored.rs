@@ -79,8 +79,9 @@ impl GroupTable {
         self.journal.iter().for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
-    /// Copies the groups of an old table into this empty one, where [`GroupTable::restore`] then finds them. If this one
-    /// is smaller, copies only those that were seen last. The others count as retired, and their messages are folded.
+    /// Copies the groups of an old table into this empty one, where [`GroupTable::restore`] then finds them. If this
+    /// one is smaller, copies only those that were seen last. The others count as retired, and their messages are
+    /// folded.
     pub(in crate::stats) fn carry_from(&self, old: &CarryOver<'_>) -> SlotMapping {
         // Messages that were folded for an unknown reason count as those of retired groups.
         self.counters.carry_or(old, |key| key.starts_with("folded ").then_some(GroupCounter::FoldedRetired));

@@ -24,8 +24,8 @@ const EMPTY_AFTER: u32 = DAY + 2;
 
 impl Pairs {
     /// Counts the pairs of each slot below `groups` in the last hour and in the last day, and passes them to `publish`,
-    /// including zeros. If there are more pairs than the capacity, evicts the oldest and counts them. Only for the tick:
-    /// reads the whole table, and a second caller would wait.
+    /// including zeros. If there are more pairs than the capacity, evicts the oldest and counts them. Only for the
+    /// tick: reads the whole table, and a second caller would wait.
     pub(in crate::stats) fn scan(&self, now: UnixMillis, groups: usize, mut publish: impl FnMut(u32, u32, u32)) {
         let now = Minute::from_time(now);
         let mut sums = self.sums.lock();
