@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_has_another_identity() {
+    fn a_copy_has_a_different_identity() {
         let directory = tempfile::tempdir().unwrap();
         let [one, other] = ["one", "other"].map(|name| directory.path().join(name));
         std::fs::write(&one, "x").unwrap();
