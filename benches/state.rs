@@ -1,4 +1,4 @@
-//! The cost of a state file, of detecting duplicates, of a start, and of carrying a state over.
+//! The cost of a state file, of detecting duplicates, of a start, and of converting a state.
 //!
 //! Exporters that differ in one flag run in turn with the same sender. The result is the CPU time per callback.
 
@@ -129,7 +129,7 @@ fn carry_over(out: &mut impl Write) -> Result<(), Failure> {
     }
     writeln!(
         out,
-        "- carry over from 0.1.0 with {GROUPS} groups ({} MiB), in seconds: {}",
+        "- convert a state of 0.1.0 with {GROUPS} groups ({} MiB), in seconds: {}",
         file.len() >> 20,
         verdict(median(seconds.into_iter()), 3.0)
     )?;

@@ -35,7 +35,7 @@ const SWEEP: Duration = Duration::from_millis(250);
 /// The same while draining, when there is less time.
 const SWEEP_DRAINING: Duration = Duration::from_millis(20);
 
-/// The most time at exit for the log's reader to take the last lines.
+/// How long the exit waits, at most, for the last lines of the log to be written.
 const MAX_LOG_FLUSH: Duration = Duration::from_secs(1);
 
 /// The same if the drain took all its time: enough for a reader that does not hang.
@@ -233,7 +233,7 @@ impl Signals {
         let Self { runtime, terminate, interrupt, hang_up, .. } = self;
         runtime.block_on(async {
             let [mut sweeps, mut ticks] = [SWEEP, TICK].map(tokio::time::interval);
-            // After a stop of the process, one call is enough.
+            // If calls were missed because the process was stopped, one is enough.
             for interval in [&mut sweeps, &mut ticks] {
                 interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
             }

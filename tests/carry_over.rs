@@ -1,5 +1,5 @@
-//! Interrupting the migration of a state to another layout, by a kill at any moment or an error in each step. Either
-//! the old state or the new one must remain, and be complete.
+//! Interrupting the conversion of a state to a different layout, by a kill at any moment or an error in each step.
+//! Either the old state or the new one must remain, and be complete.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -66,7 +66,7 @@ fn a_kill_at_any_moment_leaves_the_complete_old_or_new_state() {
     drop(exporter);
     let (mut old, mut half, mut after) = (0, 0, 0);
     for round in 0..ROUNDS {
-        // Each round has another capacity, so each start migrates the state.
+        // Each round has a different capacity, so each start converts the state.
         let groups = 100_002 + 1000 * round;
         let before = fs::read(&state).unwrap();
         let mut killed = serve(directory.path(), groups).stderr(Stdio::null()).spawn().unwrap();
@@ -94,14 +94,14 @@ fn a_kill_at_any_moment_leaves_the_complete_old_or_new_state() {
         next.signal(["TERM", "KILL"][round % 2]);
         next.wait();
     }
-    // The kills were spread over the whole migration.
+    // The kills were spread over the whole conversion.
     assert!(half >= 5 && after >= 3, "old {old}, half {half}, after {after}");
     println!(
         "killed before the new file existed: {old} times, while it was written: {half} times, afterwards: {after} times"
     );
 }
 
-/// A start that migrates the state, while strace makes some system calls fail.
+/// A start that converts the state, while strace makes some system calls fail.
 fn with_failing(directory: &Path, rules: &[&str]) -> Output {
     let serve = serve(directory, 150_000);
     let mut strace = Command::new("strace");
@@ -172,7 +172,7 @@ fn an_error_mentions_the_old_state_only_if_it_is_unchanged() {
 
 #[test]
 #[ignore = "needs strace"]
-fn a_migration_works_without_optional_features_of_file_systems() {
+fn a_conversion_works_without_optional_features_of_file_systems() {
     let cases: [(&[&str], &str); 3] = [
         // As on SMB and 9p.
         (&["-e", "inject=fsync:error=EINVAL"], "is kept until"),
@@ -215,7 +215,7 @@ impl Drop for Disk {
 
 #[test]
 #[ignore = "needs root"]
-fn on_a_disk_of_any_size_the_state_is_migrated_or_unchanged() {
+fn on_a_disk_of_any_size_the_state_is_converted_or_unchanged() {
     let (_directory, state) = closed();
     let old = fs::read(&state).unwrap();
     let size = old.len() as u64;

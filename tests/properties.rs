@@ -104,13 +104,13 @@ fn settings_are_accepted_or_refused_and_no_error_shows_a_secret() {
 }
 
 #[test]
-fn a_state_file_of_any_bytes_is_opened_or_set_aside_and_counting_continues() {
+fn a_state_file_of_any_bytes_is_opened_or_renamed_and_counting_continues() {
     // Fewer, because each file has several megabytes.
     try_all("state", properties::state::holds, TRIES / 4);
 }
 
 #[test]
-fn a_state_with_any_table_of_contents_is_carried_over_or_refused() {
+fn a_state_with_any_table_of_contents_is_converted_or_refused() {
     // Fewer, because each creates megabytes of sketches.
     try_all("carry", properties::carry::holds, TRIES / 10);
 }

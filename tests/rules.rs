@@ -96,7 +96,7 @@ fn promtool_test_of(end: &str, edit: impl Fn(&str) -> String) -> Output {
     Command::new("promtool").args(["test", "rules"]).args(tests).output().expect("promtool must be installed")
 }
 
-/// The alerts with another expression for each.
+/// The alerts, each with a different expression.
 fn with_expressions(text: &str, expression: &str) -> String {
     let replaced = |text: String, rule: &Rule| {
         let (before, rest) = rule.text.split_once("        expr:").unwrap();

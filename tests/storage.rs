@@ -206,7 +206,7 @@ fn a_file_that_replaces_the_state_is_not_changed_and_the_counts_are_saved_beside
 }
 
 #[test]
-fn only_the_three_newest_files_that_were_set_aside_are_kept() {
+fn only_the_three_newest_renamed_files_are_kept() {
     let directory = tempfile::tempdir().unwrap();
     let mut made = Vec::new();
     for round in 0..5 {
@@ -225,7 +225,7 @@ fn only_the_three_newest_files_that_were_set_aside_are_kept() {
 }
 
 #[test]
-fn a_state_behind_a_link_stays_there_and_a_pipe_is_set_aside() {
+fn a_state_behind_a_link_stays_there_and_a_pipe_is_renamed() {
     let [directory, elsewhere] = [(), ()].map(|()| tempfile::tempdir().unwrap());
     closed(elsewhere.path());
     let [link, target] = [directory.path(), elsewhere.path()].map(|path| path.join("state"));
@@ -238,7 +238,7 @@ fn a_state_behind_a_link_stays_there_and_a_pipe_is_set_aside() {
     fs::remove_file(&link).unwrap();
     assert!(Command::new("mkfifo").arg(&link).status().unwrap().success());
     let exporter = Exporter::start(&["--storage.path", path]);
-    assert!(exporter.log().iter().any(|line| line.contains("set aside")), "{:#?}", exporter.log());
+    assert!(exporter.log().iter().any(|line| line.contains("was renamed to this path")), "{:#?}", exporter.log());
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn only_the_owner_can_read_the_state_with_any_umask() {
         fs::set_permissions(&state, fs::Permissions::from_mode(0o664)).unwrap();
         let exporter = Exporter::start(&["--storage.path", directory.to_str().unwrap()]);
         assert_eq!([mode(&directory), mode(&state)], [0o700, 0o600], "{umask}");
-        assert_eq!(exporter.log().iter().filter(|line| line.contains("narrowed")).count(), 2);
+        assert_eq!(exporter.log().iter().filter(|line| line.contains("restricted to the owner")).count(), 2);
         drop(exporter);
         // A directory with other files.
         fs::write(directory.join("mine"), "").unwrap();

@@ -1,4 +1,4 @@
-//! Carrying a state over: with any consistent table of contents and any numbers, the state is carried over or refused. Then
+//! Converting a state: with any consistent table of contents and any numbers, the state is converted or refused. Then
 //! its totals agree with each other, and counting continues.
 
 use std::cell::RefCell;
@@ -66,7 +66,7 @@ fn try_on(source: &Block, bytes: &[u8]) {
     }
     let end = source.contents().sections.iter().map(|entry| entry.offset + entry.length).max().unwrap();
     let is_changed = !undo.is_empty() || contents != *source.contents();
-    // Only consistent contents are ever carried over.
+    // Only consistent contents are ever converted.
     if let Some(contents) = Contents::parse(&serde_json::to_vec(&contents).unwrap(), end) {
         carry(&Block::new(source.arena().clone(), contents), kind, is_changed);
     }
@@ -122,14 +122,14 @@ fn carry(stored: &Block, kind: u8, is_changed: bool) {
     };
     let trust = if kind & 0x80 == 0 { Trust::Exact } else { Trust::Torn(Doubt::OtherBoot) };
     let carried = Stats::in_memory_from(stored, capacities, trust, NOW);
-    let (stats, left_out) = match carried {
+    let (stats, dropped) = match carried {
         Ok(carried) => carried,
         Err(error) => {
             assert!(is_changed, "{error}");
             return;
         }
     };
-    assert!(is_changed || left_out.is_empty());
+    assert!(is_changed || dropped.is_empty());
     let before = stats.content_bytes().count;
     // Adding up the thousands of cells of the mix takes longer than everything else.
     let with_mix = kind & 0x70 == 0;

@@ -55,6 +55,7 @@ fn agrees(message: &Message<'_>, body: &[u8]) {
         assert_eq!(f64::from(read).to_bits(), (number(field) + 0.0).to_bits(), "{field}");
     }
     for (read, field) in [(message.send_time, "sendTime"), (message.create_time, "createTime")] {
+        #[allow(clippy::cast_possible_truncation, reason = "larger ones are refused")]
         let integer = || value[field].as_f64().map(|float| float as i64);
         assert_eq!(read.map_or(0, |at| at.0), value[field].as_i64().or_else(integer).unwrap_or_default(), "{field}");
     }

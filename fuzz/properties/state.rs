@@ -1,5 +1,5 @@
-//! The state's file: with any contents, it is opened or set aside. Then counting and reading continue, in no more memory than
-//! the capacities need.
+//! The state's file: with any contents, it is opened or renamed. Then counting and reading continue, in no more memory
+//! than the capacities need.
 
 use std::cell::RefCell;
 use std::fs::{self, OpenOptions};
@@ -121,8 +121,8 @@ impl Bench {
     }
 
     fn try_on(&self, bytes: &[u8]) {
-        // Chosen by a hash that the fuzzer cannot aim at: otherwise it would mostly produce such inputs, because they reach
-        // much code, and reading everything takes as long as hundreds of openings.
+        // Chosen by a hash that the fuzzer cannot aim at: otherwise it would mostly produce such inputs, because they
+        // reach much code, and reading everything takes as long as hundreds of openings.
         let sum = bytes.iter().fold(0x2a_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
         let is_read_whole = (sum >> 32).is_multiple_of(READ_WHOLE);
         let bytes = &mut Unstructured::new(bytes);
@@ -131,7 +131,7 @@ impl Bench {
         let now = UnixMillis(NOW.0 + i64::from(bytes.arbitrary::<i32>().unwrap_or_default()));
         let aside = RefCell::new(None);
         let note = |step| {
-            if let Step::SetAside { aside: path, .. } = step {
+            if let Step::Renamed { path, .. } = step {
                 *aside.borrow_mut() = Some(path);
             }
         };
@@ -146,8 +146,8 @@ impl Bench {
         }
     }
 
-    /// Writes a file of any bytes, or the small state with some changed words. Overwrites the existing file, because freeing
-    /// and reserving blocks takes longer than opening it.
+    /// Writes a file of any bytes, or the small state with some changed words. Overwrites the existing file, because
+    /// freeing and reserving blocks takes longer than opening it.
     fn prepare(&self, bytes: &mut Unstructured<'_>) {
         let path = self.directory.path().join("state");
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).unwrap();

@@ -70,17 +70,17 @@ fn boot_time(now: UnixMillis) -> Boot {
 /// Logs a step.
 pub(super) fn report(telemetry: &Telemetry, step: &Step) {
     match step {
-        Step::ModeRestricted(path) => telemetry.state_mode_narrowed(path),
-        Step::ModeUnchanged(path, why) => telemetry.state_mode_stays(path, why),
+        Step::ModeRestricted(path) => telemetry.state_mode_restricted(path),
+        Step::ModeUnchanged(path, why) => telemetry.state_mode_unchanged(path, why),
         Step::CopyOnWrite(path) => telemetry.state_copy_on_write(path),
         Step::OtherLayout { state, differences } => telemetry.state_has_other_layout(state, &differences.join("; ")),
-        Step::LeftOut(what) => telemetry.state_part_left_out(what),
+        Step::Dropped(what) => telemetry.state_part_dropped(what),
         Step::Reserved { file, bytes } => telemetry.state_reserved(file, *bytes),
         Step::PreviousKept(path) => telemetry.state_previous_kept(path),
         Step::PreviousNotKept(path, why) => telemetry.state_previous_not_kept(path, why),
         Step::PreviousReplaced(path) => telemetry.state_previous_replaced(path),
         Step::Removed(path) => telemetry.state_file_removed(path),
-        Step::SetAside { aside, reason } => telemetry.state_set_aside(aside, reason),
+        Step::Renamed { path, reason } => telemetry.state_renamed(path, reason),
         Step::Restored(Origin::Older) => telemetry.state_restored("an older copy was put in its place"),
         Step::Restored(_) => telemetry.state_restored("its file is a copy"),
         Step::CountersReset(doubt) => telemetry.counters_reset(doubt),

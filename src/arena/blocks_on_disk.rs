@@ -61,7 +61,7 @@ pub(super) fn disable_copy_on_write(file: &File) -> CopyOnWrite {
 }
 
 /// Reserves every block of a file without changing its contents: also blocks that it shares with a copy, and holes that
-/// a copy made of zeros.
+/// copying made of zeros.
 ///
 /// # Errors
 /// When the disk is full, see [`is_full`], or the file cannot be written.

@@ -31,7 +31,7 @@ pub enum Found {
     State {
         /// Its block.
         arena: Arc<Arena>,
-        /// What it says about its sections.
+        /// What its header says about its sections.
         sections: Sections,
         /// How far its numbers can be trusted.
         trust: Trust,
@@ -43,12 +43,12 @@ pub enum Found {
 /// What to do with the old state when a new one replaces it. Times are in milliseconds since the epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum OldState {
-    /// Everything was carried over: keep it until the next regular shutdown.
+    /// Everything was converted: keep it until the next regular shutdown.
     KeepUntilShutdown,
-    /// A part was not carried over: set it aside, with this time in its name.
-    SetAside(i64),
-    /// It cannot be used: set it aside, with this time in its name.
-    SetAsideDamaged(Damage, i64),
+    /// A part was dropped: rename it, with this time in its name.
+    Rename(i64),
+    /// It cannot be used: rename it, with this time in its name.
+    RenameDamaged(Damage, i64),
 }
 
 /// A directory that only this process uses.
@@ -99,20 +99,20 @@ impl Directory {
     /// change its contents.
     ///
     /// # Errors
-    /// When it cannot be read and written, the disk is full, or it is a symbolic link to something else than a state.
+    /// When it cannot be read and written, the disk is full, or it is a symbolic link to something that is not a state.
     pub fn find(&self, boot: Boot, steps: Steps<'_>) -> Result<Found, Error> {
         let found = self.inspect(boot, steps)?;
         if let Found::Damaged(damage) = &found {
-            self.check_set_aside(*damage)?;
+            self.check_renamable(*damage)?;
         }
         Ok(found)
     }
 
-    /// Checks that a damaged state may be set aside.
+    /// Checks that a damaged state may be renamed.
     ///
     /// # Errors
     /// If it is behind a symbolic link.
-    pub(crate) fn check_set_aside(&self, damage: Damage) -> Result<(), Error> {
+    pub(crate) fn check_renamable(&self, damage: Damage) -> Result<(), Error> {
         if !self.is_link {
             return Ok(());
         }
@@ -240,14 +240,14 @@ impl Directory {
                 let previous = names::free_previous(path, steps);
                 (previous.clone(), Step::PreviousKept(previous))
             }
-            OldState::SetAside(stamp) => {
-                let aside = names::set_aside_path(path, OTHER_LAYOUT, *stamp);
-                let reason = "not everything in it could be carried over".to_owned();
-                (aside.clone(), Step::SetAside { aside, reason })
+            OldState::Rename(stamp) => {
+                let path = names::stamped_path(path, OTHER_LAYOUT, *stamp);
+                let reason = "not everything in it could be converted".to_owned();
+                (path.clone(), Step::Renamed { path, reason })
             }
-            OldState::SetAsideDamaged(damage, stamp) => {
-                let aside = names::set_aside_path(path, damage.word(), *stamp);
-                (aside.clone(), Step::SetAside { aside, reason: damage.to_string() })
+            OldState::RenameDamaged(damage, stamp) => {
+                let path = names::stamped_path(path, damage.word(), *stamp);
+                (path.clone(), Step::Renamed { path, reason: damage.to_string() })
             }
         };
         match fs::hard_link(path, &other) {
@@ -258,8 +258,8 @@ impl Directory {
                 return Ok(None);
             }
             // If the process is killed before the next rename, nothing usable is lost.
-            Err(_) if matches!(old, OldState::SetAsideDamaged(..)) => {
-                fs::rename(path, &other).map_err(|error| Error::io(path, "it cannot be set aside", error))?;
+            Err(_) if matches!(old, OldState::RenameDamaged(..)) => {
+                fs::rename(path, &other).map_err(|error| Error::io(path, "it cannot be renamed", error))?;
             }
             Err(error) => return Err(Error::io(&other, "the state cannot be kept under this name", error)),
         }
@@ -283,7 +283,7 @@ impl Directory {
         }
     }
 
-    /// Removes the state from before the last migration.
+    /// Removes the state before the last conversion.
     pub(crate) fn remove_previous(&self, steps: Steps<'_>) {
         names::remove_previous(&self.state, steps);
     }
@@ -312,7 +312,7 @@ impl Directory {
             steps(Step::WrittenAgain(path.to_owned()));
             return sync_directory(path).map_err(cannot_write);
         }
-        let saved = names::set_aside_path(path, REPLACED, stamp);
+        let saved = names::stamped_path(path, REPLACED, stamp);
         fs::rename(directory.new_state(), &saved).and_then(|()| sync_directory(&saved)).map_err(cannot_write)?;
         names::limit_aside(path, Some(&saved), steps);
         Err(Error::Replaced { path: path.to_owned(), saved })

@@ -19,7 +19,7 @@ pub(super) struct Identity {
     file_system: u64,
 }
 
-/// Where a block comes from, judging by its file.
+/// Where a block comes from, according to its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The exporter wrote it into this file.
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_has_another_identity() {
+    fn a_copy_has_a_different_identity() {
         let directory = tempfile::tempdir().unwrap();
         let [one, other] = ["one", "other"].map(|name| directory.path().join(name));
         std::fs::write(&one, "x").unwrap();

@@ -12,22 +12,22 @@ pub(super) const STATE: &str = "state";
 /// A new state, until it is complete.
 pub(super) const NEW_STATE: &str = "state.new";
 
-/// The state from before a migration to another layout, until the next regular shutdown.
+/// The state before its conversion, until the next regular shutdown.
 pub(super) const PREVIOUS: &str = "state.previous";
 
 /// Locked while a process uses the directory. Not the state itself, because that may be replaced.
 pub(super) const LOCK: &str = "lock";
 
-/// Why a file was set aside: `state.<word>-<time>`.
+/// Why a file was renamed: `state.<word>-<time>`.
 pub(super) const OTHER_LAYOUT: &str = "other-layout";
 pub(super) const REPLACED: &str = "replaced";
 const WORDS: [&str; 5] = ["damaged", "foreign", "other-version", OTHER_LAYOUT, REPLACED];
 
-/// How many files that were set aside are kept. Each takes as much space as a state.
+/// How many renamed files are kept. Each takes as much space as a state.
 const MAX_ASIDE: usize = 3;
 
-/// An unused name for a file that is set aside at this time, in milliseconds since the epoch.
-pub(super) fn set_aside_path(state: &Path, word: &str, stamp: i64) -> PathBuf {
+/// An unused name for a file that is renamed at this time, in milliseconds since the epoch.
+pub(super) fn stamped_path(state: &Path, word: &str, stamp: i64) -> PathBuf {
     let names = (0..).map(|number: u32| match number {
         0 => format!("{STATE}.{word}-{stamp}"),
         _ => format!("{STATE}.{word}-{stamp}-{number}"),
@@ -36,7 +36,7 @@ pub(super) fn set_aside_path(state: &Path, word: &str, stamp: i64) -> PathBuf {
     names.map(|name| state.with_file_name(name)).find(is_free).unwrap_or_default()
 }
 
-/// When a file was set aside, and its number among the files of the same time; `None` for any other file.
+/// When a file was renamed, and its number among the files of the same time; `None` for any other file.
 fn parse_stamp(name: &str) -> Option<(i64, u32)> {
     let rest = name.strip_prefix(STATE)?.strip_prefix('.')?;
     let stamp = WORDS.iter().find_map(|word| rest.strip_prefix(word)?.strip_prefix('-'))?;
@@ -46,12 +46,12 @@ fn parse_stamp(name: &str) -> Option<(i64, u32)> {
     }
 }
 
-/// Removes all but the newest files that were set aside. `newest` stays even if the clock was set back.
+/// Removes all but the newest renamed files. `newest` stays even if the clock was set back.
 pub(super) fn limit_aside(state: &Path, newest: Option<&Path>, steps: Steps<'_>) {
     let Some(Ok(entries)) = state.parent().map(fs::read_dir) else { return };
     let file = |entry: fs::DirEntry| {
         let stamp = parse_stamp(entry.file_name().to_str()?)?;
-        // A directory at the state's path is set aside too, but not removed, because it is not ours.
+        // A directory at the state's path is renamed too, but not removed, because it is not ours.
         let is_removable = entry.file_type().is_ok_and(|kind| !kind.is_dir());
         is_removable.then(|| (newest == Some(&entry.path()), stamp, entry.path()))
     };
@@ -63,11 +63,11 @@ pub(super) fn limit_aside(state: &Path, newest: Option<&Path>, steps: Steps<'_>)
     }
 }
 
-/// The name for the state from before a migration. An older one with this name is removed.
+/// The name for the state before a conversion. An older one with this name is removed.
 pub(super) fn free_previous(state: &Path, steps: Steps<'_>) -> PathBuf {
     let previous = state.with_file_name(PREVIOUS);
     let inode = |path: &Path| fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
-    // After a kill during a migration, both names may be the same file.
+    // After a kill during a conversion, both names may be the same file.
     let is_older = inode(state) != inode(&previous);
     if fs::remove_file(&previous).is_ok() && is_older {
         steps(Step::PreviousReplaced(previous.clone()));
@@ -75,7 +75,7 @@ pub(super) fn free_previous(state: &Path, steps: Steps<'_>) -> PathBuf {
     previous
 }
 
-/// Removes the state from before the last migration.
+/// Removes the state before the last conversion.
 pub(super) fn remove_previous(state: &Path, steps: Steps<'_>) {
     remove(state.with_file_name(PREVIOUS), steps);
 }
@@ -105,7 +105,7 @@ mod tests {
     use std::cell::RefCell;
 
     #[test]
-    fn a_file_that_was_set_aside_is_recognized_by_its_name() {
+    fn a_renamed_file_is_recognized_by_its_name() {
         for (name, stamp_of_it) in [
             ("state.damaged-1732345678901", Some((1_732_345_678_901, 0))),
             ("state.other-version-17-2", Some((17, 2))),
@@ -130,7 +130,7 @@ mod tests {
         let state = directory.path().join(STATE);
         let made = [("foreign", 30), ("damaged", 10), ("damaged", 10), ("other-version", 20), ("other-layout", 40)];
         let paths = made.map(|(word, stamp)| {
-            let path = set_aside_path(&state, word, stamp);
+            let path = stamped_path(&state, word, stamp);
             fs::write(&path, "").unwrap();
             path
         });

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 #[expect(unsafe_code, reason = "the standard library has no safe function for it yet")]
 pub(crate) fn prefetch(word: &AtomicU64) {
     // SAFETY: a prefetch is a hint. It reads and writes nothing that the program can see and never faults, whatever the
-    // address; this one is moreover that of a reference. The instruction is part of SSE, which every x86-64 has.
+    // address; and a reference has a valid address. The instruction is part of SSE, which every x86-64 has.
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

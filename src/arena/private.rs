@@ -16,8 +16,8 @@ const FILE_MODE: u32 = 0o600;
 /// The permission bits of the group and of others.
 const OTHERS: u32 = 0o077;
 
-/// Creates a directory if it is missing. An existing one that contains other files than ours keeps its mode: it may be
-/// shared on purpose.
+/// Creates a directory if it is missing. An existing one that contains files that are not ours keeps its mode: it may
+/// be shared on purpose.
 ///
 /// # Errors
 /// When the directory cannot be created.
@@ -71,7 +71,7 @@ pub(super) fn restrict_mode(file: &File, path: &Path, is_new: bool, steps: Steps
     }
 }
 
-/// The same for a file that was set aside, without opening it: it may be a device, or another program's file.
+/// The same for a renamed file, without opening it: it may be a device, or another program's file.
 pub(super) fn restrict_kept(path: &Path, steps: Steps<'_>) {
     let Ok(metadata) = fs::symlink_metadata(path) else { return };
     if metadata.is_file() && metadata.permissions().mode() & OTHERS != 0 {

@@ -17,15 +17,15 @@ pub enum Step {
     ModeUnchanged(PathBuf, String),
     /// This file is on a copy-on-write file system, where space cannot be reserved: a full disk can end the process.
     CopyOnWrite(PathBuf),
-    /// The state has another layout than this program wants, and is carried over into a new file.
+    /// The state's layout differs from this program's, so the state is converted into a new file.
     OtherLayout {
         /// The state's file.
         state: PathBuf,
         /// What differs.
         differences: Vec<String>,
     },
-    /// This part of the old state could not be carried over.
-    LeftOut(String),
+    /// This part of the old state is not in the converted one.
+    Dropped(String),
     /// Every block of a new file is reserved.
     Reserved {
         /// The new file.
@@ -37,15 +37,15 @@ pub enum Step {
     PreviousKept(PathBuf),
     /// The old state cannot be kept under this name, for this reason.
     PreviousNotKept(PathBuf, String),
-    /// An older state was still kept under this name, because it never came to a regular shutdown. It was removed, so
-    /// that the old state can be kept there.
+    /// The state before an earlier conversion still had this name, because no regular shutdown had removed it. It was
+    /// removed, so that the old state can have the name.
     PreviousReplaced(PathBuf),
     /// This file of an earlier state or start was removed.
     Removed(PathBuf),
     /// The state, or a part of it, cannot be used. It was renamed.
-    SetAside {
-        /// The new name.
-        aside: PathBuf,
+    Renamed {
+        /// The new path.
+        path: PathBuf,
         /// Why it cannot be used.
         reason: String,
     },

@@ -55,7 +55,7 @@ pub enum Damage {
     /// The version of its header is unknown.
     #[error("this program cannot read version {0} of the header")]
     OtherVersion(u64),
-    /// It looks like a block of 0.1.0, but has other sections than the release.
+    /// It looks like a block of 0.1.0, but its sections are not those of the release.
     #[error("a development version from before 0.1.0 wrote it")]
     BeforeFirstVersion,
     /// Its header contradicts itself.
@@ -73,7 +73,7 @@ pub enum Damage {
 }
 
 impl Damage {
-    /// The word for it in the name of a file that is set aside.
+    /// The word for it in the name of a renamed file.
     pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Foreign => "foreign",

@@ -107,8 +107,8 @@ fn with_variable(flag: Arg) -> Arg {
     flag.env(name)
 }
 
-/// An empty variable counts as unset, as those are that a Compose file passes on. An empty path of the state has a
-/// meaning.
+/// An empty variable counts as unset, because a Compose file passes an unset variable as an empty one. Not the path of
+/// the state, where empty is a value.
 fn with_set_variable(flag: Arg) -> Arg {
     let name = flag.get_long().unwrap_or_default();
     let is_empty = std::env::var_os(variable(name)).is_some_and(|value| value.is_empty());

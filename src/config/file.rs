@@ -68,7 +68,7 @@ pub(super) fn read(path: &Path, max_bytes: u64) -> Result<String, FileError> {
     })
 }
 
-/// Reads up to one byte more than the limit, so that a larger file shows.
+/// Reads up to one byte more than the limit, so that a larger file can be detected.
 fn read_one_more(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     // Opening a pipe would block until there is a writer.
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();

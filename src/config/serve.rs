@@ -156,13 +156,13 @@ settings! {
     pub struct StatsSettings {
         /// How long duplicate messages (with the same serverMsgID) are ignored; 0s counts them
         ///
-        /// A duplicate is answered, but not counted again. OpenIM sends each callback once, so this is off; if a proxy
-        /// repeats callbacks, give a few minutes, 24h at most. It takes 16 MiB and remembers two million messages; a
-        /// metric shows how full it is.
+        /// A duplicate is answered, but not counted again. OpenIM sends each callback once, so no window is needed. If
+        /// a proxy repeats callbacks, set it to a few minutes, or to 24h at most. A window needs 16 MiB for two million
+        /// message IDs; openim_exporter_message_ids_tracked shows how many are used.
         #[arg(value_name = "DURATION", default_value = "0s", value_parser = dedup_window)]
         "callback.dedup-window" dedup_window: Duration,
 
-        /// Directory of the state, created if it is missing; the counts survive a restart there
+        /// Directory of the state, which keeps the counts across restarts; created if it is missing
         ///
         /// If empty, the state is kept in memory: at each start the counters begin at 0, which Prometheus handles as a
         /// counter reset, and the windows of active senders and groups are empty.
@@ -271,7 +271,7 @@ impl Config {
             let flag = "groups.max-exported";
             let source = if is_variable { format!(" ({})", variable(flag)) } else { String::new() };
             return Err(format!(
-                "--{flag} {}{source}: only {} groups are tracked; give at most that, or raise --groups.max-tracked",
+                "--{flag} {}{source}: only {} groups are tracked; lower it to that number, or raise --groups.max-tracked",
                 stats.max_exported_groups, stats.max_tracked_groups
             ));
         }

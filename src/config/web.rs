@@ -1,7 +1,7 @@
 //! The web configuration file, in the format of Prometheus' exporter-toolkit: TLS, headers, users, a rate limit.
 //!
-//! A setting of the toolkit that this exporter does not support is an error. If it were ignored, a server could be open
-//! that its operator believes to be protected.
+//! A setting of the toolkit that this exporter does not support is an error. If it were ignored, a server could be
+//! unprotected although its configuration protects it.
 
 mod mapping;
 mod rate;

@@ -1,6 +1,6 @@
 //! All metrics. This file declares those of the statistics, with the source of their samples: their numbers are in the
-//! state, so they survive a restart. `telemetry::events` declares the exporter's own, and says what else to update for a
-//! new metric.
+//! state, so they survive a restart. `telemetry::events` declares the exporter's own, and says what else to update for
+//! a new metric.
 
 use std::sync::LazyLock;
 
@@ -90,13 +90,13 @@ catalog! {
             rows.sample([kind.name()], stats.clock_errors(kind));
         }
     });
-    /// Distinct senders of group messages in the window, estimated (standard error 0.8 percent).
+    /// Distinct senders of group messages in the window, estimated (standard error 0.81 %).
     ACTIVE_SENDERS = Gauge "openim_active_senders" ["window"] Samples(|stats, now, rows| {
         for (window, senders) in WINDOWS.into_iter().zip(stats.active_senders(now)) {
             rows.sample([window.name], senders);
         }
     });
-    /// Distinct groups with messages in the window, estimated (standard error 0.8 percent).
+    /// Distinct groups with messages in the window, estimated (standard error 0.81 %).
     ACTIVE_GROUPS = Gauge "openim_active_groups" ["window"] Samples(|stats, now, rows| {
         for (window, groups) in WINDOWS.into_iter().zip(stats.active_groups(now)) {
             rows.sample([window.name], groups);
@@ -122,7 +122,7 @@ catalog! {
     PAIRS_TRACKED = Gauge "openim_exporter_sender_pairs_tracked" [] Value(Stats::sender_pairs_tracked);
     /// Maximum number of pairs of a group and a sender that are remembered.
     PAIRS_CAPACITY = Gauge "openim_exporter_sender_pairs_capacity" [] Value(|stats| stats.sender_pairs_capacity() as u64);
-    /// Pairs of a group and a sender that were forgotten in less than a day, because there were too many.
+    /// Pairs of a group and a sender evicted less than a day after their last message, because there were too many.
     PAIRS_EVICTED = Counter "openim_exporter_sender_pairs_evicted_total" [] Value(Stats::sender_pairs_evicted);
     /// Duplicate messages within the dedup window, which are answered but not counted.
     REPEATS = Counter "openim_exporter_callback_repeats_total" [] Value(Stats::duplicates);
@@ -131,7 +131,7 @@ catalog! {
     /// Maximum number of messages that the dedup window remembers; 0 if it is off.
     MESSAGE_IDS_CAPACITY = Gauge "openim_exporter_message_ids_capacity" []
         Value(|stats| stats.message_ids_capacity() as u64);
-    /// Messages forgotten within the dedup window, because there were too many: their duplicates are counted again.
+    /// Messages evicted within the dedup window, because there were too many: their duplicates are counted again.
     MESSAGE_IDS_EVICTED = Counter "openim_exporter_message_ids_evicted_total" [] Value(Stats::message_ids_evicted);
     /// How the state was opened: 1 for the outcome that applied.
     STATE_START = Gauge "openim_exporter_state_start" ["outcome"] Samples(|stats, _, rows| {

@@ -84,7 +84,7 @@ const NAMES: [&str; 16] = [
     "🦊",
 ];
 
-/// A person's nickname. Many people share one, as in life.
+/// A person's nickname. Many people share one, as in real life.
 pub(super) fn nickname(rank: u32) -> &'static str {
     let position = usize::try_from(rank).unwrap_or_default() % NAMES.len();
     NAMES.get(position).copied().unwrap_or_default()

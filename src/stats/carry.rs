@@ -1,4 +1,4 @@
-//! Carrying a block of another layout over into a new one: each part of the statistics takes what it knows, by the
+//! Converting a block of a different layout into a new one: each part of the statistics takes what it knows, by the
 //! names of sections and keys.
 
 use std::cell::RefCell;
@@ -8,18 +8,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::arena::{Block, Contents, KeyedSection, SingleWord};
 
-/// An old block that is being carried over into a new one.
+/// An old block that is being converted into a new one.
 pub(super) struct CarryOver<'a> {
     old: &'a Block,
-    left_out: RefCell<Vec<String>>,
+    dropped: RefCell<Vec<String>>,
 }
 
 impl<'a> CarryOver<'a> {
     pub(super) const fn new(old: &'a Block) -> Self {
-        Self { old, left_out: RefCell::new(Vec::new()) }
+        Self { old, dropped: RefCell::new(Vec::new()) }
     }
 
-    /// The old section with this name. Left out if its elements have another layout.
+    /// The old section with this name. Dropped if its elements have a different layout.
     pub(super) fn section(&self, name: &str, version: u32, element_bytes: usize) -> Option<KeyedSection> {
         self.section_since(name, version..=version, element_bytes)
     }
@@ -35,7 +35,7 @@ impl<'a> CarryOver<'a> {
         if versions.contains(&layout.version) && layout.element_bytes == element_bytes {
             return self.old.keyed_section(name);
         }
-        self.leave_out(format!(
+        self.drop_part(format!(
             "{name}: version {} with elements of {} bytes, but this program reads version {} with {element_bytes}",
             layout.version,
             layout.element_bytes,
@@ -61,21 +61,21 @@ impl<'a> CarryOver<'a> {
         value().unwrap_or_default()
     }
 
-    /// Records that a part of the old block cannot be carried over.
-    pub(super) fn leave_out(&self, what: String) {
-        self.left_out.borrow_mut().push(what);
+    /// Records that a part of the old block is dropped.
+    pub(super) fn drop_part(&self, what: String) {
+        self.dropped.borrow_mut().push(what);
     }
 
-    /// Everything that was left out, including the sections that the new block does not have.
-    pub(super) fn left_out(self, wanted: &Contents) -> Vec<String> {
+    /// Everything that was dropped, including the sections that the new block does not have.
+    pub(super) fn dropped(self, wanted: &Contents) -> Vec<String> {
         let sections = self.old.contents().sections.iter().map(|entry| &entry.layout.name);
         let unknown = sections.filter(|name| wanted.find(name).is_none());
         let unknown: Vec<_> = unknown.map(|name| format!("{name}: this program does not know this section")).collect();
-        [self.left_out.into_inner(), unknown].concat()
+        [self.dropped.into_inner(), unknown].concat()
     }
 }
 
-/// Copies as many words as both have.
+/// Copies words, as many as the shorter of both has.
 pub(super) fn copy_words(from: &[AtomicU64], to: &[AtomicU64]) {
     zip(from, to).for_each(|(from, to)| to.store(from.load(Ordering::Relaxed), Ordering::Relaxed));
 }

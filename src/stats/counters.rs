@@ -52,7 +52,7 @@ impl Counters {
             let keys = keys_at(stored.keys(), position);
             match find(&keys) {
                 Some(index) => self.add(index, value),
-                None => old.leave_out(format!("{name}: {value} of {}", keys.join(", "))),
+                None => old.drop_part(format!("{name}: {value} of {}", keys.join(", "))),
             }
         }
     }

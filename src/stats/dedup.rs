@@ -93,7 +93,7 @@ pub(super) struct Dedup {
 named! {
     enum DedupCounter {
         Duplicates = "repeats",
-        /// Messages that were forgotten within the window.
+        /// Messages that were evicted within the window.
         Evicted = "evicted",
     }
 }
@@ -134,14 +134,14 @@ impl Dedup {
         })
     }
 
-    /// Takes over an old table if it has the same size: the positions of entries depend on that.
+    /// Copies an old table if it has the same size: the positions of entries depend on that.
     pub(super) fn carry_from(&self, old: &CarryOver<'_>) {
         self.counters.carry_from(old);
         let Some(stored) = old.section(TABLE, LAYOUT, size_of::<u64>()) else { return };
         if stored.len() == self.entries.len() {
             copy_words(&stored, &self.entries);
         } else if !stored.is_empty() && !self.entries.is_empty() {
-            old.leave_out(format!("{TABLE}: a table of {} messages", stored.len()));
+            old.drop_part(format!("{TABLE}: a table of {} messages", stored.len()));
         }
         old.copy(CLEARED, LAYOUT, &self.cleared);
     }

@@ -77,7 +77,7 @@ impl Delays {
             && errors.iter().all(|count| *count <= messages.saturating_mul(2))
     }
 
-    /// Observes the message's delays, as far as it has the times.
+    /// Observes the message's delays, except those for which it lacks a time.
     pub(super) fn record(&self, message: &Message<'_>, received: UnixMillis) {
         let Some(sent) = message.send_time else { return };
         if let Some((bucket, delay)) = self.observe(&self.delivery, received.since(sent), ClockError::Future) {

@@ -213,7 +213,7 @@ mod tests {
         counted.map(|cell| (cell.content_type.into_owned(), cell.messages)).collect()
     }
 
-    /// A mix that was carried over from a build which lists 116 instead of 113, with this many messages of it.
+    /// A mix that was converted from a build that lists 116 instead of 113, with this many messages of it.
     fn carried_from_another_list(messages: usize) -> Mix {
         let (block, old) = new_mix();
         record(&old, 113, messages);

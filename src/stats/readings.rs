@@ -147,7 +147,7 @@ impl Stats {
         self.pairs.capacity()
     }
 
-    /// Pairs that were dropped early because there were too many.
+    /// Pairs that were evicted early because there were too many.
     #[must_use]
     pub fn sender_pairs_evicted(&self) -> u64 {
         self.pairs.evicted()
@@ -171,7 +171,7 @@ impl Stats {
         self.dedup.capacity()
     }
 
-    /// Message IDs that were dropped within the dedup window: a duplicate of one of these messages is counted again.
+    /// Message IDs that were evicted within the dedup window: a duplicate of one of these messages is counted again.
     pub(crate) fn message_ids_evicted(&self) -> u64 {
         self.dedup.evicted()
     }

@@ -132,8 +132,8 @@ impl Stats {
         self.started.set(now.0.cast_unsigned());
     }
 
-    /// Counts a message that was received when the clock showed `clock`. Takes no exclusive lock and, if the group is tracked, does not
-    /// allocate. A duplicate that arrives while its original is being counted waits for that.
+    /// Counts a message that was received at `clock`, the machine's time. Takes no exclusive lock and, if the group is
+    /// tracked, does not allocate. A duplicate that arrives while its original is being counted waits for that.
     pub fn record(&self, message: &Message<'_>, clock: UnixMillis) -> Recorded {
         let now = self.timeline.at(clock);
         let pending = match self.find_duplicate(message.server_msg_id, now) {

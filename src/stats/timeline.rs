@@ -1,9 +1,9 @@
 //! The time of the statistics: the machine's clock, corrected while it seems to be wrong.
 //!
-//! A machine without a battery boots in 1970, and NTP sets its clock seconds or minutes later. So a clock that is behind
-//! the state, or that is set back, is not believed at once: the time continues from where it was. A clock that is set
-//! forward is believed, because a suspended machine looks the same; if it is set back soon, the time goes back too. A
-//! clock that was not set for an hour is believed in any case.
+//! A machine without a clock battery boots in 1970, and NTP corrects its clock seconds or minutes later. So a clock
+//! that is behind the state, or that is set back, is not trusted at once: the time continues from its latest value. A
+//! clock that is set forward is trusted, because this cannot be distinguished from a suspended machine; if it is set
+//! back within an hour, the time goes back too. A clock that was not set for an hour is trusted in any case.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -11,19 +11,19 @@ use parking_lot::Mutex;
 
 use crate::domain::UnixMillis;
 
-/// A clock that was not set for this long is right. In milliseconds.
+/// A clock that was not set for this long is trusted. In milliseconds.
 const TRUST_AFTER_MS: i64 = 3_600_000;
 
-/// The longest time between two ticks that is not a step of the clock. In milliseconds.
+/// If more time than this passes between two ticks, the clock was set. In milliseconds.
 const MAX_TICK_MS: i64 = 5000;
 
-/// The usual time between two ticks, in milliseconds. It stands for the unknown one if the clock was set in between.
+/// The usual time between two ticks, in milliseconds: assumed if the clock was set in between.
 const TICK_MS: i64 = 1000;
 
 /// The time of the statistics.
 #[derive(Debug)]
 pub(super) struct Timeline {
-    /// The time at the last tick if the clock had not been set, in milliseconds since the epoch.
+    /// What the time would have been at the last tick without any step of the clock, in milliseconds since the epoch.
     continued_ms: AtomicI64,
     ticks: Mutex<Ticks>,
 }
@@ -33,7 +33,7 @@ pub(super) struct Timeline {
 struct Ticks {
     /// The clock at the last tick; `None` before the first.
     clock_ms: Option<i64>,
-    /// The time since the clock was last set.
+    /// The time since the clock was last set, in milliseconds.
     steady_ms: i64,
 }
 
@@ -49,14 +49,14 @@ pub(super) struct Tick {
 }
 
 impl Timeline {
-    /// The time when the clock shows this.
+    /// The corrected time for this time of the clock.
     #[inline]
     pub(super) fn at(&self, clock: UnixMillis) -> UnixMillis {
         UnixMillis(clock.0.max(self.continued_ms.load(Ordering::Relaxed)))
     }
 
-    /// Continues the time. The clock shows `clock` now. The first tick begins at the clock, or at the latest time in the
-    /// state if that is later.
+    /// Continues the time. `clock` is the machine's clock now. The time begins at the first tick, with the clock or
+    /// with `latest`, the latest time in the state, whichever is later.
     pub(super) fn tick(&self, clock: UnixMillis, latest: impl FnOnce() -> UnixMillis) -> Tick {
         let mut ticks = self.ticks.lock();
         let Some(before) = ticks.clock_ms.replace(clock.0) else {
@@ -99,7 +99,7 @@ mod tests {
     const START: i64 = 1_732_345_678_901;
     const DAY: i64 = 86_400_000;
 
-    /// A timeline of a state with this latest time.
+    /// A timeline after its first tick, with a state whose latest time is [`START`].
     fn timeline(clock: i64) -> Timeline {
         let timeline = Timeline::default();
         timeline.tick(UnixMillis(clock), || UnixMillis(START));
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_behind_the_state_does_not_count_until_it_is_set() {
+    fn a_clock_behind_the_state_is_ignored_until_it_is_set() {
         let timeline = timeline(5000);
         assert_eq!(timeline.at(UnixMillis(5500)).0, START);
         assert_eq!(ticks(&timeline, [6000, 7000]), [START + 1000, START + 2000]);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_is_believed_after_an_hour() {
+    fn a_clock_is_trusted_after_an_hour() {
         let timeline = timeline(START);
         let behind = ticks(&timeline, (0..=3600).map(|second| START - DAY + second * 1000));
         assert_eq!((behind[0], behind[3599], behind[3600]), (START + 1000, START + 3_600_000, START - DAY + 3_600_000));

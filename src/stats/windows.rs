@@ -2,7 +2,7 @@
 //!
 //! Three rings of HyperLogLog sketches: one sketch per minute, hour or day. A window is the union of the current period
 //! and of as many complete periods as the window is long, so it covers up to one period more than its length. It also
-//! includes the shorter windows, so that it never has fewer elements, whatever the clock did.
+//! includes the shorter windows, so that it never has fewer elements than they have, even after steps of the clock.
 
 #[cfg(test)]
 mod tests;
@@ -83,7 +83,7 @@ impl Windows {
         Ok(Self { rings: [minutes?, hours?, days?] })
     }
 
-    /// Takes over old sketches, each for its period.
+    /// Copies old sketches, each to the sketch of its period.
     pub(super) fn carry_from(&self, old: &CarryOver<'_>, name: &str) {
         for (ring, period) in self.rings.iter().zip(PERIOD_NAMES) {
             let [periods, sketches] = section_names(name, period);
@@ -96,7 +96,7 @@ impl Windows {
         }
     }
 
-    /// Whether all sketches are of different periods, and have only possible ranks.
+    /// Whether no period has two sketches, and all ranks are possible.
     pub(super) fn is_plausible(&self) -> bool {
         self.rings.iter().zip(RINGS).all(|(ring, (period_ms, _))| {
             // The last one that a clock can show, and the next.
@@ -147,7 +147,7 @@ impl Windows {
             ring.continued.store(continued.period, Ordering::Relaxed);
             ring.follow_clock(expected.period, at.period);
             ring.start_period(at.period);
-            // If the clock was set forward, no sketch is given up for a period that may never come.
+            // If the clock was set forward, the next period may never begin, so no sketch is replaced for it.
             if at.period == continued.period {
                 ring.start_period(at.period + 1);
             }
@@ -197,30 +197,30 @@ fn section_names(name: &str, period: &str) -> [String; 2] {
     [format!("{name} by {period}, times"), format!("{name} by {period}")]
 }
 
-/// The position of a period's sketch in a ring with this many.
+/// The usual position of a period's sketch in a ring with this many sketches.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "a remainder of the number of sketches")]
 const fn position(period: u64, sketches: usize) -> usize {
     (period % sketches as u64) as usize
 }
 
-/// A ring of sketches, one per period. A new period replaces the oldest. Its position is usually the remainder of its
-/// number, see [`position`], but may be any.
+/// A ring of sketches, one per period. A new period replaces the oldest. The position of its sketch is usually the one
+/// of [`position`], but may be any.
 #[derive(Debug)]
 struct Ring {
     /// The period of each sketch, plus one; 0 for none.
     periods: Section,
     registers: Section,
-    /// The current period if the clock had not been set. Periods within the longest window before it are needed if the
-    /// clock is set back to it.
+    /// What the current period would be without any step of the clock. If the clock is set back to it, the periods of
+    /// the longest window before it are needed again.
     continued: AtomicU64,
-    /// Held while sketches are cleared or moved: usually by the tick. By a callback only if the tick is more than a
-    /// period late, or the clock was set.
+    /// Held while sketches are cleared or moved, usually by the tick. A callback takes it only if the tick is more than
+    /// a period late, or the clock was set.
     clearing: Mutex<()>,
 }
 
 impl Ring {
-    /// Takes over a sketch into an empty ring, or one that has only older ones. `stored` is its period plus one.
+    /// Copies an old sketch into this ring, unless only newer ones could be replaced. `stored` is its period plus one.
     fn take(&self, stored: u64, sketch: &[AtomicU64]) {
         let Some(period) = stored.checked_sub(1) else { return };
         let position = self.replaceable(period);
@@ -238,7 +238,7 @@ impl Ring {
         self.sketch(if stored == Some(period + 1) { position } else { self.start_period(period) })
     }
 
-    /// The position of a period's sketch, which is cleared if it was another period's.
+    /// The position of a period's sketch. If the period has none yet, replaces a sketch.
     #[cold]
     fn start_period(&self, period: u64) -> usize {
         if let Some(position) = self.find(period) {
@@ -261,8 +261,8 @@ impl Ring {
         self.periods.iter().position(|stored| stored.load(Ordering::Acquire) == period + 1)
     }
 
-    /// The position of the sketch that is needed least: an unused one, an expired one, one that was prepared for a
-    /// period that did not come, or the oldest.
+    /// The position of the sketch to replace: an unused one, else an expired one, else one that was prepared for a
+    /// period that never began, else the oldest.
     fn replaceable(&self, period: u64) -> usize {
         let usual = position(period, self.periods.len());
         let continued = self.continued.load(Ordering::Relaxed) + 1;
@@ -280,8 +280,8 @@ impl Ring {
         (0..self.periods.len()).min_by_key(|position| need(*position)).unwrap_or(usual)
     }
 
-    /// If the clock was set back, moves the sketches that were filled while it was ahead, so that their age stays right.
-    /// `expected` is what the current period would be otherwise.
+    /// If the clock was set back, moves the sketches that were filled while it was ahead to earlier periods, so that
+    /// their age stays right. `expected` is what the current period would be if the clock had not been set.
     fn follow_clock(&self, expected: u64, current: u64) {
         let _clearing = self.clearing.lock();
         for (position, stored) in self.periods.iter().enumerate() {

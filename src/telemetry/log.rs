@@ -25,16 +25,16 @@ pub enum LogFormat {
     Json,
 }
 
-/// Writes the process's log and its panics to standard error from now on.
+/// Starts to write the process's events and panics to standard error.
 ///
 /// # Errors
 /// If the thread that writes the lines cannot start.
 pub(crate) fn init_log(level: LevelFilter, format: LogFormat, telemetry: &Arc<Telemetry>) -> io::Result<Arc<LogQueue>> {
     let queue = Arc::new(LogQueue::start(io::stderr(), telemetry)?);
     let lines = Lines { format, queue: Arc::clone(&queue) };
-    // Only our own events: those of a library may quote what a client sent, including the secret in its path.
+    // Only our own events: a library's events may contain what a client sent, including the secret in its path.
     let ours = Targets::new().with_target(env!("CARGO_CRATE_NAME"), level);
-    // It fails only if the process has a log already.
+    // This fails only if the process already has a log.
     if tracing_subscriber::registry().with(ours).with(lines).try_init().is_ok() {
         // The default hook waits for standard error.
         panic::set_hook(Box::new(|panic| error!(%panic, "a thread panicked; please report this as a bug")));

@@ -9,19 +9,19 @@ use std::time::{Duration, Instant};
 
 use super::events::Telemetry;
 
-/// Largest total of the queued lines in bytes: a few thousand lines. Further ones are dropped.
+/// Maximum size of all queued lines in bytes: a few thousand lines. Further ones are dropped.
 const MAX_QUEUED_BYTES: usize = 1 << 20;
 
-/// Time between two looks at something that has no notification.
+/// Time between two checks of something that sends no notification.
 const POLL: Duration = Duration::from_millis(5);
 
-/// The lines that wait to be written. Dropped lines are counted.
+/// The lines that are waiting to be written. Dropped lines are counted.
 pub(crate) struct LogQueue {
     lines: Sender<String>,
     shared: Arc<Shared>,
 }
 
-/// What the writing thread needs too.
+/// Shared with the writing thread.
 struct Shared {
     /// Includes the line that is being written.
     queued_bytes: AtomicUsize,
@@ -76,7 +76,7 @@ impl Shared {
     }
 }
 
-/// [`Write::write_all`], also for a standard error that another process has made non-blocking.
+/// Like [`Write::write_all`], but also works if another process has made standard error non-blocking.
 fn write_whole(output: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
     while !line.is_empty() {
         match output.write(line) {

@@ -1,6 +1,6 @@
 //! The types of metrics that the exporter keeps about itself, and the macro that declares them.
 //!
-//! What every callback updates is counted per thread, so that threads do not pass its cache lines around.
+//! What every callback updates is counted per thread, so that threads do not contend for cache lines.
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

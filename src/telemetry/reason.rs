@@ -71,7 +71,7 @@ reasons! {
     UnsupportedMediaType = "unsupported_media_type", 415, "unsupported media type";
     /// The request head is too large.
     HeaderTooLarge = "header_too_large", 431, "request head too large";
-    /// The maximum number of scrapes is being written.
+    /// The maximum number of scrapes is in progress.
     TooManyScrapes = "too_many_scrapes", 503, "too many scrapes";
     /// The client exceeds `rate_limit`.
     RateLimited = "rate_limited", 429, "too many requests";
@@ -83,6 +83,6 @@ reasons! {
     Overloaded = "overloaded", 503, "overloaded";
     /// The settings files cannot be reloaded. Counted as a failed reload, not as a refused request.
     BadSettings = "bad_settings", 500, "bad settings";
-    /// A defect of the exporter.
+    /// A bug in the exporter.
     Internal = "internal", 500, "internal error";
 }

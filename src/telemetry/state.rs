@@ -29,13 +29,13 @@ impl Telemetry {
         );
     }
 
-    /// Other users had access to a file of the state, and now do not.
-    pub(crate) fn state_mode_narrowed(&self, path: &Path) {
-        info!(path = %path.display(), "other users had access to this path; its mode was narrowed to owner only");
+    /// Other users had access to a file of the state, and no longer have it.
+    pub(crate) fn state_mode_restricted(&self, path: &Path) {
+        info!(path = %path.display(), "other users had access to this path; its mode was restricted to the owner");
     }
 
     /// Other users have access to a file of the state.
-    pub(crate) fn state_mode_stays(&self, path: &Path, reason: &str) {
+    pub(crate) fn state_mode_unchanged(&self, path: &Path, reason: &str) {
         warn!(
             path = %path.display(), reason,
             "other users have access to this path, and its mode was not changed; use a separate directory for the state"
@@ -51,14 +51,14 @@ impl Telemetry {
         );
     }
 
-    /// The layout or the capacities of the state differ from this program's, so it is carried over.
+    /// The layout or the capacities of the state differ from this program's, so it is converted.
     pub(crate) fn state_has_other_layout(&self, path: &Path, differences: &str) {
-        info!(path = %path.display(), differences, "the state has a different layout and is carried over into a new file");
+        info!(path = %path.display(), differences, "the state has a different layout and is converted into a new file");
     }
 
-    /// A part of the state is not carried over into the new file.
-    pub(crate) fn state_part_left_out(&self, what: &str) {
-        warn!(what, "this version does not know this part of the state and leaves it out");
+    /// A part of the state is not in the converted one.
+    pub(crate) fn state_part_dropped(&self, what: &str) {
+        warn!(what, "this version does not know this part of the state, so it is dropped");
     }
 
     /// All blocks of a new file are reserved.
@@ -66,22 +66,21 @@ impl Telemetry {
         info!(path = %path.display(), bytes, "space for the new state is reserved");
     }
 
-    /// The state before a carry-over was kept under this name.
+    /// The state before a conversion was kept under this name.
     pub(crate) fn state_previous_kept(&self, path: &Path) {
         info!(path = %path.display(), "the previous state is kept until the next regular shutdown");
     }
 
-    /// The state before a carry-over could not be kept.
+    /// The state before a conversion could not be kept.
     pub(crate) fn state_previous_not_kept(&self, path: &Path, reason: &str) {
         warn!(path = %path.display(), reason, "the previous state cannot be kept under this name, so you cannot go back to it");
     }
 
-    /// The state before an earlier carry-over was still there, and is replaced.
+    /// The state before an earlier conversion was still there, and was removed.
     pub(crate) fn state_previous_replaced(&self, path: &Path) {
         warn!(
             path = %path.display(),
-            "the state from before an earlier conversion was still kept under this name; it is now removed, so you cannot go \
-             back to it"
+            "the state before an earlier conversion still had this name; it was removed, so you cannot go back to it"
         );
     }
 
@@ -91,8 +90,8 @@ impl Telemetry {
     }
 
     /// A state that cannot be used, at least not all of it, was renamed.
-    pub(crate) fn state_set_aside(&self, aside: &Path, reason: &str) {
-        warn!(aside = %aside.display(), reason, "the existing state is set aside under this name");
+    pub(crate) fn state_renamed(&self, path: &Path, reason: &str) {
+        warn!(aside = %path.display(), reason, "the existing state was renamed to this path");
     }
 
     /// The state is complete, but it is not the file that the exporter used last.

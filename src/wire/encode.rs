@@ -74,7 +74,7 @@ fn null_if_empty<S: Serializer>(list: &[&str], serializer: S) -> Result<S::Ok, S
     if list.is_empty() { serializer.serialize_none() } else { list.serialize(serializer) }
 }
 
-/// Replaces `body` by the body of a callback, byte for byte as Go's `json.Encoder` writes it.
+/// Replaces `body` with the body of a callback, byte for byte as Go's `json.Encoder` writes it.
 ///
 /// # Errors
 /// None in practice: these types can always be serialized into memory.

@@ -31,7 +31,7 @@ const FLAGS: [&str; 8] = [
     "10m",
 ];
 
-/// Prefixes of the metrics that must be carried over.
+/// Prefixes of the metrics that must continue after a conversion.
 const CARRIED: [&str; 6] = [
     "openim_group_",
     "openim_active_",
@@ -100,7 +100,7 @@ fn message(round: &str, number: usize, code: i32, platform: i32) -> String {
     )
 }
 
-/// The metrics that must be carried over, from both pages.
+/// The metrics that must continue after a conversion, from both pages.
 fn read(exporter: &Exporter) -> [Samples; 2] {
     ["/metrics", "/metrics/groups"].map(|path| {
         let mut samples = Samples::parse(&exporter.get(path).text());
@@ -145,7 +145,7 @@ fn of_new_kinds(samples: &Samples) -> Vec<f64> {
     labels.map(sum).collect()
 }
 
-/// After a carry-over, each new bucket has the same value as the bucket below it.
+/// After a conversion, each new bucket has the same value as the bucket below it.
 fn assert_new_buckets_are_empty(samples: &Samples) {
     for [new, below] in NEW_BUCKETS {
         let buckets: Vec<_> = samples.0.iter().filter(|(series, _)| series.contains(new)).collect();
@@ -178,8 +178,8 @@ fn open_there(directory: &Path, before: &[Samples; 2], signal: &str) -> ([Sample
     assert_equal(&after.each_ref().map(as_known_here), before);
     assert_eq!(of_new_kinds(&after[0]), [0.0; 4]);
     assert_new_buckets_are_empty(&after[0]);
-    assert_eq!(lines(&other, "is carried over into a new file").len(), 1, "{:#?}", other.log());
-    assert_eq!(lines(&other, "leaves it out"), [""; 0]);
+    assert_eq!(lines(&other, "is converted into a new file").len(), 1, "{:#?}", other.log());
+    assert_eq!(lines(&other, "so it is dropped"), [""; 0]);
     let sent = send(&other, "there");
     let there = read_again(other, &OTHER, directory, signal);
     assert!(of_new_kinds(&there[0]).iter().all(|count| *count > 0.0), "{:?}", of_new_kinds(&there[0]));
@@ -193,19 +193,19 @@ fn open_back(directory: &Path, there: &[Samples; 2], sent: usize) {
     let back = read(&exporter);
     assert_equal(&back, &there.each_ref().map(as_known_here));
     assert_eq!(back[0].sum("openim_group_messages_total"), sent as f64);
-    let left_out = lines(&exporter, "leaves it out");
+    let dropped = lines(&exporter, "so it is dropped");
     for part in ["of ancient", "polls: this program does not know this section"] {
-        assert_eq!(left_out.iter().filter(|line| line.contains(part)).count(), 1, "{part}: {left_out:#?}");
+        assert_eq!(dropped.iter().filter(|line| line.contains(part)).count(), 1, "{part}: {dropped:#?}");
     }
-    assert_eq!(left_out.len(), 2, "{left_out:#?}");
+    assert_eq!(dropped.len(), 2, "{dropped:#?}");
     let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let aside: Vec<_> = entries.filter(|path| path.to_str().unwrap().contains("/state.other-layout-")).collect();
     assert_eq!(aside.len(), 1, "{aside:?}");
-    assert!(fs::read(&aside[0]).unwrap() == kept, "the state that was set aside was changed");
+    assert!(fs::read(&aside[0]).unwrap() == kept, "the renamed state was changed");
     end(exporter, "TERM");
     let exporter = start(this(), directory);
     assert_equal(&read(&exporter), &back);
-    assert_eq!(lines(&exporter, "is carried over"), [""; 0]);
+    assert_eq!(lines(&exporter, "is converted"), [""; 0]);
 }
 
 fn there_and_back(signal: &str) {
@@ -221,12 +221,12 @@ fn there_and_back(signal: &str) {
 
 #[test]
 #[ignore = "builds another exporter"]
-fn a_state_is_carried_over_to_a_build_with_more_metrics_and_back() {
+fn a_state_is_converted_to_a_build_with_more_metrics_and_back() {
     there_and_back("TERM");
 }
 
 #[test]
 #[ignore = "builds another exporter"]
-fn a_state_is_carried_over_after_kills_too() {
+fn a_state_is_converted_after_kills_too() {
     there_and_back("KILL");
 }

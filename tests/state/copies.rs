@@ -85,7 +85,7 @@ fn a_restored_copy_from_a_running_exporter_starts_from_0() {
 }
 
 #[test]
-fn a_restored_state_is_still_restored_after_a_migration() {
+fn a_restored_state_is_still_restored_after_a_conversion() {
     let (_directory, _, bytes) = create_state(true);
     let copy = tempfile::tempdir().unwrap();
     fs::write(copy.path().join("state"), &bytes).unwrap();

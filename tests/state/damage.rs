@@ -32,7 +32,7 @@ fn resize(path: &Path, by: i64) {
 }
 
 #[test]
-fn a_file_that_is_set_aside_gets_mode_0600() {
+fn a_renamed_file_gets_mode_0600() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     for damage in ["another program's file", "a damaged state"] {
         let (_directory, _stats, steps) = after_damage(true, |path| {
@@ -43,14 +43,14 @@ fn a_file_that_is_set_aside_gets_mode_0600() {
             }
             fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
         });
-        let (aside, _) = set_aside(&steps).unwrap();
+        let (aside, _) = renamed(&steps).unwrap();
         assert_eq!(mode(aside), 0o600, "{damage}");
         assert!(steps.contains(&Step::ModeRestricted(aside.to_owned())), "{steps:?}");
     }
 }
 
 #[test]
-fn an_unusable_state_is_set_aside_unchanged_and_counting_starts_from_0() {
+fn an_unusable_state_is_renamed_unchanged_and_counting_starts_from_0() {
     type Break = fn(&Path);
     let cases: [(&str, Break, Damage); 9] = [
         ("another program's", |path| fs::write(path, "x".repeat(100_000)).unwrap(), Damage::Foreign),
@@ -69,11 +69,11 @@ fn an_unusable_state_is_set_aside_unchanged_and_counting_starts_from_0() {
             damage(path);
             broken = fs::read(path).unwrap();
         });
-        let (aside, reason) = set_aside(&steps).unwrap();
+        let (aside, reason) = renamed(&steps).unwrap();
         assert_eq!((reason, stats.state_start()), (expected.to_string().as_str(), StateStart::Fresh), "{what}");
         assert_eq!(fs::read(aside).unwrap(), broken, "{what}");
         assert_eq!(stats.messages(), 0, "{what}");
-        assert_eq!(files(directory.path()).len(), 3, "{what}: the lock, the state, and the one set aside");
+        assert_eq!(files(directory.path()).len(), 3, "{what}: the lock, the state, and the renamed one");
         fill(&stats, 5);
         drop(stats);
         assert_eq!(open(directory.path(), BOOT).0.messages(), 5, "{what}");
@@ -152,7 +152,7 @@ fn impossible_numbers_are_found_after_a_kill() {
     for (what, damage) in cases {
         let (_directory, stats, steps) = after_damage(false, damage);
         let expected = Damage::Numbers(what).to_string();
-        assert_eq!(set_aside(&steps).map(|(_, reason)| reason), Some(expected.as_str()), "{what}");
+        assert_eq!(renamed(&steps).map(|(_, reason)| reason), Some(expected.as_str()), "{what}");
         assert_eq!((stats.state_start(), stats.messages()), (StateStart::Fresh, 0));
     }
 }
@@ -180,7 +180,7 @@ fn relist(path: &Path, change: impl FnOnce(&mut Contents)) {
 }
 
 #[test]
-fn a_section_of_a_newer_version_is_left_out_and_the_rest_is_carried_over() {
+fn a_section_of_a_newer_version_is_dropped_and_the_rest_is_converted() {
     let directory = tempfile::tempdir().unwrap();
     drop(open(directory.path(), BOOT));
     let path = directory.path().join("state");
@@ -200,9 +200,9 @@ fn a_section_of_a_newer_version_is_left_out_and_the_rest_is_carried_over() {
             original = fs::read(path).unwrap();
         });
         assert_eq!((stats.state_start(), stats.messages()), (StateStart::Continued, 1000), "{name}: {steps:?}");
-        let left_out = |step: &Step| matches!(step, Step::LeftOut(what) if what.starts_with(&format!("{name}:")));
-        assert!(steps.iter().any(left_out), "{name}: {steps:?}");
-        let (aside, _) = set_aside(&steps).unwrap();
+        let dropped = |step: &Step| matches!(step, Step::Dropped(what) if what.starts_with(&format!("{name}:")));
+        assert!(steps.iter().any(dropped), "{name}: {steps:?}");
+        let (aside, _) = renamed(&steps).unwrap();
         assert!(aside.to_str().unwrap().contains("other-layout") && fs::read(aside).unwrap() == original, "{name}");
         fill(&stats, 5);
         assert_eq!((stats.messages(), stats.content_bytes().count), (1005, 1005), "{name}");
@@ -214,7 +214,7 @@ fn a_section_of_a_newer_version_is_left_out_and_the_rest_is_carried_over() {
 }
 
 #[test]
-fn a_damaged_list_of_codes_is_also_found_during_a_migration() {
+fn a_damaged_list_of_codes_is_also_found_during_a_conversion() {
     let directory = tempfile::tempdir().unwrap();
     let (stats, _) = open(directory.path(), BOOT);
     fill(&stats, 100);
@@ -222,7 +222,7 @@ fn a_damaged_list_of_codes_is_also_found_during_a_migration() {
     let path = directory.path().join("state");
     overwrite(&path, section(&path, "unlisted content types"), &[7_u64 | 1 << 32; 2].map(u64::to_le_bytes).concat());
     let (stats, steps) = open_with(directory.path(), Capacities { groups: 200, ..CAPACITIES }, BOOT);
-    assert_eq!((stats.state_start(), set_aside(&steps).is_some()), (StateStart::Fresh, true), "{steps:?}");
+    assert_eq!((stats.state_start(), renamed(&steps).is_some()), (StateStart::Fresh, true), "{steps:?}");
 }
 
 #[test]
@@ -257,6 +257,6 @@ fn windows_stay_if_a_power_loss_leaves_a_group_in_two_slots() {
     let path = directory.path().join("state");
     overwrite(&path, place_of(&path, b"group-3"), b"group-5");
     let (stats, steps) = open(directory.path(), NEXT_BOOT);
-    assert_eq!((stats.state_start(), set_aside(&steps)), (StateStart::CountersReset, None));
+    assert_eq!((stats.state_start(), renamed(&steps)), (StateStart::CountersReset, None));
     assert_eq!((stats.active_senders(NOW), stats.groups_tracked()), ([50; 5], 6));
 }

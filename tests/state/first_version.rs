@@ -1,4 +1,4 @@
-//! States of 0.1.0 are carried over completely.
+//! States of 0.1.0 are converted completely.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -63,14 +63,14 @@ fn expected() -> String {
 }
 
 #[test]
-fn all_samples_of_0_1_0_are_exposed_after_the_migration() {
+fn all_samples_of_0_1_0_are_exposed_after_the_conversion() {
     let state = files::kept();
     let directory = directory_with(&state);
     let (stats, steps) = try_open(directory.path(), KEPT, NEXT_BOOT, KEPT_AT).unwrap();
-    assert_eq!((stats.state_start(), is_carried_over(&steps), set_aside(&steps)), (StateStart::Continued, true, None));
+    assert_eq!((stats.state_start(), is_converted(&steps), renamed(&steps)), (StateStart::Continued, true, None));
     assert_eq!(shown(stats), expected());
     assert!(fs::read(directory.path().join("state.previous")).unwrap() == state, "the file of 0.1.0 is kept");
-    // The same again, now without a migration.
+    // The same again, now without a conversion.
     let (stats, steps) = try_open(directory.path(), KEPT, NEXT_BOOT, KEPT_AT).unwrap();
     assert_eq!((shown(stats), steps), (expected(), vec![]));
 }
@@ -92,11 +92,11 @@ fn a_state_of_a_killed_0_1_0_continues_only_on_the_same_boot() {
 }
 
 #[test]
-fn a_file_of_0_1_0_with_a_damaged_header_or_other_sections_is_set_aside() {
+fn a_file_of_0_1_0_with_a_damaged_header_or_other_sections_is_renamed() {
     let refused = |state: &[u8]| {
         let directory = directory_with(state);
         let (_, steps) = try_open(directory.path(), KEPT, BOOT, KEPT_AT).unwrap();
-        set_aside(&steps).unwrap().1.to_owned()
+        renamed(&steps).unwrap().1.to_owned()
     };
     let mut state = files::kept();
     // The fingerprint of its sections.
@@ -115,7 +115,7 @@ fn a_million_groups_of_0_1_0_stay_the_same() {
     let directory = directory_with(&files::enlarged(GROUPS, minute));
     let capacities = Capacities { groups: GROUPS, sender_pairs: GROUPS, ..KEPT };
     let (stats, steps) = try_open(directory.path(), capacities, NEXT_BOOT, KEPT_AT).unwrap();
-    assert_eq!((stats.state_start(), is_carried_over(&steps), set_aside(&steps)), (StateStart::Continued, true, None));
+    assert_eq!((stats.state_start(), is_converted(&steps), renamed(&steps)), (StateStart::Continued, true, None));
     let (kept, _) = try_open(directory_with(&files::kept()).path(), KEPT, NEXT_BOOT, KEPT_AT).unwrap();
     let groups: Vec<_> = stats.groups().collect();
     assert_eq!((groups.len(), stats.sender_pairs_tracked()), (GROUPS, GROUPS as u64 - 12));

@@ -103,6 +103,6 @@ fn a_section_that_changes_its_layout_has_a_new_version() {
         changed.is_empty() && found.len() == LAYOUTS.len(),
         "These sections do not hold what their version says: {changed:?}\nIf an element's words changed their meaning, \
          raise the section's version and read the old one in its `carry`. If only keys or numbers of elements changed, \
-         keep the version: they are carried over. Then write down here what it is now:\n{now}"
+         keep the version: they are converted. Then write down here what it is now:\n{now}"
     );
 }

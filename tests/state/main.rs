@@ -54,15 +54,15 @@ fn close(stats: &Stats) {
     stats.close(NOW, &|step| assert!(matches!(step, Step::Removed(_)), "{step:?}")).unwrap();
 }
 
-/// Where a state was set aside, and why.
-fn set_aside(steps: &[Step]) -> Option<(&Path, &str)> {
+/// What a state was renamed to, and why.
+fn renamed(steps: &[Step]) -> Option<(&Path, &str)> {
     steps.iter().find_map(|step| match step {
-        Step::SetAside { aside, reason } => Some((aside.as_path(), reason.as_str())),
+        Step::Renamed { path, reason } => Some((path.as_path(), reason.as_str())),
         _ => None,
     })
 }
 
-fn is_carried_over(steps: &[Step]) -> bool {
+fn is_converted(steps: &[Step]) -> bool {
     steps.iter().any(|step| matches!(step, Step::OtherLayout { .. }))
 }
 
@@ -111,7 +111,7 @@ fn all_counts_survive_every_kind_of_end() {
     for (closed, boot) in [(true, BOOT), (false, BOOT), (true, NEXT_BOOT)] {
         let directory = tempfile::tempdir().unwrap();
         let (stats, steps) = open(directory.path(), BOOT);
-        assert_eq!((stats.state_start(), set_aside(&steps)), (StateStart::Fresh, None));
+        assert_eq!((stats.state_start(), renamed(&steps)), (StateStart::Fresh, None));
         fill(&stats, 1000);
         let before = numbers(&stats);
         assert_eq!(before.1[0], [50; 5]);
@@ -220,7 +220,7 @@ fn no_counter_continues_from_a_lower_value_after_any_power_loss() {
             assert!(now == 0 || now >= *before, "round {round}, {steps:?}: {counter} was {before} and is {now}");
         }
     }
-    // A closed state continues. A closed state with earlier pages is set aside. Others start from 0.
+    // A closed state continues. A closed state with earlier pages is renamed. Others start from 0.
     assert!(outcomes["counters_reset"] > 500 && outcomes["fresh"] > 50, "{outcomes:?}");
 }
 
@@ -264,7 +264,7 @@ fn an_unwritable_path_is_an_error_that_says_what_to_do() {
 }
 
 #[test]
-fn other_capacities_keep_all_numbers() {
+fn different_capacities_keep_all_numbers() {
     for (groups, pairs) in [(100, 2000), (1000, 1000), (7, 1000), (10_000, 50_000)] {
         let directory = tempfile::tempdir().unwrap();
         let (stats, _) = open(directory.path(), BOOT);
@@ -273,7 +273,7 @@ fn other_capacities_keep_all_numbers() {
         drop(stats);
         let capacities = Capacities { groups, sender_pairs: pairs, ..CAPACITIES };
         let (stats, steps) = open_with(directory.path(), capacities, BOOT);
-        assert!(is_carried_over(&steps), "{steps:?}");
+        assert!(is_converted(&steps), "{steps:?}");
         assert_eq!(stats.state_start(), StateStart::Continued);
         assert_eq!(numbers(&stats), before, "{groups} {pairs}");
         assert_eq!(stats.sender_pairs_tracked(), 350);

@@ -92,8 +92,8 @@ fn defaults_are_lowered_to_what_other_flags_allow() {
 }
 
 #[test]
-fn a_given_value_is_never_lowered() {
-    // The same as the default, but given.
+fn a_configured_value_is_never_lowered() {
+    // The same as the default, but configured.
     let error = config(&["--groups.max-tracked=100", "--groups.max-exported=1000"]).unwrap_err();
     assert!(
         error.starts_with("error: --groups.max-exported 1000: ") && error.contains("or raise --groups.max-tracked"),

@@ -12,7 +12,7 @@ pub(crate) fn strip<'a>(secret: &PathSecret, path: &'a str) -> Option<&'a str> {
     is_equal(secret.as_bytes(), word.as_bytes()).then_some(if rest.is_empty() { "/" } else { rest })
 }
 
-/// Compares in a time that depends only on the word.
+/// Compares in a time that depends only on the length of the word.
 fn is_equal(secret: &[u8], word: &[u8]) -> bool {
     let mut padded = [0; PathSecret::LONGEST];
     let fits = padded.get_mut(..secret.len()).map(|begin| begin.copy_from_slice(secret));

@@ -1,4 +1,4 @@
-//! The client of a connection, and what the socket serves that it connected to.
+//! The client of a connection, and what is served at the socket that it connected to.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use super::quota::Share;
 /// The client of a connection.
 #[derive(Debug)]
 pub(crate) struct Caller {
-    /// What the socket that it connected to serves.
+    /// What is served at the socket that it connected to.
     pub(crate) role: Role,
     /// Its address. An IPv4 address mapped to IPv6 is stored as IPv4.
     pub(crate) address: IpAddr,

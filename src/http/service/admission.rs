@@ -99,8 +99,8 @@ async fn verify_password(
     in_time(tracker.progress(), passwords.check(credentials)).await.unwrap_or(Verdict::Busy)
 }
 
-/// Finds framing that a proxy in front might read differently, so that it and we would disagree on where the next
-/// request begins, or for which host it is. hyper refuses the other cases, and closes the connection after a body that
+/// Finds framing that a proxy in front might read differently: the proxy and this server could then disagree on where
+/// the next request begins, or on its host. hyper refuses the other cases, and closes the connection after a body that
 /// has both Content-Length and chunks.
 fn ambiguous_framing(version: Version, facts: HeaderFacts) -> Option<&'static str> {
     match version {

@@ -157,8 +157,8 @@ mod tests {
             });
             receiver.recv().unwrap();
             let body = begun(&site, &tracker);
-            // Until it is being written. On a very busy machine it may still wait for a thread, and then be dropped at
-            // any moment: then its share may be free, but only once the scrape is gone.
+            // Usually enough for the scrape to be in progress. On a very busy machine it may still wait for a thread,
+            // and then be dropped at any moment: its share may be free, but only once the scrape is gone.
             thread::sleep(Duration::from_millis(200));
             drop(body);
             thread::sleep(Duration::from_millis(50));

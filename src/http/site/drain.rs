@@ -18,7 +18,7 @@ pub(crate) enum Stage {
     End,
 }
 
-/// The present [`Stage`]. It never goes back.
+/// The current [`Stage`]. It never goes back.
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
     /// 0 while serving, [`END`] at the end, and otherwise when the drain began, plus 1.

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// The most that counts between two sweeps, which are at most a few hundred milliseconds apart.
+/// A longer time between two sweeps includes a stop. They are at most a few hundred milliseconds apart otherwise.
 const MAX_STEP: Duration = Duration::from_secs(1);
 
-/// The time in which the process was running. It leaves out stops (SIGSTOP, a frozen virtual machine): what a client
-/// sent during a stop arrived in time, but the process could not read it.
+/// How long the process has been running, without the time when it was stopped (SIGSTOP, a frozen virtual machine):
+/// what a client sent during that time arrived in time, but the process could not read it.
 pub(super) struct RunningTime(Mutex<Total>);
 
 struct Total {

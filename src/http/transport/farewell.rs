@@ -9,7 +9,7 @@ use crate::http::site::exchange::count_refusal;
 use crate::telemetry::Reason;
 use crate::wire;
 
-/// After the last response, the most bytes that are read and dropped.
+/// Maximum number of bytes that are read and discarded after the last response.
 const MAX_LINGER_BYTES: usize = 256 * 1024;
 
 /// How many of them are read at a time.

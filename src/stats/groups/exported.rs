@@ -98,7 +98,7 @@ impl ExportedGroups {
     }
 }
 
-/// The order of groups: by rate; of equal ones first those that are exported already, then those that were seen later.
+/// The order of groups: by rate. If rates are equal, exported groups come first, then those that were seen later.
 type Rank = (RateBits, bool, UnixMillis, u32);
 
 /// The bits of a rate. They have the same order as rates, which are never negative or NaN.

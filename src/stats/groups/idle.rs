@@ -15,7 +15,7 @@ pub(super) const IDLE_MS: i64 = 24 * 3_600_000 + 120_000;
 /// At least this many candidates for retirement are kept, if as many groups are idle.
 const MIN_CANDIDATES: usize = 1024;
 
-/// The longest effect of a pause: a slow reader must not keep new groups out.
+/// The longest time for which a pause has an effect: a slow reader must not keep new groups out.
 const MAX_PAUSE_MS: i64 = 10_000;
 
 /// Slots that are available although every slot has been used.
@@ -25,7 +25,7 @@ pub(super) struct IdleSlots {
     candidates: Mutex<Vec<u32>>,
     /// Free slots.
     free: Mutex<Vec<u32>>,
-    /// The number of both, to be read without a lock; usually 0.
+    /// The number of candidates and free slots, to be read without a lock; usually 0.
     available: AtomicUsize,
 }
 

@@ -4,7 +4,7 @@
 //! Three writers change a slot: a thread that holds the map's entry exclusively adds or removes the group; a message,
 //! under the map's shared guard, changes the count and the time; the tick changes the rate, the senders and the export.
 //! Reading takes no lock: the state word has a generation that changes with the slot's group, and a reader that finds
-//! another generation after reading than before discards what it read.
+//! a different generation afterwards discards what it read.
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 

@@ -1,4 +1,4 @@
-//! Groups of a stored block: finding them, resetting them, and carrying them over into a table of another size.
+//! Groups of a stored block: finding them, resetting them, and copying them into a table of a different size.
 
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use crate::stats::carry::CarryOver;
 pub(in crate::stats) enum SlotMapping {
     /// Each group has the same slot as before.
     Unchanged,
-    /// The new slots by the old ones; `None` for groups that were not carried over.
+    /// The new slots by the old ones; `None` for groups that were not copied.
     Moved(Vec<Option<u32>>),
 }
 
@@ -79,8 +79,9 @@ impl GroupTable {
         self.journal.iter().for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
-    /// Takes over the groups of an old table into this empty one, where [`GroupTable::restore`] then finds them. If
-    /// this one is smaller, only those that were seen last. The others count as retired, and their messages are folded.
+    /// Copies the groups of an old table into this empty one, where [`GroupTable::restore`] then finds them. If this
+    /// one is smaller, copies only those that were seen last. The others count as retired, and their messages are
+    /// folded.
     pub(in crate::stats) fn carry_from(&self, old: &CarryOver<'_>) -> SlotMapping {
         // Messages that were folded for an unknown reason count as those of retired groups.
         self.counters.carry_or(old, |key| key.starts_with("folded ").then_some(GroupCounter::FoldedRetired));
@@ -99,7 +100,7 @@ impl GroupTable {
         self.carry_compacted(groups, stored.len() / SLOT_WORDS)
     }
 
-    /// Takes over groups into the first slots, as many as there are.
+    /// Copies groups into the first slots, as many as fit.
     fn carry_compacted(&self, mut groups: Vec<(u32, Slot<'_>)>, old_slots: usize) -> SlotMapping {
         if groups.len() > self.capacity() {
             groups.sort_by_key(|(number, slot)| (Reverse(slot.last_seen()), *number));
@@ -125,13 +126,13 @@ impl GroupTable {
         let journal = old.section(JOURNAL, LAYOUT, size_of::<u64>())?;
         let [slot, folded, ..] = &*journal else { return None };
         let number = retiring_slot(slot)?;
-        // Some of them may be in the old counter, which has been carried over.
+        // Some of them may be in the old counter, which has been copied.
         let counted = old.counter(COUNTERS, GroupCounter::FoldedRetired.name());
         self.counters.add(GroupCounter::FoldedRetired, folded.load(Ordering::Relaxed).saturating_sub(counted));
         Some(number)
     }
 
-    /// Folds messages whose groups were left out.
+    /// Folds messages whose groups were dropped.
     pub(in crate::stats) fn fold_lost(&self, messages: u64) {
         self.counters.add(GroupCounter::FoldedRetired, messages);
     }

@@ -5,7 +5,7 @@
 //! by every later search. But in between,
 //! - another thread may insert the same pair. Usually both claim the same entry, the first free one, and the slower
 //!   thread fails and then finds the other's entry. But if another entry became free between the two searches, because
-//!   it expired or the scan dropped its pair, the pair gets two entries.
+//!   it expired or the scan evicted its pair, the pair gets two entries.
 //! - the scan may empty an entry before the claimed one, where later searches then end. It only empties entries that
 //!   expired minutes ago, or were freed before the last scan. A thread that searched in this time has claimed that
 //!   entry instead of passing it. So the thread must have searched before.
@@ -24,8 +24,8 @@ const EMPTY_AFTER: u32 = DAY + 2;
 
 impl Pairs {
     /// Counts the pairs of each slot below `groups` in the last hour and in the last day, and passes them to `publish`,
-    /// including zeros. If there are more pairs than the capacity, drops the oldest and counts them as evicted. Only
-    /// for the tick: reads the whole table, and a second caller would wait.
+    /// including zeros. If there are more pairs than the capacity, evicts the oldest and counts them. Only for the
+    /// tick: reads the whole table, and a second caller would wait.
     pub(in crate::stats) fn scan(&self, now: UnixMillis, groups: usize, mut publish: impl FnMut(u32, u32, u32)) {
         let now = Minute::from_time(now);
         let mut sums = self.sums.lock();
@@ -34,7 +34,7 @@ impl Pairs {
         self.base.set(sums.pairs().wrapping_sub(before));
         let excess = sums.pairs().saturating_sub(self.capacity as u64);
         if excess > 0 {
-            self.drop_oldest(now, excess, groups, &mut sums);
+            self.evict_oldest(now, excess, groups, &mut sums);
         }
         for (slot, (hour, day)) in (0..).zip(&sums.by_slot) {
             publish(slot, *hour, *day);
@@ -112,8 +112,8 @@ impl Pairs {
         }
     }
 
-    /// Drops the oldest pairs, and counts the others again.
-    fn drop_oldest(&self, now: Minute, excess: u64, groups: usize, sums: &mut Sums) {
+    /// Evicts the oldest pairs, and counts the others again.
+    fn evict_oldest(&self, now: Minute, excess: u64, groups: usize, sums: &mut Sums) {
         let mut oldest = sums.oldest(excess);
         sums.clear(groups);
         for entry in self.entries().iter().map(Entry::read) {

@@ -63,7 +63,7 @@ impl Oldest {
         idle > self.idle || (idle == self.idle && self.of_these > 0)
     }
 
-    /// Subtracts a pair that was dropped.
+    /// Subtracts a pair that was evicted.
     pub(super) const fn remove(&mut self, idle: u32) {
         if idle == self.idle {
             self.of_these = self.of_these.saturating_sub(1);

@@ -2,7 +2,7 @@
 //!
 //! An entry has a hash of the pair, the group's slot, and the minute in which the pair was last seen. There are twice
 //! as many entries as the capacity, so that searches are short. [`Pairs::scan`], in the tick, counts the pairs by group
-//! and drops the oldest ones over the capacity, which are counted.
+//! and evicts the oldest ones over the capacity, which are counted.
 //!
 //! A hash table with linear probing: a pair's entry is the first that is free when the pair is inserted, starting at
 //! the position that its hash determines, and wrapping at the end of the table. A search ends at the first entry that
@@ -136,7 +136,7 @@ impl Pairs {
         self.base.set(pairs as u64);
     }
 
-    /// Takes over the pairs of an old table: by copying it if it has the same size and no group has moved.
+    /// Copies the pairs of an old table: as they are, if it has the same size and no group has moved.
     pub(in crate::stats) fn carry_from(&self, old: &CarryOver<'_>, slots: &SlotMapping) {
         self.counters.carry_from(old);
         let Some(stored) = old.section(TABLE, LAYOUT, size_of::<Words>()) else { return };
@@ -269,7 +269,7 @@ impl Pairs {
         self.capacity
     }
 
-    /// Pairs that were dropped or not inserted because the table was full.
+    /// Pairs that were evicted, or not inserted, because the table was full.
     pub(in crate::stats) fn evicted(&self) -> u64 {
         self.counters.sum(PairCounter::Evicted)
     }

@@ -49,7 +49,7 @@ impl Stats {
     /// by group, but perhaps not yet in the mix, the statuses or the contents, which are raised here. It was never
     /// answered.
     ///
-    /// With `is_partial`, some numbers were left out, and the others are raised to the same total.
+    /// With `is_partial`, some numbers were dropped, and the others are raised to the same total.
     ///
     /// # Errors
     /// When the counts differ by more messages than can have been in progress, or contradict each other otherwise.

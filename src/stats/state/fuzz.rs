@@ -1,4 +1,4 @@
-//! For fuzzing: carrying a block over without files.
+//! For fuzzing: converting a block without files.
 
 use std::io;
 
@@ -20,9 +20,9 @@ impl Stats {
     ) -> io::Result<(Self, Vec<String>)> {
         let block = Block::in_memory(Self::contents(capacities))?;
         let new = Self::in_block(&block, capacities)?;
-        let left_out = new.carry_from(old, block.contents(), now).map_err(io::Error::other)?;
-        new.restore(trust, !left_out.is_empty(), now).map_err(io::Error::other)?;
+        let dropped = new.carry_from(old, block.contents(), now).map_err(io::Error::other)?;
+        new.restore(trust, !dropped.is_empty(), now).map_err(io::Error::other)?;
         new.tick(now);
-        Ok((new, left_out))
+        Ok((new, dropped))
     }
 }

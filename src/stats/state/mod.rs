@@ -1,4 +1,4 @@
-//! Statistics in a mapped file, so that they survive the process: opening the file, checking it, carrying it over into
+//! Statistics in a mapped file, so that they survive the process: opening the file, checking it, converting it into
 //! another layout, and closing it.
 
 mod checks;
@@ -21,7 +21,7 @@ impl Stats {
     /// before the next one can fail.
     ///
     /// # Errors
-    /// When the directory cannot be used. A state that cannot be used is not an error: it is set aside.
+    /// When the directory cannot be used. A state that cannot be used is not an error: it is renamed.
     pub fn open(
         path: &Path,
         capacities: Capacities,

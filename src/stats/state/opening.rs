@@ -1,4 +1,4 @@
-//! Opening a state: continuing in its file, carrying it over into a new one, or starting from nothing.
+//! Opening a state: continuing in its file, converting it into a new one, or starting from nothing.
 
 use std::sync::Arc;
 
@@ -42,8 +42,8 @@ impl Opening<'_> {
         match opened {
             Ok(stats) => Ok(stats),
             Err(OpeningError::Damage(damage)) => {
-                self.directory.check_set_aside(damage)?;
-                self.start_empty(Some(OldState::SetAsideDamaged(damage, self.now.0)))
+                self.directory.check_renamable(damage)?;
+                self.start_empty(Some(OldState::RenameDamaged(damage, self.now.0)))
             }
             Err(OpeningError::Error(error)) => Err(error),
         }
@@ -79,7 +79,7 @@ impl Opening<'_> {
             self.continue_in(&block, trust)?
         } else {
             (self.steps)(Step::OtherLayout { state: self.directory.state().to_owned(), differences });
-            self.carry_over(&block, wanted, trust)?
+            self.convert(&block, wanted, trust)?
         };
         stats.state_start = StateStart::from_trust(trust);
         Ok(stats)
@@ -104,14 +104,14 @@ impl Opening<'_> {
         Ok(stats)
     }
 
-    /// Carries a block over into a new file, which then replaces it. The old file is only read.
-    fn carry_over(&self, old: &Block, wanted: Contents, trust: Trust) -> Result<Stats, OpeningError> {
+    /// Converts a block into a new file, which then replaces it. The old file is only read.
+    fn convert(&self, old: &Block, wanted: Contents, trust: Trust) -> Result<Stats, OpeningError> {
         let new = self.create(wanted.clone())?;
-        let left_out = new.carry_from(old, &wanted, self.now)?;
-        left_out.iter().cloned().map(Step::LeftOut).for_each(self.steps);
+        let dropped = new.carry_from(old, &wanted, self.now)?;
+        dropped.iter().cloned().map(Step::Dropped).for_each(self.steps);
         self.renew_start(&new, trust);
-        new.restore(trust, !left_out.is_empty(), self.now)?;
-        let fate = if left_out.is_empty() { OldState::KeepUntilShutdown } else { OldState::SetAside(self.now.0) };
+        new.restore(trust, !dropped.is_empty(), self.now)?;
+        let fate = if dropped.is_empty() { OldState::KeepUntilShutdown } else { OldState::Rename(self.now.0) };
         let generation = self.directory.next_generation(old.arena());
         self.put_in_place(&new, Some(fate), generation).map_err(|error| self.directory.discard_new(error))?;
         Ok(new)

@@ -1,4 +1,4 @@
-//! Making the numbers of a stored block usable: those of another layout are carried over first.
+//! Making the numbers of a stored block usable: a block of a different layout is converted first.
 
 use crate::arena::{Block, Contents, Damage, Trust};
 use crate::domain::UnixMillis;
@@ -8,7 +8,7 @@ use crate::stats::recording::{
 };
 
 impl Stats {
-    /// Copies what this program knows from a block of another layout, and returns what it does not know.
+    /// Copies what this program knows from a block of a different layout, and returns what it does not know.
     ///
     /// # Errors
     /// When the block's numbers contradict each other.
@@ -34,10 +34,10 @@ impl Stats {
         let slots = self.groups.carry_from(&old);
         self.pairs.carry_from(&old, &slots);
         self.dedup.carry_from(&old);
-        Ok(old.left_out(wanted))
+        Ok(old.dropped(wanted))
     }
 
-    /// Makes the numbers of a file usable. `is_partial`: some of them were left out.
+    /// Makes the numbers of a file usable. `is_partial`: some of them were dropped.
     ///
     /// # Errors
     /// When the numbers contradict each other.

@@ -196,7 +196,7 @@ struct Added {
 
 /// Counts with a clock that is set at random, compared with the times at which the elements really were added.
 #[test]
-fn whatever_the_clock_did_the_counts_are_right_when_it_is() {
+fn counts_are_right_whenever_the_clock_is_right() {
     for seed in 0..12 {
         let (windows, timeline) = (windows(), Timeline::default());
         let mut random = Pcg64Mcg::seed_from_u64(seed);

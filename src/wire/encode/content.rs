@@ -46,7 +46,7 @@ pub struct Media<'a> {
     pub seconds: u64,
 }
 
-/// Replaces `buffer` by the JSON for [`Callback::content`](super::Callback::content), and returns it as text.
+/// Replaces `buffer` with the JSON for [`Callback::content`](super::Callback::content), and returns it as text.
 ///
 /// # Errors
 /// None in practice: these types can always be serialized.
