@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use support::{Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, message, post_bytes};
 
-/// Longer than every limit but that of idle connections.
+/// Longer than every time limit, except the one for idle connections.
 const STOP: Duration = Duration::from_secs(7);
 
 #[test]

@@ -154,30 +154,51 @@ impl Drop for Tracker {
     }
 }
 
-/// The sweep found that the connection or request took too long.
+/// The sweep found that the connection or request took too long in this phase.
 #[derive(Debug)]
-pub(crate) struct Overdue;
+pub(crate) struct Overdue(pub(crate) Phase);
 
 /// Waits for the future until the sweep finds that the connection or the request takes too long.
 ///
 /// # Errors
 /// When it takes too long.
 pub(crate) async fn in_time<T>(progress: &Progress, future: impl Future<Output = T>) -> Result<T, Overdue> {
+    in_time_except(None, progress, future).await
+}
+
+/// The same, except in a phase whose time limit something else enforces.
+///
+/// # Errors
+/// When it takes too long.
+pub(crate) async fn in_time_except<T>(
+    exempt: Option<Phase>,
+    progress: &Progress,
+    future: impl Future<Output = T>,
+) -> Result<T, Overdue> {
     let mut future = pin!(future);
-    for _ in 0..2 {
+    let mut is_last_look = false;
+    loop {
         let output = poll_fn(|cx| {
             progress.set_task(cx.waker());
             match future.as_mut().poll(cx) {
-                Poll::Ready(output) => Poll::Ready(Some(output)),
-                Poll::Pending if progress.overdue().is_some() => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
+                Poll::Ready(output) => Poll::Ready(Ok(output)),
+                Poll::Pending => match progress.overdue().filter(|phase| Some(*phase) != exempt) {
+                    Some(phase) => Poll::Ready(Err(Overdue(phase))),
+                    None => {
+                        is_last_look = false;
+                        Poll::Pending
+                    }
+                },
             }
         });
         match output.await {
-            Some(output) => return Ok(output),
-            // The kernel may hold data that the runtime has not seen yet. Let the runtime poll for it.
-            None => yield_now().await,
+            // The kernel may hold data that the runtime has not seen yet, and ending here would lose it. Let the
+            // runtime poll for it.
+            Err(_) if !is_last_look => {
+                is_last_look = true;
+                yield_now().await;
+            }
+            output => return output,
         }
     }
-    Err(Overdue)
 }

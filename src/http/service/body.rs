@@ -89,7 +89,7 @@ impl RequestBody {
                 None => {
                     self.on_demand = false;
                     let next = poll_fn(|cx| Pin::new(&mut self.incoming).poll_frame(cx));
-                    in_time(progress, next).await.map_err(|Overdue| BodyError::Overdue)?
+                    in_time(progress, next).await.map_err(|Overdue(_)| BodyError::Overdue)?
                 }
             };
             match frame.transpose().map_err(BodyError::Broken)?.map(Frame::into_data) {

@@ -5,6 +5,7 @@ mod admission;
 mod api;
 mod body;
 mod callback;
+mod form;
 mod headers;
 mod negotiation;
 mod pages;

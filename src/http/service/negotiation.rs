@@ -110,6 +110,13 @@ mod tests {
     }
 
     #[test]
+    fn separators_within_quotes_separate_nothing() {
+        let openmetrics = "application/openmetrics-text;note=\"a;q=0, b\\\";q=0\";version=1.0.0";
+        assert_eq!(format_for(&[openmetrics]), Format::OpenMetrics);
+        assert_eq!(format_for(&["text/plain;note=\",application/openmetrics-text\",*/*;q=0.1"]), Format::Text);
+    }
+
+    #[test]
     fn prometheus_gets_openmetrics_if_it_supports_version_1() {
         // 2.42, 3.x, and one that prefers protobuf.
         for accept in [

@@ -1,8 +1,8 @@
 //! Finds the route of a request.
 
 use hyper::Method;
-use percent_encoding::percent_decode_str;
 
+use super::form;
 use crate::exposition::Scope;
 use crate::http::base::caller::Role;
 use crate::wire::Command;
@@ -125,9 +125,8 @@ pub(super) fn groups_path(telemetry_path: &str) -> String {
 fn command_in_url(path: &str, query: Option<&str>) -> Option<Command> {
     Command::from_path(path).or_else(|| {
         query?.split('&').find_map(|pair| {
-            let name = pair.strip_prefix("command=")?;
-            // In a query, a plus sign is a space.
-            Command::from_name(&percent_decode_str(&name.replace('+', " ")).decode_utf8().ok()?)
+            let name = form::decode(pair.strip_prefix("command=")?).ok()?;
+            Command::from_name(&name)
         })
     })
 }

@@ -53,7 +53,7 @@ pub(super) async fn secure(
             return Some(stream);
         }
         Ok(Err(error)) => error,
-        Err(Overdue) => io::Error::new(io::ErrorKind::TimedOut, "the handshake was not completed in time"),
+        Err(Overdue(_)) => io::Error::new(io::ErrorKind::TimedOut, "the handshake was not completed in time"),
     };
     site.telemetry.tls_handshake_failed(&failure, site.now().0);
     None

@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -14,7 +13,7 @@ use super::farewell;
 use super::handshake::HANDSHAKE;
 use super::watched::Watched;
 use crate::http::base::caller::Caller;
-use crate::http::base::connections::Tracker;
+use crate::http::base::connections::{Overdue, Tracker, in_time_except};
 use crate::http::base::limits::MAX_HEAD_BYTES;
 use crate::http::base::progress::Phase;
 use crate::http::service::answer;
@@ -67,43 +66,22 @@ async fn run(
         // A client that has shut down its sending side still gets the response.
         .half_close(true)
         .serve_connection(TokioIo::new(watched), service);
-    loop {
-        let end = poll_fn(|cx| {
-            tracker.progress().set_task(cx.waker());
-            match Pin::new(&mut connection).poll(cx) {
-                Poll::Ready(end) => Poll::Ready(Some(end)),
-                Poll::Pending if overdue_phase(tracker).is_some() => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
-            }
-        })
-        .await;
-        match end {
-            Some(Err(error)) if error.is_parse() => {
-                let is_tls = connection.into_parts().read_buf.first() == Some(&HANDSHAKE);
-                return if is_tls { ConnectionEnd::Tls } else { ConnectionEnd::Done(Err(error)) };
-            }
-            Some(end) => return ConnectionEnd::Done(end),
-            None => {}
+    // In the service's phase, the service itself responds when its time is up.
+    let end = poll_fn(|cx| Pin::new(&mut connection).poll(cx));
+    match in_time_except(Some(Phase::Service), tracker.progress(), end).await {
+        Ok(Err(error)) if error.is_parse() => {
+            let is_tls = connection.into_parts().read_buf.first() == Some(&HANDSHAKE);
+            if is_tls { ConnectionEnd::Tls } else { ConnectionEnd::Done(Err(error)) }
         }
-        // The kernel may hold a request that the runtime has not seen yet, and ending here would lose it. Let the
-        // runtime poll for it.
-        tokio::task::yield_now().await;
-        if let Poll::Ready(end) = poll_fn(|cx| Poll::Ready(Pin::new(&mut connection).poll(cx))).await {
-            return ConnectionEnd::Done(end);
-        }
-        if let Some(phase) = overdue_phase(tracker) {
+        Ok(end) => ConnectionEnd::Done(end),
+        Err(Overdue(phase)) => {
             // An incomplete head that arrived with the previous request is only in hyper's buffer, and one in an
             // incomplete TLS record only in that of rustls.
             let is_partial_head = phase == Phase::Idle
                 && (tracker.progress().partial_since_ms().is_some() || !connection.into_parts().read_buf.is_empty());
-            return ConnectionEnd::Overdue(if is_partial_head { Phase::Head } else { phase });
+            ConnectionEnd::Overdue(if is_partial_head { Phase::Head } else { phase })
         }
     }
-}
-
-/// The phase that took too long, unless it is the service's: the service itself responds when its time is up.
-fn overdue_phase(tracker: &Tracker) -> Option<Phase> {
-    tracker.progress().overdue().filter(|phase| *phase != Phase::Service)
 }
 
 /// The refusal to send after hyper or the sweep has ended the connection, if any.

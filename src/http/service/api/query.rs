@@ -1,6 +1,8 @@
 //! Parses queries of the API. Unknown parameters are errors, so that a misspelled one does not go unnoticed.
 
-use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
+
+use crate::http::service::form;
 use serde::Serialize;
 
 /// The largest page, in groups.
@@ -95,11 +97,9 @@ fn parse_pairs(query: &str, known: &[&str]) -> Result<Vec<(String, String)>, Str
     Ok(pairs)
 }
 
-/// Decodes `application/x-www-form-urlencoded`: `+` is a space, `%` and two digits are a byte.
 fn decode(name: &str, text: &str) -> Result<String, String> {
-    let spaced = text.replace('+', " ");
-    let decoded = percent_decode_str(&spaced).decode_utf8();
-    decoded.map(Into::into).map_err(|_| format!("{}: {} is not percent-encoded UTF-8", shorten(name), quote(text)))
+    let decoded = form::decode(text).map(Cow::into_owned);
+    decoded.map_err(|_| format!("{}: {} is not percent-encoded UTF-8", shorten(name), quote(text)))
 }
 
 fn parse_sort(value: &str) -> Result<Sort, String> {
