@@ -35,11 +35,10 @@ pub(super) fn create_directory(path: &Path, steps: Steps<'_>) -> Result<(), Erro
         return restrict().map_err(|error| Error::io(path, "the mode cannot be set", error));
     }
     if mode & OTHERS != 0 {
-        let unchanged = |reason: String| Step::ModeUnchanged(path.to_owned(), reason);
-        steps(match names::has_only_our_files(path).then(restrict) {
-            Some(Ok(())) => Step::ModeRestricted(path.to_owned()),
-            Some(Err(error)) => unchanged(error.to_string()),
-            None => unchanged("it contains files that are not the exporter's".to_owned()),
+        steps(if names::has_only_our_files(path) {
+            mode_step(path, restrict())
+        } else {
+            Step::ModeUnchanged(path.to_owned(), "it contains files that are not the exporter's".to_owned())
         });
     }
     Ok(())
@@ -63,10 +62,9 @@ pub(super) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
 pub(super) fn restrict_mode(file: &File, path: &Path, is_new: bool, steps: Steps<'_>) {
     let mode = file.metadata().map_or(FILE_MODE, |metadata| metadata.permissions().mode());
     if is_new || mode & OTHERS != 0 {
-        match file.set_permissions(Permissions::from_mode(FILE_MODE)) {
-            Ok(()) if is_new => {}
-            Ok(()) => steps(Step::ModeRestricted(path.to_owned())),
-            Err(error) => steps(Step::ModeUnchanged(path.to_owned(), error.to_string())),
+        let result = file.set_permissions(Permissions::from_mode(FILE_MODE));
+        if !is_new || result.is_err() {
+            steps(mode_step(path, result));
         }
     }
 }
@@ -75,9 +73,13 @@ pub(super) fn restrict_mode(file: &File, path: &Path, is_new: bool, steps: Steps
 pub(super) fn restrict_kept(path: &Path, steps: Steps<'_>) {
     let Ok(metadata) = fs::symlink_metadata(path) else { return };
     if metadata.is_file() && metadata.permissions().mode() & OTHERS != 0 {
-        steps(match fs::set_permissions(path, Permissions::from_mode(FILE_MODE)) {
-            Ok(()) => Step::ModeRestricted(path.to_owned()),
-            Err(error) => Step::ModeUnchanged(path.to_owned(), error.to_string()),
-        });
+        steps(mode_step(path, fs::set_permissions(path, Permissions::from_mode(FILE_MODE))));
+    }
+}
+
+fn mode_step(path: &Path, restricted: io::Result<()>) -> Step {
+    match restricted {
+        Ok(()) => Step::ModeRestricted(path.to_owned()),
+        Err(error) => Step::ModeUnchanged(path.to_owned(), error.to_string()),
     }
 }

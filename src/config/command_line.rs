@@ -89,7 +89,7 @@ pub fn from_args<T: Into<OsString>>(args: impl IntoIterator<Item = T>) -> Result
     let matches = command.try_get_matches_from_mut(args.clone()).map_err(|error| with_source(error, &args))?;
     let cli = Cli::from_arg_matches(&matches)?;
     let invalid = |problem: String| {
-        // The usage is that of the subcommand.
+        // Shows the usage of the subcommand, not of the whole program.
         let subcommand = matches.subcommand_name().and_then(|name| command.find_subcommand(name));
         subcommand.unwrap_or(&command).clone().error(ErrorKind::ValueValidation, problem)
     };

@@ -21,11 +21,11 @@ impl<'a> CarryOver<'a> {
 
     /// The old section with this name. Dropped if its elements have a different layout.
     pub(super) fn section(&self, name: &str, version: u32, element_bytes: usize) -> Option<KeyedSection> {
-        self.section_since(name, version..=version, element_bytes)
+        self.section_with_version(name, version..=version, element_bytes)
     }
 
     /// The same, with any of these versions of the layout.
-    pub(super) fn section_since(
+    pub(super) fn section_with_version(
         &self,
         name: &str,
         versions: RangeInclusive<u32>,

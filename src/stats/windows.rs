@@ -87,7 +87,7 @@ impl Windows {
     pub(super) fn carry_from(&self, old: &CarryOver<'_>, name: &str) {
         for (ring, period) in self.rings.iter().zip(PERIOD_NAMES) {
             let [periods, sketches] = section_names(name, period);
-            let periods = old.section_since(&periods, 1..=PERIODS_LAYOUT, size_of::<u64>());
+            let periods = old.section_with_version(&periods, 1..=PERIODS_LAYOUT, size_of::<u64>());
             let sketches = old.section(&sketches, LAYOUT, SKETCH_BYTES);
             let (Some(periods), Some(sketches)) = (periods, sketches) else { continue };
             for (period, sketch) in periods.iter().zip(sketches.chunks_exact(WORDS)) {

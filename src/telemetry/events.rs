@@ -216,9 +216,9 @@ impl Telemetry {
         debug!(series, seconds = took.as_secs_f64(), "scrape of all groups written");
     }
 
-    /// A log line was dropped. Returns how many have been.
-    pub(super) fn log_line_dropped(&self) -> u64 {
-        self.metrics.log_lines_dropped.inc()
+    /// A log line was dropped.
+    pub(super) fn log_line_dropped(&self) {
+        self.metrics.log_lines_dropped.inc();
     }
 
     /// How many log lines have been dropped.

@@ -65,10 +65,11 @@ impl Shared {
         for line in queued {
             let written = write_whole(&mut output, line.as_bytes());
             self.queued_bytes.fetch_sub(line.len(), Ordering::Release);
-            let dropped =
-                if written.is_err() { self.telemetry.log_line_dropped() } else { self.telemetry.dropped_log_lines() };
-            if written.is_ok() && dropped > reported {
-                // Queued like any other line.
+            let dropped = self.telemetry.dropped_log_lines();
+            if written.is_err() {
+                self.telemetry.log_line_dropped();
+            } else if dropped > reported {
+                // Queued like any other line, for which the queue has space now.
                 self.telemetry.log_resumed(dropped - reported);
                 reported = dropped;
             }

@@ -90,8 +90,9 @@ impl State {
         self == Self::EMPTY || self == Self::FREE
     }
 
-    /// The minutes since the pair was last seen; `u32::MAX` if there is no pair, `None` for a claim. For a pair that
-    /// was seen in the future, because the clock was set back, the minutes until then: so it expires eventually.
+    /// The minutes since the pair was last seen; `u32::MAX` if there is no pair, `None` for a claim. If the clock was
+    /// set back, the pair may have been seen in the future. Then these are the minutes until then, so that the pair
+    /// expires.
     pub(super) fn idle(self, now: Minute) -> Option<u32> {
         if self.has_no_pair() {
             return Some(u32::MAX);
@@ -124,8 +125,8 @@ pub(super) struct Entry<'table> {
 }
 
 impl<'table> Entry<'table> {
-    /// Reads an entry. The state is read first: so the key is that of the state's pair, or of a later one. In that case
-    /// the state has changed, and a compare-exchange fails.
+    /// Reads an entry. The state is read first, so the key belongs to the state's pair or to a later pair. If it belongs
+    /// to a later one, the state has changed, and a compare-exchange fails.
     #[inline]
     pub(super) fn read(words: &'table Words) -> Self {
         let [key, state] = words;
