@@ -59,7 +59,7 @@ impl Setup {
                 senders.with_label_values(&[group.as_str(), window]).set(0);
             }
         }
-        let telemetry = Arc::new(Telemetry::new(wire::COMMANDS));
+        let telemetry = Arc::new(Telemetry::default());
         Ok(Self { series, stats: Arc::new(stats), telemetry, registry })
     }
 

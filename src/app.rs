@@ -20,8 +20,8 @@ use crate::config::simulate::Simulate;
 use crate::config::{Config, Invocation};
 use crate::domain::{Clock, SystemClock};
 use crate::http::{Access, Limits, Listener, Role, Site, Worker, WorkerEnd, listen};
+use crate::simulate;
 use crate::telemetry::{Telemetry, init_log};
-use crate::{simulate, wire};
 use error::Error;
 use settings::Reloader;
 use state::Watcher;
@@ -90,7 +90,7 @@ fn simulate(options: &Simulate) -> ExitCode {
 }
 
 fn serve(config: &Config) -> ExitCode {
-    let telemetry = Arc::new(Telemetry::new(wire::COMMANDS));
+    let telemetry = Arc::new(Telemetry::default());
     let log = match init_log(config.log.level, config.log.format, &telemetry) {
         Ok(log) => log,
         Err(error) => return fail(&Error::Thread("log", error), 1),
@@ -155,7 +155,7 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Ins
     // Nothing is counted any more.
     watcher.stop();
     stats.close(clock.now(), &|step| state::report(telemetry, &step))?;
-    telemetry.stopped(stats.messages());
+    telemetry.stopped(stats.messages(), stats.callbacks().map(|(_, count)| count).sum());
     Ok(deadline)
 }
 

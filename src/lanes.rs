@@ -66,14 +66,6 @@ impl<W: Deref<Target = [AtomicU64]>> Lanes<W> {
         }
     }
 
-    /// Replaces the word of this thread's lane, for values that are not summed.
-    #[inline]
-    pub(crate) fn store(&self, index: usize, value: u64) {
-        if let Some(word) = self.words.get(lane() * self.lane_words + index) {
-            word.store(value, Ordering::Relaxed);
-        }
-    }
-
     /// Sets the value of one counter. No other thread may add to it meanwhile.
     pub(crate) fn set_sum(&self, index: usize, value: u64) {
         for (lane, word) in self.words_of(index).enumerate() {
@@ -84,11 +76,6 @@ impl<W: Deref<Target = [AtomicU64]>> Lanes<W> {
     /// The words of all counters.
     pub(crate) const fn words(&self) -> &W {
         &self.words
-    }
-
-    /// The largest word of one counter, for values that are not summed.
-    pub(crate) fn max(&self, index: usize) -> u64 {
-        self.words_of(index).map(|word| word.load(Ordering::Relaxed)).max().unwrap_or_default()
     }
 
     /// The words of one counter, one per lane.

@@ -49,7 +49,7 @@ impl Days {
             Capacities { groups: TRACKED, exported_groups: EXPORTED, sender_pairs: 1000, dedup_window: Duration::ZERO };
         Self {
             stats: Arc::new(Stats::in_memory(capacities, UnixMillis((start - 60) * 1000)).unwrap()),
-            telemetry: Arc::new(Telemetry::new(wire::COMMANDS)),
+            telemetry: Arc::new(Telemetry::default()),
             start,
             sent: 0,
             lives: BTreeMap::new(),

@@ -21,9 +21,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("arena", &[]),
     ("lanes", &[]),
     ("named", &[]),
-    ("telemetry", &["lanes", "named"]),
-    // The decoder returns the reason of a refusal, which telemetry counts.
-    ("wire", &["domain", "telemetry::Reason"]),
+    ("telemetry", &["domain", "lanes", "named"]),
+    ("wire", &["domain"]),
     ("stats", &["domain", "arena", "lanes", "named"]),
     ("exposition", &["domain", "stats", "telemetry"]),
     // Only its own settings.
@@ -47,7 +46,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("simulate", &["domain", "wire", "config::simulate"]),
     // The format of log lines is a setting.
     ("config", &["telemetry::LogFormat"]),
-    ("app", &["arena", "config", "domain", "exposition", "http", "simulate", "stats", "telemetry", "wire"]),
+    ("app", &["arena", "config", "domain", "exposition", "http", "simulate", "stats", "telemetry"]),
     ("main", &["app", "config"]),
     ("lib", &[]),
 ];

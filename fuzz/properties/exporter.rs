@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openim_exporter::config::{self, Http, Networks};
+use openim_exporter::domain::GROUP_MESSAGE;
 use openim_exporter::domain::{Clock, UnixMillis};
 use openim_exporter::http::{Access, Limits, Site};
 use openim_exporter::stats::{Capacities, Stats};
 use openim_exporter::telemetry::Telemetry;
-use openim_exporter::wire::{COMMANDS, GROUP_MESSAGE};
 
 /// The secret in the path of callbacks.
 const SECRET: &str = "a-secret-of-the-path";
@@ -53,7 +53,7 @@ impl Exporter {
 
     fn new(access: config::AccessSettings, limits: Limits, max_scrapes: usize, lifecycle: bool) -> Self {
         let now = UnixMillis(1_732_345_678_901);
-        let telemetry = Arc::new(Telemetry::new(COMMANDS));
+        let telemetry = Arc::new(Telemetry::default());
         let capacities = Capacities { groups: 10, exported_groups: 5, sender_pairs: 20, dedup_window: Duration::ZERO };
         let stats = Arc::new(Stats::in_memory(capacities, now).unwrap());
         let config = Http {
@@ -78,10 +78,10 @@ impl Exporter {
         let mut now = before;
         // The fastest counter to read of those that each message increases.
         now.messages = self.stats.content_bytes().count;
-        now.rejections = self.telemetry.rejections().map(|(_, count)| count).sum();
+        now.rejections = self.stats.refusals().map(|(_, count)| count).sum();
         if may_have_callbacks {
             now.callbacks = 0;
-            for (command, count) in self.telemetry.callbacks() {
+            for (command, count) in self.stats.callbacks() {
                 now.callbacks += count;
                 if command == GROUP_MESSAGE {
                     now.message_callbacks = count;

@@ -116,7 +116,7 @@ impl Bench {
         let file = fs::read(directory.path().join("state")).unwrap();
         let pages = file.chunks(PAGE).enumerate().filter(|(_, page)| page.iter().any(|byte| *byte != 0));
         let pages = pages.map(|(number, _)| number).collect();
-        let telemetry = Arc::new(Telemetry::new(&["a", "b"]));
+        let telemetry = Arc::new(Telemetry::default());
         Self { directory, telemetry, file, pages }
     }
 

@@ -1,8 +1,13 @@
-//! A group message, OpenIM's codes, and time: plain values that use only the standard library.
+//! A group message, the names of callbacks, OpenIM's codes, the reasons of refusals, and time: plain values that use
+//! only the standard library.
 
 pub mod codes;
+mod commands;
 mod message;
+mod reason;
 mod time;
 
+pub use commands::{COMMANDS, GROUP_MESSAGE};
 pub use message::{Mentions, Message, Source};
+pub use reason::Reason;
 pub use time::{Clock, SystemClock, UnixMillis};

@@ -107,6 +107,22 @@ catalog! {
         let [hour, day] = group.active_senders.map(u64::from);
         rows.sample([&group.name, "1h"], hour).sample([&group.name, "24h"], day);
     });
+    /// Accepted callbacks of all commands.
+    CALLBACKS = Counter "openim_exporter_callbacks_total" ["command"] Samples(|stats, _, rows| {
+        for (command, callbacks) in stats.callbacks() {
+            rows.sample([command], callbacks);
+        }
+    });
+    /// Refused requests.
+    REJECTED = Counter "openim_exporter_callbacks_rejected_total" ["reason"] Samples(|stats, _, rows| {
+        for (reason, refusals) in stats.refusals() {
+            rows.sample([reason], refusals);
+        }
+    });
+    /// Time of the last accepted callback, in seconds since the epoch; 0 before the first.
+    LAST_CALLBACK = Gauge "openim_exporter_last_callback_timestamp_seconds" [] Samples(|stats, _, rows| {
+        rows.sample([], stats.last_callback().map_or(0.0, UnixMillis::seconds));
+    });
     /// Tracked groups, which have counters of their own.
     GROUPS_TRACKED = Gauge "openim_exporter_groups_tracked" [] Value(|stats| stats.groups_tracked() as u64);
     /// Maximum number of tracked groups.
@@ -148,6 +164,16 @@ pub static CATALOG: LazyLock<Vec<Family>> =
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_starts_with_the_process_says_so_in_its_help() {
+        for family in FAMILIES.iter().filter(|family| family.kind != Kind::Gauge) {
+            assert!(family.help.contains("since the process started"), "{}: {}", family.name, family.help);
+        }
+        for Declaration { family, .. } in STATISTICS {
+            assert!(!family.help.contains("process"), "{}: {}", family.name, family.help);
+        }
+    }
 
     #[test]
     fn names_are_unique_and_follow_prometheus_rules() {

@@ -8,8 +8,9 @@ use rand_pcg::Pcg64Mcg;
 
 use super::message::{AT_TEXT, Details, DrawnMessage, EncodedCallback, OA_NOTIFICATION};
 use super::population::{group_id, nickname, sender_id};
+use crate::domain::GROUP_MESSAGE;
 use crate::domain::UnixMillis;
-use crate::wire::{Callback, Content, GROUP_MESSAGE, Media, encode, write_content};
+use crate::wire::{Callback, Content, Media, encode, write_content};
 
 const ADMINISTRATOR: &str = "imAdmin";
 

@@ -10,7 +10,7 @@ use super::error::Error;
 use super::report::{Report, per_second};
 use super::run::{RunProgress, run};
 use crate::config::simulate::{ReportTo, Simulate};
-use crate::wire::GROUP_MESSAGE;
+use crate::domain::GROUP_MESSAGE;
 
 /// A callback that starts this late means that the rate was not kept; less is a timer's resolution.
 const LATE: Duration = Duration::from_millis(100);

@@ -19,8 +19,9 @@ use super::link::{ANSWER_TIMEOUT, Endpoint, ExchangeError, Link, MAX_ANSWER, Pro
 use super::message::EncodedCallback;
 use super::schedule::Schedule;
 use crate::config::simulate::Target;
+use crate::domain::GROUP_MESSAGE;
 use crate::domain::{Clock, SystemClock};
-use crate::wire::{GROUP_MESSAGE, OPERATION_ID_HEADER, is_success};
+use crate::wire::{OPERATION_ID_HEADER, is_success};
 
 /// Pauses after failures to connect.
 const MIN_PAUSE: Duration = Duration::from_millis(10);

@@ -2,6 +2,7 @@
 //!
 //! Only numbers: no JSON, no HTTP, no metric names. Each is an atomic in one [`Arena`](crate::arena::Arena).
 
+mod callbacks;
 mod carry;
 mod counters;
 mod dedup;

@@ -17,6 +17,22 @@ impl Stats {
         self.mix.cells()
     }
 
+    /// Accepted callbacks, by command.
+    pub fn callbacks(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.callbacks.accepted()
+    }
+
+    /// Refused requests, by reason.
+    pub fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.callbacks.refused()
+    }
+
+    /// When the last callback was accepted; `None` before the first.
+    #[must_use]
+    pub fn last_callback(&self) -> Option<UnixMillis> {
+        self.callbacks.last()
+    }
+
     /// All messages.
     #[must_use]
     pub fn messages(&self) -> u64 {

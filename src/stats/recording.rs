@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::callbacks::Callbacks;
 use super::carry::keys;
 use super::counters::Counters;
 use super::dedup::{self, Dedup, DedupResult};
@@ -18,7 +19,7 @@ use super::timeline::Timeline;
 use super::windows::{CurrentPeriods, Windows};
 use crate::arena::{Arena, Block, Contents, Directory, Layout, SingleWord};
 use crate::domain::codes::{self, OTHER, STATUSES};
-use crate::domain::{Message, UnixMillis};
+use crate::domain::{Message, Reason, UnixMillis};
 
 /// Upper bounds of the buckets for a content's length, in bytes: 16 B to 1 MiB, each four times the one before.
 const CONTENT_BOUNDS: &[u64] = &[16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576];
@@ -69,6 +70,7 @@ pub struct Stats {
     pub(super) state_start: StateStart,
     pub(super) timeline: Timeline,
     pub(super) started: SingleWord,
+    pub(super) callbacks: Callbacks,
     pub(super) mix: Mix,
     pub(super) message_counters: Counters,
     pub(super) content_bytes: Histogram,
@@ -85,6 +87,7 @@ impl Stats {
     pub(super) fn contents(capacities: Capacities) -> Contents {
         let mut contents = Contents::default();
         contents.reserve(Layout::new(STARTED, STARTED_LAYOUT, size_of::<u64>(), 1));
+        Callbacks::reserve(&mut contents);
         Mix::reserve(&mut contents);
         Counters::reserve(&mut contents, MESSAGE_COUNTERS, vec![message_counter_keys()]);
         Histogram::reserve(&mut contents, "content bytes", CONTENT_BOUNDS);
@@ -105,6 +108,7 @@ impl Stats {
             state_start: StateStart::Fresh,
             timeline: Timeline::default(),
             started: block.single_word(STARTED)?,
+            callbacks: Callbacks::open(block)?,
             mix: Mix::open(block)?,
             message_counters: Counters::open(block, MESSAGE_COUNTERS)?,
             content_bytes: Histogram::open(block, "content bytes", CONTENT_BOUNDS)?,
@@ -158,6 +162,17 @@ impl Stats {
         self.content_bytes.observe(message.content_bytes);
         pending.into_iter().for_each(dedup::PendingMessage::confirm);
         recorded
+    }
+
+    /// Counts an accepted callback. `command` is its position in [`COMMANDS`](crate::domain::COMMANDS), if it is there.
+    #[inline]
+    pub fn record_callback(&self, command: Option<usize>, now: UnixMillis) {
+        self.callbacks.accept(command, now);
+    }
+
+    /// Counts a refused request, and returns the number of refusals for this reason.
+    pub fn record_refusal(&self, reason: Reason) -> u64 {
+        self.callbacks.refuse(reason)
     }
 
     /// Looks for a duplicate. A message without an ID is always new.

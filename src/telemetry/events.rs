@@ -15,8 +15,8 @@ use prometheus::proto::MetricFamily;
 use tracing::{debug, error, info, warn};
 
 use super::family::{Family, Samples};
-use super::metric::{CommandCounters, Counter, CounterVec, Durations, Gauge, Info, LatestTime, Metric, metrics};
-use super::reason::Reason;
+use super::metric::{Counter, CounterVec, Durations, Gauge, Info, Metric, Throttle, metrics};
+use crate::domain::Reason;
 use crate::named::named;
 
 /// Upper bounds of callback durations in microseconds: up to 5 s, when OpenIM gives up.
@@ -30,34 +30,29 @@ const SCRAPE_BOUNDS_US: &[u64] = &[1000, 2500, 5000, 10_000, 25_000, 50_000, 100
 
 // In the order of a scrape.
 metrics! {
-    /// The exporter's own metrics. `commands` are the known callback commands.
-    struct Metrics(commands: &'static [&'static str]);
+    /// The metrics that start with the process. Counters and histograms say so in their help.
+    struct Metrics;
 
-    /// Failures to accept a connection, usually because the open file limit is too low.
+    /// Failures to accept a connection since the process started, usually because the open file limit is too low.
     accept_failures: Counter = "openim_exporter_accept_failures_total" [];
     /// Build information; always 1.
     build_info: Info = "openim_exporter_build_info" ["version"] (env!("CARGO_PKG_VERSION"));
-    /// Time from reading a callback's head to writing its answer.
+    /// Time from reading a callback's head to writing its answer, since the process started.
     callback_duration: Durations = "openim_exporter_callback_duration_seconds" [] (CALLBACK_BOUNDS_US);
     /// Callbacks being read or answered.
     in_flight: Gauge = "openim_exporter_callbacks_in_flight" [];
-    /// Refused requests.
-    rejected: CounterVec<Reason> = "openim_exporter_callbacks_rejected_total" ["reason"];
-    /// Accepted callbacks of all commands.
-    callbacks: CommandCounters = "openim_exporter_callbacks_total" ["command"] (commands);
     /// Whether the settings files could be used when they were last read: 1 or 0.
     last_reload_successful: Gauge = "openim_exporter_config_last_reload_successful" [];
-    /// Failed reloads of the settings files.
+    /// Failed reloads of the settings files since the process started.
     reload_failures: Counter = "openim_exporter_config_reload_failures_total" [];
     /// Open connections.
     connections: Gauge = "openim_exporter_connections" [];
-    /// Connections closed because they were idle, and answers cut off because the client did not read them in time.
+    /// Connections closed because they were idle, and answers cut off because the client did not read them in time,
+    /// since the process started.
     ended: CounterVec<Ended> = "openim_exporter_connections_ended_total" ["reason"];
-    /// Time of the last accepted callback, in seconds since the epoch; 0 before the first.
-    last_callback: LatestTime = "openim_exporter_last_callback_timestamp_seconds" [];
-    /// Log lines dropped because standard error did not accept them.
+    /// Log lines dropped since the process started, because standard error did not accept them.
     log_lines_dropped: Counter = "openim_exporter_log_lines_dropped_total" [];
-    /// Time taken to write a scrape.
+    /// Time taken to write a scrape, since the process started.
     scrape_duration: Durations = "openim_exporter_scrape_duration_seconds" [] (SCRAPE_BOUNDS_US);
     /// Series in the previous scrape.
     scrape_series: Gauge = "openim_exporter_scrape_series" [];
@@ -65,7 +60,7 @@ metrics! {
     state_file_missing: Gauge = "openim_exporter_state_file_missing" [];
     /// Expiry time of the TLS certificate, in seconds since the epoch; 0 without TLS.
     certificate_expiry: Gauge = "openim_exporter_tls_certificate_expiry_timestamp_seconds" [];
-    /// Failed TLS handshakes.
+    /// Failed TLS handshakes since the process started.
     handshake_failures: Counter = "openim_exporter_tls_handshake_failures_total" [];
 }
 
@@ -82,17 +77,20 @@ named! {
 pub struct Telemetry {
     pub(super) metrics: Metrics,
     process: ProcessCollector,
+    /// Limits the log lines for each [`Reason`].
+    refusals: [Throttle; Reason::ALL.len()],
+}
+
+impl Default for Telemetry {
+    /// All metrics at 0.
+    fn default() -> Self {
+        let metrics = Metrics::new();
+        metrics.last_reload_successful.set(1);
+        Self { metrics, process: ProcessCollector::for_self(), refusals: Default::default() }
+    }
 }
 
 impl Telemetry {
-    /// All metrics at 0. `commands` are the known callback commands; all others are counted together.
-    #[must_use]
-    pub fn new(commands: &'static [&'static str]) -> Self {
-        let metrics = Metrics::new(commands);
-        metrics.last_reload_successful.set(1);
-        Self { metrics, process: ProcessCollector::for_self() }
-    }
-
     /// The samples of all families now, in the order of a scrape.
     #[must_use]
     pub fn samples(&self) -> Vec<(&'static Family, Samples)> {
@@ -106,44 +104,19 @@ impl Telemetry {
         families
     }
 
-    /// Accepted callbacks, by command.
-    pub fn callbacks(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        self.metrics.callbacks.counts()
-    }
-
-    /// Refused requests, by reason.
-    pub fn rejections(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        self.metrics.rejected.counts()
-    }
-
-    /// The time of the last accepted callback, in milliseconds since the epoch; 0 before the first.
-    #[must_use]
-    pub(crate) fn last_callback_ms(&self) -> i64 {
-        self.metrics.last_callback.get()
-    }
-
-    /// A callback was accepted at a time in milliseconds since the epoch. `command` is its position among the known
-    /// ones.
-    #[inline]
-    pub fn callback_accepted(&self, command: Option<usize>, at_ms: i64) {
-        self.metrics.callbacks.inc(command);
-        self.metrics.last_callback.set(at_ms);
-    }
-
     /// A callback's answer was written, this long after its head was read.
     #[inline]
     pub fn callback_answered(&self, after: Duration) {
         self.metrics.callback_duration.observe(after);
     }
 
-    /// A request was refused at a time in milliseconds since the epoch.
-    pub fn request_rejected(&self, reason: Reason, detail: &str, at_ms: i64) {
+    /// A request was refused at a time in milliseconds since the epoch. `total` is the number of refusals for this
+    /// reason.
+    pub fn request_refused(&self, reason: Reason, detail: &str, total: u64, at_ms: i64) {
         debug!(reason = reason.name(), detail, "request refused");
-        if let Some(counter) = self.metrics.rejected.get(reason) {
-            counter.inc_and_log(at_ms, |total| {
-                let reason = reason.name();
-                warn!(reason, detail, total, "request refused; logged at most once a minute for each reason");
-            });
+        if self.refusals.get(reason as usize).is_some_and(|throttle| throttle.allows(at_ms)) {
+            let reason = reason.name();
+            warn!(reason, detail, total, "request refused; logged at most once a minute for each reason");
         }
     }
 
@@ -276,9 +249,8 @@ impl Telemetry {
         }
     }
 
-    /// The process is about to exit; `messages` is the total that it counted.
-    pub(crate) fn stopped(&self, messages: u64) {
-        let callbacks: u64 = self.callbacks().map(|(_, count)| count).sum();
+    /// The process is about to exit, with these totals.
+    pub(crate) fn stopped(&self, messages: u64, callbacks: u64) {
         info!(messages, callbacks, "stopped");
     }
 

@@ -13,9 +13,6 @@ use crate::named::Named;
 /// Events of one counter are logged at most once in this many milliseconds.
 const LOG_INTERVAL_MS: u64 = 60_000;
 
-/// The label value for everything that is not known in advance.
-const OTHER: &str = "other";
-
 /// A type of metric that can be declared.
 pub(super) trait Metric {
     /// The type in a scrape.
@@ -34,7 +31,7 @@ pub(super) trait Metric {
 macro_rules! metrics {
     (
         $(#[doc = $doc:literal])+
-        struct $metrics:ident($($parameter:ident: $parameter_type:ty),*);
+        struct $metrics:ident;
         $($(#[doc = $help:literal])+ $field:ident: $metric:ty = $name:literal [$($label:literal),*] $(($setting:expr))?;)+
     ) => {
         $(#[doc = $doc])+
@@ -47,7 +44,7 @@ macro_rules! metrics {
         impl $metrics {
             $(const $field: Family = Family::new($name, <$metric as Metric>::KIND, concat!($($help),+), &[$($label),*]);)+
 
-            fn new($($parameter: $parameter_type),*) -> Self {
+            fn new() -> Self {
                 Self { $($field: <$metric>::new(($($setting)?)),)+ }
             }
 
@@ -104,12 +101,26 @@ impl Metric for Info {
     }
 }
 
+/// Limits the log lines of an event to one a minute. Holds the time of the last one, in milliseconds since the epoch; 0
+/// before the first.
+#[derive(Debug, Default)]
+pub(super) struct Throttle(AtomicU64);
+
+impl Throttle {
+    /// Whether an event at a time in milliseconds since the epoch may be logged.
+    pub(super) fn allows(&self, at_ms: i64) -> bool {
+        let now = at_ms.unsigned_abs();
+        let logged_at = self.0.load(Ordering::Relaxed);
+        let is_due = logged_at == 0 || now.abs_diff(logged_at) >= LOG_INTERVAL_MS;
+        is_due && self.0.compare_exchange(logged_at, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
 /// A counter, whose events can be logged at most once a minute.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Counter {
     count: AtomicU64,
-    /// When the last one was logged, in milliseconds since the epoch; 0 before the first.
-    logged_at: AtomicU64,
+    throttle: Throttle,
 }
 
 impl Counter {
@@ -126,11 +137,7 @@ impl Counter {
     /// minute.
     pub(super) fn inc_and_log(&self, at_ms: i64, log: impl FnOnce(u64)) {
         let count = self.inc();
-        let now = at_ms.unsigned_abs();
-        let logged_at = self.logged_at.load(Ordering::Relaxed);
-        let is_due = logged_at == 0 || now.abs_diff(logged_at) >= LOG_INTERVAL_MS;
-        let is_first = || self.logged_at.compare_exchange(logged_at, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if is_due && is_first() {
+        if self.throttle.allows(at_ms) {
             log(count);
         }
     }
@@ -141,7 +148,7 @@ impl Metric for Counter {
     type Settings = ();
 
     fn new((): ()) -> Self {
-        Self { count: AtomicU64::new(0), logged_at: AtomicU64::new(0) }
+        Self::default()
     }
 
     fn samples(&self) -> Samples {
@@ -173,41 +180,6 @@ impl<L: Named> Metric for CounterVec<L> {
 
     fn new((): ()) -> Self {
         Self { counters: L::VALUES.iter().map(|_| Counter::new(())).collect(), label: PhantomData }
-    }
-
-    fn samples(&self) -> Samples {
-        Samples::ByLabel(self.counts().collect())
-    }
-}
-
-/// A counter for each callback command, per thread.
-#[derive(Debug)]
-pub(super) struct CommandCounters {
-    known: &'static [&'static str],
-    counts: Lanes,
-}
-
-impl CommandCounters {
-    /// Counts a command by its position among the known ones.
-    #[inline]
-    pub(super) fn inc(&self, command: Option<usize>) {
-        self.counts.add(command.unwrap_or(self.known.len()), 1);
-    }
-
-    /// All commands, with their counts.
-    pub(super) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        let names = self.known.iter().copied().chain([OTHER]);
-        names.enumerate().map(|(command, name)| (name, self.counts.sum(command)))
-    }
-}
-
-impl Metric for CommandCounters {
-    const KIND: Kind = Kind::Counter;
-    /// The known commands.
-    type Settings = &'static [&'static str];
-
-    fn new(known: Self::Settings) -> Self {
-        Self { known, counts: Lanes::in_memory(known.len() + 1) }
     }
 
     fn samples(&self) -> Samples {
@@ -250,34 +222,5 @@ impl Metric for Durations {
         let buckets = buckets.collect();
         let sum = Duration::from_nanos(self.counts.sum(self.bounds_us.len() + 1)).as_secs_f64();
         Samples::Histogram { buckets, sum, count: count + self.counts.sum(self.bounds_us.len()) }
-    }
-}
-
-/// The time of the latest event, per thread. In milliseconds since the epoch, 0 before the first; in a scrape in
-/// seconds.
-#[derive(Debug)]
-pub(super) struct LatestTime(Lanes);
-
-impl LatestTime {
-    #[inline]
-    pub(super) fn set(&self, at_ms: i64) {
-        self.0.store(0, u64::try_from(at_ms).unwrap_or_default());
-    }
-
-    pub(super) fn get(&self) -> i64 {
-        i64::try_from(self.0.max(0)).unwrap_or(i64::MAX)
-    }
-}
-
-impl Metric for LatestTime {
-    const KIND: Kind = Kind::Gauge;
-    type Settings = ();
-
-    fn new((): ()) -> Self {
-        Self(Lanes::in_memory(1))
-    }
-
-    fn samples(&self) -> Samples {
-        Samples::Single(self.get() as f64 / 1000.0)
     }
 }

@@ -5,7 +5,6 @@ mod family;
 mod log;
 mod log_queue;
 mod metric;
-mod reason;
 mod state;
 
 pub(crate) use events::FAMILIES;
@@ -13,4 +12,3 @@ pub use events::Telemetry;
 pub use family::{Family, Kind, Samples};
 pub use log::LogFormat;
 pub(crate) use log::init_log;
-pub use reason::Reason;

@@ -2,69 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
-/// The command that reports a group message: the statistics count these.
-pub const GROUP_MESSAGE: &str = "callbackAfterSendGroupMsgCommand";
-
-/// The commands of all versions of OpenIM, sorted. Source: OpenIM's `pkg/callbackstruct/constant.go` and, for the older
-/// names, its documentation.
-pub const COMMANDS: &[&str] = &[
-    "callbackAfterAddFriendAgreeCommand",
-    "callbackAfterAddFriendCommand",
-    "callbackAfterCreateGroupChatConversationsCommand",
-    "callbackAfterCreateGroupCommand",
-    "callbackAfterCreateSingleChatConversationsCommand",
-    "callbackAfterDeleteFriendCommand",
-    "callbackAfterDisMissGroupCommand",
-    "callbackAfterGroupMsgReadCommand",
-    "callbackAfterImportFriendsCommand",
-    "callbackAfterJoinGroupCommand",
-    "callbackAfterKickGroupCommand",
-    "callbackAfterMsgSaveDBCommand",
-    "callbackAfterQuitGroupCommand",
-    "callbackAfterRemoveBlackCommand",
-    GROUP_MESSAGE,
-    "callbackAfterSendSingleMsgCommand",
-    "callbackAfterSetFriendRemarkCommand",
-    "callbackAfterSetGroupInfoCommand",
-    "callbackAfterSetGroupInfoExCommand",
-    "callbackAfterSetGroupMemberInfoCommand",
-    "callbackAfterSingleMsgReadCommand",
-    "callbackAfterTransferGroupOwnerCommand",
-    "callbackAfterUpdateUserInfoCommand",
-    "callbackAfterUpdateUserInfoExCommand",
-    "callbackAfterUserKickOffCommand",
-    "callbackAfterUserOfflineCommand",
-    "callbackAfterUserOnlineCommand",
-    "callbackAfterUserRegisterCommand",
-    "callbackBeforeAddBlackCommand",
-    "callbackBeforeAddFriendAgreeCommand",
-    "callbackBeforeAddFriendCommand",
-    "callbackBeforeAfterMsgCommand",
-    "callbackBeforeCreateGroupChatConversationsCommand",
-    "callbackBeforeCreateGroupCommand",
-    "callbackBeforeCreateSingleChatConversationsCommand",
-    "callbackBeforeGroupOnlinePushCommand",
-    "callbackBeforeImportFriendsCommand",
-    "callbackBeforeInviteJoinGroupCommand",
-    "callbackBeforeJoinGroupCommand",
-    "callbackBeforeMembersJoinGroupCommand",
-    "callbackBeforeMsgModifyCommand",
-    "callbackBeforeOfflinePushCommand",
-    "callbackBeforeOnlinePushCommand",
-    "callbackBeforeSendGroupMsgCommand",
-    "callbackBeforeSendSingleMsgCommand",
-    "callbackBeforeSetFriendRemarkCommand",
-    "callbackBeforeSetGroupInfoCommand",
-    "callbackBeforeSetGroupInfoExCommand",
-    "callbackBeforeSetGroupMemberInfoCommand",
-    "callbackBeforeUpdateUserInfoCommand",
-    "callbackBeforeUpdateUserInfoExCommand",
-    "callbackBeforeUserRegisterCommand",
-    "callbackOfflinePushCommand",
-    "callbackUserOfflineCommand",
-    "callbackUserOnlineCommand",
-    "callbackWordFilterCommand",
-];
+use crate::domain::{COMMANDS, GROUP_MESSAGE};
 
 /// Position of [`GROUP_MESSAGE`] in [`COMMANDS`].
 const GROUP_MESSAGE_POSITION: usize = 14;

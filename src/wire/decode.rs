@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use super::field::{ErrorContext, Measured, MentionList, Number, Plain, Skipped, Text};
 use super::limits::{MAX_DEPTH, MAX_NAME_BYTES, too_deep_at};
 use super::object::{Fill, fields};
+use crate::domain::Reason;
 use crate::domain::{Message, Source, UnixMillis};
-use crate::telemetry::Reason;
 
 fields! {
     /// Every documented field of the callback. All of them are optional; unknown fields are ignored.

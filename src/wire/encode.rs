@@ -22,7 +22,7 @@ pub struct Callback<'a> {
     /// The sender.
     #[serde(rename = "sendID")]
     pub sender_id: &'a str,
-    /// [`GROUP_MESSAGE`](super::GROUP_MESSAGE), for a group message.
+    /// [`GROUP_MESSAGE`](crate::domain::GROUP_MESSAGE), for a group message.
     #[serde(rename = "callbackCommand")]
     pub command: &'a str,
     /// The server's ID of the message, new for each send.
@@ -149,7 +149,7 @@ mod tests {
     fn sample<'a>(content: &'a str, at_user_list: &'a [&'a str]) -> Callback<'a> {
         Callback {
             sender_id: "5318432619",
-            command: super::super::GROUP_MESSAGE,
+            command: crate::domain::GROUP_MESSAGE,
             server_message_id: "8a2f0c6b7d1e4f3a9b5c2d8e7f6a1b0c",
             client_message_id: "c1d2e3f4a5b697887766554433221100",
             operation_id: "1732345678901234567",

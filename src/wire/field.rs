@@ -12,7 +12,7 @@ use super::encode::MENTION_OF_ALL;
 use super::escape::{Escape, escape};
 use super::limits::MAX_ID_BYTES;
 use crate::domain::Mentions;
-use crate::telemetry::Reason;
+use crate::domain::Reason;
 
 /// Why a value is refused, and in which field: `serde`'s errors only have a text. Set where the error occurs.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ mod object;
 mod quick;
 
 pub use answer::{SUCCESS, refusal};
-pub use command::{COMMANDS, Command, GROUP_MESSAGE};
+pub use command::Command;
 #[cfg(feature = "fuzzing")]
 pub use decode::{DecoderComparison, compare_decoders};
 pub use decode::{Problem, decode_command_name, decode_group_message};

@@ -5,9 +5,9 @@
 use std::fs;
 
 use openim_exporter::config::serve_flags;
+use openim_exporter::domain::Reason;
 use openim_exporter::exposition::catalog::CATALOG;
 use openim_exporter::http::Limits;
-use openim_exporter::telemetry::Reason;
 
 use crate::support::Exporter;
 use crate::{API, ERRORS, FLAGS, LIMITS, METRICS, Page, at};

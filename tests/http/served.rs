@@ -18,6 +18,7 @@ use crate::support::{Client, message};
 
 /// A site that serves on one thread of this process, and is swept on another.
 pub(crate) struct Served {
+    stats: Arc<Stats>,
     telemetry: Arc<Telemetry>,
     site: Arc<Site>,
     address: SocketAddr,
@@ -39,7 +40,7 @@ impl Served {
     }
 
     pub(crate) fn with_config(groups: usize, limits: Limits, config: Http) -> Self {
-        let telemetry = Arc::new(Telemetry::new(wire::COMMANDS));
+        let telemetry = Arc::new(Telemetry::default());
         let capacities =
             Capacities { groups: groups + 10, exported_groups: 10, sender_pairs: 100, dedup_window: Duration::ZERO };
         let stats = Arc::new(Stats::in_memory(capacities, SystemClock.now()).unwrap());
@@ -47,7 +48,7 @@ impl Served {
             let body = message(&format!("group-{group}"), "u");
             wire::decode_group_message(body.as_bytes(), |message| stats.record(message, SystemClock.now())).unwrap();
         }
-        let parts = (stats, Arc::clone(&telemetry), Arc::new(SystemClock) as Arc<dyn Clock>);
+        let parts = (Arc::clone(&stats), Arc::clone(&telemetry), Arc::new(SystemClock) as Arc<dyn Clock>);
         let access = Access::read(&config.access).unwrap();
         let site = Arc::new(Site::new(parts, config, access, limits, 1));
         let listeners = listen(&["127.0.0.1:0".parse().unwrap()], Role::All).unwrap();
@@ -61,7 +62,7 @@ impl Served {
                 thread::sleep(Duration::from_millis(50));
             }
         });
-        Self { telemetry, site, address }
+        Self { stats, telemetry, site, address }
     }
 
     pub(crate) fn connect(&self) -> Client {
@@ -74,7 +75,7 @@ impl Served {
 
     /// Refusals for a reason, read from the counter, because scrapes may be refused.
     pub(crate) fn refused(&self, reason: &str) -> f64 {
-        self.counted("openim_exporter_callbacks_rejected_total", reason)
+        self.stats.refusals().find(|(label, _)| *label == reason).unwrap().1 as f64
     }
 
     /// Connections that were ended for a reason.
@@ -84,7 +85,7 @@ impl Served {
 
     /// Callbacks counted.
     pub(crate) fn callbacks(&self) -> u64 {
-        self.telemetry.callbacks().map(|(_, count)| count).sum()
+        self.stats.callbacks().map(|(_, count)| count).sum()
     }
 
     fn counted(&self, counter: &str, reason: &str) -> f64 {

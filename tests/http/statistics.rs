@@ -4,8 +4,7 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use openim_exporter::domain::codes::{CONTENT_TYPES, PLATFORMS};
-use openim_exporter::telemetry::Reason;
-use openim_exporter::wire::COMMANDS;
+use openim_exporter::domain::{COMMANDS, Reason};
 
 use crate::support::{Exporter, GROUP_MESSAGE_PATH, callbacks, message};
 

@@ -27,7 +27,7 @@ static SHOWN: LazyLock<Values> = LazyLock::new(|| {
     // A group, for the labels that only groups have.
     wire::decode_group_message(br#"{"sendID":"u","groupID":"g"}"#, |message| stats.record(message, now)).unwrap();
     stats.tick(UnixMillis(60_000));
-    let telemetry = Arc::new(Telemetry::new(wire::COMMANDS));
+    let telemetry = Arc::new(Telemetry::default());
     let mut scraper = Scraper::new(Scope::Metrics, Format::OpenMetrics, stats, telemetry, now);
     let mut page = Vec::new();
     let mut has_more = true;

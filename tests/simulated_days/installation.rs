@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openim_exporter::domain::UnixMillis;
+use openim_exporter::domain::{COMMANDS, GROUP_MESSAGE, Reason, UnixMillis};
 use openim_exporter::exposition::{Format, Scope, Scraper};
 use openim_exporter::stats::{Capacities, Stats};
-use openim_exporter::telemetry::{Reason, Telemetry};
+use openim_exporter::telemetry::Telemetry;
 use openim_exporter::wire;
 
 use crate::story::{self, DAY, LAST_DAY};
@@ -127,14 +127,14 @@ impl Installation {
         let now = self.now_ms();
         for _ in 0..if self.written.is_multiple_of(50) { 2 } else { 1 } {
             wire::decode_group_message(body.as_bytes(), |message| self.stats.record(message, UnixMillis(now))).unwrap();
-            self.taken(wire::GROUP_MESSAGE, now);
+            self.taken(GROUP_MESSAGE, now);
             self.telemetry.callback_answered(Duration::from_millis(story::answer_ms(self.minute)));
         }
         (self.written, self.processed) = (self.written + 1, self.processed + 1);
     }
 
     fn taken(&self, command: &str, now: i64) {
-        self.telemetry.callback_accepted(wire::COMMANDS.iter().position(|known| *known == command), now);
+        self.stats.record_callback(COMMANDS.iter().position(|known| *known == command), UnixMillis(now));
     }
 
     /// The body of a callback. Each one differs.
@@ -177,7 +177,9 @@ impl Installation {
         self.telemetry.set_certificate_expiry(Some(MIDNIGHT + i64::from(story::END + 13 * DAY) * 60));
         if story::REFUSALS.contains(&self.minute) {
             for _ in 0..3 {
-                Reason::ALL.iter().for_each(|reason| self.telemetry.request_rejected(*reason, "", now));
+                Reason::ALL.iter().for_each(|reason| {
+                    self.telemetry.request_refused(*reason, "", self.stats.record_refusal(*reason), now)
+                });
                 self.telemetry.accept_failed(&io::Error::other("no more files"), now);
                 self.telemetry.tls_handshake_failed(&io::Error::other("plain HTTP"), now);
                 self.telemetry.connection_idle();
@@ -242,7 +244,7 @@ impl Installation {
 /// A new exporter.
 fn started_at(now: i64) -> (Arc<Stats>, Arc<Telemetry>) {
     let stats = Stats::in_memory(CAPACITIES, UnixMillis(now * 1000)).unwrap();
-    (Arc::new(stats), Arc::new(Telemetry::new(wire::COMMANDS)))
+    (Arc::new(stats), Arc::new(Telemetry::default()))
 }
 
 /// A deterministic pseudo-random number.

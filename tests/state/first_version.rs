@@ -24,7 +24,7 @@ fn directory_with(state: &[u8]) -> tempfile::TempDir {
 
 /// The statistics' samples, in OpenMetrics.
 fn shown(stats: Stats) -> String {
-    let (stats, telemetry) = (Arc::new(stats), Arc::new(Telemetry::new(&["a"])));
+    let (stats, telemetry) = (Arc::new(stats), Arc::new(Telemetry::default()));
     let mut text = Vec::new();
     for scope in [Scope::Metrics, Scope::Groups] {
         let mut scraper = Scraper::new(scope, Format::OpenMetrics, Arc::clone(&stats), Arc::clone(&telemetry), KEPT_AT);

@@ -1,13 +1,16 @@
 //! The contents of each section as literal values: a section whose words change their meaning needs a new version.
 
 use openim_exporter::arena::Contents;
-use openim_exporter::domain::{Mentions, Source};
+use openim_exporter::domain::{COMMANDS, Mentions, Reason, Source};
 
 use super::*;
 
 /// Each section with its version, and a hash of its layout and of its words after [`count_everything`].
 const LAYOUTS: &[(&str, u32, u64)] = &[
     ("began", 1, 0x4f3f_a2ae_6c35_1ca5),
+    ("callbacks", 1, 0x37d6_3f56_1eed_c04a),
+    ("refusals", 1, 0x289d_1b75_0db2_548f),
+    ("last callback", 1, 0x1107_c587_b92c_efce),
     ("mix", 1, 0x5102_c725_7d40_c88e),
     ("unlisted content types", 1, 0x6710_ecd3_9d2c_6f4c),
     ("tallies", 1, 0xe418_a8ce_37ed_40e6),
@@ -60,6 +63,8 @@ fn count_everything(stats: &Stats) {
             ..typical(&group, &sender, now)
         };
         stats.record(&message, now);
+        stats.record_callback(usize::try_from(number).ok().filter(|command| *command < COMMANDS.len()), now);
+        stats.record_refusal(Reason::ALL[usize::try_from(number).unwrap() % Reason::ALL.len()]);
         stats.tick(now);
     }
 }

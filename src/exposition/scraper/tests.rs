@@ -22,7 +22,7 @@ fn record(stats: &Stats, group: usize, now: UnixMillis) -> Recorded {
 }
 
 fn scraper(scope: Scope, format: Format, stats: &Arc<Stats>) -> Scraper {
-    let telemetry = Arc::new(Telemetry::new(&["a", "b"]));
+    let telemetry = Arc::new(Telemetry::default());
     Scraper::new(scope, format, Arc::clone(stats), telemetry, NOW)
 }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::pages::text;
+use crate::domain::Reason;
 use crate::http::site::Site;
 use crate::http::site::exchange::refuse;
 use crate::http::site::response::{Reply, refusal};
-use crate::telemetry::Reason;
 
 const OFF: &str = "this endpoint is disabled; --web.enable-lifecycle enables it";
 

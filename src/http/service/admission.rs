@@ -8,13 +8,13 @@ use hyper::http::request::Parts;
 
 use super::headers::HeaderFacts;
 use super::router::{Route, Served, route};
+use crate::domain::Reason;
 use crate::http::access::{Access, Passwords, Verdict, strip};
 use crate::http::base::caller::Caller;
 use crate::http::base::connections::in_time;
 use crate::http::site::Site;
 use crate::http::site::exchange::{Exchange, refuse};
 use crate::http::site::response::{Reply, closing, with_header};
-use crate::telemetry::Reason;
 
 /// The realms of the passwords: for callbacks, and for everything else. RFC 7617, 2.
 const CALLBACKS: &str = "Basic realm=\"openim-exporter callbacks\", charset=\"UTF-8\"";

@@ -4,10 +4,10 @@ use hyper::header::{self, HeaderMap};
 
 use super::body::{self, BodyError, RequestBody};
 use super::headers::{HeaderFacts, is_identity, is_json};
+use crate::domain::{GROUP_MESSAGE, Reason};
 use crate::http::site::Site;
 use crate::http::site::exchange::{Exchange, refuse};
 use crate::http::site::response::{Reply, closing, success};
-use crate::telemetry::Reason;
 use crate::wire::{self, Command, Problem};
 
 /// Why a callback is refused.
@@ -94,7 +94,7 @@ fn count(
     if command == Command::GroupMessage {
         wire::decode_group_message(body, |message| site.stats.record(message, now))?;
     }
-    site.telemetry.callback_accepted(command.position(), now.0);
+    site.stats.record_callback(command.position(), now);
     Ok(())
 }
 
@@ -150,7 +150,7 @@ fn command_in_body(body: &[u8]) -> Result<Command, Refusal> {
     let name = wire::decode_command_name(body)?;
     Command::from_name(&name).ok_or_else(|| {
         let found = if name.is_empty() { "is missing" } else { "is not a callback" };
-        let command = wire::GROUP_MESSAGE;
+        let command = GROUP_MESSAGE;
         let detail = format!(
             "callbackCommand {found}; append {command} to the path, or set it in ?command= or in the body's \
              callbackCommand"

@@ -21,12 +21,12 @@ use hyper::header;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Version};
 
+use crate::domain::Reason;
 use crate::http::access::Access;
 use crate::http::base::caller::Role;
 use crate::http::base::progress::Phase;
 use crate::http::site::exchange::{Exchange, refuse};
 use crate::http::site::response::{Reply, closing, start_sending, with_header};
-use crate::telemetry::Reason;
 use admission::Admission;
 use body::RequestBody;
 use headers::HeaderFacts;

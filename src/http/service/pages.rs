@@ -8,12 +8,12 @@ use hyper::{Method, header};
 use super::negotiation;
 use super::router::groups_path;
 use super::scrape::Scrape;
+use crate::domain::Reason;
 use crate::exposition::Scope;
 use crate::http::site::Site;
 use crate::http::site::exchange::{Exchange, refuse, refuse_busy, unavailable};
 use crate::http::site::response::{Reply, page, streamed, with_header};
 use crate::http::site::streamed::Streamed;
-use crate::telemetry::Reason;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";

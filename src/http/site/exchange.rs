@@ -6,9 +6,9 @@ use hyper::StatusCode;
 
 use super::Site;
 use super::response::{Reply, refusal};
+use crate::domain::Reason;
 use crate::http::base::caller::Caller;
 use crate::http::base::connections::Tracker;
-use crate::telemetry::Reason;
 
 /// A request in progress: its site, its connection and its client.
 #[derive(Clone, Copy)]
@@ -26,7 +26,8 @@ pub(crate) fn refuse(site: &Site, reason: Reason, detail: &str) -> Reply {
 
 /// Counts and logs a refusal.
 pub(crate) fn count_refusal(site: &Site, reason: Reason, detail: &str) {
-    site.telemetry.request_rejected(reason, detail, site.now().0);
+    let total = site.stats.record_refusal(reason);
+    site.telemetry.request_refused(reason, detail, total, site.now().0);
 }
 
 /// Refuses because too many scrapes and API answers are in progress. `what` names them.

@@ -10,10 +10,10 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::streamed::Streamed;
+use crate::domain::Reason;
 use crate::http::base::connections::Tracker;
 use crate::http::base::limits::PIECE_BYTES;
 use crate::http::base::progress::Phase;
-use crate::telemetry::Reason;
 use crate::wire;
 
 pub(crate) type Reply = Response<Payload>;

@@ -14,14 +14,13 @@ use crate::http::access::Access;
 use crate::http::base::limits::Limits;
 use crate::stats::{Capacities, Stats};
 use crate::telemetry::Telemetry;
-use crate::wire;
 
 /// A site where one scrape may be written at a time.
 pub(crate) fn site() -> Arc<Site> {
     let capacities =
         Capacities { groups: 10, exported_groups: 10, sender_pairs: 10, dedup_window: Duration::from_secs(60) };
     let stats = Stats::in_memory(capacities, UnixMillis(0)).unwrap();
-    let telemetry = Telemetry::new(wire::COMMANDS);
+    let telemetry = Telemetry::default();
     let config = config::Http {
         max_scrapes: 1,
         max_body_bytes: 1024,

@@ -2,11 +2,11 @@
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use crate::domain::Reason;
 use crate::http::base::connections::{Tracker, in_time};
 use crate::http::base::progress::Phase;
 use crate::http::site::Site;
 use crate::http::site::exchange::count_refusal;
-use crate::telemetry::Reason;
 use crate::wire;
 
 /// Maximum number of bytes that are read and discarded after the last response.

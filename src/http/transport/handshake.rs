@@ -10,10 +10,10 @@ use tokio_rustls::server::TlsStream;
 
 use super::farewell::refuse;
 use super::partial::Partial;
+use crate::domain::Reason;
 use crate::http::base::connections::{Overdue, Tracker, in_time};
 use crate::http::base::progress::Phase;
 use crate::http::site::Site;
-use crate::telemetry::Reason;
 
 /// The first byte of a TLS connection: the type of its first record, a handshake's. RFC 8446, 5.1.
 pub(super) const HANDSHAKE: u8 = 22;

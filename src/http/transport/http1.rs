@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::farewell;
 use super::handshake::HANDSHAKE;
 use super::watched::Watched;
+use crate::domain::Reason;
 use crate::http::base::caller::Caller;
 use crate::http::base::connections::{Overdue, Tracker, in_time_except};
 use crate::http::base::limits::MAX_HEAD_BYTES;
@@ -19,7 +20,6 @@ use crate::http::base::progress::Phase;
 use crate::http::service::answer;
 use crate::http::site::Site;
 use crate::http::site::exchange::Exchange;
-use crate::telemetry::Reason;
 
 enum ConnectionEnd {
     /// hyper has finished.

@@ -19,6 +19,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::partial::Partial;
+use crate::domain::Reason;
 use crate::http::base::caller::Caller;
 use crate::http::base::connections::{ProgressHandle, Tracker};
 use crate::http::base::limits::{MAX_HEAD_BYTES, PIECE_BYTES};
@@ -28,7 +29,6 @@ use crate::http::service::answer;
 use crate::http::site::Site;
 use crate::http::site::exchange::{Exchange, count_refusal, refuse};
 use crate::http::site::response::{Payload, Reply, start_sending};
-use crate::telemetry::Reason;
 
 /// Concurrent requests of one connection. OpenIM has two workers.
 pub(super) const MAX_STREAMS: u32 = 64;

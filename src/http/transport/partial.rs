@@ -10,12 +10,12 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::yield_now;
 
+use crate::domain::Reason;
 use crate::http::base::connections::ProgressHandle;
 use crate::http::base::progress::Framing;
 use crate::http::base::quota::Share;
 use crate::http::site::Site;
 use crate::http::site::exchange::count_refusal;
-use crate::telemetry::Reason;
 
 /// The client's preface of HTTP/2. RFC 9113, 3.4.
 pub(crate) const PREFACE_BYTES: usize = 24;

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use super::connection;
 use super::farewell::whole_response;
 use super::listen::{BACKLOG, Listener};
+use crate::domain::Reason;
 use crate::http::base::caller::{Caller, Role};
 use crate::http::base::connections::{Connections, Tracker};
 use crate::http::base::niceness::lower_priority;
@@ -21,7 +22,6 @@ use crate::http::site::Site;
 use crate::http::site::drain::Stage;
 use crate::http::site::exchange::count_refusal;
 use crate::lanes::claim_lane;
-use crate::telemetry::Reason;
 
 /// Threads of one worker that write scrapes. Further scrapes wait.
 const SCRAPE_THREADS: usize = 2;

@@ -20,6 +20,7 @@ impl Stats {
             && self.mentioned_users() <= limit.saturating_mul(u64::from(u32::MAX))
             && self.started().0 >= 0;
         let checks = [
+            (self.callbacks.is_plausible(), "callbacks"),
             (self.mix.is_plausible(), "unlisted content types"),
             (self.content_bytes.is_plausible(limit, MAX_CONTENT_BYTES), "content bytes"),
             (self.delays.is_plausible(limit), "delays"),

@@ -18,6 +18,7 @@ impl Stats {
         if self.started().0 == 0 {
             self.set_started(now);
         }
+        self.callbacks.carry_from(&old);
         if !self.mix.carry_from(&old) {
             return Err(Damage::Numbers("unlisted content types"));
         }
@@ -56,6 +57,7 @@ impl Stats {
     /// Resets the counters to 0. Windows, groups and pairs stay, because they hold recent activity.
     fn reset_counters(&self, now: UnixMillis) {
         self.set_started(now);
+        self.callbacks.reset();
         self.mix.reset_counts();
         self.message_counters.reset();
         self.content_bytes.reset();

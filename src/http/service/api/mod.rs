@@ -10,11 +10,11 @@ use bytes::Bytes;
 use hyper::header;
 use serde::Serialize;
 
+use crate::domain::Reason;
 use crate::http::base::quota::QuotaBytes;
 use crate::http::site::Site;
 use crate::http::site::exchange::{Exchange, refuse, refuse_busy};
 use crate::http::site::response::{Reply, page, with_header};
-use crate::telemetry::Reason;
 
 /// All statistics, and the state of the exporter.
 pub(super) async fn summary(exchange: Exchange<'_>, query: Option<&str>) -> Reply {

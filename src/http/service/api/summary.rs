@@ -8,7 +8,6 @@ use crate::domain::UnixMillis;
 use crate::domain::codes::{OTHER, STATUSES};
 use crate::http::site::Site;
 use crate::stats::{ClockError, HistogramReading, Stats, WINDOWS};
-use crate::telemetry::Telemetry;
 
 /// Milliseconds in a second.
 const SECOND: f64 = 1000.0;
@@ -131,7 +130,7 @@ pub(super) fn read(site: &Site) -> Summary {
         delivery_delay_seconds: distribution(&stats.delivery_delays(), SECOND),
         submit_delay_seconds: distribution(&stats.submit_delays(), SECOND),
         clock_errors: LabelCounts::of(ClockError::ALL.map(|kind| (kind.name(), stats.clock_errors(kind)))),
-        callbacks: callbacks(&site.telemetry),
+        callbacks: callbacks(stats),
         connections: site.workers.open_connections(),
     }
 }
@@ -184,13 +183,12 @@ fn distribution(reading: &HistogramReading, unit: f64) -> Distribution {
     }
 }
 
-fn callbacks(telemetry: &Telemetry) -> Callbacks {
-    let by_command = LabelCounts::of(telemetry.callbacks()).non_zero();
-    let last_ms = telemetry.last_callback_ms();
+fn callbacks(stats: &Stats) -> Callbacks {
+    let by_command = LabelCounts::of(stats.callbacks()).non_zero();
     Callbacks {
         total: by_command.0.iter().map(|(_, count)| count).sum(),
         by_command,
-        rejected: LabelCounts::of(telemetry.rejections()).non_zero(),
-        last: (last_ms != 0).then(|| UnixMillis(last_ms).seconds()),
+        rejected: LabelCounts::of(stats.refusals()).non_zero(),
+        last: stats.last_callback().map(UnixMillis::seconds),
     }
 }

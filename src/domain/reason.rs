@@ -2,7 +2,8 @@
 
 use crate::named::named;
 
-/// Declares the reasons: the name as a label value, the HTTP status, and the `errMsg` of the answer.
+/// Declares the reasons: the name as a label value, the HTTP status, and the `errMsg` of the answer. The names are keys
+/// in a stored state, so they must never change.
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $reason:ident = $name:literal, $status:literal, $message:literal;)+) => {
         named! {
