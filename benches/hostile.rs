@@ -168,7 +168,7 @@ fn overloaded(out: &mut impl Write) -> Result<(), Failure> {
     writeln!(out, "| memory before and maximum, MiB | {:.1}, {:.1} |", mebibytes(before.0), mebibytes(peak))?;
     writeln!(out, "\n- p99 afterwards, compared with before: {}", verdict(ratio(&after[1..], &normal[1..]), 1.5))?;
     let agrees = counted == report.answered;
-    writeln!(out, "- every callback answered with 200 was counted: {}", if agrees { "kept" } else { "MISSED" })?;
+    writeln!(out, "- every callback answered with 200 was counted: {}", if agrees { "yes" } else { "NO" })?;
     shown(out, &server, &["overloaded", "too_many_connections"])?;
     if agrees { Ok(()) } else { Err("the counted callbacks differ from the answered ones".into()) }
 }

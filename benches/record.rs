@@ -79,8 +79,8 @@ fn main() -> Result<(), Failure> {
     let slow = thorough(&setup.bodies)?;
     writeln!(
         out,
-        "\n- parsing by `serde_json` alone, as is done with a body in another order than OpenIM's: {slow:.0} ns; parse + \
-         record as `simulate` sends against it: {:.2}",
+        "\n- parsing by `serde_json` alone, as for a body whose order is not OpenIM's: {slow:.0} ns; parse + \
+         record of the messages of `simulate`, compared with it: {:.2}",
         median(typical.iter().copied()) / slow
     )?;
     writeln!(out, "- a callback with 1,000,000 groups, compared with 1,000: {}\n", verdict(ratio(many, few), 1.6))?;

@@ -95,7 +95,7 @@ fn start(out: &mut impl Write) -> Result<(), Failure> {
             let begin = Instant::now();
             let stats = open()?;
             seconds.push(begin.elapsed().as_secs_f64());
-            assert_eq!(stats.groups_tracked(), GROUPS, "the state holds another number of groups");
+            assert_eq!(stats.groups_tracked(), GROUPS, "the state holds a different number of groups");
             if closed {
                 stats.close(now, &|_| ())?;
             }
@@ -125,7 +125,7 @@ fn carry_over(out: &mut impl Write) -> Result<(), Failure> {
         let begin = Instant::now();
         let stats = Stats::open(directory.path(), capacities, Boot::Id([1, 2]), now, &|_| ())?;
         seconds.push(begin.elapsed().as_secs_f64());
-        assert_eq!(stats.groups_tracked(), GROUPS, "the state holds another number of groups");
+        assert_eq!(stats.groups_tracked(), GROUPS, "the state holds a different number of groups");
     }
     writeln!(
         out,

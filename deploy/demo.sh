@@ -9,12 +9,21 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+usage="usage: deploy/demo.sh [--rate N] [--for SECONDS]"
+
+# The value of an option, which must be a whole number.
+number() {
+    [[ ${2-} =~ ^[1-9][0-9]*$ ]] || { printf '%s needs a whole number from 1\n%s\n' "$1" "$usage" >&2; exit 2; }
+    echo "$2"
+}
+
 rate=50 seconds=
 while [[ $# -gt 0 ]]; do
     case $1 in
-        --rate) rate=$2; shift 2 ;;
-        --for) seconds=$2; shift 2 ;;
-        *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        --rate) rate=$(number "$@"); shift 2 ;;
+        --for) seconds=$(number "$@"); shift 2 ;;
+        -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit ;;
+        *) printf 'unknown argument %s\n%s\n' "$1" "$usage" >&2; exit 2 ;;
     esac
 done
 exporter=127.0.0.1:${EXPORTER_PORT:-10006}
@@ -64,7 +73,7 @@ start() {
     started+=($!)
 }
 
-# Exits with what happened to one of the programs, and the end of its log.
+# Prints what happened to one of the programs and the end of its log, and exits.
 give_up() {
     local name=$1 what=$2
     echo "$name $what:" >&2

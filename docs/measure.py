@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures on this machine the numbers of docs/capacity.md, and writes them to docs/measured/*.csv for docs/plots.py.
+"""Measures the numbers of docs/capacity.md on this machine, and writes them to docs/measured/*.csv for docs/plots.py.
 
     cargo build --release && python3 docs/measure.py [traffic] [scrapes] [memory] [connections] [disk]
 
@@ -68,7 +68,7 @@ def exporter(*flags):
 
 
 def cpu_seconds(process):
-    """From the kernel, in hundredths of a second: `process_cpu_seconds_total` has whole seconds only."""
+    """The CPU time of a process, as the kernel counts it, in hundredths of a second."""
     fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(") ")[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

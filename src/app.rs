@@ -221,8 +221,8 @@ impl Signals {
         Ok(Self { runtime, terminate, interrupt, hang_up, _file_size: file_size })
     }
 
-    /// Sweeps and ticks until a signal or a request ends the process, and returns its name; `None` if a serving thread
-    /// has ended.
+    /// Sweeps and ticks until a signal or a request ends the process. Returns the name of the signal or the path of the
+    /// request; `None` if a serving thread has ended.
     fn wait(
         &mut self,
         site: &Site,

@@ -6,7 +6,8 @@
 //! - [`config`]: raw flags -> a checked `Config`, with one part for each module that has settings
 //! - [`http`]: connections, limits, routes. Callbacks come in here, scrapes go out.
 //! - [`wire`]: OpenIM's JSON and its oddities, and the answers that it expects
-//! - [`domain`]: what a group message is; codes and their names; time, and the interface to the clock
+//! - [`domain`]: what a group message is; the names of callbacks; codes and their names; reasons of
+//!   refusals; time, and the interface to the clock
 //! - [`stats`]: `Stats::record(&Message, now)`: mix, groups, senders, delays
 //! - `lanes`: counters that threads add to without waiting for each other
 //! - `named`: enums whose values have names, as label values or stored keys
@@ -22,10 +23,11 @@
 //! Imports go one way. `tests/modules.rs` has the table of which module, and which layer of [`http`], may import from
 //! which.
 //!
-//! # Adding a flag or a metric
+//! # Adding a flag, a metric or a reason
 //! - A flag: a field in `config/serve.rs`.
 //! - A metric that must survive restarts: a counter in [`stats`], and a row in `exposition/catalog.rs`.
 //! - Any other metric: a row and a function in `telemetry/events.rs`.
+//! - A reason for refusing a request: a row in `domain/reason.rs`.
 //!
 //! The comments at the top of these files say what else to update.
 //!

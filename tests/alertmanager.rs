@@ -1,6 +1,7 @@
 //! A real Alertmanager gets the right alerts and no others, from a real Prometheus that scrapes an exporter and
 //! OpenIM's own count. A copy of the rules has seconds instead of minutes, and the same thresholds.
-//! tests/simulated_days tests what compares with a day or a week before, and the whole day of OpenimCallbacksMissing.
+//! tests/simulated_days tests the alerts that compare with a day or a week before, and the whole day of
+//! OpenimCallbacksMissing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 

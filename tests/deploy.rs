@@ -258,6 +258,23 @@ fn somebody_else(listener: TcpListener) -> mpsc::Receiver<String> {
 }
 
 #[test]
+fn the_demo_explains_its_options() {
+    let usage = "usage: deploy/demo.sh [--rate N] [--for SECONDS]\n";
+    let mistakes = [
+        (&["--rate"][..], "--rate needs a whole number from 1\n"),
+        (&["--for", "5m"], "--for needs a whole number from 1\n"),
+        (&["--fast"], "unknown argument --fast\n"),
+    ];
+    for (arguments, problem) in mistakes {
+        let output = demo(&free_ports()).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), format!("{problem}{usage}"), "{arguments:?}");
+    }
+    let output = demo(&free_ports()).arg("--help").output().unwrap();
+    assert!(output.status.success() && output.stdout.starts_with(b"Runs the exporter"), "{output:?}");
+}
+
+#[test]
 #[ignore = "needs prometheus, prometheus-alertmanager and curl"]
 fn the_demo_does_not_disturb_programs_that_use_its_ports() {
     for (position, variable) in PORTS.into_iter().enumerate() {

@@ -45,7 +45,7 @@ impl Logging {
         Self { child, client: client.unwrap() }
     }
 
-    /// Has this many callbacks refused, each of which logs a line, and one more accepted.
+    /// Sends this many callbacks that are refused, each of which logs a line, and then one that is accepted.
     fn refuse(&mut self, count: usize) {
         for _ in 0..count {
             self.client.post(GROUP_MESSAGE_PATH, "{").refusal(400);

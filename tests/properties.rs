@@ -1,4 +1,4 @@
-//! The fuzzer's properties, tested with the corpus and with random changes of it. Each run uses the same inputs.
+//! The fuzzer's properties, tested with the corpus and with random variations of it. Each run uses the same inputs.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 

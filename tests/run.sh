@@ -110,7 +110,7 @@ wait "$group" || { cat "$beside"; exit 1; }
 trap 'rm -f "$beside"' EXIT
 grep '^test result' "$beside"
 
-section "The end and the sender once more, as released: other timing, no checks for overflow"
+section "Tests of draining and of simulate again, as a release build: different timing, no overflow checks"
 cargo test --release --locked --test drain --test simulate
 
 section "All is well"

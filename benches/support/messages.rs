@@ -45,7 +45,7 @@ pub(crate) fn bodies(count: usize, first: u32, groups: u32, seed: u64) -> Result
     Ok((0..count).map(&mut drawn).collect::<Result<Vec<_>, serde_json::Error>>()?)
 }
 
-/// The same message with another value of a field; `field` is the text before the value.
+/// The same message with a different value of a field; `field` is the text before the value.
 pub(crate) fn with(body: &[u8], field: &[u8], value: &str) -> Vec<u8> {
     let mut body = body.to_vec();
     if let Some(at) = body.windows(field.len()).position(|window| window == field) {

@@ -94,12 +94,12 @@ pub(crate) struct Rounds {
     pub(crate) p99_us: Vec<f64>,
 }
 
-/// Sends the load to the servers in turn for several rounds. Each round has other messages.
+/// Sends the load to the servers in turn for several rounds. Each round has different messages.
 pub(crate) fn interleaved(servers: &[Server], rounds: usize, load: Load) -> Result<Vec<Rounds>, Failure> {
     let mut taken: Vec<_> = servers.iter().map(|_| Rounds::default()).collect();
     // The first round is not counted: it warms up the servers' tables and allocators.
     for round in 0..=rounds {
-        // Each round begins with another server.
+        // Each round begins with a different server.
         for turn in 0..servers.len() {
             let position = (round + turn) % servers.len();
             let (server, taken) = (&servers[position], &mut taken[position]);

@@ -57,7 +57,7 @@ impl Bench {
         let counted = exporter.count(may_have_callbacks);
         assert_eq!(counted.callbacks, successes.count() as u64);
         assert_eq!(counted.messages, counted.message_callbacks);
-        // A failed reload, such as of the settings with a secret here, has its own counter.
+        // A failed reload has its own counter. Here, the settings with a secret cannot be reloaded.
         let rejections = refusals.clone().filter(|response| response.status != 500);
         assert_eq!(counted.rejections, rejections.count() as u64);
         refusals.for_each(Response::is_in_the_sender_s_form);

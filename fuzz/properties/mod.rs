@@ -1,5 +1,6 @@
 //! Properties that hold for any request, configuration or state. Each function `holds` panics if its property does not hold.
-//! The fuzzer searches for such bytes, and each test run of `tests/properties.rs` tries the corpus and changes of it.
+//! The fuzzer searches for bytes that make one panic, and each test run of `tests/properties.rs` tries the corpus and
+//! variations of it.
 
 #![allow(
     dead_code,

@@ -170,7 +170,7 @@ pub struct KeyedSection {
 }
 
 impl Block {
-    /// A block with these contents, which lists the sections of `arena`.
+    /// A block with this table of contents, which lists the sections of `arena`.
     #[must_use]
     pub const fn new(arena: Arc<Arena>, contents: Contents) -> Self {
         Self { arena, contents }

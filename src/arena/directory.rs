@@ -226,7 +226,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Removes the file of [`Directory::create`] after an error, and adds to it that the state is unchanged, if so.
+    /// Removes the file of [`Directory::create`] after an error. If the old state is unchanged, adds that to the error.
     pub(crate) fn discard_new(&self, error: Error) -> Error {
         let was_removed = fs::remove_file(self.new_state()).is_ok();
         if was_removed && self.state.exists() { error.with_unchanged(&self.state) } else { error }

@@ -54,9 +54,9 @@ impl Identity {
         self.inode == other.inode && are_equal_if_known(self.birth_time, other.birth_time)
     }
 
-    /// Whether both are on the same volume: a copy of a whole volume has the same inodes. For files of the same boot,
-    /// during which a device keeps its number. Virtual devices (major 0, for example an overlay's) change with each
-    /// mount.
+    /// Whether both are on the same volume: a copy of a whole volume has the same inodes. Valid only for
+    /// identities from the same boot, during which a device keeps its number. Virtual devices (major 0, for example an
+    /// overlay's) change with each mount.
     pub(super) fn is_same_volume(self, other: Self) -> bool {
         let number = |device| if major(device) == 0 { 0 } else { device };
         are_equal_if_known(number(self.device), number(other.device))

@@ -37,7 +37,7 @@ pub enum Invocation {
         afterSendGroupMsg.enable: true) and Prometheus at http://HOST:10006/metrics.\n\n\
         Every flag of serve is also an environment variable: OPENIM_EXPORTER_ and the flag's name in capitals, with _ \
         for every other character. A flag takes precedence over its variable. An empty variable counts as unset, except \
-        OPENIM_EXPORTER_STORAGE_PATH, where it means memory.",
+        OPENIM_EXPORTER_STORAGE_PATH, where it means memory. The variable of a flag without a value takes true or false.",
     after_help = "Examples:\n  \
         openim-exporter\n  \
         openim-exporter --web.listen-address 127.0.0.1:10006 --groups.max-exported 200\n  \

@@ -80,7 +80,7 @@ pub(super) struct SimulateFlags {
     #[arg(long, value_name = "N", default_value = "1")]
     seed: u64,
 
-    /// Write all counts, including those of each group, to this file as JSON; `-` is the standard output
+    /// Write all counts, including those of each group, to this file as JSON; `-` is standard output
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }

@@ -1,4 +1,8 @@
 //! Why a request is refused.
+//!
+//! A new reason needs a row in the table below. Then run `UPDATE_DOCS=1 cargo test --test docs`, and fill the last cell
+//! of its row in `docs/errors.md`. If it concerns pages only, add it to the exceptions of OpenimCallbacksRejected in
+//! `prometheus/rules/alerts.yml`.
 
 use crate::named::named;
 
@@ -79,7 +83,7 @@ reasons! {
     /// The maximum number of connections is open.
     TooManyConnections = "too_many_connections", 503, "too many connections";
     /// The client's address has the maximum number of connections open.
-    TooManyConnectionsPerAddress = "too_many_connections_per_address", 503, "too many connections of one address";
+    TooManyConnectionsPerAddress = "too_many_connections_per_address", 503, "too many connections from one address";
     /// There is no memory for the request, or the maximum number of requests is in progress.
     Overloaded = "overloaded", 503, "overloaded";
     /// The settings files cannot be reloaded. Counted as a failed reload, not as a refused request.

@@ -101,7 +101,7 @@ pub struct ConnectionOutcome {
     pub is_gone: bool,
 }
 
-/// How often to yield to other tasks before giving up.
+/// How many times to yield to other tasks before giving up.
 const MAX_YIELDS: usize = 10_000;
 
 /// How many yields without any progress mean that no more responses follow.

@@ -37,7 +37,7 @@ pub struct Failures {
     pub closed: u64,
     /// The answer was not complete within 5 s.
     pub timeout: u64,
-    /// An answer with another status than 200.
+    /// An answer with a status other than 200.
     pub status: u64,
     /// Status 200, but without a success in the JSON.
     pub refused: u64,

@@ -24,7 +24,7 @@ pub struct Report {
     pub protocol: &'static str,
     /// Number of groups from which messages were drawn.
     pub groups: u32,
-    /// Number of people from which messages were drawn.
+    /// Number of people from whom senders were drawn.
     pub senders: u32,
     /// All callbacks that were due, answered or failed.
     pub sent: u64,

@@ -75,7 +75,7 @@ impl<'a> CarryOver<'a> {
     }
 }
 
-/// Copies words, as many as the shorter of both has.
+/// Copies as many words as the shorter of the two has.
 pub(super) fn copy_words(from: &[AtomicU64], to: &[AtomicU64]) {
     zip(from, to).for_each(|(from, to)| to.store(from.load(Ordering::Relaxed), Ordering::Relaxed));
 }

@@ -4,7 +4,7 @@
 //! message's ID, and the second in which the message was received. If all entries of a bucket are within the window, a
 //! new message evicts the oldest one, which is counted.
 //!
-//! Two different messages are confused if they have the same bucket and the same 44 bits of the hash: four of ten
+//! Two different messages are confused if they have the same bucket and the same 44 bits of the hash: four in ten
 //! trillion messages with a full bucket. Such a message is not counted.
 
 #[cfg(test)]
@@ -41,10 +41,10 @@ const PENDING: u64 = 1 << SECOND_BITS;
 const TAG_MASK: u64 = !(SECOND_MASK | PENDING);
 const TAG_BIT: u64 = PENDING << 1;
 
-/// How often the search for an entry is repeated because another thread was faster.
+/// How many times the search for an entry is tried, if other threads are faster each time.
 const MAX_ATTEMPTS: usize = 8;
 
-/// How often a duplicate checks its original before it yields to other threads. Counting takes about a microsecond.
+/// How many times a duplicate checks its original before yielding to other threads. Counting takes about a microsecond.
 const SPINS: usize = 100;
 
 /// A duplicate waits at most this long for its original to be counted, and is then counted itself: counting a message

@@ -1,6 +1,6 @@
 //! What happens in the exporter: each event has one function, which counts it and logs it.
 //!
-//! A new metric needs a row in the table below, sorted by name, and a function that updates it. Then run `UPDATE_DOCS=1
+//! A new metric that starts with the process needs a row in the table below, sorted by name, and a function that updates it. Then run `UPDATE_DOCS=1
 //! cargo test --test docs`. If no dashboard shows the metric, add it to `UNUSED` in `tests/dashboards.rs`; if it stays 0
 //! in the simulated days, add it to `ALWAYS_ZERO` in `tests/simulated_days/main.rs`.
 

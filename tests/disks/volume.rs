@@ -28,8 +28,7 @@ impl Volume {
         // Every kernel has ext4.
         if kind != "ext4" && !is_known(kind) {
             // Not with `eprintln!`, whose output is only shown if the test fails.
-            let printed =
-                format!("NOT SHOWN: what a full disk does on {kind}, which this machine's kernel does not know\n");
+            let printed = format!("NOT TESTED: a full disk on {kind}, which this machine's kernel does not support\n");
             std::io::stderr().write_all(printed.as_bytes()).unwrap();
             return None;
         }

@@ -75,7 +75,7 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
-	// Like OpenIM's client: a timeout of 5 s, and Go's default transport with other limits for idle connections.
+	// Like OpenIM's client: a timeout of 5 s, and Go's default transport with different limits for idle connections.
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = workers
 	client := &http.Client{Timeout: 5 * time.Second, Transport: transport}

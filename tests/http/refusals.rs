@@ -243,7 +243,7 @@ fn a_head_over_the_limit_gets_a_refusal_that_the_client_can_read() {
     let head = |headers: &str| format!("GET /metrics HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
     assert_eq!(exporter.ask(head(&format!("x: {}\r\n", "y".repeat(30_000))).as_bytes()).status, 200);
     assert_eq!(exporter.ask(head(&"x: y\r\n".repeat(99)).as_bytes()).status, 200);
-    // The last read before the check may exceed the limit, up to twice as much.
+    // A head of up to twice the limit may still be accepted: the last read before the check may exceed the limit.
     for (what, bytes) in [
         ("a long header", head(&format!("x: {}\r\n", "y".repeat(64 * 1024)))),
         ("a very long header", head(&format!("x: {}\r\n", "y".repeat(200 * 1024)))),

@@ -1,4 +1,4 @@
-//! Reload and quit by request, and the flags about access.
+//! Reload and quit by request, and the flags for access control.
 
 use std::process::Command;
 

@@ -120,7 +120,7 @@ fn bodies_share_limited_memory_and_get_503_beyond_it() {
     let (begin, end) = bytes.split_at(bytes.len() - 100);
     half.send(begin).unwrap();
     eventually("half a body to come", || exporter.scrape().value("openim_exporter_callbacks_in_flight") == 1.0);
-    // All of it that was sent.
+    // Wait until everything that was sent has arrived.
     std::thread::sleep(Duration::from_millis(500));
     let mut other = exporter.connect();
     other.send(whole(b'b')).unwrap();
@@ -151,7 +151,7 @@ fn incomplete_bodies_of_one_address_leave_memory_for_others() {
     let mut half = connect_from(&exporter, "127.0.0.2");
     half.send(begin).unwrap();
     eventually("half a body to come", || in_flight(1.0));
-    // All of it that was sent.
+    // Wait until everything that was sent has arrived.
     std::thread::sleep(Duration::from_millis(500));
     // Half of the memory is free, but not for this address.
     let mut second = connect_from(&exporter, "127.0.0.2");

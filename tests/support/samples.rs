@@ -61,7 +61,7 @@ impl Samples {
         Self(self.0.iter().filter(|(series, _)| is_statistic(series)).map(|(s, v)| (s.clone(), *v)).collect())
     }
 
-    /// The series that are new or have another value than in `before`, with their increases.
+    /// The series that are new or have a different value than in `before`, with their increases.
     pub(crate) fn rose_since(&self, before: &Self) -> BTreeMap<String, f64> {
         for series in before.0.keys() {
             assert!(self.0.contains_key(series), "the series disappeared: {series}");

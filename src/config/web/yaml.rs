@@ -95,7 +95,7 @@ fn deeper(levels: usize, line: usize) -> Result<usize, FileError> {
 }
 
 fn check_tag(tag: Option<&Tag>, line: usize) -> Result<(), FileError> {
-    tag.map_or(Ok(()), |_| Err(FileError::at_line(line, "", "tags (!name) are not supported; remove it")))
+    tag.map_or(Ok(()), |_| Err(FileError::at_line(line, "", "tags (!name) are not supported; remove this one")))
 }
 
 fn list(events: &mut Events<'_>, levels: usize) -> Result<Vec<Node>, FileError> {

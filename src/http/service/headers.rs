@@ -8,7 +8,7 @@ use hyper::header::{self, HeaderMap};
 pub(super) struct HeaderFacts {
     /// How many `Host` headers there are.
     pub(super) host_count: usize,
-    /// A `Host` cannot be a host with or without a port.
+    /// A `Host` has a byte that cannot be part of a host or a port.
     pub(super) has_invalid_host: bool,
     /// `Transfer-Encoding` is something other than a single `chunked`.
     pub(super) has_other_coding: bool,

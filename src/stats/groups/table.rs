@@ -219,8 +219,8 @@ impl GroupTable {
         let _retiring = self.retiring.lock();
         let folded = self.folded_retired().wrapping_add(slot.messages());
         if let [journal_slot, journal_folded, ..] = &*self.journal {
-            // When a process is killed, the stores before some instruction are done, and none after it. So only the
-            // order of the instructions matters.
+            // A killed process has done all stores before some instruction, and none after it. So only the order of the
+            // instructions matters.
             journal_folded.store(folded, Ordering::Relaxed);
             compiler_fence(Ordering::SeqCst);
             journal_slot.store(u64::from(number) + 1, Ordering::Relaxed);

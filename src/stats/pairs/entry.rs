@@ -42,7 +42,7 @@ impl Minute {
     }
 }
 
-/// Identifies a pair by 63 bits of its hash. In one of twenty million tables, two of a million pairs have the same key
+/// Identifies a pair by 63 bits of its hash. In one in twenty million tables, two of a million pairs have the same key
 /// (n^2 / 2^64).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key(u64);

@@ -7,8 +7,8 @@
 //!   thread fails and then finds the other's entry. But if another entry became free between the two searches, because
 //!   it expired or the scan evicted its pair, the pair gets two entries.
 //! - the scan may empty an entry before the claimed one, where later searches then end. It only empties entries that
-//!   expired minutes ago, or were freed before the last scan. A thread that searched in this time has claimed that
-//!   entry instead of passing it. So the thread must have searched before.
+//!   expired minutes ago, or were freed before the last scan. A thread that searched since then would have
+//!   claimed that entry instead of passing it. So this happens only to a thread that searched even earlier.
 //!
 //! Preventing both would need locks. Instead, the scan searches for each pair before it counts it, and frees the entry
 //! if the search does not end there. So a pair counts twice only while such a race is in progress.

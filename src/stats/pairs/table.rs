@@ -33,7 +33,7 @@ use crate::stats::groups::SlotMapping;
 /// sequence.
 pub(super) const MAX_PROBES: usize = 128;
 
-/// How often a search is repeated because another thread was faster. Then the pair counts as evicted.
+/// How many times a search is tried, if other threads are faster each time. After that, the pair counts as evicted.
 const MAX_ATTEMPTS: usize = 32;
 
 named! {
@@ -170,7 +170,7 @@ impl Pairs {
     }
 
     /// Finds a pair's entry, or an entry for it: the first probed one that is free or idle for over a day, else the one
-    /// that is idle longest. `None` if all of them are just being claimed.
+    /// that is idle longest. `None` if all of them are being claimed at this moment.
     #[inline]
     pub(super) fn find(&self, key: Key, now: Minute) -> Option<Lookup<'_>> {
         let mut available: Option<(u32, Entry<'_>)> = None;

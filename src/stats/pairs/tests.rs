@@ -79,7 +79,7 @@ fn days_of_random_traffic_count_as_a_map_would() {
         for _ in 0..60 {
             for _ in 0..500 {
                 now += i64::from(random.random_range(0..5) == 0);
-                // Some groups and senders are far more busy than others.
+                // Some groups and senders are far busier than others.
                 let most = random.random_range(1..=GROUPS);
                 let slot = random.random_range(0..most);
                 let sender = random.random_range(0..20);

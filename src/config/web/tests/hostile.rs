@@ -7,7 +7,7 @@ fn unneeded_features_of_yaml_are_errors() {
     for (text, expected) in [
         ("a: 1\n---\nb: 2\n", "line 2: a second document begins here; give only one"),
         ("rate_limit: &x {}\nbasic_auth_users: *x\n", "line 2: aliases (*name) are not supported; write the value out"),
-        ("rate_limit: !!map {}\n", "line 1: tags (!name) are not supported; remove it"),
+        ("rate_limit: !!map {}\n", "line 1: tags (!name) are not supported; remove this one"),
         ("%YAML 1.2\n---\n", "line 1: this is not YAML: "),
         ("? [a]\n: b\n", "line 1: a key must be text; put it in quotes"),
         ("basic_auth_users:\n  ~: x\n", "line 2: a key must be text; put it in quotes"),

@@ -65,7 +65,7 @@ fn row(group: &Group, messages: u64) -> Row {
     Row {
         group_id: group.name.as_str().to_owned(),
         messages: group.messages,
-        // A message that is just being counted may be missing from the total.
+        // A message that is being counted at this moment may be missing from the total.
         share: group.messages as f64 / messages.max(group.messages).max(1) as f64,
         rate: group.rate,
         active_senders: ActiveSenders { hour, day },
