@@ -6,7 +6,7 @@
 
 use std::fmt::Display;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -15,8 +15,8 @@ use prometheus::proto::MetricFamily;
 use tracing::{debug, error, info, warn};
 
 use super::family::{Family, Samples};
-use super::metric::{Counter, CounterVec, Durations, Gauge, Info, Metric, Throttle, metrics};
-use crate::domain::Reason;
+use super::metric::{Counter, CounterVec, Durations, Gauge, Info, Metric, metrics};
+use super::refusals::{Refusal, Refusals};
 use crate::named::named;
 
 /// Upper bounds of callback durations in microseconds: up to 5 s, when OpenIM gives up.
@@ -77,8 +77,7 @@ named! {
 pub struct Telemetry {
     pub(super) metrics: Metrics,
     process: ProcessCollector,
-    /// Limits the log lines for each [`Reason`].
-    refusals: [Throttle; Reason::ALL.len()],
+    refusals: Refusals,
 }
 
 impl Default for Telemetry {
@@ -86,7 +85,7 @@ impl Default for Telemetry {
     fn default() -> Self {
         let metrics = Metrics::new();
         metrics.last_reload_successful.set(1);
-        Self { metrics, process: ProcessCollector::for_self(), refusals: Default::default() }
+        Self { metrics, process: ProcessCollector::for_self(), refusals: Refusals::default() }
     }
 }
 
@@ -110,21 +109,25 @@ impl Telemetry {
         self.metrics.callback_duration.observe(after);
     }
 
-    /// A request was refused at a time in milliseconds since the epoch. `total` is the number of refusals for this
-    /// reason.
-    pub fn request_refused(&self, reason: Reason, detail: &str, total: u64, at_ms: i64) {
-        debug!(reason = reason.name(), detail, "request refused");
-        if self.refusals.get(reason as usize).is_some_and(|throttle| throttle.allows(at_ms)) {
-            let reason = reason.name();
-            warn!(reason, detail, total, "request refused; logged at most once a minute for each reason");
+    /// A request was refused. `total` is the number of refusals for this reason.
+    pub fn request_refused(&self, refusal: Refusal, total: u64) {
+        let (reason, client, detail) = (refusal.reason.name(), refusal.client, refusal.detail.clone());
+        debug!(reason, %client, detail, "request refused");
+        if self.refusals.keep(refusal) {
+            warn!(reason, %client, detail, total, "request refused; logged at most once a minute for each reason");
         }
     }
 
-    /// A TLS handshake failed at a time in milliseconds since the epoch.
-    pub fn tls_handshake_failed(&self, error: &io::Error, at_ms: i64) {
-        debug!(%error, "TLS handshake failed");
+    /// The last refused requests for each reason, newest first.
+    pub(crate) fn last_refusals(&self) -> Vec<Refusal> {
+        self.refusals.last()
+    }
+
+    /// A client's TLS handshake failed, at a time in milliseconds since the epoch.
+    pub fn tls_handshake_failed(&self, client: IpAddr, error: &io::Error, at_ms: i64) {
+        debug!(%client, %error, "TLS handshake failed");
         self.metrics.handshake_failures.inc_and_log(at_ms, |total| {
-            warn!(%error, total, "TLS handshake failed; logged at most once a minute");
+            warn!(%client, %error, total, "TLS handshake failed; logged at most once a minute");
         });
     }
 

@@ -5,6 +5,7 @@ mod family;
 mod log;
 mod log_queue;
 mod metric;
+mod refusals;
 mod state;
 
 pub(crate) use events::FAMILIES;
@@ -12,3 +13,4 @@ pub use events::Telemetry;
 pub use family::{Family, Kind, Samples};
 pub use log::LogFormat;
 pub(crate) use log::init_log;
+pub use refusals::Refusal;

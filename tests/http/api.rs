@@ -144,7 +144,10 @@ fn the_summary_of_a_new_exporter_has_zeros_and_nulls() {
     assert_eq!(summary["messages"]["by_content_type"], json!({}));
     assert_eq!(summary["messages"]["by_source"], json!({"user": 0, "admin": 0, "other": 0}));
     assert_eq!(summary["groups"], json!({"tracked": 0, "capacity": 77, "exported": 0, "retired": 0}));
-    assert_eq!(summary["callbacks"], json!({"total": 0, "by_command": {}, "rejected": {}, "last": null}));
+    assert_eq!(
+        summary["callbacks"],
+        json!({"total": 0, "by_command": {}, "rejected": {}, "last_rejected": [], "last": null})
+    );
     let nothing = json!({"count": 0, "mean": null, "p50": null, "p95": null, "p99": null});
     assert_eq!(summary["delivery_delay_seconds"], nothing);
     assert_eq!(summary["connections"], 1);

@@ -4,6 +4,7 @@
 
 mod api;
 mod cases;
+mod clients;
 mod hostile;
 mod hostile_json;
 mod limits;

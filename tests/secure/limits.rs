@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::SocketAddr;
 
 use openim_exporter::config::{self, Http};
 use openim_exporter::http::Limits;
-use socket2::{Domain, Socket, Type};
 
 use crate::authority::Authority;
 use crate::get;
@@ -18,32 +17,28 @@ fn rejected(exporter: &Exporter, reason: &str) -> f64 {
 }
 
 /// A connection from this address. All of 127.0.0.0/8 are addresses of this machine.
-fn connect_from(exporter: &Exporter, address: &str) -> Client {
-    connect_to(exporter.address(), address)
-}
-
-fn connect_to(server: SocketAddr, address: &str) -> Client {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::new(address.parse::<IpAddr>().unwrap(), 0).into()).unwrap();
-    socket.connect(&server.into()).unwrap();
-    Client::from_socket(TcpStream::from(socket)).unwrap()
+fn connect_from(server: SocketAddr, address: &str) -> Client {
+    Client::connect_from(server, address.parse().unwrap()).unwrap()
 }
 
 #[test]
 fn too_many_connections_from_one_address_do_not_affect_others() {
     let exporter = Exporter::start(&["--web.max-connections-per-address", "3"]);
-    let mut held: Vec<_> = (0..3).map(|_| connect_from(&exporter, "127.0.0.2")).collect();
+    let mut held: Vec<_> = (0..3).map(|_| connect_from(exporter.address(), "127.0.0.2")).collect();
     for client in &mut held {
         assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
     }
-    let mut fourth = connect_from(&exporter, "127.0.0.2");
+    let mut fourth = connect_from(exporter.address(), "127.0.0.2");
     let (_, detail) = fourth.answer().refusal(503);
     assert!(detail.contains("--web.max-connections-per-address"), "{detail}");
-    assert_eq!(connect_from(&exporter, "127.0.0.3").post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
+    assert_eq!(
+        connect_from(exporter.address(), "127.0.0.3").post(GROUP_MESSAGE_PATH, message("g", "u")).text(),
+        SUCCESS
+    );
     assert_eq!(rejected(&exporter, "too_many_connections_per_address"), 1.0);
     held.pop();
     eventually("its share to be free", || {
-        let mut client = connect_from(&exporter, "127.0.0.2");
+        let mut client = connect_from(exporter.address(), "127.0.0.2");
         client.send(post_bytes(GROUP_MESSAGE_PATH, "", message("g", "u").as_bytes())).is_ok()
             && client.try_answer().is_ok_and(|answer| answer.status == 200)
     });
@@ -74,11 +69,11 @@ fn guessed_passwords_do_not_delay_other_clients() {
         post_bytes(GROUP_MESSAGE_PATH, &headers, message("g", "u").as_bytes())
     };
     // Far more guesses than may wait, all different.
-    let mut guesses: Vec<_> = (0..100).map(|_| connect_from(&exporter, "127.0.0.2")).collect();
+    let mut guesses: Vec<_> = (0..100).map(|_| connect_from(exporter.address(), "127.0.0.2")).collect();
     for (number, client) in guesses.iter_mut().enumerate() {
         client.send(post(&format!("guess {number}"))).unwrap();
     }
-    let mut openim = connect_from(&exporter, "127.0.0.3");
+    let mut openim = connect_from(exporter.address(), "127.0.0.3");
     openim.send(post("right")).unwrap();
     assert_eq!(openim.answer().text(), SUCCESS);
     let statuses: Vec<_> = guesses.iter_mut().map(|client| client.answer().status).collect();
@@ -90,7 +85,7 @@ fn guessed_passwords_do_not_delay_other_clients() {
 fn allowed_networks_apply_to_callbacks_and_not_to_pages() {
     let exporter = Exporter::start(&["--callback.allowed-networks", "127.0.0.8/30,192.0.2.7"]);
     for (from, allowed) in [("127.0.0.8", true), ("127.0.0.11", true), ("127.0.0.12", false), ("127.0.0.1", false)] {
-        let mut client = connect_from(&exporter, from);
+        let mut client = connect_from(exporter.address(), from);
         let answer = client.post(GROUP_MESSAGE_PATH, message("g", "u"));
         if allowed {
             assert_eq!(answer.text(), SUCCESS, "{from}");
@@ -148,17 +143,17 @@ fn incomplete_bodies_of_one_address_leave_memory_for_others() {
     let bytes = post_bytes(GROUP_MESSAGE_PATH, "", message("g", "u").replace('{', &fill).as_bytes());
     let (begin, end) = bytes.split_at(bytes.len() - 100);
     let in_flight = |count: f64| exporter.scrape().value("openim_exporter_callbacks_in_flight") == count;
-    let mut half = connect_from(&exporter, "127.0.0.2");
+    let mut half = connect_from(exporter.address(), "127.0.0.2");
     half.send(begin).unwrap();
     eventually("half a body to come", || in_flight(1.0));
     // Wait until everything that was sent has arrived.
     std::thread::sleep(Duration::from_millis(500));
     // Half of the memory is free, but not for this address.
-    let mut second = connect_from(&exporter, "127.0.0.2");
+    let mut second = connect_from(exporter.address(), "127.0.0.2");
     second.send(&bytes).unwrap();
     let (_, detail) = second.answer().refusal(503);
     assert!(detail.contains("from one address") && detail.contains("--callback.max-buffered-bytes"), "{detail}");
-    let mut other = connect_from(&exporter, "127.0.0.3");
+    let mut other = connect_from(exporter.address(), "127.0.0.3");
     other.send(&bytes).unwrap();
     assert_eq!(other.answer().text(), SUCCESS);
     assert_eq!(rejected(&exporter, "overloaded"), 1.0);
@@ -170,25 +165,25 @@ fn incomplete_bodies_of_one_address_leave_memory_for_others() {
 fn unread_scrapes_of_one_address_leave_scrapes_for_others() {
     // A scrape of several megabytes, more than the kernel buffers for a client that does not read.
     let served = Served::with_groups(60_000, Limits::default(), 4);
-    let mut deaf: Vec<_> = (0..2).map(|_| connect_to(served.address(), "127.0.0.2")).collect();
+    let mut deaf: Vec<_> = (0..2).map(|_| connect_from(served.address(), "127.0.0.2")).collect();
     for client in &mut deaf {
         client.send(get("/metrics/groups", "")).unwrap();
         // It is being written.
         assert!(!client.some(100).unwrap().is_empty());
     }
     for (reason, path) in ["/metrics", "/api/v1/summary"].into_iter().enumerate() {
-        let mut third = connect_to(served.address(), "127.0.0.2");
+        let mut third = connect_from(served.address(), "127.0.0.2");
         third.send(get(path, "")).unwrap();
         let (_, detail) = third.answer().refusal(503);
         assert!(detail.contains("2 from one address") && detail.contains("--web.max-requests"), "{detail}");
         assert_eq!(served.refused("too_many_scrapes"), reason as f64 + 1.0);
     }
-    let mut prometheus = connect_to(served.address(), "127.0.0.3");
+    let mut prometheus = connect_from(served.address(), "127.0.0.3");
     prometheus.send(get("/metrics", "")).unwrap();
     assert_eq!(prometheus.answer().status, 200);
     drop(deaf);
     eventually("their shares to be free", || {
-        let mut client = connect_to(served.address(), "127.0.0.2");
+        let mut client = connect_from(served.address(), "127.0.0.2");
         client.send(get("/metrics", "")).unwrap();
         client.answer().status == 200
     });
@@ -225,7 +220,7 @@ fn expect_100_continue_gets_the_refusal_or_100() {
     for (from, head, status) in
         [("127.0.0.1", no_secret.clone(), 401), ("127.0.0.1", guess.clone(), 401), ("127.0.0.2", guess.clone(), 403)]
     {
-        let mut client = connect_from(&exporter, from);
+        let mut client = connect_from(exporter.address(), from);
         let begin = Instant::now();
         client.send(&head).unwrap();
         let answer = client.answer();
@@ -235,7 +230,7 @@ fn expect_100_continue_gets_the_refusal_or_100() {
         assert!(begin.elapsed() < Duration::from_secs(3), "{head}: {:?}", begin.elapsed());
     }
     // A client that sends the body without waiting: the connection continues.
-    let mut client = connect_from(&exporter, "127.0.0.1");
+    let mut client = connect_from(exporter.address(), "127.0.0.1");
     for _ in 0..3 {
         let answer = client.post(GROUP_MESSAGE_PATH, &body);
         answer.refusal(401);

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +10,13 @@ use std::time::Duration;
 use openim_exporter::domain::{COMMANDS, GROUP_MESSAGE, Reason, UnixMillis};
 use openim_exporter::exposition::{Format, Scope, Scraper};
 use openim_exporter::stats::{Capacities, Stats};
-use openim_exporter::telemetry::Telemetry;
+use openim_exporter::telemetry::{Refusal, Telemetry};
 use openim_exporter::wire;
 
 use crate::story::{self, DAY, LAST_DAY};
+
+/// The client of refused requests.
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The first midnight. Its date does not matter.
 pub(crate) const MIDNIGHT: i64 = 1_700_006_400;
@@ -178,10 +182,12 @@ impl Installation {
         if story::REFUSALS.contains(&self.minute) {
             for _ in 0..3 {
                 Reason::ALL.iter().for_each(|reason| {
-                    self.telemetry.request_refused(*reason, "", self.stats.record_refusal(*reason), now)
+                    let refusal =
+                        Refusal { reason: *reason, detail: String::new(), client: CLIENT, at: UnixMillis(now) };
+                    self.telemetry.request_refused(refusal, self.stats.record_refusal(*reason));
                 });
                 self.telemetry.accept_failed(&io::Error::other("no more files"), now);
-                self.telemetry.tls_handshake_failed(&io::Error::other("plain HTTP"), now);
+                self.telemetry.tls_handshake_failed(CLIENT, &io::Error::other("plain HTTP"), now);
                 self.telemetry.connection_idle();
                 self.telemetry.answer_unread();
             }

@@ -1,11 +1,12 @@
 //! A plain HTTP/1.1 client, because the tests send requests that no HTTP library would.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use super::PATIENCE;
@@ -73,6 +74,14 @@ impl Client {
     }
 
     /// Uses an existing connection.
+    /// Connects from a local address.
+    pub(crate) fn connect_from(server: SocketAddr, source: IpAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+        socket.connect(&server.into())?;
+        Self::from_socket(socket.into())
+    }
+
     pub(crate) fn from_socket(socket: TcpStream) -> io::Result<Self> {
         socket.set_read_timeout(Some(PATIENCE))?;
         Ok(Self { stream: Box::new(socket.try_clone()?), socket, read: Vec::new() })

@@ -10,10 +10,8 @@ use super::headers::HeaderFacts;
 use super::router::{Route, Served, route};
 use crate::domain::Reason;
 use crate::http::access::{Access, Passwords, Verdict, strip};
-use crate::http::base::caller::Caller;
 use crate::http::base::connections::in_time;
-use crate::http::site::Site;
-use crate::http::site::exchange::{Exchange, refuse};
+use crate::http::site::exchange::Exchange;
 use crate::http::site::response::{Reply, closing, with_header};
 
 /// The realms of the passwords: for callbacks, and for everything else. RFC 7617, 2.
@@ -32,22 +30,17 @@ pub(super) enum Admission {
 }
 
 /// Decides as far as this is possible without waiting.
-pub(super) fn admit(
-    Exchange { site, caller, .. }: Exchange<'_>,
-    access: &Access,
-    head: &Parts,
-    facts: HeaderFacts,
-) -> Admission {
+pub(super) fn admit(exchange: Exchange<'_>, access: &Access, head: &Parts, facts: HeaderFacts) -> Admission {
     if let Some(detail) = ambiguous_framing(head.version, facts) {
-        return Admission::Refused(Box::new(closing(refuse(site, Reason::MalformedRequest, detail))));
+        return Admission::Refused(Box::new(closing(exchange.refuse(Reason::MalformedRequest, detail))));
     }
-    let (route, proof) = match check_all_but_password((site, access), caller, head, facts) {
+    let (route, proof) = match check_all_but_password(exchange, access, head, facts) {
         Ok((route, Some(proof))) => (route, proof),
         Ok((route, None)) => return Admission::Granted(route),
         Err(refusal) => return Admission::Refused(refusal),
     };
     let decide =
-        |verdict| apply_verdict(site, route, verdict, &proof).map_or_else(Admission::Refused, Admission::Granted);
+        |verdict| apply_verdict(exchange, route, verdict, &proof).map_or_else(Admission::Refused, Admission::Granted);
     match credentials(head) {
         None => decide(Verdict::Wrong),
         Some(credentials) => match proof.passwords.cached(credentials) {
@@ -64,7 +57,7 @@ pub(super) async fn verify(exchange: Exchange<'_>, admission: Admission) -> Resu
         Admission::Refused(refusal) => Err(refusal),
         Admission::Unproven(route, proof, credentials) => {
             let verdict = verify_password(exchange, &proof.passwords, &credentials).await;
-            apply_verdict(exchange.site, route, verdict, &proof)
+            apply_verdict(exchange, route, verdict, &proof)
         }
     }
 }
@@ -75,26 +68,26 @@ fn credentials(head: &Parts) -> Option<&HeaderValue> {
     values.next().filter(|_| values.next().is_none())
 }
 
-fn apply_verdict(site: &Site, route: Route, verdict: Verdict, proof: &Proof) -> Result<Route, Box<Reply>> {
+fn apply_verdict(exchange: Exchange<'_>, route: Route, verdict: Verdict, proof: &Proof) -> Result<Route, Box<Reply>> {
     match verdict {
         Verdict::Right => Ok(route),
         Verdict::Wrong => {
-            let reply = refuse(site, Reason::Unauthorized, "user or password is missing or wrong");
+            let reply = exchange.refuse(Reason::Unauthorized, "user or password is missing or wrong");
             Err(Box::new(with_header(reply, header::WWW_AUTHENTICATE, proof.realm)))
         }
         Verdict::Busy => {
             let detail = "too many passwords are waiting to be verified; try again";
-            Err(Box::new(refuse(site, Reason::Overloaded, detail)))
+            Err(Box::new(exchange.refuse(Reason::Overloaded, detail)))
         }
     }
 }
 
 async fn verify_password(
-    Exchange { site, tracker, caller }: Exchange<'_>,
+    Exchange { site, tracker, client, .. }: Exchange<'_>,
     passwords: &Passwords,
     credentials: &HeaderValue,
 ) -> Verdict {
-    let Some(_share) = site.quotas.passwords.take_one(caller.address) else { return Verdict::Busy };
+    let Some(_share) = site.quotas.passwords.take_one(client) else { return Verdict::Busy };
     // The sweep ends this if it takes too long.
     in_time(tracker.progress(), passwords.check(credentials)).await.unwrap_or(Verdict::Busy)
 }
@@ -124,28 +117,28 @@ pub(super) struct Proof {
 
 /// Checks everything except the password, for which the request may have to wait.
 fn check_all_but_password(
-    (site, access): (&Site, &Access),
-    caller: &Caller,
+    exchange: Exchange<'_>,
+    access: &Access,
     head: &Parts,
     facts: HeaderFacts,
 ) -> Result<(Route, Option<Proof>), Box<Reply>> {
-    let (route, has_secret) = find_route(site, access, caller, head);
+    let (route, has_secret) = find_route(exchange, access, head);
     let (users, realm) = match route {
         Route::Healthy | Route::Ready => return Ok((route, None)),
         // No web page needs these, not even one of this host: with DNS rebinding, another site can use our address.
         Route::Callback(_) | Route::Reload | Route::Quit if facts.has_origin => {
-            return Err(Box::new(refuse(site, Reason::Forbidden, "requests from a web page are not allowed here")));
+            return Err(Box::new(exchange.refuse(Reason::Forbidden, "requests from a web page are not allowed here")));
         }
         Route::Callback(_) => {
-            check_callback(site, caller, has_secret)?;
+            check_callback(exchange, has_secret)?;
             (&access.callback_users, CALLBACKS)
         }
         // This socket serves no pages, so there is nothing to protect.
-        _ if !caller.role.has_pages() => return Ok((route, None)),
+        _ if !exchange.caller.role.has_pages() => return Ok((route, None)),
         _ => {
             if access.rate.as_ref().is_some_and(|rate| !rate.allows()) {
                 let detail = "rate_limit in --web.config.file is exceeded";
-                return Err(Box::new(refuse(site, Reason::RateLimited, detail)));
+                return Err(Box::new(exchange.refuse(Reason::RateLimited, detail)));
             }
             (&access.users, PAGES)
         }
@@ -154,7 +147,7 @@ fn check_all_but_password(
 }
 
 /// The route of a request, and whether it has the secret. True if no secret is set.
-fn find_route(site: &Site, access: &Access, caller: &Caller, head: &Parts) -> (Route, bool) {
+fn find_route(Exchange { site, caller, .. }: Exchange<'_>, access: &Access, head: &Parts) -> (Route, bool) {
     let (path, query) = (head.uri.path(), head.uri.query());
     let served = Served::new(caller.role, &site.config.telemetry_path);
     let Some(secret) = access.secret.as_ref().filter(|_| served.callbacks) else {
@@ -167,15 +160,15 @@ fn find_route(site: &Site, access: &Access, caller: &Caller, head: &Parts) -> (R
 }
 
 /// Checks the network and the secret of a callback.
-fn check_callback(site: &Site, caller: &Caller, has_secret: bool) -> Result<(), Box<Reply>> {
-    let networks = &site.config.access.callback_networks;
-    if networks.as_ref().is_some_and(|networks| !networks.contains(caller.address)) {
+fn check_callback(exchange: Exchange<'_>, has_secret: bool) -> Result<(), Box<Reply>> {
+    let networks = &exchange.site.config.access.callback_networks;
+    if networks.as_ref().is_some_and(|networks| !networks.contains(exchange.client)) {
         let detail = "callbacks from this address are not allowed; see --callback.allowed-networks";
-        return Err(Box::new(refuse(site, Reason::Forbidden, detail)));
+        return Err(Box::new(exchange.refuse(Reason::Forbidden, detail)));
     }
     if !has_secret {
         let detail = "the secret in the path is missing or wrong; see --callback.secret-file";
-        let reply = refuse(site, Reason::Unauthorized, detail);
+        let reply = exchange.refuse(Reason::Unauthorized, detail);
         return Err(Box::new(with_header(reply, header::WWW_AUTHENTICATE, PATH_SECRET)));
     }
     Ok(())

@@ -6,7 +6,7 @@ use super::body::{self, BodyError, RequestBody};
 use super::headers::{HeaderFacts, is_identity, is_json};
 use crate::domain::{GROUP_MESSAGE, Reason};
 use crate::http::site::Site;
-use crate::http::site::exchange::{Exchange, refuse};
+use crate::http::site::exchange::Exchange;
 use crate::http::site::response::{Reply, closing, success};
 use crate::wire::{self, Command, Problem};
 
@@ -41,15 +41,15 @@ pub(super) async fn read_and_answer(
     headers: HeaderMap,
     body: RequestBody,
 ) -> Reply {
-    let Exchange { site, tracker, caller } = exchange;
+    let Exchange { site, tracker, client, .. } = exchange;
     tracker.progress().begin_callback();
-    let mut share = site.quotas.bodies.share(caller.address);
+    let mut share = site.quotas.bodies.share(client);
     match body::read(body, site.config.max_body_bytes, &mut share, tracker.progress()).await {
-        Ok(body) => count_and_answer(site, (command, facts), headers, &body),
+        Ok(body) => count_and_answer(exchange, (command, facts), headers, &body),
         Err(error) => {
             // The client may still be sending, and must get time to read the refusal.
             tracker.progress().leave_request_unread();
-            refuse_body(site, &error)
+            refuse_body(exchange, &error)
         }
     }
 }
@@ -62,18 +62,23 @@ pub(super) fn answer(
     body: &[u8],
 ) -> Reply {
     exchange.tracker.progress().begin_callback();
-    count_and_answer(exchange.site, context, headers, body)
+    count_and_answer(exchange, context, headers, body)
 }
 
-fn count_and_answer(site: &Site, context: (Option<Command>, HeaderFacts), headers: HeaderMap, body: &[u8]) -> Reply {
-    match count(site, context, &headers, body) {
+fn count_and_answer(
+    exchange: Exchange<'_>,
+    context: (Option<Command>, HeaderFacts),
+    headers: HeaderMap,
+    body: &[u8],
+) -> Reply {
+    match count(exchange.site, context, &headers, body) {
         Ok(()) => success(headers),
-        Err(refusal) => refuse_callback(site, &refusal),
+        Err(refusal) => refuse_callback(exchange, &refusal),
     }
 }
 
-fn refuse_callback(site: &Site, refusal: &Refusal) -> Reply {
-    let reply = refuse(site, refusal.reason, &refusal.detail);
+fn refuse_callback(exchange: Exchange<'_>, refusal: &Refusal) -> Reply {
+    let reply = exchange.refuse(refusal.reason, &refusal.detail);
     if refusal.close { closing(reply) } else { reply }
 }
 
@@ -99,8 +104,8 @@ fn count(
 }
 
 /// Refuses a request whose body could not be read.
-pub(super) fn refuse_body(site: &Site, error: &BodyError) -> Reply {
-    refuse_callback(site, &body_refusal(site, error))
+pub(super) fn refuse_body(exchange: Exchange<'_>, error: &BodyError) -> Reply {
+    refuse_callback(exchange, &body_refusal(exchange.site, error))
 }
 
 fn body_refusal(site: &Site, error: &BodyError) -> Refusal {

@@ -25,7 +25,7 @@ use crate::domain::Reason;
 use crate::http::access::Access;
 use crate::http::base::caller::Role;
 use crate::http::base::progress::Phase;
-use crate::http::site::exchange::{Exchange, refuse};
+use crate::http::site::exchange::Exchange;
 use crate::http::site::response::{Reply, closing, start_sending, with_header};
 use admission::Admission;
 use body::RequestBody;
@@ -99,7 +99,7 @@ async fn answer_after_waiting(
                 (Err(refusal), _) => *refusal,
                 // A client that sends an endless body gets no page. For a page that does not exist, 404 comes first.
                 (Ok(route), Err(error)) if route.is_served(site.config.lifecycle) => {
-                    callback::refuse_body(site, &error)
+                    callback::refuse_body(exchange, &error)
                 }
                 (Ok(route), _) => answer_without_body(exchange, route, &head).await,
             };
@@ -133,8 +133,8 @@ async fn answer_without_body(exchange: Exchange<'_>, route: Route, head: &Parts)
         Route::Landing => pages::landing(site),
         Route::Summary => api::summary(exchange, head.uri.query()).await,
         Route::Groups => api::groups(exchange, head.uri.query()).await,
-        Route::Reload => actions::reload(site).await,
-        Route::Quit => actions::quit(site),
+        Route::Reload => actions::reload(exchange).await,
+        Route::Quit => actions::quit(exchange),
         Route::WrongMethod(allowed) => {
             with_header(wrong_method(exchange, &head.method, allowed), header::ALLOW, allowed)
         }
@@ -142,17 +142,17 @@ async fn answer_without_body(exchange: Exchange<'_>, route: Route, head: &Parts)
     }
 }
 
-fn wrong_method(Exchange { site, caller, .. }: Exchange<'_>, method: &Method, allowed: &str) -> Reply {
-    let is_callback = *method == Method::POST && caller.role.takes_callbacks();
+fn wrong_method(exchange: Exchange<'_>, method: &Method, allowed: &str) -> Reply {
+    let is_callback = *method == Method::POST && exchange.caller.role.takes_callbacks();
     let hint = if is_callback { "; post callbacks to another path, such as /callback" } else { "" };
-    refuse(site, Reason::MethodNotAllowed, &format!("this path supports {allowed}{hint}"))
+    exchange.refuse(Reason::MethodNotAllowed, &format!("this path supports {allowed}{hint}"))
 }
 
-fn not_found(Exchange { site, caller, .. }: Exchange<'_>) -> Reply {
-    let detail = match caller.role {
+fn not_found(exchange: Exchange<'_>) -> Reply {
+    let detail = match exchange.caller.role {
         Role::All => "nothing is served at this path; / lists the pages, and callbacks need POST",
         Role::Callbacks => "this address is for callbacks, with POST; the pages are at --web.telemetry-address",
         Role::Telemetry => "nothing is served at this path; / lists the pages, callbacks go to --web.listen-address",
     };
-    refuse(site, Reason::NotFound, detail)
+    exchange.refuse(Reason::NotFound, detail)
 }

@@ -11,7 +11,7 @@ use super::scrape::Scrape;
 use crate::domain::Reason;
 use crate::exposition::Scope;
 use crate::http::site::Site;
-use crate::http::site::exchange::{Exchange, refuse, refuse_busy, unavailable};
+use crate::http::site::exchange::{Exchange, unavailable};
 use crate::http::site::response::{Reply, page, streamed, with_header};
 use crate::http::site::streamed::Streamed;
 
@@ -51,15 +51,15 @@ pub(super) fn landing(site: &Site) -> Reply {
 
 /// A scrape, in the format that the client asks for.
 pub(super) async fn metrics(exchange: Exchange<'_>, scope: Scope, request: &Parts) -> Reply {
-    let Exchange { site, tracker, caller } = exchange;
-    let Some(share) = site.quotas.scrapes.take_one(caller.address) else { return refuse_busy(site, "scrapes") };
+    let Exchange { site, tracker, client, .. } = exchange;
+    let Some(share) = site.quotas.scrapes.take_one(client) else { return exchange.refuse_busy("scrapes") };
     let (format, gzip) = (negotiation::format(&request.headers), negotiation::accepts_gzip(&request.headers));
     let mut scrape = Streamed::new(Box::new(Scrape::new(site, site.scraper(scope, format), gzip, share)), tracker);
     // Write the first chunk before the head: until the head is sent, an error can still be answered with 500.
     if request.method != Method::HEAD
         && let Err(error) = poll_fn(|cx| scrape.poll_written(cx)).await
     {
-        return refuse(site, Reason::Internal, &error.to_string());
+        return exchange.refuse(Reason::Internal, &error.to_string());
     }
     let reply = streamed(format.content_type(), scrape);
     let reply = with_header(reply, header::VARY, "Accept, Accept-Encoding");

@@ -1,5 +1,6 @@
 //! A request in progress, and refusals of it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::StatusCode;
@@ -9,6 +10,7 @@ use super::response::{Reply, refusal};
 use crate::domain::Reason;
 use crate::http::base::caller::Caller;
 use crate::http::base::connections::Tracker;
+use crate::telemetry::Refusal;
 
 /// A request in progress: its site, its connection and its client.
 #[derive(Clone, Copy)]
@@ -16,26 +18,37 @@ pub(crate) struct Exchange<'a> {
     pub(crate) site: &'a Arc<Site>,
     pub(crate) tracker: &'a Tracker,
     pub(crate) caller: &'a Caller,
+    /// The client's address: that of the connection, or the one that a trusted proxy reported.
+    pub(crate) client: IpAddr,
 }
 
-/// Counts and logs a refusal, and returns the response.
-pub(crate) fn refuse(site: &Site, reason: Reason, detail: &str) -> Reply {
-    count_refusal(site, reason, detail);
-    refusal(reason, detail)
+impl<'a> Exchange<'a> {
+    /// A request on a connection, from the connection's client.
+    pub(crate) const fn new(site: &'a Arc<Site>, tracker: &'a Tracker, caller: &'a Caller) -> Self {
+        Self { site, tracker, caller, client: caller.address }
+    }
+
+    /// Counts and logs a refusal, and returns the response.
+    pub(crate) fn refuse(self, reason: Reason, detail: &str) -> Reply {
+        count_refusal(self.site, self.client, reason, detail);
+        refusal(reason, detail)
+    }
+
+    /// Refuses because too many scrapes and API answers are in progress. `what` names them.
+    pub(crate) fn refuse_busy(self, what: &str) -> Reply {
+        let (most, per_address) = (self.site.config.max_scrapes, self.site.quotas.scrapes.limit_per_address());
+        let detail = format!(
+            "{most} {what}, or {per_address} from one address, are in progress; --web.max-requests sets the limit"
+        );
+        self.refuse(Reason::TooManyScrapes, &detail)
+    }
 }
 
-/// Counts and logs a refusal.
-pub(crate) fn count_refusal(site: &Site, reason: Reason, detail: &str) {
+/// Counts and logs a refusal of a client.
+pub(crate) fn count_refusal(site: &Site, client: IpAddr, reason: Reason, detail: &str) {
     let total = site.stats.record_refusal(reason);
-    site.telemetry.request_refused(reason, detail, total, site.now().0);
-}
-
-/// Refuses because too many scrapes and API answers are in progress. `what` names them.
-pub(crate) fn refuse_busy(site: &Site, what: &str) -> Reply {
-    let (most, per_address) = (site.config.max_scrapes, site.quotas.scrapes.limit_per_address());
-    let detail =
-        format!("{most} {what}, or {per_address} from one address, are in progress; --web.max-requests sets the limit");
-    refuse(site, Reason::TooManyScrapes, &detail)
+    let refusal = Refusal { reason, detail: detail.to_owned(), client, at: site.now() };
+    site.telemetry.request_refused(refusal, total);
 }
 
 /// The same response with status 503.

@@ -11,7 +11,9 @@ use super::Site;
 use crate::config;
 use crate::domain::{Clock, SystemClock, UnixMillis};
 use crate::http::access::Access;
+use crate::http::base::caller::{Caller, Role};
 use crate::http::base::limits::Limits;
+use crate::http::base::quota::Quota;
 use crate::stats::{Capacities, Stats};
 use crate::telemetry::Telemetry;
 
@@ -32,6 +34,12 @@ pub(crate) fn site() -> Arc<Site> {
     };
     let parts = (Arc::new(stats), Arc::new(telemetry), Arc::new(SystemClock) as Arc<dyn Clock>);
     Arc::new(Site::new(parts, config, Access::default(), Limits::default(), 1))
+}
+
+/// A client on this machine.
+pub(crate) fn caller() -> Caller {
+    let address = std::net::Ipv4Addr::LOCALHOST.into();
+    Caller::new(Role::All, Arc::new(Quota::new(1, 1)).share(address), address)
 }
 
 /// A runtime with one thread for blocking work.

@@ -17,7 +17,7 @@ pub(super) async fn serve(mut stream: TcpStream, tracker: Tracker, caller: Calle
     let _ = stream.set_nodelay(true);
     let tls = site.settings.access().tls.clone();
     let Some(tls) = tls else { return http1::serve(&mut stream, &tracker, &caller, site).await };
-    let Some(mut stream) = secure(stream, tls, &tracker, site).await else { return };
+    let Some(mut stream) = secure(stream, tls, &tracker, caller.address, site).await else { return };
     if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2) {
         http2::serve(stream, tracker, caller, site).await;
     } else {

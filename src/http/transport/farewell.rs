@@ -1,5 +1,7 @@
 //! The last response of a connection, and the time for the client to read it.
 
+use std::net::IpAddr;
+
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::domain::Reason;
@@ -19,11 +21,11 @@ const LINGER_PIECE_BYTES: usize = 4096;
 pub(super) async fn refuse(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     tracker: &Tracker,
-    site: &Site,
+    (site, client): (&Site, IpAddr),
     reason: Reason,
     detail: &str,
 ) {
-    count_refusal(site, reason, detail);
+    count_refusal(site, client, reason, detail);
     end(stream, tracker, &whole_response(reason, detail)).await;
 }
 

@@ -1,6 +1,7 @@
 //! The TLS handshake of a connection.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
@@ -23,6 +24,7 @@ pub(super) async fn secure(
     mut stream: TcpStream,
     tls: Arc<ServerConfig>,
     tracker: &Tracker,
+    client: IpAddr,
     site: &Site,
 ) -> Option<TlsStream<Partial<TcpStream>>> {
     tracker.enter(Phase::Handshake);
@@ -31,7 +33,7 @@ pub(super) async fn secure(
     let peeked = in_time(tracker.progress(), stream.peek(&mut first)).await;
     if matches!(peeked, Ok(Ok(1..))) && first != [HANDSHAKE] {
         let detail = "this port requires TLS; use https:// in the URL";
-        refuse(&mut stream, tracker, site, Reason::MalformedRequest, detail).await;
+        refuse(&mut stream, tracker, (site, client), Reason::MalformedRequest, detail).await;
         return None;
     }
     let agreed = match peeked {
@@ -55,6 +57,6 @@ pub(super) async fn secure(
         Ok(Err(error)) => error,
         Err(Overdue(_)) => io::Error::new(io::ErrorKind::TimedOut, "the handshake was not completed in time"),
     };
-    site.telemetry.tls_handshake_failed(&failure, site.now().0);
+    site.telemetry.tls_handshake_failed(client, &failure, site.now().0);
     None
 }

@@ -42,7 +42,7 @@ pub(crate) async fn serve(
         site.count_idle_end();
     }
     if let Some((reason, detail)) = refusal_of(&end, tracker) {
-        farewell::refuse(stream, tracker, site, reason, &detail).await;
+        farewell::refuse(stream, tracker, (site, caller.address), reason, &detail).await;
     } else if matches!(end, ConnectionEnd::Done(_)) && tracker.progress().has_unread_request() {
         farewell::end(stream, tracker, &[]).await;
     } else if matches!(end, ConnectionEnd::Done(Ok(())) | ConnectionEnd::Overdue(Phase::Idle)) {
@@ -58,7 +58,7 @@ async fn run(
     site: &Arc<Site>,
 ) -> ConnectionEnd {
     let watched = Watched { stream, tracker, telemetry: &site.telemetry };
-    let service = service_fn(|request| answer(Exchange { site, tracker, caller }, request));
+    let service = service_fn(|request| answer(Exchange::new(site, tracker, caller), request));
     let mut connection = http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
         // Responses are small: copying the body behind the head is cheaper than a vectored write.

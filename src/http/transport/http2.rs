@@ -27,7 +27,7 @@ use crate::http::base::progress::Phase;
 use crate::http::base::quota::Share;
 use crate::http::service::answer;
 use crate::http::site::Site;
-use crate::http::site::exchange::{Exchange, count_refusal, refuse};
+use crate::http::site::exchange::{Exchange, count_refusal};
 use crate::http::site::response::{Payload, Reply, start_sending};
 
 /// Concurrent requests of one connection. OpenIM has two workers.
@@ -94,7 +94,7 @@ pub(crate) async fn serve(
                         site.count_idle_end();
                     } else if !site.drain.is_draining() {
                         let detail = "HTTP/2: the rest of a request's head or of a frame did not arrive in time";
-                        count_refusal(site, Reason::HeaderTimeout, detail);
+                        count_refusal(site, shared.caller.address, Reason::HeaderTimeout, detail);
                     }
                     connection.as_mut().graceful_shutdown();
                 }
@@ -106,7 +106,7 @@ pub(crate) async fn serve(
     if let Some(Err(error)) = end
         && is_protocol(&error)
     {
-        count_refusal(site, Reason::MalformedRequest, &format!("HTTP/2: {error}"));
+        count_refusal(site, shared.caller.address, Reason::MalformedRequest, &format!("HTTP/2: {error}"));
     }
 }
 
@@ -178,15 +178,13 @@ impl ActiveRequest {
         let _ = REQUEST.try_with(|request| request.set((self.tracker.handle().clone(), Arc::clone(&self.shared))));
         let site = Arc::clone(&self.shared.site);
         let is_head = request.as_ref().is_ok_and(|request| request.method() == Method::HEAD);
+        let exchange = Exchange::new(&site, &self.tracker, &self.shared.caller);
         let reply = match request {
-            Ok(request) => {
-                let exchange = Exchange { site: &site, tracker: &self.tracker, caller: &self.shared.caller };
-                match answer(exchange, request).await {
-                    Ok(reply) => reply,
-                    Err(never) => match never {},
-                }
-            }
-            Err((reason, detail)) => start_sending(refuse(&site, reason, &detail), &self.tracker),
+            Ok(request) => match answer(exchange, request).await {
+                Ok(reply) => reply,
+                Err(never) => match never {},
+            },
+            Err((reason, detail)) => start_sending(exchange.refuse(reason, &detail), &self.tracker),
         };
         let reply = if is_head { without_content(reply) } else { reply };
         reply.map(|payload| ResponseBody { payload, request: Arc::new(self) })

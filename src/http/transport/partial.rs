@@ -163,7 +163,7 @@ impl Http2 {
         } else if self.partial_head.is_none() {
             self.partial_head = self.site.quotas.partial_heads.take_one(self.peer);
             if self.partial_head.is_none() {
-                count_refusal(&self.site, Reason::Overloaded, "HTTP/2: too many incomplete request heads");
+                count_refusal(&self.site, self.peer, Reason::Overloaded, "HTTP/2: too many incomplete request heads");
                 return Err(io::ErrorKind::OutOfMemory.into());
             }
         }

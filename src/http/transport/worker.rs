@@ -197,14 +197,14 @@ impl Acceptor {
         };
         if self.site.workers.open_connections() >= most {
             let detail = format!("{most} connections are open; --web.max-connections sets the limit");
-            return refuse_connection(&self.site, stream, Reason::TooManyConnections, &detail);
+            return refuse_connection(&self.site, (stream, address), Reason::TooManyConnections, &detail);
         }
         let Some(share) = self.site.quotas.connections.take_one(address) else {
             let most = config.max_connections_per_address;
             let detail = format!(
                 "{most} connections from this address are open; --web.max-connections-per-address sets the limit"
             );
-            return refuse_connection(&self.site, stream, Reason::TooManyConnectionsPerAddress, &detail);
+            return refuse_connection(&self.site, (stream, address), Reason::TooManyConnectionsPerAddress, &detail);
         };
         let caller = Caller::new(role, share, address);
         let Some((position, connections)) = self.choose_worker() else { return };
@@ -234,8 +234,8 @@ fn spawn_connection(site: &Arc<Site>, stream: TcpStream, tracker: Tracker, calle
     tokio::spawn(async move { connection::serve(stream, tracker, caller, &site).await });
 }
 
-fn refuse_connection(site: &Site, stream: TcpStream, reason: Reason, detail: &str) {
-    count_refusal(site, reason, detail);
+fn refuse_connection(site: &Site, (stream, client): (TcpStream, IpAddr), reason: Reason, detail: &str) {
+    count_refusal(site, client.to_canonical(), reason, detail);
     if site.settings.access().tls.is_none() {
         // The buffer of a new connection has space for this, so the write does not block.
         if let Ok(mut stream) = stream.into_std() {

@@ -13,14 +13,14 @@ use serde::Serialize;
 use crate::domain::Reason;
 use crate::http::base::quota::QuotaBytes;
 use crate::http::site::Site;
-use crate::http::site::exchange::{Exchange, refuse, refuse_busy};
+use crate::http::site::exchange::Exchange;
 use crate::http::site::response::{Reply, page, with_header};
 
 /// All statistics, and the state of the exporter.
 pub(super) async fn summary(exchange: Exchange<'_>, query: Option<&str>) -> Reply {
     match query::parse_none(query.unwrap_or_default()) {
         Ok(()) => answer_json(exchange, summary::read).await,
-        Err(detail) => refuse(exchange.site, Reason::BadQuery, &detail),
+        Err(detail) => exchange.refuse(Reason::BadQuery, &detail),
     }
 }
 
@@ -28,17 +28,15 @@ pub(super) async fn summary(exchange: Exchange<'_>, query: Option<&str>) -> Repl
 pub(super) async fn groups(exchange: Exchange<'_>, query: Option<&str>) -> Reply {
     match query::parse_groups(query.unwrap_or_default()) {
         Ok(query) => answer_json(exchange, move |site| groups::read(&site.stats, &query)).await,
-        Err(detail) => refuse(exchange.site, Reason::BadQuery, &detail),
+        Err(detail) => exchange.refuse(Reason::BadQuery, &detail),
     }
 }
 
 /// Writes an answer off the serving thread. It counts as a scrape.
-async fn answer_json<T: Serialize>(
-    Exchange { site, caller, .. }: Exchange<'_>,
-    read: impl FnOnce(&Site) -> T + Send + 'static,
-) -> Reply {
-    let Some(share) = site.quotas.scrapes.take_one(caller.address) else {
-        return refuse_busy(site, "scrapes or API answers");
+async fn answer_json<T: Serialize>(exchange: Exchange<'_>, read: impl FnOnce(&Site) -> T + Send + 'static) -> Reply {
+    let Exchange { site, client, .. } = exchange;
+    let Some(share) = site.quotas.scrapes.take_one(client) else {
+        return exchange.refuse_busy("scrapes or API answers");
     };
     let from = Arc::clone(site);
     let write = move || serde_json::to_vec(&read(&from)).map(|bytes| QuotaBytes::new(bytes, Arc::new(share)));
@@ -46,7 +44,7 @@ async fn answer_json<T: Serialize>(
         Ok(Ok(held)) => {
             with_header(page("application/json", Bytes::from_owner(held)), header::CACHE_CONTROL, "no-store")
         }
-        Ok(Err(error)) => refuse(site, Reason::Internal, &error.to_string()),
-        Err(error) => refuse(site, Reason::Internal, &error.to_string()),
+        Ok(Err(error)) => exchange.refuse(Reason::Internal, &error.to_string()),
+        Err(error) => exchange.refuse(Reason::Internal, &error.to_string()),
     }
 }

@@ -1,6 +1,7 @@
 //! All statistics at once, and the state of the exporter. The names are those of the metrics.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
@@ -8,6 +9,7 @@ use crate::domain::UnixMillis;
 use crate::domain::codes::{OTHER, STATUSES};
 use crate::http::site::Site;
 use crate::stats::{ClockError, HistogramReading, Stats, WINDOWS};
+use crate::telemetry::{Refusal, Telemetry};
 
 /// Milliseconds in a second.
 const SECOND: f64 = 1000.0;
@@ -63,8 +65,19 @@ struct Callbacks {
     total: u64,
     by_command: LabelCounts,
     rejected: LabelCounts,
+    last_rejected: Vec<Rejected>,
     /// In seconds since the epoch; absent before the first.
     last: Option<f64>,
+}
+
+/// A refused request.
+#[derive(Debug, Serialize)]
+struct Rejected {
+    /// In seconds since the epoch.
+    time: f64,
+    reason: &'static str,
+    client: IpAddr,
+    detail: String,
 }
 
 /// A histogram. The mean and the quantiles are `null` while it has no observations.
@@ -130,7 +143,7 @@ pub(super) fn read(site: &Site) -> Summary {
         delivery_delay_seconds: distribution(&stats.delivery_delays(), SECOND),
         submit_delay_seconds: distribution(&stats.submit_delays(), SECOND),
         clock_errors: LabelCounts::of(ClockError::ALL.map(|kind| (kind.name(), stats.clock_errors(kind)))),
-        callbacks: callbacks(stats),
+        callbacks: callbacks(stats, &site.telemetry),
         connections: site.workers.open_connections(),
     }
 }
@@ -183,12 +196,15 @@ fn distribution(reading: &HistogramReading, unit: f64) -> Distribution {
     }
 }
 
-fn callbacks(stats: &Stats) -> Callbacks {
+fn callbacks(stats: &Stats, telemetry: &Telemetry) -> Callbacks {
+    let rejected =
+        |Refusal { reason, detail, client, at }| Rejected { time: at.seconds(), reason: reason.name(), client, detail };
     let by_command = LabelCounts::of(stats.callbacks()).non_zero();
     Callbacks {
         total: by_command.0.iter().map(|(_, count)| count).sum(),
         by_command,
         rejected: LabelCounts::of(stats.refusals()).non_zero(),
+        last_rejected: telemetry.last_refusals().into_iter().map(rejected).collect(),
         last: stats.last_callback().map(UnixMillis::seconds),
     }
 }

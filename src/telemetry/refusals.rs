@@ -1,0 +1,60 @@
+//! The last refused requests, for people who look for the client.
+
+use std::array;
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use parking_lot::Mutex;
+
+use super::metric::Throttle;
+use crate::domain::{Reason, UnixMillis};
+
+/// How many are kept for each reason: so a flood of one kind does not hide the others.
+const KEPT_PER_REASON: usize = 3;
+
+/// Longest detail that is kept, in bytes. Some contain what the client sent.
+const MAX_DETAIL_BYTES: usize = 300;
+
+/// A refused request.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// Why it was refused.
+    pub reason: Reason,
+    /// What exactly was wrong.
+    pub detail: String,
+    /// The client's address.
+    pub client: IpAddr,
+    /// When it was refused.
+    pub at: UnixMillis,
+}
+
+/// The last refusals for each reason, and the limits of their log lines.
+#[derive(Debug)]
+pub(super) struct Refusals([(Throttle, Mutex<VecDeque<Refusal>>); Reason::ALL.len()]);
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self(array::from_fn(|_| Default::default()))
+    }
+}
+
+impl Refusals {
+    /// Keeps a refusal. Returns whether it may be logged.
+    pub(super) fn keep(&self, refusal: Refusal) -> bool {
+        let Some((throttle, last)) = self.0.get(refusal.reason as usize) else { return false };
+        let is_due = throttle.allows(refusal.at.0);
+        let mut detail = refusal.detail;
+        detail.truncate(detail.floor_char_boundary(MAX_DETAIL_BYTES));
+        let mut last = last.lock();
+        last.truncate(KEPT_PER_REASON - 1);
+        last.push_front(Refusal { detail, ..refusal });
+        is_due
+    }
+
+    /// The kept refusals, newest first.
+    pub(super) fn last(&self) -> Vec<Refusal> {
+        let mut all: Vec<_> = self.0.iter().flat_map(|(_, last)| last.lock().clone()).collect();
+        all.sort_by_key(|refusal| std::cmp::Reverse(refusal.at));
+        all
+    }
+}
