@@ -39,6 +39,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config::AccessSettings",
             "config::web",
             "config::FileError",
+            "config::Networks",
             "config::PathSecret",
             "config::Users",
         ],

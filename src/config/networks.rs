@@ -1,4 +1,4 @@
-//! The networks that may send callbacks.
+//! Lists of networks.
 
 use std::net::IpAddr;
 

@@ -5,7 +5,7 @@
 //! docs`, and fill the last cell of the flag's row in `docs/flags.md`.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -96,6 +96,20 @@ settings! {
         #[arg(value_name = "N", default_value = "5000", value_parser = number(1..=MAX_CONNECTIONS))]
         "web.max-connections-per-address" max_connections_per_address: usize,
 
+        /// Networks of proxies whose Forwarded and X-Forwarded-For headers are believed: 10.0.0.0/8,192.0.2.7
+        ///
+        /// The client that they name is then the one in the log, in --callback.allowed-networks and in the limits per
+        /// address. Without this, it is the proxy. Connections of these proxies count toward --web.max-connections
+        /// only.
+        #[arg(value_name = "NETWORKS", value_parser = Networks::parse)]
+        "web.trusted-proxies" trusted_proxies: Option<Networks>,
+
+        /// Connections of --web.trusted-proxies must begin with a PROXY header (version 1 or 2)
+        ///
+        /// For proxies that do not read HTTP, such as HAProxy (send-proxy-v2) or nginx (proxy_protocol on).
+        #[arg(value_parser = switch)]
+        "web.proxy-protocol" proxy_protocol: bool,
+
         /// Enable POST /-/reload and POST /-/quit
         #[arg(value_parser = switch)]
         "web.enable-lifecycle" lifecycle: bool,
@@ -145,7 +159,8 @@ settings! {
 
         /// Networks that may send callbacks, as a comma-separated list: 10.0.0.0/8,192.0.2.7
         ///
-        /// By default, all clients may. Behind a proxy, the proxy's address is checked, because it is the connection's.
+        /// By default, all clients may. Behind a proxy, the proxy's address is checked, unless --web.trusted-proxies has
+        /// it.
         #[arg(value_name = "NETWORKS", value_parser = Networks::parse)]
         "callback.allowed-networks" callback_networks: Option<Networks>,
     }
@@ -239,6 +254,11 @@ impl Shown for Storage {
 }
 
 impl Http {
+    /// Whether an address is that of a trusted proxy.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.as_ref().is_some_and(|proxies| proxies.contains(address))
+    }
+
     /// The settings without any flag, for tests that change some of them.
     ///
     /// # Errors
@@ -264,6 +284,11 @@ impl Config {
         let (http, stats) = (&mut self.http, &mut self.stats);
         lower_default("max_connections_per_address", &mut http.max_connections_per_address, http.max_connections);
         lower_default("max_exported_groups", &mut stats.max_exported_groups, stats.max_tracked_groups);
+        if http.proxy_protocol && http.trusted_proxies.is_none() {
+            return Err(
+                "--web.proxy-protocol: no proxy is trusted; set --web.trusted-proxies to the proxies' networks".into(),
+            );
+        }
         // A body takes up to twice its size while it grows.
         http.max_buffered_bytes = http.max_buffered_bytes.max(http.max_body_bytes.saturating_mul(2));
         if stats.max_exported_groups > stats.max_tracked_groups {

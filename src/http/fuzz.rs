@@ -32,7 +32,7 @@ pub async fn serve_http1(site: &Arc<Site>, role: Role, pieces: &[&[u8]]) -> Vec<
 
 fn connect(site: &Site, role: Role) -> Option<(Tracker, Caller)> {
     let (worker, share) = (site.workers.all().first()?, site.quotas.connections.take_one(ADDRESS)?);
-    Some((worker.track(), Caller::new(role, share, ADDRESS)))
+    Some((worker.track(), Caller::new(role, Some(share), ADDRESS)))
 }
 
 /// A stream that delivers one piece at a time, and keeps what is written.

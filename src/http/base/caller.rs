@@ -11,13 +11,18 @@ pub(crate) struct Caller {
     pub(crate) role: Role,
     /// Its address. An IPv4 address mapped to IPv6 is stored as IPv4.
     pub(crate) address: IpAddr,
-    /// Its share of the quota of connections.
-    _share: Share,
+    /// Its share of the quota of connections; `None` for a trusted proxy.
+    share: Option<Share>,
 }
 
 impl Caller {
-    pub(crate) const fn new(role: Role, share: Share, address: IpAddr) -> Self {
-        Self { role, address: address.to_canonical(), _share: share }
+    pub(crate) const fn new(role: Role, share: Option<Share>, address: IpAddr) -> Self {
+        Self { role, address: address.to_canonical(), share }
+    }
+
+    /// Whether it is a trusted proxy: then its requests can come from other clients.
+    pub(crate) const fn is_trusted_proxy(&self) -> bool {
+        self.share.is_none()
     }
 }
 

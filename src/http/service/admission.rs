@@ -6,6 +6,7 @@ use hyper::Version;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 
+use super::forwarded::CONTRADICTION;
 use super::headers::HeaderFacts;
 use super::router::{Route, Served, route};
 use crate::domain::Reason;
@@ -97,6 +98,7 @@ async fn verify_password(
 /// has both Content-Length and chunks.
 fn ambiguous_framing(version: Version, facts: HeaderFacts) -> Option<&'static str> {
     match version {
+        _ if facts.names_two_clients => Some(CONTRADICTION),
         Version::HTTP_2 => None,
         // RFC 9112, 3.2.
         _ if facts.host_count > 1 || facts.host_count == 0 && version == Version::HTTP_11 => {

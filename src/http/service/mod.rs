@@ -6,25 +6,29 @@ mod api;
 mod body;
 mod callback;
 mod form;
+mod forwarded;
 mod headers;
+mod lists;
 mod negotiation;
 mod pages;
 mod router;
 mod scrape;
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hyper::body::{Body, Incoming};
-use hyper::header;
+use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Version};
 
 use crate::domain::Reason;
 use crate::http::access::Access;
-use crate::http::base::caller::Role;
+use crate::http::base::caller::{Caller, Role};
 use crate::http::base::progress::Phase;
+use crate::http::site::Site;
 use crate::http::site::exchange::Exchange;
 use crate::http::site::response::{Reply, closing, start_sending, with_header};
 use admission::Admission;
@@ -47,9 +51,28 @@ pub(crate) struct ResponseFuture<'a> {
 pub(crate) fn answer(exchange: Exchange<'_>, request: Request<Incoming>) -> ResponseFuture<'_> {
     exchange.tracker.enter(Phase::Service);
     let (head, body) = request.into_parts();
-    let facts = HeaderFacts::of(&head.headers);
+    let mut facts = HeaderFacts::of(&head.headers);
+    let exchange = match client(exchange.site, exchange.caller, &head.headers) {
+        Ok(client) => Exchange { client, ..exchange },
+        Err(_) => {
+            facts.names_two_clients = true;
+            exchange
+        }
+    };
     let body = RequestBody::begin(body, facts, exchange.site.config.max_body_bytes);
     ResponseFuture { exchange, facts, request: Some((head, body)), waiting: None }
+}
+
+/// The client of a request.
+///
+/// # Errors
+/// When the headers of a trusted proxy contradict each other.
+pub(crate) fn client(site: &Site, caller: &Caller, headers: &HeaderMap) -> Result<IpAddr, &'static str> {
+    if caller.is_trusted_proxy() {
+        forwarded::client(headers, caller.address, &site.config)
+    } else {
+        Ok(caller.address)
+    }
 }
 
 impl Future for ResponseFuture<'_> {

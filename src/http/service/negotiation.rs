@@ -4,6 +4,7 @@
 
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName};
 
+use super::lists::{elements, split_unquoted};
 use crate::exposition::Format;
 
 /// A quality value: from 0, not acceptable, to 1.
@@ -50,23 +51,8 @@ impl<'a> Preference<'a> {
     }
 }
 
-/// Splits a header at a separator, but not within a quoted string. RFC 9110, 5.6.4.
-fn split_unquoted(text: &str, separator: u8) -> impl Iterator<Item = &str> {
-    let (mut is_quoted, mut is_escaped) = (false, false);
-    text.split(move |char: char| {
-        let was_escaped = std::mem::replace(&mut is_escaped, false);
-        match char {
-            '"' if !was_escaped => is_quoted = !is_quoted,
-            '\\' if is_quoted && !was_escaped => is_escaped = true,
-            _ => {}
-        }
-        !is_quoted && char == char::from(separator)
-    })
-}
-
 fn preferences(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = Preference<'_>> {
-    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| split_unquoted(value, b',')).map(Preference::parse)
+    elements(headers, name).into_iter().map(Preference::parse)
 }
 
 /// How specifically a format is requested, and its quality.

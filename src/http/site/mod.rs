@@ -11,15 +11,17 @@ pub(crate) mod streamed;
 pub(crate) mod testing;
 pub(crate) mod workers;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config;
-use crate::domain::{Clock, UnixMillis};
+use crate::domain::{Clock, Reason, UnixMillis};
 use crate::exposition::{Format, Scope, Scraper};
 use crate::http::access::{Access, AccessError, Stamps};
 use crate::http::base::limits::Limits;
 use crate::http::base::progress::Phase;
+use crate::http::base::quota::Share;
 use crate::stats::Stats;
 use crate::telemetry::Telemetry;
 use drain::{Drain, Stage};
@@ -124,6 +126,23 @@ impl Site {
 
     pub(crate) fn now(&self) -> UnixMillis {
         self.clock.now()
+    }
+
+    /// An address's share of the connections. A trusted proxy has none: it connects for many clients.
+    ///
+    /// # Errors
+    /// When the address has too many connections. Returns the reason and the detail of the refusal.
+    pub(crate) fn share_of_connections(&self, address: IpAddr) -> Result<Option<Share>, (Reason, String)> {
+        if self.config.trusts(address) {
+            return Ok(None);
+        }
+        self.quotas.connections.take_one(address).map(Some).ok_or_else(|| {
+            let most = self.config.max_connections_per_address;
+            let detail = format!(
+                "{most} connections from this address are open; --web.max-connections-per-address sets the limit"
+            );
+            (Reason::TooManyConnectionsPerAddress, detail)
+        })
     }
 
     /// A new scrape, as of now.

@@ -39,7 +39,7 @@ pub(crate) fn site() -> Arc<Site> {
 /// A client on this machine.
 pub(crate) fn caller() -> Caller {
     let address = std::net::Ipv4Addr::LOCALHOST.into();
-    Caller::new(Role::All, Arc::new(Quota::new(1, 1)).share(address), address)
+    Caller::new(Role::All, Some(Arc::new(Quota::new(1, 1)).share(address)), address)
 }
 
 /// A runtime with one thread for blocking work.

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::farewell;
 use super::handshake::HANDSHAKE;
+use super::proxy_protocol::is_header;
 use super::watched::Watched;
 use crate::domain::Reason;
 use crate::http::base::caller::Caller;
@@ -24,8 +25,8 @@ use crate::http::site::exchange::Exchange;
 enum ConnectionEnd {
     /// hyper has finished.
     Done(hyper::Result<()>),
-    /// The client speaks TLS.
-    Tls,
+    /// The client speaks something other than HTTP.
+    OtherProtocol(&'static str),
     /// This phase took too long.
     Overdue(Phase),
 }
@@ -70,8 +71,17 @@ async fn run(
     let end = poll_fn(|cx| Pin::new(&mut connection).poll(cx));
     match in_time_except(Some(Phase::Service), tracker.progress(), end).await {
         Ok(Err(error)) if error.is_parse() => {
-            let is_tls = connection.into_parts().read_buf.first() == Some(&HANDSHAKE);
-            if is_tls { ConnectionEnd::Tls } else { ConnectionEnd::Done(Err(error)) }
+            let start = connection.into_parts().read_buf;
+            if start.first() == Some(&HANDSHAKE) {
+                ConnectionEnd::OtherProtocol("this port does not use TLS; use http:// in the URL")
+            } else if is_header(&start) {
+                ConnectionEnd::OtherProtocol(
+                    "the connection begins with a PROXY header, but not from a trusted proxy; add the address to \
+                     --web.trusted-proxies, and set --web.proxy-protocol",
+                )
+            } else {
+                ConnectionEnd::Done(Err(error))
+            }
         }
         Ok(end) => ConnectionEnd::Done(end),
         Err(Overdue(phase)) => {
@@ -91,9 +101,7 @@ fn refusal_of(end: &ConnectionEnd, tracker: &Tracker) -> Option<(Reason, String)
             Some((Reason::HeaderTimeout, "the request's head did not arrive in time".to_owned()))
         }
         ConnectionEnd::Overdue(_) | ConnectionEnd::Done(Ok(())) => None,
-        ConnectionEnd::Tls => {
-            Some((Reason::MalformedRequest, "this port does not use TLS; use http:// in the URL".to_owned()))
-        }
+        ConnectionEnd::OtherProtocol(detail) => Some((Reason::MalformedRequest, (*detail).to_owned())),
         ConnectionEnd::Done(Err(error)) if error.is_parse_too_large() => Some((
             Reason::HeaderTooLarge,
             format!(

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -25,7 +26,7 @@ use crate::http::base::connections::{ProgressHandle, Tracker};
 use crate::http::base::limits::{MAX_HEAD_BYTES, PIECE_BYTES};
 use crate::http::base::progress::Phase;
 use crate::http::base::quota::Share;
-use crate::http::service::answer;
+use crate::http::service::{answer, client};
 use crate::http::site::Site;
 use crate::http::site::exchange::{Exchange, count_refusal};
 use crate::http::site::response::{Payload, Reply, start_sending};
@@ -143,6 +144,7 @@ struct Http2Connection {
 struct ActiveRequest {
     shared: Arc<Http2Connection>,
     tracker: Tracker,
+    client: IpAddr,
     /// Its share of the quota of requests.
     _share: Option<Share>,
 }
@@ -157,7 +159,9 @@ impl ActiveRequest {
         shared.under_way.fetch_add(1, Ordering::Relaxed);
         shared.tracker.enter(Phase::Multiplexed);
         let (site, most) = (&shared.site, shared.site.config.max_connections);
-        let share = site.quotas.requests.take_one(shared.caller.address);
+        // If its headers contradict each other, the service refuses it.
+        let client = client(site, &shared.caller, request.headers()).unwrap_or(shared.caller.address);
+        let share = site.quotas.requests.take_one(client);
         // Every connection may always have one request, so that many requests of others cannot block OpenIM.
         let is_one_of_many = shared.under_way.load(Ordering::Relaxed) > 1;
         let request = if is_one_of_many && (site.workers.requests() > most || share.is_none()) {
@@ -170,7 +174,7 @@ impl ActiveRequest {
         } else {
             Ok(request)
         };
-        (Self { shared: Arc::clone(shared), tracker, _share: share }, request)
+        (Self { shared: Arc::clone(shared), tracker, client, _share: share }, request)
     }
 
     async fn answer(self, request: Result<Request<Incoming>, (Reason, String)>) -> Response<ResponseBody> {
@@ -178,7 +182,8 @@ impl ActiveRequest {
         let _ = REQUEST.try_with(|request| request.set((self.tracker.handle().clone(), Arc::clone(&self.shared))));
         let site = Arc::clone(&self.shared.site);
         let is_head = request.as_ref().is_ok_and(|request| request.method() == Method::HEAD);
-        let exchange = Exchange::new(&site, &self.tracker, &self.shared.caller);
+        let caller = &self.shared.caller;
+        let exchange = Exchange { site: &site, tracker: &self.tracker, caller, client: self.client };
         let reply = match request {
             Ok(request) => match answer(exchange, request).await {
                 Ok(reply) => reply,

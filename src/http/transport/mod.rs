@@ -7,5 +7,6 @@ pub(super) mod http1;
 pub(super) mod http2;
 pub(super) mod listen;
 pub(super) mod partial;
+mod proxy_protocol;
 mod watched;
 pub(super) mod worker;

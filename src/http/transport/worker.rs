@@ -199,12 +199,9 @@ impl Acceptor {
             let detail = format!("{most} connections are open; --web.max-connections sets the limit");
             return refuse_connection(&self.site, (stream, address), Reason::TooManyConnections, &detail);
         }
-        let Some(share) = self.site.quotas.connections.take_one(address) else {
-            let most = config.max_connections_per_address;
-            let detail = format!(
-                "{most} connections from this address are open; --web.max-connections-per-address sets the limit"
-            );
-            return refuse_connection(&self.site, (stream, address), Reason::TooManyConnectionsPerAddress, &detail);
+        let share = match self.site.share_of_connections(address) {
+            Ok(share) => share,
+            Err((reason, detail)) => return refuse_connection(&self.site, (stream, address), reason, &detail),
         };
         let caller = Caller::new(role, share, address);
         let Some((position, connections)) = self.choose_worker() else { return };

@@ -1,0 +1,25 @@
+//! Headers that are lists. RFC 9110, 5.6.
+
+use hyper::header::{HeaderMap, HeaderName};
+
+/// The elements of a list, from all lines of the header. Empty elements are left out, and so are lines that are not
+/// ASCII.
+pub(super) fn elements(headers: &HeaderMap, name: HeaderName) -> Vec<&str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+    let elements = lines.flat_map(|line| split_unquoted(line, b','));
+    elements.map(str::trim).filter(|element| !element.is_empty()).collect()
+}
+
+/// Splits at a separator, but not within a quoted string. RFC 9110, 5.6.4.
+pub(super) fn split_unquoted(text: &str, separator: u8) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    text.split(move |char: char| {
+        let was_escaped = std::mem::replace(&mut is_escaped, false);
+        match char {
+            '"' if !was_escaped => is_quoted = !is_quoted,
+            '\\' if is_quoted && !was_escaped => is_escaped = true,
+            _ => {}
+        }
+        !is_quoted && char == char::from(separator)
+    })
+}

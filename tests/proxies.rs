@@ -1,0 +1,188 @@
+//! Trusted proxies name the client: real proxies, configured as in docs/deploy.md, and clients that pretend to be one.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use support::{Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, eventually, free_port, message, post_bytes};
+
+/// Trusts the proxies on 127.0.0.9, and accepts callbacks only from 127.0.0.7.
+const TRUST: &[&str] = &["--web.trusted-proxies", "127.0.0.9", "--callback.allowed-networks", "127.0.0.7"];
+
+fn exporter(more: &[&str]) -> Exporter {
+    Exporter::start(&[TRUST, more].concat())
+}
+
+fn connect(server: SocketAddr, source: &str) -> Client {
+    Client::connect_from(server, source.parse().unwrap()).unwrap()
+}
+
+/// The status of a callback with these headers.
+fn status(client: &mut Client, headers: &str) -> u16 {
+    client.send(post_bytes(GROUP_MESSAGE_PATH, headers, message("g", "u").as_bytes())).unwrap();
+    client.answer().status
+}
+
+/// Reason and client of the last refusals, newest first.
+fn refused(exporter: &Exporter) -> Vec<(String, String)> {
+    let summary = exporter.get("/api/v1/summary").json();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let refusals = summary["callbacks"]["last_rejected"].as_array().unwrap();
+    refusals.iter().map(|refusal| (text(&refusal["reason"]), text(&refusal["client"]))).collect()
+}
+
+fn forbidden(client: &str) -> Vec<(String, String)> {
+    vec![("forbidden".to_owned(), client.to_owned())]
+}
+
+#[test]
+fn the_headers_of_a_trusted_proxy_name_the_client() {
+    let exporter = exporter(&[]);
+    let mut proxy = connect(exporter.address(), "127.0.0.9");
+    assert_eq!(status(&mut proxy, "X-Forwarded-For: 127.0.0.7\r\n"), 200);
+    assert_eq!(status(&mut proxy, "Forwarded: for=\"127.0.0.7:1234\"\r\n"), 200);
+    assert_eq!(status(&mut proxy, "X-Forwarded-For: 127.0.0.7, 127.0.0.8\r\n"), 403);
+    assert_eq!(refused(&exporter), forbidden("127.0.0.8"));
+    assert_eq!(status(&mut proxy, "X-Forwarded-For: 127.0.0.7\r\nForwarded: for=127.0.0.8\r\n"), 400);
+    assert_eq!(exporter.scrape().sum("openim_group_messages_total"), 2.0);
+}
+
+#[test]
+fn the_headers_of_any_other_client_are_ignored() {
+    let exporter = exporter(&[]);
+    assert_eq!(status(&mut connect(exporter.address(), "127.0.0.8"), "X-Forwarded-For: 127.0.0.7\r\n"), 403);
+    assert_eq!(refused(&exporter), forbidden("127.0.0.8"));
+    assert_eq!(status(&mut connect(exporter.address(), "127.0.0.7"), "X-Forwarded-For: 127.0.0.8\r\n"), 200);
+}
+
+#[test]
+fn connections_of_a_trusted_proxy_are_limited_by_client() {
+    let exporter = exporter(&["--web.max-connections-per-address", "2", "--web.proxy-protocol"]);
+    let through_proxy = |client: &str| {
+        let mut proxy = connect(exporter.address(), "127.0.0.9");
+        proxy.send(format!("PROXY TCP4 {client} 127.0.0.1 5678 10006\r\n")).unwrap();
+        proxy
+    };
+    let mut held = [through_proxy("127.0.0.7"), through_proxy("127.0.0.7")];
+    assert!(held.iter_mut().all(|client| status(client, "") == 200));
+    assert_eq!(through_proxy("127.0.0.7").answer().status, 503);
+    assert_eq!(refused(&exporter)[0].1, "127.0.0.7");
+    assert_eq!(status(&mut through_proxy("127.0.0.8"), ""), 403);
+    drop(held);
+    eventually("a place for the client", || {
+        let mut client = through_proxy("127.0.0.7");
+        client.send(post_bytes(GROUP_MESSAGE_PATH, "", message("g", "u").as_bytes())).is_ok()
+            && client.try_answer().is_ok_and(|answer| answer.status == 200)
+    });
+}
+
+#[test]
+fn a_wrong_proxy_header_is_refused_and_explained() {
+    let exporter = exporter(&["--web.proxy-protocol"]);
+    let mut without = connect(exporter.address(), "127.0.0.9");
+    without.send(post_bytes(GROUP_MESSAGE_PATH, "", b"{}")).unwrap();
+    let (_, detail) = without.answer().refusal(400);
+    assert!(detail.contains("send-proxy-v2"), "{detail}");
+    let mut untrusted = connect(exporter.address(), "127.0.0.7");
+    untrusted.send("PROXY TCP4 127.0.0.7 127.0.0.1 5678 10006\r\n").unwrap();
+    let (_, detail) = untrusted.answer().refusal(400);
+    assert!(detail.contains("--web.trusted-proxies"), "{detail}");
+    let mut invalid = connect(exporter.address(), "127.0.0.9");
+    invalid.send("PROXY TCP4 nobody 127.0.0.1 5678 10006\r\n").unwrap();
+    let (_, detail) = invalid.answer().refusal(400);
+    assert!(detail.contains("the PROXY header is not valid"), "{detail}");
+    // A health check, which is no failure.
+    drop(connect(exporter.address(), "127.0.0.9"));
+    let series = r#"openim_exporter_callbacks_rejected_total{reason="malformed_request"}"#;
+    assert_eq!(exporter.scrape().value(series), 3.0);
+}
+
+#[test]
+fn a_proxy_header_needs_trusted_proxies() {
+    let output = support::command(&["--web.proxy-protocol"]).output().unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{printed}");
+    assert!(printed.contains("set --web.trusted-proxies"), "{printed}");
+}
+
+/// A proxy that runs until dropped.
+struct Proxy(Child);
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The example of a configuration in docs/deploy.md: listens on 127.0.0.1:`port` and connects from 127.0.0.9.
+fn example(language: &str, exporter: SocketAddr, port: u16) -> String {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/deploy.md")).unwrap();
+    let (_, rest) = page.split_once(&format!("```{language}\n")).unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    assert!(example.contains("127.0.0.1:10006") && example.contains("10080"), "{example}");
+    let listen = format!("127.0.0.1:{port}");
+    example.replace("127.0.0.1:10006", &exporter.to_string()).replace(":10080", "10080").replace("10080", &listen)
+}
+
+/// Starts a proxy with a configuration, and waits until it listens.
+fn start(mut command: Command, port: u16) -> Proxy {
+    let proxy = Proxy(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the proxy is not installed"));
+    eventually("the proxy to listen", || Client::connect(([127, 0, 0, 1], port).into()).is_ok());
+    proxy
+}
+
+/// Callbacks through a proxy from the allowed address and another one.
+fn check_through(exporter: &Exporter, port: u16) {
+    let proxy = SocketAddr::from(([127, 0, 0, 1], port));
+    assert_eq!(connect(proxy, "127.0.0.7").post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
+    // What a client writes itself does not count.
+    let forged = "X-Forwarded-For: 127.0.0.7\r\nForwarded: for=127.0.0.7\r\n";
+    assert_eq!(status(&mut connect(proxy, "127.0.0.8"), forged), 403);
+    assert_eq!(refused(exporter), forbidden("127.0.0.8"));
+    assert_eq!(exporter.scrape().sum("openim_group_messages_total"), 1.0);
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn nginx_names_the_client_as_documented() {
+    let (exporter, port, folder) = (exporter(&[]), free_port(), tempfile::tempdir().unwrap());
+    let example = example("nginx", exporter.address(), port).replace("proxy_pass", "proxy_bind 127.0.0.9; proxy_pass");
+    let at = folder.path().display();
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    let temporary: String = temporary.iter().map(|kind| format!("{kind}_temp_path {at}/{kind};")).collect();
+    let config = format!(
+        "pid {at}/pid; error_log {at}/error.log; daemon off; master_process off; events {{}}\n\
+         http {{ access_log off; {temporary}\n{example}}}\n"
+    );
+    let path = folder.path().join("nginx.conf");
+    std::fs::write(&path, config).unwrap();
+    let mut command = Command::new("nginx");
+    command.arg("-c").arg(path).arg("-e").arg(folder.path().join("start.log"));
+    let _nginx = start(command, port);
+    check_through(&exporter, port);
+}
+
+#[test]
+#[ignore = "needs haproxy"]
+fn haproxy_names_the_client_as_documented_in_both_versions() {
+    for option in ["send-proxy-v2", "send-proxy"] {
+        let (exporter, port, folder) = (exporter(&["--web.proxy-protocol"]), free_port(), tempfile::tempdir().unwrap());
+        let example = example("haproxy", exporter.address(), port).replace("send-proxy-v2", option);
+        let example = example.replace(option, &format!("{option} source 127.0.0.9"));
+        let path = folder.path().join("haproxy.cfg");
+        std::fs::write(
+            &path,
+            format!("defaults\n    timeout connect 5s\n    timeout client 5s\n    timeout server 5s\n{example}"),
+        )
+        .unwrap();
+        let mut command = Command::new("haproxy");
+        command.arg("-db").arg("-q").arg("-f").arg(path);
+        let _haproxy = start(command, port);
+        check_through(&exporter, port);
+    }
+}
