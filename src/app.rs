@@ -4,6 +4,7 @@ mod error;
 mod settings;
 mod state;
 
+use std::env;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
 use crate::config::simulate::Simulate;
-use crate::config::{Config, Invocation};
+use crate::config::{Config, Invocation, unknown_variables};
 use crate::domain::{Clock, SystemClock};
 use crate::http::{Access, Limits, Listener, Role, Site, Worker, WorkerEnd, listen};
 use crate::simulate;
@@ -61,10 +62,19 @@ pub fn run(invocation: Result<Invocation, clap::Error>) -> ExitCode {
 
 /// Checks the settings, including those in files, and prints them.
 fn check(config: &Config) -> ExitCode {
+    for (name, nearest) in unknown_variables(variables()) {
+        let advice = nearest.map_or_else(String::new, |nearest| format!("; did you mean {nearest}?"));
+        let _ = writeln!(io::stderr(), "openim-exporter: warning: {name} sets no flag{advice}");
+    }
     match Access::read(&config.http.access).and_then(|access| access.check_validity(SystemClock.now())) {
         Ok(()) => print(&format!("the configuration is valid\n{}", config.describe())),
         Err(error) => fail(&error, USAGE),
     }
+}
+
+/// The names of the environment variables.
+fn variables() -> impl Iterator<Item = String> {
+    env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned())
 }
 
 fn print(text: &str) -> ExitCode {
@@ -112,7 +122,10 @@ fn serve(config: &Config) -> ExitCode {
 /// the drain.
 fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Instant, Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    // First, because from the next step on a signal must not just kill the process.
+    for (name, nearest) in unknown_variables(variables()) {
+        telemetry.unknown_variable(&name, nearest.as_deref());
+    }
+    // Before the rest, because from the next step on a signal must not just kill the process.
     let mut signals = Signals::catch().map_err(Error::Signals)?;
     // Before the state, so that a port in use leaves it unchanged. Clients that connect meanwhile wait.
     let access = Access::read(&config.http.access)?;

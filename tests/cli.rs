@@ -85,6 +85,72 @@ fn an_invalid_value_exits_with_2_and_the_error_names_flag_value_and_correction()
 }
 
 #[test]
+fn a_negative_value_is_a_wrong_value_and_not_an_unknown_flag() {
+    let to = "--target=http://127.0.0.1:1";
+    for (arguments, flag, correction) in [
+        (&["--groups.max-tracked", "-1"][..], "--groups.max-tracked <N>", "give a number from 1 to 100000000"),
+        (&["serve", "--web.max-requests", "-5k"], "--web.max-requests <N>", "give a number from 1 to 10000"),
+        (
+            &["--callback.max-body-bytes", "-64MiB"],
+            "--callback.max-body-bytes <BYTES>",
+            "give a number of bytes from 1",
+        ),
+        (&["--callback.dedup-window", "-10m"], "--callback.dedup-window <DURATION>", "give whole seconds up to 24h"),
+        (&["simulate", to, "--rate", "-.5"], "--rate <PER_SECOND>", "give a number from 0.001 to 10000000"),
+        (&["simulate", to, "--seed", "-1"], "--seed <N>", "give a number from 0"),
+        (&["simulate", to, "--seed", "one"], "--seed <N>", "give a number from 0"),
+        (&["simulate", to, "--duration", "-5s"], "--duration <TIME>", "give a time from 1ms"),
+    ] {
+        let refused = output(&mut command(arguments));
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}");
+        let start = format!("error: invalid value '{}' for '{flag}': {correction}", arguments.last().unwrap());
+        assert!(stderr(&refused).starts_with(&start), "{}", stderr(&refused));
+    }
+}
+
+#[test]
+fn numbers_and_sizes_may_have_units() {
+    let flags =
+        ["--groups.max-tracked=2M", "--groups.max-exported", "1k", "--callback.max-body-bytes=64KB", "--check-config"];
+    let checked = stdout(&output(&mut command(&flags)));
+    for line in ["groups.max-tracked = 2000000\n", "groups.max-exported = 1000\n", "callback.max-body-bytes = 65536\n"]
+    {
+        assert!(checked.contains(line), "{checked}");
+    }
+    for wrong in ["1.5k", "k", "1m", "1kk", "1 k", "18446744073709551615M", "-k"] {
+        let refused = output(&mut command(&[&format!("--groups.max-tracked={wrong}")]));
+        assert_eq!(refused.status.code(), Some(2), "{wrong}");
+    }
+}
+
+#[test]
+fn a_variable_that_sets_no_flag_causes_a_warning() {
+    let variable = ("OPENIM_EXPORTER_GROUPS_MAX_TRACKD", "7");
+    let checked = output(command(&["--check-config"]).envs([variable]));
+    assert!(checked.status.success());
+    assert_eq!(
+        stderr(&checked),
+        "openim-exporter: warning: OPENIM_EXPORTER_GROUPS_MAX_TRACKD sets no flag; did you mean \
+         OPENIM_EXPORTER_GROUPS_MAX_TRACKED?\n"
+    );
+    let started = output(command(&["--web.listen-address", "192.0.2.1:1"]).envs([variable]));
+    let log = stderr(&started);
+    let warning = log.lines().find(|line| logfmt_value(line, "variable") == Some(variable.0)).unwrap();
+    assert_eq!(logfmt_value(warning, "nearest"), Some("OPENIM_EXPORTER_GROUPS_MAX_TRACKED"));
+}
+
+#[test]
+fn relative_paths_are_shown_as_absolute_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let checked = output(command(&["--storage.path", "data", "--check-config"]).current_dir(&folder));
+    let expected = format!("storage.path = {}\n", folder.path().canonicalize().unwrap().join("data").display());
+    assert!(stdout(&checked).contains(&expected), "{}", stdout(&checked));
+    let refused = output(command(&["--web.config.file", "missing.yml"]).current_dir(&folder));
+    let path = folder.path().canonicalize().unwrap().join("missing.yml").display().to_string();
+    assert!(stderr(&refused).contains(&path), "{}", stderr(&refused));
+}
+
+#[test]
 fn unknown_flags_and_subcommands_and_missing_values_exit_with_2() {
     for argument in ["--web.listen-adress=:1", "server", "--web.listen-address"] {
         let refused = output(&mut command(&[argument]));
@@ -169,7 +235,7 @@ fn an_invalid_variable_is_an_error_like_its_flag() {
     let refused = output(command::<&str>(&[]).env("OPENIM_EXPORTER_WEB_MAX_REQUESTS", "0"));
     assert_eq!(refused.status.code(), Some(2));
     let expected = "error: invalid value '0' for '--web.max-requests <N>' in the environment variable \
-                    'OPENIM_EXPORTER_WEB_MAX_REQUESTS': give a number from 1 to 10000\n";
+                    'OPENIM_EXPORTER_WEB_MAX_REQUESTS': give a number from 1 to 10000, as in 1500, 100k or 1M\n";
     assert!(stderr(&refused).starts_with(expected), "{}", stderr(&refused));
     // Values from a list, and switches, have other parsers.
     for (variable, flag, correction) in [

@@ -37,7 +37,8 @@ pub enum Invocation {
         afterSendGroupMsg.enable: true) and Prometheus at http://HOST:10006/metrics.\n\n\
         Every flag of serve is also an environment variable: OPENIM_EXPORTER_ and the flag's name in capitals, with _ \
         for every other character. A flag takes precedence over its variable. An empty variable counts as unset, except \
-        OPENIM_EXPORTER_STORAGE_PATH, where it means memory. The variable of a flag without a value takes true or false.",
+        OPENIM_EXPORTER_STORAGE_PATH, where it means memory. The variable of a flag without a value takes true or false.\n\n\
+        Numbers may have the unit k (1,000) or M (1,000,000), sizes KiB, MiB or GiB.",
     after_help = "Examples:\n  \
         openim-exporter\n  \
         openim-exporter --web.listen-address 127.0.0.1:10006 --groups.max-exported 200\n  \
@@ -79,7 +80,7 @@ struct ServeFlags {
 /// # Errors
 /// When a flag is unknown or its value is not valid; also for `--help` and `--version`.
 pub fn from_args<T: Into<OsString>>(args: impl IntoIterator<Item = T>) -> Result<Invocation, clap::Error> {
-    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    let args = with_negative_values(args.into_iter().map(Into::into));
     let mut command = Cli::command();
     // The variables are `serve`'s: a wrong one must not stop a simulation that runs in the same shell.
     if args.get(1).is_none_or(|first| first != "simulate") {
@@ -100,6 +101,24 @@ pub fn from_args<T: Into<OsString>>(args: impl IntoIterator<Item = T>) -> Result
     };
     flags.config.reconcile(matches.subcommand_matches("serve").unwrap_or(&matches)).map_err(invalid)?;
     Ok(if flags.check_config { Invocation::CheckConfig(flags.config) } else { Invocation::Serve(flags.config) })
+}
+
+/// Joins a flag and its value if the value is a negative number, which clap would take for a flag. The flag's parser then
+/// says what the value should be.
+fn with_negative_values(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let is_flag = |arg: &OsString| arg.to_str().is_some_and(|arg| arg.starts_with("--") && !arg.contains('='));
+    let is_negative = |arg: &OsString| matches!(arg.as_encoded_bytes(), [b'-', b'0'..=b'9' | b'.', ..]);
+    let mut joined: Vec<OsString> = Vec::new();
+    for arg in args {
+        match joined.last_mut().filter(|last| is_flag(last) && is_negative(&arg)) {
+            Some(flag) => {
+                flag.push("=");
+                flag.push(arg);
+            }
+            None => joined.push(arg),
+        }
+    }
+    joined
 }
 
 fn with_variable(flag: Arg) -> Arg {

@@ -33,15 +33,20 @@ macro_rules! settings {
 }
 pub(super) use settings;
 
+/// The start of the environment variables that set flags.
+pub(super) const VARIABLES: &str = "OPENIM_EXPORTER_";
+
 /// The name of the environment variable that sets a flag.
 pub(super) fn variable(flag: &str) -> String {
-    format!("OPENIM_EXPORTER_{}", flag.replace(['.', '-'], "_").to_uppercase())
+    format!("{VARIABLES}{}", flag.replace(['.', '-'], "_").to_uppercase())
 }
 
 /// What `--check-config` prints.
 pub(super) trait Shown {
-    /// Shown for a value that is not set.
-    const UNSET: &str = "(none)";
+    /// Shown for a flag that is not set.
+    fn unset(_flag: &str) -> &'static str {
+        "(none)"
+    }
 
     /// Appends a line `flag = value` for each value.
     fn show(&self, flag: &str, text: &mut String);
@@ -67,7 +72,7 @@ impl<T: Shown> Shown for Option<T> {
     fn show(&self, flag: &str, text: &mut String) {
         match self {
             Some(value) => value.show(flag, text),
-            None => line(flag, T::UNSET, text),
+            None => line(flag, T::unset(flag), text),
         }
     }
 }
@@ -76,7 +81,7 @@ impl<T: Shown> Shown for Vec<T> {
     fn show(&self, flag: &str, text: &mut String) {
         self.iter().for_each(|value| value.show(flag, text));
         if self.is_empty() {
-            line(flag, T::UNSET, text);
+            line(flag, T::unset(flag), text);
         }
     }
 }
@@ -88,7 +93,9 @@ impl Shown for PathBuf {
 }
 
 impl Shown for Networks {
-    const UNSET: &str = "(all)";
+    fn unset(flag: &str) -> &'static str {
+        if flag == "callback.allowed-networks" { "(all)" } else { "(none)" }
+    }
 
     fn show(&self, flag: &str, text: &mut String) {
         line(flag, self, text);

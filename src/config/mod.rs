@@ -10,6 +10,7 @@ mod secret;
 mod serve;
 pub mod simulate;
 mod users;
+mod variables;
 pub mod web;
 
 pub use command_line::{Invocation, from_args, serve_flags};
@@ -18,3 +19,4 @@ pub use networks::Networks;
 pub use secret::PathSecret;
 pub use serve::{AccessSettings, Config, Http, LogSettings, StatsSettings, Storage};
 pub use users::{PasswordHash, Users};
+pub use variables::unknown_variables;

@@ -3,10 +3,11 @@
 use std::fmt::Display;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
+use std::path::{self, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::builder::TypedValueParser;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::duration::{self, Notation};
 
@@ -18,17 +19,40 @@ const MAX_DEDUP_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
 /// The type of a setting that is a number. Without this list, the literals of a range alone would be `i32`, and clap
 /// would panic at every start.
-pub(super) trait FlagNumber: FromStr + PartialOrd + Display + Clone + Send + Sync + 'static {}
-impl FlagNumber for usize {}
-impl FlagNumber for u32 {}
-impl FlagNumber for u64 {}
-impl FlagNumber for f64 {}
+pub(super) trait FlagNumber: FromStr + PartialOrd + Display + Clone + Send + Sync + 'static {
+    /// The product; `None` if it does not fit.
+    fn times(self, factor: u32) -> Option<Self>;
+}
 
-/// A parser of numbers in a range.
+macro_rules! flag_numbers {
+    ($($whole:ty),+) => {
+        $(impl FlagNumber for $whole {
+            fn times(self, factor: u32) -> Option<Self> {
+                self.checked_mul(Self::try_from(factor).ok()?)
+            }
+        })+
+    };
+}
+flag_numbers!(usize, u32, u64);
+
+impl FlagNumber for f64 {
+    fn times(self, factor: u32) -> Option<Self> {
+        Some(self * Self::from(factor))
+    }
+}
+
+/// A parser of numbers in a range, with or without a unit.
 pub(super) fn number<T: FlagNumber>(range: RangeInclusive<T>) -> impl TypedValueParser<Value = T> {
     move |text: &str| {
-        let number = text.parse().ok().filter(|number| range.contains(number));
-        number.ok_or_else(|| format!("give a number from {} to {}", range.start(), range.end()))
+        let (digits, factor) = match text.as_bytes().last() {
+            Some(b'k' | b'K') => (text.get(..text.len() - 1), 1000),
+            Some(b'M') => (text.get(..text.len() - 1), 1_000_000),
+            _ => (Some(text), 1),
+        };
+        let number = digits.and_then(|digits| digits.parse().ok()).and_then(|number: T| number.times(factor));
+        number
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| format!("give a number from {} to {}, as in 1500, 100k or 1M", range.start(), range.end()))
     }
 }
 
@@ -41,14 +65,14 @@ pub(super) fn switch(text: &str) -> Result<bool, &'static str> {
     }
 }
 
-/// A number of bytes, with or without a unit.
+/// A number of bytes, with or without a unit. As in Prometheus, each unit is 1,024 times the one before.
 pub(super) fn bytes(text: &str) -> Result<usize, &'static str> {
     let digits = text.trim_end_matches(|character: char| !character.is_ascii_digit());
     let unit = match text.get(digits.len()..) {
         Some("" | "B") => 1,
-        Some("KiB" | "K" | "k") => 1 << 10,
-        Some("MiB" | "M") => 1 << 20,
-        Some("GiB" | "G") => 1 << 30,
+        Some("KiB" | "KB" | "kB" | "K" | "k") => 1 << 10,
+        Some("MiB" | "MB" | "M") => 1 << 20,
+        Some("GiB" | "GB" | "G") => 1 << 30,
         _ => 0,
     };
     let bytes = digits.parse().ok().and_then(|number: u64| number.checked_mul(unit));
@@ -67,6 +91,11 @@ pub(super) fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
     found.map_err(|problem| {
         format!("{problem}; give host:port with an address, or a name that resolves, as in 127.0.0.1:10006")
     })
+}
+
+/// The path of a file or directory, as an absolute path: so an error or a log line shows where it is.
+pub(super) fn absolute_path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(|path| path::absolute(&path).unwrap_or_else(|_| path.into()))
 }
 
 /// The path of the metrics.

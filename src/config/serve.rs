@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
@@ -16,7 +16,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::flag::{Shown, settings, variable};
 use super::networks::Networks;
-use super::parse::{addresses, bytes, dedup_window, metrics_path, number, switch};
+use super::parse::{absolute_path, addresses, bytes, dedup_window, metrics_path, number, switch};
 use crate::telemetry::LogFormat;
 
 /// Groups that a table can hold: their slots are numbered in 32 bits, and each takes about 200 bytes.
@@ -140,21 +140,21 @@ settings! {
         ///
         /// See docs/web-config.md. This file and the files that it names are reloaded when they change, on SIGHUP, and
         /// on POST /-/reload.
-        #[arg(value_name = "FILE")]
+        #[arg(value_name = "FILE", value_parser = absolute_path())]
         "web.config.file" web_config: Option<PathBuf>,
 
         /// File with a secret: callbacks are accepted only at paths that begin with /SECRET/
         ///
         /// The secret has 16 to 256 letters, digits and - . _ ~, as made by: openssl rand -hex 32. OpenIM's URL is then
         /// http://HOST:10006/SECRET/callback. It is never logged, and no answer contains it.
-        #[arg(value_name = "FILE")]
+        #[arg(value_name = "FILE", value_parser = absolute_path())]
         "callback.secret-file" callback_secret: Option<PathBuf>,
 
         /// File with users and bcrypt hashes, as htpasswd writes it: callbacks are accepted only from these users
         ///
         /// OpenIM's URL is then http://USER:PASSWORD@HOST:10006/callback. Create the file with: htpasswd -cBC 10 FILE
         /// USER
-        #[arg(value_name = "FILE")]
+        #[arg(value_name = "FILE", value_parser = absolute_path())]
         "callback.basic-auth-file" callback_users: Option<PathBuf>,
 
         /// Networks that may send callbacks, as a comma-separated list: 10.0.0.0/8,192.0.2.7
@@ -240,7 +240,10 @@ pub enum Storage {
 
 impl From<OsString> for Storage {
     fn from(path: OsString) -> Self {
-        if path.is_empty() { Self::Memory } else { Self::Directory(path.into()) }
+        if path.is_empty() {
+            return Self::Memory;
+        }
+        Self::Directory(path::absolute(&path).unwrap_or_else(|_| path.into()))
     }
 }
 

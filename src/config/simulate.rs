@@ -53,7 +53,7 @@ pub(super) struct SimulateFlags {
     /// Callbacks per second, over all connections [default: as fast as they are answered]
     ///
     /// The sender keeps to one schedule and catches up after a slow answer; the report says if it could not.
-    #[arg(long, value_name = "PER_SECOND", allow_negative_numbers = true, value_parser = number(RATES))]
+    #[arg(long, value_name = "PER_SECOND", value_parser = number(RATES))]
     rate: Option<f64>,
 
     /// Number of groups; a few of them get most messages
@@ -77,7 +77,7 @@ pub(super) struct SimulateFlags {
     count: Option<u64>,
 
     /// Seed of the random messages: the same seed and --count send the same messages again
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = number(0..=u64::MAX))]
     seed: u64,
 
     /// Write all counts, including those of each group, to this file as JSON; `-` is standard output
@@ -228,8 +228,8 @@ mod tests {
             (["--target", "http://u:p/@h"], "--target: has an @ after its host; write / ? # of a password as %2F"),
             (["--target", "http://h/?a=b"], "--target: must end with the path"),
             (
-                ["--rate", "-5"],
-                "error: invalid value '-5' for '--rate <PER_SECOND>': give a number from 0.001 to 10000000",
+                ["--rate", "0"],
+                "error: invalid value '0' for '--rate <PER_SECOND>': give a number from 0.001 to 10000000",
             ),
             (["--rate", "nan"], "error: invalid value 'nan' for '--rate <PER_SECOND>': give a number from"),
             (["--groups", "0"], "error: invalid value '0' for '--groups <N>': give a number from 1 to 100000000"),

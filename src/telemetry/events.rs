@@ -207,6 +207,11 @@ impl Telemetry {
         warn!(dropped, "log lines were dropped, because standard error did not accept them");
     }
 
+    /// An environment variable with the exporter's prefix sets no flag. `nearest` is the most similar one that does.
+    pub(crate) fn unknown_variable(&self, variable: &str, nearest: Option<&str>) {
+        warn!(variable, nearest, "this environment variable sets no flag; correct its name or remove it");
+    }
+
     /// The exporter accepts connections.
     pub(crate) fn serving(&self, address: SocketAddr, threads: usize) {
         info!(version = env!("CARGO_PKG_VERSION"), %address, threads, "serving");

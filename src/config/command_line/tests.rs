@@ -19,7 +19,7 @@ fn the_defaults_are_those_of_the_contract() {
     let config = config(&[]).unwrap();
     assert_eq!(config.listen, [["0.0.0.0:10006".parse().unwrap()]]);
     assert_eq!(config.http.telemetry_path, "/metrics");
-    assert_eq!(config.stats.storage, Storage::Directory("data/".into()));
+    assert_eq!(config.stats.storage, Storage::Directory(std::path::absolute("data/").unwrap()));
     assert_eq!((config.http.max_scrapes, config.http.max_body_bytes), (40, 1 << 20));
     assert_eq!((config.stats.max_tracked_groups, config.stats.max_exported_groups), (100_000, 1000));
     assert_eq!((config.stats.max_sender_pairs, config.stats.dedup_window), (1_000_000, Duration::ZERO));
