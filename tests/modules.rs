@@ -19,6 +19,7 @@ const MAX_FUNCTION_LINES: usize = 70;
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("domain", &["named"]),
     ("arena", &[]),
+    ("certificates", &[]),
     ("lanes", &[]),
     ("named", &[]),
     ("telemetry", &["lanes", "named"]),
@@ -30,6 +31,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "http",
         &[
+            "certificates",
             "domain",
             "lanes",
             "wire",
@@ -44,7 +46,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config::Users",
         ],
     ),
-    ("simulate", &["domain", "wire", "config::simulate"]),
+    ("simulate", &["certificates", "domain", "wire", "config::simulate"]),
     // The format of log lines is a setting.
     ("config", &["telemetry::LogFormat"]),
     ("app", &["arena", "config", "domain", "exposition", "http", "simulate", "stats", "telemetry", "wire"]),
