@@ -42,6 +42,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config::AccessSettings",
             "config::web",
             "config::FileError",
+            "config::ListenAddress",
             "config::PathSecret",
             "config::Users",
         ],

@@ -35,6 +35,8 @@ impl TlsClient {
     /// # Errors
     /// Name the flag and say how to correct it.
     pub(super) fn new(trust: &CertificateTrust, host: &str) -> Result<Self, String> {
+        // Certificates have addresses without a zone.
+        let host = host.split('%').next().unwrap_or_default();
         let name = ServerName::try_from(host.to_owned());
         let name = name.map_err(|_| {
             format!("--target: certificates cannot have the name {host}; give a DNS name or an IP address")
