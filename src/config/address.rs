@@ -76,8 +76,8 @@ pub(super) fn ipv6(text: &str) -> Result<(Ipv6Addr, u32), String> {
 
 /// The number of a network interface, from its name or its number.
 fn interface(zone: &str) -> Result<u32, String> {
-    // Any socket can be asked.
-    let socket = socket(AddressFamily::UNIX, SocketType::DGRAM, None)
+    // Any socket can be asked. The systemd unit allows only those of the internet.
+    let socket = socket(AddressFamily::INET6, SocketType::DGRAM, None)
         .map_err(|error| format!("cannot look up the network interface {zone}: {error}"))?;
     let numbered = || zone.parse().ok().filter(|number| index_to_name(&socket, *number).is_ok());
     let found = name_to_index(&socket, zone).ok().or_else(numbered);

@@ -88,6 +88,12 @@ fn the_error_names_the_certificate() {
              -cert ca.pem -keyfile ca.key -startdate 20200101000000Z -enddate 20210101000000Z -extfile extensions",
             "cert_file DIR/server.pem: the certificate has expired (2021-01-01T00:00:00Z); use one that is valid now",
         ),
+        (
+            "openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -out v1.pem
+             printf 'tls_server_config:\\n  cert: |\\n%s\\n  key_file: server.key\\n' \"$(sed 's/^/    /' v1.pem)\" > web.yml",
+            "cert: it is an X.509 version 1 certificate, and TLS needs version 3; issue it again with extensions, such as \
+             subjectAltName (docs/web-config.md has a recipe)",
+        ),
         ("rm server.pem", "cert_file DIR/server.pem: No such file or directory (os error 2); give a readable file"),
         ("rm server.pem; mkdir server.pem", "cert_file DIR/server.pem: it is not a regular file; give a readable file"),
     ]);

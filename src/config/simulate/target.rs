@@ -80,7 +80,8 @@ impl FromStr for Target {
 /// Removes the zone of an IPv6 address, as Go does for the `Host` header, and returns it too. A URL has `%25` before it (RFC
 /// 6874); many programs also accept `%`.
 fn without_zone(authority: &str) -> (String, &str) {
-    let parts = authority.split_once(']').and_then(|(address, port)| Some((address.split_once('%')?, port)));
+    let address_and_port = authority.split_once(']').filter(|(address, _)| address.starts_with('['));
+    let parts = address_and_port.and_then(|(address, port)| Some((address.split_once('%')?, port)));
     let Some(((address, zone), port)) = parts else { return (authority.to_owned(), "") };
     let zone = zone.strip_prefix("25").filter(|zone| !zone.is_empty()).unwrap_or(zone);
     (format!("{address}]{port}"), zone)
