@@ -175,7 +175,7 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Ins
 /// The listening sockets of the settings.
 fn listeners(config: &Config) -> Result<Vec<Listener>, Error> {
     let role = if config.telemetry_listen.is_empty() { Role::All } else { Role::Callbacks };
-    let listen = |addresses: &[Vec<_>], role| listen(&addresses.concat(), role).map_err(Error::Listen);
+    let listen = |addresses: &[_], role| listen(addresses, role).map_err(Error::Listen);
     let mut listeners = if config.systemd_socket { passed_on(role)? } else { listen(&config.listen, role)? };
     listeners.extend(listen(&config.telemetry_listen, Role::Telemetry)?);
     Ok(listeners)

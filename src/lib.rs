@@ -9,6 +9,7 @@
 //! - [`domain`]: what a group message is; the names of callbacks; codes and their names; reasons of
 //!   refusals; time, and the interface to the clock
 //! - [`stats`]: `Stats::record(&Message, now)`: mix, groups, senders, delays
+//! - `certificates`: certificates and keys from PEM, and what is wrong with them
 //! - `lanes`: counters that threads add to without waiting for each other
 //! - `named`: enums whose values have names, as label values or stored keys
 //! - [`arena`]: the one block of memory that holds every number
@@ -43,6 +44,7 @@
 
 pub mod app;
 pub mod arena;
+mod certificates;
 pub mod config;
 pub mod domain;
 pub mod exposition;

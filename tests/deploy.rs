@@ -103,7 +103,7 @@ fn misfits(documents: &[Value]) -> Vec<&'static str> {
         "the state's place",
     );
     // Otherwise callbacks could use up the connections for probes and scrapes.
-    let port = format!("0.0.0.0:{}", container["ports"][1]["containerPort"]);
+    let port = format!(":{}", container["ports"][1]["containerPort"]);
     need(variable("OPENIM_EXPORTER_WEB_TELEMETRY_ADDRESS") == Some(&port), "the telemetry's address");
     // Memory per connection and request over HTTP/2 from docs/limits.md, and 256 MiB for everything else.
     let connections = variable("OPENIM_EXPORTER_WEB_MAX_CONNECTIONS").and_then(|most| most.parse::<usize>().ok());
@@ -140,7 +140,7 @@ fn the_parts_of_the_kubernetes_manifest_match() {
         ("replicas: 1", "replicas: 2", "one process"),
         ("- port: metrics", "- port: http", "the monitor's port"),
         ("targetPort: metrics", "targetPort: http", "the service's ports"),
-        ("value: \"0.0.0.0:10007\"", "value: \"0.0.0.0:10006\"", "the telemetry's address"),
+        ("value: \":10007\"", "value: \"0.0.0.0:10007\"", "the telemetry's address"),
         ("value: \"1000\"", "value: \"10000\"", "what connections can take"),
         ("memory: 512Mi", "memory: 256Mi", "the memory"),
         ("/-/healthy, port: metrics", "/-/healthy, port: http", "the probes' port"),

@@ -19,6 +19,7 @@ const MAX_FUNCTION_LINES: usize = 70;
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("domain", &["named"]),
     ("arena", &[]),
+    ("certificates", &[]),
     ("lanes", &[]),
     ("named", &[]),
     ("telemetry", &["domain", "lanes", "named"]),
@@ -29,6 +30,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "http",
         &[
+            "certificates",
             "domain",
             "lanes",
             "wire",
@@ -39,12 +41,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config::AccessSettings",
             "config::web",
             "config::FileError",
+            "config::ListenAddress",
             "config::Networks",
             "config::PathSecret",
             "config::Users",
         ],
     ),
-    ("simulate", &["domain", "wire", "config::simulate"]),
+    ("simulate", &["certificates", "domain", "wire", "config::simulate"]),
     // The format of log lines is a setting.
     ("config", &["telemetry::LogFormat"]),
     ("app", &["arena", "config", "domain", "exposition", "http", "simulate", "stats", "telemetry"]),

@@ -55,6 +55,17 @@ impl FileError {
 /// # Errors
 /// When it cannot be read, is larger than `max_bytes`, or is not UTF-8.
 pub(super) fn read(path: &Path, max_bytes: u64) -> Result<String, FileError> {
+    String::from_utf8(read_bytes(path, max_bytes)?).map_err(|error| {
+        let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        FileError::at_line(1 + memchr::memchr_iter(b'\n', before).count(), "", "this line is not UTF-8")
+    })
+}
+
+/// The bytes of a file.
+///
+/// # Errors
+/// When it cannot be read, or is larger than `max_bytes`.
+pub(super) fn read_bytes(path: &Path, max_bytes: u64) -> Result<Vec<u8>, FileError> {
     let bytes = read_one_more(path, max_bytes)
         .map_err(|error| FileError::about_file(format!("{error}; give a readable file")))?;
     if bytes.len() as u64 > max_bytes {
@@ -62,10 +73,7 @@ pub(super) fn read(path: &Path, max_bytes: u64) -> Result<String, FileError> {
             "the file is larger than the limit of {max_bytes} bytes; check that it is the right file, or shorten it"
         )));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
-        FileError::at_line(1 + memchr::memchr_iter(b'\n', before).count(), "", "this line is not UTF-8")
-    })
+    Ok(bytes)
 }
 
 /// Reads up to one byte more than the limit, so that a larger file can be detected.

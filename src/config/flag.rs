@@ -1,12 +1,12 @@
 //! How a setting is declared, together with its flag, and shown by `--check-config`.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
+use super::address::ListenAddress;
 use super::networks::Networks;
 use crate::telemetry::LogFormat;
 
@@ -66,7 +66,7 @@ macro_rules! show_by_display {
         })+
     };
 }
-show_by_display!(bool, usize, String, SocketAddr, LevelFilter);
+show_by_display!(bool, usize, String, ListenAddress, LevelFilter);
 
 impl<T: Shown> Shown for Option<T> {
     fn show(&self, flag: &str, text: &mut String) {

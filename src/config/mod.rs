@@ -1,5 +1,6 @@
 //! Command line, environment and files -> checked settings, with one struct for each module that has settings.
 
+mod address;
 mod command_line;
 mod duration;
 mod file;
@@ -13,6 +14,7 @@ mod users;
 mod variables;
 pub mod web;
 
+pub use address::ListenAddress;
 pub use command_line::{Invocation, from_args, serve_flags};
 pub use file::FileError;
 pub use networks::Networks;

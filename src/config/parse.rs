@@ -1,7 +1,6 @@
 //! Parsers of the flags' values. Their errors say how to correct a value; clap adds the flag and the value.
 
 use std::fmt::Display;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
 use std::path::{self, PathBuf};
 use std::str::FromStr;
@@ -80,17 +79,6 @@ pub(super) fn bytes(text: &str) -> Result<usize, &'static str> {
         .filter(|bytes| (1..=MAX_BYTES).contains(bytes))
         .and_then(|bytes| usize::try_from(bytes).ok())
         .ok_or("give a number of bytes from 1 to 1GiB, as in 1048576, 64KiB or 1MiB")
-}
-
-/// Host and port, or `:port`. A host name may have several addresses.
-pub(super) fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
-    let with_host = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
-    let found = with_host.to_socket_addrs().map(Iterator::collect::<Vec<_>>).map_err(|error| error.to_string());
-    let found =
-        found.and_then(|found| if found.is_empty() { Err("the name has no address".into()) } else { Ok(found) });
-    found.map_err(|problem| {
-        format!("{problem}; give host:port with an address, or a name that resolves, as in 127.0.0.1:10006")
-    })
 }
 
 /// The path of a file or directory, as an absolute path: so an error or a log line shows where it is.

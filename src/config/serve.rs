@@ -5,7 +5,7 @@
 //! docs`, and fill the last cell of the flag's row in `docs/flags.md`.
 
 use std::ffi::OsString;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{self, PathBuf};
 use std::time::Duration;
 
@@ -14,9 +14,10 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
 use tracing::level_filters::LevelFilter;
 
+use super::address::ListenAddress;
 use super::flag::{Shown, settings, variable};
 use super::networks::Networks;
-use super::parse::{absolute_path, addresses, bytes, dedup_window, metrics_path, number, switch};
+use super::parse::{absolute_path, bytes, dedup_window, metrics_path, number, switch};
 use crate::telemetry::LogFormat;
 
 /// Groups that a table can hold: their slots are numbered in 32 bits, and each takes about 200 bytes.
@@ -32,25 +33,23 @@ const MAX_SCRAPES: usize = 10_000;
 /// <https://docs.kernel.org/admin-guide/sysctl/fs.html#nr-open>
 const MAX_CONNECTIONS: usize = 1 << 20;
 
-/// The addresses of one `host:port`.
-type HostAddresses = Vec<SocketAddr>;
-
 settings! {
     /// The exporter's settings.
     pub struct Config {
-        /// Address to receive callbacks and serve metrics on: host:port, or :port for every IPv4 address
+        /// Address to receive callbacks and serve metrics on: host:port, or :port for all addresses, IPv4 and IPv6
         ///
-        /// May be repeated, or be a comma-separated list.
-        #[arg(value_name = "HOST:PORT", default_value = "0.0.0.0:10006")]
-        #[arg(value_delimiter = ',', value_parser = addresses)]
-        "web.listen-address" listen: Vec<HostAddresses>,
+        /// May be repeated, or be a comma-separated list. An IPv6 address has brackets: [::1]:10006. A link-local one also
+        /// has the name or number of its network interface: [fe80::1%eth0]:10006.
+        #[arg(value_name = "HOST:PORT", default_value = ":10006")]
+        #[arg(value_delimiter = ',', value_parser = ListenAddress::parse)]
+        "web.listen-address" listen: Vec<ListenAddress>,
 
-        /// Separate address for metrics, pages and the API: host:port
+        /// Separate address for metrics, pages and the API: host:port or :port, as above
         ///
         /// The other addresses then accept callbacks, answer /-/healthy and /-/ready, and serve nothing else. May be
         /// repeated, or be a comma-separated list.
-        #[arg(value_name = "HOST:PORT", value_delimiter = ',', value_parser = addresses)]
-        "web.telemetry-address" telemetry_listen: Vec<HostAddresses>,
+        #[arg(value_name = "HOST:PORT", value_delimiter = ',', value_parser = ListenAddress::parse)]
+        "web.telemetry-address" telemetry_listen: Vec<ListenAddress>,
 
         /// Use the sockets that systemd passes (LISTEN_FDS) instead of --web.listen-address
         ///

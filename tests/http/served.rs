@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use openim_exporter::config::Http;
+use openim_exporter::config::{Http, ListenAddress};
 use openim_exporter::domain::{Clock, SystemClock};
 use openim_exporter::http::{Access, Limits, Role, Site, Worker, listen};
 use openim_exporter::stats::{Capacities, Stats};
@@ -51,7 +51,7 @@ impl Served {
         let parts = (Arc::clone(&stats), Arc::clone(&telemetry), Arc::new(SystemClock) as Arc<dyn Clock>);
         let access = Access::read(&config.access).unwrap();
         let site = Arc::new(Site::new(parts, config, access, limits, 1));
-        let listeners = listen(&["127.0.0.1:0".parse().unwrap()], Role::All).unwrap();
+        let listeners = listen(&[ListenAddress::Host(vec!["127.0.0.1:0".parse().unwrap()])], Role::All).unwrap();
         let address = listeners[0].address().unwrap();
         let worker = Worker::create_all(&site, listeners).unwrap().remove(0);
         thread::spawn(move || worker.run());

@@ -8,10 +8,12 @@ mod served;
 mod support;
 
 mod authority;
+mod certificates;
 mod halves;
 mod lifecycle;
 mod limits;
 mod multiplex;
+mod page;
 mod rotation;
 mod simulate;
 mod sslscan;

@@ -3,7 +3,7 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 use super::*;
-use crate::config::{LogSettings, Storage};
+use crate::config::{ListenAddress, LogSettings, Storage};
 use crate::telemetry::LogFormat;
 
 fn config(flags: &[&str]) -> Result<Config, String> {
@@ -17,7 +17,7 @@ fn config(flags: &[&str]) -> Result<Config, String> {
 #[test]
 fn the_defaults_are_those_of_the_contract() {
     let config = config(&[]).unwrap();
-    assert_eq!(config.listen, [["0.0.0.0:10006".parse().unwrap()]]);
+    assert_eq!(config.listen, [ListenAddress::All(10006)]);
     assert_eq!(config.http.telemetry_path, "/metrics");
     assert_eq!(config.stats.storage, Storage::Directory(std::path::absolute("data/").unwrap()));
     assert_eq!((config.http.max_scrapes, config.http.max_body_bytes), (40, 1 << 20));
@@ -33,9 +33,9 @@ fn serve_is_the_default_subcommand() {
 
 #[test]
 fn an_address_may_be_a_port_or_a_list() {
-    let listen = |flags: &[&str]| config(flags).unwrap().listen.concat();
-    assert_eq!(listen(&["--web.listen-address", ":9"]), ["0.0.0.0:9".parse().unwrap()]);
-    assert_eq!(listen(&["--web.listen-address", "[::1]:9"]), ["[::1]:9".parse().unwrap()]);
+    let listen = |flags: &[&str]| config(flags).unwrap().listen;
+    assert_eq!(listen(&["--web.listen-address", ":9"]), [ListenAddress::All(9)]);
+    assert_eq!(listen(&["--web.listen-address", "[::1]:9"]), [ListenAddress::Host(vec!["[::1]:9".parse().unwrap()])]);
     let both = ["--web.listen-address", "127.0.0.1:8", "--web.listen-address", "127.0.0.1:9"];
     assert_eq!(listen(&both), listen(&["--web.listen-address", "127.0.0.1:8,127.0.0.1:9"]));
     assert_eq!(listen(&both).len(), 2);

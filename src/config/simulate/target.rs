@@ -10,16 +10,18 @@ use hyper::Uri;
 use hyper::header::HeaderValue;
 use percent_encoding::percent_decode_str;
 
+use crate::config::address::ipv6;
+
 const SHAPE: &str = "write it like http://127.0.0.1:10006 or https://user:password@host:port/prefix";
 
 /// An HTTP server, the path before the command, and the credentials. Printed as a URL without any secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Name or address to connect to; an IPv6 address without its brackets.
+    /// Name or address to connect to; an IPv6 address without its brackets, and with the number of its zone.
     pub host: String,
     /// Port to connect to.
     pub port: u16,
-    /// Host and port as written in the URL, for the `Host` header.
+    /// Host and port as written in the URL, without a zone, for the `Host` header.
     pub authority: String,
     /// The path before `/callbackAfterSendGroupMsgCommand`; may be empty.
     pub prefix: String,
@@ -67,10 +69,29 @@ impl FromStr for Target {
             Some((user, authority)) => (Some(user), authority),
             None => (None, authority),
         };
-        let (host, port) = server(authority, prefix, default_port)?;
+        let (authority, zone) = without_zone(authority);
+        let (host, port) = server(&authority, prefix, default_port)?;
+        let host = if host.contains(':') { with_zone(&host, zone)? } else { host };
         let authorization = user.map(authorization).transpose()?;
-        Ok(Self { host, port, authority: authority.to_owned(), prefix: prefix.to_owned(), authorization, trust })
+        Ok(Self { host, port, authority, prefix: prefix.to_owned(), authorization, trust })
     }
+}
+
+/// Removes the zone of an IPv6 address, as Go does for the `Host` header, and returns it too. A URL has `%25` before it (RFC
+/// 6874); many programs also accept `%`.
+fn without_zone(authority: &str) -> (String, &str) {
+    let address_and_port = authority.split_once(']').filter(|(address, _)| address.starts_with('['));
+    let parts = address_and_port.and_then(|(address, port)| Some((address.split_once('%')?, port)));
+    let Some(((address, zone), port)) = parts else { return (authority.to_owned(), "") };
+    let zone = zone.strip_prefix("25").filter(|zone| !zone.is_empty()).unwrap_or(zone);
+    (format!("{address}]{port}"), zone)
+}
+
+/// An IPv6 address with the number of its zone, if it has one.
+fn with_zone(address: &str, zone: &str) -> Result<String, String> {
+    let with_name = if zone.is_empty() { address.to_owned() } else { format!("{address}%{zone}") };
+    let (address, number) = ipv6(&with_name)?;
+    Ok(if number == 0 { address.to_string() } else { format!("{address}%{number}") })
 }
 
 fn server(authority: &str, prefix: &str, default_port: u16) -> Result<(String, u16), String> {
@@ -140,6 +161,10 @@ mod tests {
             ("https://h:8443/x", true, "h", 8443, "h:8443", "/x"),
             ("http://10.0.0.1:81/secret/cb", false, "10.0.0.1", 81, "10.0.0.1:81", "/secret/cb"),
             ("http://[::1]:9/x/", false, "::1", 9, "[::1]:9", "/x/"),
+            ("http://[::1]", false, "::1", 80, "[::1]", ""),
+            ("https://[fe80::1%25lo]:9/x", true, "fe80::1%1", 9, "[fe80::1]:9", "/x"),
+            ("http://[fe80::1%lo]/x", false, "fe80::1%1", 80, "[fe80::1]", "/x"),
+            ("http://[fe80::1%1]:9", false, "fe80::1%1", 9, "[fe80::1]:9", ""),
             ("http://u:p@h:1/x", false, "h", 1, "h:1", "/x"),
         ] {
             let target = target(url).unwrap();

@@ -61,11 +61,11 @@ impl PemSource {
     /// The PEM.
     ///
     /// # Errors
-    /// When the file cannot be read or is too large; names it.
-    pub fn read(&self) -> Result<String, FileError> {
+    /// When the file cannot be read or is too large; does not name it.
+    pub fn read(&self) -> Result<Vec<u8>, FileError> {
         match self {
-            Self::Inline(text) => Ok(text.clone()),
-            Self::File(path) => file::read(path, MAX_PEM_BYTES).map_err(|error| error.in_file(path)),
+            Self::Inline(text) => Ok(text.clone().into_bytes()),
+            Self::File(path) => file::read_bytes(path, MAX_PEM_BYTES),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The access settings, from the files that the configuration names. Read at the start, and again when they change.
 
 mod basic;
+mod identity;
 mod passwords;
 mod rate;
 mod secret;
@@ -19,8 +20,8 @@ use tokio_rustls::rustls::ServerConfig;
 use crate::config::web::{ClientAuth, PemSource, Tls, TlsVersion, Web};
 use crate::config::{self, FileError, PathSecret, Users};
 use crate::domain::UnixMillis;
+use identity::{CertificateProblem, Validity};
 use rate::Rate;
-use tls::CertificateProblem;
 
 pub(crate) use passwords::{Passwords, Verdict};
 pub(crate) use secret::strip;
@@ -37,9 +38,6 @@ pub enum AccessError {
     /// The thread that verifies passwords cannot be started.
     #[error("cannot start the thread that verifies passwords: {0}")]
     Thread(#[from] io::Error),
-    /// The certificate is not valid now.
-    #[error("--web.config.file: tls_server_config: the certificate {0}; use one that is valid now")]
-    Expired(&'static str),
     /// A reload would remove a protection, for example because a file is truncated.
     #[error("--{0}: {1} would be turned off or weakened; this requires a restart")]
     Unprotected(&'static str, &'static str),
@@ -53,8 +51,8 @@ const USERS: &str = "callback.basic-auth-file";
 #[derive(Default)]
 pub struct Access {
     pub(crate) tls: Option<Arc<ServerConfig>>,
-    /// Start and end of the validity of the server's certificate, in seconds since the epoch.
-    valid: Option<(i64, i64)>,
+    /// When the server's certificate is valid.
+    validity: Option<Validity>,
     /// What TLS requires of clients.
     requirements: ClientRequirements,
     /// Headers of every response.
@@ -106,7 +104,7 @@ impl Access {
                 }
             });
             let built = tls::build(tls, web.http2)?;
-            (self.tls, self.valid) = (Some(built.server), Some(built.valid));
+            (self.tls, self.validity) = (Some(built.server), Some(built.validity));
             self.requirements = ClientRequirements::of(tls);
         }
         self.headers = web.headers;
@@ -137,18 +135,14 @@ impl Access {
     /// # Errors
     /// When it has expired or is not valid yet.
     pub fn check_validity(&self, now: UnixMillis) -> Result<(), AccessError> {
-        let now = now.0.div_euclid(1000);
-        match self.valid {
-            Some((_, until)) if until <= now => Err(AccessError::Expired("has expired")),
-            Some((from, _)) if from > now => Err(AccessError::Expired("is not valid yet")),
-            _ => Ok(()),
-        }
+        self.validity.as_ref().map_or(Ok(()), |validity| validity.check(now.0.div_euclid(1000)))?;
+        Ok(())
     }
 
     /// When the server's certificate expires, in seconds since the epoch; `None` without TLS.
     #[must_use]
     pub fn expires(&self) -> Option<i64> {
-        self.valid.map(|(_, until)| until)
+        self.validity.as_ref().map(|validity| validity.until)
     }
 
     /// Checks that it may replace another one: it must not remove a protection, and its certificate must be valid.

@@ -6,58 +6,39 @@ use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
 use tokio_rustls::rustls::crypto::{
     CryptoProvider, SupportedKxGroup, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
 };
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
 use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use tokio_rustls::rustls::server::{NoClientAuth, WebPkiClientVerifier};
+use tokio_rustls::rustls::sign::SingleCertAndKey;
 use tokio_rustls::rustls::{
-    CertificateError, CipherSuite, DigitallySignedStruct, DistinguishedName, Error as TlsError, RootCertStore,
-    ServerConfig, SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion, version,
+    CertificateError, CipherSuite, DigitallySignedStruct, DistinguishedName, Error as TlsError, ServerConfig,
+    SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion, version,
 };
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::config::web::{ClientAuth, PemSource, Tls, TlsVersion};
+use super::identity::{self, CertificateProblem, Validity};
+use crate::certificates::{Listed, Purpose};
+use crate::config::web::{ClientAuth, Tls, TlsVersion};
 use crate::http::base::limits::ALPN_HTTP2;
-
-/// Why a certificate, a key or an authority cannot be used. Names the setting in `tls_server_config`, and the file.
-#[derive(Debug, thiserror::Error)]
-#[error("tls_server_config: {what}: {problem}")]
-pub struct CertificateProblem {
-    what: String,
-    problem: String,
-}
-
-fn problem(what: &str, source: &PemSource, problem: impl std::fmt::Display) -> CertificateProblem {
-    let what = match source {
-        PemSource::File(path) => format!("{what}_file {}", path.display()),
-        PemSource::Inline(_) => what.to_owned(),
-    };
-    CertificateProblem { what, problem: problem.to_string() }
-}
 
 /// The TLS configuration of the server.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerTls {
     pub(crate) server: Arc<ServerConfig>,
-    /// Start and end of the validity of the server's certificate, in seconds since the epoch.
-    pub(crate) valid: (i64, i64),
+    pub(crate) validity: Validity,
 }
 
 /// Reads the certificates and the key, and builds the TLS configuration.
 pub(crate) fn build(tls: &Tls, http2: bool) -> Result<ServerTls, CertificateProblem> {
-    let chain = certificates("cert", &tls.certificate)?;
-    let valid = validity(&chain).map_err(|error| problem("cert", &tls.certificate, error))?;
-    let key = PrivateKeyDer::from_pem_slice(pem("key", &tls.key)?.as_bytes())
-        .map_err(|error| problem("key", &tls.key, format!("{error}; give a private key as PEM, not encrypted")))?;
     let provider = Arc::new(provider(tls));
+    let (identity, validity) = identity::read(tls, &provider)?;
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&versions(tls))
-        .map_err(|error| problem("min_version", &tls.certificate, error))?;
+        .map_err(|error| CertificateProblem::new("min_version", error))?;
     let mut server = builder
         .with_client_cert_verifier(client_verifier(&tls.client_auth, &provider)?)
-        .with_single_cert(chain, key)
-        .map_err(|error| problem("key", &tls.key, format!("{error}; it must be the key of the certificate")))?;
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
     server.ignore_client_order = tls.prefer_server_cipher_suites;
     server.alpn_protocols = if http2 { vec![ALPN_HTTP2.to_vec()] } else { Vec::new() };
     server.alpn_protocols.push(b"http/1.1".to_vec());
@@ -65,32 +46,7 @@ pub(crate) fn build(tls: &Tls, http2: bool) -> Result<ServerTls, CertificateProb
     if let Ok(ticketer) = ring::Ticketer::new() {
         server.ticketer = ticketer;
     }
-    Ok(ServerTls { server: Arc::new(server), valid })
-}
-
-fn pem(what: &str, source: &PemSource) -> Result<String, CertificateProblem> {
-    let what = if matches!(source, PemSource::File(_)) { format!("{what}_file") } else { what.to_owned() };
-    source.read().map_err(|error| CertificateProblem { what, problem: error.to_string() })
-}
-
-fn certificates(what: &str, source: &PemSource) -> Result<Vec<CertificateDer<'static>>, CertificateProblem> {
-    let read = CertificateDer::pem_slice_iter(pem(what, source)?.as_bytes()).collect::<Result<Vec<_>, _>>();
-    let found = read.map_err(|error| problem(what, source, format!("{error}; give certificates as PEM")))?;
-    if found.is_empty() {
-        return Err(problem(what, source, "there is no certificate in it; give certificates as PEM"));
-    }
-    Ok(found)
-}
-
-/// Start and end of the validity of the first certificate, the server's own. The others may be there only for old
-/// clients.
-fn validity(chain: &[CertificateDer<'_>]) -> Result<(i64, i64), String> {
-    let own = chain.first().map(|own| X509Certificate::from_der(own));
-    match own {
-        Some(Ok((_, own))) => Ok((own.validity().not_before.timestamp(), own.validity().not_after.timestamp())),
-        Some(Err(error)) => Err(format!("the certificate cannot be read: {error}")),
-        None => Err("there is no certificate".to_owned()),
-    }
+    Ok(ServerTls { server: Arc::new(server), validity })
 }
 
 fn versions(tls: &Tls) -> Vec<&'static SupportedProtocolVersion> {
@@ -130,21 +86,26 @@ fn client_verifier(
         ClientAuth::IfGiven { ca } => (ca, false, Vec::new()),
         ClientAuth::Required { ca, allowed_sans } => (ca, true, allowed_sans.clone()),
     };
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates("client_ca", ca)? {
-        roots.add(certificate).map_err(|error| problem("client_ca", ca, error))?;
-    }
+    let (roots, listed) = identity::read_authorities(ca)?;
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-    let authorities = builder.build().map_err(|error| problem("client_ca", ca, error))?;
-    Ok(Arc::new(ClientVerifier { authorities: Some(authorities), algorithms, is_required, names: allowed_sans }))
+    let issuers = builder.build().map_err(|error| CertificateProblem::new("client_ca", error))?;
+    let authorities = Some(Authorities { issuers, listed: Listed::new(listed, Purpose::Client) });
+    Ok(Arc::new(ClientVerifier { authorities, algorithms, is_required, names: allowed_sans }))
+}
+
+/// Whose certificates are accepted.
+#[derive(Debug)]
+struct Authorities {
+    issuers: Arc<dyn ClientCertVerifier>,
+    listed: Listed,
 }
 
 /// Verifies clients' certificates as the settings demand.
 #[derive(Debug)]
 struct ClientVerifier {
-    /// Verifies that a certificate comes from a known authority. Without it, any certificate is accepted if the
+    /// Verifies that a certificate comes from one of them, or is one of them. Without them, any certificate is accepted if the
     /// client has its key, as with Go's `RequestClientCert` and `RequireAnyClientCert`.
-    authorities: Option<Arc<dyn ClientCertVerifier>>,
+    authorities: Option<Authorities>,
     algorithms: WebPkiSupportedAlgorithms,
     is_required: bool,
     /// If not empty, a certificate must have one of these names: `client_allowed_sans` of the exporter toolkit.
@@ -177,7 +138,7 @@ impl ClientCertVerifier for ClientVerifier {
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.authorities.as_ref().map_or(&[], |authorities| authorities.root_hint_subjects())
+        self.authorities.as_ref().map_or(&[], |authorities| authorities.issuers.root_hint_subjects())
     }
 
     fn verify_client_cert(
@@ -186,8 +147,10 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, TlsError> {
-        if let Some(authorities) = &self.authorities {
-            authorities.verify_client_cert(certificate, intermediates, now)?;
+        if let Some(Authorities { issuers, listed }) = &self.authorities
+            && !listed.contains_valid(certificate, now)?
+        {
+            issuers.verify_client_cert(certificate, intermediates, now)?;
         }
         if self.names.is_empty() || self.has_allowed_name(certificate) {
             return Ok(ClientCertVerified::assertion());

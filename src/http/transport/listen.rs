@@ -1,11 +1,12 @@
 //! Listening sockets.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use crate::config::ListenAddress;
 use crate::http::base::caller::Role;
 
 /// Connections that may wait to be accepted. The kernel limits this to `net.core.somaxconn`.
@@ -49,13 +50,65 @@ impl Listener {
 ///
 /// # Errors
 /// When it cannot listen on one of them. The error names the flag and the address, and says what to do.
-pub fn listen(addresses: &[SocketAddr], role: Role) -> io::Result<Vec<Listener>> {
-    let named = |address, error: io::Error| {
-        let (flag, advice) = (role.flag(), advice(&error, address, role.flag()));
-        io::Error::new(error.kind(), format!("--{flag}: cannot listen on {address}: {error}; {advice}"))
+pub fn listen(addresses: &[ListenAddress], role: Role) -> io::Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let sockets = match address {
+            ListenAddress::All(port) => vec![bind_all(*port, role)?],
+            ListenAddress::Host(host) => bind_host(host, addresses, role)?,
+        };
+        listeners.extend(sockets.into_iter().map(|socket| Listener { socket, role, is_inherited: false }));
+    }
+    Ok(listeners)
+}
+
+/// Listens on all addresses of both families; on those of IPv4 if the machine does not have IPv6.
+fn bind_all(port: u16, role: Role) -> io::Result<TcpListener> {
+    let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+    let bound = match bind(all, false) {
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::AFNOSUPPORT) => {
+            bind((Ipv4Addr::UNSPECIFIED, port).into(), false)
+        }
+        bound => bound,
     };
-    let socket = |address| bind(address, addresses).map_err(|error| named(address, error));
-    addresses.iter().map(|address| Ok(Listener { socket: socket(*address)?, role, is_inherited: false })).collect()
+    bound.map_err(|error| named(&ListenAddress::All(port), all, role, &error))
+}
+
+/// Listens on the addresses of one host. A name may have addresses that the machine does not have, such as `localhost`
+/// on a machine without IPv6: one that it has is enough.
+fn bind_host(host: &[SocketAddr], all: &[ListenAddress], role: Role) -> io::Result<Vec<TcpListener>> {
+    // `[::]:10006` also accepts IPv4. If an IPv4 address is given too, the port would already be in use.
+    let has_ipv4 = |port: u16| {
+        let mut hosts = all.iter().filter_map(|address| match address {
+            ListenAddress::All(_) => None,
+            ListenAddress::Host(host) => Some(host),
+        });
+        hosts.any(|host| host.iter().any(|address| address.is_ipv4() && address.port() == port))
+    };
+    let (mut sockets, mut missing) = (Vec::new(), None);
+    for address in host {
+        let is_only_v6 = address.is_ipv6() && has_ipv4(address.port());
+        match bind(*address, is_only_v6) {
+            Ok(socket) => sockets.push(socket),
+            Err(error) => {
+                let is_missing = matches!(Errno::from_io_error(&error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL));
+                let error = named(&ListenAddress::Host(vec![*address]), *address, role, &error);
+                if !is_missing {
+                    return Err(error);
+                }
+                missing = Some(error);
+            }
+        }
+    }
+    match missing {
+        Some(error) if sockets.is_empty() => Err(error),
+        _ => Ok(sockets),
+    }
+}
+
+fn named(listen: &ListenAddress, address: SocketAddr, role: Role, error: &io::Error) -> io::Error {
+    let (flag, advice) = (role.flag(), advice(error, address, role.flag()));
+    io::Error::new(error.kind(), format!("--{flag}: cannot listen on {listen}: {error}; {advice}"))
 }
 
 /// How to correct an error of [`bind`].
@@ -63,8 +116,8 @@ fn advice(error: &io::Error, address: SocketAddr, flag: &str) -> String {
     let port = address.port();
     match Errno::from_io_error(error) {
         Some(Errno::ADDRINUSE) => format!(
-            "run: ss -ltnp sport = :{port}; stop the program that it shows, or choose another port \
-             with --{flag}"
+            "run: ss -ltnp sport = :{port}; stop the program that it shows (if none, two flags have this \
+             port), or choose another port with --{flag}"
         ),
         Some(Errno::ACCESS) if port < 1024 => format!(
             "ports below 1024 are privileged: choose a port from 1024 with --{flag}, or give the exporter the capability \
@@ -75,7 +128,7 @@ fn advice(error: &io::Error, address: SocketAddr, flag: &str) -> String {
         }
         Some(Errno::ADDRNOTAVAIL) => format!(
             "this machine does not have this address: choose with --{flag} one that it has (run: ip address), or :{port} for \
-             every IPv4 address"
+             all addresses"
         ),
         Some(Errno::AFNOSUPPORT) => {
             let (family, other) = if address.is_ipv6() { ("IPv6", "IPv4") } else { ("IPv4", "IPv6") };
@@ -86,14 +139,14 @@ fn advice(error: &io::Error, address: SocketAddr, flag: &str) -> String {
     }
 }
 
-fn bind(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr, is_only_v6: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restarted process can listen while old connections are in TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
-    // `[::]:10006` also accepts IPv4. If an IPv4 address is given too, the port would already be in use.
-    if address.is_ipv6() && all.iter().any(|other| other.is_ipv4() && other.port() == address.port()) {
-        socket.set_only_v6(true)?;
+    if address.is_ipv6() {
+        // Whatever the system's default is (net.ipv6.bindv6only).
+        socket.set_only_v6(is_only_v6)?;
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG.into())?;
@@ -110,8 +163,8 @@ mod tests {
             (
                 Errno::ADDRINUSE,
                 "0.0.0.0:10006",
-                "run: ss -ltnp sport = :10006; stop the program that it shows, or choose another \
-                 port with --web.listen-address",
+                "run: ss -ltnp sport = :10006; stop the program that it shows (if none, two flags \
+                 have this port), or choose another port with --web.listen-address",
             ),
             (
                 Errno::ACCESS,

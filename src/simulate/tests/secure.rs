@@ -8,7 +8,7 @@ use hyper::Version;
 use hyper::server::conn::http2;
 use hyper::service::Service;
 use hyper_util::rt::TokioExecutor;
-use rcgen::{CertifiedKey, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd};
 use tempfile::NamedTempFile;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -45,7 +45,20 @@ struct Secure {
 impl Secure {
     /// Starts a server with this protocol. `answer` gets the number of the request.
     async fn start(alpn: &str, end: ServerEnd, answer: fn(u64) -> TestResponse) -> Self {
-        let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        Self::start_with(|_| (), alpn, end, answer).await
+    }
+
+    /// The same with another self-signed certificate.
+    async fn start_with(
+        change: impl FnOnce(&mut CertificateParams),
+        alpn: &str,
+        end: ServerEnd,
+        answer: fn(u64) -> TestResponse,
+    ) -> Self {
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        change(&mut params);
+        let signing_key = KeyPair::generate().unwrap();
+        let cert = params.self_signed(&signing_key).unwrap();
         let authority = NamedTempFile::new().unwrap();
         std::fs::write(authority.path(), cert.pem()).unwrap();
         let acceptor = acceptor(cert.der().clone(), &signing_key, alpn);
@@ -231,18 +244,81 @@ async fn a_server_without_tls_is_an_immediate_error_with_advice() {
     assert!(error.contains("if the server has no TLS, use http:// in --target"), "{error}");
 }
 
+/// A change of a certificate before it is signed.
+type Change = fn(&mut CertificateParams);
+
+/// As `openssl req -x509` creates it.
+fn marked_as_authority(params: &mut CertificateParams) {
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+}
+
+async fn self_signed(change: impl FnOnce(&mut CertificateParams)) -> Secure {
+    Secure::start_with(change, "h2", ServerEnd::Never, success_always).await
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_in_the_file_is_accepted_even_if_marked_as_an_authority() {
+    let server = self_signed(marked_as_authority).await;
+    let other = self_signed(marked_as_authority).await;
+    let good = server.options(Until::Sent(5));
+    assert_eq!(report_of(&good).await.answered, 5);
+    let mut unlisted = good.clone();
+    unlisted.target.trust = Some(CertificateTrust::Authorities(other.authority.path().to_owned()));
+    let error = run_error(&unlisted).await;
+    assert!(error.ends_with("; give this certificate itself with --ca-file"), "{error}");
+    // One file may have several.
+    let both = NamedTempFile::new().unwrap();
+    let read = |server: &Secure| std::fs::read(server.authority.path()).unwrap();
+    std::fs::write(both.path(), [read(&other), read(&server)].concat()).unwrap();
+    unlisted.target.trust = Some(CertificateTrust::Authorities(both.path().to_owned()));
+    assert_eq!(report_of(&unlisted).await.answered, 5);
+}
+
+#[tokio::test]
+async fn the_name_the_period_and_the_purpose_of_a_listed_certificate_are_verified() {
+    let server = self_signed(marked_as_authority).await;
+    let mut options = server.options(Until::Sent(5));
+    options.target.host = "127.0.0.1".to_owned();
+    let error = run_error(&options).await;
+    assert!(error.contains("localhost") && error.ends_with("; use a name of its certificate in --target"), "{error}");
+    let wrong: [(Change, &str); 4] = [
+        (|params| params.not_after = date_time_ymd(2021, 1, 1), "certificate expired"),
+        (|params| params.not_before = date_time_ymd(2100, 1, 1), "certificate not valid yet"),
+        (|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth], "InvalidPurpose"),
+        (|params| params.subject_alt_names.clear(), "; use a name of its certificate in --target"),
+    ];
+    for (change, expected) in wrong {
+        let server = self_signed(|params| {
+            marked_as_authority(params);
+            change(params);
+        })
+        .await;
+        let error = run_error(&server.options(Until::Sent(5))).await;
+        assert!(error.contains(expected), "{expected}: {error}");
+        assert_eq!(server.seen.requests(), 0);
+    }
+}
+
 #[tokio::test]
 async fn the_error_names_the_invalid_file_of_authorities() {
     let file = NamedTempFile::new().unwrap();
     let mut options = options(1, Until::Sent(5));
     let path = file.path().display().to_string();
-    for text in ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\n"]
-    {
+    for (text, problem) in [
+        ("", "there is no certificate in it, it is empty; give a certificate as PEM"),
+        (
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            "certificate 1: it is not an X.509 certificate, or damaged; copy it again",
+        ),
+        (
+            "-----BEGIN CERTIFICATE-----\n",
+            "a section has no matching -----END line: the PEM is cut off or damaged; copy it again",
+        ),
+    ] {
         std::fs::write(file.path(), text).unwrap();
         options.target.trust = Some(CertificateTrust::Authorities(file.path().to_owned()));
         let error = run_error(&options).await;
-        assert!(error.starts_with(&format!("--ca-file {path}: ")), "{error}");
-        assert!(error.ends_with("; give a file with certificates as PEM"), "{error}");
+        assert_eq!(error, format!("--ca-file {path}: {problem}"));
     }
     options.target.trust = Some(CertificateTrust::Authorities("/no/such/file".into()));
     let error = run_error(&options).await;
