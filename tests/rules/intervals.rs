@@ -14,7 +14,11 @@ const INTERVALS: [usize; 4] = [15, 60, 150, 300];
 
 const EXPORTER: &str = r#"job="openim-exporter",instance="a:10006""#;
 
-const DAY: f64 = 1440.0;
+/// In minutes.
+const DAY: usize = 1440;
+
+/// In minutes, to compute values.
+const WEEK: f64 = 10_080.0;
 
 /// The groups of rules, in the order of the files. Otherwise promtool evaluates them in any order, and with minutes between
 /// two evaluations, an alert would not find the recorded series.
@@ -43,14 +47,14 @@ struct Scenario {
     alert: &'static str,
     series: Vec<(String, Value)>,
     /// The minute from which on something is wrong.
-    fault: f64,
+    fault: usize,
     /// Minutes after which the alert must fire.
-    due: f64,
+    due: usize,
     /// Minutes between two evaluations.
     step: usize,
 }
 
-fn scenario(alert: &'static str, fault: f64, due: f64, series: Vec<(&str, Value)>) -> Scenario {
+fn scenario(alert: &'static str, fault: usize, due: usize, series: Vec<(&str, Value)>) -> Scenario {
     let with_target = |(name, value): (&str, Value)| {
         let (name, labels) = name.split_once('{').unwrap_or((name, ""));
         let labels = labels.trim_end_matches('}');
@@ -67,27 +71,22 @@ const WAITED: &str = "openim_exporter_callback_duration_seconds_sum";
 fn scenarios() -> Vec<Scenario> {
     let bucket = |le: &str| format!(r#"openim_group_message_delivery_delay_seconds_bucket{{le="{le}"}}"#);
     let mut all = vec![
-        scenario("OpenimExporterDown", 60.0, 12.0, vec![("up", gauge(1.0, 0.0))]),
+        scenario("OpenimExporterDown", 60, 12, vec![("up", gauge(1.0, 0.0))]),
         // A target that is gone.
-        scenario(
-            "OpenimExporterDown",
-            60.0,
-            12.0,
-            vec![("up", Box::new(|minute, fault| (minute < fault).then_some(1.0)))],
-        ),
-        scenario("OpenimNoCallbacks", 120.0, 21.0, vec![(MESSAGES, counter(60.0, 0.0))]),
-        scenario("OpenimNoCallbacks", 120.0, 21.0, vec![(MESSAGES, counter(6.0, 0.0)), (OPENIM, counter(7.0, 7.0))]),
+        scenario("OpenimExporterDown", 60, 12, vec![("up", Box::new(|minute, fault| (minute < fault).then_some(1.0)))]),
+        scenario("OpenimNoCallbacks", 120, 21, vec![(MESSAGES, counter(60.0, 0.0))]),
+        scenario("OpenimNoCallbacks", 120, 21, vec![(MESSAGES, counter(6.0, 0.0)), (OPENIM, counter(7.0, 7.0))]),
         scenario(
             "OpenimCallbacksMissing",
-            240.0,
-            50.0,
+            240,
+            50,
             vec![(MESSAGES, counter(58.0, 29.0)), (OPENIM, counter(60.0, 60.0)), ("up", constant(1.0))],
         ),
-        scenario("OpenimAnswersSlow", 60.0, 30.0, vec![(WAITED, counter(6.0, 108.0))]),
+        scenario("OpenimAnswersSlow", 60, 30, vec![(WAITED, counter(6.0, 108.0))]),
         scenario(
             "OpenimClockErrors",
-            60.0,
-            35.0,
+            60,
+            35,
             vec![
                 (MESSAGES, counter(60.0, 60.0)),
                 (r#"openim_group_message_clock_errors_total{kind="future"}"#, counter(1.0, 12.0)),
@@ -95,8 +94,8 @@ fn scenarios() -> Vec<Scenario> {
         ),
         scenario(
             "OpenimDeliveryDelayGrows",
-            240.0,
-            45.0,
+            240,
+            45,
             vec![
                 (&bucket("0.1"), constant(0.0)),
                 (&bucket("1"), counter(60.0, 0.0)),
@@ -104,45 +103,51 @@ fn scenarios() -> Vec<Scenario> {
                 (&bucket("+Inf"), counter(60.0, 60.0)),
             ],
         ),
+    ];
+    for (alert, reason) in [("OpenimCallbacksRejected", "wrong_type"), ("OpenimAccessRefused", "unauthorized")] {
+        let name = format!(r#"openim_exporter_callbacks_rejected_total{{reason="{reason}"}}"#);
+        all.push(scenario(alert, 60, 20, vec![(&name, counter(0.2, 2.0))]));
+    }
+    all.extend(of_the_state_and_settings());
+    all.extend(of_limits());
+    all.extend(of_days());
+    all
+}
+
+fn of_the_state_and_settings() -> Vec<Scenario> {
+    vec![
         scenario(
             "OpenimCountersReset",
-            60.0,
-            7.0,
+            60,
+            7,
             vec![(
                 MESSAGES,
                 Box::new(|minute, fault| Some(if minute < fault { 5000.0 + minute } else { minute - fault })),
             )],
         ),
-        scenario("OpenimStateFileMissing", 60.0, 12.0, vec![("openim_exporter_state_file_missing", gauge(0.0, 1.0))]),
+        scenario("OpenimStateFileMissing", 60, 12, vec![("openim_exporter_state_file_missing", gauge(0.0, 1.0))]),
         scenario(
             "OpenimCertificateExpires",
-            60.0,
-            22.0,
+            60,
+            22,
             vec![("openim_exporter_tls_certificate_expiry_timestamp_seconds", gauge(30.0 * 86_400.0, 10.0 * 86_400.0))],
         ),
         scenario(
             "OpenimSettingsNotUsed",
-            60.0,
-            22.0,
+            60,
+            22,
             vec![("openim_exporter_config_last_reload_successful", gauge(1.0, 0.0))],
         ),
         scenario(
             "OpenimGroupFlood",
-            120.0,
-            35.0,
+            120,
+            35,
             vec![
                 (MESSAGES, counter(6.0, 1206.0)),
                 (r#"openim_group_messages_by_group_total{group_id="g"}"#, counter(6.0, 1200.0)),
             ],
         ),
-    ];
-    for (alert, reason) in [("OpenimCallbacksRejected", "wrong_type"), ("OpenimAccessRefused", "unauthorized")] {
-        let name = format!(r#"openim_exporter_callbacks_rejected_total{{reason="{reason}"}}"#);
-        all.push(scenario(alert, 60.0, 20.0, vec![(&name, counter(0.2, 2.0))]));
-    }
-    all.extend(of_limits());
-    all.extend(of_days());
-    all
+    ]
 }
 
 /// Each limit, near and reached.
@@ -157,8 +162,8 @@ fn of_limits() -> Vec<Scenario> {
     ] {
         all.push(scenario(
             "OpenimCapNear",
-            60.0,
-            22.0,
+            60,
+            22,
             vec![
                 (used, gauge(50.0, 90.0)),
                 (most, constant(100.0)),
@@ -176,7 +181,7 @@ fn of_limits() -> Vec<Scenario> {
         "openim_exporter_accept_failures_total",
         r#"openim_exporter_callbacks_rejected_total{reason="too_many_connections"}"#,
     ] {
-        all.push(scenario("OpenimCapReached", 60.0, 20.0, vec![(hits, counter(0.5, 5.0))]));
+        all.push(scenario("OpenimCapReached", 60, 20, vec![(hits, counter(0.5, 5.0))]));
     }
     all
 }
@@ -185,25 +190,25 @@ fn of_limits() -> Vec<Scenario> {
 fn of_days() -> Vec<Scenario> {
     let with_step = |step: usize, scenario: Scenario| Scenario { step, ..scenario };
     let growing = |minute: f64, fault: f64| {
-        Some(if fault.is_finite() { 120.0 * 0.45 / (7.0 * DAY) * minute * minute / 2.0 } else { 12.0 * minute })
+        Some(if fault.is_finite() { 120.0 * 0.45 / WEEK * minute * minute / 2.0 } else { 12.0 * minute })
     };
     vec![
-        with_step(30, scenario("OpenimTrafficLow", 8.0 * DAY, 150.0, vec![(MESSAGES, counter(60.0, 6.0))])),
-        with_step(30, scenario("OpenimTrafficHigh", 9.0 * DAY, 150.0, vec![(MESSAGES, counter(60.0, 300.0))])),
+        with_step(30, scenario("OpenimTrafficLow", 8 * DAY, 150, vec![(MESSAGES, counter(60.0, 6.0))])),
+        with_step(30, scenario("OpenimTrafficHigh", 9 * DAY, 150, vec![(MESSAGES, counter(60.0, 300.0))])),
         // By 0.45 in a week.
         with_step(
             60,
             scenario(
                 "OpenimCapForecast",
-                0.0,
-                10.0 * DAY,
+                0,
+                10 * DAY,
                 vec![
-                    ("openim_exporter_groups_tracked", counter(0.0, 45.0 / (7.0 * DAY))),
+                    ("openim_exporter_groups_tracked", counter(0.0, 45.0 / WEEK)),
                     ("openim_exporter_groups_capacity", constant(100.0)),
                 ],
             ),
         ),
-        with_step(60, scenario("OpenimSenderLimitForecast", 0.0, 10.0 * DAY, vec![(WAITED, Box::new(growing))])),
+        with_step(60, scenario("OpenimSenderLimitForecast", 0, 10 * DAY, vec![(WAITED, Box::new(growing))])),
     ]
 }
 
@@ -244,7 +249,7 @@ const HELD: usize = 12;
 /// A case in promtool's notation: something is wrong, or not.
 fn case(scenario: &Scenario, is_wrong: bool, how: Missed, interval: usize) -> String {
     let Scenario { alert, series, fault, due, step } = scenario;
-    let fires = (fault + due) as usize;
+    let fires = fault + due;
     let end = fires + HELD * step;
     // The first scrape for which the alert must have fired.
     // After a missed scrape at 5 min, rate() is up to a third too low, which docs/prometheus.md says of this alert.
@@ -254,7 +259,7 @@ fn case(scenario: &Scenario, is_wrong: bool, how: Missed, interval: usize) -> St
         format!("  - name: \"{alert} every {interval} s, {is_wrong}, {how:?}\"\n    interval: {interval}s\n");
     text.push_str("    input_series:\n");
     for one in series {
-        let values = samples(one, if is_wrong { *fault } else { f64::INFINITY }, (missed, how), interval, end);
+        let values = samples(one, if is_wrong { *fault as f64 } else { f64::INFINITY }, (missed, how), interval, end);
         write!(text, "      - series: '{}'\n        values: {values}\n", one.0).unwrap();
     }
     let firing = format!("count_over_time(ALERTS{{alertname=\"{alert}\",alertstate=\"firing\"}}");
@@ -266,7 +271,7 @@ fn case(scenario: &Scenario, is_wrong: bool, how: Missed, interval: usize) -> St
     if is_wrong {
         let held = format!("sum({firing}[{}m])) >= bool {}", HELD * step, HELD + 1);
         expect(&held, end, "[{value: 1, labels: \"{}\"}]");
-        expect(&format!("{firing}[{end}m])"), (*fault as usize).saturating_sub(1), "[]");
+        expect(&format!("{firing}[{end}m])"), fault.saturating_sub(1), "[]");
     } else {
         expect(&format!("{firing}[{end}m])"), end, "[]");
     }
