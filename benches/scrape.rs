@@ -77,14 +77,14 @@ impl Setup {
         Ok(scraper.series())
     }
 
-    /// The time of our writer in milliseconds, including the few series without a group.
+    /// The time of our writer in milliseconds.
     fn ours(&self, format: Format) -> Result<f64, Failure> {
         let begin = Instant::now();
         let series = self.scrape(format, |chunk| {
             black_box(chunk);
             Ok(())
         })?;
-        assert!(series > self.series as usize);
+        assert!(series >= self.series as usize);
         Ok(milliseconds(begin))
     }
 

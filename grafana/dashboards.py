@@ -12,6 +12,10 @@ SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 # `$S` in an expression selects the exporters. `$J` selects the jobs, for recorded series without an instance.
 SELECT = 'job=~"$job", instance=~"$instance"'
 JOBS = 'job=~"$job"'
+# Selects the same exporters on both pages: the job for /metrics/groups has the name of the other job and `-groups`.
+SELECT_ALL_GROUPS = 'job=~"$job(-groups)?", instance=~"$instance"'
+# Four scrape intervals of five minutes, where $__rate_interval is too short for the job, or not defined.
+LONG = "[20m]"
 WIDTH = 24
 
 
@@ -187,7 +191,8 @@ def variables(group):
         question("instance", "Instance", f"label_values(openim_exporter_build_info{{{JOBS}}}, instance)"),
     ]
     if group:
-        query = f"label_values(openim_group_messages_by_group_total{{{SELECT}}}, group_id)"
+        families = "openim_group_messages_by_group_total|openim_tracked_group_messages_total"
+        query = f'label_values({{__name__=~"{families}", {SELECT_ALL_GROUPS}}}, group_id)'
         found.append(question("group", "Group", query, many=False))
     return found
 
@@ -262,16 +267,33 @@ OVERVIEW = [
     lines("Content size, quantiles", "Length of the messages' content.", "bytes", *quantiles("openim_group_message_content_bytes")),
 ]
 
-GROUP_S = '$S, group_id=~"$group"'
-OF_GROUP = f"sum by (group_id) (rate(openim_group_messages_by_group_total{{{GROUP_S}}}[$__rate_interval]))"
+# A group that is not exported has series at /metrics/groups only, if that page is scraped. `or` never adds both.
+EXPORTED = 'openim_group_messages_by_group_total{$S, group_id=~"$group"}'
+TRACKED = f'openim_tracked_group_messages_total{{{SELECT_ALL_GROUPS}, group_id=~"$group"}}'
+OF_GROUP = f"(sum by (group_id) (rate({EXPORTED}[$__rate_interval])) or sum by (group_id) (rate({TRACKED}{LONG})))"
+HOUR_BEFORE = (
+    'sum by (group_id) (group:openim_group_messages:rate5m{$S, group_id=~"$group"})'
+    ' / (sum by (group_id) (group:openim_group_messages:rate5m{$S, group_id=~"$group"} offset 1h) > 0)'
+    f" or sum by (group_id) (rate({TRACKED}{LONG})) / (sum by (group_id) (rate({TRACKED}{LONG} offset 1h)) > 0)"
+)
+LAST_MESSAGE = f"max_over_time(timestamp((rate({EXPORTED}[5m]) or rate({EXPORTED}{LONG}) or rate({TRACKED}{LONG})) > 0)[$__range:1m])"
+
+
+def senders(window):
+    more = f'group_id=~"$group", window="{window}"'
+    return (
+        f"max by (group_id) (openim_group_active_senders{{$S, {more}}})"
+        f" or max by (group_id) (openim_tracked_group_active_senders{{{SELECT_ALL_GROUPS}, {more}}})"
+    )
+
 
 GROUP = [
     lines("Message rate", "Messages per second in each selected group.", "cps", (OF_GROUP, "{{group_id}}"), width=24),
     lines("Share of all messages", "Share of each group in all group messages.", "percentunit", (f"{OF_GROUP} / on () group_left () ({ALL} > 0)", "{{group_id}}")),
-    lines("Compared with an hour before", "The rate as a multiple of the rate an hour before. OpenimGroupFlood can fire above 10.", "none", ("sum by (group_id) (group:openim_group_messages:rate5m{%s}) / (sum by (group_id) (group:openim_group_messages:rate5m{%s} offset 1h) > 0)" % (GROUP_S, GROUP_S), "{{group_id}}"), limits=[10]),
-    lines("Active senders, 1 h", "Distinct senders in the group in one hour.", "short", (f'max by (group_id) (openim_group_active_senders{{{GROUP_S}, window="1h"}})', "{{group_id}}")),
-    lines("Active senders, 24 h", "Distinct senders in the group in 24 hours.", "short", (f'max by (group_id) (openim_group_active_senders{{{GROUP_S}, window="24h"}})', "{{group_id}}")),
-    columns(panel("table", "Selected groups", "Messages in the selected time range, senders in the last 24 hours, and minutes since the last message, to within five minutes.", "short", (f"sum by (group_id) (increase(openim_group_messages_by_group_total{{{GROUP_S}}}[$__range]))", ""), (f'max by (group_id) (openim_group_active_senders{{{GROUP_S}, window="24h"}})', ""), (f"(time() - max by (group_id) (max_over_time(timestamp(rate(openim_group_messages_by_group_total{{{GROUP_S}}}[5m]) > 0)[$__range:1m]))) / 60", ""), width=24, height=10, decimals=0), "Messages", "Senders, 24 h", "Minutes since last message"),
+    lines("Compared with an hour before", "The rate as a multiple of the rate an hour before. OpenimGroupFlood can fire above 10, for exported groups.", "none", (HOUR_BEFORE, "{{group_id}}"), limits=[10]),
+    lines("Active senders, 1 h", "Distinct senders in the group in one hour.", "short", (senders("1h"), "{{group_id}}")),
+    lines("Active senders, 24 h", "Distinct senders in the group in 24 hours.", "short", (senders("24h"), "{{group_id}}")),
+    columns(panel("table", "Selected groups", "Messages in the selected time range, senders in the last 24 hours, and minutes since the last message: to within five minutes, or 20 at scrape intervals above two minutes.", "short", (f"sum by (group_id) (increase({TRACKED}[$__range])) or sum by (group_id) (increase({EXPORTED}[$__range]))", ""), (senders("24h"), ""), (f"(time() - max by (group_id) ({LAST_MESSAGE})) / 60", ""), width=24, height=10, decimals=0), "Messages", "Senders, 24 h", "Minutes since last message"),
 ]
 
 MEAN = "(sum(rate(openim_exporter_callback_duration_seconds_sum{$S}[$__rate_interval])) / (sum(rate(openim_exporter_callback_duration_seconds_count{$S}[$__rate_interval])) > 0))"
@@ -282,6 +304,12 @@ WEEK_AGO = (
     "(sum(increase(openim_group_messages_by_status_total{$S}[1d] offset 1w))"
     " and on () sum(last_over_time(openim_group_messages_by_status_total{$S}[1h] offset 8d)))"
 )
+
+
+def in_ten_minutes(counter):
+    """The increase in ten minutes. With one or no sample in that time, it is estimated from 20 minutes."""
+    return f"sum(increase({counter}{{$S}}[10m]) or increase({counter}{{$S}}{LONG}) / 2)"
+
 
 CAPACITY = [
     stat("Peak of the day", "Highest rate of messages in any ten minutes of the last day.", "cps", ("max_over_time(sum(job:openim_group_messages:rate10m{$J})[1d:5m])", "")),
@@ -302,7 +330,7 @@ CAPACITY = [
     lines("Groups", "Tracked groups, exported groups, and the maximum of each.", "short", ("sum(openim_exporter_groups_tracked{$S})", "tracked"), ("sum(openim_exporter_groups_exported{$S})", "exported"), ("sum(openim_exporter_groups_capacity{$S})", "tracked, maximum"), ("sum(openim_exporter_groups_exported_capacity{$S})", "exported, maximum")),
     lines("Group-sender pairs", "Pairs that are remembered for 24 hours, and the maximum.", "short", ("sum(openim_exporter_sender_pairs_tracked{$S})", "remembered"), ("sum(openim_exporter_sender_pairs_capacity{$S})", "maximum")),
     lines("Dedup window", "Message IDs that are remembered, and the maximum; 0 if the window is off.", "short", ("sum(openim_exporter_message_ids_tracked{$S})", "remembered"), ("sum(openim_exporter_message_ids_capacity{$S})", "maximum")),
-    lines("Limits hit", "How often each limit was hit in ten minutes. Also the retired groups, which lose nothing.", "short", ("sum by (cap) (instance:openim_exporter_cap_hits:increase10m{$S})", "{{cap}}"), ("sum(increase(openim_exporter_groups_retired_total{$S}[10m]))", "groups retired"), ("sum(increase(openim_exporter_sender_pairs_evicted_total{$S}[10m]))", "pairs evicted"), ("sum(increase(openim_exporter_message_ids_evicted_total{$S}[10m]))", "message IDs evicted")),
+    lines("Limits hit", "How often each limit was hit in ten minutes. Also the retired groups, which lose nothing.", "short", ("sum by (cap) (instance:openim_exporter_cap_hits:increase10m{$S})", "{{cap}}"), (in_ten_minutes("openim_exporter_groups_retired_total"), "groups retired"), (in_ten_minutes("openim_exporter_sender_pairs_evicted_total"), "pairs evicted"), (in_ten_minutes("openim_exporter_message_ids_evicted_total"), "message IDs evicted")),
     row("Cost"),
     lines("Series", "Series per scrape, which determine the cost for Prometheus. Also the maximum, with as many exported groups as allowed and four series for each.", "short", ("openim_exporter_scrape_series{$S}", "{{instance}}"), ("openim_exporter_scrape_series{$S} + 4 * (openim_exporter_groups_exported_capacity{$S} - openim_exporter_groups_exported{$S})", "at most {{instance}}")),
     lines("Memory", "Resident memory of the exporter, and the size of its tables, which it reserves at the start.", "bytes", ("process_resident_memory_bytes{$S} and on (job, instance) openim_exporter_build_info", "{{instance}}"), ("128 * openim_exporter_groups_capacity{$S} + 16 * 2 ^ ceil(log2(2 * openim_exporter_sender_pairs_capacity{$S})) + 8 * openim_exporter_message_ids_capacity{$S} + 5 * 2^20", "tables at most {{instance}}")),
@@ -312,7 +340,7 @@ HEALTH = [
     stat("Up", "Exporters that answer scrapes.", "short", ("sum(up{$S} and on (job, instance) last_over_time(openim_exporter_build_info[1d]))", ""), width=3, wanted=1),
     stat("Last callback", "Time since the last accepted callback. No value before the first.", "s", ("min(time() - (openim_exporter_last_callback_timestamp_seconds{$S} > 0))", "")),
     stat("Refused, 1 h", "Refused requests in the last hour.", "short", ("sum(increase(openim_exporter_callbacks_rejected_total{$S}[1h]))", ""), width=3, limits=[1, 100]),
-    stat("Answer p99", "99 % of callbacks were answered within this time.", "s", ("histogram_quantile(0.99, sum by (le) (rate(openim_exporter_callback_duration_seconds_bucket{$S}[5m])))", ""), width=3, limits=[0.001, 0.1]),
+    stat("Answer p99", "99 % of callbacks were answered within this time.", "s", ("histogram_quantile(0.99, sum by (le) (rate(openim_exporter_callback_duration_seconds_bucket{$S}[$__rate_interval])))", ""), width=3, limits=[0.001, 0.1]),
     stat("Version", "Number of exporters by version.", "short", ("count by (version) (openim_exporter_build_info{$S})", "{{version}}")),
     stat("State at start", "How the state was opened at the last start: see docs/state.md.", "short", ("count by (outcome) (openim_exporter_state_start{$S} == 1)", "{{outcome}}")),
     stat("State file", "MISSING: the state file of at least one exporter is not at its path, so that exporter counts in memory only.", "none", ("max(openim_exporter_state_file_missing{$S})", ""), width=3, words=[("in place", "green"), ("MISSING", "red")]),
@@ -332,9 +360,9 @@ HEALTH = [
     lines("Settings", "Whether the last reload of the settings files succeeded (1 or 0), and the number of failures in an hour.", "short", ("min(openim_exporter_config_last_reload_successful{$S})", "success"), ("sum(increase(openim_exporter_config_reload_failures_total{$S}[1h]))", "failures")),
     lines("Counter resets", "How often the counters were reset in an hour.", "short", ("max by (instance) (resets(openim_group_messages_by_status_total{$S}[1h]))", "{{instance}}")),
     row("Scrapes and process"),
-    lines("Time to write a scrape", "99th percentile and mean.", "s", ("histogram_quantile(0.99, sum by (le) (rate(openim_exporter_scrape_duration_seconds_bucket{$S}[5m])))", "p99"), ("sum(rate(openim_exporter_scrape_duration_seconds_sum{$S}[5m])) / sum(rate(openim_exporter_scrape_duration_seconds_count{$S}[5m]))", "mean")),
+    lines("Time to write a scrape", "99th percentile and mean of 20 minutes.", "s", (f"histogram_quantile(0.99, sum by (le) (rate(openim_exporter_scrape_duration_seconds_bucket{{$S}}{LONG})))", "p99"), (f"sum(rate(openim_exporter_scrape_duration_seconds_sum{{$S}}{LONG})) / sum(rate(openim_exporter_scrape_duration_seconds_count{{$S}}{LONG}))", "mean")),
     lines("Scrape as Prometheus sees it", "Duration of a scrape, as Prometheus measures it.", "s", ("scrape_duration_seconds{$S} and on (job, instance) openim_exporter_build_info", "{{instance}}")),
-    lines("CPU", "CPU cores that the exporter uses, as an average of ten minutes.", "none", ("rate(process_cpu_seconds_total{$S}[10m]) and on (job, instance) openim_exporter_build_info", "{{instance}}")),
+    lines("CPU", "CPU cores that the exporter uses.", "none", ("rate(process_cpu_seconds_total{$S}[$__rate_interval]) and on (job, instance) openim_exporter_build_info", "{{instance}}")),
     lines("Memory", "Resident and virtual memory.", "bytes", ("process_resident_memory_bytes{$S} and on (job, instance) openim_exporter_build_info", "resident {{instance}}"), ("process_virtual_memory_bytes{$S} and on (job, instance) openim_exporter_build_info", "virtual {{instance}}")),
     lines("Open files", "Open files including connections, and the limit.", "short", ("process_open_fds{$S} and on (job, instance) openim_exporter_build_info", "open {{instance}}"), ("process_max_fds{$S} and on (job, instance) openim_exporter_build_info", "limit {{instance}}")),
     lines("Threads and uptime", "Threads, and hours since the start.", "short", ("process_threads{$S} and on (job, instance) openim_exporter_build_info", "threads {{instance}}"), ("(time() - process_start_time_seconds{$S}) / 3600 and on (job, instance) openim_exporter_build_info", "hours {{instance}}")),

@@ -40,14 +40,14 @@ fn serve(directory: &Path, groups: usize) -> Command {
 fn shown(exporter: &Exporter) -> (Vec<String>, [f64; 4]) {
     let groups = exporter.get("/metrics/groups").text();
     let mut lines: Vec<_> =
-        groups.lines().filter(|line| line.starts_with("openim_group_messages_by_group")).map(str::to_owned).collect();
+        groups.lines().filter(|line| line.starts_with("openim_tracked_group_messages")).map(str::to_owned).collect();
     lines.sort();
     let (samples, groups) = (exporter.scrape(), Samples::parse(&groups));
     let totals = [
         samples.sum("openim_group_messages_total"),
         samples.sum("openim_group_messages_by_status_total"),
         samples.value("openim_group_message_content_bytes_count"),
-        groups.sum("openim_group_messages_by_group_total") + groups.sum("openim_group_messages_folded_total"),
+        groups.sum("openim_tracked_group_messages_total") + samples.sum("openim_group_messages_folded_total"),
     ];
     assert_eq!(samples.value(r#"openim_exporter_state_start{outcome="continued"}"#), 1.0);
     (lines, totals)

@@ -143,11 +143,16 @@ fn unknown_in(dashboard: &Value) -> Vec<String> {
     let asked =
         list(&dashboard["templating"], "list").iter().filter_map(|variable| variable["query"]["query"].as_str());
     let asked = asked.map(|query| {
-        let (metric, label) = query.strip_prefix("label_values(").unwrap().rsplit_once(", ").unwrap();
+        let (selector, label) = query.strip_prefix("label_values(").unwrap().rsplit_once(", ").unwrap();
+        // Of several metrics, which are selected by a pattern of their name.
+        let metrics = match selector.strip_prefix("{__name__=~\"").map(|rest| rest.split_once("\", ").unwrap()) {
+            Some((names, matchers)) => names.split('|').map(|name| format!("{name}{{{matchers}")).collect(),
+            None => vec![selector.to_owned()],
+        };
         // The label still has the closing bracket.
-        format!("sum by ({label} ({metric})")
+        metrics.iter().map(|metric| format!("sum by ({label} ({metric})")).collect::<Vec<_>>()
     });
-    let all = expressions(dashboard).into_iter().map(|(_, expression)| expression).chain(asked);
+    let all = expressions(dashboard).into_iter().map(|(_, expression)| expression).chain(asked.flatten());
     all.flat_map(|expression| unknown(&expression, &rules)).collect()
 }
 
@@ -171,6 +176,7 @@ fn the_dashboards_use_existing_metrics_and_labels() {
             "openim_exporter_info",
         ),
         ("}, group_id)", "}, groups)", "by (groups)"),
+        ("|openim_tracked_group_messages_total", "|openim_tracked_messages_total", "openim_tracked_messages_total"),
         ("window=\\\"1h\\\"", "window=\\\"6h\\\"", "openim_group_active_senders{window=\"6h\"}"),
     ] {
         assert!(text.contains(old), "{old}");

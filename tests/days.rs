@@ -100,7 +100,10 @@ impl Days {
             text.append(&mut chunk);
         }
         let text = String::from_utf8(text).unwrap();
-        for line in text.lines().filter(|line| line.starts_with("openim_group_messages_")) {
+        let is_kept = |line: &&str| {
+            ["openim_group_messages_", "openim_tracked_group_messages_"].iter().any(|start| line.starts_with(start))
+        };
+        for line in text.lines().filter(is_kept) {
             let (name, labels) = line.split_once('{').unwrap();
             // Without the many combinations of labels that have no messages.
             if !name.contains("by_status") && (name != "openim_group_messages_total" || !line.ends_with(" 0")) {
@@ -128,9 +131,12 @@ fn rise(samples: &[(f64, f64)]) -> f64 {
     samples.iter().zip(before).map(|((_, value), before)| if *value < before { *value } else { value - before }).sum()
 }
 
-/// The series of a family on the page of all groups, or on the one of exported groups.
-fn selector(job: &str, name: &str) -> String {
-    format!("openim_group_messages_{name}total{{job=\"{job}\"}}")
+/// The messages of each tracked group, at `/metrics/groups`.
+const ALL_GROUPS: &str = "openim_tracked_group_messages_total{job=\"groups\"}";
+
+/// The series of a family at `/metrics`.
+fn selector(name: &str) -> String {
+    format!("openim_group_messages_{name}total{{job=\"metrics\"}}")
 }
 
 #[test]
@@ -142,7 +148,7 @@ fn over_days_with_retired_groups_all_increases_add_up_and_no_counter_decreases()
     // Shorter than the scrape interval: a series that is missing in a scrape ends.
     let prometheus = Prometheus::with_samples(&days.scrapes, "59s");
     let end = days.at(MINUTES - 1);
-    assert_eq!(prometheus.value_at(end, &format!("sum({})", selector("metrics", ""))), days.sent as f64);
+    assert_eq!(prometheus.value_at(end, &format!("sum({})", selector(""))), days.sent as f64);
     the_days_were_eventful(&days);
     at_each_scrape_groups_and_folded_are_all_messages(&days, &prometheus);
     the_increases_of_groups_and_of_what_found_no_room_are_the_total_s(&days, &prometheus);
@@ -160,7 +166,7 @@ fn the_days_were_eventful(days: &Days) {
 }
 
 fn at_each_scrape_groups_and_folded_are_all_messages(days: &Days, prometheus: &Prometheus) {
-    let [groups, folded, all] = ["by_group_", "folded_", ""].map(|name| selector("groups", name));
+    let (groups, [folded, all]) = (ALL_GROUPS, ["folded_", ""].map(selector));
     let end = days.at(MINUTES - 1);
     let equal = format!("count_over_time((sum({groups}) + sum({folded}) == sum({all}))[4d:1m])");
     assert_eq!(prometheus.value_at(end, &equal), f64::from(MINUTES));
@@ -175,11 +181,11 @@ fn at_each_scrape_groups_and_folded_are_all_messages(days: &Days, prometheus: &P
 /// they arrive, and in `folded{reason="retired"}` when the group is retired.
 fn the_increases_of_groups_and_of_what_found_no_room_are_the_total_s(days: &Days, prometheus: &Prometheus) {
     let end = days.at(MINUTES - 1);
-    let rises = |selector: String| -> f64 {
+    let rises = |selector: &str| -> f64 {
         prometheus.samples_until(end, &format!("{selector}[4d]")).iter().map(|samples| rise(samples)).sum()
     };
-    let folded = |reason: &str| rises(selector("groups", "folded_").replace('}', &format!(",reason=\"{reason}\"}}")));
-    let (groups, total) = (rises(selector("groups", "by_group_")), rises(selector("groups", "")));
+    let folded = |reason: &str| rises(&selector("folded_").replace('}', &format!(",reason=\"{reason}\"}}")));
+    let (groups, total) = (rises(ALL_GROUPS), rises(&selector("")));
     assert_eq!(total, days.sent as f64);
     assert_eq!(groups + folded("capacity"), total);
     assert_eq!(folded("retired"), days.stats.folded_retired() as f64);
@@ -191,26 +197,26 @@ fn increase_says_so_too_while_no_series_comes_or_goes(days: &Days, prometheus: &
     let (from, to) = (days.full.unwrap(), days.retired.unwrap() - 1);
     let increase =
         |selector: &str| prometheus.value_at(days.at(to), &format!("sum(increase({selector}[{}m]))", to - from));
-    let [groups, folded, total] = ["by_group_", "folded_", ""].map(|name| increase(&selector("groups", name)));
+    let [groups, folded, total] =
+        [ALL_GROUPS.to_owned(), selector("folded_"), selector("")].map(|selector| increase(&selector));
     assert!(groups > 1000.0 && folded > 100.0, "{groups} {folded}");
     assert!((groups + folded - total).abs() < 1e-6 * total, "{groups} + {folded} = {total}");
 }
 
 fn a_counter_falls_only_where_its_group_was_retired(days: &Days, prometheus: &Prometheus) {
     let end = days.at(MINUTES - 1);
-    let resets =
-        |job| prometheus.values_by_label_at(end, "group_id", &format!("resets({}[4d])", selector(job, "by_group_")));
+    let resets = |selector: &str| prometheus.values_by_label_at(end, "group_id", &format!("resets({selector}[4d])"));
     let restarts = days.lives.iter().map(|(group, lives)| (group.clone(), f64::from(lives - 1)));
     let restarts: BTreeMap<_, _> = restarts.filter(|(_, restarts)| *restarts > 0.0).collect();
-    assert_eq!(resets("groups"), restarts);
-    for (group, resets) in resets("metrics") {
+    assert_eq!(resets(ALL_GROUPS), restarts);
+    for (group, resets) in resets(&selector("by_group_")) {
         assert!(resets <= restarts.get(&group).copied().unwrap_or(0.0), "{group}: {resets}");
     }
 }
 
 fn a_group_that_was_not_exported_comes_back_with_its_true_count(days: &Days, prometheus: &Prometheus) {
     let end = days.at(MINUTES - 1);
-    let [exported, all] = ["metrics", "groups"].map(|job| selector(job, "by_group_"));
+    let (exported, all) = (selector("by_group_"), ALL_GROUPS);
     let count = |expression: &str| prometheus.value_at(end, &format!("sum(count_over_time(({expression})[4d:1m]))"));
     // An exported count always equals the group's count.
     let shown = count(&exported);

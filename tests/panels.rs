@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use monitoring::{all_rules, at, dashboards, expressions, parsed};
-use oracle::{Prometheus, config_for, openim_job, promtool, serve_openim_s_metrics};
+use oracle::{Prometheus, config_for, config_of_both_pages, openim_job, promtool, serve_openim_s_metrics};
 use support::{Exporter, GROUP_MESSAGE_PATH};
 use tempfile::TempDir;
 
@@ -122,6 +122,25 @@ fn each_panel_and_rule_has_data_in_a_prometheus_that_scrapes_a_busy_exporter() {
         assert_eq!(without_data(&prometheus, &[("Wrong".into(), wrong.into())]).len(), 1, "{wrong}");
     }
     assert_the_picture_can_be_drawn(&prometheus);
+}
+
+#[test]
+#[ignore = "needs prometheus"]
+fn the_dashboard_of_groups_shows_those_that_only_the_page_of_all_groups_has() {
+    let exporter = Exporter::start(&["--groups.max-exported", "0"]);
+    let prometheus = Prometheus::start(&config_of_both_pages(exporter.address()));
+    for _ in 0..4 {
+        exporter.post(GROUP_MESSAGE_PATH, support::message("g1", "u1"));
+        prometheus.wait_for_scrapes_of(2);
+    }
+    let (_, text) = dashboards().into_iter().find(|(name, _)| name == "group").unwrap();
+    let now = |(title, expression): (String, String)| (title, expression.replace(" offset 1h", ""));
+    let asked: Vec<_> = expressions(&parsed(&text)).into_iter().map(now).collect();
+    assert_eq!(without_data(&prometheus, &asked), [""; 0]);
+    for (title, expression) in asked {
+        let groups = prometheus.query(&as_asked(&expression));
+        assert!(groups.len() == 1 && groups[0].0["group_id"] == "g1", "{title}: {groups:?}");
+    }
 }
 
 /// The command of the README's picture works.

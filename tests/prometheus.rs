@@ -7,7 +7,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use oracle::{CONFIG, Prometheus, assert_clean, config_for, promtool};
+use oracle::{CONFIG, Prometheus, assert_clean, config_for, config_of_both_pages, promtool};
 use serde_json::Value;
 use support::{Exporter, GROUP_MESSAGE_PATH, callbacks};
 use tempfile::TempDir;
@@ -132,6 +132,50 @@ fn prometheus_stores_a_message_s_operation_id_as_the_exemplar_of_its_bucket() {
     assert_eq!(exemplar["labels"], serde_json::json!({"operation_id": "op-17 # {}"}));
     let value: f64 = exemplar["value"].as_str().unwrap().parse().unwrap();
     assert!((20.0..25.0).contains(&value), "{value}");
+}
+
+/// Sends messages to five groups: to group N, N from users and one from an administrator.
+fn send_to_five_groups(exporter: &Exporter) {
+    for group in 1..=5 {
+        for number in 0..=group {
+            let from = if number == 0 { 200 } else { 100 };
+            let body = serde_json::json!({"sendID": "u", "groupID": format!("g{group}"), "msgFrom": from}).to_string();
+            assert_eq!(exporter.post(GROUP_MESSAGE_PATH, body).status, 200);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs prometheus"]
+fn a_prometheus_that_scrapes_both_pages_counts_nothing_twice() {
+    // The other groups are not exported, and the last one is not tracked.
+    let exporter = Exporter::start(&["--groups.max-exported", "2", "--groups.max-tracked", "4"]);
+    send_to_five_groups(&exporter);
+    let prometheus = Prometheus::start(&config_of_both_pages(exporter.address()));
+    prometheus.wait_for_scrapes_of(2);
+    send_to_five_groups(&exporter);
+    prometheus.wait_for_scrapes_of(2);
+
+    let both = |query: &str| prometheus.value(query);
+    assert_eq!(both("sum(openim_group_messages_total)"), 40.0);
+    let by_source = prometheus.values_by_label("source", "sum by (source) (openim_group_messages_total)");
+    assert_eq!(by_source, BTreeMap::from([("user".into(), 30.0), ("admin".into(), 10.0)]));
+    assert_eq!(both("sum(openim_group_messages_total) - sum(openim_group_messages_by_group_total)"), 30.0);
+    assert_eq!(both("sum(openim_group_messages_folded_total)"), 12.0);
+    let busiest = prometheus.query("topk(10, openim_group_messages_by_group_total)");
+    let groups: Vec<_> = busiest.iter().map(|(labels, messages)| (labels["group_id"].as_str(), *messages)).collect();
+    assert_eq!(groups, [("g2", 6.0), ("g1", 4.0)]);
+    // All tracked groups, under names of their own.
+    let tracked = prometheus.values_by_label("group_id", "openim_tracked_group_messages_total");
+    assert_eq!(tracked, [("g1", 4.0), ("g2", 6.0), ("g3", 8.0), ("g4", 10.0)].map(|(g, n)| (g.to_owned(), n)).into());
+    assert_eq!(both("sum(openim_tracked_group_messages_total) + sum(openim_group_messages_folded_total)"), 40.0);
+    assert_eq!(both("count(openim_tracked_group_active_senders)"), 8.0);
+    // In one query, so that both sides have the same scrapes.
+    let of_one_job = "sum(increase(openim_group_messages_total{job=\"openim-exporter\"}[10m]))";
+    assert!(both(&format!("sum(increase(openim_group_messages_total[10m])) == {of_one_job}")) > 0.0);
+
+    let twice = "count by (__name__) (count by (__name__, job) ({__name__=~\"(openim|process)_.*\"})) > 1";
+    assert_eq!(prometheus.query(twice), []);
 }
 
 #[test]

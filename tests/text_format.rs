@@ -104,7 +104,8 @@ fn read_by_python_as(format: &str, scrape: &[u8]) -> Vec<Sample> {
 }
 
 fn groups_in(samples: &[Sample]) -> BTreeMap<String, f64> {
-    let groups = samples.iter().filter(|(name, ..)| name == "openim_group_messages_by_group_total");
+    let families = ["openim_group_messages_by_group_total", "openim_tracked_group_messages_total"];
+    let groups = samples.iter().filter(|(name, ..)| families.contains(&name.as_str()));
     groups.map(|(_, labels, value, _)| (labels["group_id"].clone(), *value)).collect()
 }
 

@@ -27,11 +27,26 @@ pub(super) enum SampleSource {
     Samples(fn(&Stats, UnixMillis, &mut FamilyWriter<'_, '_>)),
     /// A sample for each combination of content type, platform and source.
     Mix,
-    /// Samples for each group. The time is when all counters began.
-    Groups(fn(&Group, UnixMillis, &mut FamilyWriter<'_, '_>)),
+    /// Samples for each exported group.
+    ExportedGroups(OfGroup),
+    /// Samples for each tracked group: the families of `/metrics/groups`.
+    TrackedGroups(OfGroup),
 }
 
-use SampleSource::{Groups, Mix, Samples, Value};
+/// Writes a group's samples. The time is when all counters began.
+pub(super) type OfGroup = fn(&Group, UnixMillis, &mut FamilyWriter<'_, '_>);
+
+use SampleSource::{ExportedGroups, Mix, Samples, TrackedGroups, Value};
+
+fn group_messages(group: &Group, began: UnixMillis, rows: &mut FamilyWriter<'_, '_>) {
+    // A group's counter began with its first message, or with all counters if those began later.
+    rows.sample_since([&group.name], group.messages, group.created.max(began));
+}
+
+fn group_active_senders(group: &Group, _: UnixMillis, rows: &mut FamilyWriter<'_, '_>) {
+    let [hour, day] = group.active_senders.map(u64::from);
+    rows.sample([&group.name, "1h"], hour).sample([&group.name, "24h"], day);
+}
 
 /// Declares families: the doc comment is the help text, then come constant, type, name, labels and source.
 macro_rules! catalog {
@@ -58,10 +73,7 @@ catalog! {
         }
     });
     /// Group messages in each exported group.
-    BY_GROUP = Counter "openim_group_messages_by_group_total" ["group_id"] Groups(|group, began, rows| {
-        // A group's counter began with its first message, or with all counters if those began later.
-        rows.sample_since([&group.name], group.messages, group.created.max(began));
-    });
+    BY_GROUP = Counter "openim_group_messages_by_group_total" ["group_id"] ExportedGroups(group_messages);
     /// Group messages not attributed to a tracked group.
     FOLDED = Counter "openim_group_messages_folded_total" ["reason"] Samples(|stats, _, rows| {
         rows.sample(["capacity"], stats.folded_for_capacity()).sample(["retired"], stats.folded_retired());
@@ -103,10 +115,13 @@ catalog! {
         }
     });
     /// Distinct senders in the window, for each exported group.
-    GROUP_ACTIVE_SENDERS = Gauge "openim_group_active_senders" ["group_id", "window"] Groups(|group, _, rows| {
-        let [hour, day] = group.active_senders.map(u64::from);
-        rows.sample([&group.name, "1h"], hour).sample([&group.name, "24h"], day);
-    });
+    GROUP_ACTIVE_SENDERS = Gauge "openim_group_active_senders" ["group_id", "window"]
+        ExportedGroups(group_active_senders);
+    /// Group messages in each tracked group; at /metrics/groups only.
+    TRACKED_GROUP_MESSAGES = Counter "openim_tracked_group_messages_total" ["group_id"] TrackedGroups(group_messages);
+    /// Distinct senders in the window, for each tracked group; at /metrics/groups only.
+    TRACKED_GROUP_ACTIVE_SENDERS = Gauge "openim_tracked_group_active_senders" ["group_id", "window"]
+        TrackedGroups(group_active_senders);
     /// Accepted callbacks of all commands.
     CALLBACKS = Counter "openim_exporter_callbacks_total" ["command"] Samples(|stats, _, rows| {
         for (command, callbacks) in stats.callbacks() {
@@ -157,7 +172,8 @@ catalog! {
     });
 }
 
-/// All families that begin with `openim_`, in the order of a scrape.
+/// All families that begin with `openim_`, in the order of a scrape. Each is on one page only, so that a Prometheus that
+/// scrapes both pages adds up nothing twice.
 pub static CATALOG: LazyLock<Vec<Family>> =
     LazyLock::new(|| STATISTICS.iter().map(|declared| declared.family).chain(FAMILIES).copied().collect());
 

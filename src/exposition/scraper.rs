@@ -7,47 +7,36 @@ use std::sync::Arc;
 
 use prometheus::proto::MetricFamily;
 
-use super::catalog::{self, Declaration, Family, STATISTICS, SampleSource};
+use super::catalog::{self, Declaration, Family, OfGroup, STATISTICS, SampleSource};
 use super::format::Format;
 use super::process;
-use super::writer::{FamilyWriter, Observed, Writer};
+use super::writer::{Observed, Writer};
 use crate::domain::UnixMillis;
-use crate::stats::{Group, MixCell, RetirementPause, Stats};
+use crate::stats::{MixCell, RetirementPause, Stats};
 use crate::telemetry::{Samples, Telemetry};
 
 /// A chunk is full when it has this many bytes. It ends with the row, or the small family, that filled it.
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 
-/// The families at `/metrics/groups`.
-const GROUP_FAMILIES: [Family; 9] = [
-    catalog::MESSAGES,
-    catalog::BY_GROUP,
-    catalog::FOLDED,
-    catalog::GROUP_ACTIVE_SENDERS,
-    catalog::GROUPS_TRACKED,
-    catalog::GROUPS_CAPACITY,
-    catalog::GROUPS_EXPORTED,
-    catalog::GROUPS_EXPORTED_CAPACITY,
-    catalog::GROUPS_RETIRED,
-];
-
 /// What a scrape contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// All families, with series for the exported groups only.
+    /// `/metrics`: all families except those of [`Self::Groups`].
     Metrics,
-    /// The families that have series for each group, and their totals, with all tracked groups.
+    /// `/metrics/groups`: the families that have series for each tracked group.
     Groups,
 }
 
 impl Scope {
     /// The parts of a scrape, in order.
     fn parts(self) -> Vec<Part> {
+        let (of_groups, of_metrics): (Vec<_>, Vec<_>) =
+            STATISTICS.iter().partition(|declared| matches!(declared.source, SampleSource::TrackedGroups(_)));
         match self {
-            Self::Metrics => STATISTICS.iter().map(Part::Family).chain([Part::Own, Part::End]).collect(),
+            Self::Metrics => of_metrics.into_iter().map(Part::Family).chain([Part::Own, Part::End]).collect(),
             Self::Groups => {
-                let of_groups = STATISTICS.iter().filter(|declared| GROUP_FAMILIES.contains(declared.family));
-                [Part::PauseRetirement].into_iter().chain(of_groups.map(Part::Family)).chain([Part::End]).collect()
+                let families = of_groups.into_iter().map(Part::Family);
+                [Part::PauseRetirement].into_iter().chain(families).chain([Part::End]).collect()
             }
         }
     }
@@ -68,7 +57,7 @@ enum Rows {
     /// Read at once, so that all chunks have the same cells. There are about two thousand.
     Mix(std::vec::IntoIter<MixCell>),
     /// The groups from a position in [`Slots`].
-    Groups(&'static Family, fn(&Group, UnixMillis, &mut FamilyWriter<'_, '_>), usize),
+    Groups(&'static Family, OfGroup, usize),
     /// The exporter's own families and those of the process, and when their counters began.
     Own {
         began: Option<UnixMillis>,
@@ -182,11 +171,12 @@ impl Scraper {
             }
             SampleSource::Samples(write) => write(stats, self.now, &mut family),
             SampleSource::Mix => self.rows = Rows::Mix(stats.mix().collect::<Vec<_>>().into_iter()),
-            SampleSource::Groups(write) => {
-                self.slots.get_or_insert_with(|| match self.scope {
-                    Scope::Metrics => Slots::Listed(stats.exported_groups()),
-                    Scope::Groups => Slots::Below(stats.group_slots()),
-                });
+            SampleSource::ExportedGroups(write) => {
+                self.slots.get_or_insert_with(|| Slots::Listed(stats.exported_groups()));
+                self.rows = Rows::Groups(declared.family, write, 0);
+            }
+            SampleSource::TrackedGroups(write) => {
+                self.slots.get_or_insert_with(|| Slots::Below(stats.group_slots()));
                 self.rows = Rows::Groups(declared.family, write, 0);
             }
         }

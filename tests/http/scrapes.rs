@@ -132,7 +132,7 @@ fn prometheus_gets_gzipped_openmetrics_with_the_same_text() {
     assert!(zipped.body.len() * 8 < plain.body.len(), "{} of {}", zipped.body.len(), plain.body.len());
     let text = ask(&mut client, "/metrics/groups", "Accept-Encoding: gzip;q=0.1\r\n");
     assert_eq!(text.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
-    assert!(Samples::parse(&unzipped(&text)).value("openim_exporter_groups_tracked") == 2000.0);
+    assert_eq!(Samples::parse(&unzipped(&text)).of("openim_tracked_group_messages_total").count(), 2000);
     let refused = ask(&mut client, "/metrics/groups", "Accept-Encoding: gzip;q=0, *\r\n");
     assert_eq!(refused.header("content-encoding"), None);
     assert_eq!(refused.text(), unzipped(&text));
@@ -147,24 +147,27 @@ fn metrics_groups_has_every_tracked_group_and_adds_up_to_the_total() {
         assert_eq!(client.post(GROUP_MESSAGE_PATH, message(&format!("new-{group}"), "u")).text(), SUCCESS);
     }
     for headers in ["", PROMETHEUS] {
-        let answer = ask(&mut client, "/metrics/groups", headers);
-        let samples = if headers.is_empty() {
-            Samples::parse(&answer.text())
-        } else {
-            Samples(without_additions(&unzipped(&answer)).0)
-        };
-        for family in ["openim_group_messages_by_group_total", "openim_group_active_senders"] {
+        let [metrics, samples] = ["/metrics", "/metrics/groups"].map(|page| {
+            let answer = ask(&mut client, page, headers);
+            if headers.is_empty() {
+                Samples::parse(&answer.text())
+            } else {
+                Samples(without_additions(&unzipped(&answer)).0)
+            }
+        });
+        for family in ["openim_tracked_group_messages_total", "openim_tracked_group_active_senders"] {
             let windows = if family.ends_with("_senders") { 2 } else { 1 };
             assert_eq!(samples.of(family).count(), 20_010 * windows);
         }
         for group in ["group-0", "group-9999", "group-19999", "new-9"] {
-            let series = format!("openim_group_messages_by_group_total{{group_id=\"{group}\"}}");
+            let series = format!("openim_tracked_group_messages_total{{group_id=\"{group}\"}}");
             assert_eq!(samples.value(&series), 1.0);
         }
-        let by_group = samples.sum("openim_group_messages_by_group_total");
-        let folded = samples.sum("openim_group_messages_folded_total");
-        assert_eq!((by_group, folded, samples.sum("openim_group_messages_total")), (20_010.0, 5.0, 20_015.0));
-        assert_eq!(samples.value("openim_exporter_groups_exported"), 10.0);
+        assert_eq!(samples.0.len(), 20_010 * 3, "nothing else");
+        let by_group = samples.sum("openim_tracked_group_messages_total");
+        let folded = metrics.sum("openim_group_messages_folded_total");
+        assert_eq!((by_group, folded, metrics.sum("openim_group_messages_total")), (20_010.0, 5.0, 20_015.0));
+        assert_eq!(metrics.value("openim_exporter_groups_exported"), 10.0);
     }
     let exported = Samples::parse(&ask(&mut client, "/metrics", "").text());
     assert_eq!(exported.of("openim_group_messages_by_group_total").count(), 10);
@@ -174,14 +177,17 @@ fn metrics_groups_has_every_tracked_group_and_adds_up_to_the_total() {
 #[test]
 fn the_groups_are_in_the_same_order_in_every_family() {
     let served = Served::with_groups(300, Limits::default(), 1);
-    for path in ["/metrics", "/metrics/groups"] {
+    for (path, messages, senders) in [
+        ("/metrics", "openim_group_messages_by_group_total{", "openim_group_active_senders{"),
+        ("/metrics/groups", "openim_tracked_group_messages_total{", "openim_tracked_group_active_senders{"),
+    ] {
         let text = ask(&mut served.connect(), path, "").text();
         let groups = |start: &str| -> Vec<String> {
             let lines = text.lines().filter_map(|line| line.strip_prefix(start));
             lines.filter(|rest| !rest.contains("24h")).map(|rest| rest.split('"').nth(1).unwrap().to_owned()).collect()
         };
-        assert!(groups("openim_group_messages_by_group_total{").len() >= 10);
-        assert_eq!(groups("openim_group_messages_by_group_total{"), groups("openim_group_active_senders{"), "{path}");
+        assert!(groups(messages).len() >= 10);
+        assert_eq!(groups(messages), groups(senders), "{path}");
     }
 }
 
@@ -193,7 +199,7 @@ fn http_1_0_gets_a_scrape_that_ends_with_the_connection() {
     let answer = client.rest();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "{head}");
-    assert_eq!(Samples::parse(body).of("openim_group_messages_by_group_total").count(), 2000);
+    assert_eq!(Samples::parse(body).of("openim_tracked_group_messages_total").count(), 2000);
 }
 
 /// The status of a small scrape.
@@ -212,7 +218,7 @@ fn a_scrape_counts_until_it_is_read() {
     thread::sleep(Duration::from_millis(500));
     assert!((0..20).all(|_| status(&served) == 503));
     let answer = deaf.answer();
-    assert_eq!(Samples::parse(&answer.text()).of("openim_group_messages_by_group_total").count(), MANY_GROUPS);
+    assert_eq!(Samples::parse(&answer.text()).of("openim_tracked_group_messages_total").count(), MANY_GROUPS);
     eventually("its share to be free", || status(&served) == 200);
     // The next request on the connection is answered.
     assert_eq!(deaf.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);

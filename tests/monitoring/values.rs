@@ -28,13 +28,16 @@ static SHOWN: LazyLock<Values> = LazyLock::new(|| {
     wire::decode_group_message(br#"{"sendID":"u","groupID":"g"}"#, |message| stats.record(message, now)).unwrap();
     stats.tick(UnixMillis(60_000));
     let telemetry = Arc::new(Telemetry::default());
-    let mut scraper = Scraper::new(Scope::Metrics, Format::OpenMetrics, stats, telemetry, now);
     let mut page = Vec::new();
-    let mut has_more = true;
-    while has_more {
-        let mut chunk = Vec::new();
-        has_more = scraper.next_chunk(&mut chunk);
-        page.append(&mut chunk);
+    for scope in [Scope::Metrics, Scope::Groups] {
+        let (stats, telemetry) = (Arc::clone(&stats), Arc::clone(&telemetry));
+        let mut scraper = Scraper::new(scope, Format::OpenMetrics, stats, telemetry, now);
+        let mut has_more = true;
+        while has_more {
+            let mut chunk = Vec::new();
+            has_more = scraper.next_chunk(&mut chunk);
+            page.append(&mut chunk);
+        }
     }
     let mut values = Values::new();
     for line in std::str::from_utf8(&page).unwrap().lines() {

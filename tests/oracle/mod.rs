@@ -39,11 +39,21 @@ pub(crate) fn config_with(exporter: SocketAddr, alertmanager: &str, rules: &str)
         assert_eq!(text.matches(old).count(), times, "{old} must occur {times} times in prometheus.yml");
         text.replace(old, new)
     };
-    let text = replaced(CONFIG.to_owned(), "localhost:10006", &exporter.to_string(), 1);
+    // The second one is in the job for all groups, which is commented out.
+    let text = replaced(CONFIG.to_owned(), "localhost:10006", &exporter.to_string(), 2);
     let text = replaced(text, "localhost:9093", alertmanager, 1);
     let text = replaced(text, "  - prometheus/rules/", &format!("  - {rules}"), 2);
     let text = replaced(text, "evaluation_interval: 15s", "evaluation_interval: 1s", 1);
     replaced(text, "scrape_interval: 15s", "scrape_interval: 1s", 1)
+}
+
+/// The same, with the job for all groups, which is commented out for operators.
+pub(crate) fn config_of_both_pages(exporter: SocketAddr) -> String {
+    let text = config_for(exporter);
+    let (before, rest) = text.split_once("  # - job_name: openim-exporter-groups\n").unwrap();
+    let (job, after) = rest.split_once("\n\n").unwrap();
+    let job = job.replace("  # ", "  ").replace("scrape_interval: 1m", "scrape_interval: 1s");
+    format!("{before}  - job_name: openim-exporter-groups\n{job}\n\n{after}")
 }
 
 /// Serves OpenIM's count of messages, which increases by 50 with each scrape.
@@ -237,11 +247,17 @@ impl Prometheus {
         values_by_label(label, self.query(expression))
     }
 
-    /// Waits for a successful scrape that began after this call.
+    /// Waits for a successful scrape of any target that began after this call.
     pub(crate) fn wait_for_a_scrape(&self) {
+        self.wait_for_scrapes_of(1);
+    }
+
+    /// Waits until at least this many targets were scraped successfully, with scrapes that began after this call.
+    pub(crate) fn wait_for_scrapes_of(&self, targets: usize) {
         let begin = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
-        wait_until("Prometheus scrapes the exporter", || {
-            self.query("timestamp(up) and up == 1").iter().any(|(_, scraped)| *scraped > begin)
+        wait_until("Prometheus scrapes all targets", || {
+            let scraped = self.query("timestamp(up) and up == 1");
+            scraped.iter().filter(|(_, scraped)| *scraped > begin).count() >= targets
         });
     }
 

@@ -32,8 +32,9 @@ const FLAGS: [&str; 8] = [
 ];
 
 /// Prefixes of the metrics that must continue after a conversion.
-const CARRIED: [&str; 6] = [
+const CARRIED: [&str; 7] = [
     "openim_group_",
+    "openim_tracked_group_",
     "openim_active_",
     "openim_exporter_groups_",
     "openim_exporter_sender_pairs_",

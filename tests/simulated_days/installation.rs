@@ -218,9 +218,17 @@ impl Installation {
         writeln!(scrapes, "group_chat_msg_process_success_total{{{openim}}} {processed} {now}").unwrap();
     }
 
+    /// Scrapes both pages.
     fn scrape_exporter(&mut self) {
+        let groups = TARGET.replacen("openim-exporter", "openim-exporter-groups", 1);
+        for (scope, target) in [(Scope::Metrics, TARGET), (Scope::Groups, &groups)] {
+            self.scrape_page(scope, target);
+        }
+    }
+
+    fn scrape_page(&mut self, scope: Scope, target: &str) {
         let (now, stats, telemetry) = (self.now(), Arc::clone(&self.stats), Arc::clone(&self.telemetry));
-        let mut scraper = Scraper::new(Scope::Metrics, Format::OpenMetrics, stats, telemetry, UnixMillis(now * 1000));
+        let mut scraper = Scraper::new(scope, Format::OpenMetrics, stats, telemetry, UnixMillis(now * 1000));
         let mut page = Vec::new();
         loop {
             let mut chunk = Vec::new();
@@ -230,7 +238,9 @@ impl Installation {
                 break;
             }
         }
-        self.telemetry.scraped(scraper.series(), Duration::from_millis(4));
+        if scope == Scope::Metrics {
+            self.telemetry.scraped(scraper.series(), Duration::from_millis(4));
+        }
         let page = String::from_utf8(page).unwrap();
         for line in page.lines().filter(|line| !line.starts_with('#')) {
             let sample = line.split(" # ").next().unwrap();
@@ -241,7 +251,7 @@ impl Installation {
             let is_left_out = name.ends_with("_created") || (name == "openim_group_messages_total" && value == "0");
             if !is_left_out {
                 let comma = if labels == "}" { "" } else { "," };
-                writeln!(self.scrapes, "{name}{{{TARGET}{comma}{labels} {value} {now}").unwrap();
+                writeln!(self.scrapes, "{name}{{{target}{comma}{labels} {value} {now}").unwrap();
             }
         }
     }

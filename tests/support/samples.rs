@@ -56,7 +56,7 @@ impl Samples {
             ["openim_exporter_groups", "openim_exporter_sender_pairs"].iter().any(|start| series.starts_with(start))
         };
         let own = |series: &str| series.starts_with("openim_exporter_") && !of_groups(series);
-        let ticks = |series: &str| series.starts_with("openim_group_active_senders");
+        let ticks = |series: &str| series.contains("_group_active_senders");
         let is_statistic = |series: &str| series.starts_with("openim_") && !own(series) && !ticks(series);
         Self(self.0.iter().filter(|(series, _)| is_statistic(series)).map(|(s, v)| (s.clone(), *v)).collect())
     }

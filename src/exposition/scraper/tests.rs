@@ -48,7 +48,10 @@ fn sum(text: &str, name: &str) -> u64 {
 #[test]
 fn a_scrape_of_many_groups_is_complete_and_each_chunk_is_bounded() {
     let stats = stats(20_000, 20_000);
-    for scope in [Scope::Metrics, Scope::Groups] {
+    for (scope, messages, senders) in [
+        (Scope::Metrics, catalog::BY_GROUP, catalog::GROUP_ACTIVE_SENDERS),
+        (Scope::Groups, catalog::TRACKED_GROUP_MESSAGES, catalog::TRACKED_GROUP_ACTIVE_SENDERS),
+    ] {
         for format in [Format::Text, Format::OpenMetrics] {
             let mut scraper = scraper(scope, format, &stats);
             let chunks = chunks(&mut scraper);
@@ -56,27 +59,44 @@ fn a_scrape_of_many_groups_is_complete_and_each_chunk_is_bounded() {
             assert!(full.iter().all(|chunk| (CHUNK_BYTES..CHUNK_BYTES * 5 / 4).contains(&chunk.len())));
             assert!(!last.is_empty() && last.len() < CHUNK_BYTES * 5 / 4, "{}", last.len());
             let text = chunks.concat();
-            assert_eq!(sum(&text, catalog::BY_GROUP.name), 20_000);
-            assert_eq!(text.matches(catalog::GROUP_ACTIVE_SENDERS.name).count(), 40_000 + 2, "{scope:?} {format:?}");
+            assert_eq!(sum(&text, messages.name), 20_000);
+            assert_eq!(text.matches(senders.name).count(), 40_000 + 2, "{scope:?} {format:?}");
             assert_eq!(text.lines().filter(|line| !line.starts_with('#')).count(), scraper.series());
             assert_eq!(text.matches("# EOF\n").count(), usize::from(format == Format::OpenMetrics));
         }
     }
 }
 
+/// The names of the families in a scrape.
+fn families(scope: Scope, format: Format) -> Vec<String> {
+    let text = chunks(&mut scraper(scope, format, &stats(3, 1))).concat();
+    text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn each_family_is_on_one_page() {
+    for format in [Format::Text, Format::OpenMetrics] {
+        let [metrics, groups] = [Scope::Metrics, Scope::Groups].map(|scope| families(scope, format));
+        assert!(groups.iter().all(|name| name.starts_with("openim_tracked_group_")), "{groups:?}");
+        assert_eq!((groups.len(), metrics.iter().filter(|name| groups.contains(name)).count()), (2, 0));
+    }
+}
+
 #[test]
 fn a_scrape_has_all_families_in_order_and_then_those_of_the_process() {
-    let text = chunks(&mut scraper(Scope::Metrics, Format::Text, &stats(3, 1))).concat();
-    let families: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-    let (ours, process): (Vec<_>, Vec<_>) = families.into_iter().partition(|name| name.starts_with("openim_"));
-    assert_eq!(ours, catalog::CATALOG.iter().map(|family| family.name).collect::<Vec<_>>());
+    let (ours, process): (Vec<_>, Vec<_>) =
+        families(Scope::Metrics, Format::Text).into_iter().partition(|name| name.starts_with("openim_"));
+    let of_groups = families(Scope::Groups, Format::Text);
+    let expected: Vec<_> = catalog::CATALOG.iter().map(|family| family.name.to_owned()).collect();
+    assert_eq!(ours, expected.iter().filter(|name| !of_groups.contains(name)).cloned().collect::<Vec<_>>());
+    assert_eq!(ours.len() + of_groups.len(), expected.len());
     assert!(!process.is_empty() && process.iter().all(|name| name.starts_with("process_")), "{process:?}");
 }
 
 #[test]
 fn the_groups_never_sum_to_less_than_the_total_while_messages_arrive() {
-    let stats = stats(1000, 10);
-    let mut scraper = scraper(Scope::Groups, Format::Text, &stats);
+    let stats = stats(1000, 1000);
+    let mut scraper = scraper(Scope::Metrics, Format::Text, &stats);
     let mut text = Vec::new();
     let mut has_more = true;
     while has_more {
