@@ -52,6 +52,10 @@ pub fn run(invocation: Result<Invocation, clap::Error>) -> ExitCode {
         Ok(Invocation::Serve(config)) => serve(&config),
         Ok(Invocation::CheckConfig(config)) => check(&config),
         Ok(Invocation::Simulate(options)) => simulate(&options),
+        Ok(Invocation::ResetCounters(path)) => match state::request_reset(&path) {
+            Ok(()) => print("the next start begins the counters at 0; groups and windows are kept\n"),
+            Err(error) => fail(&error, 1),
+        },
         // Also the help and the version, which go to standard output.
         Err(error) => {
             let _ = error.print();

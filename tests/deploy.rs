@@ -258,6 +258,30 @@ fn somebody_else(listener: TcpListener) -> mpsc::Receiver<String> {
 }
 
 #[test]
+#[ignore = "needs objcopy, readelf and nm"]
+fn a_stripped_program_runs_and_its_debug_information_is_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let [program, debug] = ["openim-exporter", "openim-exporter.debug"].map(|name| folder.path().join(name));
+    let run = |command: &mut Command| {
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{command:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let strip = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/strip.sh");
+    run(Command::new(strip).arg(env!("CARGO_BIN_EXE_openim-exporter")).arg(folder.path()));
+    assert!(run(Command::new(&program).arg("--version")).starts_with("openim-exporter "));
+    let sections = run(Command::new("readelf").arg("-SW").arg(&program));
+    assert!(
+        ![".debug_info", ".debug_line"].iter().any(|name| sections.contains(name)) && !sections.contains(".symtab"),
+        "{sections}"
+    );
+    // Debuggers look for a file with this name beside the program.
+    let link = run(Command::new("readelf").arg("--string-dump=.gnu_debuglink").arg(&program));
+    assert!(link.contains("openim-exporter.debug"), "{link}");
+    assert!(run(Command::new("nm").arg(&debug)).lines().any(|line| line.ends_with(" T main")));
+}
+
+#[test]
 fn the_demo_explains_its_options() {
     let usage = "usage: deploy/demo.sh [--rate N] [--for SECONDS]\n";
     let mistakes = [

@@ -62,7 +62,7 @@ install_missing() {
 }
 
 section "Programs that the tests need"
-install_missing gcc libc6-dev curl prometheus prometheus-alertmanager redis-server python3-prometheus-client python3-yaml python3-venv \
+install_missing gcc binutils libc6-dev curl prometheus prometheus-alertmanager redis-server python3-prometheus-client python3-yaml python3-venv \
     golang-go nodejs npm systemd openssl sslscan strace nginx haproxy iproute2 e2fsprogs xfsprogs btrfs-progs
 cargo fmt --version || rustup component add rustfmt
 cargo clippy --version || rustup component add clippy

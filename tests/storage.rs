@@ -107,44 +107,6 @@ fn a_duplicate_callback_gets_the_same_answer_and_is_counted_once() {
     assert_eq!(samples.sum("openim_exporter_callbacks_total"), 5.0);
 }
 
-#[test]
-fn callbacks_refusals_and_the_last_callback_s_time_survive_a_kill_and_a_restart() {
-    let directory = tempfile::tempdir().unwrap();
-    let arguments = ["--storage.path", directory.path().to_str().unwrap()];
-    let mut exporter = Exporter::start(&arguments);
-    exporter.post(GROUP_MESSAGE_PATH, message("g", "u"));
-    exporter.post("/callbackAfterJoinGroupCommand", "{}");
-    exporter.post("/callbackAfterSomethingNewCommand", "{}");
-    exporter.post(GROUP_MESSAGE_PATH, "{").refusal(400);
-    let families = [
-        "openim_exporter_callbacks_total",
-        "openim_exporter_callbacks_rejected_total",
-        "openim_exporter_last_callback_timestamp_seconds",
-    ];
-    let counted = |exporter: &Exporter| {
-        let samples = exporter.scrape();
-        families.map(|family| samples.of(family).map(|(name, value)| (name.to_owned(), value)).collect::<Vec<_>>())
-    };
-    let api = |exporter: &Exporter| {
-        let mut callbacks = exporter.get("/api/v1/summary").json()["callbacks"].clone();
-        callbacks.as_object_mut().unwrap().remove("last_rejected");
-        callbacks
-    };
-    let (before, api_before) = (counted(&exporter), api(&exporter));
-    let sum = |family: usize| before[family].iter().map(|(_, value)| value).sum::<f64>();
-    assert_eq!((sum(0), sum(1)), (3.0, 1.0));
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
-    assert!((now - sum(2)).abs() < 60.0, "{}", sum(2));
-    assert_eq!((&api_before["total"], &api_before["rejected"]["malformed_json"]), (&3.into(), &1.into()));
-    for signal in ["KILL", "TERM"] {
-        exporter.signal(signal);
-        exporter.wait();
-        exporter = Exporter::start(&arguments);
-        assert_eq!(counted(&exporter), before, "{signal}");
-        assert_eq!(api(&exporter), api_before, "{signal}");
-    }
-}
-
 /// Creates a closed state with one message.
 fn closed(directory: &Path) {
     let exporter = Exporter::start(&["--storage.path", directory.to_str().unwrap()]);

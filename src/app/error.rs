@@ -1,8 +1,9 @@
 //! Why the exporter cannot start or has to end.
 
 use std::io;
+use std::path::PathBuf;
 
-use crate::arena;
+use crate::arena::{self, Damage};
 use crate::http::AccessError;
 
 /// The step of starting, serving or stopping that failed, and how to make it work.
@@ -24,6 +25,12 @@ pub(super) enum Error {
     Memory(io::Error),
     #[error("{0}")]
     State(#[from] arena::Error),
+    #[error("{path}: there is no state in this directory; set --storage.path to that of the exporter", path = .0.display())]
+    NoState(PathBuf),
+    #[error("{path}: {1}; the next start of the exporter renames it", path = .0.display())]
+    UnusableState(PathBuf, Damage),
+    #[error("{path}: the state cannot be written: {1}; run this as the exporter's user", path = .0.display())]
+    Mark(PathBuf, io::Error),
     #[error(
         "cannot create a runtime for each serving thread: {0}; raise the limits of open files (LimitNOFILE, ulimit -n) \
          and threads (TasksMax, ulimit -u)"

@@ -1,6 +1,6 @@
 //! Opens the state, watches its file while the exporter runs, and logs each step.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -10,7 +10,7 @@ use std::{fs, io};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::error::Error;
-use crate::arena::{Boot, Origin, Step};
+use crate::arena::{Boot, Directory, Found, Step};
 use crate::config::{StatsSettings, Storage};
 use crate::domain::{Clock, UnixMillis};
 use crate::stats::{Capacities, Stats};
@@ -41,6 +41,23 @@ pub(super) fn open(settings: &StatsSettings, clock: &dyn Clock, telemetry: &Tele
     let stats = Stats::open(path, capacities, boot, now, &|step| report(telemetry, &step))?;
     telemetry.state_opened(path, stats.state_start().name(), stats.messages(), begin.elapsed());
     Ok(stats)
+}
+
+/// Marks the state in a directory, so that the next start begins its counters at 0.
+pub(super) fn request_reset(path: &Path) -> Result<(), Error> {
+    // Opening a state would create a missing directory.
+    if !path.is_dir() {
+        return Err(Error::NoState(path.to_owned()));
+    }
+    let directory = Directory::lock(path, &|_| ())?;
+    let state = directory.state();
+    match directory.find(boot_id().unwrap_or(Boot::Unknown), &|_| ())? {
+        Found::State { arena, .. } => {
+            arena.mark_in_use(Boot::ResetRequested, || ()).map_err(|error| Error::Mark(state.to_owned(), error))
+        }
+        Found::Nothing => Err(Error::NoState(path.to_owned())),
+        Found::Damaged(damage) => Err(Error::UnusableState(state.to_owned(), damage)),
+    }
 }
 
 const fn capacities(settings: &StatsSettings) -> Capacities {
@@ -81,8 +98,7 @@ pub(super) fn report(telemetry: &Telemetry, step: &Step) {
         Step::PreviousReplaced(path) => telemetry.state_previous_replaced(path),
         Step::Removed(path) => telemetry.state_file_removed(path),
         Step::Renamed { path, reason } => telemetry.state_renamed(path, reason),
-        Step::Restored(Origin::Older) => telemetry.state_restored("an older copy was put in its place"),
-        Step::Restored(_) => telemetry.state_restored("its file is a copy"),
+        Step::Restored => telemetry.state_restored(),
         Step::CountersReset(doubt) => telemetry.counters_reset(doubt),
         Step::WrittenAgain(path) => telemetry.state_written_again(path),
     }

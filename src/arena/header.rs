@@ -126,21 +126,25 @@ fn read_contents(words: &[AtomicU64]) -> Option<Contents> {
 pub(super) fn assess(words: &[AtomicU64], boot: Boot, file: Identity, locked: u64) -> Result<Trust, Damage> {
     let written_in = Identity::of_words(std::array::from_fn(|word| get(words, IDENTITY_AT + word)));
     let origin = match written_in {
-        Some(written) if !written.is_same_file(file) => Origin::Copied,
         Some(_) if get(words, GENERATION_AT) < locked => Origin::Older,
+        Some(written) if !written.is_same_file(file) => Origin::Copied,
         _ => Origin::Original,
     };
     if get(words, CLEAN_AT) == CLEAN {
-        let is_unchanged = get(words, BODY_SUM_AT) == body_sum(words);
-        let trust = if origin == Origin::Original { Trust::Exact } else { Trust::Restored(origin) };
-        return if is_unchanged { Ok(trust) } else { Err(Damage::Body) };
+        return match origin {
+            _ if get(words, BODY_SUM_AT) != body_sum(words) => Err(Damage::Body),
+            Origin::Original => Ok(Trust::Exact),
+            Origin::Copied => Ok(Trust::Restored),
+            Origin::Older => Ok(Trust::Torn(Doubt::Older)),
+        };
     }
     let written_on = Boot::of_words([get(words, BOOT_AT), get(words, BOOT_AT + 1)]);
     let is_on_other_volume = written_in.is_some_and(|written| !written.is_same_volume(file));
     Ok(match origin {
+        _ if written_on == Boot::ResetRequested => Trust::Torn(Doubt::Requested),
         _ if !written_on.is_same(boot) => Trust::Torn(Doubt::OtherBoot),
-        Origin::Copied => Trust::Torn(Doubt::Copied),
         Origin::Older => Trust::Torn(Doubt::Older),
+        Origin::Copied => Trust::Torn(Doubt::Copied),
         Origin::Original if is_on_other_volume => Trust::Torn(Doubt::Copied),
         Origin::Original => Trust::Exact,
     })

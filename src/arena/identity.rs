@@ -21,12 +21,12 @@ pub(super) struct Identity {
 
 /// Where a block comes from, according to its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub(super) enum Origin {
     /// The exporter wrote it into this file.
     Original,
     /// It was copied from another file.
     Copied,
-    /// The file is the same, but an older copy of the block was written into it.
+    /// The exporter has used a newer block in this directory.
     Older,
 }
 

@@ -26,7 +26,6 @@ pub use contents::{Contents, SectionEntry};
 pub(crate) use directory::OldState;
 pub use directory::{Directory, Found};
 pub use header::{CAPACITIES, MAGIC, Sections, VERSION};
-pub use identity::Origin;
 pub use layout::Layout;
 pub(crate) use prefetch::prefetch;
 pub use step::{Error, Step, Steps};

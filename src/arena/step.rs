@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use super::identity::Origin;
 use super::trust::Doubt;
 
 /// A step of opening or closing a state.
@@ -50,7 +49,7 @@ pub enum Step {
         reason: String,
     },
     /// The state is valid, but is not the file that the exporter used last: its counters get a new start time.
-    Restored(Origin),
+    Restored,
     /// The counters start from 0.
     CountersReset(Doubt),
     /// The state's file was missing, and was written to its path again.

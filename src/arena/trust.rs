@@ -1,13 +1,15 @@
 //! Whether a block's numbers are correct: they may be damaged, outdated, or only partly written.
 
-use super::identity::Origin;
-
 /// How much two readings of a boot's time may differ: the clock and the uptime are not read at the same moment, and the
 /// clock is adjusted.
 const BOOT_TIME_TOLERANCE_MS: i64 = 5000;
 
 /// The first word of a boot that is identified by its time: `BOOTTIME` in ASCII, big-endian.
 const BOOT_TIME: u64 = 0x424f_4f54_5449_4d45;
+
+/// The first word of a request to reset the counters: `RESETALL` in ASCII, big-endian. The other word is 0, which no
+/// random boot ID has.
+const RESET: u64 = 0x5245_5345_5441_4c4c;
 
 /// A boot of the machine. Until the next boot, the kernel has every page that a process wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub enum Boot {
     At(i64),
     /// Unknown: different from every boot.
     Unknown,
+    /// Not a boot: the counters must start from 0 when the block is opened.
+    ResetRequested,
 }
 
 impl Boot {
@@ -26,12 +30,14 @@ impl Boot {
             Self::Id(id) => id,
             Self::At(ms) => [BOOT_TIME, ms.cast_unsigned()],
             Self::Unknown => [0; 2],
+            Self::ResetRequested => [RESET, 0],
         }
     }
 
     pub(super) const fn of_words(words: [u64; 2]) -> Self {
         match words {
             [0, 0] => Self::Unknown,
+            [RESET, 0] => Self::ResetRequested,
             [BOOT_TIME, ms] => Self::At(ms.cast_signed()),
             id => Self::Id(id),
         }
@@ -89,14 +95,13 @@ pub enum Trust {
     /// They are correct: the block was closed, or the machine has not been restarted, so that the kernel has every
     /// page.
     Exact,
-    /// They are consistent, but the file is a copy or has been replaced by one: Prometheus may have seen higher
-    /// counters.
-    Restored(Origin),
-    /// Some pages may be older than others.
+    /// They are correct, but the file is a copy of one that was closed: Prometheus may have seen higher counters.
+    Restored,
+    /// The counters may be lower than Prometheus has seen them, or are not wanted; some pages may be older than others.
     Torn(Doubt),
 }
 
-/// Why some pages of a block may be older than others.
+/// Why the counters of a block must start from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Doubt {
     /// The machine went down while the block was in use.
@@ -108,11 +113,12 @@ pub enum Doubt {
     /// The block was copied while it was in use.
     #[error("the file is a copy that was made while the exporter was running")]
     Copied,
-    /// An older copy of the block was written into the file.
-    #[error(
-        "the file is older than the one that the exporter last used: a copy made while it was running was restored"
-    )]
+    /// The exporter has used a newer block in this directory.
+    #[error("the file is older than the one that the exporter last used here, so Prometheus has seen higher counters")]
     Older,
+    /// Somebody asked for it.
+    #[error("`openim-exporter state reset-counters` was run")]
+    Requested,
 }
 
 #[cfg(test)]
@@ -122,9 +128,9 @@ mod tests {
     #[test]
     fn a_boot_is_identified_by_its_id_or_by_its_time_within_seconds() {
         let at = Boot::At(1_732_345_678_901);
-        for boot in [Boot::Id([1, 2]), at, Boot::Unknown] {
+        for boot in [Boot::Id([1, 2]), at, Boot::Unknown, Boot::ResetRequested] {
             assert_eq!(Boot::of_words(boot.words()), boot);
-            assert_eq!(boot.is_same(boot), boot != Boot::Unknown);
+            assert_eq!(boot.is_same(boot), matches!(boot, Boot::Id(_) | Boot::At(_)));
         }
         assert!(at.is_same(Boot::At(1_732_345_673_901)) && !at.is_same(Boot::At(1_732_345_673_900)));
         assert!(!at.is_same(Boot::Id([1, 2])) && !Boot::Id([1, 2]).is_same(Boot::Id([1, 3])));

@@ -4,12 +4,13 @@
 mod tests;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::flag::variable;
-use super::parse::switch;
+use super::parse::{absolute_path, switch};
 use super::serve::Config;
 use super::simulate::{Simulate, SimulateFlags};
 
@@ -25,6 +26,8 @@ pub enum Invocation {
     CheckConfig(Config),
     /// Send made-up callbacks to an exporter.
     Simulate(Simulate),
+    /// Begin the counters of the state in this directory at 0 at its next start.
+    ResetCounters(PathBuf),
 }
 
 #[derive(Parser)]
@@ -59,6 +62,24 @@ enum Subcommands {
     Serve(ServeFlags),
     /// Send made-up callbacks as OpenIM does, to test or size an exporter
     Simulate(SimulateFlags),
+    /// Change the state of an exporter that is not running
+    #[command(subcommand)]
+    State(StateCommand),
+}
+
+#[derive(Subcommand)]
+enum StateCommand {
+    /// Begin the counters at 0 at the next start; groups and windows are kept
+    ///
+    /// For a state that was restored from a backup in another directory or on another machine: Prometheus may have seen
+    /// higher counters, and would add the restored ones again. The exporter does this itself for an older state in the
+    /// directory that it has used.
+    ResetCounters {
+        /// Directory of the state
+        #[arg(long = STORAGE_FLAG, value_name = "DIR", default_value = "data/", env = variable(STORAGE_FLAG))]
+        #[arg(value_parser = absolute_path())]
+        storage: PathBuf,
+    },
 }
 
 #[derive(Args)]
@@ -83,7 +104,7 @@ pub fn from_args<T: Into<OsString>>(args: impl IntoIterator<Item = T>) -> Result
     let args = with_negative_values(args.into_iter().map(Into::into));
     let mut command = Cli::command();
     // The variables are `serve`'s: a wrong one must not stop a simulation that runs in the same shell.
-    if args.get(1).is_none_or(|first| first != "simulate") {
+    if args.get(1).is_none_or(|first| first != "simulate" && first != "state") {
         command = command.mut_args(with_set_variable);
         command = command.mut_subcommand("serve", |serve| serve.mut_args(with_set_variable));
     }
@@ -96,6 +117,9 @@ pub fn from_args<T: Into<OsString>>(args: impl IntoIterator<Item = T>) -> Result
     };
     let mut flags = match cli.subcommand {
         Some(Subcommands::Simulate(flags)) => return flags.check().map(Invocation::Simulate).map_err(invalid),
+        Some(Subcommands::State(StateCommand::ResetCounters { storage })) => {
+            return Ok(Invocation::ResetCounters(storage));
+        }
         Some(Subcommands::Serve(flags)) => flags,
         None => cli.serve,
     };

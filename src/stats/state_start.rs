@@ -12,8 +12,8 @@ named! {
         Continued = "continued",
         /// From the values in a copy. They have a new start time, because Prometheus may have seen higher values.
         Restored = "restored",
-        /// From 0, because parts of the file may be older than what a scrape has shown: when a counter continues from a
-        /// lower value, Prometheus takes that for a reset and adds the whole value again.
+        /// From 0, because the file, or parts of it, may be older than what a scrape has shown: when a counter continues
+        /// from a lower value, Prometheus takes that for a reset and adds the whole value again.
         CountersReset = "counters_reset",
     }
 }
@@ -22,7 +22,7 @@ impl StateStart {
     pub(super) const fn from_trust(trust: Trust) -> Self {
         match trust {
             Trust::Exact => Self::Continued,
-            Trust::Restored(_) => Self::Restored,
+            Trust::Restored => Self::Restored,
             Trust::Torn(_) => Self::CountersReset,
         }
     }

@@ -95,11 +95,10 @@ impl Telemetry {
     }
 
     /// The state is complete, but it is not the file that the exporter used last.
-    pub(crate) fn state_restored(&self, reason: &str) {
+    pub(crate) fn state_restored(&self) {
         warn!(
-            reason,
-            "the state was copied or restored: the counters continue from its numbers with a new start time, because \
-             Prometheus may have seen higher ones"
+            "the state is a copy: the counters continue from its numbers with a new start time. If Prometheus has seen \
+             higher ones, stop the exporter, and run: openim-exporter state reset-counters"
         );
     }
 

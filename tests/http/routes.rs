@@ -9,6 +9,15 @@ fn commands_taken(samples: &Samples, command: &str) -> f64 {
 }
 
 #[test]
+fn a_browser_s_request_for_an_icon_is_no_refusal() {
+    let exporter = Exporter::start(&["--web.telemetry-address", "127.0.0.1:0"]);
+    let answer = exporter.get("/favicon.ico");
+    assert_eq!((answer.status, answer.text().as_str()), (200, ""));
+    assert_eq!(answer.header("content-type"), Some("image/x-icon"));
+    assert!(exporter.log().iter().all(|line| !line.contains("level=warn")), "{:?}", exporter.log());
+}
+
+#[test]
 fn every_form_of_openim_s_url_counts_one_message() {
     let exporter = Exporter::start(&[]);
     let urls = [

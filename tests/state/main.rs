@@ -16,7 +16,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use openim_exporter::arena::{Boot, Damage, Doubt, Error, Origin, Step};
+use openim_exporter::arena::{Boot, Damage, Doubt, Error, Step};
 use openim_exporter::domain::{Message, UnixMillis};
 use openim_exporter::stats::{Capacities, Recorded, StateStart, Stats};
 use rand::{Rng, SeedableRng};

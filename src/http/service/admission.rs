@@ -126,7 +126,7 @@ fn check_all_but_password(
 ) -> Result<(Route, Option<Proof>), Box<Reply>> {
     let (route, has_secret) = find_route(exchange, access, head);
     let (users, realm) = match route {
-        Route::Healthy | Route::Ready => return Ok((route, None)),
+        Route::Healthy | Route::Ready | Route::Icon => return Ok((route, None)),
         // No web page needs these, not even one of this host: with DNS rebinding, another site can use our address.
         Route::Callback(_) | Route::Reload | Route::Quit if facts.has_origin => {
             return Err(Box::new(exchange.refuse(Reason::Forbidden, "requests from a web page are not allowed here")));

@@ -153,6 +153,7 @@ async fn answer_without_body(exchange: Exchange<'_>, route: Route, head: &Parts)
         Route::Metrics(scope) => pages::metrics(exchange, scope, head).await,
         Route::Healthy => pages::healthy(),
         Route::Ready => pages::ready(site),
+        Route::Icon => pages::no_icon(),
         Route::Landing => pages::landing(site),
         Route::Summary => api::summary(exchange, head.uri.query()).await,
         Route::Groups => api::groups(exchange, head.uri.query()).await,

@@ -36,6 +36,11 @@ pub(super) fn ready(site: &Site) -> Reply {
     page(PLAIN, "openim-exporter is ready.\n")
 }
 
+/// An empty icon, which browsers cache, instead of a refusal.
+pub(super) fn no_icon() -> Reply {
+    with_header(page("image/x-icon", ""), header::CACHE_CONTROL, "max-age=86400")
+}
+
 /// Names the program and links to its pages.
 pub(super) fn landing(site: &Site) -> Reply {
     page(

@@ -18,6 +18,8 @@ pub(super) enum Route {
     Healthy,
     /// Whether the process accepts callbacks.
     Ready,
+    /// The icon that browsers request. There is none.
+    Icon,
     /// The landing page.
     Landing,
     /// All statistics, from the API.
@@ -40,7 +42,7 @@ impl Route {
         match self {
             Self::WrongMethod(_) | Self::NotFound => false,
             Self::Reload | Self::Quit => lifecycle,
-            Self::Callback(_) | Self::Metrics(_) | Self::Healthy | Self::Ready => true,
+            Self::Callback(_) | Self::Metrics(_) | Self::Healthy | Self::Ready | Self::Icon => true,
             Self::Landing | Self::Summary | Self::Groups => true,
         }
     }
@@ -99,6 +101,8 @@ fn page_at(path: &str, served: Served<'_>) -> Option<Route> {
     match path {
         "/-/healthy" if served.health => return Some(Route::Healthy),
         "/-/ready" if served.health => return Some(Route::Ready),
+        // At every address and without a password, because a refusal would be logged.
+        "/favicon.ico" if served.health => return Some(Route::Icon),
         _ if !served.pages => return None,
         _ => {}
     }
@@ -192,6 +196,7 @@ mod tests {
             ("/metrics/groups", Route::Metrics(Scope::Groups)),
             ("/-/healthy", Route::Healthy),
             ("/-/ready", Route::Ready),
+            ("/favicon.ico", Route::Icon),
             ("/api/v1/summary", Route::Summary),
             ("/api/v1/groups?limit=5", Route::Groups),
         ] {

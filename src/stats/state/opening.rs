@@ -71,7 +71,7 @@ impl Opening<'_> {
         differences.extend(contents.differences(&wanted));
         match trust {
             Trust::Exact => {}
-            Trust::Restored(origin) => (self.steps)(Step::Restored(origin)),
+            Trust::Restored => (self.steps)(Step::Restored),
             Trust::Torn(doubt) => (self.steps)(Step::CountersReset(doubt)),
         }
         let block = Block::new(arena, contents);
@@ -128,7 +128,7 @@ impl Opening<'_> {
 
     /// Sets the start time of a copy's counters to now: Prometheus may have seen higher values since theirs.
     fn renew_start(&self, stats: &Stats, trust: Trust) {
-        if matches!(trust, Trust::Restored(_)) {
+        if trust == Trust::Restored {
             stats.set_started(self.now);
         }
     }
