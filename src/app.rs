@@ -45,6 +45,13 @@ const MIN_LOG_FLUSH: Duration = Duration::from_millis(100);
 /// The exit status after an invalid command line.
 const USAGE: u8 = 2;
 
+/// Address space without connections: the program, the state with the default limits, and what the allocator reserves for
+/// each thread.
+const BASE_BYTES: u64 = 1 << 30;
+
+/// The most that a connection needs: docs/limits.md.
+const BYTES_PER_CONNECTION: u64 = 85 * 1024;
+
 /// Runs the command of the command line.
 #[must_use]
 pub fn run(invocation: Result<Invocation, clap::Error>) -> ExitCode {
@@ -135,6 +142,7 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Ins
     let access = Access::read(&config.http.access)?;
     let listeners = listeners(config)?;
     raise_open_file_limit(telemetry, config.http.max_connections);
+    check_address_space(telemetry, config);
     let stats = Arc::new(state::open(&config.stats, clock.as_ref(), telemetry)?);
 
     let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -200,6 +208,17 @@ fn raise_open_file_limit(telemetry: &Telemetry, connections: usize) {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(most) => telemetry.open_file_limit(most, connections),
         Err(error) => telemetry.open_file_limit_not_raised(&error),
+    }
+}
+
+/// Some small allocations of the libraries cannot fail without ending the process, so the address space should suffice.
+fn check_address_space(telemetry: &Telemetry, config: &Config) {
+    let (connections, bodies) = (config.http.max_connections as u64, config.http.max_buffered_bytes as u64);
+    let needed = BASE_BYTES + connections * BYTES_PER_CONNECTION + bodies;
+    match rlimit::getrlimit(rlimit::Resource::AS) {
+        Ok((limit, _)) if limit < needed => telemetry.address_space_limited(limit, needed),
+        // Unlimited, or unknown.
+        _ => {}
     }
 }
 

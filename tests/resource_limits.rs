@@ -65,6 +65,15 @@ fn check((answered, log): (usize, String), advice: &str) -> bool {
 }
 
 #[test]
+fn a_limit_of_the_address_space_that_may_be_too_low_causes_a_warning() {
+    for (limit, is_warned) in [("-v 1500000", true), ("-v 4000000", false)] {
+        let (answered, log) = run_limited(limit, None);
+        assert_eq!(answered, 8, "{log}");
+        assert_eq!(log.contains("(ulimit -v, LimitAS) is too low"), is_warned, "{log}");
+    }
+}
+
+#[test]
 fn with_too_few_open_files_it_does_not_start_and_says_so() {
     let served = [8, 16, 24, 1024].map(|files| check(run_limited(&format!("-n {files}"), None), "open files"));
     assert_eq!((served[0], served[3]), (false, true));

@@ -245,6 +245,16 @@ impl Telemetry {
         warn!(%failure, "the open file limit could not be raised");
     }
 
+    /// The limit of the address space may be too low for this many bytes.
+    pub(crate) fn address_space_limited(&self, limit: u64, needed: u64) {
+        warn!(
+            limit,
+            needed,
+            "the limit of the address space (ulimit -v, LimitAS) is too low for --web.max-connections: an allocation beyond \
+             it ends the process; raise it, or lower the flag"
+        );
+    }
+
     /// The exporter begins to shut down after a signal.
     pub(crate) fn draining(&self, signal: &str) {
         info!(signal, "draining: accepting no new connections; open ones are answered, then closed");

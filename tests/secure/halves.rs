@@ -144,6 +144,29 @@ fn incomplete_http2_heads_and_frames_have_the_time_limit_of_a_head() {
 }
 
 #[test]
+fn the_rest_of_an_http2_head_that_arrives_during_a_stop_is_not_late() {
+    let authority = Authority::new();
+    authority.issue("server", &["localhost"]);
+    let config = authority.web_config("server", "");
+    let exporter = Exporter::start(&["--web.config.file", config.to_str().unwrap()]);
+    let open = frame(HEADERS, END_STREAM | END_HEADERS, 1, &head("GET", "/-/healthy"));
+    let (half, rest) = open.split_at(20);
+    let mut client = Client::connect_secure(exporter.address(), &authority.client_of(None, &[b"h2"])).unwrap();
+    client.send([PREFACE, &frame(SETTINGS, 0, 0, &[]), half].concat()).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    exporter.signal("STOP");
+    client.send(rest).unwrap();
+    // Longer than the limit of a head.
+    thread::sleep(Duration::from_secs(7));
+    exporter.signal("CONT");
+    let mut came = Vec::new();
+    // The end of the answer.
+    while !came.windows(8).any(|bytes| bytes == b"healthy.") {
+        came.extend(client.some(1000).unwrap());
+    }
+}
+
+#[test]
 fn complete_frames_have_no_time_limit_and_a_head_in_two_frames_is_answered() {
     let (authority, served) = served(limits(), 1, 0);
     let mut client = connect_http2(&authority, &served);
