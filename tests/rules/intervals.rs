@@ -282,14 +282,17 @@ fn case(scenario: &Scenario, is_wrong: bool, how: Missed, interval: usize) -> St
 fn failures(interval: usize) -> String {
     let directory = TempDir::new().unwrap();
     let mut files = Vec::new();
-    for step in [1, 30, 60] {
+    // The cases of weeks not at 15 s: for their ranges of hours and more, that differs from a minute only in the time that
+    // promtool takes.
+    let steps = if interval == 15 { &[1][..] } else { &[1, 30, 60] };
+    for step in steps {
         let rules =
             ["recording", "alerts"].map(|name| at(&format!("prometheus/rules/{name}.yml")).display().to_string());
         let mut text = format!(
             "rule_files: [{}]\nevaluation_interval: {step}m\ngroup_eval_order: [{ORDER}]\ntests:\n",
             rules.join(", ")
         );
-        for scenario in scenarios().iter().filter(|scenario| scenario.step == step) {
+        for scenario in scenarios().iter().filter(|scenario| scenario.step == *step) {
             text.push_str(&case(scenario, true, Missed::Failed, interval));
             text.push_str(&case(scenario, false, Missed::Failed, interval));
             // Only `up` shows the difference.
