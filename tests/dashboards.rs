@@ -25,6 +25,7 @@ use tempfile::TempDir;
 
 /// Families that no dashboard uses, and why.
 const UNUSED: &[(&str, &str)] = &[
+    ("openim_exporter_callback_receive_seconds", "the runbook shows it: it is the network's time, not the exporter's"),
     ("openim_exporter_connections_ended_total", "idle connections are no problem; refused ones are shown"),
     ("openim_exporter_log_lines_dropped_total", "a gap in the log is reported in the log"),
 ];

@@ -37,8 +37,10 @@ metrics! {
     accept_failures: Counter = "openim_exporter_accept_failures_total" [];
     /// Build information; always 1.
     build_info: Info = "openim_exporter_build_info" ["version"] (env!("CARGO_PKG_VERSION"));
-    /// Time from reading a callback's head to writing its answer, since the process started.
+    /// Time from the last byte of a callback to its answer, since the process started.
     callback_duration: Durations = "openim_exporter_callback_duration_seconds" [] (CALLBACK_BOUNDS_US);
+    /// Time from the first to the last byte of a callback, since the process started. Over HTTP/2, from the end of its head.
+    callback_receive: Durations = "openim_exporter_callback_receive_seconds" [] (CALLBACK_BOUNDS_US);
     /// Callbacks being read or answered.
     in_flight: Gauge = "openim_exporter_callbacks_in_flight" [];
     /// Whether the settings files could be used when they were last read: 1 or 0.
@@ -103,7 +105,13 @@ impl Telemetry {
         families
     }
 
-    /// A callback's answer was written, this long after its head was read.
+    /// All of a callback arrived, this long after its first byte.
+    #[inline]
+    pub fn callback_received(&self, after: Duration) {
+        self.metrics.callback_receive.observe(after);
+    }
+
+    /// A callback's answer was written, this long after its last byte arrived.
     #[inline]
     pub fn callback_answered(&self, after: Duration) {
         self.metrics.callback_duration.observe(after);

@@ -86,6 +86,11 @@ fn a_body_that_does_not_arrive_in_time_gets_408() {
         let rise = f64::from(u8::from(is_too_large));
         assert_eq!((after.0 - before.0, after.1 - before.1), (1.0 - rise, rise), "{rest}");
     }
+    // A client that sends slowly cannot raise the exporter's own time.
+    eventually("three answers", || served.observed("openim_exporter_callback_duration_seconds").0 == 3);
+    let (_, own) = served.observed("openim_exporter_callback_duration_seconds");
+    assert!(own < 0.5, "{own}");
+    assert_eq!(served.observed("openim_exporter_callback_receive_seconds").0, 0);
 }
 
 #[test]

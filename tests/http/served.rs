@@ -99,9 +99,14 @@ impl Served {
 
     /// Scrapes that were written to their end.
     pub(crate) fn scrapes_written(&self) -> u64 {
-        let samples = self.samples("openim_exporter_scrape_duration_seconds");
-        let Samples::Histogram { count, .. } = samples else { panic!("{samples:?}") };
-        count
+        self.observed("openim_exporter_scrape_duration_seconds").0
+    }
+
+    /// Number and sum of a histogram's observations.
+    pub(crate) fn observed(&self, name: &str) -> (u64, f64) {
+        let samples = self.samples(name);
+        let Samples::Histogram { count, sum, .. } = samples else { panic!("{samples:?}") };
+        (count, sum)
     }
 }
 

@@ -132,6 +132,7 @@ impl Installation {
         for _ in 0..if self.written.is_multiple_of(50) { 2 } else { 1 } {
             wire::decode_group_message(body.as_bytes(), |message| self.stats.record(message, UnixMillis(now))).unwrap();
             self.taken(GROUP_MESSAGE, now);
+            self.telemetry.callback_received(Duration::from_micros(50));
             self.telemetry.callback_answered(Duration::from_millis(story::answer_ms(self.minute)));
         }
         (self.written, self.processed) = (self.written + 1, self.processed + 1);

@@ -87,7 +87,11 @@ pub(crate) struct Progress {
     /// The [`Moment`] that took too long according to the sweep; 0 if none. It no longer applies once another moment
     /// has begun.
     overdue: AtomicU64,
-    /// When the current callback began, in nanoseconds since [`epoch`]; 0 if there is none.
+    /// When the first byte of the current request arrived, in nanoseconds since [`epoch`]. 0 if that is unknown, because
+    /// it arrived together with the end of the previous request.
+    request_since: AtomicU64,
+    /// When the current callback began, and later when all of it had arrived, in nanoseconds since [`epoch`]; 0 if there
+    /// is none.
     callback_since: AtomicU64,
     /// hyper wrote its own response to a head that it could not parse, and it was discarded.
     discarded_response: AtomicBool,
@@ -152,12 +156,32 @@ impl Progress {
         (self.overdue.load(Ordering::Relaxed) == moment.0).then(|| moment.phase())
     }
 
-    pub(crate) fn begin_callback(&self) {
-        let since = epoch().elapsed().as_nanos();
-        self.callback_since.store(u64::try_from(since).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
+    /// The first byte of a request has arrived.
+    pub(crate) fn begin_request(&self) {
+        self.request_since.store(nanoseconds(), Ordering::Relaxed);
     }
 
-    /// Ends the exchange. Returns the time that it took if it was a callback.
+    /// The request is complete, and its response has been written.
+    pub(crate) fn end_request(&self) {
+        self.request_since.store(0, Ordering::Relaxed);
+    }
+
+    /// The request is a callback, of which not all has arrived or ever will: from here on, its time is the exporter's.
+    pub(crate) fn begin_callback(&self) {
+        self.callback_since.store(nanoseconds(), Ordering::Relaxed);
+    }
+
+    /// All of a callback has arrived. Returns how long that took.
+    pub(crate) fn receive_callback(&self) -> Duration {
+        self.begin_callback();
+        let now = self.callback_since.load(Ordering::Relaxed);
+        match self.request_since.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => Duration::from_nanos(now.saturating_sub(since)),
+        }
+    }
+
+    /// Ends the exchange. If it was a callback, returns the time since all of it had arrived, or was given up.
     pub(crate) fn end_callback(&self) -> Option<Duration> {
         let since = self.callback_since.load(Ordering::Relaxed);
         (since != 0).then(|| {
@@ -185,6 +209,11 @@ impl Progress {
     pub(crate) fn has_unread_request(&self) -> bool {
         self.unread.load(Ordering::Relaxed)
     }
+}
+
+/// The time since [`epoch`]; never 0.
+fn nanoseconds() -> u64 {
+    u64::try_from(epoch().elapsed().as_nanos()).unwrap_or(u64::MAX).max(1)
 }
 
 /// The time from which [`Progress`] counts nanoseconds.

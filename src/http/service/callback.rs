@@ -45,8 +45,10 @@ pub(super) async fn read_and_answer(
     tracker.progress().begin_callback();
     let mut share = site.quotas.bodies.share(client);
     match body::read(body, site.config.max_body_bytes, &mut share, tracker.progress()).await {
-        Ok(body) => count_and_answer(exchange, (command, facts), headers, &body),
+        Ok(body) => answer(exchange, (command, facts), headers, &body),
         Err(error) => {
+            // The wait for the body is the client's.
+            tracker.progress().begin_callback();
             // The client may still be sending, and must get time to read the refusal.
             tracker.progress().leave_request_unread();
             refuse_body(exchange, &error)
@@ -61,7 +63,7 @@ pub(super) fn answer(
     headers: HeaderMap,
     body: &[u8],
 ) -> Reply {
-    exchange.tracker.progress().begin_callback();
+    exchange.site.telemetry.callback_received(exchange.tracker.progress().receive_callback());
     count_and_answer(exchange, context, headers, body)
 }
 

@@ -156,6 +156,7 @@ impl ActiveRequest {
         request: Request<Incoming>,
     ) -> (Self, Result<Request<Incoming>, (Reason, String)>) {
         let tracker = shared.tracker.track_request();
+        tracker.progress().begin_request();
         shared.under_way.fetch_add(1, Ordering::Relaxed);
         shared.tracker.enter(Phase::Multiplexed);
         let (site, most) = (&shared.site, shared.site.config.max_connections);

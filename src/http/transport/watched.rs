@@ -36,6 +36,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<'_, S> {
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
         if buffer.filled().len() > before && self.tracker.progress().phase() == Phase::Idle {
             self.tracker.enter(Phase::Head);
+            self.tracker.progress().begin_request();
         }
         Poll::Ready(Ok(()))
     }
@@ -69,6 +70,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<'_, S> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         if self.tracker.progress().phase() == Phase::Answer {
             self.tracker.enter(Phase::Idle);
+            self.tracker.progress().end_request();
             if let Some(took) = self.tracker.progress().end_callback() {
                 self.telemetry.callback_answered(took);
             }
