@@ -13,7 +13,7 @@ usage="usage: deploy/demo.sh [--rate N] [--for SECONDS]"
 
 # The value of an option, which must be a whole number.
 number() {
-    [[ ${2-} =~ ^[1-9][0-9]*$ ]] || { printf '%s needs a whole number from 1\n%s\n' "$1" "$usage" >&2; exit 2; }
+    [[ ${2-} =~ ^[1-9][0-9]*$ ]] || { printf '%s needs a whole number of at least 1\n%s\n' "$1" "$usage" >&2; exit 2; }
     echo "$2"
 }
 
@@ -22,7 +22,7 @@ while [[ $# -gt 0 ]]; do
     case $1 in
         --rate) rate=$(number "$@"); shift 2 ;;
         --for) seconds=$(number "$@"); shift 2 ;;
-        -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit ;;
+        -h | --help) sed -n '2,3s/^# \{0,1\}//p; 6,8s/^# \{0,1\}//p' "$0"; echo "$usage"; exit ;;
         *) printf 'unknown argument %s\n%s\n' "$1" "$usage" >&2; exit 2 ;;
     esac
 done
@@ -113,13 +113,17 @@ fi
 
 start simulate "$program" simulate --target "http://$exporter" --rate "$rate" --duration "${seconds:-604800}s"
 
+# Debian's Prometheus has only the classic pages.
+classic=
+curl -sf --noproxy '*' -o /dev/null "http://$prometheus/rules" || classic=/classic
+
 cat <<END
 Running, with $rate simulated messages per second:
   exporter     http://$exporter
   metrics      http://$exporter/metrics
   Prometheus   http://$prometheus
-  rules        http://$prometheus/rules
-  alerts       http://$prometheus/alerts
+  rules        http://$prometheus$classic/rules
+  alerts       http://$prometheus$classic/alerts
   a graph      http://$prometheus/graph?g0.expr=sum%20by%20(content_type)%20(rate(openim_group_messages_total%5B1m%5D))&g0.tab=0&g0.range_input=10m${page:-}
 Dashboards: import grafana/dashboards/*.json into a Grafana that has this Prometheus as its data source.
 Ctrl-C stops it.

@@ -12,9 +12,10 @@ SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 # `$S` in an expression selects the exporters. `$J` selects the jobs, for recorded series without an instance.
 SELECT = 'job=~"$job", instance=~"$instance"'
 JOBS = 'job=~"$job"'
-# Selects the same exporters on both pages: the job for /metrics/groups has the name of the other job and `-groups`.
+# Selects the same exporters on both pages: the job for /metrics/groups has the name of the other job, followed by `-groups`.
 SELECT_ALL_GROUPS = 'job=~"$job(-groups)?", instance=~"$instance"'
-# Four scrape intervals of five minutes, where $__rate_interval is too short for the job, or not defined.
+# Four scrape intervals of five minutes. Used where $__rate_interval is not defined or too short: the scrape interval of
+# /metrics/groups may be longer than that of the data source.
 LONG = "[20m]"
 WIDTH = 24
 
@@ -293,7 +294,7 @@ GROUP = [
     lines("Compared with an hour before", "The rate as a multiple of the rate an hour before. OpenimGroupFlood can fire above 10, for exported groups.", "none", (HOUR_BEFORE, "{{group_id}}"), limits=[10]),
     lines("Active senders, 1 h", "Distinct senders in the group in one hour.", "short", (senders("1h"), "{{group_id}}")),
     lines("Active senders, 24 h", "Distinct senders in the group in 24 hours.", "short", (senders("24h"), "{{group_id}}")),
-    columns(panel("table", "Selected groups", "Messages in the selected time range, senders in the last 24 hours, and minutes since the last message: to within five minutes, or 20 at scrape intervals above two minutes.", "short", (f"sum by (group_id) (increase({TRACKED}[$__range])) or sum by (group_id) (increase({EXPORTED}[$__range]))", ""), (senders("24h"), ""), (f"(time() - max by (group_id) ({LAST_MESSAGE})) / 60", ""), width=24, height=10, decimals=0), "Messages", "Senders, 24 h", "Minutes since last message"),
+    columns(panel("table", "Selected groups", "Messages in the selected time range, senders in the last 24 hours, and minutes since the last message: to within five minutes, or 20 at scrape intervals above two minutes and for groups that are not exported.", "short", (f"sum by (group_id) (increase({TRACKED}[$__range])) or sum by (group_id) (increase({EXPORTED}[$__range]))", ""), (senders("24h"), ""), (f"(time() - max by (group_id) ({LAST_MESSAGE})) / 60", ""), width=24, height=10, decimals=0), "Messages", "Senders, 24 h", "Minutes since last message"),
 ]
 
 MEAN = "(sum(rate(openim_exporter_callback_duration_seconds_sum{$S}[$__rate_interval])) / (sum(rate(openim_exporter_callback_duration_seconds_count{$S}[$__rate_interval])) > 0))"

@@ -60,7 +60,7 @@ pub fn run(invocation: Result<Invocation, clap::Error>) -> ExitCode {
         Ok(Invocation::CheckConfig(config)) => check(&config),
         Ok(Invocation::Simulate(options)) => simulate(&options),
         Ok(Invocation::ResetCounters(path)) => match state::request_reset(&path) {
-            Ok(()) => print("the next start begins the counters at 0; groups and windows are kept\n"),
+            Ok(()) => print("the counters will start from 0 at the next start; groups and windows are kept\n"),
             Err(error) => fail(&error, 1),
         },
         // Also the help and the version, which go to standard output.
@@ -211,7 +211,7 @@ fn raise_open_file_limit(telemetry: &Telemetry, connections: usize) {
     }
 }
 
-/// Some small allocations of the libraries cannot fail without ending the process, so the address space should suffice.
+/// Warns if the address space may be too small: when an allocation in a library fails, the process ends.
 fn check_address_space(telemetry: &Telemetry, config: &Config) {
     let (connections, bodies) = (config.http.max_connections as u64, config.http.max_buffered_bytes as u64);
     let needed = BASE_BYTES + connections * BYTES_PER_CONNECTION + bodies;

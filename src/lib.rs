@@ -6,7 +6,7 @@
 //! - [`config`]: raw flags -> a checked `Config`, with one part for each module that has settings
 //! - [`http`]: connections, limits, routes. Callbacks come in here, scrapes go out.
 //! - [`wire`]: OpenIM's JSON and its oddities, and the answers that it expects
-//! - [`domain`]: what a group message is; the names of callbacks; codes and their names; reasons of
+//! - [`domain`]: what a group message is; the names of callbacks; codes and their names; reasons for
 //!   refusals; time, and the interface to the clock
 //! - [`stats`]: `Stats::record(&Message, now)`: mix, groups, senders, delays
 //! - `certificates`: certificates and keys from PEM, and what is wrong with them
@@ -26,7 +26,7 @@
 //!
 //! # Adding a flag, a metric or a reason
 //! - A flag: a field in `config/serve.rs`.
-//! - A metric that must survive restarts: a counter in [`stats`], and a row in `exposition/catalog.rs`.
+//! - A metric that must survive restarts: a counter in `stats/recording.rs`, and a row in `exposition/catalog.rs`.
 //! - Any other metric: a row and a function in `telemetry/events.rs`.
 //! - A reason for refusing a request: a row in `domain/reason.rs`.
 //!

@@ -385,8 +385,8 @@ fn an_address_in_use_is_an_error_and_exits_with_1() {
     assert!(error.contains("level=error") && error.contains(&address) && error.contains("in use"), "{error}");
     let port = exporter.address().port();
     let advice = format!(
-        "run: ss -ltnp sport = :{port}; stop the program that it shows (if none, two flags have this port), or choose \
-         another port with --web.listen-address"
+        "run: ss -ltnp sport = :{port}; stop the program that it shows (if it shows none, two flags have the same port), \
+         or choose another port with --web.listen-address"
     );
     assert!(error.contains(&advice), "{error}");
     assert_eq!(exporter.get("/-/healthy").status, 200);

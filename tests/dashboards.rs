@@ -145,7 +145,7 @@ fn unknown_in(dashboard: &Value) -> Vec<String> {
         list(&dashboard["templating"], "list").iter().filter_map(|variable| variable["query"]["query"].as_str());
     let asked = asked.map(|query| {
         let (selector, label) = query.strip_prefix("label_values(").unwrap().rsplit_once(", ").unwrap();
-        // Of several metrics, which are selected by a pattern of their name.
+        // A query for several metrics selects them with a pattern for the name.
         let metrics = match selector.strip_prefix("{__name__=~\"").map(|rest| rest.split_once("\", ").unwrap()) {
             Some((names, matchers)) => names.split('|').map(|name| format!("{name}{{{matchers}")).collect(),
             None => vec![selector.to_owned()],

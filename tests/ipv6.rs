@@ -116,7 +116,7 @@ fn without_ipv4_the_kubernetes_manifest_and_its_probes_work() {
 
 #[test]
 #[ignore = "needs root, iproute2, systemd, curl"]
-fn the_systemd_socket_serves_the_families_that_there_are() {
+fn the_systemd_socket_serves_the_families_that_the_machine_has() {
     let unit = include_str!("../deploy/openim-exporter.socket");
     let address = between(unit, "\nListenStream=", '\n').next().unwrap();
     let program = env!("CARGO_BIN_EXE_openim-exporter");
@@ -148,7 +148,7 @@ fn without_ipv6_addresses_the_defaults_serve_ipv4() {
 
 #[test]
 #[ignore = "needs root, iproute2, curl"]
-fn a_name_is_listened_on_at_those_of_its_addresses_that_the_machine_has() {
+fn with_a_name_it_listens_on_those_addresses_that_the_machine_has() {
     let directory = tempfile::tempdir().unwrap();
     let hosts = directory.path().join("hosts");
     fs::write(&hosts, "127.0.0.1 both.test\n::1 both.test\n").unwrap();
@@ -166,7 +166,7 @@ fn a_name_is_listened_on_at_those_of_its_addresses_that_the_machine_has() {
             assert_eq!(namespace.curl(&[&format!("http://{address}:10006/-/healthy")]), HEALTHY, "{setup}");
         }
     }
-    // An address alone is not skipped.
+    // A missing address is skipped only if it is one of a name's addresses.
     let namespace = Namespace::without_ipv4();
     let ran = namespace.exporter(&["--web.listen-address", "127.0.0.1:10006"]).output().unwrap();
     let printed = String::from_utf8(ran.stderr).unwrap();
@@ -322,7 +322,7 @@ fn ipv6_addresses_are_valid_in_the_host_header() {
         let request = format!("GET /-/healthy HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         assert_eq!(exporter.ask(request.as_bytes()).status, 200, "{host}");
         let request = format!("GET http://{host}/-/healthy HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-        // A URL cannot have a zone in it.
+        // hyper does not accept a zone in a URL.
         if !host.contains('%') {
             assert_eq!(exporter.ask(request.as_bytes()).status, 200, "{host}");
         }

@@ -126,7 +126,7 @@ fn each_panel_and_rule_has_data_in_a_prometheus_that_scrapes_a_busy_exporter() {
 
 #[test]
 #[ignore = "needs prometheus"]
-fn the_dashboard_of_groups_shows_those_that_only_the_page_of_all_groups_has() {
+fn the_group_dashboard_shows_groups_that_only_metrics_groups_has() {
     let exporter = Exporter::start(&["--groups.max-exported", "0"]);
     let prometheus = Prometheus::start(&config_of_both_pages(exporter.address()));
     for _ in 0..4 {

@@ -148,7 +148,7 @@ fn send_to_five_groups(exporter: &Exporter) {
 #[test]
 #[ignore = "needs prometheus"]
 fn a_prometheus_that_scrapes_both_pages_counts_nothing_twice() {
-    // The other groups are not exported, and the last one is not tracked.
+    // Of the five groups, two are exported, two only tracked, and the last one is not tracked.
     let exporter = Exporter::start(&["--groups.max-exported", "2", "--groups.max-tracked", "4"]);
     send_to_five_groups(&exporter);
     let prometheus = Prometheus::start(&config_of_both_pages(exporter.address()));
@@ -165,7 +165,7 @@ fn a_prometheus_that_scrapes_both_pages_counts_nothing_twice() {
     let busiest = prometheus.query("topk(10, openim_group_messages_by_group_total)");
     let groups: Vec<_> = busiest.iter().map(|(labels, messages)| (labels["group_id"].as_str(), *messages)).collect();
     assert_eq!(groups, [("g2", 6.0), ("g1", 4.0)]);
-    // All tracked groups, under names of their own.
+    // All tracked groups, in the metrics of /metrics/groups.
     let tracked = prometheus.values_by_label("group_id", "openim_tracked_group_messages_total");
     assert_eq!(tracked, [("g1", 4.0), ("g2", 6.0), ("g3", 8.0), ("g4", 10.0)].map(|(g, n)| (g.to_owned(), n)).into());
     assert_eq!(both("sum(openim_tracked_group_messages_total) + sum(openim_group_messages_folded_total)"), 40.0);

@@ -87,18 +87,35 @@ fn a_wrong_proxy_header_is_refused_and_explained() {
     without.send(post_bytes(GROUP_MESSAGE_PATH, "", b"{}")).unwrap();
     let (_, detail) = without.answer().refusal(400);
     assert!(detail.contains("send-proxy-v2"), "{detail}");
-    let mut untrusted = connect(exporter.address(), "127.0.0.7");
-    untrusted.send("PROXY TCP4 127.0.0.7 127.0.0.1 5678 10006\r\n").unwrap();
-    let (_, detail) = untrusted.answer().refusal(400);
-    assert!(detail.contains("--web.trusted-proxies"), "{detail}");
+    for header in
+        [&b"PROXY TCP4 127.0.0.7 127.0.0.1 5678 10006\r\n"[..], b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0GET / HTTP/1.1\r\n"]
+    {
+        let mut untrusted = connect(exporter.address(), "127.0.0.7");
+        untrusted.send(header).unwrap();
+        let (_, detail) = untrusted.answer().refusal(400);
+        assert!(detail.contains("--web.trusted-proxies"), "{detail}");
+    }
     let mut invalid = connect(exporter.address(), "127.0.0.9");
     invalid.send("PROXY TCP4 nobody 127.0.0.1 5678 10006\r\n").unwrap();
     let (_, detail) = invalid.answer().refusal(400);
     assert!(detail.contains("the PROXY header is not valid"), "{detail}");
-    // A health check, which is no failure.
+    // A health check, which does not count as a failure.
     drop(connect(exporter.address(), "127.0.0.9"));
     let series = r#"openim_exporter_callbacks_rejected_total{reason="malformed_request"}"#;
-    assert_eq!(exporter.scrape().value(series), 3.0);
+    assert_eq!(exporter.scrape().value(series), 4.0);
+}
+
+#[test]
+fn a_silent_connection_of_a_proxy_is_idle_and_does_not_delay_the_end() {
+    let exporter = exporter(&["--web.proxy-protocol"]);
+    let mut silent = connect(exporter.address(), "127.0.0.9");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    exporter.signal("TERM");
+    let begin = std::time::Instant::now();
+    assert_eq!(silent.rest(), "");
+    let (status, log) = exporter.wait();
+    assert!(status.success() && begin.elapsed() < std::time::Duration::from_secs(2), "{:?}", begin.elapsed());
+    assert!(log.iter().all(|line| !line.contains("level=warn")), "{log:#?}");
 }
 
 #[test]
@@ -141,9 +158,18 @@ fn check_through(exporter: &Exporter, port: u16) {
     let proxy = SocketAddr::from(([127, 0, 0, 1], port));
     assert_eq!(connect(proxy, "127.0.0.7").post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
     // What a client writes itself does not count.
-    let forged = "X-Forwarded-For: 127.0.0.7\r\nForwarded: for=127.0.0.7\r\n";
-    assert_eq!(status(&mut connect(proxy, "127.0.0.8"), forged), 403);
-    assert_eq!(refused(exporter), forbidden("127.0.0.8"));
+    for forged in [
+        "X-Forwarded-For: 127.0.0.7\r\nForwarded: for=127.0.0.7",
+        "X-Forwarded-For: \"",
+        "X-Forwarded-For: 127.0.0.7\"",
+        "X-Forwarded-For: \u{e9}",
+        "X-Forwarded-For: ,",
+        "X-Forwarded-For: 127.0.0.7\r\nX-Forwarded-For: \"",
+        "Forwarded: for=127.0.0.7;x=\"",
+    ] {
+        assert_eq!(status(&mut connect(proxy, "127.0.0.8"), &format!("{forged}\r\n")), 403, "{forged}");
+    }
+    assert_eq!(refused(exporter)[..1], forbidden("127.0.0.8"));
     assert_eq!(exporter.scrape().sum("openim_group_messages_total"), 1.0);
 }
 

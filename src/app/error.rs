@@ -25,15 +25,17 @@ pub(super) enum Error {
     Memory(io::Error),
     #[error("{0}")]
     State(#[from] arena::Error),
-    #[error("{path}: there is no state in this directory; set --storage.path to that of the exporter", path = .0.display())]
+    #[error("--storage.path is empty, so the state is in memory; set it to the directory of the exporter's state")]
+    NoDirectory,
+    #[error("{path}: there is no state in this directory; set --storage.path to the directory of the exporter", path = .0.display())]
     NoState(PathBuf),
     #[error("{path}: {1}; the next start of the exporter renames it", path = .0.display())]
     UnusableState(PathBuf, Damage),
-    #[error("{path}: the state cannot be written: {1}; run this as the exporter's user", path = .0.display())]
+    #[error("{path}: the state cannot be written: {1}; run this as the exporter's user or as root", path = .0.display())]
     Mark(PathBuf, io::Error),
     #[error(
-        "cannot create a runtime for each serving thread: {0}; raise the limits of open files (LimitNOFILE, ulimit -n) \
-         and threads (TasksMax, ulimit -u)"
+        "cannot create a runtime for each serving thread: {0}; raise the limits of open files (LimitNOFILE, ulimit -n), \
+         threads (TasksMax, ulimit -u) and the address space (LimitAS, ulimit -v)"
     )]
     Runtimes(io::Error),
     #[error("cannot start the thread {0}: {1}; raise the limit of threads (TasksMax, ulimit -u)")]

@@ -10,7 +10,7 @@ use std::{fs, io};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::error::Error;
-use crate::arena::{Boot, Directory, Found, Step};
+use crate::arena::{Boot, Directory, Found, Step, has_state};
 use crate::config::{StatsSettings, Storage};
 use crate::domain::{Clock, UnixMillis};
 use crate::stats::{Capacities, Stats};
@@ -43,10 +43,13 @@ pub(super) fn open(settings: &StatsSettings, clock: &dyn Clock, telemetry: &Tele
     Ok(stats)
 }
 
-/// Marks the state in a directory, so that the next start begins its counters at 0.
+/// Marks the state in a directory, so that the next start resets its counters.
 pub(super) fn request_reset(path: &Path) -> Result<(), Error> {
-    // Opening a state would create a missing directory.
-    if !path.is_dir() {
+    if path.as_os_str().is_empty() {
+        return Err(Error::NoDirectory);
+    }
+    // Opening a state would create what is missing.
+    if !has_state(path) {
         return Err(Error::NoState(path.to_owned()));
     }
     let directory = Directory::lock(path, &|_| ())?;

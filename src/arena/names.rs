@@ -9,6 +9,11 @@ use super::step::{Step, Steps};
 /// The mapped file.
 pub(super) const STATE: &str = "state";
 
+/// Whether a directory has something at the path of its state.
+pub(crate) fn has_state(directory: &Path) -> bool {
+    directory.join(STATE).symlink_metadata().is_ok()
+}
+
 /// A new state, until it is complete.
 pub(super) const NEW_STATE: &str = "state.new";
 

@@ -48,7 +48,7 @@ pub enum Step {
         /// Why it cannot be used.
         reason: String,
     },
-    /// The state is valid, but is not the file that the exporter used last: its counters get a new start time.
+    /// The state is a copy of one that was closed: its counters get a new start time.
     Restored,
     /// The counters start from 0.
     CountersReset(Doubt),

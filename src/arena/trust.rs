@@ -97,7 +97,8 @@ pub enum Trust {
     Exact,
     /// They are correct, but the file is a copy of one that was closed: Prometheus may have seen higher counters.
     Restored,
-    /// The counters may be lower than Prometheus has seen them, or are not wanted; some pages may be older than others.
+    /// The counters must start from 0: Prometheus may have seen higher values, some pages may be older than others, or a
+    /// reset was requested.
     Torn(Doubt),
 }
 
@@ -116,7 +117,7 @@ pub enum Doubt {
     /// The exporter has used a newer block in this directory.
     #[error("the file is older than the one that the exporter last used here, so Prometheus has seen higher counters")]
     Older,
-    /// Somebody asked for it.
+    /// `openim-exporter state reset-counters` was run.
     #[error("`openim-exporter state reset-counters` was run")]
     Requested,
 }

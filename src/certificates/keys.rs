@@ -7,8 +7,8 @@ use x509_parser::asn1_rs::{Any, FromDer as _, Integer, OctetString, Sequence, Ta
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 
-const SUPPORTED: &str = "supported are RSA with 2048 to 4096 bits, ECDSA on P-256 or P-384, and Ed25519: create such a key, and a \
-                         certificate for it";
+const SUPPORTED: &str = "use RSA with 2048 to 4096 bits, ECDSA on P-256 or P-384, or Ed25519: create such a key, and a certificate \
+                         for it";
 
 /// Sizes of RSA keys that ring can sign with, in bits. <https://docs.rs/ring/latest/ring/rsa/struct.KeyPair.html>
 const RSA_SIGNING: RangeInclusive<usize> = 2048..=4096;
@@ -19,7 +19,7 @@ const RSA_VERIFYING: RangeInclusive<usize> = 2048..=8192;
 const RSA: &str = "1.2.840.113549.1.1.1";
 const EC: &str = "1.2.840.10045.2.1";
 
-/// Algorithms and curves whose names people know; whether they are supported.
+/// Object identifiers of algorithms and curves, their usual names, and whether they are supported.
 const KINDS: [(&str, &str, bool); 13] = [
     ("1.2.840.10045.3.1.7", "P-256", true),
     ("1.3.132.0.34", "P-384", true),
@@ -66,7 +66,7 @@ impl Kind {
         Self { name: name.to_owned(), is_supported }
     }
 
-    /// RSA's keys are not distinguished here: their size is in the key.
+    /// Not for RSA keys: whether one is supported depends on its size, which is in the key itself.
     fn of(algorithm: &AlgorithmIdentifier<'_>) -> Self {
         match algorithm.algorithm.to_id_string().as_str() {
             EC => Self::curve(algorithm.parameters.as_ref()),

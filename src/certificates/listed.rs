@@ -13,7 +13,7 @@ pub(crate) enum Purpose {
     Client,
 }
 
-/// The certificates of a file of authorities. A peer that presents one of them is trusted, as by Go: an ordinary
+/// The certificates of a file of authorities. A peer that presents one of them is trusted, as in Go: an ordinary
 /// self-signed certificate (`openssl req -x509`) is marked as an authority's, and webpki refuses it as a peer's.
 #[derive(Debug)]
 pub(crate) struct Listed {

@@ -16,7 +16,10 @@ const DECRYPT: &str = "the private key is encrypted, and the exporter cannot ask
 /// The end of a PEM label -> what it is, and how to get a certificate.
 const INSTEAD_OF_CERTIFICATE: [(&str, &str); 7] = [
     ("CERTIFICATE REQUEST", "a certificate signing request; give the certificate that the CA issued for it"),
-    ("TRUSTED CERTIFICATE", "a certificate with settings of OpenSSL; convert it: openssl x509 -in FILE -out NEW_FILE"),
+    (
+        "TRUSTED CERTIFICATE",
+        "a certificate in OpenSSL's trusted format; convert it: openssl x509 -in FILE -out NEW_FILE",
+    ),
     ("PKCS7", "certificates as PKCS#7; convert them: openssl pkcs7 -print_certs -in FILE -out NEW_FILE"),
     ("CRL", "a certificate revocation list, which has no effect here; give a certificate"),
     ("PRIVATE KEY", "a private key and no certificate; give the certificate"),
@@ -65,7 +68,7 @@ fn sections<T: PemObject>(pem: &[u8], wanted: &str, instead: &[(&str, &str)]) ->
     }
     let Ok(text) = std::str::from_utf8(pem) else { return Err(binary(pem)) };
     if text.trim().is_empty() {
-        return Err(format!("there is no {wanted} in it, it is empty; give a {wanted} as PEM"));
+        return Err(format!("it is empty; give a {wanted} as PEM"));
     }
     let known = labels(text).find_map(|label| instead.iter().find(|(end, _)| label.ends_with(end)));
     Err(match known {

@@ -10,7 +10,9 @@ use x509_parser::prelude::{FromDer as _, X509Certificate, X509Version};
 /// Say how to correct it.
 pub(crate) fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, String> {
     let parsed = X509Certificate::from_der(certificate);
-    parsed.map(|(_, parsed)| parsed).map_err(|_| "it is not an X.509 certificate, or damaged; copy it again".to_owned())
+    parsed
+        .map(|(_, parsed)| parsed)
+        .map_err(|_| "it is not an X.509 certificate, or it is damaged; copy it again".to_owned())
 }
 
 /// Why the TLS library refuses a certificate, and how to correct it.

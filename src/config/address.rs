@@ -7,7 +7,7 @@ use rustix::net::netdevice::{index_to_name, name_to_index};
 use rustix::net::{AddressFamily, SocketType, socket};
 
 /// How to write an address to listen on.
-const SHAPE: &str = "give host:port with an address, or a name that resolves, as in 127.0.0.1:10006 or [::1]:10006";
+const SHAPE: &str = "give host:port or :port, as in 127.0.0.1:10006, [::1]:10006 or :10006; the host is an address, or a name that resolves";
 
 /// Where to listen: what one value of a flag means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,14 +24,16 @@ impl ListenAddress {
     /// # Errors
     /// When it is neither, the name does not resolve, or the zone is not an interface of this machine.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
+        // A list may have spaces.
+        let text = text.trim();
         let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
-        let (host, port) = parts.ok_or_else(|| format!("there is no port from 0 to 65535 in it; {SHAPE}"))?;
+        let (host, port) = parts.ok_or_else(|| format!("it has no port from 0 to 65535; {SHAPE}"))?;
         if host.is_empty() {
             return Ok(Self::All(port));
         }
         if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
             let (address, zone) = ipv6(address)?;
-            // A socket for IPv6 alone could not use an IPv4 address.
+            // An IPv6-only socket cannot listen on an IPv4-mapped address, so it becomes an IPv4 address.
             let address = match address.to_canonical() {
                 IpAddr::V6(address) => SocketAddrV6::new(address, port, 0, zone).into(),
                 address => SocketAddr::new(address, port),
@@ -39,7 +41,12 @@ impl ListenAddress {
             return Ok(Self::Host(vec![address]));
         }
         if host.contains(':') {
-            return Err(format!("an IPv6 address needs brackets; {SHAPE}"));
+            let address = host.split('%').next().unwrap_or_default();
+            let problem = match address.parse::<Ipv6Addr>() {
+                Ok(_) => "an IPv6 address needs brackets",
+                Err(_) => "this is not a host and a port",
+            };
+            return Err(format!("{problem}; {SHAPE}"));
         }
         let found: Vec<_> = (host, port).to_socket_addrs().map_err(|error| format!("{error}; {SHAPE}"))?.collect();
         if found.is_empty() { Err(format!("the name has no address; {SHAPE}")) } else { Ok(Self::Host(found)) }
@@ -64,7 +71,7 @@ impl fmt::Display for ListenAddress {
 /// When it is not an address, its zone is not an interface of this machine, or a link-local address has no zone.
 pub(super) fn ipv6(text: &str) -> Result<(Ipv6Addr, u32), String> {
     let (address, zone) = text.split_once('%').unwrap_or((text, ""));
-    let address: Ipv6Addr = address.parse().map_err(|_| "this is not an IPv6 address in its brackets".to_owned())?;
+    let address: Ipv6Addr = address.parse().map_err(|_| "there is no IPv6 address in the brackets".to_owned())?;
     if !zone.is_empty() {
         return Ok((address, interface(zone)?));
     }
@@ -76,7 +83,7 @@ pub(super) fn ipv6(text: &str) -> Result<(Ipv6Addr, u32), String> {
 
 /// The number of a network interface, from its name or its number.
 fn interface(zone: &str) -> Result<u32, String> {
-    // Any socket can be asked. The systemd unit allows only those of the internet.
+    // A socket of any family can look it up, but the systemd unit allows only IPv4 and IPv6.
     let socket = socket(AddressFamily::INET6, SocketType::DGRAM, None)
         .map_err(|error| format!("cannot look up the network interface {zone}: {error}"))?;
     let numbered = || zone.parse().ok().filter(|number| index_to_name(&socket, *number).is_ok());
@@ -108,7 +115,7 @@ mod tests {
 
     #[test]
     fn the_error_says_how_to_write_an_address() {
-        let no_port = format!("there is no port from 0 to 65535 in it; {SHAPE}");
+        let no_port = format!("it has no port from 0 to 65535; {SHAPE}");
         let brackets = format!("an IPv6 address needs brackets; {SHAPE}");
         let zone = "a link-local address needs its network interface, as in [fe80::1%eth0]:10006".to_owned();
         for (text, expected) in [
@@ -121,7 +128,7 @@ mod tests {
             ("::1:9", &brackets),
             ("fe80::1%lo:9", &brackets),
             ("[::1]", &no_port),
-            ("[127.0.0.1]:9", &"this is not an IPv6 address in its brackets".to_owned()),
+            ("[127.0.0.1]:9", &"there is no IPv6 address in the brackets".to_owned()),
             ("[fe80::1]:9", &zone),
             ("[fe80::1%]:9", &zone),
             ("[fe80::1%none]:9", &"this machine has no network interface none; run: ip link".to_owned()),

@@ -26,7 +26,7 @@ pub enum Invocation {
     CheckConfig(Config),
     /// Send made-up callbacks to an exporter.
     Simulate(Simulate),
-    /// Begin the counters of the state in this directory at 0 at its next start.
+    /// Reset the counters of the state in this directory at the next start.
     ResetCounters(PathBuf),
 }
 
@@ -41,7 +41,7 @@ pub enum Invocation {
         Every flag of serve is also an environment variable: OPENIM_EXPORTER_ and the flag's name in capitals, with _ \
         for every other character. A flag takes precedence over its variable. An empty variable counts as unset, except \
         OPENIM_EXPORTER_STORAGE_PATH, where it means memory. The variable of a flag without a value takes true or false.\n\n\
-        Numbers may have the unit k (1,000) or M (1,000,000), sizes KiB, MiB or GiB.",
+        Numbers may have the unit k (1,000) or M (1,000,000), sizes KiB, MiB or GiB (in a size, k, M and G mean these too).",
     after_help = "Examples:\n  \
         openim-exporter\n  \
         openim-exporter --web.listen-address 127.0.0.1:10006 --groups.max-exported 200\n  \
@@ -69,11 +69,11 @@ enum Subcommands {
 
 #[derive(Subcommand)]
 enum StateCommand {
-    /// Begin the counters at 0 at the next start; groups and windows are kept
+    /// Reset the counters at the next start; groups and windows are kept
     ///
-    /// For a state that was restored from a backup in another directory or on another machine: Prometheus may have seen
-    /// higher counters, and would add the restored ones again. The exporter does this itself for an older state in the
-    /// directory that it has used.
+    /// For a backup that was restored to another directory or machine: Prometheus may have seen higher counters, and
+    /// would add the restored ones again. If an older state is restored to the same directory, the exporter resets the
+    /// counters itself.
     ResetCounters {
         /// Directory of the state
         #[arg(long = STORAGE_FLAG, value_name = "DIR", default_value = "data/", env = variable(STORAGE_FLAG))]
@@ -108,7 +108,11 @@ pub fn from_args<T: Into<OsString>>(args: impl IntoIterator<Item = T>) -> Result
         command = command.mut_args(with_set_variable);
         command = command.mut_subcommand("serve", |serve| serve.mut_args(with_set_variable));
     }
-    let matches = command.try_get_matches_from_mut(args.clone()).map_err(|error| with_source(error, &args))?;
+    let matches = command.try_get_matches_from_mut(args.clone()).map_err(|error| match unexpected_word(&error) {
+        Some(problem) => command.error(ErrorKind::UnknownArgument, problem),
+        None if error.kind() == ErrorKind::InvalidUtf8 => command.error(ErrorKind::InvalidUtf8, not_unicode(&args)),
+        None => with_source(error, &args),
+    })?;
     let cli = Cli::from_arg_matches(&matches)?;
     let invalid = |problem: String| {
         // Shows the usage of the subcommand, not of the whole program.
@@ -143,6 +147,29 @@ fn with_negative_values(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
         }
     }
     joined
+}
+
+/// Names the argument or the variable that is not UTF-8, which clap does not.
+fn not_unicode(args: &[OsString]) -> String {
+    let argument =
+        args.iter().find(|arg| arg.to_str().is_none()).map(|arg| format!("argument {}", arg.to_string_lossy()));
+    let variables = || serve_flags().into_iter().map(|[_, variable, _]| variable);
+    let variable = || {
+        let is_wrong = |name: &String| std::env::var_os(name).is_some_and(|value| value.to_str().is_none());
+        variables().find(is_wrong).map(|name| format!("environment variable {name}"))
+    };
+    format!("the {} is not UTF-8", argument.or_else(variable).unwrap_or_default())
+}
+
+/// What is wrong with a word that clap takes for a subcommand because no flag before it takes a value.
+fn unexpected_word(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return None };
+    let is_subcommand = Cli::command().find_subcommand(word).is_some();
+    (error.kind() == ErrorKind::ArgumentConflict && !is_subcommand).then(|| {
+        format!(
+            "unexpected argument '{word}'; a flag without a value takes none, and several values are separated by commas"
+        )
+    })
 }
 
 fn with_variable(flag: Arg) -> Arg {

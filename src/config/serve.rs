@@ -98,12 +98,12 @@ settings! {
         /// Networks of proxies whose Forwarded and X-Forwarded-For headers are believed: 10.0.0.0/8,192.0.2.7
         ///
         /// The client that they name is then the one in the log, in --callback.allowed-networks and in the limits per
-        /// address. Without this, it is the proxy. Connections of these proxies count toward --web.max-connections
+        /// address. Without this, it is the proxy. Connections from these proxies count toward --web.max-connections
         /// only.
         #[arg(value_name = "NETWORKS", value_parser = Networks::parse)]
         "web.trusted-proxies" trusted_proxies: Option<Networks>,
 
-        /// Connections of --web.trusted-proxies must begin with a PROXY header (version 1 or 2)
+        /// Connections from --web.trusted-proxies must begin with a PROXY header (version 1 or 2)
         ///
         /// For proxies that do not read HTTP, such as HAProxy (send-proxy-v2) or nginx (proxy_protocol on).
         #[arg(value_parser = switch)]
@@ -158,8 +158,8 @@ settings! {
 
         /// Networks that may send callbacks, as a comma-separated list: 10.0.0.0/8,192.0.2.7
         ///
-        /// By default, all clients may. Behind a proxy, the proxy's address is checked, unless --web.trusted-proxies has
-        /// it.
+        /// By default, all clients may. Behind a proxy, the proxy's address is checked, unless the proxy is in
+        /// --web.trusted-proxies.
         #[arg(value_name = "NETWORKS", value_parser = Networks::parse)]
         "callback.allowed-networks" callback_networks: Option<Networks>,
     }
@@ -272,6 +272,12 @@ impl Http {
     }
 }
 
+/// Names the environment variable of a flag, if the value comes from there.
+fn source(matches: &ArgMatches, field: &str, flag: &str) -> String {
+    let is_variable = matches.value_source(field) == Some(ValueSource::EnvVariable);
+    if is_variable { format!(" ({})", variable(flag)) } else { String::new() }
+}
+
 impl Config {
     /// Adapts settings to those that limit them: a default is lowered, a configured value is not.
     ///
@@ -294,9 +300,8 @@ impl Config {
         // A body takes up to twice its size while it grows.
         http.max_buffered_bytes = http.max_buffered_bytes.max(http.max_body_bytes.saturating_mul(2));
         if stats.max_exported_groups > stats.max_tracked_groups {
-            let is_variable = matches.value_source("max_exported_groups") == Some(ValueSource::EnvVariable);
             let flag = "groups.max-exported";
-            let source = if is_variable { format!(" ({})", variable(flag)) } else { String::new() };
+            let source = source(matches, "max_exported_groups", flag);
             return Err(format!(
                 "--{flag} {}{source}: only {} groups are tracked; lower it to that number, or raise --groups.max-tracked",
                 stats.max_exported_groups, stats.max_tracked_groups

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::duration::{self, Notation};
-use super::parse::number;
+use super::parse::{absolute_path, number};
 
 pub use target::{CertificateTrust, Target};
 
@@ -41,7 +41,7 @@ pub(super) struct SimulateFlags {
     /// Trust the authorities in this PEM file instead of those that the system trusts
     ///
     /// The server's own self-signed certificate is accepted too.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = absolute_path())]
     ca_file: Option<PathBuf>,
 
     /// Accept any certificate, for example if you reach the exporter by a name that is not in it
@@ -200,8 +200,8 @@ mod tests {
         let trust = |arguments: &[&str]| checked(arguments).unwrap().target.trust;
         assert_eq!(trust(&["--target", "https://h"]), Some(CertificateTrust::System));
         assert_eq!(
-            trust(&["--target", "https://h", "--ca-file", "f"]),
-            Some(CertificateTrust::Authorities("f".into()))
+            trust(&["--target", "https://h", "--ca-file", "/f"]),
+            Some(CertificateTrust::Authorities("/f".into()))
         );
         assert_eq!(trust(&["--target", "https://h", "--tls-skip-verify"]), Some(CertificateTrust::Any));
         let both = checked(&["--target", "https://h", "--ca-file", "f", "--tls-skip-verify"]).unwrap_err();

@@ -16,20 +16,16 @@ pub fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<(String, Op
         let best = similar.filter(|(similarity, _)| *similarity > MIN_SIMILARITY).max_by(|a, b| a.0.total_cmp(&b.0));
         best.map(|(_, variable)| variable.clone())
     };
-    let unknown = names.filter(|name| !known.contains(name)).filter_map(|name| {
-        let rest = name.strip_prefix(VARIABLES).filter(|rest| !is_set_by_kubernetes(rest))?;
-        Some((nearest(rest), name))
-    });
-    unknown.map(|(nearest, name)| (name, nearest)).collect()
-}
-
-/// Whether Kubernetes sets a variable, without its prefix, for a Service with the name `openim-exporter`.
-/// <https://kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables>
-fn is_set_by_kubernetes(rest: &str) -> bool {
-    let is_port = |rest: &str| rest.starts_with(|first: char| first.is_ascii_digit());
-    matches!(rest, "SERVICE_HOST" | "SERVICE_PORT" | "PORT")
-        || rest.starts_with("SERVICE_PORT_")
-        || rest.strip_prefix("PORT_").is_some_and(is_port)
+    let names: Vec<_> = names.filter(|name| name.starts_with(VARIABLES)).collect();
+    // Kubernetes sets several for each Service, such as one with the name `openim-exporter`.
+    // https://kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables
+    let services: Vec<_> = names.iter().filter_map(|name| name.strip_suffix("SERVICE_HOST")).collect();
+    let is_of_service = |name: &&String| {
+        let mut rest = services.iter().filter_map(|service| name.strip_prefix(service));
+        rest.any(|rest| rest.starts_with("SERVICE_") || rest.starts_with("PORT"))
+    };
+    let unknown = names.iter().filter(|name| !known.contains(name) && !is_of_service(name));
+    unknown.map(|name| (name.clone(), nearest(name.trim_start_matches(VARIABLES)))).collect()
 }
 
 #[cfg(test)]
@@ -51,6 +47,10 @@ mod tests {
             "OPENIM_EXPORTER_SERVICE_PORT_HTTP",
             "OPENIM_EXPORTER_PORT",
             "OPENIM_EXPORTER_PORT_10006_TCP_ADDR",
+            "OPENIM_EXPORTER_CANARY_SERVICE_HOST",
+            "OPENIM_EXPORTER_CANARY_PORT",
+            "OPENIM_EXPORTER_CANARY_PORT_10006_UDP",
+            "OPENIM_EXPORTER_OTHER_PORT",
             "PATH",
         ];
         let found = unknown_variables(names.into_iter().map(str::to_owned));
@@ -63,6 +63,7 @@ mod tests {
                 ("OPENIM_EXPORTER_LOGLEVEL", Some("OPENIM_EXPORTER_LOG_LEVEL")),
                 ("OPENIM_EXPORTER_FORWARDING", None),
                 ("OPENIM_EXPORTER_", None),
+                ("OPENIM_EXPORTER_OTHER_PORT", None),
             ]
         );
     }

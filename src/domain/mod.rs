@@ -1,4 +1,4 @@
-//! A group message, the names of callbacks, OpenIM's codes, the reasons of refusals, and time: plain values that use
+//! A group message, the names of callbacks, OpenIM's codes, the reasons for refusals, and time: plain values that use
 //! only the standard library.
 
 pub mod codes;

@@ -173,7 +173,7 @@ catalog! {
 }
 
 /// All families that begin with `openim_`, in the order of a scrape. Each is on one page only, so that a Prometheus that
-/// scrapes both pages adds up nothing twice.
+/// scrapes both pages counts nothing twice.
 pub static CATALOG: LazyLock<Vec<Family>> =
     LazyLock::new(|| STATISTICS.iter().map(|declared| declared.family).chain(FAMILIES).copied().collect());
 

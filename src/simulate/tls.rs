@@ -98,6 +98,11 @@ fn with_advice(error: &io::Error) -> String {
         Some(TlsError::InvalidCertificate(CertificateError::UnknownIssuer)) => {
             "; give the certificate of its authority with --ca-file"
         }
+        Some(TlsError::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. }))
+            if presented.is_empty() =>
+        {
+            "; it has no subjectAltName: make one as in docs/web-config.md"
+        }
         Some(TlsError::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         )) => "; use a name of its certificate in --target",

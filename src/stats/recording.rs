@@ -1,4 +1,8 @@
 //! All parts of the statistics, and how a message is counted in each of them.
+//!
+//! A new counter of messages needs a value of [`MessageCounter`] and its key in [`message_counter_keys`]. Any other new
+//! part needs a field of [`Stats`], a line in `contents` and `in_block`, and one in `carry_from` and `reset_counters` of
+//! `state/restoring.rs`.
 
 use std::io;
 use std::sync::Arc;

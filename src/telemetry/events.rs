@@ -258,8 +258,8 @@ impl Telemetry {
         warn!(
             limit,
             needed,
-            "the limit of the address space (ulimit -v, LimitAS) is too low for --web.max-connections: an allocation beyond \
-             it ends the process; raise it, or lower the flag"
+            "the limit on the address space (ulimit -v, LimitAS) may be too low: an allocation beyond it ends the \
+             process; raise the limit, or lower --web.max-connections or --callback.max-buffered-bytes"
         );
     }
 

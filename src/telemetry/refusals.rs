@@ -1,4 +1,4 @@
-//! The last refused requests, for people who look for the client.
+//! The last refused requests, so that an operator can find the client.
 
 use std::array;
 use std::collections::VecDeque;

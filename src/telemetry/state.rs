@@ -94,7 +94,7 @@ impl Telemetry {
         warn!(aside = %path.display(), reason, "the existing state was renamed to this path");
     }
 
-    /// The state is complete, but it is not the file that the exporter used last.
+    /// The state is a copy of one that was closed.
     pub(crate) fn state_restored(&self) {
         warn!(
             "the state is a copy: the counters continue from its numbers with a new start time. If Prometheus has seen \

@@ -9,7 +9,7 @@ fn commands_taken(samples: &Samples, command: &str) -> f64 {
 }
 
 #[test]
-fn a_browser_s_request_for_an_icon_is_no_refusal() {
+fn a_browser_s_request_for_an_icon_is_not_refused() {
     let exporter = Exporter::start(&["--web.telemetry-address", "127.0.0.1:0"]);
     let answer = exporter.get("/favicon.ico");
     assert_eq!((answer.status, answer.text().as_str()), (200, ""));

@@ -1,5 +1,5 @@
-//! Each alert at scrape intervals from 15 s to 5 min: it fires while something is wrong, also when a scrape is missed,
-//! and is silent otherwise, also when a scrape is missed.
+//! Each alert at scrape intervals from 15 s to 5 min: it fires while something is wrong, and is silent otherwise,
+//! even if a scrape is missed.
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -25,7 +25,7 @@ const WEEK: f64 = 10_080.0;
 const ORDER: &str =
     "openim-targets, openim-traffic, openim-sender, openim-caps, openim-exporter, openim-exporter-groups";
 
-/// A series' value at a minute. Something is wrong from the second minute on, which may be infinite.
+/// A series' value at a minute. The second argument is the minute from which on something is wrong; it may be infinite.
 type Value = Box<dyn Fn(f64, f64) -> Option<f64>>;
 
 /// A gauge with this value, and another one while something is wrong.
@@ -37,12 +37,12 @@ fn constant(value: f64) -> Value {
     gauge(value, value)
 }
 
-/// A counter that rises by so much per minute, and differently while something is wrong.
+/// A counter that rises by `right` per minute, and by `wrong` while something is wrong.
 fn counter(right: f64, wrong: f64) -> Value {
     Box::new(move |minute, fault| Some(right * minute.min(fault) + wrong * (minute - fault).max(0.0)))
 }
 
-/// What an alert is about.
+/// A situation in which an alert must fire.
 struct Scenario {
     alert: &'static str,
     series: Vec<(String, Value)>,
@@ -195,7 +195,7 @@ fn of_days() -> Vec<Scenario> {
     vec![
         with_step(30, scenario("OpenimTrafficLow", 8 * DAY, 150, vec![(MESSAGES, counter(60.0, 6.0))])),
         with_step(30, scenario("OpenimTrafficHigh", 9 * DAY, 150, vec![(MESSAGES, counter(60.0, 300.0))])),
-        // By 0.45 in a week.
+        // The share in use grows by 0.45 in a week.
         with_step(
             60,
             scenario(
@@ -251,8 +251,8 @@ fn case(scenario: &Scenario, is_wrong: bool, how: Missed, interval: usize) -> St
     let Scenario { alert, series, fault, due, step } = scenario;
     let fires = fault + due;
     let end = fires + HELD * step;
-    // The first scrape for which the alert must have fired.
-    // After a missed scrape at 5 min, rate() is up to a third too low, which docs/prometheus.md says of this alert.
+    // The first scrape after the alert must have fired is missed. Except for this alert at 5 min: rate() is then up to a third
+    // too low, as docs/prometheus.md says.
     let is_known = is_wrong && *alert == "OpenimAnswersSlow" && interval == 300;
     let missed = if is_known { usize::MAX } else { (fires * 60).div_ceil(interval) };
     let mut text =
@@ -282,8 +282,8 @@ fn case(scenario: &Scenario, is_wrong: bool, how: Missed, interval: usize) -> St
 fn failures(interval: usize) -> String {
     let directory = TempDir::new().unwrap();
     let mut files = Vec::new();
-    // The cases of weeks not at 15 s: for their ranges of hours and more, that differs from a minute only in the time that
-    // promtool takes.
+    // At 15 s, the cases of days and weeks are left out: promtool would take long, and with ranges of hours, 15 s and a minute
+    // make no difference.
     let steps = if interval == 15 { &[1][..] } else { &[1, 30, 60] };
     for step in steps {
         let rules =

@@ -1,4 +1,4 @@
-//! Each way in which a certificate or a key is refused: the error names the file, what is wrong, and how to correct it.
+//! Each way in which a certificate or a key is refused: the error says which file, what is wrong, and how to correct it.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,13 +11,13 @@ use tempfile::TempDir;
 
 use crate::support::Exporter;
 
-/// Writes a CA, and a certificate of it with a key.
+/// Writes a CA, and a certificate that it issued, with its key.
 const GOOD: &str = "
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout ca.key -out ca.pem -subj /CN=ca -days 30
     openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout server.key -out server.csr -subj /CN=localhost
     openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -days 30 -out server.pem -extfile extensions";
 
-/// Replaces the certificate and the key by a self-signed one with the key `server.key`.
+/// Replaces the certificate with a self-signed one for the key in `server.key`.
 pub(crate) const OF_THE_KEY: &str = "openssl req -x509 -key server.key -out server.pem -subj /CN=localhost";
 
 const SETTINGS: &str = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n  client_ca_file: ca.pem\n  \
@@ -60,8 +60,8 @@ fn expect(cases: &[(&str, &str)]) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-const CREATE: &str = "supported are RSA with 2048 to 4096 bits, ECDSA on P-256 or P-384, and Ed25519: create such a key, and \
-                      a certificate for it";
+const CREATE: &str = "use RSA with 2048 to 4096 bits, ECDSA on P-256 or P-384, or Ed25519: create such a key, and a certificate \
+                      for it";
 
 #[test]
 #[ignore = "needs openssl"]
@@ -80,7 +80,7 @@ fn the_error_names_the_certificate() {
         (
             "openssl x509 -in server.pem -outform der | head -c 200 | base64 > body
              (echo -----BEGIN CERTIFICATE-----; cat body; echo -----END CERTIFICATE-----) > server.pem",
-            "cert_file DIR/server.pem: it is not an X.509 certificate, or damaged; copy it again",
+            "cert_file DIR/server.pem: it is not an X.509 certificate, or it is damaged; copy it again",
         ),
         (
             "touch index; openssl ca -batch -config <(printf '[ca]\\ndefault_ca=d\\n[d]\\ndatabase=index\\nnew_certs_dir=.\\n\
@@ -103,10 +103,7 @@ fn the_error_names_the_certificate() {
 #[ignore = "needs openssl"]
 fn the_error_says_what_is_in_the_file_instead_of_a_certificate() {
     expect(&[
-        (
-            ": > server.pem",
-            "cert_file DIR/server.pem: there is no certificate in it, it is empty; give a certificate as PEM",
-        ),
+        (": > server.pem", "cert_file DIR/server.pem: it is empty; give a certificate as PEM"),
         (
             "echo garbage > server.pem",
             "cert_file DIR/server.pem: there is no certificate in it; give a certificate as PEM, which starts with a line \
@@ -154,7 +151,7 @@ fn the_error_says_what_is_in_the_file_instead_of_a_certificate() {
         ),
         (
             "openssl x509 -in server.pem -trustout -out trusted; mv trusted server.pem",
-            "cert_file DIR/server.pem: it has a certificate with settings of OpenSSL; convert it: openssl x509 -in FILE -out \
+            "cert_file DIR/server.pem: it has a certificate in OpenSSL's trusted format; convert it: openssl x509 -in FILE -out \
              NEW_FILE",
         ),
         (
@@ -171,15 +168,14 @@ fn the_error_says_what_is_in_the_file_instead_of_a_certificate() {
 #[test]
 #[ignore = "needs openssl"]
 fn the_error_names_the_key() {
-    let mismatch =
-        "it is not the key of the certificate in cert_file DIR/server.pem; give the key for which that was issued";
+    let mismatch = "it is not the key of the certificate in cert_file DIR/server.pem; give the key that belongs to that certificate";
     expect(&[
         ("openssl genpkey -algorithm ed25519 -out server.key", &format!("key_file DIR/server.key: {mismatch}")),
         ("cp ca.key server.key", &format!("key_file DIR/server.key: {mismatch}")),
         (
             "cat ca.key server.key > both; mv both server.key",
             "key_file DIR/server.key: the key of the certificate is number 2 of the 2 keys in it, and only the first one is \
-             used; remove the others",
+             used; put it first",
         ),
         (
             "cat ca.pem server.pem > chain; mv chain server.pem",
@@ -187,10 +183,7 @@ fn the_error_names_the_key() {
              intermediate certificates after it",
         ),
         ("rm server.key", "key_file DIR/server.key: No such file or directory (os error 2); give a readable file"),
-        (
-            ": > server.key",
-            "key_file DIR/server.key: there is no private key in it, it is empty; give a private key as PEM",
-        ),
+        (": > server.key", "key_file DIR/server.key: it is empty; give a private key as PEM"),
         (
             "head -c 100 server.key > cut; mv cut server.key",
             "key_file DIR/server.key: a section has no matching -----END line: the PEM is cut off or damaged; copy it again",
@@ -280,10 +273,7 @@ fn the_error_names_the_kind_of_an_unsupported_key() {
 fn the_error_names_the_clients_authority() {
     expect(&[
         ("rm ca.pem", "client_ca_file DIR/ca.pem: No such file or directory (os error 2); give a readable file"),
-        (
-            ": > ca.pem",
-            "client_ca_file DIR/ca.pem: there is no certificate in it, it is empty; give a certificate as PEM",
-        ),
+        (": > ca.pem", "client_ca_file DIR/ca.pem: it is empty; give a certificate as PEM"),
         (
             "cp ca.key ca.pem",
             "client_ca_file DIR/ca.pem: it has a private key and no certificate; give the certificate",
@@ -300,7 +290,7 @@ fn the_error_names_the_clients_authority() {
         ),
         (
             "(cat ca.pem; echo -----BEGIN CERTIFICATE-----; echo AAAA; echo -----END CERTIFICATE-----) > both; mv both ca.pem",
-            "client_ca_file DIR/ca.pem: certificate 2: it is not an X.509 certificate, or damaged; copy it again",
+            "client_ca_file DIR/ca.pem: certificate 2: it is not an X.509 certificate, or it is damaged; copy it again",
         ),
         (
             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-521 -noenc -keyout k -out ca.pem -subj /CN=ca",

@@ -73,7 +73,6 @@ impl Client {
         Self::from_socket(Self::socket(address)?)
     }
 
-    /// Uses an existing connection.
     /// Connects from a local address.
     pub(crate) fn connect_from(server: SocketAddr, source: IpAddr) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
@@ -82,6 +81,7 @@ impl Client {
         Self::from_socket(socket.into())
     }
 
+    /// Uses an existing connection.
     pub(crate) fn from_socket(socket: TcpStream) -> io::Result<Self> {
         socket.set_read_timeout(Some(PATIENCE))?;
         Ok(Self { stream: Box::new(socket.try_clone()?), socket, read: Vec::new() })

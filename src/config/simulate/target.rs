@@ -77,7 +77,7 @@ impl FromStr for Target {
     }
 }
 
-/// Removes the zone of an IPv6 address, as Go does for the `Host` header, and returns it too. A URL has `%25` before it (RFC
+/// Removes the zone of an IPv6 address, as Go does for the `Host` header. Returns both. A URL has `%25` before the zone (RFC
 /// 6874); many programs also accept `%`.
 fn without_zone(authority: &str) -> (String, &str) {
     let address_and_port = authority.split_once(']').filter(|(address, _)| address.starts_with('['));

@@ -61,7 +61,7 @@ impl PemSource {
     /// The PEM.
     ///
     /// # Errors
-    /// When the file cannot be read or is too large; does not name it.
+    /// When the file cannot be read or is too large. The error does not name the file.
     pub fn read(&self) -> Result<Vec<u8>, FileError> {
         match self {
             Self::Inline(text) => Ok(text.clone().into_bytes()),

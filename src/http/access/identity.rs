@@ -108,7 +108,7 @@ fn mismatch(tls: &Tls, identity: &CertifiedKey, others: &[Option<Arc<dyn Signing
     let is_own = |key: &Arc<dyn SigningKey>| identity.cert.first().is_some_and(|own| is_of(own, key));
     if let Some(position) = others.iter().position(|key| key.as_ref().is_some_and(is_own)) {
         let order = format!(
-            "the key of the certificate is number {} of the {} keys in it, and only the first one is used; remove the others",
+            "the key of the certificate is number {} of the {} keys in it, and only the first one is used; put it first",
             position + 2,
             others.len() + 1
         );
@@ -116,7 +116,7 @@ fn mismatch(tls: &Tls, identity: &CertifiedKey, others: &[Option<Arc<dyn Signing
     }
     let certificate = name("cert", &tls.certificate);
     let other =
-        format!("it is not the key of the certificate in {certificate}; give the key for which that was issued");
+        format!("it is not the key of the certificate in {certificate}; give the key that belongs to that certificate");
     problem("key", &tls.key, other)
 }
 

@@ -103,8 +103,8 @@ struct Authorities {
 /// Verifies clients' certificates as the settings demand.
 #[derive(Debug)]
 struct ClientVerifier {
-    /// Verifies that a certificate comes from one of them, or is one of them. Without them, any certificate is accepted if the
-    /// client has its key, as with Go's `RequestClientCert` and `RequireAnyClientCert`.
+    /// Verify that one of them issued a certificate, or that the certificate is in their file. Without them, any certificate is
+    /// accepted if the client has its key, as with Go's `RequestClientCert` and `RequireAnyClientCert`.
     authorities: Option<Authorities>,
     algorithms: WebPkiSupportedAlgorithms,
     is_required: bool,

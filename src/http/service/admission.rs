@@ -6,7 +6,6 @@ use hyper::Version;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 
-use super::forwarded::CONTRADICTION;
 use super::headers::HeaderFacts;
 use super::router::{Route, Served, route};
 use crate::domain::Reason;
@@ -93,12 +92,12 @@ async fn verify_password(
     in_time(tracker.progress(), passwords.check(credentials)).await.unwrap_or(Verdict::Busy)
 }
 
-/// Finds framing that a proxy in front might read differently: the proxy and this server could then disagree on where
-/// the next request begins, or on its host. hyper refuses the other cases, and closes the connection after a body that
+/// Finds what a proxy in front might read differently: the proxy and this server could then disagree on where the next
+/// request begins, on its host, or on its client. hyper refuses the other cases, and closes the connection after a body that
 /// has both Content-Length and chunks.
 fn ambiguous_framing(version: Version, facts: HeaderFacts) -> Option<&'static str> {
     match version {
-        _ if facts.names_two_clients => Some(CONTRADICTION),
+        _ if facts.client_problem.is_some() => facts.client_problem,
         Version::HTTP_2 => None,
         // RFC 9112, 3.2.
         _ if facts.host_count > 1 || facts.host_count == 0 && version == Version::HTTP_11 => {

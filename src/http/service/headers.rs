@@ -18,8 +18,8 @@ pub(super) struct HeaderFacts {
     pub(super) may_not_be_json: bool,
     /// There is an `Origin`: only browsers send it, for requests from a web page.
     pub(super) has_origin: bool,
-    /// The headers of a trusted proxy name two different clients.
-    pub(super) names_two_clients: bool,
+    /// Why the headers of a trusted proxy name no client.
+    pub(super) client_problem: Option<&'static str>,
 }
 
 impl HeaderFacts {

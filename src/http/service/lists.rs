@@ -10,6 +10,13 @@ pub(super) fn elements(headers: &HeaderMap, name: HeaderName) -> Vec<&str> {
     elements.map(str::trim).filter(|element| !element.is_empty()).collect()
 }
 
+/// Whether each quoted string has an end.
+pub(super) fn is_balanced(text: &str) -> bool {
+    // Within a string without an end, no separator is found.
+    let with_end = format!("{text};");
+    split_unquoted(&with_end, b';').last() == Some("")
+}
+
 /// Splits at a separator, but not within a quoted string. RFC 9110, 5.6.4.
 pub(super) fn split_unquoted(text: &str, separator: u8) -> impl Iterator<Item = &str> {
     let (mut is_quoted, mut is_escaped) = (false, false);

@@ -54,8 +54,8 @@ pub(crate) fn answer(exchange: Exchange<'_>, request: Request<Incoming>) -> Resp
     let mut facts = HeaderFacts::of(&head.headers);
     let exchange = match client(exchange.site, exchange.caller, &head.headers) {
         Ok(client) => Exchange { client, ..exchange },
-        Err(_) => {
-            facts.names_two_clients = true;
+        Err(problem) => {
+            facts.client_problem = Some(problem);
             exchange
         }
     };

@@ -18,7 +18,7 @@ pub(super) enum Route {
     Healthy,
     /// Whether the process accepts callbacks.
     Ready,
-    /// The icon that browsers request. There is none.
+    /// The icon that browsers request: an empty one.
     Icon,
     /// The landing page.
     Landing,

@@ -11,6 +11,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::farewell::refuse;
 use super::partial::Partial;
+use super::proxy_protocol::{UNEXPECTED, is_header};
 use crate::domain::Reason;
 use crate::http::base::connections::{Overdue, Tracker, in_time};
 use crate::http::base::progress::Phase;
@@ -28,11 +29,11 @@ pub(super) async fn secure(
     site: &Site,
 ) -> Option<TlsStream<Partial<TcpStream>>> {
     tracker.enter(Phase::Handshake);
-    let mut first = [HANDSHAKE];
+    let mut start = [HANDSHAKE; 12];
     // rustls would answer with an alert, which a client that speaks plain HTTP cannot read.
-    let peeked = in_time(tracker.progress(), stream.peek(&mut first)).await;
-    if matches!(peeked, Ok(Ok(1..))) && first != [HANDSHAKE] {
-        let detail = "this port requires TLS; use https:// in the URL";
+    let peeked = in_time(tracker.progress(), stream.peek(&mut start)).await;
+    if matches!(peeked, Ok(Ok(1..))) && start.first() != Some(&HANDSHAKE) {
+        let detail = if is_header(&start) { UNEXPECTED } else { "this port requires TLS; use https:// in the URL" };
         refuse(&mut stream, tracker, (site, client), Reason::MalformedRequest, detail).await;
         return None;
     }

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::farewell;
 use super::handshake::HANDSHAKE;
-use super::proxy_protocol::is_header;
+use super::proxy_protocol::{UNEXPECTED, is_header};
 use super::watched::Watched;
 use crate::domain::Reason;
 use crate::http::base::caller::Caller;
@@ -75,10 +75,7 @@ async fn run(
             if start.first() == Some(&HANDSHAKE) {
                 ConnectionEnd::OtherProtocol("this port does not use TLS; use http:// in the URL")
             } else if is_header(&start) {
-                ConnectionEnd::OtherProtocol(
-                    "the connection begins with a PROXY header, but not from a trusted proxy; add the address to \
-                     --web.trusted-proxies, and set --web.proxy-protocol",
-                )
+                ConnectionEnd::OtherProtocol(UNEXPECTED)
             } else {
                 ConnectionEnd::Done(Err(error))
             }

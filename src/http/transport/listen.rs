@@ -116,8 +116,8 @@ fn advice(error: &io::Error, address: SocketAddr, flag: &str) -> String {
     let port = address.port();
     match Errno::from_io_error(error) {
         Some(Errno::ADDRINUSE) => format!(
-            "run: ss -ltnp sport = :{port}; stop the program that it shows (if none, two flags have this \
-             port), or choose another port with --{flag}"
+            "run: ss -ltnp sport = :{port}; stop the program that it shows (if it shows none, two flags have \
+             the same port), or choose another port with --{flag}"
         ),
         Some(Errno::ACCESS) if port < 1024 => format!(
             "ports below 1024 are privileged: choose a port from 1024 with --{flag}, or give the exporter the capability \
@@ -163,8 +163,8 @@ mod tests {
             (
                 Errno::ADDRINUSE,
                 "0.0.0.0:10006",
-                "run: ss -ltnp sport = :10006; stop the program that it shows (if none, two flags \
-                 have this port), or choose another port with --web.listen-address",
+                "run: ss -ltnp sport = :10006; stop the program that it shows (if it shows none, two flags \
+                 have the same port), or choose another port with --web.listen-address",
             ),
             (
                 Errno::ACCESS,

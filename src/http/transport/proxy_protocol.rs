@@ -17,7 +17,7 @@ use crate::http::base::progress::Phase;
 use crate::http::site::Site;
 use crate::http::site::exchange::count_refusal;
 
-/// The signature of version 2. Its length decides which kind of header it is: no header is shorter.
+/// The signature of version 2. As many bytes are read first, to find the version: no header is shorter.
 const VERSION_2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// The rest of the fixed part of version 2: version, command, family, and the length of what follows.
@@ -35,18 +35,28 @@ const MAX_HEADER_BYTES: usize = 4096;
 const MISSING: &str = "this connection comes from a trusted proxy, so it must begin with a PROXY header; let the proxy send \
                        one (HAProxy: send-proxy-v2, nginx: proxy_protocol on), or unset --web.proxy-protocol";
 
-/// Whether a connection begins with a header.
+/// The advice for a connection that begins with a header where none is accepted.
+pub(super) const UNEXPECTED: &str = "the connection begins with a PROXY header, which is accepted only with \
+                                     --web.proxy-protocol and from an address in --web.trusted-proxies; set both, or let \
+                                     the proxy not send it";
+
+/// Whether a connection begins with a header. hyper skips line breaks at the start of a request.
 pub(super) fn is_header(start: &[u8]) -> bool {
-    start.starts_with(VERSION_1) || start.starts_with(VERSION_2)
+    let version_2 = VERSION_2.trim_ascii_start();
+    start.starts_with(VERSION_1) || start.starts_with(VERSION_2) || start.starts_with(version_2)
 }
 
-/// Reads the header of a trusted proxy, and returns its client as the caller. `None` if the connection has ended: a
-/// client with a wrong header has got a refusal.
+/// Reads the header of a trusted proxy, and returns its client as the caller. `None` if the connection must
+/// end: a wrong header has been counted and, without TLS, answered with a refusal.
 pub(super) async fn identify(stream: &mut TcpStream, tracker: &Tracker, proxy: Caller, site: &Site) -> Option<Caller> {
-    tracker.enter(Phase::Handshake);
-    // Closed without sending anything, as a health check does: not a failure.
-    if matches!(in_time(tracker.progress(), stream.peek(&mut [0])).await, Ok(Ok(0) | Err(_))) {
-        return None;
+    match in_time(tracker.progress(), stream.peek(&mut [0])).await {
+        Ok(Ok(1..)) => tracker.enter(Phase::Handshake),
+        // Closed without sending anything, as a health check does: not a failure.
+        Ok(Ok(0) | Err(_)) => return None,
+        Err(Overdue(_)) => {
+            site.count_idle_end();
+            return None;
+        }
     }
     let mut address = proxy.address;
     let (reason, detail) = match in_time(tracker.progress(), read(stream)).await {

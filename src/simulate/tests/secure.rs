@@ -285,7 +285,7 @@ async fn the_name_the_period_and_the_purpose_of_a_listed_certificate_are_verifie
         (|params| params.not_after = date_time_ymd(2021, 1, 1), "certificate expired"),
         (|params| params.not_before = date_time_ymd(2100, 1, 1), "certificate not valid yet"),
         (|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth], "InvalidPurpose"),
-        (|params| params.subject_alt_names.clear(), "; use a name of its certificate in --target"),
+        (|params| params.subject_alt_names.clear(), "; it has no subjectAltName: make one as in docs/web-config.md"),
     ];
     for (change, expected) in wrong {
         let server = self_signed(|params| {
@@ -305,10 +305,10 @@ async fn the_error_names_the_invalid_file_of_authorities() {
     let mut options = options(1, Until::Sent(5));
     let path = file.path().display().to_string();
     for (text, problem) in [
-        ("", "there is no certificate in it, it is empty; give a certificate as PEM"),
+        ("", "it is empty; give a certificate as PEM"),
         (
             "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-            "certificate 1: it is not an X.509 certificate, or damaged; copy it again",
+            "certificate 1: it is not an X.509 certificate, or it is damaged; copy it again",
         ),
         (
             "-----BEGIN CERTIFICATE-----\n",
