@@ -11,6 +11,8 @@ as_root() { if [[ $EUID -eq 0 ]]; then "$@"; else sudo "$@"; fi; }
 has() {
     case $1 in
         gcc) command -v cc ;;
+        binutils) command -v objcopy && command -v readelf ;;
+        iproute2) command -v ip ;;
         libc6-dev) [[ -e /usr/include/features.h || -e /usr/include/$(uname -m)-linux-gnu/features.h ]] ;;
         prometheus) command -v prometheus && command -v promtool ;;
         golang-go) command -v go ;;
