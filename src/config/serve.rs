@@ -38,8 +38,8 @@ settings! {
     pub struct Config {
         /// Address to receive callbacks and serve metrics on: host:port, or :port for all addresses, IPv4 and IPv6
         ///
-        /// May be repeated, or be a comma-separated list. An IPv6 address has brackets: [::1]:10006. A link-local one also
-        /// has the name or number of its network interface: [fe80::1%eth0]:10006.
+        /// May be repeated, or be a comma-separated list. An IPv6 address has brackets: `[::1]:10006`. A link-local one also
+        /// has the name or number of its network interface: `[fe80::1%eth0]:10006`.
         #[arg(value_name = "HOST:PORT", default_value = ":10006")]
         #[arg(value_delimiter = ',', value_parser = ListenAddress::parse)]
         "web.listen-address" listen: Vec<ListenAddress>,
