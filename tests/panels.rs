@@ -35,6 +35,9 @@ fn history(exporter: SocketAddr) -> String {
         ("job:openim_group_messages:rate10m", "job=\"openim-exporter\"".into(), &rate),
         ("job:openim_group_messages:rate1h", "job=\"openim-exporter\"".into(), &rate),
         ("job:openim_sender_workers_busy:max1d", "job=\"openim-exporter\"".into(), &|time| (time - begin) as f64 / 1e7),
+        ("job:openim_sender_workers_busy:p80_1w", "job=\"openim-exporter\"".into(), &|time| {
+            (time - begin) as f64 / 1e7
+        }),
         // Lower than that of the running exporter, so that it grows.
         ("instance:openim_exporter_cap_used:ratio", format!("{own},cap=\"groups\""), &|time| {
             (time - begin) as f64 / 1e10
