@@ -141,7 +141,7 @@ fn after_an_invalid_certificate_the_old_one_stays_and_the_failure_is_logged() {
             other_key();
             std::fs::copy(authority.path("other.key"), authority.path("server.key")).unwrap();
         }),
-        ("there is no certificate in it", &|| drop(authority.write("server.pem", ""))),
+        ("server.pem: it is empty", &|| drop(authority.write("server.pem", ""))),
         ("No such file", &|| std::fs::remove_file(authority.path("server.key")).unwrap()),
         ("web.yml:2: tls_server_config.cert_fil", &|| {
             drop(authority.write("web.yml", "tls_server_config:\n  cert_fil: server.pem\n"))
