@@ -83,8 +83,8 @@ pub enum Error {
     },
     /// The state is a symbolic link to something that is not a state.
     #[error(
-        "{link}: this is a symbolic link to {target}, which cannot be used: {reason}; the file there was not changed; remove the link, \
-         or set --storage.path to the directory of the state"
+        "{link}: this is a symbolic link to {target}, which cannot be used: {reason}; the file there was not changed; \
+         remove the link, or set --storage.path to the directory of the state"
     )]
     Link {
         /// The link.

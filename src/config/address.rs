@@ -7,7 +7,8 @@ use rustix::net::netdevice::{index_to_name, name_to_index};
 use rustix::net::{AddressFamily, SocketType, socket};
 
 /// How to write an address to listen on.
-const SHAPE: &str = "give host:port or :port, as in 127.0.0.1:10006, [::1]:10006 or :10006; the host is an address, or a name that resolves";
+const SHAPE: &str = "give host:port or :port, as in 127.0.0.1:10006, [::1]:10006 or :10006; the host is an \
+                     address, or a name that resolves";
 
 /// Where to listen: what one value of a flag means.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -103,7 +103,7 @@ struct ServeFlags {
 pub fn from_args<T: Into<OsString>>(args: impl IntoIterator<Item = T>) -> Result<Invocation, clap::Error> {
     let args = with_negative_values(args.into_iter().map(Into::into));
     let mut command = Cli::command();
-    // The variables are `serve`'s: a wrong one must not stop a simulation that runs in the same shell.
+    // The variables are `serve`'s: a wrong one must not stop another subcommand that runs in the same shell.
     if args.get(1).is_none_or(|first| first != "simulate" && first != "state") {
         command = command.mut_args(with_set_variable);
         command = command.mut_subcommand("serve", |serve| serve.mut_args(with_set_variable));
@@ -153,10 +153,10 @@ fn with_negative_values(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
 fn not_unicode(args: &[OsString]) -> String {
     let argument =
         args.iter().find(|arg| arg.to_str().is_none()).map(|arg| format!("argument {}", arg.to_string_lossy()));
-    let variables = || serve_flags().into_iter().map(|[_, variable, _]| variable);
     let variable = || {
         let is_wrong = |name: &String| std::env::var_os(name).is_some_and(|value| value.to_str().is_none());
-        variables().find(is_wrong).map(|name| format!("environment variable {name}"))
+        let mut names = serve_flags().into_iter().map(|[_, variable, _]| variable);
+        names.find(is_wrong).map(|name| format!("environment variable {name}"))
     };
     format!("the {} is not UTF-8", argument.or_else(variable).unwrap_or_default())
 }

@@ -119,9 +119,10 @@ impl Telemetry {
 
     /// A request was refused. `total` is the number of refusals for this reason.
     pub fn request_refused(&self, refusal: Refusal, total: u64) {
-        let (reason, client, detail) = (refusal.reason.name(), refusal.client, refusal.detail.clone());
+        let Refusal { client, detail, .. } = &refusal;
+        let (reason, detail) = (refusal.reason.name(), detail.as_str());
         debug!(reason, %client, detail, "request refused");
-        if self.refusals.keep(refusal) {
+        if self.refusals.keep(&refusal) {
             warn!(reason, %client, detail, total, "request refused; logged at most once a minute for each reason");
         }
     }

@@ -40,14 +40,15 @@ impl Default for Refusals {
 
 impl Refusals {
     /// Keeps a refusal. Returns whether it may be logged.
-    pub(super) fn keep(&self, refusal: Refusal) -> bool {
+    pub(super) fn keep(&self, refusal: &Refusal) -> bool {
         let Some((throttle, last)) = self.0.get(refusal.reason as usize) else { return false };
         let is_due = throttle.allows(refusal.at.0);
-        let mut detail = refusal.detail;
-        detail.truncate(detail.floor_char_boundary(MAX_DETAIL_BYTES));
+        // A copy of the part that is kept: a shortened string would keep the memory of the whole.
+        let end = refusal.detail.floor_char_boundary(MAX_DETAIL_BYTES);
+        let detail = refusal.detail.get(..end).unwrap_or_default().to_owned();
         let mut last = last.lock();
         last.truncate(KEPT_PER_REASON - 1);
-        last.push_front(Refusal { detail, ..refusal });
+        last.push_front(Refusal { detail, ..*refusal });
         is_due
     }
 

@@ -166,15 +166,15 @@ impl Progress {
         self.request_since.store(0, Ordering::Relaxed);
     }
 
-    /// The request is a callback, of which not all has arrived or ever will: from here on, its time is the exporter's.
+    /// The request is a callback. Its duration counts from here, unless [`Progress::receive_callback`] follows.
     pub(crate) fn begin_callback(&self) {
         self.callback_since.store(nanoseconds(), Ordering::Relaxed);
     }
 
     /// All of a callback has arrived. Returns how long that took.
     pub(crate) fn receive_callback(&self) -> Duration {
-        self.begin_callback();
-        let now = self.callback_since.load(Ordering::Relaxed);
+        let now = nanoseconds();
+        self.callback_since.store(now, Ordering::Relaxed);
         match self.request_since.load(Ordering::Relaxed) {
             0 => Duration::ZERO,
             since => Duration::from_nanos(now.saturating_sub(since)),

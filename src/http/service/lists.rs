@@ -1,15 +1,5 @@
 //! Headers that are lists. RFC 9110, 5.6.
 
-use hyper::header::{HeaderMap, HeaderName};
-
-/// The elements of a list, from all lines of the header. Empty elements are left out, and so are lines that are not
-/// ASCII.
-pub(super) fn elements(headers: &HeaderMap, name: HeaderName) -> Vec<&str> {
-    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
-    let elements = lines.flat_map(|line| split_unquoted(line, b','));
-    elements.map(str::trim).filter(|element| !element.is_empty()).collect()
-}
-
 /// Whether each quoted string has an end.
 pub(super) fn is_balanced(text: &str) -> bool {
     // Within a string without an end, no separator is found.

@@ -4,7 +4,7 @@
 
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName};
 
-use super::lists::{elements, split_unquoted};
+use super::lists::split_unquoted;
 use crate::exposition::Format;
 
 /// A quality value: from 0, not acceptable, to 1.
@@ -52,7 +52,8 @@ impl<'a> Preference<'a> {
 }
 
 fn preferences(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = Preference<'_>> {
-    elements(headers, name).into_iter().map(Preference::parse)
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| split_unquoted(value, b',')).map(Preference::parse)
 }
 
 /// How specifically a format is requested, and its quality.
