@@ -14,7 +14,14 @@ import urllib.request
 
 from drawing import BOTTOM, COLORS, HEIGHT, LEFT, RIGHT, TOP, WIDTH, grid, legend, sheet, text
 
-TITLES = ["Message rate", "Content types", "Platforms", "Delivery delay, quantiles", "Active senders", "Busiest groups"]
+TITLES = [
+    "Messages per second, now and a week ago",
+    "Content types",
+    "Platforms",
+    "Delivery delay, quantiles",
+    "Active senders",
+    "Busiest groups in the time range",
+]
 
 
 def ask(base, path, **query):
@@ -93,14 +100,15 @@ def main():
     base, seconds = sys.argv[1], int(sys.argv[2])
     folder = pathlib.Path(__file__).parent.parent
     dashboard = json.loads((folder / "grafana/dashboards/overview.json").read_text())
-    panels = {panel["title"]: panel for panel in dashboard["panels"]}
+    shown = [inner for panel in dashboard["panels"] for inner in [panel, *panel.get("panels", [])]]
+    panels = {panel["title"]: panel for panel in shown}
     end, drawings = time.time(), []
     for title in TITLES:
         panel = panels[title]
         defaults, rows = panel["fieldConfig"]["defaults"], series(base, panel, end, seconds)
         stacked = defaults.get("custom", {}).get("stacking", {}).get("mode") == "normal"
         drawn = bars(rows, defaults["unit"]) if panel["type"] == "bargauge" else lines(rows, defaults["unit"], stacked)
-        unit = {"cps": " (per second)"}.get(defaults["unit"], "")
+        unit = {"mps": " (per second)"}.get(defaults["unit"], "")
         drawings.append((title + unit, drawn))
     print(sheet(drawings), end="")
 

@@ -6,6 +6,7 @@ mod monitoring;
 mod oracle;
 mod support;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
@@ -43,6 +44,11 @@ fn history(exporter: SocketAddr) -> String {
             (time - begin) as f64 / 1e10
         }),
         ("group:openim_group_messages:rate5m", format!("{own},group_id=\"g1\""), &rate),
+        // Quiet for two days.
+        ("openim_group_messages_by_group_total", format!("{own},group_id=\"quiet\""), &|time| {
+            (time.min(now - 2 * 86_400) - begin) as f64 / 100.0
+        }),
+        ("openim_exporter_build_info", format!("{own},version=\"0.0.1\""), &|_| 1.0),
     ] {
         for time in &times {
             writeln!(text, "{name}{{{labels}}} {} {time}", value(*time)).unwrap();
@@ -80,14 +86,15 @@ impl Drop for Sender {
     }
 }
 
-/// The expression as Grafana would send it, for all jobs and groups. Subqueries have shorter steps, because the test
-/// has only seconds of data.
+/// The expression as Grafana would send it, for all jobs and groups. Subqueries have shorter steps, and alerts need not
+/// fire yet, because the test has only seconds of data.
 fn as_asked(expression: &str) -> String {
     expression
         .replace("$__rate_interval", "20s")
         .replace("$__range", "1h")
         .replace("h:1m]", "h:1s]")
         .replace("d:10m]", "d:10s]")
+        .replace("alertstate=\"firing\"", "alertstate=~\"pending|firing\"")
         .replace("$job", ".*")
         .replace("$instance", ".*")
         .replace("$group", ".*")
@@ -138,12 +145,61 @@ fn the_group_dashboard_shows_groups_that_only_metrics_groups_has() {
     }
     let (_, text) = dashboards().into_iter().find(|(name, _)| name == "group").unwrap();
     let now = |(title, expression): (String, String)| (title, expression.replace(" offset 1h", ""));
-    let asked: Vec<_> = expressions(&parsed(&text)).into_iter().map(now).collect();
+    let of_groups = |(_, expression): &(String, String)| expression.contains("$group");
+    let asked: Vec<_> = expressions(&parsed(&text)).into_iter().filter(of_groups).map(now).collect();
+    assert_eq!(asked.len(), 9);
     assert_eq!(without_data(&prometheus, &asked), [""; 0]);
     for (title, expression) in asked {
         let groups = prometheus.query(&as_asked(&expression));
         assert!(groups.len() == 1 && groups[0].0["group_id"] == "g1", "{title}: {groups:?}");
     }
+}
+
+/// The value of a panel of the first row.
+fn shown(prometheus: &Prometheus, title: &str) -> Vec<(String, f64)> {
+    let (_, text) = dashboards().into_iter().find(|(name, _)| name == "overview").unwrap();
+    let asked = expressions(&parsed(&text)).into_iter().find(|(found, _)| found == title).unwrap().1;
+    let asked = asked.replace("$job", ".*").replace("$instance", ".*");
+    let label = |labels: &BTreeMap<String, String>, name: &str| labels.get(name).cloned().unwrap_or_default();
+    let named = |labels| ["instance", "reason", "severity"].map(|name| label(labels, name)).concat();
+    prometheus.query(&asked).iter().map(|(labels, value)| (named(labels), *value)).collect()
+}
+
+#[test]
+#[ignore = "needs prometheus"]
+fn the_first_row_shows_a_dead_exporter_a_silent_one_and_refusals() {
+    let (busy, silent) = (Exporter::start(&[]), Exporter::start(&[]));
+    let both = format!("\"{}\", \"{}\"", busy.address(), silent.address());
+    let config = config_for(busy.address()).replace(&format!("\"{}\"", busy.address()), &both);
+    let prometheus = Prometheus::start(&config);
+    for _ in 0..4 {
+        busy.post(GROUP_MESSAGE_PATH, support::message("g1", "u1"));
+        busy.get("/no-such-page");
+        prometheus.wait_for_scrapes_of(2);
+    }
+    let none = String::new;
+    assert_eq!(shown(&prometheus, "Exporters down"), [(none(), 0.0)]);
+    assert_eq!(shown(&prometheus, "Firing alerts"), [(none(), 0.0)]);
+    assert_eq!(shown(&prometheus, "Refused in 10 minutes"), [(none(), 0.0)], "a page is no callback");
+    let [(who, since)] = &shown(&prometheus, "Since last callback")[..] else { panic!("one exporter") };
+    assert_eq!(*who, silent.address().to_string(), "a busy exporter hides no silent one");
+    assert!(*since >= 3.0, "{since}");
+
+    for _ in 0..4 {
+        busy.post(GROUP_MESSAGE_PATH, "{}");
+        prometheus.wait_for_scrapes_of(2);
+    }
+    let refused = shown(&prometheus, "Refused in 10 minutes");
+    assert!(refused.len() == 1 && !refused[0].0.is_empty() && refused[0].1 > 0.5, "{refused:?}");
+
+    drop(silent);
+    support::eventually("one is down", || shown(&prometheus, "Exporters down") == [(none(), 1.0)]);
+    let since = shown(&prometheus, "Since last callback");
+    assert!(since.len() == 1 && since[0].1 > 3.0, "also while it is down: {since:?}");
+    drop(busy);
+    support::eventually("both are down", || shown(&prometheus, "Exporters down") == [(none(), 2.0)]);
+    let [(reason, _)] = &shown(&prometheus, "Refused in 10 minutes")[..] else { panic!("one reason") };
+    assert_eq!(*reason, refused[0].0, "those of the last ten minutes, although both are down");
 }
 
 /// The command of the README's picture works.
@@ -156,5 +212,8 @@ fn assert_the_picture_can_be_drawn(prometheus: &Prometheus) {
     assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
     let busiest = prometheus.values_by_label("group_id", "topk(1, openim_group_messages_by_group_total)");
     let shown = format!(">{}<", busiest.keys().next().unwrap());
-    assert!(["Busiest groups", &shown, "<polyline"].iter().all(|part| picture.contains(part)), "{picture}");
+    assert!(
+        ["Busiest groups in the time range", &shown, "<polyline"].iter().all(|part| picture.contains(part)),
+        "{picture}"
+    );
 }

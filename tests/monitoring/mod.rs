@@ -180,6 +180,8 @@ const OTHERS: &[(&str, &[&str])] = &[
     ("scrape_duration_seconds", &[]),
     ("scrape_samples_scraped", &[]),
     ("scrape_samples_post_metric_relabeling", &[]),
+    // From Prometheus, for each alert. It also has the labels of the alert's expression.
+    ("ALERTS", &["alertname", "alertstate", "severity"]),
     // From OpenIM's `openim-rpc-msg`.
     ("group_chat_msg_process_success_total", &[]),
     // From the `prometheus` crate.
@@ -270,17 +272,27 @@ pub(crate) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value[key].as_array().unwrap_or_else(|| panic!("no list {key}")).as_slice()
 }
 
+/// The rows and panels of a dashboard, also the panels in collapsed rows.
+pub(crate) fn rows_and_panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
+    list(dashboard, "panels")
+        .iter()
+        .flat_map(|panel| [panel].into_iter().chain(panel["panels"].as_array().into_iter().flatten()))
+}
+
 /// The titles and panels of a dashboard, without its rows.
 pub(crate) fn panels(dashboard: &Value) -> impl Iterator<Item = (&str, &Value)> {
-    let shown = list(dashboard, "panels").iter().filter(|panel| panel["type"] != "row");
+    let shown = rows_and_panels(dashboard).filter(|panel| panel["type"] != "row");
     shown.map(|panel| (panel["title"].as_str().unwrap_or_default(), panel))
 }
 
-/// The titles and expressions of all panels.
+/// The titles and expressions of all panels and annotations.
 pub(crate) fn expressions(dashboard: &Value) -> Vec<(String, String)> {
     let of_panel = |(title, panel): (&str, &Value)| {
         let targets = list(panel, "targets").iter();
         targets.map(|target| (title.to_owned(), target["expr"].as_str().unwrap().to_owned())).collect::<Vec<_>>()
     };
-    panels(dashboard).flat_map(of_panel).collect()
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let annotations = list(&dashboard["annotations"], "list").iter();
+    let annotations = annotations.map(|annotation| (text(&annotation["name"]), text(&annotation["expr"])));
+    panels(dashboard).flat_map(of_panel).chain(annotations).collect()
 }

@@ -58,6 +58,18 @@ fn jobs() -> BTreeSet<String> {
     named.map(|(_, name)| name.to_owned()).collect()
 }
 
+/// The values of a label of `ALERTS`.
+fn of_alerts(label: &str, rules: &[Rule]) -> BTreeSet<String> {
+    let alerts = rules.iter().filter(|rule| rule.is_alert);
+    let severity =
+        |rule: &Rule| rule.text.split_once("severity: ").map(|(_, rest)| rest.split('}').next().unwrap().to_owned());
+    match label {
+        "alertname" => alerts.map(|rule| rule.name.clone()).collect(),
+        "alertstate" => ["pending", "firing"].map(str::to_owned).into(),
+        _ => alerts.filter_map(severity).collect(),
+    }
+}
+
 /// The known values of a label of a metric; `None` if they are arbitrary.
 fn known(metric: &str, label: &str, rules: &[Rule]) -> Option<BTreeSet<String>> {
     if OPEN.contains(&label) {
@@ -65,6 +77,9 @@ fn known(metric: &str, label: &str, rules: &[Rule]) -> Option<BTreeSet<String>> 
     }
     if label == "job" {
         return Some(jobs());
+    }
+    if metric == "ALERTS" {
+        return Some(of_alerts(label, rules));
     }
     let shown = SHOWN.get(&(family_of(metric).to_owned(), label.to_owned())).cloned();
     let set = rules.iter().filter(|rule| rule.name == metric).flat_map(|rule| {
@@ -80,14 +95,16 @@ fn known(metric: &str, label: &str, rules: &[Rule]) -> Option<BTreeSet<String>> 
     Some(shown.unwrap_or_else(|| set.collect()))
 }
 
-/// Whether a value, or each alternative of a pattern, is known. A dashboard's variable and `.*` match any value.
+/// Whether a value, or each alternative of a pattern, is known. A dashboard's variable and `.*` match any value; a
+/// pattern such as `Openim.*` must match all values.
 fn is_known(value: &str, is_pattern: bool, label: &str, known: &BTreeSet<String>) -> bool {
     let is_one = |value: &str| {
         let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
         // A content type without a name is its number.
         known.contains(value) || value.starts_with('$') || (label == "content_type" && is_number)
     };
-    if is_pattern { value == ".*" || value.split('|').all(is_one) } else { value.is_empty() || is_one(value) }
+    let matches_all = || value.strip_suffix(".*").is_some_and(|start| known.iter().all(|each| each.starts_with(start)));
+    if is_pattern { matches_all() || value.split('|').all(is_one) } else { value.is_empty() || is_one(value) }
 }
 
 /// The matcher, if no series has its value.

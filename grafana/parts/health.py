@@ -1,0 +1,113 @@
+"""The dashboard of the exporters themselves."""
+
+from .limits import limit_hits
+from .messages import quantiles
+from .panel import DURATION, LONG, OURS, heatmap, lines, link, row, words
+from .table import Column, colored, counts, table
+from .top import DOCS, SILENT, TARGETS, alerts_and_workers, first_row
+
+EACH = "max by (job, instance)"
+EACH_EXPORTER = "{{instance}}"
+ANSWERS = "openim_exporter_callback_duration_seconds"
+ANSWER_TIME = "The exporter's own time for a callback, from its last byte to its answer."
+OPENIM_UNSEEN = "Prometheus does not scrape OpenIM's own metrics: see docs/prometheus.md"
+STARTS = {
+    "continued": ("continued", "green"),
+    "restored": ("restored from a copy", "orange"),
+    "counters_reset": ("counters reset", "orange"),
+    "fresh": ("new", "blue"),
+}
+
+
+def exporters():
+    live_page = [link("Live page", "http://${__value.raw}/"), link("Live page (TLS)", "https://${__value.raw}/")]
+    up = colored({1: ("up", "green"), 0: ("DOWN", "red")})
+    file = colored({0: ("in place", "green"), 1: ("MISSING", "red")})
+    settings = colored({1: ("in use", "green"), 0: ("NOT USED", "red")})
+    started = f"{EACH} (round(time() - process_start_time_seconds{{$S}}) {OURS})"
+    expiry = "openim_exporter_tls_certificate_expiry_timestamp_seconds{$S}"
+    columns = [
+        Column("Exporter", "instance", links=live_page),
+        Column("Answers", f"{EACH} ({TARGETS})", "none", **up),
+        Column("Version", "version"),
+        Column("Uptime", started, **DURATION),
+        Column("Last callback", f"{EACH} {SILENT}", **DURATION),
+        Column("Workers busy", f"{EACH} (instance:openim_sender_workers_busy:ratio5m{{$S}})", "percentunit", decimals=1),
+        Column("State at startup", "outcome", **colored(STARTS), links=[link("What it means", f"{DOCS}/state.md")]),
+        Column("State file", f"{EACH} (openim_exporter_state_file_missing{{$S}})", "none", **file),
+        Column("Settings", f"{EACH} (openim_exporter_config_last_reload_successful{{$S}})", "none", **settings),
+        Column("Certificate expires in", f"{EACH} (round(({expiry} > 0) - time()) or 0 * {expiry})", **DURATION, mappings=words({0: ("no TLS", "text")})),
+    ]
+    labels = ["max by (job, instance, version) (openim_exporter_build_info{$S})", "max by (job, instance, outcome) (openim_exporter_state_start{$S} == 1)"]
+    told = "Each exporter: whether it answers scrapes, its version, uptime, time since its last callback (or since its start), the workers that wait for it, and its state and settings. Click an exporter for its own page."
+    return table("Exporters", told, columns, "Exporter", more=labels, hidden=["job"], empty="Prometheus scrapes no exporter", size=(24, 7), descending=False)
+
+
+def errors():
+    return counts(
+        "Errors",
+        "Errors in the last hour. For refused requests, see *Refused requests*.",
+        "Error",
+        "Last hour",
+        ("sum by (kind) (increase(openim_group_message_clock_errors_total{$S}[1h]))", "Message with an impossible time: {{kind}}"),
+        ("sum(increase(openim_exporter_callback_repeats_total{$S}[1h]))", "Duplicate message, not counted"),
+        ("sum(increase(openim_exporter_accept_failures_total{$S}[1h]))", "Connection not accepted: limit of open files"),
+        ("sum(increase(openim_exporter_tls_handshake_failures_total{$S}[1h]))", "Failed TLS handshake"),
+        ("sum(increase(openim_exporter_config_reload_failures_total{$S}[1h]))", "Configuration files that cannot be loaded"),
+        ("sum(max by (job, instance) (resets(openim_group_messages_by_status_total{$S}[1h])))", "Counter reset"),
+        size=(8, 9),
+    )
+
+
+def callbacks():
+    refused = "sum by (reason) (rate(openim_exporter_callbacks_rejected_total{$S}[$__rate_interval])) > 0"
+    accepted = "sum by (command) (rate(openim_exporter_callbacks_total{$S}[$__rate_interval])) > 0"
+    arrived = "Messages that arrived, compared with OpenIM's own count if that is scraped. Normally less than 1, because OpenIM also counts typing and notification messages. It should stay constant."
+    return [
+        lines("Refused requests", "Refused requests per second by reason, also those for pages: see docs/errors.md.", "reqps", (refused, "{{reason}}"), empty="No request was refused", stack=True),
+        lines("Accepted callbacks", "Accepted callbacks per second by command. Only group messages change the message statistics.", "reqps", (accepted, "{{command}}"), empty="No callbacks", stack=True),
+        lines("Answer time, quantiles", f"{ANSWER_TIME} Limited by the precision of the histogram's buckets.", "s", *quantiles(ANSWERS), empty="No callbacks"),
+        lines("Callbacks received vs. processed by OpenIM", arrived, "percentunit", ("job:openim_callbacks_arrived:ratio30m{$J}", "{{job}}"), empty=OPENIM_UNSEEN),
+    ]
+
+
+def callbacks_in_detail():
+    in_flight = [("sum(openim_exporter_callbacks_in_flight{$S})", "in flight"), ("sum(openim_exporter_connections{$S})", "connections")]
+    answers = f"sum by (le) (increase({ANSWERS}_bucket{{$S}}[$__rate_interval]))"
+    received = "Time from a callback's first byte to its last, or over HTTP/2 from the end of its head. It is the client's and the network's time, not the exporter's."
+    return [
+        heatmap("Answer time", ANSWER_TIME, (answers, "{{le}}"), empty="No callbacks"),
+        lines("Time to receive a callback, quantiles", received, "s", *quantiles("openim_exporter_callback_receive_seconds"), empty="No callbacks"),
+        lines("In flight and connections", "Callbacks being read or answered, and open connections.", "short", *in_flight),
+    ]
+
+
+def process():
+    of_ours = [(f"process_{what}{{$S}} {OURS}", EACH_EXPORTER) for what in ("resident_memory_bytes", "open_fds", "threads")]
+    cpu = f"rate(process_cpu_seconds_total{{$S}}[$__rate_interval]) {OURS}"
+    scrape = "openim_exporter_scrape_duration_seconds"
+    p99 = f"histogram_quantile(0.99, sum by (le) (rate({scrape}_bucket{{$S}}{LONG})))"
+    mean = f"sum(rate({scrape}_sum{{$S}}{LONG})) / sum(rate({scrape}_count{{$S}}{LONG}))"
+    return [
+        lines("Time to write a scrape", "99th percentile and mean of 20 minutes.", "s", (p99, "p99"), (mean, "mean")),
+        lines("Scrape as Prometheus sees it", "Duration of a scrape, as Prometheus measures it.", "s", (f"scrape_duration_seconds{{$S}} {OURS}", EACH_EXPORTER)),
+        lines("CPU", "CPU cores that the exporter uses.", "none", (cpu, EACH_EXPORTER)),
+        lines("Memory", "Resident memory.", "bytes", of_ours[0]),
+        lines("Open files", "Open files, including connections. *Limit hits* has the maximum.", "short", of_ours[1]),
+        lines("Threads", "Threads of the exporter.", "short", of_ours[2]),
+    ]
+
+
+def panels():
+    return [
+        *first_row(),
+        *alerts_and_workers(),
+        exporters(),
+        row("Callbacks"),
+        *callbacks(),
+        row("Errors and limits"),
+        errors(),
+        limit_hits(),
+        row("Callbacks in detail", *callbacks_in_detail()),
+        row("Scrapes and process", *process()),
+    ]
