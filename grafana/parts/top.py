@@ -28,6 +28,7 @@ BUSY = "max(instance:openim_sender_workers_busy:ratio5m{$S} or job:openim_sender
 DELAYS = "openim_group_message_delivery_delay_seconds_bucket{$S}"
 P95 = f"histogram_quantile(0.95, sum by (le) (rate({DELAYS}[10m]) or rate({DELAYS}{LONG}))) >= 0"
 
+SEVERITIES = {"critical": "red", "warning": "orange"}
 LIVE_PAGE = [link("Live page", "http://${__field.labels.instance}/"), link("Live page (TLS)", "https://${__field.labels.instance}/")]
 HEALTH = [link("Exporter health", "/d/openim-exporter-health?${datasource:queryparam}&${__url_time_range}", False)]
 
@@ -38,25 +39,24 @@ def tile(*arguments, base="transparent", **more):
 
 def first_row():
     """Answers of instant queries. Only *Exporters down* is ever green, and only while all exporters answer."""
-    no_data = "no exporter is scraped, or the rules are not loaded"
-    severe = [override("critical alerts", color={"mode": "fixed", "fixedColor": "red"}), override("warning alerts", color={"mode": "fixed", "fixedColor": "orange"})]
-    alerts = f"count by (severity) ({FIRING}) or on () 0 * max(openim:processes:count)"
+    severe = [override(f"/^{severity}/", "byRegexp", color={"mode": "fixed", "fixedColor": color}) for severity, color in SEVERITIES.items()]
+    alerts = f"topk by (severity) (2, count by (severity, alertname) ({FIRING})) or on () 0 * max(openim:processes:count)"
     refused = f"topk(3, {REFUSED} > 0.5) or on () 0 * count({TARGETS} == 1)"
     runbook = [link("Runbook", f"{DOCS}/runbook.md")]
     return [
-        tile("Firing alerts", "Alerts of the exporter and of OpenIM's callbacks that fire now. Each has a section in the runbook.", "none", (alerts, "{{severity}} alerts"), empty="the rules are not loaded", overrides=severe, links=runbook, limits=[(1, "orange")]),
+        tile("Firing alerts", "Alerts of the exporter and of OpenIM's callbacks that fire now: at most two of each severity. Each has a section in the runbook.", "none", (alerts, "{{severity}} {{alertname}}"), empty="the rules are not loaded", overrides=severe, links=runbook, limits=[(1, "orange")], size=(5, 4)),
         tile("Exporters down", "Exporters whose last scrape failed, and those that have disappeared according to OpenimExporterDown. Their callbacks are lost.", "none", (DOWN, ""), empty="no exporter is scraped", base="red", limits=[(0, "green"), (1, "red")], links=HEALTH, size=(3, 4)),
         tile("Since last callback", "Time since the last callback, of the exporter that has been silent longest. If it has had no callback at all: since its start.", DURATION["unit"], (f"topk(1, {SILENT})", "{{instance}}"), empty="no exporter is scraped", limits=[(600, "orange")], links=LIVE_PAGE),
-        tile("Workers busy", "Share of their time that OpenIM's callback workers spend waiting for answers: the maximum of the whole job and of each selected exporter. OpenimAnswersSlow fires above 70 %. At 100 %, OpenIM drops callbacks.", "percentunit", (BUSY, ""), decimals=0, empty=no_data, limits=[(0.5, "orange"), (0.7, "red")], links=[link("What to do", f"{DOCS}/runbook.md#openimanswersslow")], size=(3, 4)),
+        tile("Workers busy", "Share of their time that OpenIM's callback workers spend waiting for answers: the maximum of the whole job and of each selected exporter. OpenimAnswersSlow fires above 70 %. At 100 %, OpenIM drops callbacks.", "percentunit", (BUSY, ""), decimals=0, empty="no exporter is up, or no rules", limits=[(0.5, "orange"), (0.7, "red")], links=[link("What to do", f"{DOCS}/runbook.md#openimanswersslow")], size=(3, 4)),
         tile("Refused in 10 minutes", "Refused requests that OpenimCallbacksRejected or OpenimAccessRefused counts: the three most frequent reasons. These alerts fire above 5.", "none", (refused, "refused {{reason}}"), decimals=0, empty="no exporter is up", limits=[(1, "orange"), (5.5, "red")], links=[link("Reasons", f"{DOCS}/errors.md")]),
-        tile("95 % of messages arrived within", "Time from sendTime to the callback, in the last 10 minutes. OpenimDeliveryDelayGrows can fire above 1 s.", "s", (P95, ""), empty="no messages", limits=[(1, "orange"), (10, "red")], links=[link("What to do", f"{DOCS}/runbook.md#openimdeliverydelaygrows")], size=(6, 4)),
+        tile("95 % of messages arrived within", "Time from sendTime to the callback, in the last 10 minutes. OpenimDeliveryDelayGrows can fire above 1 s.", "s", (P95, ""), empty="no messages", limits=[(1, "orange"), (10, "red")], links=[link("What to do", f"{DOCS}/runbook.md#openimdeliverydelaygrows")], size=(5, 4)),
     ]
 
 
 def alerts_and_workers():
     """The second row: what is wrong, and how close OpenIM is to dropping callbacks."""
-    severity = colored({"critical": ("critical", "red"), "warning": ("warning", "orange")})
-    what = [Column("Alert", "alertname", links=[link("Runbook", f"{DOCS}/runbook.md#${{__value.raw}}")]), Column("Severity", "severity", **severity), Column("Exporter", "instance")]
+    severity = colored({severity: (severity, color) for severity, color in SEVERITIES.items()})
+    what = [Column("Alert", "alertname", custom__width=240, links=[link("Runbook", f"{DOCS}/runbook.md#${{__value.raw}}")]), Column("Severity", "severity", **severity), Column("Exporter", "instance")]
     what += [Column(name, label) for name, label in (("Reason", "reason"), ("Limit", "cap"), ("Clock error", "kind"))]
     what.append(Column("Group", "group_id", links=group_link("__data.fields.Group")))
     each = "max by (instance) (instance:openim_sender_workers_busy:ratio5m{$S})"

@@ -26,6 +26,11 @@ fn run(command: &mut Command) -> Output {
 /// Installs the packages of a folder's package-lock.json, and returns their directory.
 pub(crate) fn npm(source: &str, name: &str) -> PathBuf {
     let folder = folder(name);
+    let lock = |folder: &Path| fs::read(folder.join("package-lock.json")).ok();
+    // npm writes this file last.
+    if folder.join("node_modules/.package-lock.json").exists() && lock(&folder) == lock(&at(source)) {
+        return folder;
+    }
     for file in ["package.json", "package-lock.json"] {
         fs::copy(at(source).join(file), folder.join(file)).unwrap();
     }
