@@ -19,7 +19,7 @@
 //! - [`app`]: composition root: open, build, serve, tick, drain, close, in that order
 //!
 //! In: `http -> wire -> domain::Message -> stats::record -> answer`.
-//! Out: `http -> exposition::scrape -> stats -> text`.
+//! Out: `http -> exposition::Scraper -> stats -> text`.
 //!
 //! Imports go one way. `tests/modules.rs` has the table of which module, and which layer of [`http`], may import from
 //! which.
@@ -38,7 +38,7 @@
 //!   it allocates nothing (`tests/hot_path.rs`).
 //! - Every map, queue, body, header and connection has a limit, and a counter for hitting it.
 //! - A metric's name appears only in its declaration, a sender's field name only in `wire`.
-//! - Nothing below `app` exits, panics on input, or reads the environment.
+//! - Nothing below `app` exits or panics on input, and only `config` reads the environment.
 //! - Answers never wait for the log or a disk flush.
 //! - `unsafe` is only in `arena`. Each block states why it is sound.
 

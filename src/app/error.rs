@@ -27,7 +27,10 @@ pub(super) enum Error {
     State(#[from] arena::Error),
     #[error("--storage.path is empty, so the state is in memory; set it to the directory of the exporter's state")]
     NoDirectory,
-    #[error("{path}: there is no state in this directory; set --storage.path to the directory of the exporter", path = .0.display())]
+    #[error(
+        "{path}: there is no state in this directory; set --storage.path to the directory of the exporter's state",
+        path = .0.display()
+    )]
     NoState(PathBuf),
     #[error("{path}: {1}; the next start of the exporter renames it", path = .0.display())]
     UnusableState(PathBuf, Damage),

@@ -39,7 +39,7 @@ pub enum Invocation {
         Without a subcommand it serves. Point OpenIM at it in config/webhooks.yml (url: http://HOST:10006/callback, \
         afterSendGroupMsg.enable: true) and Prometheus at http://HOST:10006/metrics.\n\n\
         Every flag of serve is also an environment variable: OPENIM_EXPORTER_ and the flag's name in capitals, with _ \
-        for every other character. A flag takes precedence over its variable. An empty variable counts as unset, except \
+        for each dot and hyphen. A flag takes precedence over its variable. An empty variable counts as unset, except \
         OPENIM_EXPORTER_STORAGE_PATH, where it means memory. The variable of a flag without a value takes true or false.\n\n\
         Numbers may have the unit k (1,000) or M (1,000,000), sizes KiB, MiB or GiB (in a size, k, M and G mean these too).",
     after_help = "Examples:\n  \

@@ -145,7 +145,7 @@ settings! {
         /// File with a secret: callbacks are accepted only at paths that begin with /SECRET/
         ///
         /// The secret has 16 to 256 letters, digits and - . _ ~, as made by: openssl rand -hex 32. OpenIM's URL is then
-        /// http://HOST:10006/SECRET/callback. It is never logged, and no answer contains it.
+        /// http://HOST:10006/SECRET/callback. The secret is never logged, and no answer contains it.
         #[arg(value_name = "FILE", value_parser = absolute_path())]
         "callback.secret-file" callback_secret: Option<PathBuf>,
 
@@ -194,7 +194,7 @@ settings! {
         #[arg(value_name = "N", default_value = "1000", value_parser = number(0..=MAX_GROUPS))]
         "groups.max-exported" max_exported_groups: usize,
 
-        /// Maximum number of remembered pairs of a group and a sender, which count each group's distinct senders
+        /// Maximum number of remembered pairs of a group and a sender, used to count each group's distinct senders
         ///
         /// A pair is forgotten 24 hours after its last message. Beyond this number the oldest pairs are evicted, and
         /// the evictions are counted.

@@ -29,18 +29,18 @@ const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 3600);
 pub(super) struct SimulateFlags {
     /// Where to send, as in OpenIM's own setting: `http[s]://[user:password@]host[:port][/prefix]`
     ///
-    /// `/callbackAfterSendGroupMsgCommand` is appended, as OpenIM does. A callback secret is part of the prefix.
+    /// Like OpenIM, it appends `/callbackAfterSendGroupMsgCommand`. A callback secret is part of the prefix.
     /// Characters of the user or password that a URL cannot hold are written as `%XX`. Secrets are never printed, but
     /// users who may list this machine's processes can see them.
     ///
-    /// With https, HTTP/2 is used if the server supports it, as Go does; each connection then has one request at a
+    /// With https, it uses HTTP/2 if the server supports it, like Go's client. Each connection then has one request at a
     /// time.
     #[arg(long, value_name = "URL")]
     target: String,
 
-    /// Trust the authorities in this PEM file instead of those that the system trusts
+    /// Trust the CAs in this PEM file instead of those that the system trusts
     ///
-    /// The server's own self-signed certificate is accepted too.
+    /// The file may also contain the server's own self-signed certificate.
     #[arg(long, value_name = "FILE", value_parser = absolute_path())]
     ca_file: Option<PathBuf>,
 

@@ -147,7 +147,8 @@ catalog! {
     /// Maximum number of exported groups.
     GROUPS_EXPORTED_CAPACITY = Gauge "openim_exporter_groups_exported_capacity" []
         Value(|stats| stats.exported_groups_capacity() as u64);
-    /// Groups retired because they were idle for over a day when a new group needed the space.
+    /// Groups retired because they were idle for over a day when a new group needed the space, or because the capacity
+    /// was lowered.
     GROUPS_RETIRED = Counter "openim_exporter_groups_retired_total" [] Value(Stats::groups_retired);
     /// Pairs of a group and a sender that are remembered.
     PAIRS_TRACKED = Gauge "openim_exporter_sender_pairs_tracked" [] Value(Stats::sender_pairs_tracked);

@@ -80,9 +80,7 @@ fn system_authorities() -> Result<Authorities, String> {
         return Ok((roots, found.certs));
     }
     let why = found.errors.first().map_or_else(String::new, |error| format!(" ({error})"));
-    Err(format!(
-        "the system trusts no authority{why}; install ca-certificates, or give the target's authority with --ca-file"
-    ))
+    Err(format!("the system trusts no CA{why}; install ca-certificates, or give the target's CA with --ca-file"))
 }
 
 fn authorities_in(path: &Path) -> Result<Authorities, String> {
@@ -96,7 +94,7 @@ fn authorities_in(path: &Path) -> Result<Authorities, String> {
 fn with_advice(error: &io::Error) -> String {
     let advice = match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
         Some(TlsError::InvalidCertificate(CertificateError::UnknownIssuer)) => {
-            "; give the certificate of its authority with --ca-file"
+            "; give the certificate of its CA with --ca-file"
         }
         Some(TlsError::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. }))
             if presented.is_empty() =>
@@ -109,7 +107,7 @@ fn with_advice(error: &io::Error) -> String {
         Some(TlsError::InvalidCertificate(CertificateError::Other(other)))
             if other.0.to_string() == "CaUsedAsEndEntity" =>
         {
-            " (it is marked as an authority's); give this certificate itself with --ca-file"
+            " (it is marked as a CA certificate); give this certificate itself with --ca-file"
         }
         Some(TlsError::InvalidCertificate(_)) => "; --tls-skip-verify accepts any certificate",
         Some(TlsError::InvalidMessage(InvalidMessage::InvalidContentType)) => {

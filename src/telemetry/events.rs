@@ -266,7 +266,7 @@ impl Telemetry {
 
     /// The exporter begins to shut down after a signal.
     pub(crate) fn draining(&self, signal: &str) {
-        info!(signal, "draining: accepting no new connections; open ones are answered, then closed");
+        info!(signal, "draining: accepting no new connections; open ones get their answers, then are closed");
     }
 
     /// A serving thread has ended. It cut off this many connections.

@@ -68,7 +68,7 @@ impl Telemetry {
 
     /// The state before a conversion was kept under this name.
     pub(crate) fn state_previous_kept(&self, path: &Path) {
-        info!(path = %path.display(), "the previous state is kept until the next regular shutdown");
+        info!(path = %path.display(), "the previous state is kept until the next graceful shutdown");
     }
 
     /// The state before a conversion could not be kept.

@@ -1,7 +1,7 @@
 //! The client of a request that came through trusted proxies.
 //!
-//! A proxy appends the address of its client to a header that may already have text of a client. So nothing in that text
-//! may hide the proxy's entry or change how it is read.
+//! A proxy appends the address of its client to a header that may already have text that a client wrote. So nothing in
+//! that text may hide the proxy's entry or change how it is read.
 
 use std::net::{IpAddr, SocketAddr};
 

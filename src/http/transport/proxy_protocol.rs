@@ -37,8 +37,8 @@ const MISSING: &str = "this connection comes from a trusted proxy, so it must be
 
 /// The advice for a connection that begins with a header where none is accepted.
 pub(super) const UNEXPECTED: &str = "the connection begins with a PROXY header, which is accepted only with \
-                                     --web.proxy-protocol and from an address in --web.trusted-proxies; set both, or let \
-                                     the proxy not send it";
+                                     --web.proxy-protocol and from an address in --web.trusted-proxies; set both, or \
+                                     configure the proxy not to send it";
 
 /// Whether a connection begins with a header. hyper skips line breaks at the start of a request.
 pub(super) fn is_header(start: &[u8]) -> bool {
