@@ -7,7 +7,7 @@ mod message;
 mod reason;
 mod time;
 
-pub use commands::{COMMANDS, GROUP_MESSAGE};
+pub use commands::{AnswerUse, COMMANDS, GROUP_MESSAGE, KnownCommand};
 pub use message::{Mentions, Message, Source};
 pub use reason::Reason;
 pub use time::{Clock, SystemClock, UnixMillis};

@@ -44,7 +44,7 @@ impl Callbacks {
     }
 
     pub(super) fn carry_from(&self, old: &CarryOver<'_>) {
-        let find = |key: &str| COMMANDS.iter().position(|known| *known == key);
+        let find = |key: &str| COMMANDS.iter().position(|known| known.name == key);
         self.accepted.carry_from(old, ACCEPTED, |key| Some(find(key).unwrap_or(COMMANDS.len())));
         self.refused.carry_from(old);
         old.copy(LAST, LAST_LAYOUT, &self.last);
@@ -94,5 +94,5 @@ impl Callbacks {
 
 /// The names of the counters of accepted callbacks.
 fn commands() -> impl Iterator<Item = &'static str> {
-    COMMANDS.iter().copied().chain([OTHER])
+    COMMANDS.iter().map(|known| known.name).chain([OTHER])
 }

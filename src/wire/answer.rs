@@ -1,6 +1,13 @@
 //! The answers to OpenIM.
 
-use serde::Serialize;
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::command::Command;
+use super::decode::{Problem, decode_command_name, problem_of};
+use crate::domain::AnswerUse;
 
 /// The answer to an accepted callback. In all answers `nextCode` is 0: another value would stop the action of a
 /// `callbackBefore...` command.
@@ -8,6 +15,9 @@ pub const SUCCESS: &str = r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":""
 
 /// The longest `errDlt` in bytes, which may quote the request.
 const MAX_DETAIL_BYTES: usize = 400;
+
+/// The callback that changes more of a group's fields.
+const SET_GROUP_INFO_EX: &str = "callbackBeforeSetGroupInfoExCommand";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -19,14 +29,70 @@ struct Answer<'a> {
     next_code: i32,
 }
 
-/// The body of a refusal: `actionCode` is 1, `errCode` the HTTP status, `errMsg` a short constant text, and `errDlt`
-/// the details.
+/// The body of a refusal: `errMsg` is a short constant text, and `errDlt` the details. `actionCode` is 1 and `errCode`
+/// the HTTP status, unless OpenIM may obey the answer: some versions take any code but 0 for a refusal of the user's
+/// action.
 #[must_use]
-pub fn refusal(status: u16, message: &'static str, detail: &str) -> String {
+pub fn refusal(status: u16, message: &'static str, detail: &str, answer_use: AnswerUse) -> String {
     let detail = &detail[..detail.floor_char_boundary(MAX_DETAIL_BYTES)];
-    let answer = Answer { action_code: 1, err_code: status, err_msg: message, err_dlt: detail, next_code: 0 };
+    let (action_code, err_code) = if answer_use == AnswerUse::Ignored { (1, status) } else { (0, 0) };
+    let answer = Answer { action_code, err_code, err_msg: message, err_dlt: detail, next_code: 0 };
     // Serializing numbers and strings into memory does not fail.
     serde_json::to_string(&answer).unwrap_or_default()
+}
+
+/// The fields that OpenIM copies from the answer to `callbackBeforeSetGroupInfo(Ex)Command`, as they are in the request.
+#[derive(Deserialize)]
+struct GroupInfo<'a> {
+    #[serde(borrow, rename = "groupID")]
+    group_id: Option<&'a RawValue>,
+    #[serde(borrow, rename = "groupName")]
+    group_name: Option<&'a RawValue>,
+    #[serde(borrow, rename = "faceURL")]
+    face_url: Option<&'a RawValue>,
+    #[serde(borrow)]
+    introduction: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ex: Option<&'a RawValue>,
+    #[serde(borrow, rename = "needVerification")]
+    need_verification: Option<&'a RawValue>,
+    #[serde(borrow, rename = "lookMemberInfo")]
+    look_member_info: Option<&'a RawValue>,
+    #[serde(borrow, rename = "applyMemberFriend")]
+    apply_member_friend: Option<&'a RawValue>,
+}
+
+/// The answer to an accepted callback whose answer is [`AnswerUse::Copied`]: a success, with the request's own fields.
+///
+/// # Errors
+/// When the body is not a JSON object, or has a field twice.
+pub fn echo(command: Command, body: &[u8]) -> Result<String, Problem> {
+    // Checks everything that serde's derived code does not.
+    decode_command_name(body)?;
+    let info: GroupInfo<'_> = serde_json::from_slice(body).map_err(|error| problem_of(&error))?;
+    let all = [
+        ("groupID", info.group_id),
+        ("groupName", info.group_name),
+        ("faceURL", info.face_url),
+        ("introduction", info.introduction),
+    ];
+    // Without `Ex`, these have values also where the user changes nothing, and OpenIM would apply them.
+    let with_ex = [
+        ("ex", info.ex),
+        ("needVerification", info.need_verification),
+        ("lookMemberInfo", info.look_member_info),
+        ("applyMemberFriend", info.apply_member_friend),
+    ];
+    let with_ex = with_ex.into_iter().filter(|_| command.name() == Some(SET_GROUP_INFO_EX));
+    let mut answer = SUCCESS.trim_end_matches('}').to_owned();
+    for (name, value) in all.into_iter().chain(with_ex) {
+        if let Some(value) = value {
+            // Writing into memory does not fail.
+            let _ = write!(answer, ",\"{name}\":{}", value.get());
+        }
+    }
+    answer.push('}');
+    Ok(answer)
 }
 
 #[cfg(test)]
@@ -36,13 +102,37 @@ mod tests {
     #[test]
     fn a_refusal_is_valid_json_with_any_quoted_text() {
         let detail = "\"quoted\" \\ \n \u{0} \u{2028} \u{1f44b}".repeat(40);
-        let body: serde_json::Value = serde_json::from_str(&refusal(400, "invalid field", &detail)).unwrap();
+        let body: serde_json::Value =
+            serde_json::from_str(&refusal(400, "invalid field", &detail, AnswerUse::Ignored)).unwrap();
         assert_eq!(body["actionCode"], 1);
         assert_eq!(body["errCode"], 400);
         assert_eq!(body["errMsg"], "invalid field");
         assert!(detail.starts_with(body["errDlt"].as_str().unwrap()));
         assert_eq!(body["nextCode"], 0);
         assert_eq!(body.as_object().unwrap().len(), 5);
+    }
+
+    #[test]
+    fn a_refusal_that_may_be_obeyed_has_no_code_but_0() {
+        for answer_use in [AnswerUse::Obeyed, AnswerUse::Copied] {
+            let expected = r#"{"actionCode":0,"errCode":0,"errMsg":"overloaded","errDlt":"try again","nextCode":0}"#;
+            assert_eq!(refusal(503, "overloaded", "try again", answer_use), expected);
+        }
+    }
+
+    #[test]
+    fn the_fields_that_openim_copies_are_echoed_as_they_are() {
+        let body = br#"{"callbackCommand":"x","operationID":"","groupID":"g\u003c1","groupName":"Hikers 2","notification":"",
+            "introduction":"","faceURL":null,"ex":"e","needVerification":0,"lookMemberInfo":2,"applyMemberFriend":null}"#;
+        let echoed = |name: &str| echo(Command::from_name(name).unwrap(), body).unwrap();
+        let begin = SUCCESS.trim_end_matches('}');
+        let common = r#","groupID":"g\u003c1","groupName":"Hikers 2","introduction":"""#;
+        assert_eq!(echoed("callbackBeforeSetGroupInfoCommand"), format!("{begin}{common}}}"));
+        let with_ex = r#","ex":"e","needVerification":0,"lookMemberInfo":2"#;
+        assert_eq!(echoed(SET_GROUP_INFO_EX), format!("{begin}{common}{with_ex}}}"));
+        for wrong in ["[]", "{", r#"{"groupID":"a","groupID":"b"}"#, ""] {
+            assert!(echo(Command::from_name(SET_GROUP_INFO_EX).unwrap(), wrong.as_bytes()).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use percent_encoding::percent_decode_str;
 
-use crate::domain::{COMMANDS, GROUP_MESSAGE};
+use crate::domain::{AnswerUse, COMMANDS, GROUP_MESSAGE, KnownCommand};
 
 /// Position of [`GROUP_MESSAGE`] in [`COMMANDS`].
-const GROUP_MESSAGE_POSITION: usize = 14;
+const GROUP_MESSAGE_POSITION: usize = 15;
 
 /// What a callback reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,14 +25,16 @@ impl Command {
             return Some(Self::GroupMessage);
         }
         let rest = name.trim().strip_prefix(['c', 'C'])?;
-        rest.starts_with("allback").then(|| match COMMANDS.binary_search_by(|known| known.get(1..).cmp(&Some(rest))) {
-            Ok(GROUP_MESSAGE_POSITION) => Self::GroupMessage,
-            position => Self::Other(position.ok()),
+        rest.starts_with("allback").then(|| {
+            match COMMANDS.binary_search_by(|known| known.name.get(1..).cmp(&Some(rest))) {
+                Ok(GROUP_MESSAGE_POSITION) => Self::GroupMessage,
+                position => Self::Other(position.ok()),
+            }
         })
     }
 
-    /// The command in a path's last segment, percent-decoded, without slashes and whitespace at its end. It must end
-    /// with `Command`: OpenIM's default URL, `/callbackExample`, does not name one.
+    /// The command in a path's last segment, percent-decoded, without slashes and whitespace at its end. An unknown one
+    /// must end with `Command`: OpenIM's default URL, `/callbackExample`, does not name one.
     pub(crate) fn from_path(path: &str) -> Option<Self> {
         // The usual case, without a search for the last segment.
         if path.strip_suffix(GROUP_MESSAGE).is_some_and(|before| before.ends_with('/')) {
@@ -40,7 +42,25 @@ impl Command {
         }
         let path = percent_decode_str(path).decode_utf8().ok()?;
         let last = path.trim_end_matches(|char: char| char == '/' || char.is_whitespace()).rsplit('/').next()?;
-        if last.ends_with("Command") { Self::from_name(last) } else { None }
+        Self::from_name(last).filter(|command| command.position().is_some() || last.ends_with("Command"))
+    }
+
+    /// What OpenIM does with the answer. A command that is not listed may be one that a newer version obeys.
+    #[must_use]
+    pub fn answer_use(self) -> AnswerUse {
+        match self {
+            Self::GroupMessage => AnswerUse::Ignored,
+            Self::Other(_) => self.known().map_or(AnswerUse::Obeyed, |known| known.answer_use),
+        }
+    }
+
+    /// Its name, if it is listed.
+    pub(super) fn name(self) -> Option<&'static str> {
+        self.known().map(|known| known.name)
+    }
+
+    fn known(self) -> Option<&'static KnownCommand> {
+        COMMANDS.get(self.position()?)
     }
 
     /// Position in [`COMMANDS`]; `None` if it is not listed.
@@ -59,15 +79,15 @@ mod tests {
 
     #[test]
     fn the_list_is_sorted_and_each_name_is_a_command() {
-        assert!(COMMANDS.is_sorted());
-        for (position, name) in COMMANDS.iter().enumerate().filter(|(_, name)| **name != GROUP_MESSAGE) {
-            assert_eq!(Command::from_name(name), Some(Command::Other(Some(position))));
+        assert!(COMMANDS.is_sorted_by_key(|known| known.name));
+        for (position, known) in COMMANDS.iter().enumerate().filter(|(_, known)| known.name != GROUP_MESSAGE) {
+            assert_eq!(Command::from_name(known.name), Some(Command::Other(Some(position))));
         }
     }
 
     #[test]
     fn the_position_of_the_group_message_is_correct() {
-        assert_eq!(Command::GroupMessage.position().map(|position| COMMANDS[position]), Some(GROUP_MESSAGE));
+        assert_eq!(Command::GroupMessage.position().map(|position| COMMANDS[position].name), Some(GROUP_MESSAGE));
     }
 
     #[test]

@@ -148,6 +148,11 @@ fn not_utf8(body: &[u8]) -> Problem {
     Problem::new(Reason::MalformedJson, format!("the body is not UTF-8 at byte {at}"))
 }
 
+/// What is wrong with a body, where only `serde` knows it.
+pub(super) fn problem_of(error: &serde_json::Error) -> Problem {
+    problem_from(error, ErrorContext::new())
+}
+
 #[cold]
 fn problem_from(error: &serde_json::Error, context: ErrorContext) -> Problem {
     if !error.is_data() {

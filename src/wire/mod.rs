@@ -12,7 +12,7 @@ mod limits;
 mod object;
 mod quick;
 
-pub use answer::{SUCCESS, refusal};
+pub use answer::{SUCCESS, echo, refusal};
 pub use command::Command;
 #[cfg(feature = "fuzzing")]
 pub use decode::{DecoderComparison, compare_decoders};

@@ -89,7 +89,7 @@ fn the_api_gives_the_documented_answers_after_the_example() {
 #[test]
 fn the_documented_refusal_is_the_real_one() {
     let exporter = Exporter::start(&[]);
-    let request = "POST /callback HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\n{}";
+    let request = "POST /callbackAfterSendGroupMsgCommand HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\n{}";
     let answer = exporter.ask(request.as_bytes());
     let shown = ERRORS.block("## The answer to a refused request", "json");
     assert_eq!((answer.status, answer.text().as_str()), (415, shown));

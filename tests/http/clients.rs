@@ -17,7 +17,7 @@ fn a_refused_client_s_address_is_in_the_log_and_in_the_api() {
     assert_eq!(send("127.0.0.3", GROUP_MESSAGE_PATH), 403);
     // So that the times differ.
     std::thread::sleep(std::time::Duration::from_millis(5));
-    assert_eq!(send("127.0.0.2", "/"), 405);
+    assert_eq!(send("127.0.0.2", "/metrics"), 405);
     let rejected = rejected(&exporter);
     let of = |place: usize, key: &str| rejected[place][key].as_str().unwrap().to_owned();
     assert_eq!([of(0, "reason"), of(0, "client")], ["method_not_allowed", "127.0.0.2"]);

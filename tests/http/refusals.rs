@@ -62,7 +62,6 @@ fn a_wrong_method_is_refused_with_the_supported_ones() {
         ("DELETE", "/nothing", "POST"),
         ("OPTIONS", GROUP_MESSAGE_PATH, "POST"),
         ("POST", "/metrics", "GET, HEAD"),
-        ("POST", "/", "GET, HEAD"),
         ("POST", "/-/healthy", "GET, HEAD"),
         ("PUT", "/-/ready", "GET, HEAD"),
         ("POST", "/api/v1/summary", "GET, HEAD"),
@@ -87,7 +86,7 @@ fn a_request_to_the_wrong_address_or_path_is_refused_with_the_right_one() {
     let [callbacks, telemetry] = separate.addresses() else { panic!("{:?}", separate.addresses()) };
     for (address, method, path, status, hint) in [
         (all.address(), "GET", "/callback", 404, "callbacks need POST"),
-        (all.address(), "POST", "/", 405, "post callbacks to another path, such as /callback"),
+        (all.address(), "POST", "/metrics", 405, "post callbacks to another path, such as /callback"),
         (*callbacks, "GET", "/metrics", 404, "the pages are at --web.telemetry-address"),
         (*telemetry, "POST", GROUP_MESSAGE_PATH, 404, "callbacks go to --web.listen-address"),
     ] {

@@ -30,6 +30,7 @@ fn every_form_of_openim_s_url_counts_one_message() {
         "/?command=callbackAfterSendGroupMsgCommand",
         "/callback?contenttype=json&command=callbackAfterSendGroupMsgCommand",
         // Only the body has the command of these.
+        "/",
         "/callback",
         "/callbackExample?contenttype=json",
         "/a/path/that/serves/nothing/else",

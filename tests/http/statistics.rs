@@ -24,7 +24,7 @@ fn known_label_values_start_at_0() {
             }
         }
     }
-    let commands: Vec<_> = COMMANDS.iter().copied().chain(["other"]).collect();
+    let commands: Vec<_> = COMMANDS.iter().map(|known| known.name).chain(["other"]).collect();
     let reasons: Vec<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
     let windows = ["5m", "1h", "24h", "7d", "30d"];
     for (family, label, values) in [

@@ -139,7 +139,7 @@ impl Installation {
     }
 
     fn taken(&self, command: &str, now: i64) {
-        self.stats.record_callback(COMMANDS.iter().position(|known| *known == command), UnixMillis(now));
+        self.stats.record_callback(COMMANDS.iter().position(|known| known.name == command), UnixMillis(now));
     }
 
     /// The body of a callback. Each one differs.

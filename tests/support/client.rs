@@ -33,7 +33,8 @@ impl Response {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// Checks that this is a refusal in OpenIM's format with this status. Returns `errMsg` and `errDlt`.
+    /// Checks that this is a refusal in OpenIM's format with this status. Its codes are those of a refusal, or all 0
+    /// (tests/answers.rs tests which). Returns `errMsg` and `errDlt`.
     pub(crate) fn refusal(&self, status: u16) -> (String, String) {
         assert_eq!(self.status, status, "{}", self.text());
         assert_eq!(self.header("content-type"), Some("application/json"), "{self:?}");
@@ -41,8 +42,9 @@ impl Response {
         let text = |field: &str| answer[field].as_str().unwrap_or_else(|| panic!("no {field}: {answer}")).to_owned();
         let (message, detail) = (text("errMsg"), text("errDlt"));
         assert!(!message.is_empty() && !detail.is_empty(), "{answer}");
+        let (action_code, err_code) = if answer["actionCode"] == 0 { (0, 0) } else { (1, status) };
         let all = serde_json::json!({
-            "actionCode": 1, "errCode": status, "errMsg": message, "errDlt": detail, "nextCode": 0
+            "actionCode": action_code, "errCode": err_code, "errMsg": message, "errDlt": detail, "nextCode": 0
         });
         assert_eq!(answer, all);
         (message, detail)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::pages::text;
-use crate::domain::Reason;
+use crate::domain::{AnswerUse, Reason};
 use crate::http::site::exchange::Exchange;
 use crate::http::site::response::{Reply, refusal};
 
@@ -24,7 +24,7 @@ pub(super) async fn reload(exchange: Exchange<'_>) -> Reply {
     match tokio::task::spawn_blocking(reload).await {
         Ok(Ok(())) => text("openim-exporter has reloaded its settings.\n"),
         // The reload has logged and counted the error.
-        Ok(Err(error)) => refusal(Reason::BadSettings, &error),
+        Ok(Err(error)) => refusal(Reason::BadSettings, &error, AnswerUse::Ignored),
         Err(error) => exchange.refuse(Reason::Internal, &error.to_string()),
     }
 }

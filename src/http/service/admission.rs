@@ -31,10 +31,12 @@ pub(super) enum Admission {
 
 /// Decides as far as this is possible without waiting.
 pub(super) fn admit(exchange: Exchange<'_>, access: &Access, head: &Parts, facts: HeaderFacts) -> Admission {
+    let (route, has_secret) = find_route(exchange, access, head);
+    let exchange = exchange.on(route.answer_use(head));
     if let Some(detail) = ambiguous_framing(head.version, facts) {
         return Admission::Refused(Box::new(closing(exchange.refuse(Reason::MalformedRequest, detail))));
     }
-    let (route, proof) = match check_all_but_password(exchange, access, head, facts) {
+    let (route, proof) = match check_all_but_password(exchange, access, (route, has_secret), facts) {
         Ok((route, Some(proof))) => (route, proof),
         Ok((route, None)) => return Admission::Granted(route),
         Err(refusal) => return Admission::Refused(refusal),
@@ -51,11 +53,12 @@ pub(super) fn admit(exchange: Exchange<'_>, access: &Access, head: &Parts, facts
 }
 
 /// Verifies the credentials if [`admit`] could not decide.
-pub(super) async fn verify(exchange: Exchange<'_>, admission: Admission) -> Result<Route, Box<Reply>> {
+pub(super) async fn verify(exchange: Exchange<'_>, head: &Parts, admission: Admission) -> Result<Route, Box<Reply>> {
     match admission {
         Admission::Granted(route) => Ok(route),
         Admission::Refused(refusal) => Err(refusal),
         Admission::Unproven(route, proof, credentials) => {
+            let exchange = exchange.on(route.answer_use(head));
             let verdict = verify_password(exchange, &proof.passwords, &credentials).await;
             apply_verdict(exchange, route, verdict, &proof)
         }
@@ -120,10 +123,9 @@ pub(super) struct Proof {
 fn check_all_but_password(
     exchange: Exchange<'_>,
     access: &Access,
-    head: &Parts,
+    (route, has_secret): (Route, bool),
     facts: HeaderFacts,
 ) -> Result<(Route, Option<Proof>), Box<Reply>> {
-    let (route, has_secret) = find_route(exchange, access, head);
     let (users, realm) = match route {
         Route::Healthy | Route::Ready | Route::Icon => return Ok((route, None)),
         // No web page needs these, not even one of this host: with DNS rebinding, another site can use our address.

@@ -4,10 +4,11 @@ use hyper::header::{self, HeaderMap};
 
 use super::body::{self, BodyError, RequestBody};
 use super::headers::{HeaderFacts, is_identity, is_json};
-use crate::domain::{GROUP_MESSAGE, Reason};
+use super::router::answer_use;
+use crate::domain::{AnswerUse, GROUP_MESSAGE, Reason};
 use crate::http::site::Site;
 use crate::http::site::exchange::Exchange;
-use crate::http::site::response::{Reply, closing, success};
+use crate::http::site::response::{Reply, closing, echo, success};
 use crate::wire::{self, Command, Problem};
 
 /// Why a callback is refused.
@@ -41,6 +42,7 @@ pub(super) async fn read_and_answer(
     headers: HeaderMap,
     body: RequestBody,
 ) -> Reply {
+    let exchange = exchange.on(answer_use(command));
     let Exchange { site, tracker, client, .. } = exchange;
     tracker.progress().begin_callback();
     let mut share = site.quotas.bodies.share(client);
@@ -64,17 +66,20 @@ pub(super) fn answer(
     body: &[u8],
 ) -> Reply {
     exchange.site.telemetry.callback_received(exchange.tracker.progress().receive_callback());
-    count_and_answer(exchange, context, headers, body)
-}
-
-fn count_and_answer(
-    exchange: Exchange<'_>,
-    context: (Option<Command>, HeaderFacts),
-    headers: HeaderMap,
-    body: &[u8],
-) -> Reply {
-    match count(exchange.site, context, &headers, body) {
-        Ok(()) => success(headers),
+    let exchange = exchange.on(answer_use(context.0));
+    match command(context, &headers, body) {
+        Ok(command) => {
+            let exchange = exchange.on(command.answer_use());
+            match count(exchange, command, body) {
+                Ok(None) => success(headers),
+                Ok(Some(answer)) => echo(answer),
+                Err(refusal) => refuse_callback(exchange, &refusal),
+            }
+        }
+        // Such a request is no callback.
+        Err(refusal) if refusal.reason == Reason::UnknownCommand => {
+            refuse_callback(exchange.on(AnswerUse::Ignored), &refusal)
+        }
         Err(refusal) => refuse_callback(exchange, &refusal),
     }
 }
@@ -84,25 +89,34 @@ fn refuse_callback(exchange: Exchange<'_>, refusal: &Refusal) -> Reply {
     if refusal.close { closing(reply) } else { reply }
 }
 
-fn count(
-    site: &Site,
+/// The command of a callback: in its URL, or otherwise in its body.
+fn command(
     (command, facts): (Option<Command>, HeaderFacts),
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<(), Refusal> {
+) -> Result<Command, Refusal> {
     if facts.may_not_be_json {
         check_media_type(headers)?;
     }
-    let command = match command {
-        Some(command) => command,
-        None => command_in_body(body)?,
-    };
+    command.map_or_else(|| command_in_body(body), Ok)
+}
+
+/// Counts a callback. Returns its answer, if that has more than the five fields.
+fn count(
+    Exchange { site, answer_use, .. }: Exchange<'_>,
+    command: Command,
+    body: &[u8],
+) -> Result<Option<String>, Refusal> {
     let now = site.now();
+    let answer = match answer_use {
+        AnswerUse::Copied => Some(wire::echo(command, body)?),
+        AnswerUse::Ignored | AnswerUse::Obeyed => None,
+    };
     if command == Command::GroupMessage {
         wire::decode_group_message(body, |message| site.stats.record(message, now))?;
     }
     site.stats.record_callback(command.position(), now);
-    Ok(())
+    Ok(answer)
 }
 
 /// Refuses a request whose body could not be read.

@@ -111,9 +111,10 @@ async fn answer_after_waiting(
     admission: Admission,
 ) -> Reply {
     let (site, progress) = (exchange.site, exchange.tracker.progress());
-    let reply = match admission::verify(exchange, admission).await {
+    let reply = match admission::verify(exchange, &head, admission).await {
         Ok(Route::Callback(command)) => callback::read_and_answer(exchange, (command, facts), head.headers, body).await,
         admitted => {
+            let exchange = admitted.as_ref().map_or(exchange, |route| exchange.on(route.answer_use(&head)));
             // Read the unused body anyway: the next request follows it, and a client that is still sending may not read
             // the response.
             let discarded = body.discard(site.config.max_body_bytes, progress).await;

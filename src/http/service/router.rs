@@ -1,8 +1,10 @@
 //! Finds the route of a request.
 
 use hyper::Method;
+use hyper::http::request::Parts;
 
 use super::form;
+use crate::domain::AnswerUse;
 use crate::exposition::Scope;
 use crate::http::base::caller::Role;
 use crate::wire::Command;
@@ -46,6 +48,26 @@ impl Route {
             Self::Landing | Self::Summary | Self::Groups => true,
         }
     }
+
+    /// What OpenIM does with the answer. A `POST` to a path where nothing is served may be a callback that is sent to the
+    /// wrong address.
+    pub(super) fn answer_use(self, head: &Parts) -> AnswerUse {
+        let (path, query) = (head.uri.path(), head.uri.query());
+        match self {
+            Self::Callback(command) => answer_use(command),
+            Self::NotFound if head.method == Method::POST => answer_use(command_in_url(path, query)),
+            Self::WrongMethod(_) if head.method == Method::POST => match command_in_url(path, query) {
+                None if path != "/" => AnswerUse::Ignored,
+                command => answer_use(command),
+            },
+            _ => AnswerUse::Ignored,
+        }
+    }
+}
+
+/// What OpenIM does with the answer to a callback with this command in its URL, if any.
+pub(super) fn answer_use(command: Option<Command>) -> AnswerUse {
+    command.map_or(AnswerUse::Obeyed, Command::answer_use)
 }
 
 /// What is served at a listening socket, or behind the secret.
@@ -77,14 +99,15 @@ const ACTION_METHODS: &str = "POST";
 const GROUPS: &str = "/groups";
 
 /// Finds the route of a request. For a `POST`, a command in the URL comes first. A `POST` to a path that serves nothing
-/// else is a callback whose body must contain the command.
+/// else, or to `/`, is a callback whose body must contain the command.
 pub(super) fn route(method: &Method, path: &str, query: Option<&str>, served: Served<'_>) -> Route {
     let command = || if served.callbacks { command_in_url(path, query) } else { None };
     let page = page_at(path, served);
     match (method, page) {
         (&Method::POST, Some(action @ (Route::Reload | Route::Quit))) => action,
         (_, Some(Route::Reload | Route::Quit)) => Route::WrongMethod(ACTION_METHODS),
-        (&Method::POST, None) if served.callbacks => Route::Callback(command()),
+        // OpenIM 2.3 adds no path to its URL.
+        (&Method::POST, None | Some(Route::Landing)) if served.callbacks => Route::Callback(command()),
         (&Method::POST, Some(_)) => match command() {
             Some(command) => Route::Callback(Some(command)),
             None => Route::WrongMethod(PAGE_METHODS),
@@ -202,9 +225,11 @@ mod tests {
         ] {
             assert_eq!(routed(Method::GET, url), page);
             assert_eq!(routed(Method::HEAD, url), page);
-            for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
+            for method in [Method::PUT, Method::DELETE, Method::OPTIONS] {
                 assert_eq!(routed(method, url), Route::WrongMethod(PAGE_METHODS), "{url}");
             }
+            let posted = if url == "/" { Route::Callback(None) } else { Route::WrongMethod(PAGE_METHODS) };
+            assert_eq!(routed(Method::POST, url), posted, "{url}");
         }
     }
 

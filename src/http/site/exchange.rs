@@ -7,7 +7,7 @@ use hyper::StatusCode;
 
 use super::Site;
 use super::response::{Reply, refusal};
-use crate::domain::Reason;
+use crate::domain::{AnswerUse, Reason};
 use crate::http::base::caller::Caller;
 use crate::http::base::connections::Tracker;
 use crate::telemetry::Refusal;
@@ -20,18 +20,25 @@ pub(crate) struct Exchange<'a> {
     pub(crate) caller: &'a Caller,
     /// The client's address: that of the connection, or the one that a trusted proxy reported.
     pub(crate) client: IpAddr,
+    /// What OpenIM does with the answer. While this is not known, it may obey it.
+    pub(crate) answer_use: AnswerUse,
 }
 
 impl<'a> Exchange<'a> {
     /// A request on a connection, from the connection's client.
     pub(crate) const fn new(site: &'a Arc<Site>, tracker: &'a Tracker, caller: &'a Caller) -> Self {
-        Self { site, tracker, caller, client: caller.address }
+        Self { site, tracker, caller, client: caller.address, answer_use: AnswerUse::Obeyed }
+    }
+
+    /// The same request, after it is known what OpenIM does with the answer.
+    pub(crate) const fn on(self, answer_use: AnswerUse) -> Self {
+        Self { answer_use, ..self }
     }
 
     /// Counts and logs a refusal, and returns the response.
     pub(crate) fn refuse(self, reason: Reason, detail: &str) -> Reply {
         count_refusal(self.site, self.client, reason, detail);
-        refusal(reason, detail)
+        refusal(reason, detail, self.answer_use)
     }
 
     /// Refuses because too many scrapes and API answers are in progress. `what` names them.

@@ -10,7 +10,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::streamed::Streamed;
-use crate::domain::Reason;
+use crate::domain::{AnswerUse, Reason};
 use crate::http::base::connections::Tracker;
 use crate::http::base::limits::PIECE_BYTES;
 use crate::http::base::progress::Phase;
@@ -64,10 +64,15 @@ pub(crate) fn success(mut headers: HeaderMap) -> Reply {
     reply
 }
 
+/// The response to a callback whose answer has fields that OpenIM copies.
+pub(crate) fn echo(answer: String) -> Reply {
+    reply(StatusCode::OK, JSON, answer.into())
+}
+
 /// A refusal, in OpenIM's format.
-pub(crate) fn refusal(reason: Reason, detail: &str) -> Reply {
+pub(crate) fn refusal(reason: Reason, detail: &str, answer_use: AnswerUse) -> Reply {
     let status = StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    reply(status, JSON, wire::refusal(reason.status(), reason.message(), detail).into())
+    reply(status, JSON, wire::refusal(reason.status(), reason.message(), detail, answer_use).into())
 }
 
 /// A response of this media type.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::domain::Reason;
+use crate::domain::{AnswerUse, Reason};
 use crate::http::base::connections::{Tracker, in_time};
 use crate::http::base::progress::Phase;
 use crate::http::site::Site;
@@ -60,10 +60,11 @@ async fn linger(tracker: &Tracker, last: impl Future<Output = std::io::Result<()
     let _ = in_time(tracker.progress(), last).await;
 }
 
-/// A complete response as bytes, for connections where hyper does not write it.
+/// A complete response as bytes, for connections where hyper does not write it. The request may be a callback whose
+/// answer is obeyed.
 pub(super) fn whole_response(reason: Reason, detail: &str) -> Vec<u8> {
     let status = hyper::StatusCode::from_u16(reason.status()).unwrap_or_default();
-    let body = wire::refusal(reason.status(), reason.message(), detail);
+    let body = wire::refusal(reason.status(), reason.message(), detail, AnswerUse::Obeyed);
     let head = format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         body.len()

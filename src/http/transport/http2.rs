@@ -184,7 +184,7 @@ impl ActiveRequest {
         let site = Arc::clone(&self.shared.site);
         let is_head = request.as_ref().is_ok_and(|request| request.method() == Method::HEAD);
         let caller = &self.shared.caller;
-        let exchange = Exchange { site: &site, tracker: &self.tracker, caller, client: self.client };
+        let exchange = Exchange { client: self.client, ..Exchange::new(&site, &self.tracker, caller) };
         let reply = match request {
             Ok(request) => match answer(exchange, request).await {
                 Ok(reply) => reply,
