@@ -8,7 +8,7 @@ import json
 import pathlib
 import sys
 
-from parts import capacity, group, health, overview
+from parts import capacity, community, group, health, overview
 from parts.panel import JOBS, SOURCE, placed
 from parts.top import annotations, links
 
@@ -53,7 +53,7 @@ def variables(with_group):
 def dashboard(uid, title, description, panels, since="now-6h", with_group=False):
     return {
         "uid": f"openim-{uid}",
-        "title": f"OpenIM group messages: {title}",
+        "title": f"OpenIM: {title}",
         "description": description,
         "tags": ["openim"],
         "schemaVersion": 39,
@@ -74,6 +74,7 @@ def dashboard(uid, title, description, panels, since="now-6h", with_group=False)
 
 DASHBOARDS = {
     "overview": dashboard("overview", "overview", "Messages in OpenIM's groups: how many, of which type, where, by how many senders, and how fast.", overview.panels()),
+    "community": dashboard("community", "community", "What people do apart from writing group messages: registrations, groups, friends, and what happens to messages.", community.panels(), since="now-24h"),
     "group": dashboard("group", "one group", "One or more selected groups.", group.panels(), with_group=True),
     "capacity": dashboard("capacity", "capacity", "Peaks, growth, and the time until a limit is reached.", capacity.panels(), since="now-7d"),
     "exporter-health": dashboard("exporter-health", "exporter health", "Health of the exporter itself.", health.panels(), since="now-1h"),

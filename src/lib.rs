@@ -26,7 +26,9 @@
 //!
 //! # Adding a flag, a metric or a reason
 //! - A flag: a field in `config/serve.rs`.
-//! - A metric that must survive restarts: a counter in `stats/recording.rs`, and a row in `exposition/catalog.rs`.
+//! - A metric that must survive restarts: a counter in `stats/recording.rs`, a method in `stats/readings.rs`, and a row in
+//!   `exposition/catalog.rs`.
+//! - A callback: a row in `domain/commands.rs`. What it counts: `domain/event.rs`.
 //! - Any other metric: a row and a function in `telemetry/events.rs`.
 //! - A reason for refusing a request: a row in `domain/reason.rs`.
 //!

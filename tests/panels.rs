@@ -15,6 +15,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use monitoring::{all_rules, dashboards, expressions, parsed};
+use openim_exporter::domain::COMMANDS;
 use oracle::{Prometheus, config_for, config_of_both_pages, openim_job, promtool, serve_openim_s_metrics};
 use support::{Exporter, GROUP_MESSAGE_PATH};
 use tempfile::TempDir;
@@ -107,6 +108,10 @@ fn without_data(prometheus: &Prometheus, expressions: &[(String, String)]) -> Ve
     empty.map(|(title, expression)| format!("{title}: {expression}")).collect()
 }
 
+/// The body of a callback of any command, with something to count.
+const ACTIVITY: &str = r#"{"sendID":"u1","groupID":"g1","users":[{}],"kickedUserIDs":["u"],"friendUserIDs":["u"],
+    "invitedUserIDs":["u"],"memberList":[{}],"membersID":["u"],"userIDList":["u"],"Seqs":[1],"platformID":1}"#;
+
 #[test]
 #[ignore = "needs prometheus"]
 fn each_panel_and_rule_has_data_in_a_prometheus_that_scrapes_a_busy_exporter() {
@@ -117,6 +122,9 @@ fn each_panel_and_rule_has_data_in_a_prometheus_that_scrapes_a_busy_exporter() {
     for _ in 0..25 {
         exporter.post(GROUP_MESSAGE_PATH, support::message("g1", "u1"));
         exporter.post(GROUP_MESSAGE_PATH, "{}");
+        for command in COMMANDS {
+            exporter.post(&format!("/{}", command.name), ACTIVITY);
+        }
         thread::sleep(Duration::from_secs(1));
     }
     for (name, text) in dashboards() {

@@ -1,5 +1,11 @@
 //! OpenIM's callbacks.
 
+use super::event::Activity;
+use Subject::{
+    Dismissal, FriendImport, GroupMessage, Invitation, Join, Nothing, Offline, OfflinePush, Once, Read, Registration,
+    Removal, Revocation,
+};
+
 /// The command that reports a group message: the statistics count these.
 pub const GROUP_MESSAGE: &str = "callbackAfterSendGroupMsgCommand";
 
@@ -14,6 +20,37 @@ pub enum AnswerUse {
     Copied,
 }
 
+/// What a callback reports. `wire` reads it from the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Nothing that is counted. The body is not read.
+    Nothing,
+    /// A group message.
+    GroupMessage,
+    /// One occurrence of an activity.
+    Once(Activity),
+    /// Users were registered.
+    Registration,
+    /// Members join a group.
+    Join,
+    /// Members were removed from a group.
+    Removal,
+    /// Users are invited into a group.
+    Invitation,
+    /// A group was dismissed.
+    Dismissal,
+    /// An administrator made users friends.
+    FriendImport,
+    /// A message was revoked.
+    Revocation,
+    /// Messages were read.
+    Read,
+    /// A message is pushed to users that are offline.
+    OfflinePush,
+    /// A connection ended.
+    Offline,
+}
+
 /// A callback that some version of OpenIM sends.
 #[derive(Clone, Copy, Debug)]
 pub struct KnownCommand {
@@ -21,95 +58,97 @@ pub struct KnownCommand {
     pub name: &'static str,
     /// What OpenIM does with the answer.
     pub answer_use: AnswerUse,
+    /// What it reports.
+    pub subject: Subject,
 }
 
-const fn ignored(name: &'static str) -> KnownCommand {
-    KnownCommand { name, answer_use: AnswerUse::Ignored }
+const fn ignored(name: &'static str, subject: Subject) -> KnownCommand {
+    KnownCommand { name, answer_use: AnswerUse::Ignored, subject }
 }
 
-const fn obeyed(name: &'static str) -> KnownCommand {
-    KnownCommand { name, answer_use: AnswerUse::Obeyed }
+const fn obeyed(name: &'static str, subject: Subject) -> KnownCommand {
+    KnownCommand { name, answer_use: AnswerUse::Obeyed, subject }
 }
 
 const fn copied(name: &'static str) -> KnownCommand {
-    KnownCommand { name, answer_use: AnswerUse::Copied }
+    KnownCommand { name, answer_use: AnswerUse::Copied, subject: Nothing }
 }
 
 /// The commands of all versions of OpenIM, sorted by name; a command that was renamed has a row for each name. Source:
 /// OpenIM's `pkg/callbackstruct/constant.go` at its tags, and the callers of these names.
 pub const COMMANDS: &[KnownCommand] = &[
-    obeyed("callbackAddMessageListReactionExtensionsCommand"),
-    ignored("callbackAfterAddFriendAgreeCommand"),
-    ignored("callbackAfterAddFriendCommand"),
-    ignored("callbackAfterCreateGroupChatConversationsCommand"),
-    ignored("callbackAfterCreateGroupCommand"),
-    ignored("callbackAfterCreateSingleChatConversationsCommand"),
-    ignored("callbackAfterDeleteFriendCommand"),
-    ignored("callbackAfterDisMissGroupCommand"),
-    ignored("callbackAfterGroupMsgReadCommand"),
-    ignored("callbackAfterImportFriendsCommand"),
-    ignored("callbackAfterJoinGroupCommand"),
-    ignored("callbackAfterKickGroupCommand"),
-    ignored("callbackAfterMsgSaveDBCommand"),
-    ignored("callbackAfterQuitGroupCommand"),
-    ignored("callbackAfterRemoveBlackCommand"),
-    ignored(GROUP_MESSAGE),
-    ignored("callbackAfterSendSingleMsgCommand"),
-    ignored("callbackAfterSetFriendRemark"),
-    ignored("callbackAfterSetFriendRemarkCommand"),
-    ignored("callbackAfterSetGroupInfoCommand"),
-    ignored("callbackAfterSetGroupInfoExCommand"),
-    ignored("callbackAfterSetGroupMemberInfoCommand"),
-    ignored("callbackAfterSingleMsgReadCommand"),
-    ignored("callbackAfterTransferGroupOwner"),
-    ignored("callbackAfterTransferGroupOwnerCommand"),
-    ignored("callbackAfterUpdateUserInfoCommand"),
-    ignored("callbackAfterUpdateUserInfoExCommand"),
-    ignored("callbackAfterUserKickOffCommand"),
-    ignored("callbackAfterUserOfflineCommand"),
-    ignored("callbackAfterUserOnlineCommand"),
-    ignored("callbackAfterUserRegisterCommand"),
-    obeyed("callbackBeforeAddBlackCommand"),
-    obeyed("callbackBeforeAddFriendAgreeCommand"),
-    obeyed("callbackBeforeAddFriendCommand"),
-    ignored("callbackBeforeAfterMsgCommand"),
-    obeyed("callbackBeforeCreateGroupChatConversationsCommand"),
-    obeyed("callbackBeforeCreateGroupCommand"),
-    obeyed("callbackBeforeCreateSingleChatConversationsCommand"),
-    obeyed("callbackBeforeDeleteMessageReactionExtensionsCommand"),
-    obeyed("callbackBeforeGroupOnlinePushCommand"),
-    obeyed("callbackBeforeImportFriendsCommand"),
-    obeyed("callbackBeforeInviteJoinGroupCommand"),
-    obeyed("callbackBeforeJoinGroupCommand"),
-    obeyed("callbackBeforeMemberJoinGroupCommand"),
-    obeyed("callbackBeforeMembersJoinGroupCommand"),
-    obeyed("callbackBeforeMsgModifyCommand"),
-    obeyed("callbackBeforeOfflinePushCommand"),
-    obeyed("callbackBeforeOnlinePushCommand"),
-    obeyed("callbackBeforeSendGroupMsgCommand"),
-    obeyed("callbackBeforeSendSingleMsgCommand"),
-    obeyed("callbackBeforeSetFriendRemark"),
-    obeyed("callbackBeforeSetFriendRemarkCommand"),
+    obeyed("callbackAddMessageListReactionExtensionsCommand", Nothing),
+    ignored("callbackAfterAddFriendAgreeCommand", Once(Activity::FriendshipsStarted)),
+    ignored("callbackAfterAddFriendCommand", Once(Activity::FriendRequests)),
+    ignored("callbackAfterCreateGroupChatConversationsCommand", Nothing),
+    ignored("callbackAfterCreateGroupCommand", Once(Activity::GroupsCreated)),
+    ignored("callbackAfterCreateSingleChatConversationsCommand", Nothing),
+    ignored("callbackAfterDeleteFriendCommand", Once(Activity::FriendshipsEnded)),
+    ignored("callbackAfterDisMissGroupCommand", Dismissal),
+    ignored("callbackAfterGroupMsgReadCommand", Once(Activity::GroupReads)),
+    ignored("callbackAfterImportFriendsCommand", FriendImport),
+    ignored("callbackAfterJoinGroupCommand", Nothing),
+    ignored("callbackAfterKickGroupCommand", Removal),
+    ignored("callbackAfterMsgSaveDBCommand", Nothing),
+    ignored("callbackAfterQuitGroupCommand", Once(Activity::MembersLeft)),
+    ignored("callbackAfterRemoveBlackCommand", Once(Activity::UserUnblocks)),
+    ignored(GROUP_MESSAGE, GroupMessage),
+    ignored("callbackAfterSendSingleMsgCommand", Nothing),
+    ignored("callbackAfterSetFriendRemark", Nothing),
+    ignored("callbackAfterSetFriendRemarkCommand", Nothing),
+    ignored("callbackAfterSetGroupInfoCommand", Nothing),
+    ignored("callbackAfterSetGroupInfoExCommand", Nothing),
+    ignored("callbackAfterSetGroupMemberInfoCommand", Nothing),
+    ignored("callbackAfterSingleMsgReadCommand", Read),
+    ignored("callbackAfterTransferGroupOwner", Nothing),
+    ignored("callbackAfterTransferGroupOwnerCommand", Nothing),
+    ignored("callbackAfterUpdateUserInfoCommand", Nothing),
+    ignored("callbackAfterUpdateUserInfoExCommand", Nothing),
+    ignored("callbackAfterUserKickOffCommand", Nothing),
+    ignored("callbackAfterUserOfflineCommand", Offline),
+    ignored("callbackAfterUserOnlineCommand", Nothing),
+    ignored("callbackAfterUserRegisterCommand", Registration),
+    obeyed("callbackBeforeAddBlackCommand", Once(Activity::UserBlocks)),
+    obeyed("callbackBeforeAddFriendAgreeCommand", Nothing),
+    obeyed("callbackBeforeAddFriendCommand", Nothing),
+    ignored("callbackBeforeAfterMsgCommand", Revocation),
+    obeyed("callbackBeforeCreateGroupChatConversationsCommand", Nothing),
+    obeyed("callbackBeforeCreateGroupCommand", Nothing),
+    obeyed("callbackBeforeCreateSingleChatConversationsCommand", Nothing),
+    obeyed("callbackBeforeDeleteMessageReactionExtensionsCommand", Nothing),
+    obeyed("callbackBeforeGroupOnlinePushCommand", Nothing),
+    obeyed("callbackBeforeImportFriendsCommand", Nothing),
+    obeyed("callbackBeforeInviteJoinGroupCommand", Invitation),
+    obeyed("callbackBeforeJoinGroupCommand", Once(Activity::JoinRequests)),
+    obeyed("callbackBeforeMemberJoinGroupCommand", Once(Activity::MembersJoined)),
+    obeyed("callbackBeforeMembersJoinGroupCommand", Join),
+    obeyed("callbackBeforeMsgModifyCommand", Nothing),
+    obeyed("callbackBeforeOfflinePushCommand", OfflinePush),
+    obeyed("callbackBeforeOnlinePushCommand", Nothing),
+    obeyed("callbackBeforeSendGroupMsgCommand", Once(Activity::GroupAttempts)),
+    obeyed("callbackBeforeSendSingleMsgCommand", Once(Activity::SingleAttempts)),
+    obeyed("callbackBeforeSetFriendRemark", Nothing),
+    obeyed("callbackBeforeSetFriendRemarkCommand", Nothing),
     copied("callbackBeforeSetGroupInfoCommand"),
     copied("callbackBeforeSetGroupInfoExCommand"),
-    obeyed("callbackBeforeSetGroupMemberInfoCommand"),
-    obeyed("callbackBeforeSetMessageReactionExtensionCommand"),
-    obeyed("callbackBeforeUpdateUserInfoCommand"),
-    obeyed("callbackBeforeUpdateUserInfoExCommand"),
-    obeyed("callbackBeforeUserRegisterCommand"),
-    ignored("callbackDisMissGroupCommand"),
-    obeyed("callbackGetMessageListReactionExtensionsCommand"),
-    ignored("callbackGroupMsgReadCommand"),
-    ignored("callbackKillGroupCommand"),
-    obeyed("callbackMsgModifyCommand"),
-    obeyed("callbackOfflinePushCommand"),
-    obeyed("callbackOnlinePushCommand"),
-    ignored("callbackQuitGroupCommand"),
-    ignored("callbackSingleMsgRead"),
-    obeyed("callbackSuperGroupOnlinePushCommand"),
-    ignored("callbackTransferGroupOwnerAfter"),
-    ignored("callbackUserKickOffCommand"),
-    ignored("callbackUserOfflineCommand"),
-    ignored("callbackUserOnlineCommand"),
-    obeyed("callbackWordFilterCommand"),
+    obeyed("callbackBeforeSetGroupMemberInfoCommand", Nothing),
+    obeyed("callbackBeforeSetMessageReactionExtensionCommand", Nothing),
+    obeyed("callbackBeforeUpdateUserInfoCommand", Nothing),
+    obeyed("callbackBeforeUpdateUserInfoExCommand", Nothing),
+    obeyed("callbackBeforeUserRegisterCommand", Nothing),
+    ignored("callbackDisMissGroupCommand", Dismissal),
+    obeyed("callbackGetMessageListReactionExtensionsCommand", Nothing),
+    ignored("callbackGroupMsgReadCommand", Once(Activity::GroupReads)),
+    ignored("callbackKillGroupCommand", Removal),
+    obeyed("callbackMsgModifyCommand", Nothing),
+    obeyed("callbackOfflinePushCommand", OfflinePush),
+    obeyed("callbackOnlinePushCommand", Nothing),
+    ignored("callbackQuitGroupCommand", Once(Activity::MembersLeft)),
+    ignored("callbackSingleMsgRead", Read),
+    obeyed("callbackSuperGroupOnlinePushCommand", Nothing),
+    ignored("callbackTransferGroupOwnerAfter", Nothing),
+    ignored("callbackUserKickOffCommand", Nothing),
+    ignored("callbackUserOfflineCommand", Offline),
+    ignored("callbackUserOnlineCommand", Nothing),
+    obeyed("callbackWordFilterCommand", Nothing),
 ];

@@ -3,11 +3,13 @@
 
 pub mod codes;
 mod commands;
+mod event;
 mod message;
 mod reason;
 mod time;
 
-pub use commands::{AnswerUse, COMMANDS, GROUP_MESSAGE, KnownCommand};
+pub use commands::{AnswerUse, COMMANDS, GROUP_MESSAGE, KnownCommand, Subject};
+pub use event::{Activity, Chat, Event};
 pub use message::{Mentions, Message, Source};
 pub use reason::Reason;
 pub use time::{Clock, SystemClock, UnixMillis};

@@ -5,8 +5,8 @@
 use std::sync::LazyLock;
 
 use super::writer::{FamilyWriter, MILLISECONDS, Observed};
-use crate::domain::UnixMillis;
 use crate::domain::codes::{OTHER, STATUSES};
+use crate::domain::{Activity, UnixMillis};
 use crate::stats::{ClockError, Group, StateStart, Stats, WINDOWS};
 use crate::telemetry::FAMILIES;
 
@@ -46,6 +46,11 @@ fn group_messages(group: &Group, began: UnixMillis, rows: &mut FamilyWriter<'_, 
 fn group_active_senders(group: &Group, _: UnixMillis, rows: &mut FamilyWriter<'_, '_>) {
     let [hour, day] = group.active_senders.map(u64::from);
     rows.sample([&group.name, "1h"], hour).sample([&group.name, "24h"], day);
+}
+
+/// Writes an activity in groups, and the same between two users.
+fn by_chat(stats: &Stats, [group, single]: [Activity; 2], rows: &mut FamilyWriter<'_, '_>) {
+    rows.sample(["group"], stats.activity(group)).sample(["single"], stats.activity(single));
 }
 
 /// Declares families: the doc comment is the help text, then come constant, type, name, labels and source.
@@ -122,6 +127,54 @@ catalog! {
     /// Distinct senders in the window, for each tracked group; at /metrics/groups only.
     TRACKED_GROUP_ACTIVE_SENDERS = Gauge "openim_tracked_group_active_senders" ["group_id", "window"]
         TrackedGroups(group_active_senders);
+    /// Connections of users that ended. Another connection of the same user may remain.
+    DISCONNECTS = Counter "openim_user_disconnects_total" ["platform"] Samples(|stats, _, rows| {
+        for (platform, disconnects) in stats.disconnects() {
+            rows.sample([platform], disconnects);
+        }
+    });
+    /// Users that were registered.
+    USERS_REGISTERED = Counter "openim_users_registered_total" [] Value(|stats| stats.activity(Activity::UsersRegistered));
+    /// Groups that were created.
+    GROUPS_CREATED = Counter "openim_groups_created_total" [] Value(|stats| stats.activity(Activity::GroupsCreated));
+    /// Groups that were dismissed.
+    GROUPS_DISMISSED = Counter "openim_groups_dismissed_total" [] Value(|stats| stats.activity(Activity::GroupsDismissed));
+    /// Members to be added to groups: counted before OpenIM adds them.
+    MEMBERS_JOINED = Counter "openim_group_members_joined_total" [] Value(|stats| stats.activity(Activity::MembersJoined));
+    /// Members that left a group.
+    MEMBERS_LEFT = Counter "openim_group_members_left_total" [] Value(|stats| stats.activity(Activity::MembersLeft));
+    /// Members that were removed from a group.
+    MEMBERS_REMOVED = Counter "openim_group_members_removed_total" [] Value(|stats| stats.activity(Activity::MembersRemoved));
+    /// Users to be invited into groups: counted before OpenIM invites them.
+    MEMBERS_INVITED = Counter "openim_group_members_invited_total" [] Value(|stats| stats.activity(Activity::MembersInvited));
+    /// Requests of users to join a group.
+    JOIN_REQUESTS = Counter "openim_group_members_join_requests_total" [] Value(|stats| stats.activity(Activity::JoinRequests));
+    /// Requests of users to become friends.
+    FRIEND_REQUESTS = Counter "openim_friend_requests_total" [] Value(|stats| stats.activity(Activity::FriendRequests));
+    /// Pairs of users that became friends.
+    FRIENDSHIPS_STARTED = Counter "openim_friendships_started_total" [] Value(|stats| stats.activity(Activity::FriendshipsStarted));
+    /// Friends that a user deleted.
+    FRIENDSHIPS_ENDED = Counter "openim_friendships_ended_total" [] Value(|stats| stats.activity(Activity::FriendshipsEnded));
+    /// Users to be blocked by another user: counted before OpenIM blocks them.
+    USER_BLOCKS = Counter "openim_user_blocks_total" [] Value(|stats| stats.activity(Activity::UserBlocks));
+    /// Users that another user unblocked.
+    USER_UNBLOCKS = Counter "openim_user_unblocks_total" [] Value(|stats| stats.activity(Activity::UserUnblocks));
+    /// Messages that were revoked.
+    REVOCATIONS = Counter "openim_message_revocations_total" ["chat"] Samples(|stats, _, rows| {
+        by_chat(stats, [Activity::GroupRevocations, Activity::SingleRevocations], rows);
+    });
+    /// Messages that were read. For groups, OpenIM does not report how many: each time that a user marks a group conversation as read counts as one.
+    READS = Counter "openim_messages_read_total" ["chat"] Samples(|stats, _, rows| {
+        by_chat(stats, [Activity::GroupReads, Activity::SingleReads], rows);
+    });
+    /// Receivers of pushes to users that are offline: counted before the push.
+    OFFLINE_PUSHES = Counter "openim_offline_pushes_total" ["chat"] Samples(|stats, _, rows| {
+        by_chat(stats, [Activity::GroupPushes, Activity::SinglePushes], rows);
+    });
+    /// Messages to be sent: counted before OpenIM accepts them.
+    ATTEMPTS = Counter "openim_message_attempts_total" ["chat"] Samples(|stats, _, rows| {
+        by_chat(stats, [Activity::GroupAttempts, Activity::SingleAttempts], rows);
+    });
     /// Accepted callbacks of all commands.
     CALLBACKS = Counter "openim_exporter_callbacks_total" ["command"] Samples(|stats, _, rows| {
         for (command, callbacks) in stats.callbacks() {

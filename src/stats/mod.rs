@@ -2,6 +2,7 @@
 //!
 //! Only numbers: no JSON, no HTTP, no metric names. Each is an atomic in one [`Arena`](crate::arena::Arena).
 
+mod activities;
 mod callbacks;
 mod carry;
 mod counters;

@@ -7,8 +7,8 @@ use super::histogram::HistogramReading;
 use super::mix::MixCell;
 use super::recording::{MessageCounter, Stats};
 use super::windows::WINDOWS;
-use crate::domain::UnixMillis;
 use crate::domain::codes::STATUSES;
+use crate::domain::{Activity, UnixMillis};
 
 impl Stats {
     /// Messages by content type, platform and source: every combination whose labels are known in advance, and every
@@ -20,6 +20,17 @@ impl Stats {
     /// Accepted callbacks, by command.
     pub fn callbacks(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         self.callbacks.accepted()
+    }
+
+    /// How often something happened.
+    #[must_use]
+    pub fn activity(&self, activity: Activity) -> u64 {
+        self.activities.count(activity)
+    }
+
+    /// Connections that ended, by platform.
+    pub fn disconnects(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.activities.disconnects()
     }
 
     /// Refused requests, by reason.

@@ -1,13 +1,15 @@
 //! All parts of the statistics, and how a message is counted in each of them.
 //!
-//! A new counter of messages needs a value of [`MessageCounter`] and its key in [`message_counter_keys`]. Any other new
-//! part needs a field of [`Stats`], a line in `contents` and `in_block`, and one in `carry_from` and `reset_counters` of
+//! A new counter of messages needs a value of [`MessageCounter`], its key in [`message_counter_keys`], an addition in
+//! `record_message_counters` and a method in `readings.rs`; one of anything else is in `activities.rs` or `callbacks.rs`.
+//! Any other new part needs a field of [`Stats`], a line in `contents` and `in_block`, and one in `carry_from` and `reset_counters` of
 //! `state/restoring.rs`.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::activities::Activities;
 use super::callbacks::Callbacks;
 use super::carry::keys;
 use super::counters::Counters;
@@ -23,7 +25,7 @@ use super::timeline::Timeline;
 use super::windows::{CurrentPeriods, Windows};
 use crate::arena::{Arena, Block, Contents, Directory, Layout, SingleWord};
 use crate::domain::codes::{self, OTHER, STATUSES};
-use crate::domain::{Message, Reason, UnixMillis};
+use crate::domain::{Event, Message, Reason, UnixMillis};
 
 /// Upper bounds of the buckets for a content's length, in bytes: 16 B to 1 MiB, each four times the one before.
 const CONTENT_BOUNDS: &[u64] = &[16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576];
@@ -75,6 +77,7 @@ pub struct Stats {
     pub(super) timeline: Timeline,
     pub(super) started: SingleWord,
     pub(super) callbacks: Callbacks,
+    pub(super) activities: Activities,
     pub(super) mix: Mix,
     pub(super) message_counters: Counters,
     pub(super) content_bytes: Histogram,
@@ -92,6 +95,7 @@ impl Stats {
         let mut contents = Contents::default();
         contents.reserve(Layout::new(STARTED, STARTED_LAYOUT, size_of::<u64>(), 1));
         Callbacks::reserve(&mut contents);
+        Activities::reserve(&mut contents);
         Mix::reserve(&mut contents);
         Counters::reserve(&mut contents, MESSAGE_COUNTERS, vec![message_counter_keys()]);
         Histogram::reserve(&mut contents, "content bytes", CONTENT_BOUNDS);
@@ -113,6 +117,7 @@ impl Stats {
             timeline: Timeline::default(),
             started: block.single_word(STARTED)?,
             callbacks: Callbacks::open(block)?,
+            activities: Activities::open(block)?,
             mix: Mix::open(block)?,
             message_counters: Counters::open(block, MESSAGE_COUNTERS)?,
             content_bytes: Histogram::open(block, "content bytes", CONTENT_BOUNDS)?,
@@ -172,6 +177,11 @@ impl Stats {
     #[inline]
     pub fn record_callback(&self, command: Option<usize>, now: UnixMillis) {
         self.callbacks.accept(command, now);
+    }
+
+    /// Counts what a callback reports, apart from a message.
+    pub fn record_event(&self, event: Event) {
+        self.activities.record(event);
     }
 
     /// Counts a refused request, and returns the number of refusals for this reason.

@@ -2,7 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use crate::domain::{AnswerUse, COMMANDS, GROUP_MESSAGE, KnownCommand};
+use crate::domain::{AnswerUse, COMMANDS, GROUP_MESSAGE, KnownCommand, Subject};
 
 /// Position of [`GROUP_MESSAGE`] in [`COMMANDS`].
 const GROUP_MESSAGE_POSITION: usize = 15;
@@ -52,6 +52,11 @@ impl Command {
             Self::GroupMessage => AnswerUse::Ignored,
             Self::Other(_) => self.known().map_or(AnswerUse::Obeyed, |known| known.answer_use),
         }
+    }
+
+    /// What it reports.
+    pub(super) fn subject(self) -> Subject {
+        self.known().map_or(Subject::Nothing, |known| known.subject)
     }
 
     /// Its name, if it is listed.

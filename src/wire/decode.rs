@@ -119,7 +119,7 @@ pub fn compare_decoders(body: &[u8]) -> DecoderComparison {
     }
 }
 
-fn parse<'a, T: Fill<'a>>(body: &'a [u8]) -> Result<T, Problem> {
+pub(super) fn parse<'a, T: Fill<'a>>(body: &'a [u8]) -> Result<T, Problem> {
     if body.is_empty() {
         return Err(Problem::new(Reason::EmptyBody, "the body is empty; a JSON object is expected"));
     }

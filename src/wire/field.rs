@@ -287,6 +287,28 @@ impl<'de> Visitor<'de> for Seed<'_, MentionList> {
     }
 }
 
+/// The number of entries in a list.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Length(pub(super) u64);
+
+impl<'de> Visitor<'de> for Seed<'_, Length> {
+    type Value = Length;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list")
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Length, A::Error> {
+        let mut length = 0;
+        while list.next_element_seed(Seed::<Unknown>::new(self.0))?.is_some() {
+            length += 1;
+        }
+        Ok(Length(length))
+    }
+    fn visit_unit<E: Error>(self) -> Result<Length, E> {
+        Ok(Length::default())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

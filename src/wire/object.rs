@@ -13,14 +13,34 @@ pub(super) trait Fill<'a>: Default {
     /// Sets the fields that the object has.
     fn fill_from<D: Deserializer<'a>>(&mut self, object: D, context: &ErrorContext) -> Result<(), D::Error>;
 
-    /// The fields of a body in OpenIM's own form, see [`quick`](super::quick).
-    fn quick(body: &'a str) -> Option<Self>;
+    /// The fields of a body in OpenIM's own form, see [`quick`](super::quick). `None` if the struct has no quick decoder.
+    fn quick(_body: &'a str) -> Option<Self> {
+        None
+    }
 }
 
 /// Defines a struct with the fields' names in JSON. Their types implement `Quick` and `Default`, and
-/// their [`Seed`](super::field::Seed) decodes them.
+/// their [`Seed`](super::field::Seed) decodes them. With `rare`, there is no quick decoder, and no `Quick` is needed.
 macro_rules! fields {
     ($(#[$doc:meta])* struct $name:ident { $($json:literal => $field:ident: $type:ty,)+ }) => {
+        $crate::wire::object::fields! { @ $(#[$doc])* struct $name { $($json => $field: $type,)+ } {
+            #[inline]
+            fn quick(body: &'a str) -> Option<Self> {
+                use $crate::wire::quick::{ExpectedField, FieldValue, Quick, read};
+
+                let fields =
+                    const { &[$(ExpectedField::new(concat!("\"", $json, "\":"), <$type as Quick<'a>>::JSON_TYPE)),+] };
+                let mut values = [FieldValue::default(); [$($json),+].len()];
+                read(body, fields, &mut values)?;
+                let [$($field),+] = values;
+                Some(Self { $($field: Quick::from_value($field, body)?,)+ _body: std::marker::PhantomData })
+            }
+        } }
+    };
+    ($(#[$doc:meta])* rare struct $name:ident { $($json:literal => $field:ident: $type:ty,)+ }) => {
+        $crate::wire::object::fields! { @ $(#[$doc])* struct $name { $($json => $field: $type,)+ } {} }
+    };
+    (@ $(#[$doc:meta])* struct $name:ident { $($json:literal => $field:ident: $type:ty,)+ } { $($quick:tt)* }) => {
         $(#[$doc])*
         #[derive(Debug, Default, PartialEq)]
         struct $name<'a> {
@@ -94,17 +114,7 @@ macro_rules! fields {
                 object.deserialize_any(Visitor(self, context))
             }
 
-            #[inline]
-            fn quick(body: &'a str) -> Option<Self> {
-                use $crate::wire::quick::{ExpectedField, FieldValue, Quick, read};
-
-                let fields =
-                    const { &[$(ExpectedField::new(concat!("\"", $json, "\":"), <$type as Quick<'a>>::JSON_TYPE)),+] };
-                let mut values = [FieldValue::default(); [$($json),+].len()];
-                read(body, fields, &mut values)?;
-                let [$($field),+] = values;
-                Some(Self { $($field: Quick::from_value($field, body)?,)+ _body: std::marker::PhantomData })
-            }
+            $($quick)*
         }
     };
 }

@@ -59,11 +59,7 @@ fn other_commands_get_the_same_answer_and_are_counted_only_by_command() {
         ("/callbackAfterMsgSaveDBCommand", saved.as_str(), "callbackAfterMsgSaveDBCommand"),
         ("/callback?command=callbackAfterMsgSaveDBCommand", &saved, "callbackAfterMsgSaveDBCommand"),
         ("/callback", &saved, "callbackAfterMsgSaveDBCommand"),
-        (
-            "/callback",
-            r#"{"callbackCommand":"callbackBeforeSendSingleMsgCommand"}"#,
-            "callbackBeforeSendSingleMsgCommand",
-        ),
+        ("/callback", r#"{"callbackCommand":"callbackBeforeAddFriendCommand"}"#, "callbackBeforeAddFriendCommand"),
         ("/p/callbackUserOnlineCommand?contenttype=json", r#"{"userID":"u"}"#, "callbackUserOnlineCommand"),
         ("/callbackAfterTheFutureCommand", "{}", "other"),
         ("/callback?command=callbackAfterTheFutureCommand", "{}", "other"),

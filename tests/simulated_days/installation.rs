@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openim_exporter::domain::{COMMANDS, GROUP_MESSAGE, Reason, UnixMillis};
+use openim_exporter::domain::{Activity, COMMANDS, Event, GROUP_MESSAGE, Reason, UnixMillis};
 use openim_exporter::exposition::{Format, Scope, Scraper};
 use openim_exporter::stats::{Capacities, Stats};
 use openim_exporter::telemetry::{Refusal, Telemetry};
@@ -178,6 +178,11 @@ impl Installation {
     fn happen(&self) {
         let now = self.now_ms();
         self.taken("callbackAfterJoinGroupCommand", now);
+        if self.minute.is_multiple_of(10) {
+            COMMANDS.iter().filter(|known| known.name != GROUP_MESSAGE).for_each(|known| self.taken(known.name, now));
+            Activity::ALL.into_iter().for_each(|activity| self.stats.record_event(Event::Activity(activity, 1)));
+            self.stats.record_event(Event::Disconnect(1));
+        }
         self.telemetry.set_connections(3, 1);
         self.telemetry.set_certificate_expiry(Some(MIDNIGHT + i64::from(story::END + 13 * DAY) * 60));
         if story::REFUSALS.contains(&self.minute) {

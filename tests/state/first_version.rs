@@ -48,6 +48,8 @@ fn shown(stats: Stats) -> String {
     let families: Vec<_> = families.collect();
     let text = String::from_utf8(text).unwrap();
     let lines = text.lines().filter(|line| families.iter().any(|family| line.starts_with(family)));
+    // 0.1.0 did not count members.
+    let lines = lines.filter(|line| !line.contains("openim_group_members_"));
     lines.map(|line| format!("{line}\n")).collect()
 }
 

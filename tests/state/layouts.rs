@@ -8,7 +8,9 @@ use super::*;
 /// Each section with its version, and a hash of its layout and of its words after [`count_everything`].
 const LAYOUTS: &[(&str, u32, u64)] = &[
     ("began", 1, 0x4f3f_a2ae_6c35_1ca5),
-    ("callbacks", 1, 0x37d6_3f56_1eed_c04a),
+    ("callbacks", 1, 0xb43b_4415_1cc9_687b),
+    ("activities", 1, 0x9b56_01c3_63ba_a8d2),
+    ("disconnects", 1, 0x942f_33be_e4b7_43a5),
     ("refusals", 1, 0x289d_1b75_0db2_548f),
     ("last callback", 1, 0x1107_c587_b92c_efce),
     ("mix", 1, 0x5102_c725_7d40_c88e),

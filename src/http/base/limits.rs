@@ -45,6 +45,9 @@ impl Default for Limits {
 /// header counts 32 bytes more than its name and value (RFC 9113, 6.5.2).
 pub(crate) const MAX_HEAD_BYTES: usize = 32 * 1024;
 
+/// Headers of a request: hyper's limit for HTTP/1, which is also used for HTTP/2.
+pub(crate) const MAX_HEADERS: usize = 100;
+
 /// Largest piece of a response that hyper gets at once, and so the memory for a client that reads slowly.
 pub(crate) const PIECE_BYTES: usize = 32 * 1024;
 

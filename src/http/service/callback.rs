@@ -114,6 +114,8 @@ fn count(
     };
     if command == Command::GroupMessage {
         wire::decode_group_message(body, |message| site.stats.record(message, now))?;
+    } else if let Some(event) = wire::decode_event(command, body)? {
+        site.stats.record_event(event);
     }
     site.stats.record_callback(command.position(), now);
     Ok(answer)

@@ -16,7 +16,7 @@ use super::watched::Watched;
 use crate::domain::Reason;
 use crate::http::base::caller::Caller;
 use crate::http::base::connections::{Overdue, Tracker, in_time_except};
-use crate::http::base::limits::MAX_HEAD_BYTES;
+use crate::http::base::limits::{MAX_HEAD_BYTES, MAX_HEADERS};
 use crate::http::base::progress::Phase;
 use crate::http::service::answer;
 use crate::http::site::Site;
@@ -102,8 +102,8 @@ fn refusal_of(end: &ConnectionEnd, tracker: &Tracker) -> Option<(Reason, String)
         ConnectionEnd::Done(Err(error)) if error.is_parse_too_large() => Some((
             Reason::HeaderTooLarge,
             format!(
-                "the request's head, or its Content-Length, is too large; up to {MAX_HEAD_BYTES} bytes and 100 headers \
-                 are always accepted"
+                "the request's head, or its Content-Length, is too large; up to {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} \
+                 headers are always accepted"
             ),
         )),
         ConnectionEnd::Done(Err(error)) if error.is_parse() || tracker.progress().has_discarded_response() => {

@@ -23,7 +23,7 @@ use super::partial::Partial;
 use crate::domain::Reason;
 use crate::http::base::caller::Caller;
 use crate::http::base::connections::{ProgressHandle, Tracker};
-use crate::http::base::limits::{MAX_HEAD_BYTES, PIECE_BYTES};
+use crate::http::base::limits::{MAX_HEAD_BYTES, MAX_HEADERS, PIECE_BYTES};
 use crate::http::base::progress::Phase;
 use crate::http::base::quota::Share;
 use crate::http::service::{answer, client};
@@ -33,9 +33,6 @@ use crate::http::site::response::{Payload, Reply, start_sending};
 
 /// Concurrent requests of one connection. OpenIM has two workers.
 pub(super) const MAX_STREAMS: u32 = 64;
-
-/// Headers of a request: the same limit as hyper's for HTTP/1.
-const MAX_HEADERS: usize = 100;
 
 /// Largest decoded head. Beyond it, `h2` itself answers 431 with an empty body; up to it, we answer. It limits the
 /// memory for an incomplete head, in which a single byte may refer to a long earlier header.

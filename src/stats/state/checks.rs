@@ -21,6 +21,7 @@ impl Stats {
             && self.started().0 >= 0;
         let checks = [
             (self.callbacks.is_plausible(), "callbacks"),
+            (self.activities.is_plausible(), "activities"),
             (self.mix.is_plausible(), "unlisted content types"),
             (self.content_bytes.is_plausible(limit, MAX_CONTENT_BYTES), "content bytes"),
             (self.delays.is_plausible(limit), "delays"),

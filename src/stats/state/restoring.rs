@@ -19,6 +19,7 @@ impl Stats {
             self.set_started(now);
         }
         self.callbacks.carry_from(&old);
+        self.activities.carry_from(&old);
         if !self.mix.carry_from(&old) {
             return Err(Damage::Numbers("unlisted content types"));
         }
@@ -58,6 +59,7 @@ impl Stats {
     fn reset_counters(&self, now: UnixMillis) {
         self.set_started(now);
         self.callbacks.reset();
+        self.activities.reset();
         self.mix.reset_counts();
         self.message_counters.reset();
         self.content_bytes.reset();

@@ -84,7 +84,8 @@ function shownPanels() {
       isLoading:
         element !== null &&
         panel.state.$data !== undefined &&
-        (![LoadingState.Done, LoadingState.Error].includes(data?.state as any) || (canvas !== null && isBlank(canvas))),
+        (![LoadingState.Done, LoadingState.Error].includes(data?.state as any) ||
+          (canvas ? isBlank(canvas) : below.length === 0)),
       isOnPage: (element?.getBoundingClientRect().height ?? 0) > 0,
       error: [panel.state._pluginLoadError, ...(data?.errors ?? []).map((error) => error.message)].filter(Boolean).join('; '),
       isDrawn: canvas !== null,

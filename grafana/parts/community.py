@@ -1,0 +1,76 @@
+"""The dashboard of what people do apart from writing group messages."""
+
+from .panel import lines, row, stat
+from .top import first_row
+
+# What is counted: the family, the setting in webhooks.yml that reports it, and its commands in all versions of OpenIM.
+REGISTRATIONS = ("openim_users_registered_total", "afterUserRegister", "callbackAfterUserRegisterCommand")
+DISCONNECTS = ("openim_user_disconnects_total", "afterUserOffline", "callbackAfterUserOfflineCommand|callbackUserOfflineCommand")
+CREATED = ("openim_groups_created_total", "afterCreateGroup", "callbackAfterCreateGroupCommand")
+DISMISSED = ("openim_groups_dismissed_total", "afterDismissGroup", "callbackAfterDisMissGroupCommand|callbackDisMissGroupCommand")
+JOINED = ("openim_group_members_joined_total", "beforeMemberJoinGroup", "callbackBeforeMembersJoinGroupCommand|callbackBeforeMemberJoinGroupCommand")
+LEFT = ("openim_group_members_left_total", "afterQuitGroup", "callbackAfterQuitGroupCommand|callbackQuitGroupCommand")
+REMOVED = ("openim_group_members_removed_total", "afterKickGroupMember", "callbackAfterKickGroupCommand|callbackKillGroupCommand")
+INVITED = ("openim_group_members_invited_total", "beforeInviteUserToGroup", "callbackBeforeInviteJoinGroupCommand")
+REQUESTED = ("openim_group_members_join_requests_total", "beforeApplyJoinGroup", "callbackBeforeJoinGroupCommand")
+FRIEND_REQUESTS = ("openim_friend_requests_total", "afterAddFriend", "callbackAfterAddFriendCommand")
+FRIENDSHIPS = ("openim_friendships_started_total", "afterAddFriendAgree", "callbackAfterAddFriendAgreeCommand|callbackAfterImportFriendsCommand")
+FRIENDS_DELETED = ("openim_friendships_ended_total", "afterDeleteFriend", "callbackAfterDeleteFriendCommand")
+BLOCKS = ("openim_user_blocks_total", "beforeAddBlack", "callbackBeforeAddBlackCommand")
+UNBLOCKS = ("openim_user_unblocks_total", "afterRemoveBlack", "callbackAfterRemoveBlackCommand")
+REVOCATIONS = ("openim_message_revocations_total", "afterRevokeMsg", "callbackBeforeAfterMsgCommand")
+READS = ("openim_messages_read_total", "afterSingleMsgRead", "callbackAfterSingleMsgReadCommand|callbackSingleMsgRead|callbackAfterGroupMsgReadCommand|callbackGroupMsgReadCommand")
+PUSHES = ("openim_offline_pushes_total", "beforeOfflinePush", "callbackBeforeOfflinePushCommand|callbackOfflinePushCommand")
+ATTEMPTS = ("openim_message_attempts_total", "beforeSendGroupMsg", "callbackBeforeSendGroupMsgCommand|callbackBeforeSendSingleMsgCommand")
+
+
+def increase(counted, window, by=""):
+    """The increase, if a callback that reports it has been received."""
+    family, _, commands = counted
+    seen = f'sum(openim_exporter_callbacks_total{{$S, command=~"{commands}"}}) > 0'
+    return f"sum{by} (increase({family}{{$S}}[{window}])) and on () ({seen})"
+
+
+def how(*counted):
+    """What to do if a panel is empty."""
+    return "Enable " + " or ".join(setting for _, setting, _ in counted) + " in OpenIM's webhooks.yml"
+
+
+def today(title, description, counted):
+    return stat(title, f"{description} in the last 24 hours.", "short", (increase(counted, "1d"), ""), empty=how(counted), decimals=0)
+
+
+def by_hour(title, description, *named):
+    """A graph with a line for each name."""
+    targets = [(increase(counted, "1h"), name) for name, counted in named]
+    return lines(title, f"{description} Each value is for the hour before.", "short", *targets, empty=how(*(counted for _, counted in named)))
+
+
+def by_label(title, description, counted, label):
+    target = (increase(counted, "1h", f" by ({label})"), f"{{{{{label}}}}}")
+    return lines(title, f"{description} Each value is for the hour before.", "short", target, empty=how(counted))
+
+
+def panels():
+    return [
+        *first_row(),
+        row("Last 24 hours"),
+        today("Registrations", "Users that were registered", REGISTRATIONS),
+        today("Groups created", "Groups that were created", CREATED),
+        today("Groups dismissed", "Groups that were dismissed", DISMISSED),
+        today("Members joined", "Members to be added to groups", JOINED),
+        today("Friendships started", "Pairs of users that became friends", FRIENDSHIPS),
+        today("Messages revoked", "Messages that were revoked", REVOCATIONS),
+        row("People"),
+        by_hour("Joins and leaves", "Members that join and leave groups. Joins, invitations and requests are counted before OpenIM accepts them.", ("joined", JOINED), ("left", LEFT), ("removed", REMOVED), ("invited", INVITED), ("asked to join", REQUESTED)),
+        by_hour("Friends", "Requests, friendships that started or ended, and users that were blocked or unblocked.", ("requests", FRIEND_REQUESTS), ("started", FRIENDSHIPS), ("ended", FRIENDS_DELETED), ("blocks", BLOCKS), ("unblocks", UNBLOCKS)),
+        by_hour("Registrations and groups", "New users, and groups that were created and dismissed.", ("registrations", REGISTRATIONS), ("groups created", CREATED), ("groups dismissed", DISMISSED)),
+        by_label("Disconnects", "Connections that ended, by platform. Another connection of the same user may remain.", DISCONNECTS, "platform"),
+        row(
+            "Messages",
+            by_label("Messages to be sent", "Messages before OpenIM accepts them, in groups and between two users.", ATTEMPTS, "chat"),
+            by_label("Messages read", "Messages between two users that were read, and how often a user marked a group conversation as read.", READS, "chat"),
+            by_label("Revocations", "Messages that were revoked, in groups and between two users.", REVOCATIONS, "chat"),
+            by_label("Offline pushes", "Receivers of pushes to users that are offline.", PUSHES, "chat"),
+        ),
+    ]

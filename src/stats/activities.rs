@@ -1,0 +1,73 @@
+//! Counts of what happens apart from messages.
+
+use std::io;
+
+use super::carry::{CarryOver, keys};
+use super::counters::{CounterSet, Counters};
+use crate::arena::{Block, Contents};
+use crate::domain::codes::{self, PLATFORMS, UNKNOWN_PLATFORM};
+use crate::domain::{Activity, Event};
+
+/// Names of sections in a state.
+const ACTIVITIES: &str = "activities";
+const DISCONNECTS: &str = "disconnects";
+
+/// More than is ever counted: at a million per second, it takes 36,000 years.
+const MAX_COUNT: u64 = 1 << 60;
+
+#[derive(Debug)]
+pub(super) struct Activities {
+    counts: CounterSet<Activity>,
+    /// By platform.
+    disconnects: Counters,
+}
+
+impl Activities {
+    pub(super) fn reserve(contents: &mut Contents) {
+        CounterSet::<Activity>::reserve(contents, ACTIVITIES);
+        Counters::reserve(contents, DISCONNECTS, vec![keys(platforms())]);
+    }
+
+    pub(super) fn open(block: &Block) -> io::Result<Self> {
+        Ok(Self { counts: CounterSet::open(block, ACTIVITIES)?, disconnects: Counters::open(block, DISCONNECTS)? })
+    }
+
+    pub(super) fn carry_from(&self, old: &CarryOver<'_>) {
+        self.counts.carry_from(old);
+        let position = |key: &str| PLATFORMS.iter().position(|name| *name == key).unwrap_or(PLATFORMS.len());
+        self.disconnects.carry_from(old, DISCONNECTS, |key| Some(position(key)));
+    }
+
+    /// Whether counting can have produced the numbers.
+    pub(super) fn is_plausible(&self) -> bool {
+        let counts = Activity::ALL.map(|activity| self.count(activity)).into_iter();
+        counts.chain(self.disconnects().map(|(_, count)| count)).all(|count| count <= MAX_COUNT)
+    }
+
+    /// Resets the counters.
+    pub(super) fn reset(&self) {
+        self.counts.reset();
+        self.disconnects.reset();
+    }
+
+    pub(super) fn record(&self, event: Event) {
+        match event {
+            Event::Activity(activity, count) => self.counts.add(activity, count),
+            Event::Disconnect(platform) => {
+                self.disconnects.add(codes::platform_position(platform).unwrap_or(PLATFORMS.len()), 1);
+            }
+        }
+    }
+
+    pub(super) fn count(&self, activity: Activity) -> u64 {
+        self.counts.sum(activity)
+    }
+
+    pub(super) fn disconnects(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        platforms().enumerate().map(|(platform, name)| (name, self.disconnects.sum(platform)))
+    }
+}
+
+fn platforms() -> impl Iterator<Item = &'static str> {
+    PLATFORMS.into_iter().chain([UNKNOWN_PLATFORM])
+}
