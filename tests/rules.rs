@@ -208,6 +208,12 @@ fn lacking(rule: &Rule, runbook: &str) -> Vec<String> {
     let page = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/runbook.md");
     let url = format!("          runbook_url: {page}#{}", rule.name.to_lowercase());
     need(rule.text.lines().any(|line| line == url), "runbook_url");
+    let is_there = |uid: &str| {
+        let uid = format!("\n  \"uid\": \"{uid}\"");
+        files("grafana/dashboards", ".json").iter().any(|file| fs::read_to_string(file).unwrap().contains(&uid))
+    };
+    let link = rule.text.split("dashboard: \"/d/").nth(1).and_then(|link| link.split('?').next());
+    need(link.is_none_or(is_there), "an existing dashboard");
     // The dashboards link to this, because they cannot make names lower case.
     need(runbook.contains(&format!("\n<a id=\"{0}\"></a>\n\n## {0}\n", rule.name)), "an anchor in the runbook");
     let section = runbook.split("\n## ").find(|section| section.lines().next() == Some(&rule.name)).unwrap_or_default();
@@ -229,6 +235,7 @@ fn each_alert_has_a_severity_a_summary_its_value_and_a_section_in_the_runbook() 
         ("answered {{ $value }} of", "answered none of", "OpenimExporterDown: the value in its description"),
         ("runbook.md#openimexporterdown", "runbook.md#down", "OpenimExporterDown: runbook_url"),
         (env!("CARGO_PKG_REPOSITORY"), "https://example.com", "OpenimExporterDown: runbook_url"),
+        ("/d/openim-group?", "/d/openim-exporter-group?", "OpenimGroupFlood: an existing dashboard"),
     ] {
         assert_eq!(found(&alerts.replacen(old, new, 1), &runbook), [what]);
     }

@@ -42,7 +42,7 @@ fn the_runbook_uses_existing_metrics_and_labels() {
     assert_eq!(unknown_in_text(&runbook), [""; 0]);
     for (old, new, found) in [
         ("`openim_exporter_connections`", "`openim_exporter_connection`", "openim_exporter_connection"),
-        ("sum by (command) (rate", "sum by (commands) (rate", "by (commands)"),
+        ("sum by (instance, command) (rate", "sum by (instance, commands) (rate", "by (commands)"),
         (
             "`job:openim_sender_workers_busy:max1d`",
             "`job:openim_sender_workers_busy:max2d`",
