@@ -45,8 +45,8 @@ async function show({ dashboard, prometheus, screenshot }) {
     await settle(page);
     await page.screenshot({ path: `${screenshot}.png` });
     await page.evaluate(() => window.expandRows());
-    await settle(page);
-    // The browser scrolls nothing: the window becomes as high as the page.
+    await drawn(page);
+    // What is outside the window is not drawn: it becomes as high as the page.
     const height = await page.evaluate(() => document.documentElement.scrollHeight);
     await page.setViewportSize({ width: 1600, height });
     await settle(page);
@@ -68,6 +68,9 @@ async function settle(page) {
     return panels.length > 0 && panels.every((panel) => !panel.isLoading);
   };
   await page.waitForFunction(isReady, undefined, { timeout: PATIENCE_MS, polling: 100 });
+  // A panel with an error may stay empty.
+  const isDrawn = () => window.shownPanels().every((panel) => !panel.isEmpty);
+  await page.waitForFunction(isDrawn, undefined, { timeout: 5_000, polling: 100 }).catch(() => {});
   await drawn(page);
   await page.waitForTimeout(100);
 }

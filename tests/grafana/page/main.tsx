@@ -72,6 +72,7 @@ function isBlank(canvas: HTMLCanvasElement) {
 function shownPanels() {
   return panels().map((panel) => {
     const element = document.querySelector<HTMLElement>(`[data-viz-panel-key="${panel.state.key}"]`);
+    const place = element?.getBoundingClientRect();
     const canvas = element?.querySelector('canvas') ?? null;
     const data = panel.state.$data && sceneGraph.getData(panel).state.data;
     const text = (found: Element) => (found as HTMLElement).innerText.trim();
@@ -84,9 +85,10 @@ function shownPanels() {
       isLoading:
         element !== null &&
         panel.state.$data !== undefined &&
-        (![LoadingState.Done, LoadingState.Error].includes(data?.state as any) ||
-          (canvas ? isBlank(canvas) : below.length === 0)),
-      isOnPage: (element?.getBoundingClientRect().height ?? 0) > 0,
+        ![LoadingState.Done, LoadingState.Error].includes(data?.state as any),
+      // Nothing is drawn outside the window.
+      isEmpty: (place?.top ?? Infinity) < window.innerHeight && (canvas ? isBlank(canvas) : below.length === 0),
+      isOnPage: (place?.height ?? 0) > 0,
       error: [panel.state._pluginLoadError, ...(data?.errors ?? []).map((error) => error.message)].filter(Boolean).join('; '),
       isDrawn: canvas !== null,
       noData: hasValues(data?.series ?? []) ? null : below.join(' '),
