@@ -3,11 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "rules/ages.rs"]
+mod ages;
+mod backfill;
+#[path = "rules/installation.rs"]
+mod installation;
 #[path = "rules/intervals.rs"]
 mod intervals;
 #[path = "rules/missed.rs"]
 mod missed;
 mod monitoring;
+mod oracle;
 
 use std::fs;
 use std::path::Path;

@@ -31,7 +31,7 @@ pub(crate) fn files(folder: &str, end: &str) -> Vec<PathBuf> {
 }
 
 /// A rule: its name, its expression, and all its lines. Other tests read the files with real YAML parsers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Rule {
     pub(crate) name: String,
     pub(crate) is_alert: bool,

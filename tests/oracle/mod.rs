@@ -93,6 +93,9 @@ pub(crate) struct Prometheus {
 /// One series of a query's result: its labels and its value.
 pub(crate) type Series = (BTreeMap<String, String>, f64);
 
+/// One series of a range query's result: its labels, and its values with their timestamps.
+pub(crate) type SeriesOfRange = (BTreeMap<String, String>, Vec<(i64, f64)>);
+
 impl Prometheus {
     pub(crate) fn start(config: &str) -> Self {
         Self::start_with(config, &[])
@@ -114,15 +117,16 @@ impl Prometheus {
         Self::start_in(directory, "", &[&lookback, RETENTION])
     }
 
-    /// Adds the results of these recording rules, for every two minutes in a range of time. All metrics that the rules
-    /// read must exist already.
-    pub(crate) fn with_recorded(mut self, rules: &str, from: i64, to: i64) -> Self {
+    /// Adds the results of these recording rules in a range of time, every `step` seconds. All metrics that the rules read
+    /// must exist already.
+    pub(crate) fn with_recorded(mut self, rules: &str, from: i64, to: i64, step: i64) -> Self {
         let directory = self.directory.take().unwrap();
         let [file, data] = ["rules.yml", "data"].map(|name| directory.path().join(name).to_str().unwrap().to_owned());
         std::fs::write(&file, rules).unwrap();
         let url = format!("--url=http://{}", self.address);
         let [from, to] = [format!("--start={from}"), format!("--end={to}")];
-        create_blocks_from(&["rules", &url, &from, &to, "--eval-interval=2m", &format!("--output-dir={data}"), &file]);
+        let step = format!("--eval-interval={step}s");
+        create_blocks_from(&["rules", &url, &from, &to, &step, &format!("--output-dir={data}"), &file]);
         // A start loads the new blocks immediately.
         drop(self);
         Self::start_in(directory, "", &[RETENTION])
@@ -175,13 +179,14 @@ impl Prometheus {
         values_by_label(label, self.answer_at(time, expression).iter().map(series))
     }
 
-    /// The values of each series of an expression in a range of time, every `step` seconds, with their timestamps.
-    pub(crate) fn query_range(&self, from: i64, to: i64, step: i64, expression: &str) -> Vec<Vec<(i64, f64)>> {
+    /// The labels of each series of an expression, and its values in a range of time, every `step` seconds, with their
+    /// timestamps.
+    pub(crate) fn query_range(&self, from: i64, to: i64, step: i64, expression: &str) -> Vec<SeriesOfRange> {
         let query = percent_encoded(expression);
         let data = self.data(&format!("/api/v1/query_range?start={from}&end={to}&step={step}&query={query}"));
         let sample = |sample: &Value| (sample[0].as_i64().unwrap(), sample[1].as_str().unwrap().parse().unwrap());
         let samples = |found: &Value| found["values"].as_array().unwrap().iter().map(sample).collect();
-        data["result"].as_array().unwrap().iter().map(samples).collect()
+        data["result"].as_array().unwrap().iter().map(|found| (labels_of(found), samples(found))).collect()
     }
 
     fn answer_at(&self, time: i64, expression: &str) -> Vec<Value> {
@@ -306,9 +311,12 @@ fn values_by_label(label: &str, series: impl IntoIterator<Item = Series>) -> BTr
     moved.map(|(mut labels, value)| (labels.remove(label).unwrap_or_default(), value)).collect()
 }
 
+fn labels_of(found: &Value) -> BTreeMap<String, String> {
+    serde_json::from_value(found["metric"].clone()).unwrap()
+}
+
 fn series(found: &Value) -> Series {
-    let labels = serde_json::from_value(found["metric"].clone()).unwrap();
-    (labels, found["value"][1].as_str().unwrap().parse().unwrap())
+    (labels_of(found), found["value"][1].as_str().unwrap().parse().unwrap())
 }
 
 fn percent_encoded(text: &str) -> String {
