@@ -100,16 +100,16 @@ fi
 
 section "Tests, including those that need the programs"
 cargo test --locked --no-run
-# These tests keep promtool busy for a minute each, so they run in parallel with the others.
+# These tests keep Prometheus, promtool or a browser busy for minutes, so they run in parallel with the others.
 beside=$(mktemp)
 # A separate process group, so that the trap also ends the programs that the tests start.
-setsid cargo test --locked --test days --test rules --test simulated_days -- --include-ignored >"$beside" 2>&1 &
+setsid cargo test --locked --no-fail-fast --test days --test rendered --test rules --test simulated_days -- --include-ignored >"$beside" 2>&1 &
 group=$!
 trap 'kill -- "-$group" 2>/dev/null || true; rm -f "$beside"' EXIT
 others=(--lib)
 for file in tests/*.rs tests/*/main.rs; do
     name=${file#tests/} && name=${name%.rs} && name=${name%/main}
-    [[ $name == days || $name == rules || $name == simulated_days || $name == alertmanager ]] || others+=(--test "$name")
+    [[ $name == days || $name == rendered || $name == rules || $name == simulated_days || $name == alertmanager ]] || others+=(--test "$name")
 done
 # These tests mostly wait, so many run at the same time.
 cargo test --locked --test alertmanager -- --include-ignored --test-threads=6
@@ -119,6 +119,7 @@ trap 'rm -f "$beside"' EXIT
 grep '^test result' "$beside"
 
 section "Tests of draining and of simulate again, as a release build: different timing, no overflow checks"
-cargo test --release --locked --test drain --test simulate
+# The optimization of the whole program takes minutes and changes nothing that these tests see.
+CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo test --release --locked --test drain --test simulate
 
 section "All is well"
