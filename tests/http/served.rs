@@ -69,6 +69,11 @@ impl Served {
         Client::connect(self.address).unwrap()
     }
 
+    /// Begins to drain. It does not end by itself.
+    pub(crate) fn drain(&self) {
+        self.site.drain();
+    }
+
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
     }

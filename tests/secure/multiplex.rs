@@ -1,56 +1,21 @@
 //! HTTP/2, which Go's client uses over TLS: many concurrent requests on one connection.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::client::{Builder, SendRequest};
-use h2::{Reason, RecvStream};
-use hyper::{Request, Response, StatusCode};
+use h2::Reason;
+use h2::client::SendRequest;
+use hyper::StatusCode;
 use openim_exporter::config::{self, Http};
 use openim_exporter::http::Limits;
-use tokio::runtime;
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use crate::authority::Authority;
+use crate::http2_client::{WIDE, block_on, connect, request, whole};
 use crate::served::{Served, http_config};
-use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, PATIENCE, SUCCESS, Samples, message};
-
-/// A connection with this flow-control window per stream.
-async fn connect(authority: &Authority, address: SocketAddr, window: u32) -> SendRequest<Bytes> {
-    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let connector = TlsConnector::from(authority.client_of(None, &[b"h2"]));
-    let stream = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
-    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-    let (requests, connection) = Builder::new().initial_window_size(window).handshake(stream).await.unwrap();
-    tokio::spawn(async move {
-        // The requests get the connection's error.
-        let _ = connection.await;
-    });
-    requests.ready().await.unwrap()
-}
-
-const WIDE: u32 = 1 << 20;
-
-fn request(method: &str, path: &str) -> Request<()> {
-    let uri = format!("https://localhost{path}");
-    Request::builder().method(method).uri(uri).header("content-type", "application/json").body(()).unwrap()
-}
-
-async fn whole(answer: Response<RecvStream>) -> (StatusCode, String) {
-    let (head, mut body) = answer.into_parts();
-    let mut bytes = Vec::new();
-    while let Some(piece) = body.data().await {
-        let piece = piece.unwrap();
-        body.flow_control().release_capacity(piece.len()).unwrap();
-        bytes.extend(piece);
-    }
-    (head.status, String::from_utf8(bytes).unwrap())
-}
+use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, Samples, message};
 
 async fn get(requests: &mut SendRequest<Bytes>, path: &str) -> (StatusCode, String) {
     let (answer, _) = requests.send_request(request("GET", path), true).unwrap();
@@ -62,11 +27,6 @@ async fn post(requests: &mut SendRequest<Bytes>, body: String) -> (StatusCode, S
     let (answer, mut sent) = requests.send_request(request("POST", GROUP_MESSAGE_PATH), false).unwrap();
     sent.send_data(body.into(), true).unwrap();
     whole(answer.await.unwrap()).await
-}
-
-fn block_on<T>(test: impl Future<Output = T>) -> T {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { timeout(2 * PATIENCE, test).await.expect("the test takes too long") })
 }
 
 pub(crate) fn served(limits: Limits, max_scrapes: usize, groups: usize) -> (Authority, Served) {

@@ -34,7 +34,7 @@ impl Response {
     }
 
     /// Checks that this is a refusal in OpenIM's format with this status. Its codes are those of a refusal, or all 0
-    /// (tests/answers.rs tests which). Returns `errMsg` and `errDlt`.
+    /// (tests/answers tests which). Returns `errMsg` and `errDlt`.
     pub(crate) fn refusal(&self, status: u16) -> (String, String) {
         assert_eq!(self.status, status, "{}", self.text());
         assert_eq!(self.header("content-type"), Some("application/json"), "{self:?}");

@@ -73,7 +73,13 @@ pub(super) fn answer(
             match count(exchange, command, body) {
                 Ok(None) => success(headers),
                 Ok(Some(answer)) => echo(answer),
-                Err(refusal) => refuse_callback(exchange, &refusal),
+                // OpenIM 2.3 posts all callbacks to one URL, which may name another command than the body.
+                Err(refusal) => match command_in_body(body) {
+                    Ok(command) if command.answer_use() != AnswerUse::Ignored => {
+                        refuse_callback(exchange.on(AnswerUse::Obeyed), &refusal)
+                    }
+                    _ => refuse_callback(exchange, &refusal),
+                },
             }
         }
         // Such a request is no callback.

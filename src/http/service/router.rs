@@ -49,17 +49,14 @@ impl Route {
         }
     }
 
-    /// What OpenIM does with the answer. A `POST` to a path where nothing is served may be a callback that is sent to the
-    /// wrong address.
+    /// What OpenIM does with the answer. A `POST` to a path that serves none may be a callback that is sent to the wrong
+    /// address or path.
     pub(super) fn answer_use(self, head: &Parts) -> AnswerUse {
-        let (path, query) = (head.uri.path(), head.uri.query());
         match self {
             Self::Callback(command) => answer_use(command),
-            Self::NotFound if head.method == Method::POST => answer_use(command_in_url(path, query)),
-            Self::WrongMethod(_) if head.method == Method::POST => match command_in_url(path, query) {
-                None if path != "/" => AnswerUse::Ignored,
-                command => answer_use(command),
-            },
+            Self::NotFound | Self::WrongMethod(_) if head.method == Method::POST => {
+                answer_use(command_in_url(head.uri.path(), head.uri.query()))
+            }
             _ => AnswerUse::Ignored,
         }
     }

@@ -11,12 +11,17 @@ const MAX_PASSWORDS_PER_ADDRESS: usize = 4;
 /// Maximum number of incomplete HTTP/2 heads. The decoded part of one takes up to 260 KiB.
 const MAX_PARTIAL_HEADS: usize = 128;
 
+/// Connections over the limit that wait for the client's request: a response before it would be an error for Go's client.
+const MAX_REFUSED_CONNECTIONS: usize = 128;
+
 /// The quotas of a site.
 pub(crate) struct Quotas {
     /// Scrapes and API answers at a time.
     pub(crate) scrapes: Arc<Quota>,
     /// Connections of each address.
     pub(crate) connections: Arc<Quota>,
+    /// Connections over the limit that get a response to their request.
+    pub(crate) refused_connections: Arc<Quota>,
     /// Passwords of each address that wait to be verified.
     pub(crate) passwords: Arc<Quota>,
     /// HTTP/2 requests of each address that are in progress.
@@ -36,6 +41,7 @@ impl Quotas {
         Self {
             scrapes: quota(config.max_scrapes, config.max_scrapes.div_ceil(2)),
             connections: quota(usize::MAX, config.max_connections_per_address),
+            refused_connections: quota(MAX_REFUSED_CONNECTIONS, MAX_REFUSED_CONNECTIONS / 2),
             passwords: quota(usize::MAX, MAX_PASSWORDS_PER_ADDRESS),
             requests: quota(usize::MAX, config.max_connections.div_ceil(2)),
             partial_heads: quota(MAX_PARTIAL_HEADS, MAX_PARTIAL_HEADS / 2),
@@ -46,8 +52,8 @@ impl Quotas {
     /// For the fuzz targets: whether this address has taken nothing.
     #[cfg(feature = "fuzzing")]
     pub(crate) fn are_free(&self, address: std::net::IpAddr) -> bool {
-        let Self { scrapes, connections, passwords, requests, partial_heads, bodies } = self;
-        let all = [scrapes, connections, passwords, requests, partial_heads, bodies];
+        let Self { scrapes, connections, refused_connections, passwords, requests, partial_heads, bodies } = self;
+        let all = [scrapes, connections, refused_connections, passwords, requests, partial_heads, bodies];
         all.into_iter().all(|quota| quota.share(address).grow_to(quota.limit_per_address()))
     }
 }

@@ -10,7 +10,7 @@ use crate::http::base::connections::Connections;
 pub(crate) struct Workers {
     all: Vec<Arc<Connections>>,
     /// Notified at each sweep.
-    pub(crate) swept: Notify,
+    pub(super) swept: Notify,
 }
 
 impl Workers {
@@ -25,6 +25,13 @@ impl Workers {
 
     pub(crate) fn open_connections(&self) -> usize {
         self.all.iter().map(|worker| worker.count()).sum()
+    }
+
+    /// Waits for this many sweeps.
+    pub(crate) async fn sweeps(&self, number: u32) {
+        for _ in 0..number {
+            self.swept.notified().await;
+        }
     }
 
     /// HTTP/2 requests in progress.

@@ -1,5 +1,6 @@
 //! The last response of a connection, and the time for the client to read it.
 
+use std::io;
 use std::net::IpAddr;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -32,21 +33,23 @@ pub(super) async fn refuse(
 /// Sends the last bytes and lets the client read them. If the connection were closed while the client still sends, it
 /// would be reset, and bytes on their way to the client would be lost.
 pub(super) async fn end(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), tracker: &Tracker, last: &[u8]) {
-    linger(tracker, async {
-        stream.write_all(last).await?;
-        stream.shutdown().await?;
-        let mut dropped = 0;
-        // On the heap, because otherwise the future of every connection would be this much larger.
-        let mut buffer = vec![0; LINGER_PIECE_BYTES];
-        while dropped < MAX_LINGER_BYTES {
-            match stream.read(&mut buffer).await? {
-                0 => break,
-                len => dropped += len,
-            }
+    linger(tracker, send_last(stream, last)).await;
+}
+
+/// The same, without a limit of time.
+pub(super) async fn send_last(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), last: &[u8]) -> io::Result<()> {
+    stream.write_all(last).await?;
+    stream.shutdown().await?;
+    let mut dropped = 0;
+    // On the heap, because otherwise the future of every connection would be this much larger.
+    let mut buffer = vec![0; LINGER_PIECE_BYTES];
+    while dropped < MAX_LINGER_BYTES {
+        match stream.read(&mut buffer).await? {
+            0 => break,
+            len => dropped += len,
         }
-        Ok(())
-    })
-    .await;
+    }
+    Ok(())
 }
 
 /// Closes the stream without sending anything else. Over TLS this tells the client that the response is complete.
@@ -55,7 +58,7 @@ pub(super) async fn close(stream: &mut (impl AsyncWrite + Unpin), tracker: &Trac
 }
 
 /// Ends the connection within a short time. Errors no longer matter.
-async fn linger(tracker: &Tracker, last: impl Future<Output = std::io::Result<()>>) {
+async fn linger(tracker: &Tracker, last: impl Future<Output = io::Result<()>>) {
     tracker.enter(Phase::Linger);
     let _ = in_time(tracker.progress(), last).await;
 }

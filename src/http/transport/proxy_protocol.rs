@@ -65,7 +65,12 @@ pub(super) async fn identify(stream: &mut TcpStream, tracker: &Tracker, proxy: C
             address = client.unwrap_or(address).to_canonical();
             match site.share_of_connections(address) {
                 Ok(share) => return Some(Caller::new(proxy.role, share, address)),
-                Err(refusal) => refusal,
+                Err(refusal) => {
+                    // Go's client takes a response that comes before its request for an error.
+                    tracker.enter(Phase::Linger);
+                    let _ = in_time(tracker.progress(), stream.peek(&mut [0])).await;
+                    refusal
+                }
             }
         }
         Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => (Reason::MalformedRequest, error.to_string()),

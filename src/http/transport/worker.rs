@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::connection;
-use super::farewell::whole_response;
+use super::farewell::{send_last, whole_response};
 use super::listen::{BACKLOG, Listener};
 use crate::domain::Reason;
 use crate::http::base::caller::{Caller, Role};
@@ -29,6 +29,9 @@ const SCRAPE_THREADS: usize = 2;
 /// Tasks that run before the runtime polls for I/O events. A connection that always has work, such as pipelined
 /// requests, delays other connections by up to this many tasks.
 const TASKS_BETWEEN_POLLS: u32 = 8;
+
+/// Sweeps that a refused connection may last until its request comes, and as many until its client has read the response.
+const REFUSAL_SWEEPS: u32 = 3;
 
 /// One in this many connections is reserved for `--web.telemetry-address`, if it is set.
 const KEPT_FOR_TELEMETRY: usize = 20;
@@ -168,7 +171,7 @@ impl Acceptor {
                 Err(error) => {
                     self.site.telemetry.accept_failed(&error, self.site.now().0);
                     // Usually no file descriptor is free. Retrying at once would only use CPU.
-                    self.site.workers.swept.notified().await;
+                    self.site.workers.sweeps(1).await;
                 }
             }
         }
@@ -231,12 +234,33 @@ fn spawn_connection(site: &Arc<Site>, stream: TcpStream, tracker: Tracker, calle
     tokio::spawn(async move { connection::serve(stream, tracker, caller, &site).await });
 }
 
-fn refuse_connection(site: &Site, (stream, client): (TcpStream, IpAddr), reason: Reason, detail: &str) {
+/// Refuses a connection over the limit. Without TLS, the client gets a response.
+fn refuse_connection(site: &Arc<Site>, (mut stream, client): (TcpStream, IpAddr), reason: Reason, detail: &str) {
     count_refusal(site, client.to_canonical(), reason, detail);
-    if site.settings.access().tls.is_none() {
+    if site.settings.access().tls.is_some() {
+        return;
+    }
+    let response = whole_response(reason, detail);
+    let Some(share) = site.quotas.refused_connections.take_one(client.to_canonical()) else {
         // The buffer of a new connection has space for this, so the write does not block.
         if let Ok(mut stream) = stream.into_std() {
-            let _ = stream.write(&whole_response(reason, detail));
+            let _ = stream.write(&response);
         }
+        return;
+    };
+    let site = Arc::clone(site);
+    tokio::spawn(async move {
+        let _share = share;
+        // Go's client takes a response that comes before its request for an error.
+        in_sweeps(&site, stream.peek(&mut [0])).await;
+        in_sweeps(&site, send_last(&mut stream, &response)).await;
+    });
+}
+
+/// Waits for the future, but not for long.
+async fn in_sweeps(site: &Site, future: impl Future) {
+    tokio::select! {
+        _ = future => {}
+        () = site.workers.sweeps(REFUSAL_SWEEPS) => {}
     }
 }
