@@ -2,24 +2,28 @@
 //!
 //! A verdict costs a bcrypt hash, which takes milliseconds to seconds by design. One low-priority thread computes all
 //! of them. Verdicts are cached by the header as it was sent, so a known client costs only a digest and a table lookup.
+//! Requests with the same header wait for the same verdict: after a start, OpenIM sends its password many times at
+//! once.
 
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Weak};
 use std::thread;
 
 use hyper::header::HeaderValue;
-use tokio::sync::oneshot;
+use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::basic::{self, Credentials, MAX_HEADER_BYTES};
 use super::verdicts::{Fingerprint, Fingerprints, VerdictWriter, Verdicts};
 use crate::config::Users;
 use crate::http::base::niceness::lower_priority;
 
-/// Requests that may wait for a verdict. Further ones are refused at once.
+/// Credentials that may wait for a verdict. Further ones are refused at once.
 const MAX_WAITING: usize = 64;
 
 /// The result of verifying credentials.
@@ -45,6 +49,7 @@ pub(crate) struct Passwords {
     fingerprints: Fingerprints,
     verdicts: Verdicts,
     waiting: SyncSender<Verification>,
+    pending: Arc<Pending>,
     #[cfg(test)]
     work: Arc<Work>,
 }
@@ -57,10 +62,16 @@ struct Work {
     rounds: AtomicU64,
 }
 
+/// Where the verdict appears. Without receivers, all requests have been abandoned.
+type VerdictSender = watch::Sender<Option<bool>>;
+
+/// The credentials whose verdict is awaited.
+type Pending = Mutex<HashMap<Fingerprint, Weak<VerdictSender>>>;
+
 struct Verification {
     fingerprint: Fingerprint,
     credentials: Credentials,
-    answer: oneshot::Sender<bool>,
+    verdict: Arc<VerdictSender>,
 }
 
 impl Passwords {
@@ -75,11 +86,13 @@ impl Passwords {
         let verdicts = Verdicts::default();
         let work = Arc::new(Work::default());
         let (waiting, requests) = sync_channel(MAX_WAITING);
+        let pending = Arc::new(Pending::default());
         let mut verifier = Verifier {
             // 0 without users: then there is no user name to hide.
             highest: users.iter().map(|(_, hash)| hash.cost()).max().unwrap_or(0),
             users: Arc::clone(&users),
             verdicts: VerdictWriter::new(verdicts.clone()),
+            pending: Arc::clone(&pending),
             work: Arc::clone(&work),
         };
         thread::Builder::new().name("passwords".to_owned()).spawn(move || {
@@ -91,6 +104,7 @@ impl Passwords {
             fingerprints,
             verdicts,
             waiting,
+            pending,
             #[cfg(test)]
             work,
         })
@@ -113,19 +127,27 @@ impl Passwords {
     }
 
     /// Verifies the credentials of an `Authorization` header. If their verdict is cached, this is ready at once,
-    /// without an allocation or a lock.
-    pub(crate) async fn check(&self, authorization: &HeaderValue) -> Verdict {
+    /// without an allocation or a lock. Credentials that are not being verified already need a share from `quota`.
+    pub(crate) async fn check<S>(&self, authorization: &HeaderValue, quota: impl FnOnce() -> Option<S>) -> Verdict {
         let header = authorization.as_bytes();
         let Some((fingerprint, known)) = self.look_up(header) else { return Verdict::Wrong };
         if let Some(verdict) = known {
             return verdict;
         }
         let Some(credentials) = basic::credentials(header) else { return Verdict::Wrong };
-        let (answer, verdict) = oneshot::channel();
-        if self.waiting.try_send(Verification { fingerprint, credentials, answer }).is_err() {
+        let awaited = self.pending.lock().get(&fingerprint).and_then(Weak::upgrade).map(|verdict| verdict.subscribe());
+        if let Some(verdict) = awaited {
+            return wait(verdict).await;
+        }
+        let Some(_share) = quota() else { return Verdict::Busy };
+        let (sender, verdict) = watch::channel(None);
+        let sender = Arc::new(sender);
+        self.pending.lock().insert(fingerprint, Arc::downgrade(&sender));
+        if self.waiting.try_send(Verification { fingerprint, credentials, verdict: sender }).is_err() {
+            self.pending.lock().remove(&fingerprint);
             return Verdict::Busy;
         }
-        verdict.await.map_or(Verdict::Busy, Verdict::from)
+        wait(verdict).await
     }
 
     /// Passwords verified with bcrypt so far.
@@ -135,20 +157,28 @@ impl Passwords {
     }
 }
 
+/// Waits for a verdict.
+async fn wait(mut verdict: watch::Receiver<Option<bool>>) -> Verdict {
+    let is_right = verdict.wait_for(Option::is_some).await.map(|verdict| *verdict);
+    is_right.ok().flatten().map_or(Verdict::Busy, Verdict::from)
+}
+
 /// The state of the thread that verifies.
 struct Verifier {
     users: Arc<Users>,
     /// The highest cost of a user's hash.
     highest: u32,
     verdicts: VerdictWriter,
+    pending: Arc<Pending>,
     work: Arc<Work>,
 }
 
 impl Verifier {
     fn run(&mut self, requests: &Receiver<Verification>) {
-        for Verification { fingerprint, credentials, answer } in requests {
-            // The request has been abandoned.
-            if answer.is_closed() {
+        for Verification { fingerprint, credentials, verdict } in requests {
+            // All requests have been abandoned.
+            if verdict.receiver_count() == 0 {
+                self.pending.lock().remove(&fingerprint);
                 continue;
             }
             // It may have been verified while it waited.
@@ -157,8 +187,9 @@ impl Verifier {
                 self.verdicts.add(fingerprint, is_right);
                 is_right
             });
-            // Fails only if the request has been abandoned.
-            let _ = answer.send(is_right);
+            // First, because from now on the verdict is cached.
+            self.pending.lock().remove(&fingerprint);
+            verdict.send_replace(Some(is_right));
         }
     }
 

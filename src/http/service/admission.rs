@@ -90,14 +90,14 @@ async fn verify_password(
     passwords: &Passwords,
     credentials: &HeaderValue,
 ) -> Verdict {
-    let Some(_share) = site.quotas.passwords.take_one(client) else { return Verdict::Busy };
+    let verdict = passwords.check(credentials, || site.quotas.passwords.take_one(client));
     // The sweep ends this if it takes too long.
-    in_time(tracker.progress(), passwords.check(credentials)).await.unwrap_or(Verdict::Busy)
+    in_time(tracker.progress(), verdict).await.unwrap_or(Verdict::Busy)
 }
 
 /// Finds what a proxy in front might read differently: the proxy and this server could then disagree on where the next
-/// request begins, on its host, or on its client. hyper refuses the other cases, and closes the connection after a body that
-/// has both Content-Length and chunks.
+/// request begins, on its host, or on its client. hyper refuses the other cases, and closes the connection after a body
+/// that has both Content-Length and chunks.
 fn ambiguous_framing(version: Version, facts: HeaderFacts) -> Option<&'static str> {
     match version {
         _ if facts.client_problem.is_some() => facts.client_problem,

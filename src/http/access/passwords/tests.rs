@@ -24,9 +24,14 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
+/// A quota that is not used up.
+const fn free() -> Option<()> {
+    Some(())
+}
+
 /// The verdict, if it is ready at once.
 fn at_once(passwords: &Passwords, header: &HeaderValue) -> Poll<Verdict> {
-    pin!(passwords.check(header)).poll(&mut Context::from_waker(Waker::noop()))
+    pin!(passwords.check(header, free)).poll(&mut Context::from_waker(Waker::noop()))
 }
 
 #[test]
@@ -46,7 +51,7 @@ fn only_a_user_s_own_password_is_right() {
     ] {
         // Verified, and then cached.
         for _ in 0..2 {
-            assert_eq!(block_on(passwords.check(&basic(user, password))), expected, "{user}:{password:?}");
+            assert_eq!(block_on(passwords.check(&basic(user, password), free)), expected, "{user}:{password:?}");
         }
     }
 }
@@ -55,8 +60,8 @@ fn only_a_user_s_own_password_is_right() {
 fn a_password_that_bcrypt_would_truncate_is_wrong() {
     let longest = "p".repeat(72);
     let passwords = passwords(&[("alice", &longest, 4)]);
-    assert_eq!(block_on(passwords.check(&basic("alice", &longest))), Verdict::Right);
-    assert_eq!(block_on(passwords.check(&basic("alice", format!("{longest}p")))), Verdict::Wrong);
+    assert_eq!(block_on(passwords.check(&basic("alice", &longest), free)), Verdict::Right);
+    assert_eq!(block_on(passwords.check(&basic("alice", format!("{longest}p")), free)), Verdict::Wrong);
 }
 
 #[test]
@@ -69,7 +74,7 @@ fn hashes_of_other_programs_are_supported() {
         ("$2a$06$DCq7YPn5Rq63x1Lad4cll.TV4S6ytwfsfvkgY8jIucDrjc8deX1s.", "", Verdict::Right),
     ] {
         let passwords = Passwords::start(Users::parse(&format!("alice:{hash}")).unwrap()).unwrap();
-        assert_eq!(block_on(passwords.check(&basic("alice", password))), expected, "{hash}");
+        assert_eq!(block_on(passwords.check(&basic("alice", password), free)), expected, "{hash}");
     }
 }
 
@@ -79,8 +84,8 @@ fn a_cached_verdict_costs_no_hash_no_allocation_and_no_waiting() {
     let (right, wrong) = (basic("alice", "open sesame"), basic("alice", "guess"));
     // Abandoned, unless the thread is faster than this one.
     let _ = at_once(&passwords, &right);
-    assert_eq!(block_on(passwords.check(&right)), Verdict::Right);
-    assert_eq!(block_on(passwords.check(&wrong)), Verdict::Wrong);
+    assert_eq!(block_on(passwords.check(&right, free)), Verdict::Right);
+    assert_eq!(block_on(passwords.check(&wrong, free)), Verdict::Wrong);
     assert!(passwords.verifications() <= 2, "an abandoned request costs at most its own hash");
     let verified = passwords.verifications();
     for (header, expected) in [(&right, Verdict::Right), (&wrong, Verdict::Wrong)] {
@@ -104,11 +109,14 @@ fn headers_without_credentials_cost_no_hash() {
 #[test]
 fn the_same_credentials_at_the_same_time_are_verified_once() {
     let passwords = Arc::new(passwords(&[("alice", "open sesame", 8)]));
+    // The quota has a share for one of them.
+    let shares = Arc::new(AtomicU64::new(1));
     let checks = async {
         let header = basic("alice", "open sesame");
         let check = |_| {
-            let (passwords, header) = (Arc::clone(&passwords), header.clone());
-            tokio::spawn(async move { passwords.check(&header).await })
+            let (passwords, header, shares) = (Arc::clone(&passwords), header.clone(), Arc::clone(&shares));
+            let share = move || (shares.fetch_sub(1, Relaxed) == 1).then_some(());
+            tokio::spawn(async move { passwords.check(&header, share).await })
         };
         let checks: Vec<_> = (0..50).map(check).collect();
         for check in checks {
@@ -123,10 +131,10 @@ fn the_same_credentials_at_the_same_time_are_verified_once() {
 fn too_many_waiting_requests_are_refused_and_cached_ones_are_not() {
     let passwords = passwords(&[("alice", "open sesame", 9)]);
     let right = basic("alice", "open sesame");
-    assert_eq!(block_on(passwords.check(&right)), Verdict::Right);
+    assert_eq!(block_on(passwords.check(&right, free)), Verdict::Right);
     // Many more than can wait, each polled once before the first verdict.
     let headers: Vec<_> = (0..3 * MAX_WAITING).map(|guess| basic("alice", guess.to_string())).collect();
-    let mut checks: Vec<_> = headers.iter().map(|header| Box::pin(passwords.check(header))).collect();
+    let mut checks: Vec<_> = headers.iter().map(|header| Box::pin(passwords.check(header, free))).collect();
     let mut context = Context::from_waker(Waker::noop());
     let polls: Vec<_> = checks.iter_mut().map(|check| check.as_mut().poll(&mut context)).collect();
     let busy = polls.iter().filter(|poll| **poll == Poll::Ready(Verdict::Busy)).count();
@@ -135,7 +143,7 @@ fn too_many_waiting_requests_are_refused_and_cached_ones_are_not() {
     // The waiting request gets its verdict. Abandoned ones cost no hash, except the one in progress.
     drop(checks.split_off(1));
     assert_eq!(block_on(checks.remove(0)), Verdict::Wrong);
-    let last = || block_on(passwords.check(&basic("alice", "last")));
+    let last = || block_on(passwords.check(&basic("alice", "last"), free));
     // The thread skips the others one by one. Until then the queue may be full.
     let verdict = std::iter::repeat_with(last).find(|verdict| *verdict != Verdict::Busy);
     assert_eq!(verdict, Some(Verdict::Wrong));
@@ -154,7 +162,7 @@ fn wrong_credentials_cost_the_same_work_for_every_name() {
     }
     let passwords = passwords(&[("alice", "open sesame", 4), ("bob", "other", 7)]);
     for (number, user) in (1..).zip(["nobody", "alice", "bob", "", "Alice"]) {
-        assert_eq!(block_on(passwords.check(&basic(user, "guess"))), Verdict::Wrong);
+        assert_eq!(block_on(passwords.check(&basic(user, "guess"), free)), Verdict::Wrong);
         assert_eq!(passwords.work.rounds.load(Relaxed), number << 7, "{user:?}");
     }
 }
