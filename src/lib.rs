@@ -26,8 +26,8 @@
 //!
 //! # Adding a flag, a metric or a reason
 //! - A flag: a field in `config/serve.rs`.
-//! - A metric that must survive restarts: a counter in `stats/recording.rs`, a method in `stats/readings.rs`, and a row in
-//!   `exposition/catalog.rs`.
+//! - A metric that must survive restarts: a counter in `stats/recording.rs`, a method in `stats/readings.rs`, and a row
+//!   in `exposition/catalog.rs`.
 //! - A callback: a row in `domain/commands.rs`. What it counts: `domain/event.rs`.
 //! - Any other metric: a row and a function in `telemetry/events.rs`.
 //! - A reason for refusing a request: a row in `domain/reason.rs`.
@@ -40,7 +40,7 @@
 //!   it allocates nothing (`tests/hot_path.rs`).
 //! - Every map, queue, body, header and connection has a limit, and a counter for hitting it.
 //! - A metric's name appears only in its declaration, a sender's field name only in `wire`.
-//! - Nothing below `app` exits or panics on input, and only `config` reads the environment.
+//! - Nothing below `app` exits or panics on input, and only `app` and `config` read the environment.
 //! - Answers never wait for the log or a disk flush.
 //! - `unsafe` is only in `arena`. Each block states why it is sound.
 

@@ -36,6 +36,7 @@ fn history(exporter: SocketAddr) -> String {
         ),
         ("job:openim_group_messages:rate10m", "job=\"openim-exporter\"".into(), &rate),
         ("job:openim_group_messages:rate1h", "job=\"openim-exporter\"".into(), &rate),
+        ("openim:group_chat_msg_process_success:rate10m", "job=\"openim\"".into(), &rate),
         ("job:openim_sender_workers_busy:max1d", "job=\"openim-exporter\"".into(), &|time| (time - begin) as f64 / 1e7),
         ("job:openim_sender_workers_busy:p80_1w", "job=\"openim-exporter\"".into(), &|time| {
             (time - begin) as f64 / 1e7

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks and tests everything. Needs Rust, and Debian or a system with the programs below. On Debian, installs missing ones.
+# Checks and tests everything. Needs Rust, and Debian or a system with the programs below. On Debian, installs missing
+# ones.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -68,7 +69,7 @@ section "Programs that the tests need"
 install_missing gcc binutils libc6-dev curl prometheus prometheus-alertmanager redis-server python3-prometheus-client python3-yaml python3-venv \
     golang-go nodejs npm chromium systemd openssl sslscan strace nginx haproxy iproute2 e2fsprogs xfsprogs btrfs-progs
 tools=${CARGO_TARGET_DIR:-target}/tools
-# Vite, which builds the page of the dashboards, needs this version. Some Debians have an older one.
+# Vite, which builds the page of the dashboards, needs Node 20 or newer. Some Debian releases have an older one.
 if ! node -e 'process.exit(Number(process.versions.node.split(".")[0] < 20))'; then
     npm install --prefix "$tools/node" --no-audit --no-fund --silent node@22
     PATH=$(realpath "$tools/node/node_modules/node/bin"):$PATH
@@ -112,14 +113,14 @@ for file in tests/*.rs tests/*/main.rs; do
     [[ $name == days || $name == rendered || $name == rules || $name == simulated_days || $name == alertmanager ]] || others+=(--test "$name")
 done
 # These tests mostly wait, so many run at the same time.
-cargo test --locked --test alertmanager -- --include-ignored --test-threads=6
+cargo test --locked --test alertmanager -- --include-ignored --test-threads=7
 cargo test --locked --no-fail-fast "${others[@]}" -- --include-ignored
 wait "$group" || { cat "$beside"; exit 1; }
 trap 'rm -f "$beside"' EXIT
 grep '^test result' "$beside"
 
 section "Tests of draining and of simulate again, as a release build: different timing, no overflow checks"
-# The optimization of the whole program takes minutes and changes nothing that these tests see.
+# Link-time optimization takes minutes and changes nothing that these tests see.
 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo test --release --locked --test drain --test simulate
 
 section "All is well"

@@ -11,7 +11,7 @@ POSSIBLE = f"scalar(2 * openim:processes:count) / {MEAN}"
 # No value until that day is complete: compared with part of a first day, any installation grows.
 WEEK_AGO = f"(sum(increase({BY_STATUS}[1d] offset 1w)) and on () sum(last_over_time({BY_STATUS}[1h] offset 8d)))"
 USED = "instance:openim_exporter_cap_used:ratio{$S}"
-FULL = f"sort(min by (cap) (7 * (1 - {USED}) / (instance:openim_exporter_cap_used:growth1w{{$S}} > 0)))"
+FULL = f"sort(clamp_min(min by (cap) (7 * (1 - {USED}) / (instance:openim_exporter_cap_used:growth1w{{$S}} > 0)), 0))"
 EACH_EXPORTER = "{{instance}}"
 NO_CALLBACKS = "No callbacks, or the rules are not loaded"
 
@@ -29,7 +29,7 @@ def numbers():
     return [
         stat("Peak rate (24 h)", "Highest rate of messages in any ten minutes of the last day.", "mps", (peak("1d", "5m"), ""), empty="no data yet, or no rules"),
         stat("Peak rate (7 d)", "Highest rate of messages in any ten minutes of the last week.", "mps", (peak("1w", "10m"), ""), empty="no data yet, or no rules"),
-        stat("Week-over-week growth", "Messages in the last 24 hours, compared with the same 24 hours a week before.", "percentunit", (f"{DAY} / ({WEEK_AGO} > 0) - 1", ""), empty="from the second week on", decimals=1),
+        stat("Week-over-week growth", "Messages in the last 24 hours, compared with the same 24 hours a week before.", "percentunit", (f"{DAY} / ({WEEK_AGO} > 0) - 1", ""), empty="needs eight days of data", decimals=1),
         stat("Busy at the peak (24 h)", "Share of their time that OpenIM's callback workers spend waiting for answers: the maximum of the last day. At 100 %, OpenIM drops callbacks.", "percentunit", ("max(job:openim_sender_workers_busy:max1d{$J})", ""), empty="no callbacks", limits=[(0.5, "orange"), (0.7, "red")], decimals=2),
         stat("Maximum callback rate", "Callbacks per second that OpenIM can send at the current answer time, with two workers per process. Network time is not included.", "reqps", (POSSIBLE, ""), empty="no callbacks"),
         stat("OpenIM processes", "OpenIM processes that Prometheus scrapes. If it scrapes none, 1 is assumed. Those of all jobs.", "short", ("max(openim:processes:count)", ""), empty="the rules are not loaded"),
@@ -54,7 +54,7 @@ def traffic():
     in_14_days = f"{DAY} * ({DAY} / ({WEEK_AGO} > 0)) ^ 2"
     return [
         lines("Peak rates", "Highest rate of messages in any ten minutes of the day before and of the week before.", "mps", (peak("1d", "10m"), "day"), (peak("1w", "10m"), "week"), empty="Less than ten minutes of data, or the rules are not loaded"),
-        lines("Messages in a day", "Messages in the 24 hours before, in the same 24 hours a week earlier, and in 14 days at the same growth.", "short", (DAY, "this day"), (WEEK_AGO, "a week ago"), (in_14_days, "in 14 days")),
+        lines("Messages in a day", "Messages in the 24 hours before, in the same 24 hours a week earlier, and in the 24 hours that end 14 days later, at the same growth.", "short", (DAY, "this day"), (WEEK_AGO, "a week ago"), (in_14_days, "in 14 days")),
     ]
 
 
@@ -71,13 +71,13 @@ def tables():
 
 def cost():
     return [
-        lines("Series", "Series per scrape, which determine the cost for Prometheus: four for each exported group, and about 3,950 others.", "short", ("openim_exporter_scrape_series{$S}", EACH_EXPORTER)),
+        lines("Series", "Series per scrape, which determine the cost for Prometheus: four for each exported group, and about 4,050 others.", "short", ("openim_exporter_scrape_series{$S}", EACH_EXPORTER)),
         lines("Memory", "Resident memory of the exporter. docs/capacity.md says how much the tables need.", "bytes", (f"process_resident_memory_bytes{{$S}} {OURS}", EACH_EXPORTER)),
     ]
 
 
 def panels():
-    urgent = [(None, "red"), (14, "orange"), (30, "green")]
+    urgent = [(None, "text"), (0, "red"), (14, "orange"), (30, "green")]
     return [
         *first_row(),
         *numbers(),
@@ -87,7 +87,7 @@ def panels():
         *traffic(),
         row("Limits"),
         limit_hits(),
-        bars("Time until full", "Days until a table is full, at the growth of the last week: the most urgent first. No bar for a table that does not grow.", "d", (FULL, "{{cap}}"), empty="No table grows, no exporter is up, or there is at most a week of data", limits=urgent, size=(8, 9), decimals=0, max=90),
+        bars("Time until full", "Days until a table is full, at the growth of the last week: the most urgent first. No bar for a table that does not grow.", "d", (FULL, "{{cap}}"), empty="No table grows, no exporter is up, or there are less than eight days of data", limits=urgent, size=(8, 9), decimals=0, max=90),
         row("Tables", *tables()),
         row("Cost", *cost()),
     ]

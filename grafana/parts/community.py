@@ -21,7 +21,7 @@ UNBLOCKS = ("openim_user_unblocks_total", "afterRemoveBlack", "callbackAfterRemo
 REVOCATIONS = ("openim_message_revocations_total", "afterRevokeMsg", "callbackBeforeAfterMsgCommand")
 READS = ("openim_messages_read_total", "afterSingleMsgRead", "callbackAfterSingleMsgReadCommand|callbackSingleMsgRead|callbackAfterGroupMsgReadCommand|callbackGroupMsgReadCommand")
 PUSHES = ("openim_offline_pushes_total", "beforeOfflinePush", "callbackBeforeOfflinePushCommand|callbackOfflinePushCommand")
-ATTEMPTS = ("openim_message_attempts_total", "beforeSendGroupMsg", "callbackBeforeSendGroupMsgCommand|callbackBeforeSendSingleMsgCommand")
+ATTEMPTS = ("openim_message_attempts_total", "beforeSendGroupMsg or beforeSendSingleMsg", "callbackBeforeSendGroupMsgCommand|callbackBeforeSendSingleMsgCommand")
 
 
 def increase(counted, window, by=""):
@@ -33,11 +33,11 @@ def increase(counted, window, by=""):
 
 def how(*counted):
     """What to do if a panel is empty."""
-    return "Enable " + " or ".join(setting for _, setting, _ in counted) + " in OpenIM's webhooks.yml"
+    return "Nothing reported yet: enable " + " or ".join(setting for _, setting, _ in counted) + " in OpenIM's webhooks.yml, unless it is already"
 
 
 def today(title, description, counted):
-    return stat(title, f"{description} in the last 24 hours.", "short", (increase(counted, "1d"), ""), empty=how(counted), decimals=0)
+    return stat(title, f"{description} in the last 24 hours.", "short", (increase(counted, "1d"), ""), empty=f"enable {counted[1]}", decimals=0)
 
 
 def by_hour(title, description, *named):
@@ -58,7 +58,7 @@ def panels():
         today("Registrations", "Users that were registered", REGISTRATIONS),
         today("Groups created", "Groups that were created", CREATED),
         today("Groups dismissed", "Groups that were dismissed", DISMISSED),
-        today("Members joined", "Members to be added to groups", JOINED),
+        today("Members joined", "Joins, counted before OpenIM adds the members,", JOINED),
         today("Friendships started", "Pairs of users that became friends", FRIENDSHIPS),
         today("Messages revoked", "Messages that were revoked", REVOCATIONS),
         row("People"),
@@ -71,6 +71,6 @@ def panels():
             by_label("Messages to be sent", "Messages before OpenIM accepts them, in groups and between two users.", ATTEMPTS, "chat"),
             by_label("Messages read", "Messages between two users that were read, and how often a user marked a group conversation as read.", READS, "chat"),
             by_label("Revocations", "Messages that were revoked, in groups and between two users.", REVOCATIONS, "chat"),
-            by_label("Offline pushes", "Receivers of pushes to users that are offline.", PUSHES, "chat"),
+            by_label("Offline pushes", "Offline users to whom OpenIM was about to push a message.", PUSHES, "chat"),
         ),
     ]

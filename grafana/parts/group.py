@@ -46,7 +46,7 @@ def panels():
     return [
         *first_row(),
         lines("Messages per second, now and an hour before", flood, "mps", (NOW, "{{group_id}}"), (BEFORE, "{{group_id}}, an hour before"), empty=NO_GROUP, size=(24, 9), overrides=[dashed]),
-        table("Selected groups", "Messages in the selected time range, senders, and the time since the last message: to within five minutes, or 20 at scrape intervals above two minutes and for groups that are not exported.", columns, "Messages", empty=NO_GROUP),
+        table("Selected groups", "Messages in the selected time range, senders, and the time since the last message. This time is accurate to within 5 minutes; for groups that are not exported, or at scrape intervals above two minutes, to within 20 minutes.", columns, "Messages", empty=NO_GROUP),
         lines("Share of all messages", "Share of each group in all group messages.", "percentunit", (f"{NOW} / on () group_left () ({RATE} > 0)", "{{group_id}}"), empty=NO_GROUP, top=0.01),
         lines("Active senders (1 h)", "Distinct senders in the group in one hour.", "short", (senders("1h"), "{{group_id}}"), empty=NO_GROUP),
         lines("Active senders (24 h)", "Distinct senders in the group in 24 hours.", "short", (senders("24h"), "{{group_id}}"), empty=NO_GROUP),

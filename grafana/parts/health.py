@@ -65,7 +65,7 @@ def callbacks():
     arrived = "Messages that arrived, compared with OpenIM's own count if that is scraped. Normally less than 1, because OpenIM also counts typing and notification messages. It should stay constant."
     return [
         lines("Refused requests", "Refused requests per second by reason, also those for pages: see docs/errors.md.", "reqps", (refused, "{{reason}}"), empty="No request was refused", stack=True),
-        lines("Accepted callbacks", "Accepted callbacks per second by command. Only group messages change the message statistics.", "reqps", (accepted, "{{command}}"), empty="No callbacks", stack=True),
+        lines("Accepted callbacks", "Accepted callbacks per second by command. Only those for group messages count in openim_group_messages_total; docs/metrics.md says what the others count in.", "reqps", (accepted, "{{command}}"), empty="No callbacks", stack=True),
         lines("Answer time, quantiles", f"{ANSWER_TIME} Limited by the precision of the histogram's buckets.", "s", *quantiles(ANSWERS), empty="No callbacks"),
         lines("Callbacks received vs. processed by OpenIM", arrived, "percentunit", ("job:openim_callbacks_arrived:ratio30m{$J}", "{{job}}"), empty=OPENIM_UNSEEN),
     ]

@@ -50,7 +50,7 @@ def groups():
     return [
         table("Busiest now", "The ten groups with the most messages per second in the last five minutes, and their senders.", [group, Column("Now", busiest, "mps", decimals=2), Column("Senders (1 h)", f'max by (group_id) (openim_group_active_senders{{$S, window="1h"}}) and on (group_id) {busiest}', **count)], "Now", empty=NO_GROUPS, size=size),
         table("Fastest growing", "The ten groups whose messages increased most: the last 24 hours, compared with the 24 hours before.", [group, Column("Increase", GROWTH, **count), Column("Last 24 h", f"{TODAY} {growing}", **count)], "Increase", empty="No group grows, or there are less than 20 minutes of data", size=size),
-        table("Gone quiet", "Groups that had more than 10 messages a day in the week before, and in the last 24 hours less than a tenth of that. In the first week, the average counts the days without data as empty.", [group, Column("Usual in 24 h", QUIET, **count), Column("Last 24 h", f"{TODAY} and on (group_id) {QUIET}", noValue="0", **count)], "Usual in 24 h", empty="No group has gone quiet", size=size),
+        table("Gone quiet", "Groups that had more than 10 messages a day in the week before, but fewer than a tenth of that in the last 24 hours. In the first week, the average counts the days without data as empty.", [group, Column("Usual in 24 h", QUIET, **count), Column("Last 24 h", f"{TODAY} and on (group_id) {QUIET}", noValue="0", **count)], "Usual in 24 h", empty="No group has gone quiet", size=size),
         bars("Busiest groups in the time range", "The ten groups with the most messages in the selected time range. Click a bar for the group's dashboard.", COUNT, (f"topk(10, sum by (group_id) (increase({BY_GROUP}[$__range])))", "{{group_id}}"), empty=NO_GROUPS, size=(12, 10), decimals=0, links=group_link("__field.labels.group_id")),
         lines("Messages without a per-group series, by reason", "Share of messages that are in no group's series: the group is not exported, or does not fit into the table of groups.", "percentunit", (NOT_BY_GROUP, "not exported"), (f"sum by (reason) (rate(openim_group_messages_folded_total{{$S}}[$__rate_interval])) / on () group_left () ({RATE} > 0)", "folded: {{reason}}"), empty="No messages", size=(12, 10), most=1),
     ]
@@ -71,7 +71,7 @@ def breakdown():
 def delays():
     return [
         heatmap("Delivery delay", "Time from sendTime to the callback. Each column has the messages of that time. With exemplars, if Prometheus stores them.", ("sum by (le) (increase(openim_group_message_delivery_delay_seconds_bucket{$S}[$__rate_interval]))", "{{le}}"), empty="No messages"),
-        lines("Submit delay, quantiles", "Time from createTime to sendTime, which the app itself needed.", "s", *quantiles("openim_group_message_submit_delay_seconds"), empty="No messages"),
+        lines("Submit delay, quantiles", "Time from createTime, set by the app, to sendTime, which OpenIM's server sets unless the app already did.", "s", *quantiles("openim_group_message_submit_delay_seconds"), empty="No messages"),
         lines("Content size, quantiles", "Length of the messages' content.", "bytes", *quantiles("openim_group_message_content_bytes"), empty="No messages"),
     ]
 

@@ -16,7 +16,8 @@ pub enum AnswerUse {
     Ignored,
     /// Decides whether the user's action goes on.
     Obeyed,
-    /// Decides whether the user's action goes on, and copies fields from the answer, even those that are absent.
+    /// Decides whether the user's action goes on, and copies fields from the answer. A field that is absent there
+    /// becomes empty.
     Copied,
 }
 

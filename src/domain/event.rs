@@ -1,7 +1,7 @@
-//! What happens in OpenIM apart from messages, as callbacks report it.
+//! What callbacks report other than sent group messages.
 //!
-//! A new activity needs a value of [`Activity`] and its row in `exposition/catalog.rs`. The command that reports it has a
-//! row in `commands.rs`, and an arm in `wire/event.rs` if it is to be read from the body in a new way.
+//! A new activity needs a value of [`Activity`] and its row in `exposition/catalog.rs`. The command that reports it has
+//! a row in `commands.rs`, and an arm in `wire/event.rs` if it is to be read from the body in a new way.
 
 use crate::named::named;
 

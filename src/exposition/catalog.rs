@@ -163,11 +163,12 @@ catalog! {
     REVOCATIONS = Counter "openim_message_revocations_total" ["chat"] Samples(|stats, _, rows| {
         by_chat(stats, [Activity::GroupRevocations, Activity::SingleRevocations], rows);
     });
-    /// Messages that were read. For groups, OpenIM does not report how many: each time that a user marks a group conversation as read counts as one.
+    /// Messages that were read. For groups, OpenIM does not report how many: each time that a user marks a group
+    /// conversation as read counts as one.
     READS = Counter "openim_messages_read_total" ["chat"] Samples(|stats, _, rows| {
         by_chat(stats, [Activity::GroupReads, Activity::SingleReads], rows);
     });
-    /// Receivers of pushes to users that are offline: counted before the push.
+    /// Offline users to whom a message is to be pushed: counted before the push.
     OFFLINE_PUSHES = Counter "openim_offline_pushes_total" ["chat"] Samples(|stats, _, rows| {
         by_chat(stats, [Activity::GroupPushes, Activity::SinglePushes], rows);
     });
@@ -226,8 +227,8 @@ catalog! {
     });
 }
 
-/// All families that begin with `openim_`, in the order of a scrape. Each is on one page only, so that a Prometheus that
-/// scrapes both pages counts nothing twice.
+/// All families that begin with `openim_`, in the order of a scrape. Each is on one page only, so that a Prometheus
+/// that scrapes both pages counts nothing twice.
 pub static CATALOG: LazyLock<Vec<Family>> =
     LazyLock::new(|| STATISTICS.iter().map(|declared| declared.family).chain(FAMILIES).copied().collect());
 

@@ -1,4 +1,4 @@
-//! Counts of what happens apart from messages.
+//! Counts of what callbacks report other than sent group messages.
 
 use std::io;
 

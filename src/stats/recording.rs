@@ -1,9 +1,9 @@
 //! All parts of the statistics, and how a message is counted in each of them.
 //!
 //! A new counter of messages needs a value of [`MessageCounter`], its key in [`message_counter_keys`], an addition in
-//! `record_message_counters` and a method in `readings.rs`; one of anything else is in `activities.rs` or `callbacks.rs`.
-//! Any other new part needs a field of [`Stats`], a line in `contents` and `in_block`, and one in `carry_from` and `reset_counters` of
-//! `state/restoring.rs`.
+//! `record_message_counters` and a method in `readings.rs`. Counters of anything else are in `activities.rs` or
+//! `callbacks.rs`. Any other new part needs a field of [`Stats`], a line in `contents` and `in_block`, and one in
+//! `carry_from` and `reset_counters` of `state/restoring.rs`.
 
 use std::io;
 use std::sync::Arc;

@@ -16,7 +16,7 @@ pub const SUCCESS: &str = r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":""
 /// The longest `errDlt` in bytes, which may quote the request.
 const MAX_DETAIL_BYTES: usize = 400;
 
-/// The callback that changes more of a group's fields.
+/// The callback before a change of a group that can include more fields.
 const SET_GROUP_INFO_EX: &str = "callbackBeforeSetGroupInfoExCommand";
 
 #[derive(Serialize)]
@@ -41,7 +41,8 @@ pub fn refusal(status: u16, message: &'static str, detail: &str, answer_use: Ans
     serde_json::to_string(&answer).unwrap_or_default()
 }
 
-/// The fields that OpenIM copies from the answer to `callbackBeforeSetGroupInfo(Ex)Command`, as they are in the request.
+/// The fields that OpenIM copies from the answer to `callbackBeforeSetGroupInfo(Ex)Command`, as they are in the
+/// request.
 #[derive(Deserialize)]
 struct GroupInfo<'a> {
     #[serde(borrow, rename = "groupID")]
@@ -76,7 +77,8 @@ pub fn echo(command: Command, body: &[u8]) -> Result<String, Problem> {
         ("faceURL", info.face_url),
         ("introduction", info.introduction),
     ];
-    // Without `Ex`, these have values also where the user changes nothing, and OpenIM would apply them.
+    // In `callbackBeforeSetGroupInfoCommand`, these have values even if the user does not change them, and OpenIM would
+    // apply them.
     let with_ex = [
         ("ex", info.ex),
         ("needVerification", info.need_verification),

@@ -92,7 +92,7 @@ impl Callback {
         !matches!(self.kind, Kind::Ignored | Kind::GroupMessage)
     }
 
-    /// Checks a refusal of this callback, after its command was known as far as its URL says it.
+    /// Checks a refusal of this callback that was sent after the command in its URL, if any, was known.
     pub(crate) fn check(self, what: &str, answer: &Answer, reason: Reason) {
         let what = format!("{what}: {self:?}");
         if self.is_obeyed() {

@@ -193,7 +193,7 @@ fn a_connection_over_the_limit_gets_its_answer_after_its_request() {
     }
 }
 
-/// Asks the telemetry address of an exporter with this web configuration for every callback.
+/// Posts every callback to the telemetry address of an exporter with this web configuration.
 fn ask_telemetry(tls: bool, settings: &str, check: impl Fn(&str, u16) -> Reason) {
     let authority = Authority::new();
     authority.issue("server", &["localhost"]);

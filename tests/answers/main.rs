@@ -1,5 +1,5 @@
-//! Answers never stop a user by mistake: OpenIM obeys the answers to some callbacks, and each of its versions takes
-//! another answer for a refusal of the user's action.
+//! Answers never stop a user by mistake: OpenIM obeys the answers to some callbacks, and its versions differ in
+//! which answer refuses the user's action.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 

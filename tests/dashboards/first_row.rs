@@ -35,7 +35,7 @@ fn faults(dashboard: &Value) -> Vec<String> {
             wrong.push(format!("{title}: of the selected instances"));
         }
         let green: Vec<_> = colours(panel).into_iter().filter(|(_, colour)| colour.contains("green")).collect();
-        // No value at all, or a half of a number, must not be green either.
+        // A panel without data must not be green either.
         let is_count = title == "Exporters down"
             && colours(panel)[..] == [(None, "red"), (Some(0.0), "green"), (Some(1.0), "red")];
         if !green.is_empty() && !is_count {

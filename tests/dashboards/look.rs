@@ -129,7 +129,7 @@ fn all_faults(dashboard: &Value) -> Vec<String> {
         .collect()
 }
 
-/// The faults of the overview's panel of this title, after an edit.
+/// The faults of a dashboard after an edit of the panel with this title.
 fn spoilt(dashboard: &str, title: &str, pointer: &str, value: Value) -> Vec<String> {
     let mut dashboard = parsed(&read(&format!("grafana/dashboards/{dashboard}.json")));
     let all = dashboard["panels"].as_array_mut().unwrap();
@@ -260,7 +260,12 @@ fn the_most_urgent_limit_is_first_and_red() {
     assert!(expressions(panel).all(|expression| expression.starts_with("sort(")));
     let steps =
         list(&defaults(panel)["thresholds"], "steps").iter().map(|step| (step["value"].as_u64(), &step["color"]));
-    assert!(steps.eq([(None, &"red".into()), (Some(14), &"orange".into()), (Some(30), &"green".into())]));
+    assert!(steps.eq([
+        (None, &"text".into()),
+        (Some(0), &"red".into()),
+        (Some(14), &"orange".into()),
+        (Some(30), &"green".into())
+    ]));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Nine days of samples, as if an exporter had received the same traffic all the time.
+//! Nine days of samples, extrapolated from a real exporter that is watched for some seconds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::f64::consts::TAU;
@@ -21,7 +21,7 @@ const DAY: u64 = 86_400;
 /// A name with its labels.
 type Series = BTreeMap<String, String>;
 
-/// What belongs together: an installation may lack some of it.
+/// A set of series that an installation has or lacks as a whole.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Part {
     /// All metrics except those below.
@@ -105,7 +105,7 @@ fn watch() -> Vec<(Series, f64, f64)> {
     after.map(|(series, value)| (series.clone(), complete(&series, value), increase(&series, value))).collect()
 }
 
-/// The window in seconds of a recorded rate, such as `:rate10m`, which was watched for a part of it only.
+/// The window in seconds of a recorded rate, such as `:rate10m`, which was watched for only part of that window.
 fn window(name: &str) -> f64 {
     let recorded = name.rsplit_once(":rate").or_else(|| name.rsplit_once(":ratio")).map(|(_, window)| window);
     let watched = WATCHED.as_secs_f64();
@@ -143,7 +143,8 @@ struct Curve<'a> {
     watched: (f64, f64),
     begin: u64,
     end: u64,
-    /// From then on, a histogram's sum increases so much per second, and its low buckets not at all.
+    /// From this time on, the sum of a histogram increases by this much per second, and its low buckets do not
+    /// increase.
     slow: Option<(u64, f64)>,
 }
 
@@ -164,7 +165,7 @@ impl Curve<'_> {
         }
     }
 
-    /// The traffic grows by 4 % a day until it is as watched on average. It is half as much again in the day.
+    /// The traffic grows by 4 % a day, up to the watched rate at the end. Within each day, it rises and falls by half.
     fn count(&self, time: u64) -> f64 {
         let days = |seconds: u64| seconds as f64 / DAY as f64;
         let (all, left) = (days(self.end - self.begin), |time: u64| days(self.end) - days(time));

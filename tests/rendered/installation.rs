@@ -33,7 +33,7 @@ const DOWN: u64 = 1800;
 /// the time.
 pub(crate) const SLOW: f64 = 0.03;
 
-/// The histogram of this time, up to the names of its series.
+/// The prefix of the names of this histogram's series.
 pub(crate) const DURATION: &str = "openim_exporter_callback_duration_seconds_";
 
 /// The label `instance` of an exporter, which the history has too.
@@ -82,7 +82,7 @@ pub(crate) fn config(exporters: &[SocketAddr], has_tls: bool, openim: Option<Soc
     text
 }
 
-/// The time for which the condition of an alert must be true, if the test does without it. Other alerts never fire.
+/// The `for` clauses that the test removes. Alerts with a longer one do not fire in it.
 const SHORT_HOLDS: [&str; 2] = ["for: 1m", "for: 5m"];
 
 /// Writes the rules, where some alerts fire as soon as their condition is true.
@@ -205,7 +205,7 @@ impl Drop for Installation {
     }
 }
 
-/// Posts callbacks, made of their number, so many times per second.
+/// Posts `rate` callbacks per second. `body` makes each one from its number.
 fn keep_posting(to: SocketAddr, stop: Arc<AtomicBool>, rate: u32, body: fn(u64) -> String) {
     thread::spawn(move || {
         let mut client = Client::connect(to).unwrap();

@@ -1,7 +1,7 @@
 //! The dashboards as an operator sees them: Grafana's own front-end libraries show them in Chromium, with the data of a
 //! real Prometheus that scrapes real exporters. Each dashboard is shown in each situation.
 //!
-//! `RENDERED=NAME` in the environment shows the situations and dashboards whose name contains this only.
+//! `RENDERED=NAME` in the environment selects only the situations and dashboards whose names contain NAME.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 

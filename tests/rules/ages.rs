@@ -1,8 +1,8 @@
 //! Each alert in installations from an hour to 25 days old. In a healthy one, none fires. With a fault, its alerts fire
 //! as soon as there is enough data, and no others.
 //!
-//! `promtool test rules` would take many minutes for these weeks, because it evaluates each rule at each moment. A range
-//! query of a real Prometheus evaluates it for all moments at once.
+//! `promtool test rules` would take many minutes for these weeks, because it evaluates each rule at each moment. A
+//! range query of a real Prometheus evaluates it for all moments at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -36,7 +36,7 @@ const END: i64 = EVENT + 2 * DAY;
 /// Prometheus evaluates the rules as often as it scrapes.
 const TIMES: Times = Times { from: seconds(START), to: seconds(END), step: INTERVAL * 60 };
 
-/// The ages from which on an alert can fire, in minutes. docs/prometheus.md lists them.
+/// The ages from which an alert can fire, in minutes. docs/prometheus.md lists them.
 const AT_ONCE: i64 = 0;
 const AFTER_A_WEEK: i64 = 7 * DAY + 120;
 const AFTER_EIGHT_DAYS: i64 = 8 * DAY;
@@ -45,11 +45,11 @@ const AFTER_EIGHT_DAYS: i64 = 8 * DAY;
 struct Case {
     name: &'static str,
     event: i64,
-    /// The beginnings of the names of the metrics.
+    /// The prefixes of the metrics' names.
     metrics: &'static [&'static str],
     /// Changes what happens at a minute after the event. Before it, the minute is negative.
     change: fn(&mut Moment, i64),
-    /// The alerts that fire, the age that they need at least, and a minute after the event when they fire.
+    /// The alerts that fire, the minimum age for each, and a minute after the event at which it fires.
     alerts: &'static [(&'static str, i64, i64)],
 }
 
@@ -204,8 +204,8 @@ fn rules() -> Vec<Rule> {
     all.map(|rule| Rule { expression: for_all(&rule.expression), text: for_all(&rule.text), ..rule }).collect()
 }
 
-/// The alerts that fire in a case's installation of one age although they should not, and those that do not fire although
-/// they should. `periods` has the minutes after the event in which an alert fires, for this installation.
+/// The alerts that fire in a case's installation of one age although they should not, and those that do not fire
+/// although they should. `periods` has the minutes after the event in which an alert fires, for this installation.
 fn wrong_for(case: &Case, age: i64, periods: &BTreeMap<&str, Vec<Range<i64>>>) -> Vec<String> {
     let (mut wrong, mut may_fire) = (Vec::new(), BTreeSet::new());
     for (alert, needed, minute) in case.alerts {

@@ -1,4 +1,5 @@
-//! What Prometheus scrapes from a simulated installation with the usual rhythm of days and weeks, from its first day on.
+//! What Prometheus scrapes from a simulated installation with the usual rhythm of days and weeks, from its first day
+//! on.
 
 use std::fmt::Write as _;
 
@@ -173,7 +174,7 @@ pub(crate) struct Exporter<'a> {
     /// The minutes in which it exists.
     pub(crate) from: i64,
     pub(crate) to: i64,
-    /// The beginnings of the names of its metrics. The others are left out, to save time.
+    /// The prefixes of its metrics' names. Other metrics are left out, to save time.
     pub(crate) metrics: &'a [&'a str],
     /// Changes what happens at a minute.
     pub(crate) change: &'a dyn Fn(&mut Moment, i64),

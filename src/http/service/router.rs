@@ -49,8 +49,8 @@ impl Route {
         }
     }
 
-    /// What OpenIM does with the answer. A `POST` to a path that serves none may be a callback that is sent to the wrong
-    /// address or path.
+    /// What OpenIM does with the answer. A `POST` to a path that accepts no `POST` may be a callback that is sent to
+    /// the wrong address or path.
     pub(super) fn answer_use(self, head: &Parts) -> AnswerUse {
         match self {
             Self::Callback(command) => answer_use(command),

@@ -20,7 +20,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) caller: &'a Caller,
     /// The client's address: that of the connection, or the one that a trusted proxy reported.
     pub(crate) client: IpAddr,
-    /// What OpenIM does with the answer. While this is not known, it may obey it.
+    /// What OpenIM does with the answer: until this is known, [`AnswerUse::Obeyed`] to be safe.
     pub(crate) answer_use: AnswerUse,
 }
 

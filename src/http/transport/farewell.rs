@@ -36,7 +36,7 @@ pub(super) async fn end(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), trac
     linger(tracker, send_last(stream, last)).await;
 }
 
-/// The same, without a limit of time.
+/// The same, without a time limit.
 pub(super) async fn send_last(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), last: &[u8]) -> io::Result<()> {
     stream.write_all(last).await?;
     stream.shutdown().await?;

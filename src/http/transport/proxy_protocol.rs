@@ -66,7 +66,7 @@ pub(super) async fn identify(stream: &mut TcpStream, tracker: &Tracker, proxy: C
             match site.share_of_connections(address) {
                 Ok(share) => return Some(Caller::new(proxy.role, share, address)),
                 Err(refusal) => {
-                    // Go's client takes a response that comes before its request for an error.
+                    // Go's client treats a response that comes before its request as an error.
                     tracker.enter(Phase::Linger);
                     let _ = in_time(tracker.progress(), stream.peek(&mut [0])).await;
                     refusal

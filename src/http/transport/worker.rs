@@ -30,7 +30,7 @@ const SCRAPE_THREADS: usize = 2;
 /// requests, delays other connections by up to this many tasks.
 const TASKS_BETWEEN_POLLS: u32 = 8;
 
-/// Sweeps that a refused connection may last until its request comes, and as many until its client has read the response.
+/// Sweeps for which a refused connection waits for its request, and then again for its client to read the response.
 const REFUSAL_SWEEPS: u32 = 3;
 
 /// One in this many connections is reserved for `--web.telemetry-address`, if it is set.
@@ -251,7 +251,7 @@ fn refuse_connection(site: &Arc<Site>, (mut stream, client): (TcpStream, IpAddr)
     let site = Arc::clone(site);
     tokio::spawn(async move {
         let _share = share;
-        // Go's client takes a response that comes before its request for an error.
+        // Go's client treats a response that comes before its request as an error.
         in_sweeps(&site, stream.peek(&mut [0])).await;
         in_sweeps(&site, send_last(&mut stream, &response)).await;
     });

@@ -5,7 +5,7 @@ import { json } from 'node:stream/consumers';
 import { chromium } from 'playwright-core';
 import { preview } from 'vite';
 
-// A busy machine may need long.
+// A busy machine may need this long.
 const PATIENCE_MS = 60_000;
 const TABS = 4;
 
@@ -46,7 +46,7 @@ async function show({ dashboard, prometheus, screenshot }) {
     await page.screenshot({ path: `${screenshot}.png` });
     await page.evaluate(() => window.expandRows());
     await drawn(page);
-    // What is outside the window is not drawn: it becomes as high as the page.
+    // What is outside the window is not drawn, so the window becomes as high as the page.
     const height = await page.evaluate(() => document.documentElement.scrollHeight);
     await page.setViewportSize({ width: 1600, height });
     await settle(page);

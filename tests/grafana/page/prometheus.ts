@@ -137,8 +137,8 @@ function frame(target: Target, series: Series, query: string, interval?: number)
   return { refId: target.refId, name: displayNameFromDS, length: samples.length, fields: [time, value] };
 }
 
-// One frame with a column for each label. Several queries have different names of their values, so that they can be
-// merged.
+// One frame with a column for each label. With several queries, each one's value column has its own name, so that they
+// can be merged.
 function table(target: Target, series: Series[], targets: number): DataFrame {
   const last = series.map((one) => one.value ?? one.values!.at(-1)!);
   const labels = [...new Set(series.flatMap((one) => Object.keys(one.metric)))].sort();
