@@ -14,26 +14,32 @@ REMOVED = ("openim_group_members_removed_total", "afterKickGroupMember", "callba
 INVITED = ("openim_group_members_invited_total", "beforeInviteUserToGroup", "callbackBeforeInviteJoinGroupCommand")
 REQUESTED = ("openim_group_members_join_requests_total", "beforeApplyJoinGroup", "callbackBeforeJoinGroupCommand")
 FRIEND_REQUESTS = ("openim_friend_requests_total", "afterAddFriend", "callbackAfterAddFriendCommand")
-FRIENDSHIPS = ("openim_friendships_started_total", "afterAddFriendAgree", "callbackAfterAddFriendAgreeCommand|callbackAfterImportFriendsCommand")
+FRIENDSHIPS = ("openim_friendships_started_total", "afterAddFriendAgree or afterImportFriends", "callbackAfterAddFriendAgreeCommand|callbackAfterImportFriendsCommand")
 FRIENDS_DELETED = ("openim_friendships_ended_total", "afterDeleteFriend", "callbackAfterDeleteFriendCommand")
 BLOCKS = ("openim_user_blocks_total", "beforeAddBlack", "callbackBeforeAddBlackCommand")
 UNBLOCKS = ("openim_user_unblocks_total", "afterRemoveBlack", "callbackAfterRemoveBlackCommand")
 REVOCATIONS = ("openim_message_revocations_total", "afterRevokeMsg", "callbackBeforeAfterMsgCommand")
-READS = ("openim_messages_read_total", "afterSingleMsgRead", "callbackAfterSingleMsgReadCommand|callbackSingleMsgRead|callbackAfterGroupMsgReadCommand|callbackGroupMsgReadCommand")
+GROUP_READS = ('openim_messages_read_total{$S, chat="group"}', "afterGroupMsgRead", "callbackAfterGroupMsgReadCommand|callbackGroupMsgReadCommand")
+SINGLE_READS = ('openim_messages_read_total{$S, chat="single"}', "afterSingleMsgRead", "callbackAfterSingleMsgReadCommand|callbackSingleMsgRead")
 PUSHES = ("openim_offline_pushes_total", "beforeOfflinePush", "callbackBeforeOfflinePushCommand|callbackOfflinePushCommand")
-ATTEMPTS = ("openim_message_attempts_total", "beforeSendGroupMsg or beforeSendSingleMsg", "callbackBeforeSendGroupMsgCommand|callbackBeforeSendSingleMsgCommand")
+GROUP_ATTEMPTS = ('openim_message_attempts_total{$S, chat="group"}', "beforeSendGroupMsg", "callbackBeforeSendGroupMsgCommand")
+SINGLE_ATTEMPTS = ('openim_message_attempts_total{$S, chat="single"}', "beforeSendSingleMsg", "callbackBeforeSendSingleMsgCommand")
 
 
 def increase(counted, window, by=""):
-    """The increase, if a callback that reports it has been received."""
+    """The increase, if a callback that reports it has been received. Also while the exporter is down."""
     family, _, commands = counted
-    seen = f'sum(openim_exporter_callbacks_total{{$S, command=~"{commands}"}}) > 0'
-    return f"sum{by} (increase({family}{{$S}}[{window}])) and on () ({seen})"
+    selected = family if "{" in family else f"{family}{{$S}}"
+    seen = f'sum(last_over_time(openim_exporter_callbacks_total{{$S, command=~"{commands}"}}[1d])) > 0'
+    return f"sum{by} (increase({selected}[{window}])) and on () ({seen})"
 
 
 def how(*counted):
     """What to do if a panel is empty."""
-    return "Nothing reported yet: enable " + " or ".join(setting for _, setting, _ in counted) + " in OpenIM's webhooks.yml, unless it is already"
+    settings = [setting for _, setting, _ in counted]
+    if len(settings) == 1:
+        return f"Nothing reported yet: enable {settings[0]} in OpenIM's webhooks.yml, unless it is already"
+    return f"Nothing reported yet. Each line needs its setting in OpenIM's webhooks.yml: {', '.join(settings)}"
 
 
 def today(title, description, counted):
@@ -68,8 +74,8 @@ def panels():
         by_label("Disconnects", "Connections that ended, by platform. Another connection of the same user may remain.", DISCONNECTS, "platform"),
         row(
             "Messages",
-            by_label("Messages to be sent", "Messages before OpenIM accepts them, in groups and between two users.", ATTEMPTS, "chat"),
-            by_label("Messages read", "Messages between two users that were read, and how often a user marked a group conversation as read.", READS, "chat"),
+            by_hour("Messages to be sent", "Messages before OpenIM accepts them, in groups and between two users.", ("group", GROUP_ATTEMPTS), ("single", SINGLE_ATTEMPTS)),
+            by_hour("Messages read", "Messages between two users that were read, and how often a user marked a group conversation as read.", ("group", GROUP_READS), ("single", SINGLE_READS)),
             by_label("Revocations", "Messages that were revoked, in groups and between two users.", REVOCATIONS, "chat"),
             by_label("Offline pushes", "Offline users to whom OpenIM was about to push a message.", PUSHES, "chat"),
         ),
