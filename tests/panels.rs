@@ -10,14 +10,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
-use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use monitoring::{all_rules, dashboards, expressions, parsed};
 use openim_exporter::domain::COMMANDS;
-use oracle::{Prometheus, config_for, config_of_both_pages, openim_job, promtool, serve_openim_s_metrics};
-use support::{Exporter, GROUP_MESSAGE_PATH};
+use oracle::{Prometheus, config_for, config_of_both_pages, create_blocks_from, openim_job, serve_openim_s_metrics};
+use support::{Exporter, GROUP_MESSAGE_PATH, Running};
 use tempfile::TempDir;
 
 /// Samples of the nine days up to ten minutes ago, for expressions that look back days and weeks.
@@ -64,28 +63,15 @@ fn with_history(config: &str, exporter: SocketAddr) -> Prometheus {
     let directory = TempDir::new().unwrap();
     let (file, data) = (directory.path().join("history.txt"), directory.path().join("data"));
     fs::write(&file, history(exporter)).unwrap();
-    let arguments = ["tsdb", "create-blocks-from", "openmetrics", file.to_str().unwrap(), data.to_str().unwrap()];
-    let ran = promtool(&arguments, b"");
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    create_blocks_from(&["openmetrics", file.to_str().unwrap(), data.to_str().unwrap()]);
     Prometheus::start_in(directory, config, &["--storage.tsdb.retention.time=30d"])
 }
 
-/// A sender that runs until it is dropped.
-struct Sender(Child);
-
-impl Sender {
-    fn start(exporter: &Exporter) -> Self {
-        let target = format!("http://{}", exporter.address());
-        let flags = ["simulate", "--rate", "200", "--groups", "20", "--duration", "10m", "--target", &target];
-        Self(support::command(&flags).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-    }
-}
-
-impl Drop for Sender {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Lets an exporter receive callbacks.
+fn send_to(exporter: &Exporter) -> Running {
+    let target = format!("http://{}", exporter.address());
+    let flags = ["simulate", "--rate", "200", "--groups", "20", "--duration", "10m", "--target", &target];
+    Running::start(&mut support::command(&flags))
 }
 
 /// The expression as Grafana would send it, for all jobs and groups. Subqueries have shorter steps, and alerts need not
@@ -119,7 +105,7 @@ fn each_panel_and_rule_has_data_in_a_prometheus_that_scrapes_a_busy_exporter() {
     let exporter = Exporter::start(&["--callback.dedup-window", "1m"]);
     let openim = serve_openim_s_metrics();
     let prometheus = with_history(&(config_for(exporter.address()) + &openim_job(openim)), exporter.address());
-    let _sender = Sender::start(&exporter);
+    let _sender = send_to(&exporter);
     for _ in 0..25 {
         exporter.post(GROUP_MESSAGE_PATH, support::message("g1", "u1"));
         exporter.post(GROUP_MESSAGE_PATH, "{}");
@@ -188,7 +174,7 @@ fn the_first_row_shows_a_dead_exporter_a_silent_one_and_refusals() {
     let none = String::new;
     assert_eq!(shown(&prometheus, "Exporters down"), [(none(), 0.0)]);
     assert_eq!(shown(&prometheus, "Firing alerts"), [(none(), 0.0)]);
-    assert_eq!(shown(&prometheus, "Refused in 10 minutes"), [(none(), 0.0)], "a page is no callback");
+    assert_eq!(shown(&prometheus, "Refused in 10 minutes"), [(none(), 0.0)], "a page is not a callback");
     let [(who, since)] = &shown(&prometheus, "Since last callback")[..] else { panic!("one exporter") };
     assert_eq!(*who, silent.address().to_string(), "a busy exporter hides no silent one");
     assert!(*since >= 3.0, "{since}");

@@ -27,7 +27,7 @@ def filled(expression):
 
 
 def steps(*pairs):
-    """Colours by value. The first pair has no value: its colour is also that of a panel without data."""
+    """Colours by value. The first pair has no value. Panels without data also have its colour."""
     return {"mode": "absolute", "steps": [{"value": value, "color": color} for value, color in pairs]}
 
 

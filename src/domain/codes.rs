@@ -101,6 +101,21 @@ pub(crate) fn platform_position(id: i32) -> Option<usize> {
     position_from_one(id, PLATFORMS.len())
 }
 
+/// The label values of platforms: [`PLATFORMS`], then [`UNKNOWN_PLATFORM`].
+pub(crate) fn platform_names() -> impl Iterator<Item = &'static str> {
+    PLATFORMS.into_iter().chain([UNKNOWN_PLATFORM])
+}
+
+/// The position of a platform ID in [`platform_names`].
+pub(crate) fn platform_row(id: i32) -> usize {
+    platform_position(id).unwrap_or(PLATFORMS.len())
+}
+
+/// The position of a label value in [`platform_names`]: that of [`UNKNOWN_PLATFORM`] if it is not listed.
+pub(crate) fn platform_row_of(name: &str) -> usize {
+    PLATFORMS.iter().position(|listed| *listed == name).unwrap_or(PLATFORMS.len())
+}
+
 /// The position of a message status in [`STATUSES`]; `None` if it is not listed.
 pub(crate) fn status_position(status: i32) -> Option<usize> {
     position_from_one(status, STATUSES.len())

@@ -3,17 +3,14 @@
 use std::io;
 
 use super::carry::{CarryOver, keys};
-use super::counters::{CounterSet, Counters};
+use super::counters::{CounterSet, Counters, MAX_COUNT};
 use crate::arena::{Block, Contents};
-use crate::domain::codes::{self, PLATFORMS, UNKNOWN_PLATFORM};
+use crate::domain::codes::{platform_names, platform_row, platform_row_of};
 use crate::domain::{Activity, Event};
 
 /// Names of sections in a state.
 const ACTIVITIES: &str = "activities";
 const DISCONNECTS: &str = "disconnects";
-
-/// More than is ever counted: at a million per second, it takes 36,000 years.
-const MAX_COUNT: u64 = 1 << 60;
 
 #[derive(Debug)]
 pub(super) struct Activities {
@@ -25,7 +22,7 @@ pub(super) struct Activities {
 impl Activities {
     pub(super) fn reserve(contents: &mut Contents) {
         CounterSet::<Activity>::reserve(contents, ACTIVITIES);
-        Counters::reserve(contents, DISCONNECTS, vec![keys(platforms())]);
+        Counters::reserve(contents, DISCONNECTS, vec![keys(platform_names())]);
     }
 
     pub(super) fn open(block: &Block) -> io::Result<Self> {
@@ -34,8 +31,7 @@ impl Activities {
 
     pub(super) fn carry_from(&self, old: &CarryOver<'_>) {
         self.counts.carry_from(old);
-        let position = |key: &str| PLATFORMS.iter().position(|name| *name == key).unwrap_or(PLATFORMS.len());
-        self.disconnects.carry_from(old, DISCONNECTS, |key| Some(position(key)));
+        self.disconnects.carry_from(old, DISCONNECTS, |key| Some(platform_row_of(key)));
     }
 
     /// Whether counting can have produced the numbers.
@@ -53,9 +49,7 @@ impl Activities {
     pub(super) fn record(&self, event: Event) {
         match event {
             Event::Activity(activity, count) => self.counts.add(activity, count),
-            Event::Disconnect(platform) => {
-                self.disconnects.add(codes::platform_position(platform).unwrap_or(PLATFORMS.len()), 1);
-            }
+            Event::Disconnect(platform) => self.disconnects.add(platform_row(platform), 1),
         }
     }
 
@@ -64,10 +58,6 @@ impl Activities {
     }
 
     pub(super) fn disconnects(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        platforms().enumerate().map(|(platform, name)| (name, self.disconnects.sum(platform)))
+        platform_names().enumerate().map(|(platform, name)| (name, self.disconnects.sum(platform)))
     }
-}
-
-fn platforms() -> impl Iterator<Item = &'static str> {
-    PLATFORMS.into_iter().chain([UNKNOWN_PLATFORM])
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::carry::{CarryOver, keys};
-use super::counters::{CounterSet, Counters};
+use super::counters::{CounterSet, Counters, MAX_COUNT};
 use crate::arena::{Block, Contents, Layout, SingleWord};
 use crate::domain::codes::OTHER;
 use crate::domain::{COMMANDS, Reason, UnixMillis};
@@ -15,9 +15,6 @@ const LAST: &str = "last callback";
 
 /// Version of the layout of [`LAST`].
 const LAST_LAYOUT: u32 = 1;
-
-/// More requests than are ever counted: at a million per second, it takes 36,000 years.
-const MAX_REQUESTS: u64 = 1 << 60;
 
 #[derive(Debug)]
 pub(super) struct Callbacks {
@@ -53,7 +50,7 @@ impl Callbacks {
     /// Whether counting can have produced the numbers.
     pub(super) fn is_plausible(&self) -> bool {
         let counts = self.accepted().chain(self.refused());
-        counts.fold(0, |sum: u64, (_, count)| sum.saturating_add(count)) <= MAX_REQUESTS
+        counts.fold(0, |sum: u64, (_, count)| sum.saturating_add(count)) <= MAX_COUNT
             && i64::try_from(self.last.get()).is_ok()
     }
 

@@ -16,6 +16,9 @@ const LAYOUT: u32 = 1;
 /// have had more of them.
 pub(super) const MAX_IN_PROGRESS: u64 = 256;
 
+/// More than is ever counted: at a million per second, it takes 36,000 years.
+pub(super) const MAX_COUNT: u64 = 1 << 60;
+
 /// A row of counters.
 #[derive(Debug)]
 pub(super) struct Counters {

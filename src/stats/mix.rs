@@ -74,9 +74,8 @@ impl Mix {
             code.map_or(TYPES - 1, |code| self.type_row(code))
         };
         let source = |key: &str| Source::ALL.into_iter().find(|source| source.name() == key).unwrap_or(Source::Other);
-        let platform = |key: &str| PLATFORMS.iter().position(|name| *name == key).unwrap_or(PLATFORMS.len());
         self.cells.carry_combinations(old, MIX, |keys| match keys {
-            [code, on, from] => Some(cell(type_row(code), platform(on), source(from))),
+            [code, on, from] => Some(cell(type_row(code), codes::platform_row_of(on), source(from))),
             _ => None,
         });
         true
@@ -90,7 +89,7 @@ impl Mix {
 
     pub(super) fn record(&self, message: &Message<'_>) {
         let content_type = self.type_row(message.content_type);
-        let platform = codes::platform_position(message.platform_id).unwrap_or(PLATFORMS.len());
+        let platform = codes::platform_row(message.platform_id);
         self.cells.add(cell(content_type, platform, message.source), 1);
     }
 
@@ -164,7 +163,7 @@ fn axes() -> Vec<Vec<String>> {
     let unlisted = (1..=UNLISTED_TYPES).map(|number| format!("unlisted {number}"));
     vec![
         keys(listed.chain(unlisted).chain([OTHER.to_owned()])),
-        keys(PLATFORMS.into_iter().chain([UNKNOWN_PLATFORM])),
+        keys(codes::platform_names()),
         keys(Source::ALL.map(Source::name)),
     ]
 }

@@ -1,7 +1,5 @@
 //! The answers to OpenIM.
 
-use std::fmt::Write as _;
-
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -43,23 +41,24 @@ pub fn refusal(status: u16, message: &'static str, detail: &str, answer_use: Ans
 
 /// The fields that OpenIM copies from the answer to `callbackBeforeSetGroupInfo(Ex)Command`, as they are in the
 /// request.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct GroupInfo<'a> {
-    #[serde(borrow, rename = "groupID")]
+    #[serde(borrow, rename = "groupID", skip_serializing_if = "Option::is_none")]
     group_id: Option<&'a RawValue>,
-    #[serde(borrow, rename = "groupName")]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     group_name: Option<&'a RawValue>,
-    #[serde(borrow, rename = "faceURL")]
+    #[serde(borrow, rename = "faceURL", skip_serializing_if = "Option::is_none")]
     face_url: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     introduction: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     ex: Option<&'a RawValue>,
-    #[serde(borrow, rename = "needVerification")]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     need_verification: Option<&'a RawValue>,
-    #[serde(borrow, rename = "lookMemberInfo")]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     look_member_info: Option<&'a RawValue>,
-    #[serde(borrow, rename = "applyMemberFriend")]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     apply_member_friend: Option<&'a RawValue>,
 }
 
@@ -70,31 +69,19 @@ struct GroupInfo<'a> {
 pub fn echo(command: Command, body: &[u8]) -> Result<String, Problem> {
     // Checks everything that serde's derived code does not.
     decode_command_name(body)?;
-    let info: GroupInfo<'_> = serde_json::from_slice(body).map_err(|error| problem_of(&error))?;
-    let all = [
-        ("groupID", info.group_id),
-        ("groupName", info.group_name),
-        ("faceURL", info.face_url),
-        ("introduction", info.introduction),
-    ];
-    // In `callbackBeforeSetGroupInfoCommand`, these have values even if the user does not change them, and OpenIM would
-    // apply them.
-    let with_ex = [
-        ("ex", info.ex),
-        ("needVerification", info.need_verification),
-        ("lookMemberInfo", info.look_member_info),
-        ("applyMemberFriend", info.apply_member_friend),
-    ];
-    let with_ex = with_ex.into_iter().filter(|_| command.name() == Some(SET_GROUP_INFO_EX));
-    let mut answer = SUCCESS.trim_end_matches('}').to_owned();
-    for (name, value) in all.into_iter().chain(with_ex) {
-        if let Some(value) = value {
-            // Writing into memory does not fail.
-            let _ = write!(answer, ",\"{name}\":{}", value.get());
-        }
+    let mut info: GroupInfo<'_> = serde_json::from_slice(body).map_err(|error| problem_of(&error))?;
+    if command.name() != Some(SET_GROUP_INFO_EX) {
+        // In `callbackBeforeSetGroupInfoCommand`, these have values even if the user does not change them, and OpenIM
+        // would apply them.
+        (info.ex, info.need_verification) = (None, None);
+        (info.look_member_info, info.apply_member_friend) = (None, None);
     }
-    answer.push('}');
-    Ok(answer)
+    // Serializing raw values into memory does not fail.
+    let fields = serde_json::to_string(&info).unwrap_or_default();
+    Ok(match fields.strip_prefix('{') {
+        Some(fields) if fields != "}" => format!("{},{fields}", SUCCESS.trim_end_matches('}')),
+        _ => SUCCESS.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -132,6 +119,8 @@ mod tests {
         assert_eq!(echoed("callbackBeforeSetGroupInfoCommand"), format!("{begin}{common}}}"));
         let with_ex = r#","ex":"e","needVerification":0,"lookMemberInfo":2"#;
         assert_eq!(echoed(SET_GROUP_INFO_EX), format!("{begin}{common}{with_ex}}}"));
+        let absent = echo(Command::from_name(SET_GROUP_INFO_EX).unwrap(), br#"{"ex":null}"#);
+        assert_eq!(absent.as_deref(), Ok(SUCCESS));
         for wrong in ["[]", "{", r#"{"groupID":"a","groupID":"b"}"#, ""] {
             assert!(echo(Command::from_name(SET_GROUP_INFO_EX).unwrap(), wrong.as_bytes()).is_err(), "{wrong}");
         }

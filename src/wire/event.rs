@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_conversation_is_told_by_its_id() {
+    fn a_group_conversation_is_recognized_by_its_id() {
         for (id, chat) in [("sg_1", Chat::Group), ("g_1", Chat::Group), ("si_1_2", Chat::Single), ("", Chat::Single)] {
             assert_eq!(chat_of_conversation(id), chat, "{id}");
         }

@@ -20,7 +20,7 @@ pub(super) trait Fill<'a>: Default {
 }
 
 /// Defines a struct with the fields' names in JSON. Their types implement `Quick` and `Default`, and
-/// their [`Seed`](super::field::Seed) decodes them. With `rare`, there is no quick decoder, and no `Quick` is needed.
+/// their [`Seed`](super::field::Seed) decodes them. A `rare` struct has no quick decoder, so its types need no `Quick`.
 macro_rules! fields {
     ($(#[$doc:meta])* struct $name:ident { $($json:literal => $field:ident: $type:ty,)+ }) => {
         $crate::wire::object::fields! { @ $(#[$doc])* struct $name { $($json => $field: $type,)+ } {

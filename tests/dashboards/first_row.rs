@@ -13,7 +13,7 @@ const TITLES: [&str; 6] = [
     "95 % of messages arrived within",
 ];
 
-/// The colours of a panel by value. The first is also that of a panel without data.
+/// The colours of a panel by value. Panels without data also have the first one.
 fn colours(panel: &Value) -> Vec<(Option<f64>, &str)> {
     let steps = list(&panel["fieldConfig"]["defaults"]["thresholds"], "steps").iter();
     steps.map(|step| (step["value"].as_f64(), step["color"].as_str().unwrap())).collect()

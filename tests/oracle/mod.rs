@@ -341,7 +341,7 @@ pub(crate) fn promtool(arguments: &[&str], input: &[u8]) -> Output {
 }
 
 /// Lets promtool create blocks of a database. They are as long as possible, because it reads all input once per block.
-fn create_blocks_from(arguments: &[&str]) {
+pub(crate) fn create_blocks_from(arguments: &[&str]) {
     let all = [&["tsdb", "create-blocks-from", "--max-block-duration=162h"], arguments].concat();
     let made = promtool(&all, b"");
     let printed = String::from_utf8_lossy(&made.stderr);

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::installation::{DURATION, OPENIM, Receiver, SLOW, config, instance, serve_openim};
 use super::monitoring::at;
-use super::oracle::{Prometheus, promtool};
+use super::oracle::{Prometheus, create_blocks_from};
 
 /// How long the real exporter is watched.
 const WATCHED: Duration = Duration::from_secs(20);
@@ -223,10 +223,7 @@ fn blocks(past: &Past, watched: &[(Series, f64, f64)], end: u64) -> TempDir {
     }
     text.push_str("# EOF\n");
     fs::write(&file, text).unwrap();
-    // The blocks are as long as possible, because promtool reads all input once per block.
-    let arguments = ["tsdb", "create-blocks-from", "--max-block-duration=486h", "openmetrics", &file, &data];
-    let made = promtool(&arguments, b"");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    create_blocks_from(&["openmetrics", &file, &data]);
     fs::remove_file(&file).unwrap();
     directory
 }

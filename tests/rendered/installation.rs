@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,7 +17,7 @@ use super::history::{History, Part, Past};
 use super::monitoring;
 use super::oracle::{Prometheus, serve_openim_s_count};
 use super::situations::{Situation, Trouble};
-use super::support::{self, Client, Exporter, GROUP_MESSAGE_PATH, post_bytes};
+use super::support::{self, Client, Exporter, GROUP_MESSAGE_PATH, Running, post_bytes};
 
 /// The job of OpenIM's own metrics.
 pub(crate) const OPENIM: &str = "openim";
@@ -122,25 +121,14 @@ impl Receiver {
         self.exporter.address()
     }
 
-    /// Lets it receive callbacks until the returned sender is dropped.
-    pub(crate) fn receive(&self) -> Sender {
+    /// Lets it receive callbacks until the returned process is dropped.
+    pub(crate) fn receive(&self) -> Running {
         let scheme = if self.authority.is_some() { "https" } else { "http" };
         let target = format!("{scheme}://{}", self.address());
         let flags = ["simulate", "--rate", RATE, "--groups", "12", "--senders", "500", "--duration", "1h"];
         let mut command = support::command(&flags);
         command.args(self.authority.is_some().then_some("--tls-skip-verify")).args(["--target", &target]);
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        Sender(command.spawn().unwrap())
-    }
-}
-
-/// A process that sends callbacks until it is dropped.
-pub(crate) struct Sender(Child);
-
-impl Drop for Sender {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        Running::start(&mut command)
     }
 }
 
@@ -149,7 +137,7 @@ pub(crate) struct Installation {
     prometheus: Prometheus,
     stop: Arc<AtomicBool>,
     _receiver: Option<Receiver>,
-    _sender: Option<Sender>,
+    _sender: Option<Running>,
 }
 
 impl Installation {

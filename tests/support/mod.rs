@@ -190,6 +190,23 @@ impl Exporter {
     }
 }
 
+/// A process that runs until it is dropped.
+pub(crate) struct Running(Child);
+
+impl Running {
+    /// Starts it without output.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 impl Drop for Exporter {
     fn drop(&mut self) {
         // Fails if it has ended already.

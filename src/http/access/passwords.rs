@@ -22,6 +22,7 @@ use super::basic::{self, Credentials, MAX_HEADER_BYTES};
 use super::verdicts::{Fingerprint, Fingerprints, VerdictWriter, Verdicts};
 use crate::config::Users;
 use crate::http::base::niceness::lower_priority;
+use crate::http::base::quota::Share;
 
 /// Credentials that may wait for a verdict. Further ones are refused at once.
 const MAX_WAITING: usize = 64;
@@ -72,6 +73,8 @@ struct Verification {
     fingerprint: Fingerprint,
     credentials: Credentials,
     verdict: Arc<VerdictSender>,
+    /// Not with a request: others may wait for the same verdict after that request is abandoned.
+    _share: Share,
 }
 
 impl Passwords {
@@ -128,7 +131,7 @@ impl Passwords {
 
     /// Verifies the credentials of an `Authorization` header. If their verdict is cached, this is ready at once,
     /// without an allocation or a lock. Credentials that are not being verified already need a share from `quota`.
-    pub(crate) async fn check<S>(&self, authorization: &HeaderValue, quota: impl FnOnce() -> Option<S>) -> Verdict {
+    pub(crate) async fn check(&self, authorization: &HeaderValue, quota: impl FnOnce() -> Option<Share>) -> Verdict {
         let header = authorization.as_bytes();
         let Some((fingerprint, known)) = self.look_up(header) else { return Verdict::Wrong };
         if let Some(verdict) = known {
@@ -139,11 +142,11 @@ impl Passwords {
         if let Some(verdict) = awaited {
             return wait(verdict).await;
         }
-        let Some(_share) = quota() else { return Verdict::Busy };
+        let Some(share) = quota() else { return Verdict::Busy };
         let (sender, verdict) = watch::channel(None);
         let sender = Arc::new(sender);
         self.pending.lock().insert(fingerprint, Arc::downgrade(&sender));
-        if self.waiting.try_send(Verification { fingerprint, credentials, verdict: sender }).is_err() {
+        if self.waiting.try_send(Verification { fingerprint, credentials, verdict: sender, _share: share }).is_err() {
             self.pending.lock().remove(&fingerprint);
             return Verdict::Busy;
         }
@@ -175,7 +178,7 @@ struct Verifier {
 
 impl Verifier {
     fn run(&mut self, requests: &Receiver<Verification>) {
-        for Verification { fingerprint, credentials, verdict } in requests {
+        for Verification { fingerprint, credentials, verdict, _share } in requests {
             // All requests have been abandoned.
             if verdict.receiver_count() == 0 {
                 self.pending.lock().remove(&fingerprint);

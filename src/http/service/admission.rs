@@ -29,10 +29,24 @@ pub(super) enum Admission {
     Unproven(Route, Proof, HeaderValue),
 }
 
-/// Decides as far as this is possible without waiting.
-pub(super) fn admit(exchange: Exchange<'_>, access: &Access, head: &Parts, facts: HeaderFacts) -> Admission {
+/// Decides as far as this is possible without waiting. Also returns the exchange with what the route says about it.
+pub(super) fn admit<'a>(
+    exchange: Exchange<'a>,
+    access: &Access,
+    head: &Parts,
+    facts: HeaderFacts,
+) -> (Exchange<'a>, Admission) {
     let (route, has_secret) = find_route(exchange, access, head);
-    let exchange = exchange.on(route.answer_use(head));
+    let exchange = exchange.with_answer_use(route.answer_use(head));
+    (exchange, admit_to(exchange, access, (route, has_secret), (head, facts)))
+}
+
+fn admit_to(
+    exchange: Exchange<'_>,
+    access: &Access,
+    (route, has_secret): (Route, bool),
+    (head, facts): (&Parts, HeaderFacts),
+) -> Admission {
     if let Some(detail) = ambiguous_framing(head.version, facts) {
         return Admission::Refused(Box::new(closing(exchange.refuse(Reason::MalformedRequest, detail))));
     }
@@ -53,12 +67,11 @@ pub(super) fn admit(exchange: Exchange<'_>, access: &Access, head: &Parts, facts
 }
 
 /// Verifies the credentials if [`admit`] could not decide.
-pub(super) async fn verify(exchange: Exchange<'_>, head: &Parts, admission: Admission) -> Result<Route, Box<Reply>> {
+pub(super) async fn verify(exchange: Exchange<'_>, admission: Admission) -> Result<Route, Box<Reply>> {
     match admission {
         Admission::Granted(route) => Ok(route),
         Admission::Refused(refusal) => Err(refusal),
         Admission::Unproven(route, proof, credentials) => {
-            let exchange = exchange.on(route.answer_use(head));
             let verdict = verify_password(exchange, &proof.passwords, &credentials).await;
             apply_verdict(exchange, route, verdict, &proof)
         }

@@ -4,7 +4,6 @@ use hyper::header::{self, HeaderMap};
 
 use super::body::{self, BodyError, RequestBody};
 use super::headers::{HeaderFacts, is_identity, is_json};
-use super::router::answer_use;
 use crate::domain::{AnswerUse, GROUP_MESSAGE, Reason};
 use crate::http::site::Site;
 use crate::http::site::exchange::Exchange;
@@ -42,7 +41,6 @@ pub(super) async fn read_and_answer(
     headers: HeaderMap,
     body: RequestBody,
 ) -> Reply {
-    let exchange = exchange.on(answer_use(command));
     let Exchange { site, tracker, client, .. } = exchange;
     tracker.progress().begin_callback();
     let mut share = site.quotas.bodies.share(client);
@@ -66,25 +64,24 @@ pub(super) fn answer(
     body: &[u8],
 ) -> Reply {
     exchange.site.telemetry.callback_received(exchange.tracker.progress().receive_callback());
-    let exchange = exchange.on(answer_use(context.0));
     match command(context, &headers, body) {
         Ok(command) => {
-            let exchange = exchange.on(command.answer_use());
+            let exchange = exchange.with_answer_use(command.answer_use());
             match count(exchange, command, body) {
                 Ok(None) => success(headers),
                 Ok(Some(answer)) => echo(answer),
                 // OpenIM 2.3 posts all callbacks to one URL, which may name another command than the body.
                 Err(refusal) => match command_in_body(body) {
                     Ok(command) if command.answer_use() != AnswerUse::Ignored => {
-                        refuse_callback(exchange.on(AnswerUse::Obeyed), &refusal)
+                        refuse_callback(exchange.with_answer_use(AnswerUse::Obeyed), &refusal)
                     }
                     _ => refuse_callback(exchange, &refusal),
                 },
             }
         }
-        // Such a request is no callback.
+        // Such a request is not a callback.
         Err(refusal) if refusal.reason == Reason::UnknownCommand => {
-            refuse_callback(exchange.on(AnswerUse::Ignored), &refusal)
+            refuse_callback(exchange.with_answer_use(AnswerUse::Ignored), &refusal)
         }
         Err(refusal) => refuse_callback(exchange, &refusal),
     }

@@ -83,7 +83,7 @@ impl Future for ResponseFuture<'_> {
         let (exchange, facts) = (*exchange, *facts);
         if let Some((head, body)) = request {
             let access = exchange.site.settings.access();
-            let admission = admission::admit(exchange, &access, head, facts);
+            let (exchange, admission) = admission::admit(exchange, &access, head, facts);
             if let Admission::Granted(Route::Callback(command)) = admission
                 && let Some(whole) = body.take_whole(exchange.site.config.max_body_bytes, cx)
             {
@@ -111,10 +111,9 @@ async fn answer_after_waiting(
     admission: Admission,
 ) -> Reply {
     let (site, progress) = (exchange.site, exchange.tracker.progress());
-    let reply = match admission::verify(exchange, &head, admission).await {
+    let reply = match admission::verify(exchange, admission).await {
         Ok(Route::Callback(command)) => callback::read_and_answer(exchange, (command, facts), head.headers, body).await,
         admitted => {
-            let exchange = admitted.as_ref().map_or(exchange, |route| exchange.on(route.answer_use(&head)));
             // Read the unused body anyway: the next request follows it, and a client that is still sending may not read
             // the response.
             let discarded = body.discard(site.config.max_body_bytes, progress).await;

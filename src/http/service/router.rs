@@ -63,7 +63,7 @@ impl Route {
 }
 
 /// What OpenIM does with the answer to a callback with this command in its URL, if any.
-pub(super) fn answer_use(command: Option<Command>) -> AnswerUse {
+fn answer_use(command: Option<Command>) -> AnswerUse {
     command.map_or(AnswerUse::Obeyed, Command::answer_use)
 }
 

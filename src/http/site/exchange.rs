@@ -31,7 +31,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// The same request, after it is known what OpenIM does with the answer.
-    pub(crate) const fn on(self, answer_use: AnswerUse) -> Self {
+    pub(crate) const fn with_answer_use(self, answer_use: AnswerUse) -> Self {
         Self { answer_use, ..self }
     }
 

@@ -3,11 +3,8 @@
 
 use crate::arena::Damage;
 use crate::domain::codes::STATUSES;
-use crate::stats::counters::MAX_IN_PROGRESS;
+use crate::stats::counters::{MAX_COUNT, MAX_IN_PROGRESS};
 use crate::stats::recording::{MessageCounter, Stats};
-
-/// More messages than are ever counted: at a million per second, it takes 36,000 years.
-const MAX_MESSAGES: u64 = 1 << 60;
 
 /// The longest content in bytes: the highest limit on a body's size that can be configured.
 const MAX_CONTENT_BYTES: u64 = 1 << 30;
@@ -58,7 +55,7 @@ impl Stats {
     pub(super) fn complete_counts(&self, is_partial: bool) -> Result<(), Damage> {
         let (mut messages, totals) = (self.messages_by_group(), self.message_totals());
         let highest = totals.into_iter().fold(messages, u64::max);
-        if highest > MAX_MESSAGES {
+        if highest > MAX_COUNT {
             return Err(Damage::Numbers("totals of messages"));
         }
         if is_partial {

@@ -1,5 +1,5 @@
 // Shows dashboards in Chromium. Usage: node drive.mjs FOLDER_OF_THE_PAGE < JOBS
-// JOBS is JSON: [{name, dashboard, prometheus, screenshot}]. Prints, as JSON, what each page shows, and its errors.
+// JOBS is JSON: [{dashboard, prometheus, screenshot}]. Prints, as JSON, what each page shows, and its errors.
 
 import { json } from 'node:stream/consumers';
 import { chromium } from 'playwright-core';

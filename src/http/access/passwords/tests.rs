@@ -1,4 +1,5 @@
 use std::future::Future as _;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -6,6 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::*;
+use crate::http::base::quota::Quota;
+
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Users with passwords, and the costs of their hashes.
 fn passwords(users: &[(&str, &str, u32)]) -> Passwords {
@@ -24,9 +28,9 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
-/// A quota that is not used up.
-const fn free() -> Option<()> {
-    Some(())
+/// A share of a quota that is not used up.
+fn free() -> Option<Share> {
+    Arc::new(Quota::new(1, 1)).take_one(CLIENT)
 }
 
 /// The verdict, if it is ready at once.
@@ -110,13 +114,12 @@ fn headers_without_credentials_cost_no_hash() {
 fn the_same_credentials_at_the_same_time_are_verified_once() {
     let passwords = Arc::new(passwords(&[("alice", "open sesame", 8)]));
     // The quota has a share for one of them.
-    let shares = Arc::new(AtomicU64::new(1));
+    let quota = Arc::new(Quota::new(1, 1));
     let checks = async {
         let header = basic("alice", "open sesame");
         let check = |_| {
-            let (passwords, header, shares) = (Arc::clone(&passwords), header.clone(), Arc::clone(&shares));
-            let share = move || (shares.fetch_sub(1, Relaxed) == 1).then_some(());
-            tokio::spawn(async move { passwords.check(&header, share).await })
+            let (passwords, header, quota) = (Arc::clone(&passwords), header.clone(), Arc::clone(&quota));
+            tokio::spawn(async move { passwords.check(&header, || quota.take_one(CLIENT)).await })
         };
         let checks: Vec<_> = (0..50).map(check).collect();
         for check in checks {
@@ -125,6 +128,19 @@ fn the_same_credentials_at_the_same_time_are_verified_once() {
     };
     block_on(checks);
     assert_eq!(passwords.verifications(), 1);
+}
+
+#[test]
+fn an_abandoned_request_keeps_its_share_while_another_waits_for_its_verdict() {
+    let passwords = passwords(&[("alice", "open sesame", 10)]);
+    let (quota, wrong) = (Arc::new(Quota::new(1, 1)), basic("alice", "guess"));
+    let mut context = Context::from_waker(Waker::noop());
+    let share = || quota.take_one(CLIENT);
+    let [mut first, mut second] = [0, 1].map(|_| Box::pin(passwords.check(&wrong, share)));
+    assert_eq!([first.as_mut(), second.as_mut()].map(|check| check.poll(&mut context)), [Poll::Pending; 2]);
+    drop(first);
+    assert!(quota.take_one(CLIENT).is_none());
+    assert_eq!(block_on(second), Verdict::Wrong);
 }
 
 #[test]
