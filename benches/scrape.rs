@@ -42,6 +42,7 @@ impl Setup {
             exported_groups: 1000,
             sender_pairs: 1,
             dedup_window: std::time::Duration::ZERO,
+            online: 100,
         };
         let stats = Stats::in_memory(capacities, SystemClock.now())?;
         let registry = Registry::new();

@@ -18,7 +18,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use openim_exporter::arena::Boot;
-use openim_exporter::domain::{Clock, Mentions, Message, Source, SystemClock};
+use openim_exporter::domain::{Clock, Mentions, Message, Source, Stage, SystemClock};
 use openim_exporter::stats::{Capacities, Stats};
 use support::server::{Load, Server, send};
 use support::{Failure, cpu_time, median, ratio, verdict};
@@ -83,6 +83,7 @@ fn start(out: &mut impl Write) -> Result<(), Failure> {
         exported_groups: 1000,
         sender_pairs: GROUPS,
         dedup_window: Duration::from_secs(600),
+        online: 100,
     };
     let (directory, now) = (tempfile::tempdir()?, SystemClock.now());
     let open = || Stats::open(directory.path(), capacities, Boot::Id([1, 2]), now, &|_| ());
@@ -117,6 +118,7 @@ fn carry_over(out: &mut impl Write) -> Result<(), Failure> {
         exported_groups: 1000,
         sender_pairs: GROUPS,
         dedup_window: Duration::from_secs(600),
+        online: 100,
     };
     let mut seconds = Vec::new();
     for _ in 0..STARTS {
@@ -141,7 +143,8 @@ fn fill(stats: &Stats) {
     for number in 0..GROUPS {
         let (group, sender) = (format!("{}", 2_000_000_000 + number), format!("{}", 5_000_000_000_usize + number));
         let message = Message {
-            group_id: &group,
+            group_id: Some(&group),
+            stage: Stage::Sent,
             sender_id: &sender,
             content_type: 101,
             platform_id: 1,

@@ -45,8 +45,13 @@ impl Days {
         let now = i64::try_from(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
         // Whole minutes, and in the past.
         let start = (now / 60 - i64::from(MINUTES)) * 60;
-        let capacities =
-            Capacities { groups: TRACKED, exported_groups: EXPORTED, sender_pairs: 1000, dedup_window: Duration::ZERO };
+        let capacities = Capacities {
+            groups: TRACKED,
+            exported_groups: EXPORTED,
+            sender_pairs: 1000,
+            dedup_window: Duration::ZERO,
+            online: 100,
+        };
         Self {
             stats: Arc::new(Stats::in_memory(capacities, UnixMillis((start - 60) * 1000)).unwrap()),
             telemetry: Arc::new(Telemetry::default()),

@@ -13,8 +13,11 @@ use support::{callbacks, message};
 const NOW: UnixMillis = UnixMillis(1_732_345_679_000);
 
 fn stats(groups: usize) -> Stats {
-    Stats::in_memory(Capacities { groups, exported_groups: 10, sender_pairs: 1000, dedup_window: Duration::ZERO }, NOW)
-        .unwrap()
+    Stats::in_memory(
+        Capacities { groups, exported_groups: 10, sender_pairs: 1000, dedup_window: Duration::ZERO, online: 100 },
+        NOW,
+    )
+    .unwrap()
 }
 
 fn count(stats: &Stats, body: &[u8]) -> Recorded {

@@ -48,8 +48,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("simulate", &["certificates", "domain", "wire", "config::simulate"]),
-    // The format of log lines is a setting.
-    ("config", &["telemetry::LogFormat"]),
+    // Values of settings.
+    ("config", &["domain::MessageSource", "telemetry::LogFormat"]),
     ("app", &["arena", "config", "domain", "exposition", "http", "simulate", "stats", "telemetry"]),
     ("main", &["app", "config"]),
     ("lib", &[]),

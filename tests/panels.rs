@@ -96,8 +96,14 @@ fn without_data(prometheus: &Prometheus, expressions: &[(String, String)]) -> Ve
 }
 
 /// The body of a callback of any command, with something to count.
-const ACTIVITY: &str = r#"{"sendID":"u1","groupID":"g1","users":[{}],"kickedUserIDs":["u"],"friendUserIDs":["u"],
-    "invitedUserIDs":["u"],"memberList":[{}],"membersID":["u"],"userIDList":["u"],"Seqs":[1],"platformID":1}"#;
+fn activity() -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+    let lists = r#""users":[{}],"kickedUserIDs":["u"],"friendUserIDs":["u"],"invitedUserIDs":["u"],"memberList":[{}],
+        "userIDList":["u"],"Seqs":[1]"#;
+    format!(
+        r#"{{"sendID":"u1","groupID":"g1","userID":"u1","platformID":1,"sendTime":{now},"createTime":{now},"content":"x",{lists}}}"#
+    )
+}
 
 #[test]
 #[ignore = "needs prometheus"]
@@ -110,7 +116,7 @@ fn each_panel_and_rule_has_data_in_a_prometheus_that_scrapes_a_busy_exporter() {
         exporter.post(GROUP_MESSAGE_PATH, support::message("g1", "u1"));
         exporter.post(GROUP_MESSAGE_PATH, "{}");
         for command in COMMANDS {
-            exporter.post(&format!("/{}", command.name), ACTIVITY);
+            exporter.post(&format!("/{}", command.name), activity());
         }
         thread::sleep(Duration::from_secs(1));
     }

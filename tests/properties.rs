@@ -81,6 +81,11 @@ fn both_decoders_agree_on_any_body_and_a_refusal_gives_the_reason() {
 }
 
 #[test]
+fn any_callback_reports_what_its_body_says_or_is_refused() {
+    try_all("report", properties::report::holds, TRIES);
+}
+
+#[test]
 fn any_bytes_over_http_1_get_valid_responses_and_each_counted_message_is_answered() {
     try_all("head", properties::head::holds, TRIES);
     // Fewer, because most of them are scrapes, which write much text.

@@ -32,7 +32,8 @@ type Senders = BTreeMap<String, [u32; 2]>;
 
 impl World {
     fn new(groups: usize, sender_pairs: usize) -> Self {
-        let capacities = Capacities { groups, exported_groups: 1, sender_pairs, dedup_window: Duration::ZERO };
+        let capacities =
+            Capacities { groups, exported_groups: 1, sender_pairs, dedup_window: Duration::ZERO, online: 100 };
         let stats = Stats::in_memory(capacities, at(-1)).unwrap();
         Self { stats, seen: HashMap::new(), added: 0, folded: 0 }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arbitrary::Unstructured;
 use openim_exporter::arena::{Block, Boot, Contents, Directory, Doubt, Found, SectionEntry, Sections, Trust};
-use openim_exporter::domain::{Message, UnixMillis};
+use openim_exporter::domain::{Chat, Message, UnixMillis};
 use openim_exporter::stats::{Capacities, Stats};
 
 use super::state::typical::typical;
@@ -15,7 +15,7 @@ use super::state::typical::typical;
 const NOW: UnixMillis = UnixMillis(1_732_345_678_901);
 const BOOT: Boot = Boot::Id([1, 2]);
 const CAPACITIES: Capacities =
-    Capacities { groups: 8, exported_groups: 4, sender_pairs: 16, dedup_window: Duration::ZERO };
+    Capacities { groups: 8, exported_groups: 4, sender_pairs: 16, dedup_window: Duration::ZERO, online: 100 };
 
 /// The maximum number of changes to a state.
 const MAX_CHANGES: usize = 8;
@@ -130,12 +130,12 @@ fn carry(stored: &Block, kind: u8, is_changed: bool) {
         }
     };
     assert!(is_changed || dropped.is_empty());
-    let before = stats.content_bytes().count;
+    let before = stats.content_bytes(Chat::Group).count;
     // Adding up the thousands of cells of the mix takes longer than everything else.
     let with_mix = kind & 0x70 == 0;
     assert!(is_changed || before == if trust == Trust::Exact { 40 } else { 0 });
     stats.record(&typical("group-of-mine", "sender-of-mine", NOW), NOW);
-    assert_eq!(stats.content_bytes().count, before + 1);
+    assert_eq!(stats.content_bytes(Chat::Group).count, before + 1);
     agree(&stats, with_mix);
 }
 
@@ -146,7 +146,7 @@ fn agree(stats: &Stats, with_mix: bool) {
     let by_group = groups.iter().fold(0, |sum: u64, group| sum.wrapping_add(group.messages));
     let folded = stats.folded_for_capacity().wrapping_add(stats.folded_retired());
     let statuses = stats.by_status().iter().fold(0, |sum: u64, count| sum.wrapping_add(*count));
-    let messages = stats.content_bytes().count;
+    let messages = stats.content_bytes(Chat::Group).count;
     assert_eq!([by_group.wrapping_add(folded), statuses], [messages; 2]);
     assert!(!with_mix || stats.messages() == messages);
 }

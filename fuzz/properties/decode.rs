@@ -11,7 +11,7 @@ const LONGEST_ID: usize = 8 * 1024;
 pub(crate) fn holds(body: &[u8]) {
     assert_ne!(wire::compare_decoders(body), DecoderComparison::Different);
     let command = wire::decode_command_name(body);
-    let ids = |message: &Message<'_>| (message.group_id.to_owned(), message.sender_id.to_owned());
+    let ids = |message: &Message<'_>| (message.group_id.unwrap().to_owned(), message.sender_id.to_owned());
     match wire::decode_group_message(body, |message| (agrees(message, body), ids(message))) {
         Ok(((), (group, sender))) => {
             assert!(command.is_ok(), "{command:?}");
@@ -37,15 +37,16 @@ fn reference(body: &[u8]) -> Option<Value> {
 }
 
 fn agrees(message: &Message<'_>, body: &[u8]) {
-    assert!(!message.sender_id.is_empty() && !message.group_id.is_empty());
-    for id in [message.sender_id, message.group_id, message.server_msg_id, message.operation_id] {
+    let found = message.group_id.unwrap();
+    assert!(!message.sender_id.is_empty() && !found.is_empty());
+    for id in [message.sender_id, found, message.server_msg_id, message.operation_id] {
         assert!(id.len() <= LONGEST_ID);
     }
     let Some(value) = reference(body) else { return };
     let text = |field: &str| value[field].as_str().unwrap_or_default();
     let number = |field: &str| value[field].as_f64().unwrap_or_default();
     let group = if text("groupID").is_empty() { text("recvID") } else { text("groupID") };
-    assert_eq!((message.group_id, message.sender_id), (group, text("sendID")));
+    assert_eq!((found, message.sender_id), (group, text("sendID")));
     assert_eq!(message.server_msg_id, text("serverMsgID"));
     assert_eq!(message.content_bytes, text("content").len() as u64);
     assert!(message.operation_id.is_empty() || message.operation_id == text("operationID"));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use openim_exporter::config::{self, Http, Networks};
 use openim_exporter::domain::GROUP_MESSAGE;
-use openim_exporter::domain::{Clock, UnixMillis};
+use openim_exporter::domain::{Chat, Clock, UnixMillis};
 use openim_exporter::http::{Access, Limits, Site};
 use openim_exporter::stats::{Capacities, Stats};
 use openim_exporter::telemetry::Telemetry;
@@ -54,7 +54,8 @@ impl Exporter {
     fn new(access: config::AccessSettings, limits: Limits, max_scrapes: usize, lifecycle: bool) -> Self {
         let now = UnixMillis(1_732_345_678_901);
         let telemetry = Arc::new(Telemetry::default());
-        let capacities = Capacities { groups: 10, exported_groups: 5, sender_pairs: 20, dedup_window: Duration::ZERO };
+        let capacities =
+            Capacities { groups: 10, exported_groups: 5, sender_pairs: 20, dedup_window: Duration::ZERO, online: 100 };
         let stats = Arc::new(Stats::in_memory(capacities, now).unwrap());
         let config = Http {
             max_scrapes,
@@ -77,7 +78,7 @@ impl Exporter {
         let before = self.counted.get();
         let mut now = before;
         // The fastest counter to read of those that each message increases.
-        now.messages = self.stats.content_bytes().count;
+        now.messages = self.stats.content_bytes(Chat::Group).count;
         now.rejections = self.stats.refusals().map(|(_, count)| count).sum();
         if may_have_callbacks {
             now.callbacks = 0;

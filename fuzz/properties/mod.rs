@@ -20,6 +20,7 @@ pub(crate) mod framing;
 pub(crate) mod head;
 mod hpack;
 pub(crate) mod multiplex;
+pub(crate) mod report;
 mod responses;
 pub(crate) mod state;
 pub(crate) mod state_header;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arbitrary::Unstructured;
 use openim_exporter::arena::{Boot, Step};
-use openim_exporter::domain::UnixMillis;
+use openim_exporter::domain::{Chat, UnixMillis};
 use openim_exporter::exposition::{Format, Scope, Scraper};
 use openim_exporter::stats::{Capacities, Recorded, Stats};
 use openim_exporter::telemetry::Telemetry;
@@ -25,7 +25,7 @@ const NOW: UnixMillis = UnixMillis(1_732_345_678_901);
 const BOOT: Boot = Boot::Id([1, 2]);
 const OTHER_BOOT: Boot = Boot::Id([3, 4]);
 const CAPACITIES: Capacities =
-    Capacities { groups: 8, exported_groups: 4, sender_pairs: 16, dedup_window: Duration::ZERO };
+    Capacities { groups: 8, exported_groups: 4, sender_pairs: 16, dedup_window: Duration::ZERO, online: 100 };
 
 /// The header's clean mark.
 pub(super) const CLEAN: u64 = 0x434c_4541_4e21_2100;
@@ -180,13 +180,13 @@ impl Bench {
     /// Counts another message, and reads the statistics.
     fn goes_on(&self, stats: &Arc<Stats>, now: UnixMillis, is_read_whole: bool) {
         // The same as the number of messages, but faster to read.
-        let before = stats.content_bytes().count;
+        let before = stats.content_bytes(Chat::Group).count;
         let recorded = record(stats, "group-of-mine", "sender-of-mine", now);
-        assert_eq!(stats.content_bytes().count, before.wrapping_add(1));
+        assert_eq!(stats.content_bytes(Chat::Group).count, before.wrapping_add(1));
         let slot = match recorded {
             Recorded::Known(slot) | Recorded::Added(slot) => Some(slot),
             Recorded::Folded => None,
-            Recorded::Duplicate => panic!("there are no IDs"),
+            Recorded::Single | Recorded::Duplicate => panic!("it is in a group and has no ID"),
         };
         assert!(slot.is_none_or(|slot| stats.group(slot).is_some_and(|group| group.name.as_str() == "group-of-mine")));
         stats.tick(UnixMillis(now.0 + 10_000));

@@ -1,9 +1,13 @@
-"""The dashboard of what people do apart from writing group messages."""
+"""The dashboard of people: who is online, what they write to each other, and what they do."""
 
+from .messages import DAY, RATE, quantiles
+from .overview import LARGEST, by_window
 from .panel import lines, row, stat
 from .top import first_row
 
 # What is counted: the family, the setting in webhooks.yml that reports it, and its commands in all versions of OpenIM.
+SINGLE = ("openim_single_messages_total", "afterSendSingleMsg", "callbackAfterSendSingleMsgCommand|callbackAfterMsgSaveDBCommand")
+ONLINE = ("openim_users_online", "afterUserOnline", "callbackAfterUserOnlineCommand|callbackUserOnlineCommand")
 REGISTRATIONS = ("openim_users_registered_total", "afterUserRegister", "callbackAfterUserRegisterCommand")
 DISCONNECTS = ("openim_user_disconnects_total", "afterUserOffline", "callbackAfterUserOfflineCommand|callbackUserOfflineCommand")
 CREATED = ("openim_groups_created_total", "afterCreateGroup", "callbackAfterCreateGroupCommand")
@@ -26,12 +30,15 @@ GROUP_ATTEMPTS = ('openim_message_attempts_total{$S, chat="group"}', "beforeSend
 SINGLE_ATTEMPTS = ('openim_message_attempts_total{$S, chat="single"}', "beforeSendSingleMsg", "callbackBeforeSendSingleMsgCommand")
 
 
+def if_reported(expression, counted):
+    """The expression, if a callback that reports it has been received. Also while the exporter is down."""
+    return f'{expression} and on () (sum(last_over_time(openim_exporter_callbacks_total{{$S, command=~"{counted[2]}"}}[1d])) > 0)'
+
+
 def increase(counted, window, by=""):
-    """The increase, if a callback that reports it has been received. Also while the exporter is down."""
-    family, _, commands = counted
+    family = counted[0]
     selected = family if "{" in family else f"{family}{{$S}}"
-    seen = f'sum(last_over_time(openim_exporter_callbacks_total{{$S, command=~"{commands}"}}[1d])) > 0'
-    return f"sum{by} (increase({selected}[{window}])) and on () ({seen})"
+    return if_reported(f"sum{by} (increase({selected}[{window}]))", counted)
 
 
 def how(*counted):
@@ -42,8 +49,16 @@ def how(*counted):
     return f"Nothing reported yet. Each line needs its setting in OpenIM's webhooks.yml: {', '.join(settings)}"
 
 
+def tile(title, description, counted, expression):
+    return stat(title, description, "short", (expression, ""), empty=f"none yet, or enable {counted[1]}", decimals=0)
+
+
 def today(title, description, counted):
-    return stat(title, f"{description} in the last 24 hours.", "short", (increase(counted, "1d"), ""), empty=f"enable {counted[1]}", decimals=0)
+    return tile(title, f"{description} in the last 24 hours.", counted, increase(counted, "1d"))
+
+
+def online(by=""):
+    return if_reported(f"sum{by} (openim_users_online{{$S}})", ONLINE)
 
 
 def by_hour(title, description, *named):
@@ -57,26 +72,48 @@ def by_label(title, description, counted, label):
     return lines(title, f"{description} Each value is for the hour before.", "short", target, empty=how(counted))
 
 
+def messages():
+    single = if_reported("sum(rate(openim_single_messages_total{$S}[$__rate_interval]))", SINGLE)
+    types = if_reported("sum by (content_type) (rate(openim_single_messages_total{$S}[$__rate_interval])) > 0", SINGLE)
+    return [
+        lines("Messages per second", "Messages in groups, and between two users.", "mps", (RATE, "group"), (single, "single"), empty=how(SINGLE)),
+        lines("Content types of single messages", "Messages between two users per second, by content type.", "mps", (types, "{{content_type}}"), empty=how(SINGLE), stack=True),
+        lines("Delivery delay of single messages, quantiles", "Time from sendTime to the callback, for messages between two users.", "s", *quantiles("openim_single_message_delivery_delay_seconds"), empty="No messages between two users"),
+        lines("Submit delay of single messages, quantiles", "Time from createTime to sendTime, for messages between two users.", "s", *quantiles("openim_single_message_submit_delay_seconds"), empty="No messages between two users"),
+        lines("Content size of single messages, quantiles", "Length of the content of messages between two users.", "bytes", *quantiles("openim_single_message_content_bytes"), empty="No messages between two users"),
+        lines("Senders of single messages", f"Distinct senders of messages between two users by window, {LARGEST}", "short", *by_window("openim_single_active_senders"), in_order=True),
+        by_hour("Messages to be sent", "Messages before OpenIM accepts them, in groups and between two users.", ("group", GROUP_ATTEMPTS), ("single", SINGLE_ATTEMPTS)),
+        by_hour("Messages read", "Messages between two users that were read, and how often a user marked a group conversation as read.", ("group", GROUP_READS), ("single", SINGLE_READS)),
+        by_label("Revocations", "Messages that were revoked, in groups and between two users.", REVOCATIONS, "chat"),
+        by_label("Offline pushes", "Offline users to whom OpenIM was about to push a message.", PUSHES, "chat"),
+    ]
+
+
 def panels():
     return [
         *first_row(),
         row("Last 24 hours"),
+        tile("Users online", "Users online now. A user on two platforms counts twice.", ONLINE, online()),
+        stat("Active users", f"Distinct users that sent or read messages or came online in the last 24 hours, {LARGEST}", "short", ('max(openim_active_users{$S, window="24h"})', ""), decimals=0),
+        stat("Group messages", "Messages in groups in the last 24 hours.", "short", (DAY, ""), decimals=0),
+        today("Single messages", "Messages between two users", SINGLE),
         today("Registrations", "Users that were registered", REGISTRATIONS),
+        today("Friendships started", "Pairs of users that became friends", FRIENDSHIPS),
         today("Groups created", "Groups that were created", CREATED),
         today("Groups dismissed", "Groups that were dismissed", DISMISSED),
         today("Members joined", "Joins, counted before OpenIM adds the members,", JOINED),
-        today("Friendships started", "Pairs of users that became friends", FRIENDSHIPS),
         today("Messages revoked", "Messages that were revoked", REVOCATIONS),
+        today("Single messages read", "Messages between two users that were read", SINGLE_READS),
+        today("Offline pushes (24 h)", "Offline users to whom OpenIM was about to push a message", PUSHES),
         row("People"),
+        lines("Users online by platform", "Users online by platform. A user on two platforms counts on both.", "short", (online(" by (platform)") + " > 0", "{{platform}}"), empty=how(ONLINE), stack=True),
+        lines("Active users by window", f"Distinct users that sent or read messages or came online, by window, {LARGEST}", "short", *by_window("openim_active_users"), in_order=True),
         by_hour("Joins and leaves", "Members that join and leave groups. Joins, invitations and requests are counted before OpenIM accepts them.", ("joined", JOINED), ("left", LEFT), ("removed", REMOVED), ("invited", INVITED), ("asked to join", REQUESTED)),
         by_hour("Friends", "Requests, friendships that started or ended, and users that were blocked or unblocked.", ("requests", FRIEND_REQUESTS), ("started", FRIENDSHIPS), ("ended", FRIENDS_DELETED), ("blocks", BLOCKS), ("unblocks", UNBLOCKS)),
-        by_hour("Registrations and groups", "New users, and groups that were created and dismissed.", ("registrations", REGISTRATIONS), ("groups created", CREATED), ("groups dismissed", DISMISSED)),
-        by_label("Disconnects", "Connections that ended, by platform. Another connection of the same user may remain.", DISCONNECTS, "platform"),
+        row("Messages", *messages()),
         row(
-            "Messages",
-            by_hour("Messages to be sent", "Messages before OpenIM accepts them, in groups and between two users.", ("group", GROUP_ATTEMPTS), ("single", SINGLE_ATTEMPTS)),
-            by_hour("Messages read", "Messages between two users that were read, and how often a user marked a group conversation as read.", ("group", GROUP_READS), ("single", SINGLE_READS)),
-            by_label("Revocations", "Messages that were revoked, in groups and between two users.", REVOCATIONS, "chat"),
-            by_label("Offline pushes", "Offline users to whom OpenIM was about to push a message.", PUSHES, "chat"),
+            "More about people",
+            by_hour("Registrations and groups", "New users, and groups that were created and dismissed.", ("registrations", REGISTRATIONS), ("groups created", CREATED), ("groups dismissed", DISMISSED)),
+            by_label("Disconnects", "Connections that ended, by platform. Another connection of the same user may remain.", DISCONNECTS, "platform"),
         ),
     ]

@@ -50,6 +50,7 @@ def errors():
         "Error",
         "Last hour",
         ("sum by (kind) (increase(openim_group_message_clock_errors_total{$S}[1h]))", "Message with an impossible time: {{kind}}"),
+        ("sum by (kind) (increase(openim_single_message_clock_errors_total{$S}[1h]))", "Single message with an impossible time: {{kind}}"),
         ("sum(increase(openim_exporter_callback_repeats_total{$S}[1h]))", "Duplicate message, not counted"),
         ("sum(increase(openim_exporter_accept_failures_total{$S}[1h]))", "Connection not accepted: limit of open files"),
         ("sum(increase(openim_exporter_tls_handshake_failures_total{$S}[1h]))", "Failed TLS handshake"),

@@ -76,6 +76,14 @@ def delays():
     ]
 
 
+def both_kinds():
+    single = "sum(rate(openim_single_messages_total{$S}[$__rate_interval]))"
+    return [
+        lines("Group and single messages", "Messages per second in groups, and between two users. For the latter, enable afterSendSingleMsg in OpenIM's webhooks.yml.", "mps", (RATE, "group"), (single, "single")),
+        lines("Users online", "Users online. Enable afterUserOnline and afterUserOffline in OpenIM's webhooks.yml. A user on two platforms counts twice.", "short", ("sum(openim_users_online{$S})", "online")),
+    ]
+
+
 def panels():
     week_ago = RATE.replace("[$__rate_interval]", "[1h] offset 1w")
     return [
@@ -90,6 +98,7 @@ def panels():
         row("Senders"),
         lines("Active senders", f"Distinct senders by window, {LARGEST}", "short", *by_window("openim_active_senders"), in_order=True),
         lines("Active groups", f"Distinct groups with messages by window, {LARGEST}", "short", *by_window("openim_active_groups"), in_order=True),
+        row("Single messages and people", *both_kinds()),
         row("Message breakdown", *breakdown()),
         row("Delays and sizes", *delays()),
     ]

@@ -28,6 +28,10 @@ const EARLIEST_BOOT: UnixMillis = UnixMillis(1_577_836_800_000);
 
 /// Opens the state in the directory of the settings, or creates one in memory.
 pub(super) fn open(settings: &StatsSettings, clock: &dyn Clock, telemetry: &Telemetry) -> Result<Stats, Error> {
+    Ok(open_state(settings, clock, telemetry)?.counting_messages_from(settings.message_source))
+}
+
+fn open_state(settings: &StatsSettings, clock: &dyn Clock, telemetry: &Telemetry) -> Result<Stats, Error> {
     let (capacities, now) = (capacities(settings), clock.now());
     let Storage::Directory(path) = &settings.storage else {
         telemetry.state_in_memory();
@@ -69,6 +73,7 @@ const fn capacities(settings: &StatsSettings) -> Capacities {
         exported_groups: settings.max_exported_groups,
         sender_pairs: settings.max_sender_pairs,
         dedup_window: settings.dedup_window,
+        online: settings.max_users_online,
     }
 }
 

@@ -8,6 +8,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::address::ListenAddress;
 use super::networks::Networks;
+use crate::domain::MessageSource;
 use crate::telemetry::LogFormat;
 
 /// Declares a struct of settings. A field with a flag's name in front is set by that flag: its doc comment is the
@@ -105,6 +106,12 @@ impl Shown for Networks {
 impl Shown for Duration {
     fn show(&self, flag: &str, text: &mut String) {
         line(flag, format_args!("{}s", self.as_secs()), text);
+    }
+}
+
+impl Shown for MessageSource {
+    fn show(&self, flag: &str, text: &mut String) {
+        line(flag, self.name(), text);
     }
 }
 

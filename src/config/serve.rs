@@ -18,6 +18,7 @@ use super::address::ListenAddress;
 use super::flag::{Shown, settings, variable};
 use super::networks::Networks;
 use super::parse::{absolute_path, bytes, dedup_window, metrics_path, number, switch};
+use crate::domain::MessageSource;
 use crate::telemetry::LogFormat;
 
 /// Groups that a table can hold: their slots are numbered in 32 bits, and each takes about 200 bytes.
@@ -25,6 +26,9 @@ const MAX_GROUPS: usize = 100_000_000;
 
 /// Pairs of a group and a sender: their table has two to four times as many entries, of 16 bytes each.
 const MAX_PAIRS: usize = 1_000_000_000;
+
+/// Users online: their table has two to four times as many entries, of 16 bytes each.
+const MAX_ONLINE: usize = 100_000_000;
 
 /// Maximum number of simultaneous scrapes: each may hold its whole answer in memory.
 const MAX_SCRAPES: usize = 10_000;
@@ -176,6 +180,16 @@ settings! {
         #[arg(value_name = "DURATION", default_value = "0s", value_parser = dedup_window)]
         "callback.dedup-window" dedup_window: Duration,
 
+        /// Which callbacks messages are counted from, because OpenIM can report each message twice: auto, after-send or
+        /// after-save
+        ///
+        /// after-send is callbackAfterSendGroupMsgCommand and callbackAfterSendSingleMsgCommand, after-save is
+        /// callbackAfterMsgSaveDBCommand. With auto, the first callback that reports a message decides: for group
+        /// messages and for single messages separately, until the next start. Messages from the other callback are
+        /// counted in openim_exporter_callback_repeats_total only.
+        #[arg(value_name = "SOURCE", default_value = "auto", value_parser = message_source())]
+        "callback.message-source" message_source: MessageSource,
+
         /// Directory of the state, which keeps the counts across restarts; created if it is missing
         ///
         /// If empty, the state is kept in memory: at each start the counters begin at 0, which Prometheus handles as a
@@ -200,6 +214,13 @@ settings! {
         /// the evictions are counted.
         #[arg(value_name = "N", default_value = "1000000", value_parser = number(1..=MAX_PAIRS))]
         "senders.max-tracked" max_sender_pairs: usize,
+
+        /// Maximum number of users online that are tracked; a user on two platforms counts twice
+        ///
+        /// More users are not counted in openim_users_online, and openim_exporter_users_online_overflow_total counts
+        /// their reports.
+        #[arg(value_name = "N", default_value = "200000", value_parser = number(0..=MAX_ONLINE))]
+        "users.max-online" max_users_online: usize,
     }
 }
 
@@ -219,6 +240,11 @@ settings! {
 
 fn log_level() -> impl TypedValueParser<Value = LevelFilter> {
     PossibleValuesParser::new(["debug", "info", "warn", "error"]).try_map(|name| name.parse::<LevelFilter>())
+}
+
+fn message_source() -> impl TypedValueParser<Value = MessageSource> {
+    PossibleValuesParser::new(MessageSource::ALL.map(MessageSource::name))
+        .map(|name| MessageSource::ALL.into_iter().find(|source| source.name() == name).unwrap_or(MessageSource::Auto))
 }
 
 fn log_format() -> impl TypedValueParser<Value = LogFormat> {

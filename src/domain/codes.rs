@@ -1,5 +1,7 @@
 //! OpenIM's numeric codes and the label values for them.
 
+use super::message::Source;
+
 /// OpenIM's content types, ascending by code. Source: the sender's constants (`constant.go`).
 pub const CONTENT_TYPES: &[(i32, &str)] = &[
     (101, "text"),
@@ -114,6 +116,22 @@ pub(crate) fn platform_row(id: i32) -> usize {
 /// The position of a label value in [`platform_names`]: that of [`UNKNOWN_PLATFORM`] if it is not listed.
 pub(crate) fn platform_row_of(name: &str) -> usize {
     PLATFORMS.iter().position(|listed| *listed == name).unwrap_or(PLATFORMS.len())
+}
+
+/// Whether messages between two users usually have this content type, platform (its position in [`platform_names`]) and
+/// source. Users write messages on their platforms, administrators without one or on their own, and OpenIM itself sends
+/// notifications.
+pub(crate) fn is_usual_between_users(content_type: i32, platform: usize, source: Source) -> bool {
+    let is_admin = PLATFORMS.get(platform) == Some(&"admin");
+    let is_unknown = platform == PLATFORMS.len();
+    match (content_type, source) {
+        (..1000, Source::User) => !is_admin && !is_unknown,
+        (..1000, Source::Admin) => is_admin || is_unknown,
+        // About groups.
+        (1501..=1520, _) => false,
+        (1000.., Source::Admin) => is_unknown,
+        _ => false,
+    }
 }
 
 /// The position of a message status in [`STATUSES`]; `None` if it is not listed.

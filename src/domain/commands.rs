@@ -1,20 +1,21 @@
 //! OpenIM's callbacks.
 
-use super::event::Activity;
+use super::event::{Activity, Chat};
 use Subject::{
-    Dismissal, FriendImport, GroupMessage, Invitation, Join, Nothing, Offline, OfflinePush, Once, Read, Registration,
-    Removal, Revocation,
+    Dismissal, FriendImport, GroupRead, Invitation, Join, Nothing, Offline, OfflinePush, Once, Online, Read,
+    Registration, Removal, Revocation, Sent, Stored,
 };
 
-/// The command that reports a group message: the statistics count these.
+/// The command that reports a group message.
 pub const GROUP_MESSAGE: &str = "callbackAfterSendGroupMsgCommand";
 
 /// What OpenIM does with the answer to a callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerUse {
-    /// Nothing: the callback is asynchronous. Also for requests that are not callbacks.
+    /// Nothing, in all versions. Also for requests that are not callbacks.
     Ignored,
-    /// Decides whether the user's action goes on.
+    /// Decides whether the user's action goes on or, after the action, whether the user gets an error. Perhaps only in
+    /// some versions: before 3.7, OpenIM waits for the answer to every callback.
     Obeyed,
     /// Decides whether the user's action goes on, and copies fields from the answer. A field that is absent there
     /// becomes empty.
@@ -26,8 +27,10 @@ pub enum AnswerUse {
 pub enum Subject {
     /// Nothing that is counted. The body is not read.
     Nothing,
-    /// A group message.
-    GroupMessage,
+    /// A message that was sent. [`Chat::Group`] only for [`GROUP_MESSAGE`].
+    Sent(Chat),
+    /// A message that was stored. It may have been reported as sent too.
+    Stored,
     /// One occurrence of an activity.
     Once(Activity),
     /// Users were registered.
@@ -44,10 +47,14 @@ pub enum Subject {
     FriendImport,
     /// A message was revoked.
     Revocation,
+    /// A conversation was marked as read.
+    GroupRead,
     /// Messages were read.
     Read,
     /// A message is pushed to users that are offline.
     OfflinePush,
+    /// A user is online.
+    Online,
     /// A connection ended.
     Offline,
 }
@@ -75,44 +82,45 @@ const fn copied(name: &'static str) -> KnownCommand {
     KnownCommand { name, answer_use: AnswerUse::Copied, subject: Nothing }
 }
 
-/// The commands of all versions of OpenIM, sorted by name; a command that was renamed has a row for each name. Source:
-/// OpenIM's `pkg/callbackstruct/constant.go` at its tags, and the callers of these names.
+/// The commands of all versions of OpenIM, sorted by name; a command that was renamed has a row for each name. Ignored
+/// are only those that no version obeys: the names that are new in 3.7, and those whose errors older versions only log.
+/// Source: OpenIM's `pkg/callbackstruct/constant.go` at its tags, and the callers of these names.
 pub const COMMANDS: &[KnownCommand] = &[
     obeyed("callbackAddMessageListReactionExtensionsCommand", Nothing),
     ignored("callbackAfterAddFriendAgreeCommand", Once(Activity::FriendshipsStarted)),
-    ignored("callbackAfterAddFriendCommand", Once(Activity::FriendRequests)),
+    obeyed("callbackAfterAddFriendCommand", Once(Activity::FriendRequests)),
     ignored("callbackAfterCreateGroupChatConversationsCommand", Nothing),
-    ignored("callbackAfterCreateGroupCommand", Once(Activity::GroupsCreated)),
+    obeyed("callbackAfterCreateGroupCommand", Once(Activity::GroupsCreated)),
     ignored("callbackAfterCreateSingleChatConversationsCommand", Nothing),
-    ignored("callbackAfterDeleteFriendCommand", Once(Activity::FriendshipsEnded)),
+    obeyed("callbackAfterDeleteFriendCommand", Once(Activity::FriendshipsEnded)),
     ignored("callbackAfterDisMissGroupCommand", Dismissal),
-    ignored("callbackAfterGroupMsgReadCommand", Once(Activity::GroupReads)),
-    ignored("callbackAfterImportFriendsCommand", FriendImport),
-    ignored("callbackAfterJoinGroupCommand", Nothing),
+    ignored("callbackAfterGroupMsgReadCommand", GroupRead),
+    obeyed("callbackAfterImportFriendsCommand", FriendImport),
+    obeyed("callbackAfterJoinGroupCommand", Nothing),
     ignored("callbackAfterKickGroupCommand", Removal),
-    ignored("callbackAfterMsgSaveDBCommand", Nothing),
+    ignored("callbackAfterMsgSaveDBCommand", Stored),
     ignored("callbackAfterQuitGroupCommand", Once(Activity::MembersLeft)),
     ignored("callbackAfterRemoveBlackCommand", Once(Activity::UserUnblocks)),
-    ignored(GROUP_MESSAGE, GroupMessage),
-    ignored("callbackAfterSendSingleMsgCommand", Nothing),
-    ignored("callbackAfterSetFriendRemark", Nothing),
+    ignored(GROUP_MESSAGE, Sent(Chat::Group)),
+    ignored("callbackAfterSendSingleMsgCommand", Sent(Chat::Single)),
+    obeyed("callbackAfterSetFriendRemark", Nothing),
     ignored("callbackAfterSetFriendRemarkCommand", Nothing),
-    ignored("callbackAfterSetGroupInfoCommand", Nothing),
+    obeyed("callbackAfterSetGroupInfoCommand", Nothing),
     ignored("callbackAfterSetGroupInfoExCommand", Nothing),
-    ignored("callbackAfterSetGroupMemberInfoCommand", Nothing),
+    obeyed("callbackAfterSetGroupMemberInfoCommand", Nothing),
     ignored("callbackAfterSingleMsgReadCommand", Read),
-    ignored("callbackAfterTransferGroupOwner", Nothing),
+    obeyed("callbackAfterTransferGroupOwner", Nothing),
     ignored("callbackAfterTransferGroupOwnerCommand", Nothing),
-    ignored("callbackAfterUpdateUserInfoCommand", Nothing),
-    ignored("callbackAfterUpdateUserInfoExCommand", Nothing),
+    obeyed("callbackAfterUpdateUserInfoCommand", Nothing),
+    obeyed("callbackAfterUpdateUserInfoExCommand", Nothing),
     ignored("callbackAfterUserKickOffCommand", Nothing),
     ignored("callbackAfterUserOfflineCommand", Offline),
-    ignored("callbackAfterUserOnlineCommand", Nothing),
-    ignored("callbackAfterUserRegisterCommand", Registration),
+    ignored("callbackAfterUserOnlineCommand", Online),
+    obeyed("callbackAfterUserRegisterCommand", Registration),
     obeyed("callbackBeforeAddBlackCommand", Once(Activity::UserBlocks)),
     obeyed("callbackBeforeAddFriendAgreeCommand", Nothing),
     obeyed("callbackBeforeAddFriendCommand", Nothing),
-    ignored("callbackBeforeAfterMsgCommand", Revocation),
+    obeyed("callbackBeforeAfterMsgCommand", Revocation),
     obeyed("callbackBeforeCreateGroupChatConversationsCommand", Nothing),
     obeyed("callbackBeforeCreateGroupCommand", Nothing),
     obeyed("callbackBeforeCreateSingleChatConversationsCommand", Nothing),
@@ -137,19 +145,19 @@ pub const COMMANDS: &[KnownCommand] = &[
     obeyed("callbackBeforeUpdateUserInfoCommand", Nothing),
     obeyed("callbackBeforeUpdateUserInfoExCommand", Nothing),
     obeyed("callbackBeforeUserRegisterCommand", Nothing),
-    ignored("callbackDisMissGroupCommand", Dismissal),
+    obeyed("callbackDisMissGroupCommand", Dismissal),
     obeyed("callbackGetMessageListReactionExtensionsCommand", Nothing),
-    ignored("callbackGroupMsgReadCommand", Once(Activity::GroupReads)),
-    ignored("callbackKillGroupCommand", Removal),
+    obeyed("callbackGroupMsgReadCommand", GroupRead),
+    obeyed("callbackKillGroupCommand", Removal),
     obeyed("callbackMsgModifyCommand", Nothing),
     obeyed("callbackOfflinePushCommand", OfflinePush),
     obeyed("callbackOnlinePushCommand", Nothing),
-    ignored("callbackQuitGroupCommand", Once(Activity::MembersLeft)),
-    ignored("callbackSingleMsgRead", Read),
+    obeyed("callbackQuitGroupCommand", Once(Activity::MembersLeft)),
+    obeyed("callbackSingleMsgRead", Read),
     obeyed("callbackSuperGroupOnlinePushCommand", Nothing),
-    ignored("callbackTransferGroupOwnerAfter", Nothing),
+    obeyed("callbackTransferGroupOwnerAfter", Nothing),
     ignored("callbackUserKickOffCommand", Nothing),
     ignored("callbackUserOfflineCommand", Offline),
-    ignored("callbackUserOnlineCommand", Nothing),
+    ignored("callbackUserOnlineCommand", Online),
     obeyed("callbackWordFilterCommand", Nothing),
 ];

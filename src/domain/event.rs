@@ -1,17 +1,32 @@
-//! What callbacks report other than sent group messages.
+//! What callbacks report other than messages.
 //!
 //! A new activity needs a value of [`Activity`] and its row in `exposition/catalog.rs`. The command that reports it has
 //! a row in `commands.rs`, and an arm in `wire/event.rs` if it is to be read from the body in a new way.
 
 use crate::named::named;
 
-/// What a callback reports.
+/// What a callback reports. The IDs may be empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum Event<'a> {
     /// An activity, and how often it happened.
     Activity(Activity, u64),
-    /// A connection of a user ended, on the platform with this ID.
-    Disconnect(i32),
+    /// The group with this ID was dismissed.
+    Dismissal(&'a str),
+    /// The user with this ID read messages: the activity, and how many.
+    Read(&'a str, Activity, u64),
+    /// A user is online.
+    Online(Presence<'a>),
+    /// A connection of a user ended.
+    Offline(Presence<'a>),
+}
+
+/// A user on a platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presence<'a> {
+    /// The user's ID.
+    pub user_id: &'a str,
+    /// OpenIM's platform ID.
+    pub platform_id: i32,
 }
 
 /// Whether something happened in a group or between two users.

@@ -1,13 +1,15 @@
-//! A checked group message: what the statistics may rely on.
+//! A checked message: what the statistics may rely on.
 
 use super::time::UnixMillis;
 use crate::named::named;
 
-/// One group message, as its callback reported it. Only `wire` makes one, from a valid callback.
+/// A message, as a callback reported it. Only `wire` makes one, from a valid callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message<'a> {
-    /// The group: `groupID`, or `recvID` where that is absent or empty. Never empty.
-    pub group_id: &'a str,
+    /// The group; `None` for a message between two users. Never empty.
+    pub group_id: Option<&'a str>,
+    /// When OpenIM reported it.
+    pub stage: Stage,
     /// The sender. Never empty.
     pub sender_id: &'a str,
     /// OpenIM's content type; 0 if absent.
@@ -34,10 +36,11 @@ pub struct Message<'a> {
 
 #[cfg(test)]
 impl<'a> Message<'a> {
-    /// A text of one byte that a user sent from iOS, without the optional fields.
+    /// A text of one byte that a user sent to a group from iOS, without the optional fields.
     pub(crate) fn of(group_id: &'a str, sender_id: &'a str) -> Self {
         Message {
-            group_id,
+            group_id: Some(group_id),
+            stage: Stage::Sent,
             sender_id,
             content_type: 101,
             platform_id: 1,
@@ -50,6 +53,27 @@ impl<'a> Message<'a> {
             send_time: None,
             create_time: None,
         }
+    }
+}
+
+/// When OpenIM reports a message. With both callbacks enabled, it reports each message twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// After it was accepted: the after-send callbacks.
+    Sent,
+    /// After it was stored: `callbackAfterMsgSaveDBCommand`.
+    Stored,
+}
+
+named! {
+    /// Which callbacks messages are counted from.
+    pub enum MessageSource {
+        /// For each kind of message, from the first callback that reports one.
+        Auto = "auto",
+        /// From `callbackAfterSendGroupMsgCommand` and `callbackAfterSendSingleMsgCommand`.
+        AfterSend = "after-send",
+        /// From `callbackAfterMsgSaveDBCommand`.
+        AfterSave = "after-save",
     }
 }
 

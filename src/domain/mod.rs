@@ -9,7 +9,7 @@ mod reason;
 mod time;
 
 pub use commands::{AnswerUse, COMMANDS, GROUP_MESSAGE, KnownCommand, Subject};
-pub use event::{Activity, Chat, Event};
-pub use message::{Mentions, Message, Source};
+pub use event::{Activity, Chat, Event, Presence};
+pub use message::{Mentions, Message, MessageSource, Source, Stage};
 pub use reason::Reason;
 pub use time::{Clock, SystemClock, UnixMillis};

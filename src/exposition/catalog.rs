@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use super::writer::{FamilyWriter, MILLISECONDS, Observed};
 use crate::domain::codes::{OTHER, STATUSES};
-use crate::domain::{Activity, UnixMillis};
+use crate::domain::{Activity, Chat, UnixMillis};
 use crate::stats::{ClockError, Group, StateStart, Stats, WINDOWS};
 use crate::telemetry::FAMILIES;
 
@@ -25,8 +25,8 @@ pub(super) enum SampleSource {
     Value(fn(&Stats) -> u64),
     /// A few samples, written together. The windows end at the given time.
     Samples(fn(&Stats, UnixMillis, &mut FamilyWriter<'_, '_>)),
-    /// A sample for each combination of content type, platform and source.
-    Mix,
+    /// A sample for each combination of content type, platform and source of these messages.
+    Mix(Chat),
     /// Samples for each exported group.
     ExportedGroups(OfGroup),
     /// Samples for each tracked group: the families of `/metrics/groups`.
@@ -46,6 +46,32 @@ fn group_messages(group: &Group, began: UnixMillis, rows: &mut FamilyWriter<'_, 
 fn group_active_senders(group: &Group, _: UnixMillis, rows: &mut FamilyWriter<'_, '_>) {
     let [hour, day] = group.active_senders.map(u64::from);
     rows.sample([&group.name, "1h"], hour).sample([&group.name, "24h"], day);
+}
+
+fn content_bytes(stats: &Stats, chat: Chat, rows: &mut FamilyWriter<'_, '_>) {
+    rows.histogram(&Observed::from_reading(&stats.content_bytes(chat), 1.0), &[]);
+}
+
+fn delivery_delay(stats: &Stats, chat: Chat, rows: &mut FamilyWriter<'_, '_>) {
+    // Before the buckets: a message is observed before it becomes an exemplar, so each exemplar has been counted.
+    let exemplars = stats.delivery_exemplars(chat);
+    rows.histogram(&Observed::from_reading(&stats.delivery_delays(chat), MILLISECONDS), &exemplars);
+}
+
+fn submit_delay(stats: &Stats, chat: Chat, rows: &mut FamilyWriter<'_, '_>) {
+    rows.histogram(&Observed::from_reading(&stats.submit_delays(chat), MILLISECONDS), &[]);
+}
+
+fn clock_errors(stats: &Stats, chat: Chat, rows: &mut FamilyWriter<'_, '_>) {
+    for kind in ClockError::ALL {
+        rows.sample([kind.name()], stats.clock_errors(chat, kind));
+    }
+}
+
+fn by_window(counts: [u64; WINDOWS.len()], rows: &mut FamilyWriter<'_, '_>) {
+    for (window, count) in WINDOWS.into_iter().zip(counts) {
+        rows.sample([window.name], count);
+    }
 }
 
 /// Writes an activity in groups, and the same between two users.
@@ -70,7 +96,7 @@ macro_rules! catalog {
 
 catalog! {
     /// Group messages that OpenIM reported.
-    MESSAGES = Counter "openim_group_messages_total" ["content_type", "platform", "source"] Mix;
+    MESSAGES = Counter "openim_group_messages_total" ["content_type", "platform", "source"] Mix(Chat::Group);
     /// Group messages by OpenIM's numeric message status.
     BY_STATUS = Counter "openim_group_messages_by_status_total" ["status"] Samples(|stats, _, rows| {
         for (status, messages) in STATUSES.into_iter().chain([OTHER]).zip(stats.by_status()) {
@@ -88,37 +114,23 @@ catalog! {
         rows.sample(["user"], stats.mentioned_users()).sample(["all"], stats.mentioned_all());
     });
     /// Content length of group messages in UTF-8 bytes.
-    CONTENT_BYTES = Histogram "openim_group_message_content_bytes" [] Samples(|stats, _, rows| {
-        rows.histogram(&Observed::from_reading(&stats.content_bytes(), 1.0), &[]);
-    });
+    CONTENT_BYTES = Histogram "openim_group_message_content_bytes" []
+        Samples(|stats, _, rows| content_bytes(stats, Chat::Group, rows));
     /// Time from sendTime to the receipt of the callback.
-    DELIVERY_DELAY = Histogram "openim_group_message_delivery_delay_seconds" [] Samples(|stats, _, rows| {
-        // Before the buckets: a message is observed before it becomes an exemplar, so each exemplar has been counted.
-        let exemplars = stats.delivery_exemplars();
-        rows.histogram(&Observed::from_reading(&stats.delivery_delays(), MILLISECONDS), &exemplars);
-    });
+    DELIVERY_DELAY = Histogram "openim_group_message_delivery_delay_seconds" []
+        Samples(|stats, _, rows| delivery_delay(stats, Chat::Group, rows));
     /// Time from createTime to sendTime.
-    SUBMIT_DELAY = Histogram "openim_group_message_submit_delay_seconds" [] Samples(|stats, _, rows| {
-        rows.histogram(&Observed::from_reading(&stats.submit_delays(), MILLISECONDS), &[]);
-    });
+    SUBMIT_DELAY = Histogram "openim_group_message_submit_delay_seconds" []
+        Samples(|stats, _, rows| submit_delay(stats, Chat::Group, rows));
     /// Delays left out of the histograms because a clock must be wrong.
-    CLOCK_ERRORS = Counter "openim_group_message_clock_errors_total" ["kind"] Samples(|stats, _, rows| {
-        for kind in ClockError::ALL {
-            rows.sample([kind.name()], stats.clock_errors(kind));
-        }
-    });
+    CLOCK_ERRORS = Counter "openim_group_message_clock_errors_total" ["kind"]
+        Samples(|stats, _, rows| clock_errors(stats, Chat::Group, rows));
     /// Distinct senders of group messages in the window, estimated (standard error 0.81 %).
-    ACTIVE_SENDERS = Gauge "openim_active_senders" ["window"] Samples(|stats, now, rows| {
-        for (window, senders) in WINDOWS.into_iter().zip(stats.active_senders(now)) {
-            rows.sample([window.name], senders);
-        }
-    });
+    ACTIVE_SENDERS = Gauge "openim_active_senders" ["window"]
+        Samples(|stats, now, rows| by_window(stats.active_senders(Chat::Group, now), rows));
     /// Distinct groups with messages in the window, estimated (standard error 0.81 %).
-    ACTIVE_GROUPS = Gauge "openim_active_groups" ["window"] Samples(|stats, now, rows| {
-        for (window, groups) in WINDOWS.into_iter().zip(stats.active_groups(now)) {
-            rows.sample([window.name], groups);
-        }
-    });
+    ACTIVE_GROUPS = Gauge "openim_active_groups" ["window"]
+        Samples(|stats, now, rows| by_window(stats.active_groups(now), rows));
     /// Distinct senders in the window, for each exported group.
     GROUP_ACTIVE_SENDERS = Gauge "openim_group_active_senders" ["group_id", "window"]
         ExportedGroups(group_active_senders);
@@ -127,6 +139,34 @@ catalog! {
     /// Distinct senders in the window, for each tracked group; at /metrics/groups only.
     TRACKED_GROUP_ACTIVE_SENDERS = Gauge "openim_tracked_group_active_senders" ["group_id", "window"]
         TrackedGroups(group_active_senders);
+    /// Messages between two users that OpenIM reported. Of the combinations without messages, only the usual ones have
+    /// a sample.
+    SINGLE_MESSAGES = Counter "openim_single_messages_total" ["content_type", "platform", "source"] Mix(Chat::Single);
+    /// Content length of messages between two users in UTF-8 bytes.
+    SINGLE_CONTENT_BYTES = Histogram "openim_single_message_content_bytes" []
+        Samples(|stats, _, rows| content_bytes(stats, Chat::Single, rows));
+    /// Time from sendTime to the receipt of the callback, for messages between two users.
+    SINGLE_DELIVERY_DELAY = Histogram "openim_single_message_delivery_delay_seconds" []
+        Samples(|stats, _, rows| delivery_delay(stats, Chat::Single, rows));
+    /// Time from createTime to sendTime, for messages between two users.
+    SINGLE_SUBMIT_DELAY = Histogram "openim_single_message_submit_delay_seconds" []
+        Samples(|stats, _, rows| submit_delay(stats, Chat::Single, rows));
+    /// Delays of messages between two users that were left out of the histograms because a clock must be wrong.
+    SINGLE_CLOCK_ERRORS = Counter "openim_single_message_clock_errors_total" ["kind"]
+        Samples(|stats, _, rows| clock_errors(stats, Chat::Single, rows));
+    /// Distinct senders of messages between two users in the window, estimated (standard error 0.81 %).
+    SINGLE_ACTIVE_SENDERS = Gauge "openim_single_active_senders" ["window"]
+        Samples(|stats, now, rows| by_window(stats.active_senders(Chat::Single, now), rows));
+    /// Distinct users in the window that sent or read messages or came online, estimated (standard error 0.81 %).
+    ACTIVE_USERS = Gauge "openim_active_users" ["window"]
+        Samples(|stats, now, rows| by_window(stats.active_users(now), rows));
+    /// Users that came online and did not go offline since. A user that OpenIM does not report again expires after 30
+    /// minutes, and a user on two platforms counts on both.
+    USERS_ONLINE = Gauge "openim_users_online" ["platform"] Samples(|stats, _, rows| {
+        for (platform, users) in stats.users_online() {
+            rows.sample([platform], users as u64);
+        }
+    });
     /// Connections of users that ended. Another connection of the same user may remain.
     DISCONNECTS = Counter "openim_user_disconnects_total" ["platform"] Samples(|stats, _, rows| {
         for (platform, disconnects) in stats.disconnects() {
@@ -210,7 +250,13 @@ catalog! {
     PAIRS_CAPACITY = Gauge "openim_exporter_sender_pairs_capacity" [] Value(|stats| stats.sender_pairs_capacity() as u64);
     /// Pairs of a group and a sender evicted less than a day after their last message, because there were too many.
     PAIRS_EVICTED = Counter "openim_exporter_sender_pairs_evicted_total" [] Value(Stats::sender_pairs_evicted);
-    /// Duplicate messages within the dedup window, which are answered but not counted.
+    /// Maximum number of users online that are tracked, on each platform.
+    USERS_ONLINE_CAPACITY = Gauge "openim_exporter_users_online_capacity" []
+        Value(|stats| stats.users_online_capacity() as u64);
+    /// Reports of users online that were not tracked, because there were too many.
+    USERS_ONLINE_OVERFLOW = Counter "openim_exporter_users_online_overflow_total" [] Value(Stats::users_online_overflow);
+    /// Duplicate messages, which are answered but not counted: within the dedup window, or reported as stored if
+    /// messages are counted when they are sent, or the other way round.
     REPEATS = Counter "openim_exporter_callback_repeats_total" [] Value(Stats::duplicates);
     /// Messages that the dedup window remembers.
     MESSAGE_IDS_TRACKED = Gauge "openim_exporter_message_ids_tracked" [] Value(|stats| stats.message_ids_tracked() as u64);

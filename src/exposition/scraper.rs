@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use prometheus::proto::MetricFamily;
 
-use super::catalog::{self, Declaration, Family, OfGroup, STATISTICS, SampleSource};
+use super::catalog::{Declaration, Family, OfGroup, STATISTICS, SampleSource};
 use super::format::Format;
 use super::process;
 use super::writer::{Observed, Writer};
@@ -55,7 +55,7 @@ enum Part {
 enum Rows {
     None,
     /// Read at once, so that all chunks have the same cells. There are about two thousand.
-    Mix(std::vec::IntoIter<MixCell>),
+    Mix(&'static Family, std::vec::IntoIter<MixCell>),
     /// The groups from a position in [`Slots`].
     Groups(&'static Family, OfGroup, usize),
     /// The exporter's own families and those of the process, and when their counters began.
@@ -170,7 +170,9 @@ impl Scraper {
                 family.sample([], value(stats));
             }
             SampleSource::Samples(write) => write(stats, self.now, &mut family),
-            SampleSource::Mix => self.rows = Rows::Mix(stats.mix().collect::<Vec<_>>().into_iter()),
+            SampleSource::Mix(chat) => {
+                self.rows = Rows::Mix(declared.family, stats.mix(chat).collect::<Vec<_>>().into_iter());
+            }
             SampleSource::ExportedGroups(write) => {
                 self.slots.get_or_insert_with(|| Slots::Listed(stats.exported_groups()));
                 self.rows = Rows::Groups(declared.family, write, 0);
@@ -186,10 +188,10 @@ impl Scraper {
     fn write_row(&mut self, writer: &mut Writer<'_>) -> bool {
         match &mut self.rows {
             Rows::None => return false,
-            Rows::Mix(cells) => {
+            Rows::Mix(family, cells) => {
                 let Some(cell) = cells.next() else { return false };
                 let labels = [&*cell.content_type, cell.platform, cell.source];
-                writer.rows(&catalog::MESSAGES).sample(labels, cell.messages);
+                writer.rows(family).sample(labels, cell.messages);
             }
             Rows::Groups(family, write, position) => {
                 let Some(slot) = self.slots.as_ref().and_then(|slots| slots.get(*position)) else { return false };

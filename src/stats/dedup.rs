@@ -159,7 +159,7 @@ impl Dedup {
             let Some(found) = find(bucket, pending, self.window_seconds) else { break };
             let (word, seen) = match found {
                 BucketEntry::Known(word, seen) if wait_for_count(word, seen) => {
-                    self.counters.add(DedupCounter::Duplicates, 1);
+                    self.count_duplicate();
                     return DedupResult::Duplicate;
                 }
                 BucketEntry::Known(word, seen) | BucketEntry::Replaceable(word, seen) => (word, seen),
@@ -173,6 +173,11 @@ impl Dedup {
         }
         self.counters.add(DedupCounter::Evicted, 1);
         DedupResult::New(None)
+    }
+
+    /// Counts a duplicate.
+    pub(super) fn count_duplicate(&self) {
+        self.counters.add(DedupCounter::Duplicates, 1);
     }
 
     fn bucket(&self, hash: u64) -> Option<&[AtomicU64; BUCKET]> {

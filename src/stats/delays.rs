@@ -11,10 +11,13 @@ use crate::domain::{Message, UnixMillis};
 use crate::named::named;
 
 /// Names of sections in a state.
-const DELIVERY: &str = "delivery delay";
-const SUBMIT: &str = "submit delay";
-const ERRORS: &str = "clock errors";
-const EXEMPLARS: &str = "delivery exemplars";
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Names {
+    pub(super) delivery: &'static str,
+    pub(super) submit: &'static str,
+    pub(super) errors: &'static str,
+    pub(super) exemplars: &'static str,
+}
 
 /// Upper bounds of both delays' buckets in milliseconds: 5 ms to an hour, closer together below a second.
 const BOUNDS_MS: &[u64] =
@@ -38,6 +41,7 @@ named! {
 /// The two delays, and the clock errors that prevented an observation.
 #[derive(Debug)]
 pub(super) struct Delays {
+    names: Names,
     delivery: Histogram,
     submit: Histogram,
     errors: CounterSet<ClockError>,
@@ -45,19 +49,20 @@ pub(super) struct Delays {
 }
 
 impl Delays {
-    pub(super) fn reserve(contents: &mut Contents) {
-        Histogram::reserve(contents, DELIVERY, BOUNDS_MS);
-        Histogram::reserve(contents, SUBMIT, BOUNDS_MS);
-        CounterSet::<ClockError>::reserve(contents, ERRORS);
-        Exemplars::reserve(contents, EXEMPLARS, BOUNDS_MS.len() + 1);
+    pub(super) fn reserve(contents: &mut Contents, names: Names) {
+        Histogram::reserve(contents, names.delivery, BOUNDS_MS);
+        Histogram::reserve(contents, names.submit, BOUNDS_MS);
+        CounterSet::<ClockError>::reserve(contents, names.errors);
+        Exemplars::reserve(contents, names.exemplars, BOUNDS_MS.len() + 1);
     }
 
-    pub(super) fn open(block: &Block) -> io::Result<Self> {
+    pub(super) fn open(block: &Block, names: Names) -> io::Result<Self> {
         Ok(Self {
-            delivery: Histogram::open(block, DELIVERY, BOUNDS_MS)?,
-            submit: Histogram::open(block, SUBMIT, BOUNDS_MS)?,
-            errors: CounterSet::open(block, ERRORS)?,
-            exemplars: Exemplars::open(block, EXEMPLARS)?,
+            names,
+            delivery: Histogram::open(block, names.delivery, BOUNDS_MS)?,
+            submit: Histogram::open(block, names.submit, BOUNDS_MS)?,
+            errors: CounterSet::open(block, names.errors)?,
+            exemplars: Exemplars::open(block, names.exemplars)?,
         })
     }
 
@@ -65,7 +70,7 @@ impl Delays {
         self.delivery.carry_from(old);
         self.submit.carry_from(old);
         self.errors.carry_from(old);
-        self.exemplars.carry_from(old, EXEMPLARS, |value| self.delivery.bucket(value));
+        self.exemplars.carry_from(old, self.names.exemplars, |value| self.delivery.bucket(value));
     }
 
     /// Whether this many messages can have produced the numbers.

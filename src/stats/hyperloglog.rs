@@ -124,6 +124,15 @@ pub(super) fn hash(bytes: &[u8]) -> u64 {
     murmur_hash_64a(bytes, SEED)
 }
 
+/// A hash of a pair, for example of a group and a sender, from the hashes of both: the finalizer of SplitMix64 (Steele, Lea, Flood, "Fast
+/// splittable pseudorandom number generators", 2014), so that every bit of both affects every bit of the result.
+pub(super) const fn hash_pair(group: u64, sender: u64) -> u64 {
+    let mixed = group.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ sender;
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
 /// MurmurHash64A, by Austin Appleby (public domain), little-endian as Redis uses it on every machine.
 fn murmur_hash_64a(bytes: &[u8], seed: u64) -> u64 {
     const MULTIPLIER: u64 = 0xc6a4_a793_5bd1_e995;

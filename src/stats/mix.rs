@@ -14,8 +14,11 @@ use crate::domain::{Message, Source};
 pub(super) const UNLISTED_TYPES: usize = 32;
 
 /// Names of sections in a state.
-const MIX: &str = "mix";
-const UNLISTED: &str = "unlisted content types";
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Names {
+    pub(super) cells: &'static str,
+    pub(super) unlisted: &'static str,
+}
 
 /// Version of the layout of the list of unlisted codes.
 const LAYOUT: u32 = 1;
@@ -29,6 +32,7 @@ const USED: u64 = 1 << 32;
 /// Messages by content type, platform and source.
 #[derive(Debug)]
 pub(super) struct Mix {
+    names: Names,
     cells: Counters,
     /// The codes of unlisted content types, in the order in which they were first seen.
     unlisted: Section,
@@ -43,25 +47,27 @@ pub struct MixCell {
     pub platform: &'static str,
     /// The source's name.
     pub source: &'static str,
+    /// Whether messages between two users usually have these labels.
+    pub is_usual_between_users: bool,
     /// Messages counted.
     pub messages: u64,
 }
 
 impl Mix {
-    pub(super) fn reserve(contents: &mut Contents) {
-        Counters::reserve(contents, MIX, axes());
-        contents.reserve(Layout::new(UNLISTED, LAYOUT, size_of::<u64>(), UNLISTED_TYPES));
+    pub(super) fn reserve(contents: &mut Contents, names: Names) {
+        Counters::reserve(contents, names.cells, axes());
+        contents.reserve(Layout::new(names.unlisted, LAYOUT, size_of::<u64>(), UNLISTED_TYPES));
     }
 
-    pub(super) fn open(block: &Block) -> io::Result<Self> {
-        Ok(Self { cells: Counters::open(block, MIX)?, unlisted: block.section(UNLISTED)? })
+    pub(super) fn open(block: &Block, names: Names) -> io::Result<Self> {
+        Ok(Self { names, cells: Counters::open(block, names.cells)?, unlisted: block.section(names.unlisted)? })
     }
 
     /// Adds the messages of an old mix. A content type is identified by its code, whether or not the old and the new
     /// program list it. Unknown platforms and sources are counted as `unknown` and `other`.
     /// Returns false if counting cannot have produced the old list of unlisted codes.
     pub(super) fn carry_from(&self, old: &CarryOver<'_>) -> bool {
-        let stored = old.section(UNLISTED, LAYOUT, size_of::<u64>());
+        let stored = old.section(self.names.unlisted, LAYOUT, size_of::<u64>());
         let codes = stored.as_ref().map_or(Some(Vec::new()), |stored| used_codes(stored));
         let Some(codes) = codes else { return false };
         // First and in order, so that each keeps its position even if a code that is no longer listed is added.
@@ -74,7 +80,7 @@ impl Mix {
             code.map_or(TYPES - 1, |code| self.type_row(code))
         };
         let source = |key: &str| Source::ALL.into_iter().find(|source| source.name() == key).unwrap_or(Source::Other);
-        self.cells.carry_combinations(old, MIX, |keys| match keys {
+        self.cells.carry_combinations(old, self.names.cells, |keys| match keys {
             [code, on, from] => Some(cell(type_row(code), codes::platform_row_of(on), source(from))),
             _ => None,
         });
@@ -130,15 +136,18 @@ impl Mix {
     /// Every cell whose labels are known in advance, and every other one with messages.
     pub(super) fn cells(&self) -> impl Iterator<Item = MixCell> + '_ {
         (0..TYPES).filter_map(|row| Some((row, self.type_label(row)?))).flat_map(move |(row, label)| {
-            let known_in_advance = row < CONTENT_TYPES.len() || row + 1 == TYPES;
+            let listed = CONTENT_TYPES.get(row).map(|(code, _)| *code);
+            let known_in_advance = listed.is_some() || row + 1 == TYPES;
             (0..PLATFORM_ROWS).flat_map(move |platform| Source::ALL.map(|source| (platform, source))).filter_map(
                 move |(platform, source)| {
                     let messages = self.cells.sum(cell(row, platform, source));
+                    let is_usual = |code| codes::is_usual_between_users(code, platform, source);
                     let platform = PLATFORMS.get(platform).copied().unwrap_or(UNKNOWN_PLATFORM);
                     (known_in_advance || messages > 0).then(|| MixCell {
                         content_type: label.clone(),
                         platform,
                         source: source.name(),
+                        is_usual_between_users: listed.is_some_and(is_usual),
                         messages,
                     })
                 },
@@ -193,11 +202,13 @@ const fn cell(content_type: usize, platform: usize, source: Source) -> usize {
 mod tests {
     use super::*;
 
+    const NAMES: Names = Names { cells: "mix", unlisted: "unlisted content types" };
+
     fn new_mix() -> (Block, Mix) {
         let mut contents = Contents::default();
-        Mix::reserve(&mut contents);
+        Mix::reserve(&mut contents, NAMES);
         let block = Block::in_memory(contents).unwrap();
-        let mix = Mix::open(&block).unwrap();
+        let mix = Mix::open(&block, NAMES).unwrap();
         (block, mix)
     }
 

@@ -4,17 +4,27 @@ use super::delays::ClockError;
 use super::exemplars::Exemplar;
 use super::groups::{Group, RetirementPause};
 use super::histogram::HistogramReading;
+use super::messages::Messages;
 use super::mix::MixCell;
 use super::recording::{MessageCounter, Stats};
-use super::windows::WINDOWS;
-use crate::domain::codes::STATUSES;
-use crate::domain::{Activity, UnixMillis};
+use super::windows::{WINDOWS, Windows};
+use crate::domain::codes::{STATUSES, platform_names};
+use crate::domain::{Activity, Chat, UnixMillis};
 
 impl Stats {
-    /// Messages by content type, platform and source: every combination whose labels are known in advance, and every
-    /// other one with messages.
-    pub fn mix(&self) -> impl Iterator<Item = MixCell> + '_ {
-        self.mix.cells()
+    /// Messages of one kind by content type, platform and source: every combination with messages, and, for groups,
+    /// every other one whose labels are known in advance. Between users, only the usual ones of those, because there
+    /// are two thousand.
+    pub fn mix(&self, chat: Chat) -> impl Iterator<Item = MixCell> + '_ {
+        let cells = self.messages_of(chat).mix.cells();
+        cells.filter(move |cell| chat == Chat::Group || cell.messages > 0 || cell.is_usual_between_users)
+    }
+
+    fn messages_of(&self, chat: Chat) -> &Messages {
+        match chat {
+            Chat::Group => &self.group_messages,
+            Chat::Single => &self.single_messages,
+        }
     }
 
     /// Accepted callbacks, by command.
@@ -44,10 +54,16 @@ impl Stats {
         self.callbacks.last()
     }
 
-    /// All messages.
+    /// All group messages.
     #[must_use]
     pub fn messages(&self) -> u64 {
-        self.mix().map(|cell| cell.messages).fold(0, u64::wrapping_add)
+        self.mix(Chat::Group).map(|cell| cell.messages).fold(0, u64::wrapping_add)
+    }
+
+    /// All messages between two users.
+    #[must_use]
+    pub fn single_messages(&self) -> u64 {
+        self.mix(Chat::Single).map(|cell| cell.messages).fold(0, u64::wrapping_add)
     }
 
     /// Messages by status: one number for each of [`STATUSES`], then one for all other values.
@@ -70,44 +86,68 @@ impl Stats {
 
     /// Lengths of `content` in bytes.
     #[must_use]
-    pub fn content_bytes(&self) -> HistogramReading {
-        self.content_bytes.read()
+    pub fn content_bytes(&self, chat: Chat) -> HistogramReading {
+        self.messages_of(chat).content_bytes.read()
     }
 
     /// Receipt minus `sendTime`, in milliseconds.
     #[must_use]
-    pub fn delivery_delays(&self) -> HistogramReading {
-        self.delays.delivery()
+    pub fn delivery_delays(&self, chat: Chat) -> HistogramReading {
+        self.messages_of(chat).delays.delivery()
     }
 
     /// `sendTime` minus `createTime`, in milliseconds.
     #[must_use]
-    pub fn submit_delays(&self) -> HistogramReading {
-        self.delays.submit()
+    pub fn submit_delays(&self, chat: Chat) -> HistogramReading {
+        self.messages_of(chat).delays.submit()
     }
 
     /// Delays that were not observed because a clock was wrong.
     #[must_use]
-    pub fn clock_errors(&self, kind: ClockError) -> u64 {
-        self.delays.errors(kind)
+    pub fn clock_errors(&self, chat: Chat, kind: ClockError) -> u64 {
+        self.messages_of(chat).delays.errors(kind)
+    }
+
+    /// An exemplar for each bucket of [`Stats::delivery_delays`], the last one for values above all bounds.
+    #[must_use]
+    pub fn delivery_exemplars(&self, chat: Chat) -> Vec<Option<Exemplar>> {
+        self.messages_of(chat).delays.exemplars()
     }
 
     /// Estimated number of distinct senders in each of [`WINDOWS`].
     #[must_use]
-    pub fn active_senders(&self, now: UnixMillis) -> [u64; WINDOWS.len()] {
-        self.senders.counts(self.timeline.at(now))
+    pub fn active_senders(&self, chat: Chat, now: UnixMillis) -> [u64; WINDOWS.len()] {
+        self.messages_of(chat).senders.counts(self.timeline.at(now))
+    }
+
+    /// Estimated number of distinct users in each of [`WINDOWS`] that sent or read messages or came online.
+    #[must_use]
+    pub fn active_users(&self, now: UnixMillis) -> [u64; WINDOWS.len()] {
+        let all = [&self.group_messages.senders, &self.single_messages.senders, &self.users];
+        Windows::counts_of_all(all, self.timeline.at(now))
+    }
+
+    /// Users online by platform. A user on two platforms counts on both.
+    pub fn users_online(&self) -> impl Iterator<Item = (&'static str, usize)> + '_ {
+        platform_names().zip(self.online.by_platform())
+    }
+
+    /// How many users online can be tracked.
+    #[must_use]
+    pub const fn users_online_capacity(&self) -> usize {
+        self.online.capacity()
+    }
+
+    /// Reports of users online that were not tracked, because there were too many.
+    #[must_use]
+    pub fn users_online_overflow(&self) -> u64 {
+        self.online.overflow()
     }
 
     /// Estimated number of distinct groups in each of [`WINDOWS`], including groups that are not tracked.
     #[must_use]
     pub fn active_groups(&self, now: UnixMillis) -> [u64; WINDOWS.len()] {
         self.active_groups.counts(self.timeline.at(now))
-    }
-
-    /// An exemplar for each bucket of [`Stats::delivery_delays`], the last one for values above all bounds.
-    #[must_use]
-    pub fn delivery_exemplars(&self) -> Vec<Option<Exemplar>> {
-        self.delays.exemplars()
     }
 
     /// When the counters started.

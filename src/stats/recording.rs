@@ -14,27 +14,24 @@ use super::callbacks::Callbacks;
 use super::carry::keys;
 use super::counters::Counters;
 use super::dedup::{self, Dedup, DedupResult};
-use super::delays::Delays;
 use super::groups::{GroupTable, Recorded};
-use super::histogram::Histogram;
-use super::hyperloglog::{Element, hash};
-use super::mix::Mix;
+use super::hyperloglog::{Element, hash, hash_pair};
+use super::messages::{self, Messages};
+use super::online::Online;
 use super::pairs::Pairs;
+use super::stages::Stages;
 use super::state_start::StateStart;
 use super::timeline::Timeline;
 use super::windows::{CurrentPeriods, Windows};
 use crate::arena::{Arena, Block, Contents, Directory, Layout, SingleWord};
 use crate::domain::codes::{self, OTHER, STATUSES};
-use crate::domain::{Event, Message, Reason, UnixMillis};
-
-/// Upper bounds of the buckets for a content's length, in bytes: 16 B to 1 MiB, each four times the one before.
-const CONTENT_BOUNDS: &[u64] = &[16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576];
+use crate::domain::{Event, Message, MessageSource, Presence, Reason, UnixMillis};
 
 /// Names of sections in a state.
 pub(super) const STARTED: &str = "began";
 pub(super) const MESSAGE_COUNTERS: &str = "tallies";
-pub(super) const SENDERS: &str = "senders";
 pub(super) const ACTIVE_GROUPS: &str = "active groups";
+pub(super) const USERS: &str = "users";
 
 /// Version of the layout of [`STARTED`].
 pub(super) const STARTED_LAYOUT: u32 = 1;
@@ -65,6 +62,8 @@ pub struct Capacities {
     pub sender_pairs: usize,
     /// How long duplicate messages are ignored, at most a day; zero counts them all.
     pub dedup_window: Duration,
+    /// Users online that are tracked, on each platform.
+    pub online: usize,
 }
 
 /// All statistics.
@@ -78,12 +77,15 @@ pub struct Stats {
     pub(super) started: SingleWord,
     pub(super) callbacks: Callbacks,
     pub(super) activities: Activities,
-    pub(super) mix: Mix,
+    pub(super) group_messages: Messages,
+    pub(super) single_messages: Messages,
+    pub(super) stages: Stages,
+    /// Of group messages.
     pub(super) message_counters: Counters,
-    pub(super) content_bytes: Histogram,
-    pub(super) delays: Delays,
-    pub(super) senders: Windows,
     pub(super) active_groups: Windows,
+    /// Users that came online or read messages. Senders are in the messages' windows.
+    pub(super) users: Windows,
+    pub(super) online: Online,
     pub(super) groups: GroupTable,
     pub(super) pairs: Pairs,
     pub(super) dedup: Dedup,
@@ -96,12 +98,12 @@ impl Stats {
         contents.reserve(Layout::new(STARTED, STARTED_LAYOUT, size_of::<u64>(), 1));
         Callbacks::reserve(&mut contents);
         Activities::reserve(&mut contents);
-        Mix::reserve(&mut contents);
+        Messages::reserve(&mut contents, messages::GROUP);
+        Messages::reserve(&mut contents, messages::SINGLE);
         Counters::reserve(&mut contents, MESSAGE_COUNTERS, vec![message_counter_keys()]);
-        Histogram::reserve(&mut contents, "content bytes", CONTENT_BOUNDS);
-        Delays::reserve(&mut contents);
-        Windows::reserve(&mut contents, SENDERS);
         Windows::reserve(&mut contents, ACTIVE_GROUPS);
+        Windows::reserve(&mut contents, USERS);
+        Online::reserve(&mut contents, capacities.online);
         GroupTable::reserve(&mut contents, capacities.groups);
         Pairs::reserve(&mut contents, capacities.sender_pairs);
         Dedup::reserve(&mut contents, capacities.dedup_window);
@@ -118,12 +120,13 @@ impl Stats {
             started: block.single_word(STARTED)?,
             callbacks: Callbacks::open(block)?,
             activities: Activities::open(block)?,
-            mix: Mix::open(block)?,
+            group_messages: Messages::open(block, messages::GROUP)?,
+            single_messages: Messages::open(block, messages::SINGLE)?,
+            stages: Stages::new(MessageSource::Auto),
             message_counters: Counters::open(block, MESSAGE_COUNTERS)?,
-            content_bytes: Histogram::open(block, "content bytes", CONTENT_BOUNDS)?,
-            delays: Delays::open(block)?,
-            senders: Windows::open(block, SENDERS)?,
             active_groups: Windows::open(block, ACTIVE_GROUPS)?,
+            users: Windows::open(block, USERS)?,
+            online: Online::open(block, capacities.online)?,
             groups: GroupTable::open(block, capacities.exported_groups)?,
             pairs: Pairs::open(block, capacities.sender_pairs)?,
             dedup: Dedup::open(block, capacities.dedup_window)?,
@@ -145,31 +148,61 @@ impl Stats {
         self.started.set(now.0.cast_unsigned());
     }
 
+    /// Sets which callbacks messages are counted from.
+    #[must_use]
+    pub fn counting_messages_from(mut self, source: MessageSource) -> Self {
+        self.stages = Stages::new(source);
+        self
+    }
+
     /// Counts a message that was received at `clock`, the machine's time. Takes no exclusive lock and, if the group is
     /// tracked, does not allocate. A duplicate that arrives while its original is being counted waits for that.
     pub fn record(&self, message: &Message<'_>, clock: UnixMillis) -> Recorded {
+        if !self.stages.counts(message) {
+            self.dedup.count_duplicate();
+            return Recorded::Duplicate;
+        }
         let now = self.timeline.at(clock);
         let pending = match self.find_duplicate(message.server_msg_id, now) {
             DedupResult::Duplicate => return Recorded::Duplicate,
             DedupResult::New(pending) => pending,
         };
-        let (sender, group) = (hash(message.sender_id.as_bytes()), hash(message.group_id.as_bytes()));
+        let sender = hash(message.sender_id.as_bytes());
+        let recorded = match message.group_id {
+            Some(group) => self.record_in_group(message, (group, sender), clock, now),
+            None => {
+                let current = CurrentPeriods::at(now);
+                self.single_messages.record_sender(Element::from_hash(sender), message, clock, &current);
+                self.single_messages.record_content(message);
+                Recorded::Single
+            }
+        };
+        pending.into_iter().for_each(dedup::PendingMessage::confirm);
+        recorded
+    }
+
+    #[inline]
+    fn record_in_group(
+        &self,
+        message: &Message<'_>,
+        (group_id, sender): (&str, u64),
+        clock: UnixMillis,
+        now: UnixMillis,
+    ) -> Recorded {
+        let group = hash(group_id.as_bytes());
         let pair = hash_pair(group, sender);
         self.pairs.prefetch(pair);
         // Before the total: a reader that reads the total first then finds every message of it in the groups.
-        let recorded = self.groups.record(message.group_id, now, || {
-            self.delays.record(message, clock);
+        let recorded = self.groups.record(group_id, now, || {
             let current = CurrentPeriods::at(now);
-            self.senders.add(Element::from_hash(sender), &current);
+            self.group_messages.record_sender(Element::from_hash(sender), message, clock, &current);
             self.active_groups.add(Element::from_hash(group), &current);
         });
         if let Recorded::Known(slot) | Recorded::Added(slot) = recorded {
             self.pairs.record(pair, slot, now);
         }
-        self.mix.record(message);
         self.record_message_counters(message);
-        self.content_bytes.observe(message.content_bytes);
-        pending.into_iter().for_each(dedup::PendingMessage::confirm);
+        self.group_messages.record_content(message);
         recorded
     }
 
@@ -179,9 +212,33 @@ impl Stats {
         self.callbacks.accept(command, now);
     }
 
-    /// Counts what a callback reports, apart from a message.
-    pub fn record_event(&self, event: Event) {
-        self.activities.record(event);
+    /// Counts what a callback reports, apart from a message, that was received at `clock`.
+    pub fn record_event(&self, event: Event<'_>, clock: UnixMillis) {
+        let now = self.timeline.at(clock);
+        match event {
+            Event::Activity(activity, count) => self.activities.add(activity, count),
+            Event::Dismissal(group) => self.activities.dismiss(group),
+            Event::Read(user, activity, count) => {
+                self.record_user(user, now);
+                self.activities.add(activity, count);
+            }
+            Event::Online(Presence { user_id, platform_id }) => {
+                if let Some(user) = self.record_user(user_id, now) {
+                    self.online.add(user, platform_id, now);
+                }
+            }
+            Event::Offline(Presence { user_id, platform_id }) => {
+                self.online.remove(hash(user_id.as_bytes()), platform_id);
+                self.activities.disconnect(platform_id);
+            }
+        }
+    }
+
+    /// Counts a user as active. Returns the hash of the ID, unless that is empty.
+    fn record_user(&self, id: &str, now: UnixMillis) -> Option<u64> {
+        let user = (!id.is_empty()).then(|| hash(id.as_bytes()))?;
+        self.users.add(Element::from_hash(user), &CurrentPeriods::at(now));
+        Some(user)
     }
 
     /// Counts a refused request, and returns the number of refusals for this reason.
@@ -208,23 +265,16 @@ impl Stats {
 
     /// Does the periodic work. Call it about once a second, not on a serving thread.
     pub fn tick(&self, clock: UnixMillis) {
-        let tick = self.timeline.tick(clock, || self.senders.latest());
-        self.senders.prepare(tick);
-        self.active_groups.prepare(tick);
+        let windows = [&self.group_messages.senders, &self.single_messages.senders, &self.active_groups, &self.users];
+        let latest = || windows.map(Windows::latest).into_iter().fold(UnixMillis(0), UnixMillis::max);
+        let tick = self.timeline.tick(clock, latest);
+        windows.into_iter().for_each(|windows| windows.prepare(tick));
         let now = tick.now;
         if self.groups.tick(now) {
+            self.online.sweep(now);
             let publish = |slot, hour, day| self.groups.set_active_senders(slot, hour, day);
             self.pairs.scan(now, self.groups.slots_used(), publish);
         }
         self.dedup.tick(now);
     }
-}
-
-/// A hash of a pair from the hashes of its group and its sender: the finalizer of SplitMix64 (Steele, Lea, Flood, "Fast
-/// splittable pseudorandom number generators", 2014), so that every bit of both affects every bit of the result.
-const fn hash_pair(group: u64, sender: u64) -> u64 {
-    let mixed = group.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ sender;
-    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }

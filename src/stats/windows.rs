@@ -160,11 +160,18 @@ impl Windows {
 
     /// The estimated number of distinct elements in each of [`WINDOWS`].
     pub(super) fn counts(&self, now: UnixMillis) -> [u64; WINDOWS.len()] {
+        Self::counts_of_all([self], now)
+    }
+
+    /// The estimated number of elements in at least one of these, in each of [`WINDOWS`].
+    pub(super) fn counts_of_all<const N: usize>(all: [&Self; N], now: UnixMillis) -> [u64; WINDOWS.len()] {
         let CurrentPeriods(current) = CurrentPeriods::at(now);
         let mut union = Union::default();
         WINDOWS.map(|window| {
-            if let (Some(ring), Some(at)) = (self.rings.get(window.ring), current.get(window.ring)) {
-                ring.sketches_since(at.period, window.periods).for_each(|sketch| union.merge(sketch));
+            for windows in all {
+                if let (Some(ring), Some(at)) = (windows.rings.get(window.ring), current.get(window.ring)) {
+                    ring.sketches_since(at.period, window.periods).for_each(|sketch| union.merge(sketch));
+                }
             }
             union.estimate()
         })

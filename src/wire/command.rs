@@ -20,7 +20,8 @@ impl Command {
     /// The command with this name, from a query or a body. The case of its first letter does not matter, because OpenIM
     /// 3.0 to 3.4.0 write some in upper case, nor does whitespace around it. `None` if the name does not start with
     /// `callback`, as all of OpenIM's do.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
         if name == GROUP_MESSAGE {
             return Some(Self::GroupMessage);
         }
@@ -54,7 +55,14 @@ impl Command {
         }
     }
 
+    /// Whether some version of OpenIM may obey the answer.
+    #[must_use]
+    pub fn may_be_obeyed(self) -> bool {
+        self.answer_use() != AnswerUse::Ignored
+    }
+
     /// What it reports.
+    #[inline]
     pub(super) fn subject(self) -> Subject {
         self.known().map_or(Subject::Nothing, |known| known.subject)
     }

@@ -6,7 +6,7 @@ use super::field::{ErrorContext, Measured, MentionList, Number, Plain, Skipped, 
 use super::limits::{MAX_DEPTH, MAX_NAME_BYTES, too_deep_at};
 use super::object::{Fill, fields};
 use crate::domain::Reason;
-use crate::domain::{Message, Source, UnixMillis};
+use crate::domain::{Message, Source, Stage, UnixMillis};
 
 fields! {
     /// Every documented field of the callback. All of them are optional; unknown fields are ignored.
@@ -18,7 +18,7 @@ fields! {
         "operationID" => operation_id: Plain<'a>,
         "senderPlatformID" => sender_platform_id: Number<i32>,
         "senderNickname" => _sender_nickname: Skipped<MAX_NAME_BYTES>,
-        "sessionType" => _session_type: Number<i32>,
+        "sessionType" => session_type: Number<i32>,
         "msgFrom" => msg_from: Number<i32>,
         "contentType" => content_type: Number<i32>,
         "status" => status: Number<i32>,
@@ -57,35 +57,75 @@ impl Problem {
     }
 }
 
-/// Decodes a group message and passes it to `count`.
+/// Decodes a group message that was sent, and passes it to `count`.
 ///
 /// # Errors
 /// When the body is not a group message; then `count` is not called.
 pub fn decode_group_message<R>(body: &[u8], count: impl FnOnce(&Message<'_>) -> R) -> Result<R, Problem> {
     let fields: Fields<'_> = parse(body)?;
-    let time = |Number(millis): Number<i64>| (millis != 0).then_some(UnixMillis(millis));
-    let message = Message {
-        group_id: if fields.group_id.0.is_empty() { &fields.recv_id.0 } else { &fields.group_id.0 },
-        sender_id: &fields.send_id.0,
-        content_type: fields.content_type.0,
-        platform_id: fields.sender_platform_id.0,
-        source: Source::from_code(fields.msg_from.0),
-        status: fields.status.0,
-        content_bytes: fields.content.0,
-        mentions: fields.at_user_list.0,
-        server_msg_id: &fields.server_msg_id.0,
-        operation_id: fields.operation_id.0,
-        send_time: time(fields.send_time),
-        create_time: time(fields.create_time),
+    let group = if fields.group_id.0.is_empty() { &fields.recv_id.0 } else { &fields.group_id.0 };
+    Ok(count(&fields.message(Some(group), Stage::Sent)?))
+}
+
+/// The same for a message that was sent to a user.
+pub(super) fn decode_single_message<R>(body: &[u8], count: impl FnOnce(&Message<'_>) -> R) -> Result<R, Problem> {
+    let fields: Fields<'_> = parse(body)?;
+    Ok(count(&fields.message(None, Stage::Sent)?))
+}
+
+/// The same for a message that was stored. `count` is not called for a system notification, which is no message of a
+/// group or between two users.
+pub(super) fn decode_stored_message(body: &[u8], count: impl FnOnce(&Message<'_>)) -> Result<(), Problem> {
+    let fields: Fields<'_> = parse(body)?;
+    let group = &*fields.group_id.0;
+    let group = match fields.session_type.0 {
+        NOTIFICATION_SESSION => return Ok(()),
+        session if is_group_session(session, group) => Some(group),
+        _ => None,
     };
-    if message.sender_id.is_empty() {
-        return Err(Problem::new(Reason::MissingSender, "sendID is absent or empty; a message needs its sender"));
+    count(&fields.message(group, Stage::Stored)?);
+    Ok(())
+}
+
+/// The `sessionType` of a conversation for system notifications.
+pub(super) const NOTIFICATION_SESSION: i32 = 4;
+
+/// Whether a message with this `sessionType` and `groupID` is for a group. Some versions do not report the type.
+pub(super) fn is_group_session(session_type: i32, group: &str) -> bool {
+    match session_type {
+        2 | 3 => true,
+        1 | NOTIFICATION_SESSION => false,
+        _ => !group.is_empty(),
     }
-    if message.group_id.is_empty() {
-        let detail = "groupID and recvID are absent or empty; a message needs its group in one of them";
-        return Err(Problem::new(Reason::MissingGroup, detail));
+}
+
+impl Fields<'_> {
+    /// The message, if it has a sender and, for a group, its ID.
+    fn message<'s>(&'s self, group_id: Option<&'s str>, stage: Stage) -> Result<Message<'s>, Problem> {
+        if self.send_id.0.is_empty() {
+            return Err(Problem::new(Reason::MissingSender, "sendID is absent or empty; a message needs its sender"));
+        }
+        if group_id.is_some_and(str::is_empty) {
+            let detail = "groupID and recvID are absent or empty; a message needs its group in one of them";
+            return Err(Problem::new(Reason::MissingGroup, detail));
+        }
+        let time = |millis: &Number<i64>| (millis.0 != 0).then_some(UnixMillis(millis.0));
+        Ok(Message {
+            group_id,
+            stage,
+            sender_id: &self.send_id.0,
+            content_type: self.content_type.0,
+            platform_id: self.sender_platform_id.0,
+            source: Source::from_code(self.msg_from.0),
+            status: self.status.0,
+            content_bytes: self.content.0,
+            mentions: self.at_user_list.0,
+            server_msg_id: &self.server_msg_id.0,
+            operation_id: self.operation_id.0,
+            send_time: time(&self.send_time),
+            create_time: time(&self.create_time),
+        })
     }
-    Ok(count(&message))
 }
 
 /// Decodes the name of the command in a body; empty if it is absent.
@@ -177,7 +217,8 @@ mod tests {
             "sessionType":3,"msgFrom":100,"contentType":101,"status":2,"sendTime":1732345678901,"createTime":1732345678700,
             "content":"{\"content\":\"hi\"}","seq":0,"atUserList":["AtAllTag","u2"],"groupID":"g1","recvID":"u9"}"#;
         let expected = Message {
-            group_id: "g1",
+            group_id: Some("g1"),
+            stage: Stage::Sent,
             sender_id: "u1",
             content_type: 101,
             platform_id: 2,
@@ -211,7 +252,7 @@ mod tests {
     fn the_group_is_the_receiver_if_there_is_no_group() {
         for group in [r#""recvID":"r1""#, r#""groupID":"","recvID":"r1""#, r#""groupID":null,"recvID":"r1""#] {
             let body = format!(r#"{{"sendID":"u1",{group}}}"#);
-            decode_group_message(body.as_bytes(), |message| assert_eq!(message.group_id, "r1")).unwrap();
+            decode_group_message(body.as_bytes(), |message| assert_eq!(message.group_id, Some("r1"))).unwrap();
         }
     }
 

@@ -19,4 +19,4 @@ pub use command::Command;
 pub use decode::{DecoderComparison, compare_decoders};
 pub use decode::{Problem, decode_command_name, decode_group_message};
 pub use encode::{Callback, Content, MENTION_OF_ALL, Media, OPERATION_ID_HEADER, encode, is_success, write_content};
-pub use event::decode_event;
+pub use event::{Report, decode_report};

@@ -12,12 +12,14 @@ pub(crate) enum Kind {
     Obeyed,
     /// Obeyed, and fields of the answer are copied from the body.
     Copied,
+    /// Obeyed, and the body is read.
+    ObeyedAndRead,
     /// Obeyed. Only the body has the command.
     ObeyedByBody,
     /// Ignored: the URL names an asynchronous callback, whose body is not read.
     Ignored,
     /// Ignored, and the body is read.
-    GroupMessage,
+    Read,
 }
 
 /// A callback as a version of OpenIM sends it.
@@ -37,7 +39,7 @@ const fn callback(path: &'static str, command: &'static str, kind: Kind) -> Call
 const BEFORE: &str = "callbackBeforeSendGroupMsgCommand";
 
 /// Every form in which a callback can arrive.
-pub(crate) const CALLBACKS: [Callback; 29] = [
+pub(crate) const CALLBACKS: [Callback; 31] = [
     callback("/callbackBeforeSendGroupMsgCommand", BEFORE, Kind::Obeyed),
     callback("/callbackExample/callbackBeforeSendGroupMsgCommand", BEFORE, Kind::Obeyed),
     callback("//callbackBeforeSendGroupMsgCommand", BEFORE, Kind::Obeyed),
@@ -70,11 +72,15 @@ pub(crate) const CALLBACKS: [Callback; 29] = [
     // A query in the configured URL, to which the command is appended.
     callback("/callback?a=b?command=callbackBeforeSendGroupMsgCommand", BEFORE, Kind::ObeyedByBody),
     callback("/callback?a=b/callbackBeforeSendGroupMsgCommand", BEFORE, Kind::ObeyedByBody),
-    callback("/callbackBeforeAfterMsgCommand", "callbackBeforeAfterMsgCommand", Kind::Ignored),
-    callback("/x/CallbackUserOnlineCommand", "CallbackUserOnlineCommand", Kind::Ignored),
-    callback("/x?command=callbackAfterQuitGroupCommand", "callbackAfterQuitGroupCommand", Kind::Ignored),
-    callback("/callbackAfterSendGroupMsgCommand?key=e30%3D", "callbackAfterSendGroupMsgCommand", Kind::GroupMessage),
-    callback("/?command=callbackAfterSendGroupMsgCommand", "callbackAfterSendGroupMsgCommand", Kind::GroupMessage),
+    // Before 3.7, their answers are obeyed after the action.
+    callback("/callbackBeforeAfterMsgCommand", "callbackBeforeAfterMsgCommand", Kind::ObeyedAndRead),
+    callback("/x/callbackAfterCreateGroupCommand", "callbackAfterCreateGroupCommand", Kind::ObeyedAndRead),
+    // Version 3.0 to 3.4.0 with a URL that ends with a command.
+    callback("/callbackAfterUserOnlineCommand?command=callbackBeforeSendGroupMsgCommand", BEFORE, Kind::ObeyedAndRead),
+    callback("/x/CallbackUserKickOffCommand", "CallbackUserKickOffCommand", Kind::Ignored),
+    callback("/x?command=callbackAfterSetFriendRemarkCommand", "callbackAfterSetFriendRemarkCommand", Kind::Ignored),
+    callback("/callbackAfterSendGroupMsgCommand?key=e30%3D", "callbackAfterSendGroupMsgCommand", Kind::Read),
+    callback("/?command=callbackAfterSendGroupMsgCommand", "callbackAfterSendGroupMsgCommand", Kind::Read),
 ];
 
 impl Callback {
@@ -85,11 +91,11 @@ impl Callback {
 
     /// Whether an error in the body is found.
     pub(crate) fn reads_body(self) -> bool {
-        matches!(self.kind, Kind::Copied | Kind::ObeyedByBody | Kind::GroupMessage)
+        matches!(self.kind, Kind::Copied | Kind::ObeyedAndRead | Kind::ObeyedByBody | Kind::Read)
     }
 
     pub(crate) fn is_obeyed(self) -> bool {
-        !matches!(self.kind, Kind::Ignored | Kind::GroupMessage)
+        !matches!(self.kind, Kind::Ignored | Kind::Read)
     }
 
     /// Checks a refusal of this callback that was sent after the command in its URL, if any, was known.

@@ -215,7 +215,7 @@ fn an_obeyed_callback_at_the_path_of_an_ignored_one_is_not_refused() {
     // OpenIM 2.3 posts all callbacks to one URL, which may be the one that its documentation gives for group messages.
     for site in Site::all(Limits::default(), |_| ()) {
         for &protocol in site.protocols {
-            for group_message in CALLBACKS.into_iter().filter(|callback| callback.kind == Kind::GroupMessage) {
+            for group_message in CALLBACKS.into_iter().filter(|callback| callback.kind == Kind::Read) {
                 for command in ["callbackOfflinePushCommand", "callbackWordFilterCommand", "CallbackBeforeXCommand"] {
                     let mut post = site.post(group_message);
                     set_body(&mut post, format!(r#"{{"callbackCommand":"{command}"}}"#));

@@ -37,12 +37,11 @@ fn faults(panel: &Value) -> Vec<&'static str> {
     let ignores = !expressions(panel).all(|expression| expression.contains("$instance"));
     need(ignores == description.contains("Ignores the selected instances"), "whether it ignores the instances");
     let unit = defaults(panel)["unit"].as_str().unwrap_or_default();
-    let of_rates = |metric: &str| {
-        expressions(panel)
-            .all(|one| one.starts_with("sum") && one.contains("rate(") && one.contains(metric) && !one.contains(" / "))
-    };
-    need(!of_rates("(openim_group_m") || unit == "mps", "the unit of messages");
-    need(!of_rates("(openim_exporter_callbacks") || unit == "reqps", "the unit of callbacks");
+    let of_rates =
+        |rate: &str| expressions(panel).all(|one| one.starts_with("sum") && one.contains(rate) && !one.contains(" / "));
+    let of_messages = of_rates("rate(openim_group_m") || of_rates("rate(openim_single_m");
+    need(!of_messages || unit == "mps", "the unit of messages");
+    need(!of_rates("rate(openim_exporter_callbacks") || unit == "reqps", "the unit of callbacks");
     wrong
 }
 

@@ -38,6 +38,7 @@ pages! {
     FLAGS = "docs/flags.md";
     LIMITS = "docs/limits.md";
     METRICS = "docs/metrics.md";
+    OPENIM = "docs/openim.md";
     PERFORMANCE = "docs/performance.md";
     PROMETHEUS = "docs/prometheus.md";
     RUNBOOK = "docs/runbook.md";

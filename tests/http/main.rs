@@ -9,6 +9,7 @@ mod clients;
 mod hostile;
 mod hostile_json;
 mod limits;
+mod people;
 mod refusals;
 mod routes;
 mod scrapes;

@@ -60,7 +60,7 @@ fn other_commands_get_the_same_answer_and_are_counted_only_by_command() {
         ("/callback?command=callbackAfterMsgSaveDBCommand", &saved, "callbackAfterMsgSaveDBCommand"),
         ("/callback", &saved, "callbackAfterMsgSaveDBCommand"),
         ("/callback", r#"{"callbackCommand":"callbackBeforeAddFriendCommand"}"#, "callbackBeforeAddFriendCommand"),
-        ("/p/callbackUserOnlineCommand?contenttype=json", r#"{"userID":"u"}"#, "callbackUserOnlineCommand"),
+        ("/p/callbackUserKickOffCommand?contenttype=json", r#"{"userID":"u"}"#, "callbackUserKickOffCommand"),
         ("/callbackAfterTheFutureCommand", "{}", "other"),
         ("/callback?command=callbackAfterTheFutureCommand", "{}", "other"),
         ("/callback", r#"{"callbackCommand":"callbackAfterTheFutureCommand"}"#, "other"),

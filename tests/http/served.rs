@@ -41,8 +41,13 @@ impl Served {
 
     pub(crate) fn with_config(groups: usize, limits: Limits, config: Http) -> Self {
         let telemetry = Arc::new(Telemetry::default());
-        let capacities =
-            Capacities { groups: groups + 10, exported_groups: 10, sender_pairs: 100, dedup_window: Duration::ZERO };
+        let capacities = Capacities {
+            groups: groups + 10,
+            exported_groups: 10,
+            sender_pairs: 100,
+            dedup_window: Duration::ZERO,
+            online: 100,
+        };
         let stats = Arc::new(Stats::in_memory(capacities, SystemClock.now()).unwrap());
         for group in 0..groups {
             let body = message(&format!("group-{group}"), "u");

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openim_exporter::domain::{Activity, COMMANDS, Event, GROUP_MESSAGE, Reason, UnixMillis};
+use openim_exporter::domain::{Activity, COMMANDS, Event, GROUP_MESSAGE, Presence, Reason, UnixMillis};
 use openim_exporter::exposition::{Format, Scope, Scraper};
 use openim_exporter::stats::{Capacities, Stats};
 use openim_exporter::telemetry::{Refusal, Telemetry};
-use openim_exporter::wire;
+use openim_exporter::wire::{self, Report};
 
 use crate::story::{self, DAY, LAST_DAY};
 
@@ -22,8 +22,13 @@ const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub(crate) const MIDNIGHT: i64 = 1_700_006_400;
 
 /// Small enough for the senders and groups of a day to fill the tables.
-const CAPACITIES: Capacities =
-    Capacities { groups: 40, exported_groups: 24, sender_pairs: 1400, dedup_window: Duration::from_secs(60) };
+const CAPACITIES: Capacities = Capacities {
+    groups: 40,
+    exported_groups: 24,
+    sender_pairs: 1400,
+    dedup_window: Duration::from_secs(60),
+    online: 3,
+};
 
 /// The exporter's labels in Prometheus.
 const TARGET: &str = r#"job="openim-exporter",instance="a:10006""#;
@@ -174,14 +179,34 @@ impl Installation {
         (now - delay, now - delay - 100)
     }
 
-    /// The events of a minute other than messages.
+    /// A message between two users that is counted.
+    fn send_single(&self, sent: i64, now: i64) {
+        let body = format!(r#"{{"sendID":"u1","sendTime":{sent},"createTime":{},"content":"hello"}}"#, now - 400);
+        let command = wire::Command::from_name("callbackAfterSendSingleMsgCommand").unwrap();
+        let count = |report: Report<'_>| {
+            if let Report::Message(message) = report {
+                self.stats.record(message, UnixMillis(now));
+            }
+        };
+        wire::decode_report(command, body.as_bytes(), count).unwrap();
+    }
+
+    /// The events of a minute other than group messages.
     fn happen(&self) {
         let now = self.now_ms();
         self.taken("callbackAfterJoinGroupCommand", now);
         if self.minute.is_multiple_of(10) {
             COMMANDS.iter().filter(|known| known.name != GROUP_MESSAGE).for_each(|known| self.taken(known.name, now));
-            Activity::ALL.into_iter().for_each(|activity| self.stats.record_event(Event::Activity(activity, 1)));
-            self.stats.record_event(Event::Disconnect(1));
+            let record = |event| self.stats.record_event(event, UnixMillis(now));
+            Activity::ALL.into_iter().for_each(|activity| record(Event::Activity(activity, 1)));
+            record(Event::Offline(Presence { user_id: "u1", platform_id: 1 }));
+            // More than can be tracked.
+            for user_id in ["u1", "u2", "u3", "u4"] {
+                record(Event::Online(Presence { user_id, platform_id: 1 }));
+            }
+        }
+        for sent in [now - 300, now + 60_000] {
+            self.send_single(sent, now);
         }
         self.telemetry.set_connections(3, 1);
         self.telemetry.set_certificate_expiry(Some(MIDNIGHT + i64::from(story::END + 13 * DAY) * 60));

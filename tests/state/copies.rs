@@ -82,7 +82,7 @@ fn a_backup_that_is_older_than_the_state_of_its_directory_starts_from_0() {
         assert_eq!(steps.last(), Some(&Step::CountersReset(Doubt::Older)));
         // Prometheus saw 1,000: with 500, increase() would add 500 again.
         assert_eq!((stats.state_start(), stats.messages()), (StateStart::CountersReset, 0));
-        assert!(stats.groups_tracked() > 0 && stats.active_senders(LATER)[4] > 0);
+        assert!(stats.groups_tracked() > 0 && stats.active_senders(Chat::Group, LATER)[4] > 0);
         drop(stats);
         let (stats, steps) = try_open(directory.path(), CAPACITIES, NEXT_BOOT, later(5000)).unwrap();
         assert_eq!((stats.state_start(), steps), (StateStart::Continued, vec![]));

@@ -146,7 +146,7 @@ fn impossible_numbers_are_found_after_a_kill() {
         }),
         ("groups", |path| overwrite(path, place_of(path, b"group-3") - 16, &f64::NAN.to_bits().to_le_bytes())),
         ("groups", |path| overwrite(path, place_of(path, b"group-3") - 16, &(-1.0_f64).to_bits().to_le_bytes())),
-        ("active senders or groups", |path| overwrite(path, section(path, "senders by hour") + 9, &[52])),
+        ("active senders", |path| overwrite(path, section(path, "senders by hour") + 9, &[52])),
         ("mentions, or the start of the counters", |path| overwrite(path, section(path, "began"), &[0xff; 8])),
     ];
     for (what, damage) in cases {
@@ -186,7 +186,7 @@ fn a_section_of_a_newer_version_is_dropped_and_the_rest_is_converted() {
     let path = directory.path().join("state");
     let mut names = Vec::new();
     relist(&path, |contents| names = contents.sections.iter().map(|entry| entry.layout.name.clone()).collect());
-    assert_eq!(names.len(), 36);
+    assert_eq!(names.len(), 57);
     for name in names {
         let mut original = Vec::new();
         let (_directory, stats, steps) = after_damage(false, |path| {
@@ -205,7 +205,7 @@ fn a_section_of_a_newer_version_is_dropped_and_the_rest_is_converted() {
         let (aside, _) = renamed(&steps).unwrap();
         assert!(aside.to_str().unwrap().contains("other-layout") && fs::read(aside).unwrap() == original, "{name}");
         fill(&stats, 5);
-        assert_eq!((stats.messages(), stats.content_bytes().count), (1005, 1005), "{name}");
+        assert_eq!((stats.messages(), stats.content_bytes(Chat::Group).count), (1005, 1005), "{name}");
         assert_eq!(stats.by_status().iter().sum::<u64>(), 1005, "{name}");
         let by_group: u64 = stats.groups().map(|group| group.messages).sum();
         assert_eq!(by_group + stats.folded_retired(), 1005, "{name}");
@@ -230,7 +230,7 @@ fn an_exemplar_in_the_wrong_bucket_is_dropped() {
     let (_directory, stats, steps) =
         after_damage(false, |path| overwrite(path, section(path, "delivery exemplars") + 16, &[1; 24]));
     assert_eq!((stats.messages(), steps), (1000, vec![]));
-    assert!(stats.delivery_exemplars()[0].is_none());
+    assert!(stats.delivery_exemplars(Chat::Group)[0].is_none());
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn messages_in_progress_at_a_kill_are_in_every_total_afterwards() {
     });
     assert_eq!((stats.state_start(), stats.messages()), (StateStart::Continued, 1003));
     assert_eq!(stats.groups().map(|group| group.messages).sum::<u64>(), 1003);
-    assert_eq!((stats.by_status().iter().sum::<u64>(), stats.content_bytes().count), (1003, 1003));
+    assert_eq!((stats.by_status().iter().sum::<u64>(), stats.content_bytes(Chat::Group).count), (1003, 1003));
     drop(stats);
     assert_eq!(open(directory.path(), BOOT).0.messages(), 1003);
 }
@@ -258,5 +258,5 @@ fn windows_stay_if_a_power_loss_leaves_a_group_in_two_slots() {
     overwrite(&path, place_of(&path, b"group-3"), b"group-5");
     let (stats, steps) = open(directory.path(), NEXT_BOOT);
     assert_eq!((stats.state_start(), renamed(&steps)), (StateStart::CountersReset, None));
-    assert_eq!((stats.active_senders(NOW), stats.groups_tracked()), ([50; 5], 6));
+    assert_eq!((stats.active_senders(Chat::Group, NOW), stats.groups_tracked()), ([50; 5], 6));
 }

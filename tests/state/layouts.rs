@@ -1,7 +1,7 @@
 //! The contents of each section as literal values: a section whose words change their meaning needs a new version.
 
 use openim_exporter::arena::Contents;
-use openim_exporter::domain::{COMMANDS, Mentions, Reason, Source};
+use openim_exporter::domain::{COMMANDS, Event, Mentions, Presence, Reason, Source};
 
 use super::*;
 
@@ -9,13 +9,12 @@ use super::*;
 const LAYOUTS: &[(&str, u32, u64)] = &[
     ("began", 1, 0x4f3f_a2ae_6c35_1ca5),
     ("callbacks", 1, 0xb43b_4415_1cc9_687b),
-    ("activities", 1, 0x9b56_01c3_63ba_a8d2),
-    ("disconnects", 1, 0x942f_33be_e4b7_43a5),
     ("refusals", 1, 0x289d_1b75_0db2_548f),
     ("last callback", 1, 0x1107_c587_b92c_efce),
+    ("activities", 1, 0x9b56_01c3_63ba_a8d2),
+    ("disconnects", 1, 0x942f_33be_e4b7_43a5),
     ("mix", 1, 0x5102_c725_7d40_c88e),
     ("unlisted content types", 1, 0x6710_ecd3_9d2c_6f4c),
-    ("tallies", 1, 0xe418_a8ce_37ed_40e6),
     ("content bytes", 1, 0x8598_bb22_ab4a_e5a9),
     ("delivery delay", 1, 0xb1f1_c164_1856_570d),
     ("submit delay", 1, 0xf8ea_4928_9db1_08c2),
@@ -27,12 +26,34 @@ const LAYOUTS: &[(&str, u32, u64)] = &[
     ("senders by hour", 1, 0x9ba0_b2a2_31b3_03f8),
     ("senders by day, times", 2, 0xa4b1_acbf_186d_ed54),
     ("senders by day", 1, 0x8ff0_6e72_d443_ba95),
+    ("single mix", 1, 0x4ba6_7618_681f_81d0),
+    ("single unlisted content types", 1, 0xf638_efb8_ba77_2e2e),
+    ("single content bytes", 1, 0xb05f_8750_5ad7_a114),
+    ("single delivery delay", 1, 0x3131_6e63_bf39_8aef),
+    ("single submit delay", 1, 0xadcc_7447_ee3a_08d7),
+    ("single clock errors", 1, 0xb397_5aa2_95ec_48fb),
+    ("single delivery exemplars", 1, 0x7aa1_0fe3_05e6_6ccb),
+    ("single senders by minute, times", 2, 0xe280_a351_6ee3_efac),
+    ("single senders by minute", 1, 0x623d_9c3b_016f_25a3),
+    ("single senders by hour, times", 2, 0x5ef9_6ec4_0f2c_530b),
+    ("single senders by hour", 1, 0x04b8_04b8_04fb_f4c1),
+    ("single senders by day, times", 2, 0xd071_5d34_14a0_8552),
+    ("single senders by day", 1, 0x06fd_1fbc_8427_9dda),
+    ("tallies", 1, 0xe418_a8ce_37ed_40e6),
     ("active groups by minute, times", 2, 0xc510_67df_79e0_9477),
     ("active groups by minute", 1, 0x5822_81dd_3061_1a6e),
     ("active groups by hour, times", 2, 0xb093_e4f8_bea5_98bd),
     ("active groups by hour", 1, 0x352e_f9c5_b50f_c3d6),
     ("active groups by day, times", 2, 0x19ac_4683_5946_5a1c),
     ("active groups by day", 1, 0xf46e_2eb3_ac3e_4e31),
+    ("users by minute, times", 2, 0x73b9_d5fd_8cd4_d0dc),
+    ("users by minute", 1, 0xf615_32d5_65ef_b8b3),
+    ("users by hour, times", 2, 0x3998_37d1_7e6b_345b),
+    ("users by hour", 1, 0x2f25_52c7_d0e8_9791),
+    ("users by day, times", 2, 0x4156_1a3b_c716_1862),
+    ("users by day", 1, 0xbfd2_b29a_5f6f_a6ea),
+    ("users online", 1, 0x83af_93cb_91f5_abc1),
+    ("users online, counters", 1, 0x60b7_fc76_2ecc_d4ab),
     ("groups", 1, 0x24cb_f93e_1eff_4525),
     ("folded", 1, 0x64f2_d703_e7e8_28b6),
     ("retiring", 1, 0x0d2d_b589_4824_c3a8),
@@ -65,6 +86,11 @@ fn count_everything(stats: &Stats) {
             ..typical(&group, &sender, now)
         };
         stats.record(&message, now);
+        if number % 2 == 0 {
+            stats.record(&Message { group_id: None, server_msg_id: "", ..message }, now);
+            let user = Presence { user_id: &sender, platform_id: number % 13 };
+            stats.record_event(Event::Online(user), now);
+        }
         stats.record_callback(usize::try_from(number).ok().filter(|command| *command < COMMANDS.len()), now);
         stats.record_refusal(Reason::ALL[usize::try_from(number).unwrap() % Reason::ALL.len()]);
         stats.tick(now);

@@ -17,7 +17,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use openim_exporter::arena::{Boot, Damage, Doubt, Error, Step};
-use openim_exporter::domain::{Message, UnixMillis};
+use openim_exporter::domain::{Chat, Message, UnixMillis};
 use openim_exporter::stats::{Capacities, Recorded, StateStart, Stats};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -28,7 +28,7 @@ const NOW: UnixMillis = UnixMillis(1_732_345_678_901);
 const BOOT: Boot = Boot::Id([1, 2]);
 const NEXT_BOOT: Boot = Boot::Id([3, 4]);
 const CAPACITIES: Capacities =
-    Capacities { groups: 100, exported_groups: 10, sender_pairs: 1000, dedup_window: Duration::ZERO };
+    Capacities { groups: 100, exported_groups: 10, sender_pairs: 1000, dedup_window: Duration::ZERO, online: 100 };
 const PAGE: usize = 4096;
 
 fn later(ms: i64) -> UnixMillis {
@@ -80,15 +80,17 @@ fn fill(stats: &Stats, messages: u64) {
 /// Every counter, and the windows.
 fn numbers(stats: &Stats) -> (BTreeMap<String, u64>, [Vec<u64>; 2]) {
     let mut counters: BTreeMap<_, _> = stats
-        .mix()
+        .mix(Chat::Group)
         .filter(|cell| cell.messages > 0)
         .map(|cell| (format!("{} {} {}", cell.content_type, cell.platform, cell.source), cell.messages))
         .collect();
     counters.extend(stats.groups().map(|group| (format!("group {}", group.name.as_str()), group.messages)));
     counters.extend(stats.by_status().iter().enumerate().map(|(status, count)| (format!("status {status}"), *count)));
-    for (name, reading) in
-        [("content", stats.content_bytes()), ("delivery", stats.delivery_delays()), ("submit", stats.submit_delays())]
-    {
+    for (name, reading) in [
+        ("content", stats.content_bytes(Chat::Group)),
+        ("delivery", stats.delivery_delays(Chat::Group)),
+        ("submit", stats.submit_delays(Chat::Group)),
+    ] {
         counters.insert(format!("{name} count"), reading.count);
         counters.insert(format!("{name} sum"), reading.sum);
     }
@@ -96,7 +98,7 @@ fn numbers(stats: &Stats) -> (BTreeMap<String, u64>, [Vec<u64>; 2]) {
     counters.insert("capacity".into(), stats.folded_for_capacity());
     counters.insert("retired".into(), stats.folded_retired());
     counters.insert("pairs evicted".into(), stats.sender_pairs_evicted());
-    (counters, [stats.active_senders(NOW).to_vec(), stats.active_groups(NOW).to_vec()])
+    (counters, [stats.active_senders(Chat::Group, NOW).to_vec(), stats.active_groups(NOW).to_vec()])
 }
 
 fn files(path: &Path) -> Vec<String> {
@@ -115,7 +117,7 @@ fn all_counts_survive_every_kind_of_end() {
         fill(&stats, 1000);
         let before = numbers(&stats);
         assert_eq!(before.1[0], [50; 5]);
-        let exemplars = stats.delivery_exemplars();
+        let exemplars = stats.delivery_exemplars(Chat::Group);
         assert!(exemplars.iter().any(Option::is_some));
         if closed {
             close(&stats);
@@ -124,7 +126,7 @@ fn all_counts_survive_every_kind_of_end() {
         let (stats, steps) = open(directory.path(), boot);
         assert_eq!((stats.state_start(), steps), (StateStart::Continued, vec![]), "{closed} {boot:?}");
         assert_eq!(numbers(&stats), before, "{closed} {boot:?}");
-        assert_eq!(stats.delivery_exemplars(), exemplars);
+        assert_eq!(stats.delivery_exemplars(Chat::Group), exemplars);
         fill(&stats, 7);
         assert_eq!(stats.messages(), 1007);
         assert_eq!(stats.groups_tracked(), 7);
@@ -191,7 +193,8 @@ fn roll_back(path: &Path, earlier: &[Vec<u8>], random: &mut Pcg64Mcg) {
 #[test]
 fn no_counter_continues_from_a_lower_value_after_any_power_loss() {
     let mut random = Pcg64Mcg::seed_from_u64(7);
-    let small = Capacities { groups: 20, exported_groups: 5, sender_pairs: 16, dedup_window: Duration::ZERO };
+    let small =
+        Capacities { groups: 20, exported_groups: 5, sender_pairs: 16, dedup_window: Duration::ZERO, online: 100 };
     let mut outcomes = BTreeMap::new();
     for round in 0..1000_u64 {
         let directory = tempfile::tempdir().unwrap();
@@ -365,9 +368,9 @@ fn after_a_week_only_windows_that_are_long_enough_still_count() {
     drop(stats);
     let week_later = later(8 * DAY_MS);
     let (stats, _) = try_open(directory.path(), CAPACITIES, NEXT_BOOT, week_later).unwrap();
-    assert_eq!(stats.active_senders(week_later), [0, 0, 0, 0, 50]);
+    assert_eq!(stats.active_senders(Chat::Group, week_later), [0, 0, 0, 0, 50]);
     record(&stats, "group-1", "somebody new", week_later);
-    assert_eq!(stats.active_senders(week_later), [1, 1, 1, 1, 51]);
+    assert_eq!(stats.active_senders(Chat::Group, week_later), [1, 1, 1, 1, 51]);
     assert_eq!(stats.messages(), 101);
 }
 
@@ -380,17 +383,17 @@ fn messages_before_the_clock_is_set_count_in_each_window() {
         stats.tick(later(day * 86_400_000));
         record(&stats, "group", sender, later(day * 86_400_000));
     }
-    assert_eq!(stats.active_senders(NOW), [1, 1, 1, 2, 3]);
+    assert_eq!(stats.active_senders(Chat::Group, NOW), [1, 1, 1, 2, 3]);
     close(&stats);
     drop(stats);
     let boot = |second: i64| UnixMillis(second * 1000);
     let (stats, _) = try_open(directory.path(), CAPACITIES, NEXT_BOOT, boot(5)).unwrap();
     record(&stats, "group", "d", boot(6));
     stats.tick(boot(6));
-    assert_eq!(stats.active_senders(boot(7)), [2, 2, 2, 3, 4]);
+    assert_eq!(stats.active_senders(Chat::Group, boot(7)), [2, 2, 2, 3, 4]);
     let set = later(30_000);
     stats.tick(set);
-    assert_eq!(stats.active_senders(set), [2, 2, 2, 3, 4]);
+    assert_eq!(stats.active_senders(Chat::Group, set), [2, 2, 2, 3, 4]);
     record(&stats, "group", "e", set);
-    assert_eq!(stats.active_senders(later(7 * 60_000)), [0, 3, 3, 4, 5]);
+    assert_eq!(stats.active_senders(Chat::Group, later(7 * 60_000)), [0, 3, 3, 4, 5]);
 }

@@ -1,11 +1,12 @@
 //! A typical message, for tests in which only the number of messages matters.
 
-use openim_exporter::domain::{Mentions, Message, Source, UnixMillis};
+use openim_exporter::domain::{Mentions, Message, Source, Stage, UnixMillis};
 
 /// A message that was sent just before `now`.
 pub(crate) fn typical<'a>(group: &'a str, sender: &'a str, now: UnixMillis) -> Message<'a> {
     Message {
-        group_id: group,
+        group_id: Some(group),
+        stage: Stage::Sent,
         sender_id: sender,
         content_type: 101,
         platform_id: 2,

@@ -2,15 +2,18 @@ use std::time::Duration;
 
 use super::*;
 use crate::domain::Message;
+use crate::exposition::catalog;
 use crate::stats::{Capacities, Recorded};
 
 const NOW: UnixMillis = UnixMillis(1_732_345_678_000);
 const HOUR_MS: i64 = 3_600_000;
 
 fn stats(groups: usize, exported_groups: usize) -> Arc<Stats> {
-    let stats =
-        Stats::in_memory(Capacities { groups, exported_groups, sender_pairs: 100, dedup_window: Duration::ZERO }, NOW)
-            .unwrap();
+    let stats = Stats::in_memory(
+        Capacities { groups, exported_groups, sender_pairs: 100, dedup_window: Duration::ZERO, online: 100 },
+        NOW,
+    )
+    .unwrap();
     (0..groups)
         .for_each(|group| assert_eq!(record(&stats, group, NOW), Recorded::Added(u32::try_from(group).unwrap())));
     Arc::new(stats)

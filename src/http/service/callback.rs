@@ -8,7 +8,7 @@ use crate::domain::{AnswerUse, GROUP_MESSAGE, Reason};
 use crate::http::site::Site;
 use crate::http::site::exchange::Exchange;
 use crate::http::site::response::{Reply, closing, echo, success};
-use crate::wire::{self, Command, Problem};
+use crate::wire::{self, Command, Problem, Report};
 
 /// Why a callback is refused.
 struct Refusal {
@@ -66,13 +66,16 @@ pub(super) fn answer(
     exchange.site.telemetry.callback_received(exchange.tracker.progress().receive_callback());
     match command(context, &headers, body) {
         Ok(command) => {
-            let exchange = exchange.with_answer_use(command.answer_use());
+            let exchange = match context.0 {
+                Some(_) => exchange,
+                None => exchange.with_answer_use(command.answer_use()),
+            };
             match count(exchange, command, body) {
                 Ok(None) => success(headers),
                 Ok(Some(answer)) => echo(answer),
                 // OpenIM 2.3 posts all callbacks to one URL, which may name another command than the body.
                 Err(refusal) => match command_in_body(body) {
-                    Ok(command) if command.answer_use() != AnswerUse::Ignored => {
+                    Ok(command) if command.may_be_obeyed() => {
                         refuse_callback(exchange.with_answer_use(AnswerUse::Obeyed), &refusal)
                     }
                     _ => refuse_callback(exchange, &refusal),
@@ -115,11 +118,12 @@ fn count(
         AnswerUse::Copied => Some(wire::echo(command, body)?),
         AnswerUse::Ignored | AnswerUse::Obeyed => None,
     };
-    if command == Command::GroupMessage {
-        wire::decode_group_message(body, |message| site.stats.record(message, now))?;
-    } else if let Some(event) = wire::decode_event(command, body)? {
-        site.stats.record_event(event);
-    }
+    wire::decode_report(command, body, |report| match report {
+        Report::Message(message) => {
+            site.stats.record(message, now);
+        }
+        Report::Event(event) => site.stats.record_event(event, now),
+    })?;
     site.stats.record_callback(command.position(), now);
     Ok(answer)
 }

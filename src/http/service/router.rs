@@ -53,18 +53,23 @@ impl Route {
     /// the wrong address or path.
     pub(super) fn answer_use(self, head: &Parts) -> AnswerUse {
         match self {
-            Self::Callback(command) => answer_use(command),
+            Self::Callback(command) => answer_use(command, head.uri.query()),
             Self::NotFound | Self::WrongMethod(_) if head.method == Method::POST => {
-                answer_use(command_in_url(head.uri.path(), head.uri.query()))
+                answer_use(command_in_url(head.uri.path(), head.uri.query()), head.uri.query())
             }
             _ => AnswerUse::Ignored,
         }
     }
 }
 
-/// What OpenIM does with the answer to a callback with this command in its URL, if any.
-fn answer_use(command: Option<Command>) -> AnswerUse {
-    command.map_or(AnswerUse::Obeyed, Command::answer_use)
+/// What OpenIM does with the answer to a callback with this command in its URL, if any. OpenIM 3.0 to 3.4.0 add a query
+/// with the command to their URL, which may end with the name of another one.
+fn answer_use(command: Option<Command>, query: Option<&str>) -> AnswerUse {
+    let answer_use = |command: Option<Command>| command.map_or(AnswerUse::Obeyed, Command::answer_use);
+    match answer_use(command) {
+        AnswerUse::Ignored if query.and_then(command_in_query).is_some_and(Command::may_be_obeyed) => AnswerUse::Obeyed,
+        found => found,
+    }
 }
 
 /// What is served at a listening socket, or behind the secret.
@@ -147,11 +152,13 @@ pub(super) fn groups_path(telemetry_path: &str) -> String {
 
 /// The command at the end of the path (since OpenIM 3.4.2), or else in the query (earlier versions).
 fn command_in_url(path: &str, query: Option<&str>) -> Option<Command> {
-    Command::from_path(path).or_else(|| {
-        query?.split('&').find_map(|pair| {
-            let name = form::decode(pair.strip_prefix("command=")?).ok()?;
-            Command::from_name(&name)
-        })
+    Command::from_path(path).or_else(|| command_in_query(query?))
+}
+
+fn command_in_query(query: &str) -> Option<Command> {
+    query.split('&').find_map(|pair| {
+        let name = form::decode(pair.strip_prefix("command=")?).ok()?;
+        Command::from_name(&name)
     })
 }
 

@@ -19,8 +19,13 @@ use crate::telemetry::Telemetry;
 
 /// A site where one scrape may be written at a time.
 pub(crate) fn site() -> Arc<Site> {
-    let capacities =
-        Capacities { groups: 10, exported_groups: 10, sender_pairs: 10, dedup_window: Duration::from_secs(60) };
+    let capacities = Capacities {
+        groups: 10,
+        exported_groups: 10,
+        sender_pairs: 10,
+        dedup_window: Duration::from_secs(60),
+        online: 100,
+    };
     let stats = Stats::in_memory(capacities, UnixMillis(0)).unwrap();
     let telemetry = Telemetry::default();
     let config = config::Http {

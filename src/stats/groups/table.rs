@@ -36,6 +36,8 @@ pub enum Recorded {
     Added(u32),
     /// Without a group, because the table is full.
     Folded,
+    /// As a message between two users.
+    Single,
     /// Not at all, because it is a duplicate.
     Duplicate,
 }

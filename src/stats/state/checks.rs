@@ -6,29 +6,25 @@ use crate::domain::codes::STATUSES;
 use crate::stats::counters::{MAX_COUNT, MAX_IN_PROGRESS};
 use crate::stats::recording::{MessageCounter, Stats};
 
-/// The longest content in bytes: the highest limit on a body's size that can be configured.
-const MAX_CONTENT_BYTES: u64 = 1 << 30;
-
 impl Stats {
-    /// Checks that counting this many messages could have produced the numbers.
-    fn check(&self, messages: u64) -> Result<(), Damage> {
-        let limit = messages.saturating_add(MAX_IN_PROGRESS);
+    /// Checks that counting this many messages could have produced the numbers: in groups, and between two users.
+    fn check(&self, in_groups: u64, single: u64) -> Result<(), Damage> {
+        let limit = in_groups.saturating_add(MAX_IN_PROGRESS);
+        let of_messages = self.group_messages.implausible(limit);
+        let of_messages =
+            of_messages.or_else(|| self.single_messages.implausible(single.saturating_add(MAX_IN_PROGRESS)));
         let mentions = self.mentioned_all() <= limit
             && self.mentioned_users() <= limit.saturating_mul(u64::from(u32::MAX))
             && self.started().0 >= 0;
         let checks = [
             (self.callbacks.is_plausible(), "callbacks"),
             (self.activities.is_plausible(), "activities"),
-            (self.mix.is_plausible(), "unlisted content types"),
-            (self.content_bytes.is_plausible(limit, MAX_CONTENT_BYTES), "content bytes"),
-            (self.delays.is_plausible(limit), "delays"),
-            (self.senders.is_plausible() && self.active_groups.is_plausible(), "active senders or groups"),
+            (self.active_groups.is_plausible(), "active groups"),
+            (self.users.is_plausible(), "active users"),
             (mentions, "mentions, or the start of the counters"),
         ];
-        match checks.into_iter().find(|(is_plausible, _)| !is_plausible) {
-            Some((_, what)) => Err(Damage::Numbers(what)),
-            None => Ok(()),
-        }
+        let implausible = checks.into_iter().find(|(is_plausible, _)| !is_plausible).map(|(_, what)| what);
+        of_messages.or(implausible).map_or(Ok(()), |what| Err(Damage::Numbers(what)))
     }
 
     /// Messages as counted by group, including those not attributed to a tracked group.
@@ -37,40 +33,39 @@ impl Stats {
         tracked.saturating_add(self.folded_for_capacity()).saturating_add(self.folded_retired())
     }
 
-    /// Messages as counted by the mix, by status, and by the length of the content.
-    fn message_totals(&self) -> [u64; 3] {
-        let by_status = self.by_status().iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
-        let mix = self.mix().fold(0, |sum: u64, cell| sum.saturating_add(cell.messages));
-        [mix, by_status, self.content_bytes().count]
-    }
-
-    /// Completes the counts of messages that were in progress when the process ended. Such a message is in the counts
-    /// by group, but perhaps not yet in the mix, the statuses or the contents, which are raised here. It was never
-    /// answered.
+    /// Completes the counts of messages that were in progress when the process ended. Such a message is in one of the
+    /// counts, but perhaps not yet in the others, which are raised here. It was never answered.
     ///
     /// With `is_partial`, some numbers were dropped, and the others are raised to the same total.
     ///
     /// # Errors
     /// When the counts differ by more messages than can have been in progress, or contradict each other otherwise.
     pub(super) fn complete_counts(&self, is_partial: bool) -> Result<(), Damage> {
-        let (mut messages, totals) = (self.messages_by_group(), self.message_totals());
-        let highest = totals.into_iter().fold(messages, u64::max);
-        if highest > MAX_COUNT {
+        let by_status = self.by_status().iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
+        let [mix, content] = self.group_messages.totals();
+        let (mut in_groups, totals) = (self.messages_by_group(), [mix, by_status, content]);
+        let highest = totals.into_iter().fold(in_groups, u64::max);
+        let singles = self.single_messages.totals();
+        let single = singles.into_iter().fold(0, u64::max);
+        if highest.max(single) > MAX_COUNT {
             return Err(Damage::Numbers("totals of messages"));
         }
         if is_partial {
-            self.groups.fold_lost(highest - messages);
-            messages = highest;
+            self.groups.fold_lost(highest - in_groups);
+            in_groups = highest;
         }
-        self.check(messages)?;
+        self.check(in_groups, single)?;
         let max_missing = if is_partial { u64::MAX } else { MAX_IN_PROGRESS };
-        let missing = |total: u64| messages.checked_sub(total).filter(|missing| *missing <= max_missing);
-        let [Some(mix), Some(status), Some(content)] = totals.map(missing) else {
+        let missing = |all: u64, counted: u64| all.checked_sub(counted).filter(|missing| *missing <= max_missing);
+        let [Some(mix), Some(status), Some(content)] = totals.map(|total| missing(in_groups, total)) else {
             return Err(Damage::Numbers("totals of messages"));
         };
-        self.mix.add_unknown(mix);
+        let [Some(single_mix), Some(single_content)] = singles.map(|total| missing(single, total)) else {
+            return Err(Damage::Numbers("totals of single messages"));
+        };
+        self.group_messages.add_unknown([mix, content]);
+        self.single_messages.add_unknown([single_mix, single_content]);
         self.message_counters.add(MessageCounter::Status as usize + STATUSES.len(), status);
-        self.content_bytes.observe_zeros(content);
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use crate::arena::{Block, Contents, Damage, Trust};
 use crate::domain::UnixMillis;
 use crate::stats::carry::CarryOver;
 use crate::stats::recording::{
-    ACTIVE_GROUPS, MESSAGE_COUNTERS, SENDERS, STARTED, STARTED_LAYOUT, Stats, message_counter_keys,
+    ACTIVE_GROUPS, MESSAGE_COUNTERS, STARTED, STARTED_LAYOUT, Stats, USERS, message_counter_keys,
 };
 
 impl Stats {
@@ -20,19 +20,17 @@ impl Stats {
         }
         self.callbacks.carry_from(&old);
         self.activities.carry_from(&old);
-        if !self.mix.carry_from(&old) {
-            return Err(Damage::Numbers("unlisted content types"));
-        }
+        self.group_messages.carry_from(&old)?;
+        self.single_messages.carry_from(&old)?;
         let keys = message_counter_keys();
         let find = |key: &str| keys.iter().position(|known| known == key);
         let other_status = find("status other");
         self.message_counters.carry_from(&old, MESSAGE_COUNTERS, |key| {
             find(key).or(other_status.filter(|_| key.starts_with("status ")))
         });
-        self.content_bytes.carry_from(&old);
-        self.delays.carry_from(&old);
-        self.senders.carry_from(&old, SENDERS);
         self.active_groups.carry_from(&old, ACTIVE_GROUPS);
+        self.users.carry_from(&old, USERS);
+        self.online.carry_from(&old);
         let slots = self.groups.carry_from(&old);
         self.pairs.carry_from(&old, &slots);
         self.dedup.carry_from(&old);
@@ -50,7 +48,9 @@ impl Stats {
         }
         self.pairs.restore();
         self.groups.restore(is_torn).map_err(|_| Damage::Numbers("groups"))?;
-        self.delays.restore();
+        self.group_messages.restore();
+        self.single_messages.restore();
+        self.online.restore();
         self.dedup.restore();
         self.complete_counts(is_partial)
     }
@@ -60,10 +60,10 @@ impl Stats {
         self.set_started(now);
         self.callbacks.reset();
         self.activities.reset();
-        self.mix.reset_counts();
+        self.group_messages.reset_counts();
+        self.single_messages.reset_counts();
         self.message_counters.reset();
-        self.content_bytes.reset();
-        self.delays.reset();
+        self.online.reset_counts();
         self.dedup.reset_counts();
         self.groups.reset_counts(now);
         self.pairs.reset_counts();

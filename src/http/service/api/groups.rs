@@ -164,7 +164,7 @@ mod tests {
 
     fn stats(groups: usize) -> Stats {
         Stats::in_memory(
-            Capacities { groups, exported_groups: 2, sender_pairs: 100, dedup_window: Duration::ZERO },
+            Capacities { groups, exported_groups: 2, sender_pairs: 100, dedup_window: Duration::ZERO, online: 100 },
             UnixMillis(BEGIN),
         )
         .unwrap()

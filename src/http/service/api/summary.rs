@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
-use crate::domain::UnixMillis;
 use crate::domain::codes::{OTHER, STATUSES};
+use crate::domain::{Chat, UnixMillis};
 use crate::http::site::Site;
 use crate::stats::{ClockError, HistogramReading, Stats, WINDOWS};
 use crate::telemetry::{Refusal, Telemetry};
@@ -135,14 +135,14 @@ pub(super) fn read(site: &Site) -> Summary {
             ("retired", stats.folded_retired()),
         ]),
         mentions: LabelCounts::of([("user", stats.mentioned_users()), ("all", stats.mentioned_all())]),
-        active_senders: windows(stats.active_senders(now)),
+        active_senders: windows(stats.active_senders(Chat::Group, now)),
         active_groups: windows(stats.active_groups(now)),
         groups: groups(stats),
         sender_pairs: sender_pairs(stats),
-        content_bytes: distribution(&stats.content_bytes(), 1.0),
-        delivery_delay_seconds: distribution(&stats.delivery_delays(), SECOND),
-        submit_delay_seconds: distribution(&stats.submit_delays(), SECOND),
-        clock_errors: LabelCounts::of(ClockError::ALL.map(|kind| (kind.name(), stats.clock_errors(kind)))),
+        content_bytes: distribution(&stats.content_bytes(Chat::Group), 1.0),
+        delivery_delay_seconds: distribution(&stats.delivery_delays(Chat::Group), SECOND),
+        submit_delay_seconds: distribution(&stats.submit_delays(Chat::Group), SECOND),
+        clock_errors: LabelCounts::of(ClockError::ALL.map(|kind| (kind.name(), stats.clock_errors(Chat::Group, kind)))),
         callbacks: callbacks(stats, &site.telemetry),
         connections: site.workers.open_connections(),
     }
@@ -152,7 +152,7 @@ pub(super) fn read(site: &Site) -> Summary {
 fn messages(stats: &Stats) -> Messages {
     let mut total = 0;
     let [mut by_content_type, mut by_platform, mut by_source] = std::array::from_fn(|_| LabelCounts::default());
-    for cell in stats.mix() {
+    for cell in stats.mix(Chat::Group) {
         total += cell.messages;
         by_content_type.add(cell.content_type, cell.messages);
         by_platform.add(cell.platform, cell.messages);

@@ -1,0 +1,283 @@
+//! Users that are online: seen online, and not seen offline since.
+//!
+//! An entry is a user on a platform, and the minute in which the user was last seen online there. It expires half an
+//! hour later, because OpenIM may not report that a user went offline: since 3.8.2, it reports users that stay online
+//! again every 10 to 20 minutes.
+//!
+//! A hash table with linear probing, in shards with a lock each: messages do not come here, and a lock is held for less
+//! than a microsecond, or for the sweep of one shard. The table has twice as many entries as the capacity.
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, compiler_fence};
+
+use parking_lot::Mutex;
+
+use super::carry::CarryOver;
+use super::counters::CounterSet;
+use super::hyperloglog::hash_pair;
+use crate::arena::{Block, Contents, Layout, Section};
+use crate::domain::UnixMillis;
+use crate::domain::codes::{PLATFORMS, platform_position};
+use crate::named::named;
+
+/// How long a user stays online without a report, in minutes.
+const EXPIRY_MINUTES: u64 = 30;
+
+/// The most shards, and the fewest entries of one, unless the table has fewer: then a shard is not full by chance while
+/// the table is half empty.
+const MAX_SHARDS: usize = 64;
+const MIN_SHARD_ENTRIES: usize = 1024;
+
+/// Names of sections in a state.
+const TABLE: &str = "users online";
+const COUNTERS: &str = "users online, counters";
+
+/// Version of the layout of [`TABLE`].
+const LAYOUT: u32 = 1;
+
+/// An entry's words in the block: the key, 0 for none, and the sighting.
+type Words = [AtomicU64; 2];
+
+named! {
+    /// Counters of the table.
+    enum OnlineCounter {
+        /// Reports of users that got no entry, because the table was full.
+        Overflow = "overflow",
+    }
+}
+
+/// The numbers of users online by platform: first those that are not listed, then [`PLATFORMS`].
+type ByPlatform = [usize; PLATFORMS.len() + 1];
+
+/// When and where a user was last seen online: the minute since the epoch, and below it 8 bits with the position of the
+/// platform in [`ByPlatform`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sighting(u64);
+
+impl Sighting {
+    fn new(platform_id: i32, now: UnixMillis) -> Self {
+        let platform = platform_position(platform_id).map_or(0, |position| position as u64 + 1);
+        Self((now.period(60_000) << 8) | platform)
+    }
+
+    const fn platform(self) -> usize {
+        (self.0 & 0xff) as usize
+    }
+
+    /// Whether it is too long ago. If the clock was set back, it may be in the future: then it expires as late after
+    /// the present.
+    const fn is_expired(self, now: UnixMillis) -> bool {
+        (self.0 >> 8).abs_diff(now.period(60_000)) > EXPIRY_MINUTES
+    }
+}
+
+/// The users online.
+#[derive(Debug)]
+pub(super) struct Online {
+    table: Section,
+    shards: Box<[Mutex<ByPlatform>]>,
+    /// Entries in use.
+    used: AtomicUsize,
+    capacity: usize,
+    counters: CounterSet<OnlineCounter>,
+}
+
+impl Online {
+    pub(super) fn reserve(contents: &mut Contents, capacity: usize) {
+        let entries = if capacity == 0 { 0 } else { (2 * capacity).next_power_of_two() };
+        contents.reserve(Layout::new(TABLE, LAYOUT, size_of::<Words>(), entries));
+        CounterSet::<OnlineCounter>::reserve(contents, COUNTERS);
+    }
+
+    pub(super) fn open(block: &Block, capacity: usize) -> io::Result<Self> {
+        let table = block.section(TABLE)?;
+        let shards = (table.as_chunks::<2>().0.len() / MIN_SHARD_ENTRIES).clamp(1, MAX_SHARDS);
+        Ok(Self {
+            table,
+            shards: (0..shards).map(|_| Mutex::default()).collect(),
+            used: AtomicUsize::new(0),
+            capacity,
+            counters: CounterSet::open(block, COUNTERS)?,
+        })
+    }
+
+    /// Takes the users of an old table.
+    pub(super) fn carry_from(&self, old: &CarryOver<'_>) {
+        self.counters.carry_from(old);
+        let Some(stored) = old.section(TABLE, LAYOUT, size_of::<Words>()) else { return };
+        entries_in_use(stored.as_chunks().0).into_iter().for_each(|(key, seen)| self.insert(key, seen));
+        // `restore` counts the users.
+    }
+
+    /// Counts the users of a stored table, and puts them where a search finds them: a killed process may have been
+    /// moving an entry.
+    pub(super) fn restore(&self) {
+        let users = entries_in_use(self.entries());
+        self.entries().iter().flatten().for_each(|word| word.store(0, Ordering::Relaxed));
+        self.used.store(0, Ordering::Relaxed);
+        self.shards.iter().for_each(|shard| *shard.lock() = ByPlatform::default());
+        users.into_iter().for_each(|(key, seen)| self.insert(key, seen));
+    }
+
+    /// Resets the counters to 0. The users stay.
+    pub(super) fn reset_counts(&self) {
+        self.counters.reset();
+    }
+
+    /// Records that a user is online. `user` is a hash of the user's ID.
+    pub(super) fn add(&self, user: u64, platform_id: i32, now: UnixMillis) {
+        self.insert(key(user, platform_id), Sighting::new(platform_id, now));
+    }
+
+    /// Records that a user went offline.
+    pub(super) fn remove(&self, user: u64, platform_id: i32) {
+        let key = key(user, platform_id);
+        if let Some((shard, entries)) = self.shard(key) {
+            self.remove_in(&mut shard.lock(), entries, key);
+        }
+    }
+
+    /// Removes the users that were not seen for too long, one shard after the other.
+    pub(super) fn sweep(&self, now: UnixMillis) {
+        for (shard, entries) in self.shards() {
+            let mut users = shard.lock();
+            let expired = entries_in_use(entries).into_iter().filter(|(_, seen)| seen.is_expired(now));
+            for (key, _) in expired.collect::<Vec<_>>() {
+                self.remove_in(&mut users, entries, key);
+            }
+        }
+    }
+
+    /// Users online on each of [`PLATFORMS`], and then on other platforms.
+    pub(super) fn by_platform(&self) -> [usize; PLATFORMS.len() + 1] {
+        let mut all = ByPlatform::default();
+        for shard in &self.shards {
+            all.iter_mut().zip(*shard.lock()).for_each(|(sum, users)| *sum += users);
+        }
+        all.rotate_left(1);
+        all
+    }
+
+    pub(super) const fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub(super) fn overflow(&self) -> u64 {
+        self.counters.sum(OnlineCounter::Overflow)
+    }
+
+    fn entries(&self) -> &[Words] {
+        self.table.as_chunks().0
+    }
+
+    /// The shards, with their entries.
+    fn shards(&self) -> impl Iterator<Item = (&Mutex<ByPlatform>, &[Words])> {
+        let length = self.entries().len() / self.shards.len();
+        self.shards.iter().zip(self.entries().chunks_exact(length.max(1)))
+    }
+
+    /// A key's shard. `None` if the table has no entries.
+    fn shard(&self, key: u64) -> Option<(&Mutex<ByPlatform>, &[Words])> {
+        #[expect(clippy::cast_possible_truncation, reason = "a remainder")]
+        self.shards().nth((key % self.shards.len() as u64) as usize)
+    }
+
+    fn insert(&self, key: u64, seen: Sighting) {
+        if let Some((shard, entries)) = self.shard(key) {
+            let mut users = shard.lock();
+            match find(entries, key) {
+                Some(found) if found.has(key) => return found.seen.store(seen.0, Ordering::Relaxed),
+                Some(free) if self.reserve_entry() => {
+                    free.write(key, seen.0);
+                    users.get_mut(seen.platform()).into_iter().for_each(|users| *users += 1);
+                    return;
+                }
+                _ => {}
+            }
+        }
+        self.counters.add(OnlineCounter::Overflow, 1);
+    }
+
+    /// Whether there may be one more user.
+    fn reserve_entry(&self) -> bool {
+        let next = |used| (used < self.capacity).then_some(used + 1);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
+    }
+
+    /// Removes a user. Entries after it move towards their home, so that every search still ends at a free entry
+    /// (Knuth, "The Art of Computer Programming", volume 3, 6.4, algorithm R).
+    fn remove_in(&self, users: &mut ByPlatform, entries: &[Words], key: u64) {
+        let Some(found) = find(entries, key).filter(|found| found.has(key)) else { return };
+        let seen = Sighting(found.seen.load(Ordering::Relaxed));
+        users.get_mut(seen.platform()).into_iter().for_each(|users| *users -= 1);
+        self.used.fetch_sub(1, Ordering::Relaxed);
+        let distance = |from: usize, to: usize| to.wrapping_sub(from) & entries.len().wrapping_sub(1);
+        let mut hole = found;
+        for entry in Entry::from(entries, found.position).skip(1) {
+            let moved = entry.key.load(Ordering::Relaxed);
+            if moved == 0 {
+                break;
+            }
+            if distance(home(entries, moved), entry.position) >= distance(hole.position, entry.position) {
+                hole.write(moved, entry.seen.load(Ordering::Relaxed));
+                hole = entry;
+            }
+        }
+        hole.key.store(0, Ordering::Relaxed);
+    }
+}
+
+/// An entry of a shard.
+#[derive(Clone, Copy)]
+struct Entry<'a> {
+    position: usize,
+    key: &'a AtomicU64,
+    seen: &'a AtomicU64,
+}
+
+impl<'a> Entry<'a> {
+    /// All entries of a shard, from a position on; the first follows the last.
+    fn from(entries: &'a [Words], position: usize) -> impl Iterator<Item = Self> {
+        let (before, after) = entries.split_at_checked(position).unwrap_or_default();
+        let numbered = (position..).zip(after).chain((0..).zip(before));
+        numbered.map(|(position, [key, seen])| Self { position, key, seen })
+    }
+
+    fn has(self, key: u64) -> bool {
+        self.key.load(Ordering::Relaxed) == key
+    }
+
+    /// The key comes last: a killed process leaves no key without its sighting.
+    fn write(self, key: u64, seen: u64) {
+        self.seen.store(seen, Ordering::Relaxed);
+        compiler_fence(Ordering::SeqCst);
+        self.key.store(key, Ordering::Relaxed);
+        compiler_fence(Ordering::SeqCst);
+    }
+}
+
+/// The entry of a key, or the free one where a search for it ends. `None` if the shard is full.
+fn find(entries: &[Words], key: u64) -> Option<Entry<'_>> {
+    Entry::from(entries, home(entries, key)).find(|entry| entry.has(key) || entry.has(0))
+}
+
+/// Where the search for a key begins. The low bits determine the shard.
+const fn home(entries: &[Words], key: u64) -> usize {
+    (key >> 32) as usize & entries.len().wrapping_sub(1)
+}
+
+/// The key of a user on a platform; never 0. Two of a million users have the same one in one of ten million tables.
+fn key(user: u64, platform_id: i32) -> u64 {
+    let platform = platform_position(platform_id).map_or(0, |position| position as u64 + 1);
+    hash_pair(user, platform).max(1)
+}
+
+/// The keys and sightings of the entries that are in use. Those that no program writes are left out.
+fn entries_in_use(entries: &[Words]) -> Vec<(u64, Sighting)> {
+    let read = |[key, seen]: &Words| (key.load(Ordering::Relaxed), Sighting(seen.load(Ordering::Relaxed)));
+    let in_use = entries.iter().map(read).filter(|(key, seen)| *key != 0 && seen.platform() <= PLATFORMS.len());
+    in_use.collect()
+}
