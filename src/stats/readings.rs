@@ -255,6 +255,12 @@ impl Stats {
         self.groups.folded_for_capacity()
     }
 
+    /// Messages of dismissed groups.
+    #[must_use]
+    pub fn folded_dismissed(&self) -> u64 {
+        self.groups.folded_dismissed()
+    }
+
     /// Messages of retired groups.
     #[must_use]
     pub fn folded_retired(&self) -> u64 {

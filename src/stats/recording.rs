@@ -217,7 +217,10 @@ impl Stats {
         let now = self.timeline.at(clock);
         match event {
             Event::Activity(activity, count) => self.activities.add(activity, count),
-            Event::Dismissal(group) => self.activities.dismiss(group),
+            Event::Dismissal(group) => {
+                self.activities.dismiss(group);
+                self.groups.dismiss(group, now);
+            }
             Event::Read(user, activity, count) => {
                 self.record_user(user, now);
                 self.activities.add(activity, count);
@@ -271,6 +274,7 @@ impl Stats {
         windows.into_iter().for_each(|windows| windows.prepare(tick));
         let now = tick.now;
         if self.groups.tick(now) {
+            self.groups.finish_dismissals(now, |slots| self.pairs.forget(slots));
             self.online.sweep(now);
             let publish = |slot, hour, day| self.groups.set_active_senders(slot, hour, day);
             self.pairs.scan(now, self.groups.slots_used(), publish);

@@ -189,3 +189,23 @@ fn single_messages_and_users_online_survive_a_kill() {
     }
     assert_eq!(after.sum("openim_users_online"), 49.0);
 }
+
+#[test]
+fn the_series_of_a_dismissed_group_ends_at_the_next_scrape() {
+    let exporter = Exporter::start(&[]);
+    for (group, messages) in [("g", 3), ("h", 2)] {
+        (0..messages)
+            .for_each(|_| post(&exporter, SENT_TO_GROUP, &message("a", 101, &format!(r#""groupID":"{group}""#))));
+    }
+    let dismissal = r#"{"groupID":"g","ownerID":"a","groupType":"\u0002","membersID":["a","b"]}"#;
+    post(&exporter, "callbackAfterDisMissGroupCommand", dismissal);
+    let samples = exporter.scrape();
+    let of_groups: Vec<_> = samples.of("openim_group_messages_by_group_total").collect();
+    assert_eq!(of_groups, [(r#"openim_group_messages_by_group_total{group_id="h"}"#, 2.0)]);
+    assert_eq!(samples.value(r#"openim_group_messages_folded_total{reason="dismissed"}"#), 3.0);
+    assert_eq!(samples.sum("openim_group_messages_total"), 5.0);
+    assert_eq!(samples.value("openim_exporter_groups_tracked"), 1.0);
+    // A message after that counts for a new group with the same ID.
+    post(&exporter, SENT_TO_GROUP, &message("a", 1511, r#""groupID":"g""#));
+    assert_eq!(exporter.scrape().value(r#"openim_group_messages_by_group_total{group_id="g"}"#), 1.0);
+}

@@ -48,8 +48,8 @@ const REASON: &[Change] = &[
     ),
     (
         "src/stats/state/checks.rs",
-        "saturating_add(self.folded_retired())",
-        "saturating_add(self.folded_retired()).saturating_add(self.folded_blocked())",
+        "self.folded_retired(), self.folded_dismissed()]",
+        "self.folded_retired(), self.folded_dismissed(), self.folded_blocked()]",
     ),
     (
         "src/exposition/catalog.rs",

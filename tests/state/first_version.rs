@@ -53,8 +53,9 @@ fn shown(stats: Stats) -> String {
     let families: Vec<_> = families.collect();
     let text = String::from_utf8(text).unwrap();
     let lines = text.lines().filter(|line| families.iter().any(|family| line.starts_with(family)));
-    // 0.1.0 did not count members or all active users.
-    let is_new = |line: &str| ["openim_group_members_", "openim_active_users"].iter().any(|name| line.contains(name));
+    // 0.1.0 did not count members, all active users and dismissals.
+    let new = ["openim_group_members_", "openim_active_users", "reason=\"dismissed\""];
+    let is_new = |line: &str| new.iter().any(|name| line.contains(name));
     let lines = lines.filter(|line| !is_new(line));
     lines.map(|line| format!("{line}\n")).collect()
 }

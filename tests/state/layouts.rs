@@ -55,7 +55,7 @@ const LAYOUTS: &[(&str, u32, u64)] = &[
     ("users online", 1, 0x83af_93cb_91f5_abc1),
     ("users online, counters", 1, 0x60b7_fc76_2ecc_d4ab),
     ("groups", 1, 0x24cb_f93e_1eff_4525),
-    ("folded", 1, 0x64f2_d703_e7e8_28b6),
+    ("folded", 1, 0xc66c_53a3_7e72_ed34),
     ("retiring", 1, 0x0d2d_b589_4824_c3a8),
     ("ranked at", 1, 0xbb19_77dd_924e_10c1),
     ("pairs", 1, 0x8adb_0686_93c7_af29),

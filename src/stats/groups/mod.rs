@@ -1,5 +1,6 @@
 //! Messages by group, up to a capacity.
 
+mod dismissed;
 mod exported;
 mod idle;
 mod slot;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use compact_str::CompactString;
 
 use super::slot::{GroupName, SLOT_WORDS, Slot};
-use super::table::{COUNTERS, GroupCounter, GroupTable, JOURNAL, LAYOUT, RANKED_AT, SLOT_BYTES, SLOTS};
+use super::table::{COUNTERS, DISMISSED, GroupCounter, GroupTable, JOURNAL, LAYOUT, RANKED_AT, SLOT_BYTES, SLOTS};
 use crate::domain::UnixMillis;
 use crate::stats::carry::CarryOver;
 
@@ -29,9 +29,12 @@ impl SlotMapping {
     }
 }
 
-/// The slot in the journal's first word; `None` if no group was being retired.
-fn retiring_slot(word: &AtomicU64) -> Option<u32> {
-    word.load(Ordering::Relaxed).checked_sub(1).and_then(|slot| u32::try_from(slot).ok())
+/// The slot in the journal's first word, and the counter of its messages; `None` if no group was being retired or
+/// dismissed.
+fn retiring_slot(word: &AtomicU64) -> Option<(u32, GroupCounter)> {
+    let word = word.load(Ordering::Relaxed).checked_sub(1)?;
+    let counter = if word & DISMISSED == 0 { GroupCounter::FoldedRetired } else { GroupCounter::FoldedDismissed };
+    Some((u32::try_from(word & !DISMISSED).ok()?, counter))
 }
 
 /// The stored slots contradict each other: two have the same name, or one has no readable name or no valid rate.
@@ -125,10 +128,10 @@ impl GroupTable {
     fn carry_retiring(&self, old: &CarryOver<'_>) -> Option<u32> {
         let journal = old.section(JOURNAL, LAYOUT, size_of::<u64>())?;
         let [slot, folded, ..] = &*journal else { return None };
-        let number = retiring_slot(slot)?;
+        let (number, counter) = retiring_slot(slot)?;
         // Some of them may be in the old counter, which has been copied.
-        let counted = old.counter(COUNTERS, GroupCounter::FoldedRetired.name());
-        self.counters.add(GroupCounter::FoldedRetired, folded.load(Ordering::Relaxed).saturating_sub(counted));
+        let counted = old.counter(COUNTERS, counter.name());
+        self.counters.add(counter, folded.load(Ordering::Relaxed).saturating_sub(counted));
         Some(number)
     }
 
@@ -137,11 +140,11 @@ impl GroupTable {
         self.counters.add(GroupCounter::FoldedRetired, messages);
     }
 
-    /// Completes a retirement that was in progress when the process ended. May be repeated.
+    /// Completes a retirement or dismissal that was in progress when the process ended. May be repeated.
     fn finish_retiring(&self) {
         let [slot, folded, ..] = &*self.journal else { return };
-        let Some(number) = retiring_slot(slot) else { return };
-        self.counters.set_sum(GroupCounter::FoldedRetired, folded.load(Ordering::Relaxed));
+        let Some((number, counter)) = retiring_slot(slot) else { return };
+        self.counters.set_sum(counter, folded.load(Ordering::Relaxed));
         if let Some(retired) = self.slot(number).filter(|retired| !retired.is_free()) {
             retired.vacate();
         }

@@ -13,7 +13,7 @@ use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
 use super::exported::ExportedGroups;
-use super::idle::{IDLE_MS, IdleSlots, RetirementPause, RetirementPauses};
+use super::idle::{Dismissals, IDLE_MS, IdleSlots, RetirementPause, RetirementPauses};
 use super::slot::{Group, SLOT_WORDS, Slot};
 use crate::arena::{Block, Contents, Layout, Section, SingleWord};
 use crate::domain::UnixMillis;
@@ -63,6 +63,8 @@ named! {
         FoldedRetired = "folded retired",
         /// Retired groups.
         Retired = "retired groups",
+        /// Messages of dismissed groups.
+        FoldedDismissed = "folded dismissed",
     }
 }
 
@@ -78,22 +80,26 @@ pub(super) const SLOT_BYTES: usize = SLOT_WORDS * size_of::<u64>();
 
 const JOURNAL_WORDS: usize = 2;
 
+/// Added to the journal's first word if the group is dismissed. Slots have 32 bits.
+pub(super) const DISMISSED: u64 = 1 << 32;
+
 /// The tracked groups.
 #[derive(Debug)]
 pub(in crate::stats) struct GroupTable {
     pub(super) slots: Section,
     pub(super) counters: CounterSet<GroupCounter>,
-    /// While a group is being retired: its slot plus one, and the number of folded messages afterwards. If the process
-    /// ends meanwhile, the next one completes the retirement.
+    /// While a group is being retired or dismissed: its slot plus one, with [`DISMISSED`] added if it is dismissed, and
+    /// the number of folded messages afterwards. If the process ends meanwhile, the next one completes it.
     pub(super) journal: Section,
-    /// Held while a group is being retired, because there is only one journal.
+    /// Held while a group is being retired or dismissed, because there is only one journal.
     retiring: Mutex<()>,
+    pub(super) dismissals: Mutex<Dismissals>,
     /// Slots below this number have been used.
     pub(super) used: AtomicUsize,
     pub(super) tracked: AtomicUsize,
     pub(super) by_name: DashMap<CompactString, u32, RandomState>,
     pub(super) idle: IdleSlots,
-    pauses: RetirementPauses,
+    pub(super) pauses: RetirementPauses,
     pub(super) exported: ExportedGroups,
     /// When the groups were last ranked, in milliseconds since the epoch; 0 before the first time. In the block, so
     /// that rates survive a restart.
@@ -117,6 +123,7 @@ impl GroupTable {
             counters: CounterSet::open(block, COUNTERS)?,
             journal: block.section(JOURNAL)?,
             retiring: Mutex::default(),
+            dismissals: Mutex::default(),
             used: AtomicUsize::new(0),
             tracked: AtomicUsize::new(0),
             by_name: DashMap::with_hasher_and_shard_amount(RandomState::default(), shards(capacity)),
@@ -204,7 +211,7 @@ impl GroupTable {
             return false;
         };
         let vacate = || {
-            self.move_to_folded(number, slot);
+            self.move_to_folded(number, slot, GroupCounter::FoldedRetired);
             true
         };
         let is_idle = |mapped: &u32| *mapped == number && now.since(slot.last_seen()) > IDLE_MS;
@@ -215,20 +222,26 @@ impl GroupTable {
         retired
     }
 
+    /// Whether a slot has a group.
+    pub(in crate::stats) fn is_used(&self, slot: u32) -> bool {
+        self.slot(slot).is_some_and(|slot| !slot.is_free())
+    }
+
     /// Frees a slot and folds its messages. The order of the writes ensures that no message is lost or counted twice if
     /// the process is killed in between. The caller holds the map's entry exclusively, so no thread is counting.
-    fn move_to_folded(&self, number: u32, slot: Slot<'_>) {
+    pub(super) fn move_to_folded(&self, number: u32, slot: Slot<'_>, reason: GroupCounter) {
         let _retiring = self.retiring.lock();
-        let folded = self.folded_retired().wrapping_add(slot.messages());
+        let folded = self.counters.sum(reason).wrapping_add(slot.messages());
+        let is_dismissed = reason == GroupCounter::FoldedDismissed;
         if let [journal_slot, journal_folded, ..] = &*self.journal {
             // A killed process has done all stores before some instruction, and none after it. So only the order of the
             // instructions matters.
             journal_folded.store(folded, Ordering::Relaxed);
             compiler_fence(Ordering::SeqCst);
-            journal_slot.store(u64::from(number) + 1, Ordering::Relaxed);
+            journal_slot.store(u64::from(number) + 1 + if is_dismissed { DISMISSED } else { 0 }, Ordering::Relaxed);
             compiler_fence(Ordering::SeqCst);
-            self.counters.add(GroupCounter::FoldedRetired, slot.messages());
-            self.counters.add(GroupCounter::Retired, 1);
+            self.counters.add(reason, slot.messages());
+            self.counters.add(GroupCounter::Retired, u64::from(!is_dismissed));
             slot.vacate();
             compiler_fence(Ordering::SeqCst);
             journal_slot.store(0, Ordering::Relaxed);
@@ -315,6 +328,10 @@ impl GroupTable {
 
     pub(in crate::stats) fn folded_retired(&self) -> u64 {
         self.counters.sum(GroupCounter::FoldedRetired)
+    }
+
+    pub(in crate::stats) fn folded_dismissed(&self) -> u64 {
+        self.counters.sum(GroupCounter::FoldedDismissed)
     }
 
     pub(in crate::stats) fn retired(&self) -> u64 {

@@ -4,7 +4,7 @@ use std::thread;
 
 use parking_lot::Mutex;
 
-use super::table::shards;
+use super::table::{DISMISSED, shards};
 use super::{Group, GroupTable, Recorded};
 use crate::arena::{Block, Contents};
 use crate::domain::UnixMillis;
@@ -125,6 +125,61 @@ fn a_pause_prevents_retirement_for_ten_seconds() {
     let _slow_reader = groups.pause_retirement(two_days_after);
     assert_eq!(groups.record("c", UnixMillis(two_days_after.0 + 9_999), || {}), Recorded::Folded);
     assert_eq!(groups.record("c", UnixMillis(two_days_after.0 + 10_000), || {}), Recorded::Added(0));
+}
+
+#[test]
+fn a_dismissed_group_is_folded_at_once_and_its_slot_is_used_after_its_pairs_are_forgotten() {
+    let groups = groups(2, 2);
+    record(&groups, "a", 3, NOW);
+    record(&groups, "b", 4, NOW);
+    groups.dismiss("unknown", NOW);
+    groups.dismiss("a", NOW);
+    groups.dismiss("a", NOW);
+    assert_eq!((counts(&groups), groups.tracked(), exported(&groups)), ([("b".into(), 4)].into(), 1, vec!["b".into()]));
+    assert_eq!((groups.folded_dismissed(), groups.folded_retired(), groups.retired()), (3, 0, 0));
+    assert_eq!(groups.record("a", NOW, || {}), Recorded::Folded);
+    let mut forgotten = Vec::<u32>::new();
+    groups.finish_dismissals(NOW, |slots| forgotten.extend(slots));
+    groups.finish_dismissals(NOW, |slots| forgotten.extend(slots));
+    assert_eq!(forgotten, [0]);
+    assert_eq!(groups.record("a", NOW, || {}), Recorded::Added(0));
+    assert_eq!((groups.tracked(), groups.folded_for_capacity()), (2, 1));
+}
+
+#[test]
+fn a_group_that_is_dismissed_during_a_pause_is_folded_afterwards() {
+    let groups = groups(2, 2);
+    record(&groups, "a", 3, NOW);
+    let pause = groups.pause_retirement(NOW);
+    groups.dismiss("a", NOW);
+    groups.finish_dismissals(NOW, |_| panic!("nothing is dismissed"));
+    assert_eq!((groups.tracked(), groups.folded_dismissed()), (1, 0));
+    drop(pause);
+    groups.finish_dismissals(NOW, |slots| assert_eq!(slots, [0]));
+    assert_eq!((groups.tracked(), groups.folded_dismissed()), (0, 3));
+}
+
+#[test]
+fn a_dismissal_that_a_kill_interrupted_is_completed_once() {
+    for (word, expected) in [(1, (0, 7)), (1 | DISMISSED, (7, 0))] {
+        for is_vacated in [false, true] {
+            let mut contents = Contents::default();
+            GroupTable::reserve(&mut contents, 2);
+            let block = Block::in_memory(contents).unwrap();
+            let killed = GroupTable::open(&block, 2).unwrap();
+            record(&killed, "a", 7, NOW);
+            if is_vacated {
+                killed.slot(0).unwrap().vacate();
+            }
+            let groups = GroupTable::open(&block, 2).unwrap();
+            let [slot, folded, ..] = &*groups.journal else { panic!("no journal") };
+            folded.store(7, Ordering::Relaxed);
+            slot.store(word, Ordering::Relaxed);
+            groups.restore(false).unwrap();
+            assert_eq!((groups.folded_dismissed(), groups.folded_retired()), expected);
+            assert_eq!((groups.tracked(), slot.load(Ordering::Relaxed)), (0, 0));
+        }
+    }
 }
 
 #[test]

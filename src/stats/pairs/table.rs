@@ -9,6 +9,7 @@
 //! never had a pair, or after [`MAX_PROBES`] entries. Entries never move. [`super::entry`] explains how threads share
 //! an entry, and [`super::scan`] why a pair has only one entry.
 
+use std::collections::HashSet;
 use std::io;
 
 use parking_lot::Mutex;
@@ -101,9 +102,21 @@ impl Pairs {
         })
     }
 
-    /// Frees the entries that threads were filling when the process ended.
-    pub(in crate::stats) fn restore(&self) {
-        for entry in self.entries().iter().map(Entry::read).filter(|entry| entry.state().is_claim()) {
+    /// Frees the entries that threads were filling when the process ended, and those of slots without a group.
+    pub(in crate::stats) fn restore(&self, has_group: impl Fn(u32) -> bool) {
+        self.free(|state| state.is_claim() || !has_group(state.slot()));
+    }
+
+    /// Forgets the pairs of groups that lost these slots.
+    pub(in crate::stats) fn forget(&self, slots: &[u32]) {
+        let slots: HashSet<u32> = slots.iter().copied().collect();
+        self.free(|state| !state.is_claim() && slots.contains(&state.slot()));
+    }
+
+    /// Frees the entries whose pairs are to go.
+    fn free(&self, is_to_go: impl Fn(State) -> bool) {
+        let used = self.entries().iter().map(Entry::read).filter(|entry| !entry.state().has_no_pair());
+        for entry in used.filter(|entry| is_to_go(entry.state())) {
             entry.change(State::FREE);
         }
     }

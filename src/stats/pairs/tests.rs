@@ -24,7 +24,7 @@ fn opened_twice(capacity: usize, in_between: impl Fn(&Pairs)) -> Pairs {
     let open = || Pairs::open(&block, capacity).unwrap();
     in_between(&open());
     let pairs = open();
-    pairs.restore();
+    pairs.restore(|_| true);
     pairs
 }
 

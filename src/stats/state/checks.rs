@@ -30,7 +30,8 @@ impl Stats {
     /// Messages as counted by group, including those not attributed to a tracked group.
     fn messages_by_group(&self) -> u64 {
         let tracked: u64 = self.groups().fold(0, |sum: u64, group| sum.saturating_add(group.messages));
-        tracked.saturating_add(self.folded_for_capacity()).saturating_add(self.folded_retired())
+        let folded = [self.folded_for_capacity(), self.folded_retired(), self.folded_dismissed()];
+        folded.into_iter().fold(tracked, u64::saturating_add)
     }
 
     /// Completes the counts of messages that were in progress when the process ended. Such a message is in one of the

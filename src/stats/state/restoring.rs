@@ -46,8 +46,8 @@ impl Stats {
         if is_torn {
             self.reset_counters(now);
         }
-        self.pairs.restore();
         self.groups.restore(is_torn).map_err(|_| Damage::Numbers("groups"))?;
+        self.pairs.restore(|slot| self.groups.is_used(slot));
         self.group_messages.restore();
         self.single_messages.restore();
         self.online.restore();

@@ -133,6 +133,7 @@ pub(super) fn read(site: &Site) -> Summary {
         messages_folded: LabelCounts::of([
             ("capacity", stats.folded_for_capacity()),
             ("retired", stats.folded_retired()),
+            ("dismissed", stats.folded_dismissed()),
         ]),
         mentions: LabelCounts::of([("user", stats.mentioned_users()), ("all", stats.mentioned_all())]),
         active_senders: windows(stats.active_senders(Chat::Group, now)),
