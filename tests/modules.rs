@@ -41,6 +41,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config::AccessSettings",
             "config::web",
             "config::FileError",
+            "config::Senders",
             "config::ListenAddress",
             "config::Networks",
             "config::PathSecret",
@@ -49,7 +50,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("simulate", &["certificates", "domain", "wire", "config::simulate"]),
     // Values of settings.
-    ("config", &["domain::MessageSource", "telemetry::LogFormat"]),
+    ("config", &["domain::MessageSource", "domain::codes", "telemetry::LogFormat"]),
     ("app", &["arena", "config", "domain", "exposition", "http", "simulate", "stats", "telemetry"]),
     ("main", &["app", "config"]),
     ("lib", &[]),

@@ -54,6 +54,10 @@ fn agrees(report: &Report<'_>, value: &Value) {
             };
             assert_eq!(*count, length(field));
         }
+        Report::Event(Event::Attempt(attempt)) => {
+            assert_eq!(attempt.sender_id, text("sendID"));
+            assert_eq!(f64::from(attempt.content_type), value["contentType"].as_f64().unwrap_or_default() + 0.0);
+        }
         Report::Event(Event::Dismissal(group)) => assert_eq!(*group, text("groupID")),
         Report::Event(Event::Read(_, Activity::SingleReads, count)) => {
             assert!([0, length("Seqs")].contains(count));

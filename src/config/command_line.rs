@@ -59,7 +59,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Subcommands {
     /// Receive callbacks and serve metrics (the default)
-    Serve(ServeFlags),
+    Serve(Box<ServeFlags>),
     /// Send made-up callbacks as OpenIM does, to test or size an exporter
     Simulate(SimulateFlags),
     /// Change the state of an exporter that is not running
@@ -124,7 +124,7 @@ pub fn from_args<T: Into<OsString>>(args: impl IntoIterator<Item = T>) -> Result
         Some(Subcommands::State(StateCommand::ResetCounters { storage })) => {
             return Ok(Invocation::ResetCounters(storage));
         }
-        Some(Subcommands::Serve(flags)) => flags,
+        Some(Subcommands::Serve(flags)) => *flags,
         None => cli.serve,
     };
     flags.config.reconcile(matches.subcommand_matches("serve").unwrap_or(&matches)).map_err(invalid)?;

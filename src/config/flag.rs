@@ -7,6 +7,7 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 use super::address::ListenAddress;
+use super::exclusions::ContentTypes;
 use super::networks::Networks;
 use crate::domain::MessageSource;
 use crate::telemetry::LogFormat;
@@ -98,6 +99,12 @@ impl Shown for Networks {
         if flag == "callback.allowed-networks" { "(all)" } else { "(none)" }
     }
 
+    fn show(&self, flag: &str, text: &mut String) {
+        line(flag, self, text);
+    }
+}
+
+impl Shown for ContentTypes {
     fn show(&self, flag: &str, text: &mut String) {
         line(flag, self, text);
     }

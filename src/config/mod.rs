@@ -3,6 +3,7 @@
 mod address;
 mod command_line;
 mod duration;
+mod exclusions;
 mod file;
 mod flag;
 mod networks;
@@ -16,6 +17,7 @@ pub mod web;
 
 pub use address::ListenAddress;
 pub use command_line::{Invocation, from_args, serve_flags};
+pub use exclusions::{ContentTypes, Senders};
 pub use file::FileError;
 pub use networks::Networks;
 pub use secret::PathSecret;

@@ -15,6 +15,7 @@ use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
 use tracing::level_filters::LevelFilter;
 
 use super::address::ListenAddress;
+use super::exclusions::ContentTypes;
 use super::flag::{Shown, settings, variable};
 use super::networks::Networks;
 use super::parse::{absolute_path, bytes, dedup_window, metrics_path, number, switch};
@@ -129,7 +130,15 @@ settings! {
         #[arg(value_name = "BYTES", default_value = "64MiB", value_parser = bytes)]
         "callback.max-buffered-bytes" max_buffered_bytes: usize,
 
-        /// Access control.
+        /// Content types whose messages are not counted, as a comma-separated list of names, numbers and ranges:
+        /// typing,1000-5000
+        ///
+        /// Such callbacks are answered, and counted in openim_exporter_callbacks_excluded_total only. Names are the
+        /// label values of content_type. 1000-5000 are OpenIM's notifications.
+        #[arg(value_name = "TYPES", value_parser = ContentTypes::parse)]
+        "stats.exclude-content-types" excluded_types: Option<ContentTypes>,
+
+        /// Access control, and what else is read from files.
         #[command(flatten)]
         access: AccessSettings,
     }
@@ -166,6 +175,13 @@ settings! {
         /// --web.trusted-proxies.
         #[arg(value_name = "NETWORKS", value_parser = Networks::parse)]
         "callback.allowed-networks" callback_networks: Option<Networks>,
+
+        /// File with the IDs of senders whose messages are not counted, such as bots: one ID on each line
+        ///
+        /// Such callbacks are answered, and counted in openim_exporter_callbacks_excluded_total only. The file is
+        /// reloaded as --web.config.file is.
+        #[arg(value_name = "FILE", value_parser = absolute_path())]
+        "stats.exclude-senders-file" excluded_senders: Option<PathBuf>,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::event::{Activity, Chat};
 use Subject::{
-    Dismissal, FriendImport, GroupRead, Invitation, Join, Nothing, Offline, OfflinePush, Once, Online, Read,
+    Attempted, Dismissal, FriendImport, GroupRead, Invitation, Join, Nothing, Offline, OfflinePush, Once, Online, Read,
     Registration, Removal, Revocation, Sent, Stored,
 };
 
@@ -29,6 +29,8 @@ pub enum Subject {
     Nothing,
     /// A message that was sent. [`Chat::Group`] only for [`GROUP_MESSAGE`].
     Sent(Chat),
+    /// A message that is to be sent.
+    Attempted(Chat),
     /// A message that was stored. It may have been reported as sent too.
     Stored,
     /// One occurrence of an activity.
@@ -134,8 +136,8 @@ pub const COMMANDS: &[KnownCommand] = &[
     obeyed("callbackBeforeMsgModifyCommand", Nothing),
     obeyed("callbackBeforeOfflinePushCommand", OfflinePush),
     obeyed("callbackBeforeOnlinePushCommand", Nothing),
-    obeyed("callbackBeforeSendGroupMsgCommand", Once(Activity::GroupAttempts)),
-    obeyed("callbackBeforeSendSingleMsgCommand", Once(Activity::SingleAttempts)),
+    obeyed("callbackBeforeSendGroupMsgCommand", Attempted(Chat::Group)),
+    obeyed("callbackBeforeSendSingleMsgCommand", Attempted(Chat::Single)),
     obeyed("callbackBeforeSetFriendRemark", Nothing),
     obeyed("callbackBeforeSetFriendRemarkCommand", Nothing),
     copied("callbackBeforeSetGroupInfoCommand"),

@@ -10,6 +10,8 @@ use crate::named::named;
 pub enum Event<'a> {
     /// An activity, and how often it happened.
     Activity(Activity, u64),
+    /// A message is to be sent.
+    Attempt(Attempt<'a>),
     /// The group with this ID was dismissed.
     Dismissal(&'a str),
     /// The user with this ID read messages: the activity, and how many.
@@ -18,6 +20,17 @@ pub enum Event<'a> {
     Online(Presence<'a>),
     /// A connection of a user ended.
     Offline(Presence<'a>),
+}
+
+/// A message before OpenIM accepts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt<'a> {
+    /// Where it is to be sent.
+    pub chat: Chat,
+    /// The sender's ID.
+    pub sender_id: &'a str,
+    /// OpenIM's content type.
+    pub content_type: i32,
 }
 
 /// A user on a platform.

@@ -9,7 +9,7 @@ mod reason;
 mod time;
 
 pub use commands::{AnswerUse, COMMANDS, GROUP_MESSAGE, KnownCommand, Subject};
-pub use event::{Activity, Chat, Event, Presence};
+pub use event::{Activity, Attempt, Chat, Event, Presence};
 pub use message::{Mentions, Message, MessageSource, Source, Stage};
-pub use reason::Reason;
+pub use reason::{Exclusion, Reason};
 pub use time::{Clock, SystemClock, UnixMillis};

@@ -6,6 +6,16 @@
 
 use crate::named::named;
 
+named! {
+    /// Why a callback is answered, but not counted. The names are keys in a stored state, so they must never change.
+    pub enum Exclusion {
+        /// Its content type is excluded.
+        ContentType = "content_type",
+        /// Its sender is excluded.
+        Sender = "sender",
+    }
+}
+
 /// Declares the reasons: the name as a label value, the HTTP status, and the `errMsg` of the answer. The names are keys
 /// in a stored state, so they must never change.
 macro_rules! reasons {

@@ -223,6 +223,12 @@ catalog! {
             rows.sample([command], callbacks);
         }
     });
+    /// Accepted callbacks that are counted here only, because a flag excludes them.
+    EXCLUDED = Counter "openim_exporter_callbacks_excluded_total" ["reason"] Samples(|stats, _, rows| {
+        for (reason, callbacks) in stats.exclusions() {
+            rows.sample([reason], callbacks);
+        }
+    });
     /// Refused requests.
     REJECTED = Counter "openim_exporter_callbacks_rejected_total" ["reason"] Samples(|stats, _, rows| {
         for (reason, refusals) in stats.refusals() {

@@ -6,11 +6,12 @@ use super::carry::{CarryOver, keys};
 use super::counters::{CounterSet, Counters, MAX_COUNT};
 use crate::arena::{Block, Contents, Layout, SingleWord};
 use crate::domain::codes::OTHER;
-use crate::domain::{COMMANDS, Reason, UnixMillis};
+use crate::domain::{COMMANDS, Exclusion, Reason, UnixMillis};
 
 /// Names of sections in a state.
 const ACCEPTED: &str = "callbacks";
 const REFUSED: &str = "refusals";
+const EXCLUDED: &str = "exclusions";
 const LAST: &str = "last callback";
 
 /// Version of the layout of [`LAST`].
@@ -21,6 +22,7 @@ pub(super) struct Callbacks {
     /// One for each of [`COMMANDS`], and one for all other commands.
     accepted: Counters,
     refused: CounterSet<Reason>,
+    excluded: CounterSet<Exclusion>,
     /// In milliseconds since the epoch; 0 before the first.
     last: SingleWord,
 }
@@ -29,6 +31,7 @@ impl Callbacks {
     pub(super) fn reserve(contents: &mut Contents) {
         Counters::reserve(contents, ACCEPTED, vec![keys(commands())]);
         CounterSet::<Reason>::reserve(contents, REFUSED);
+        CounterSet::<Exclusion>::reserve(contents, EXCLUDED);
         contents.reserve(Layout::new(LAST, LAST_LAYOUT, size_of::<u64>(), 1));
     }
 
@@ -36,6 +39,7 @@ impl Callbacks {
         Ok(Self {
             accepted: Counters::open(block, ACCEPTED)?,
             refused: CounterSet::open(block, REFUSED)?,
+            excluded: CounterSet::open(block, EXCLUDED)?,
             last: block.single_word(LAST)?,
         })
     }
@@ -44,12 +48,13 @@ impl Callbacks {
         let find = |key: &str| COMMANDS.iter().position(|known| known.name == key);
         self.accepted.carry_from(old, ACCEPTED, |key| Some(find(key).unwrap_or(COMMANDS.len())));
         self.refused.carry_from(old);
+        self.excluded.carry_from(old);
         old.copy(LAST, LAST_LAYOUT, &self.last);
     }
 
     /// Whether counting can have produced the numbers.
     pub(super) fn is_plausible(&self) -> bool {
-        let counts = self.accepted().chain(self.refused());
+        let counts = self.accepted().chain(self.refused()).chain(self.excluded());
         counts.fold(0, |sum: u64, (_, count)| sum.saturating_add(count)) <= MAX_COUNT
             && i64::try_from(self.last.get()).is_ok()
     }
@@ -58,11 +63,22 @@ impl Callbacks {
     pub(super) fn reset(&self) {
         self.accepted.reset();
         self.refused.reset();
+        self.excluded.reset();
     }
 
     #[inline]
     pub(super) fn accept(&self, command: Option<usize>, now: UnixMillis) {
         self.accepted.add(command.unwrap_or(COMMANDS.len()), 1);
+        self.set_last(now);
+    }
+
+    pub(super) fn exclude(&self, reason: Exclusion, now: UnixMillis) {
+        self.excluded.add(reason, 1);
+        self.set_last(now);
+    }
+
+    #[inline]
+    fn set_last(&self, now: UnixMillis) {
         let now = now.0.max(0).cast_unsigned();
         // Written at most once per millisecond: all threads read this word.
         if self.last.get() != now {
@@ -81,6 +97,10 @@ impl Callbacks {
 
     pub(super) fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         Reason::ALL.into_iter().map(|reason| (reason.name(), self.refused.sum(reason)))
+    }
+
+    pub(super) fn excluded(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        Exclusion::ALL.into_iter().map(|reason| (reason.name(), self.excluded.sum(reason)))
     }
 
     pub(super) fn last(&self) -> Option<UnixMillis> {

@@ -48,6 +48,11 @@ impl Stats {
         self.callbacks.refused()
     }
 
+    /// Accepted callbacks that are not counted in any other way, by reason.
+    pub fn exclusions(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.callbacks.excluded()
+    }
+
     /// When the last callback was accepted; `None` before the first.
     #[must_use]
     pub fn last_callback(&self) -> Option<UnixMillis> {

@@ -25,7 +25,7 @@ use super::timeline::Timeline;
 use super::windows::{CurrentPeriods, Windows};
 use crate::arena::{Arena, Block, Contents, Directory, Layout, SingleWord};
 use crate::domain::codes::{self, OTHER, STATUSES};
-use crate::domain::{Event, Message, MessageSource, Presence, Reason, UnixMillis};
+use crate::domain::{Activity, Attempt, Chat, Event, Exclusion, Message, MessageSource, Presence, Reason, UnixMillis};
 
 /// Names of sections in a state.
 pub(super) const STARTED: &str = "began";
@@ -212,11 +212,18 @@ impl Stats {
         self.callbacks.accept(command, now);
     }
 
+    /// Counts an accepted callback that is not counted in any other way.
+    pub fn record_exclusion(&self, reason: Exclusion, now: UnixMillis) {
+        self.callbacks.exclude(reason, now);
+    }
+
     /// Counts what a callback reports, apart from a message, that was received at `clock`.
     pub fn record_event(&self, event: Event<'_>, clock: UnixMillis) {
         let now = self.timeline.at(clock);
         match event {
             Event::Activity(activity, count) => self.activities.add(activity, count),
+            Event::Attempt(Attempt { chat: Chat::Group, .. }) => self.activities.add(Activity::GroupAttempts, 1),
+            Event::Attempt(Attempt { chat: Chat::Single, .. }) => self.activities.add(Activity::SingleAttempts, 1),
             Event::Dismissal(group) => {
                 self.activities.dismiss(group);
                 self.groups.dismiss(group, now);

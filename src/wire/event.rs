@@ -6,7 +6,7 @@ use super::decode::{
 };
 use super::field::{Length, Number, Skipped, Text};
 use super::object::fields;
-use crate::domain::{Activity, Chat, Event, Message, Presence, Subject};
+use crate::domain::{Activity, Attempt, Chat, Event, Message, Presence, Subject};
 
 /// What a callback reports.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,7 @@ fields! {
         "userID" => user: Text<'a>,
         "sendID" => sender: Text<'a>,
         "sessionType" => session_type: Number<i32>,
-        // Of a conversation that was read, its type.
+        // Of a message, or the type of a conversation that was read.
         "contentType" => content_type: Number<i32>,
         "platformID" => platform: Number<i32>,
     }
@@ -73,6 +73,9 @@ impl Details<'_> {
             Subject::Removal => each(Activity::MembersRemoved, &self.removed),
             Subject::Invitation => each(Activity::MembersInvited, &self.invited),
             Subject::FriendImport => each(Activity::FriendshipsStarted, &self.friends),
+            Subject::Attempted(chat) => {
+                Some(Event::Attempt(Attempt { chat, sender_id: &self.sender.0, content_type: self.content_type.0 }))
+            }
             Subject::Dismissal => Some(Event::Dismissal(&self.group.0)),
             Subject::Revocation => Some(match chat_of_conversation(&self.conversation.0)? {
                 Chat::Group => Event::Activity(Activity::GroupRevocations, 1),

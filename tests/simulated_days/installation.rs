@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openim_exporter::domain::{Activity, COMMANDS, Event, GROUP_MESSAGE, Presence, Reason, UnixMillis};
+use openim_exporter::domain::{Activity, COMMANDS, Event, Exclusion, GROUP_MESSAGE, Presence, Reason, UnixMillis};
 use openim_exporter::exposition::{Format, Scope, Scraper};
 use openim_exporter::stats::{Capacities, Stats};
 use openim_exporter::telemetry::{Refusal, Telemetry};
@@ -208,6 +208,7 @@ impl Installation {
         for sent in [now - 300, now + 60_000] {
             self.send_single(sent, now);
         }
+        Exclusion::ALL.into_iter().for_each(|reason| self.stats.record_exclusion(reason, UnixMillis(now)));
         self.telemetry.set_connections(3, 1);
         self.telemetry.set_certificate_expiry(Some(MIDNIGHT + i64::from(story::END + 13 * DAY) * 60));
         if story::REFUSALS.contains(&self.minute) {

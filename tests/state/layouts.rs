@@ -1,7 +1,7 @@
 //! The contents of each section as literal values: a section whose words change their meaning needs a new version.
 
 use openim_exporter::arena::Contents;
-use openim_exporter::domain::{COMMANDS, Event, Mentions, Presence, Reason, Source};
+use openim_exporter::domain::{COMMANDS, Event, Exclusion, Mentions, Presence, Reason, Source};
 
 use super::*;
 
@@ -10,6 +10,7 @@ const LAYOUTS: &[(&str, u32, u64)] = &[
     ("began", 1, 0x4f3f_a2ae_6c35_1ca5),
     ("callbacks", 1, 0xb43b_4415_1cc9_687b),
     ("refusals", 1, 0x289d_1b75_0db2_548f),
+    ("exclusions", 1, 0x29c8_f6e6_288c_f26a),
     ("last callback", 1, 0x1107_c587_b92c_efce),
     ("activities", 1, 0x9b56_01c3_63ba_a8d2),
     ("disconnects", 1, 0x942f_33be_e4b7_43a5),
@@ -92,6 +93,7 @@ fn count_everything(stats: &Stats) {
             stats.record_event(Event::Online(user), now);
         }
         stats.record_callback(usize::try_from(number).ok().filter(|command| *command < COMMANDS.len()), now);
+        stats.record_exclusion(Exclusion::ALL[usize::try_from(number).unwrap() % 2], now);
         stats.record_refusal(Reason::ALL[usize::try_from(number).unwrap() % Reason::ALL.len()]);
         stats.tick(now);
     }

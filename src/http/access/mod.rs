@@ -18,7 +18,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::config::web::{ClientAuth, PemSource, Tls, TlsVersion, Web};
-use crate::config::{self, FileError, PathSecret, Users};
+use crate::config::{self, FileError, PathSecret, Senders, Users};
 use crate::domain::UnixMillis;
 use identity::{CertificateProblem, Validity};
 use rate::Rate;
@@ -46,6 +46,7 @@ pub enum AccessError {
 const WEB: &str = "web.config.file";
 const SECRET: &str = "callback.secret-file";
 const USERS: &str = "callback.basic-auth-file";
+const SENDERS: &str = "stats.exclude-senders-file";
 
 /// The access settings in force.
 #[derive(Default)]
@@ -63,6 +64,8 @@ pub struct Access {
     pub(crate) secret: Option<PathSecret>,
     /// For callbacks.
     pub(crate) callback_users: Option<Arc<Passwords>>,
+    /// Senders whose messages are not counted.
+    pub(crate) excluded_senders: Option<Senders>,
     /// The files that this was read from, with their stamps.
     files: Vec<(PathBuf, Stamp)>,
 }
@@ -92,6 +95,10 @@ impl Access {
             access.record_stamp(path);
             let users = Users::read(path).map_err(|error| AccessError::File(USERS, error))?;
             access.callback_users = Some(passwords(users, self.callback_users.as_ref())?);
+        }
+        if let Some(path) = &config.excluded_senders {
+            access.record_stamp(path);
+            access.excluded_senders = Some(Senders::read(path).map_err(|error| AccessError::File(SENDERS, error))?);
         }
         Ok(access)
     }

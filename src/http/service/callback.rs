@@ -4,7 +4,7 @@ use hyper::header::{self, HeaderMap};
 
 use super::body::{self, BodyError, RequestBody};
 use super::headers::{HeaderFacts, is_identity, is_json};
-use crate::domain::{AnswerUse, GROUP_MESSAGE, Reason};
+use crate::domain::{AnswerUse, Event, Exclusion, GROUP_MESSAGE, Reason};
 use crate::http::site::Site;
 use crate::http::site::exchange::Exchange;
 use crate::http::site::response::{Reply, closing, echo, success};
@@ -118,14 +118,41 @@ fn count(
         AnswerUse::Copied => Some(wire::echo(command, body)?),
         AnswerUse::Ignored | AnswerUse::Obeyed => None,
     };
-    wire::decode_report(command, body, |report| match report {
-        Report::Message(message) => {
-            site.stats.record(message, now);
+    let mut exclusion = None;
+    wire::decode_report(command, body, |report| {
+        exclusion = excluded(site, &report);
+        match report {
+            _ if exclusion.is_some() => {}
+            Report::Message(message) => {
+                site.stats.record(message, now);
+            }
+            Report::Event(event) => site.stats.record_event(event, now),
         }
-        Report::Event(event) => site.stats.record_event(event, now),
     })?;
-    site.stats.record_callback(command.position(), now);
+    match exclusion {
+        Some(reason) => site.stats.record_exclusion(reason, now),
+        None => site.stats.record_callback(command.position(), now),
+    }
     Ok(answer)
+}
+
+/// Why a callback about a message is not counted; `None` if it is.
+#[inline]
+fn excluded(site: &Site, report: &Report<'_>) -> Option<Exclusion> {
+    let (types, senders) = (&site.config.excluded_types, &site.config.access.excluded_senders);
+    if types.is_none() && senders.is_none() {
+        return None;
+    }
+    let (sender, content_type) = match report {
+        Report::Message(message) => (message.sender_id, message.content_type),
+        Report::Event(Event::Attempt(attempt)) => (attempt.sender_id, attempt.content_type),
+        Report::Event(_) => return None,
+    };
+    if types.as_ref().is_some_and(|types| types.contains(content_type)) {
+        return Some(Exclusion::ContentType);
+    }
+    let is_listed = || site.settings.access().excluded_senders.as_ref().is_some_and(|listed| listed.contains(sender));
+    (senders.is_some() && is_listed()).then_some(Exclusion::Sender)
 }
 
 /// Refuses a request whose body could not be read.
