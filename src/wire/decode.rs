@@ -6,7 +6,7 @@ use super::field::{ErrorContext, Measured, MentionList, Number, Plain, Skipped, 
 use super::limits::{MAX_DEPTH, MAX_NAME_BYTES, too_deep_at};
 use super::object::{Fill, fields};
 use crate::domain::Reason;
-use crate::domain::{Message, Source, Stage, UnixMillis};
+use crate::domain::{Attempt, Chat, Message, Source, Stage, UnixMillis};
 
 fields! {
     /// Every documented field of the callback. All of them are optional; unknown fields are ignored.
@@ -73,7 +73,14 @@ pub(super) fn decode_single_message<R>(body: &[u8], count: impl FnOnce(&Message<
     Ok(count(&fields.message(None, Stage::Sent)?))
 }
 
-/// The same for a message that was stored. `count` is not called for a system notification, which is no message of a
+/// Decodes a message that is to be sent, and passes it to `count`. Its body has the same fields.
+pub(super) fn decode_attempt(body: &[u8], chat: Chat, count: impl FnOnce(Attempt<'_>)) -> Result<(), Problem> {
+    let fields: Fields<'_> = parse(body)?;
+    count(Attempt { chat, sender_id: &fields.send_id.0, content_type: fields.content_type.0 });
+    Ok(())
+}
+
+/// Decodes a message that was stored, and passes it to `count`, which is not called for a system notification, which is no message of a
 /// group or between two users.
 pub(super) fn decode_stored_message(body: &[u8], count: impl FnOnce(&Message<'_>)) -> Result<(), Problem> {
     let fields: Fields<'_> = parse(body)?;

@@ -2,11 +2,12 @@
 
 use super::command::Command;
 use super::decode::{
-    Problem, decode_group_message, decode_single_message, decode_stored_message, is_group_session, parse,
+    Problem, decode_attempt, decode_group_message, decode_single_message, decode_stored_message, is_group_session,
+    parse,
 };
 use super::field::{Length, Number, Skipped, Text};
 use super::object::fields;
-use crate::domain::{Activity, Attempt, Chat, Event, Message, Presence, Subject};
+use crate::domain::{Activity, Chat, Event, Message, Presence, Subject};
 
 /// What a callback reports.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +35,7 @@ fields! {
         "userID" => user: Text<'a>,
         "sendID" => sender: Text<'a>,
         "sessionType" => session_type: Number<i32>,
-        // Of a message, or the type of a conversation that was read.
+        // Of a conversation that was read, its type.
         "contentType" => content_type: Number<i32>,
         "platformID" => platform: Number<i32>,
     }
@@ -50,6 +51,7 @@ pub fn decode_report(command: Command, body: &[u8], count: impl FnOnce(Report<'_
         Subject::Nothing => Ok(()),
         Subject::Sent(Chat::Group) => decode_group_message(body, |message| count(Report::Message(message))),
         Subject::Sent(Chat::Single) => decode_single_message(body, |message| count(Report::Message(message))),
+        Subject::Attempted(chat) => decode_attempt(body, chat, |attempt| count(Report::Event(Event::Attempt(attempt)))),
         Subject::Stored => decode_stored_message(body, |message| count(Report::Message(message))),
         subject => {
             let details: Details<'_> = parse(body)?;
@@ -66,16 +68,13 @@ impl Details<'_> {
     fn event(&self, subject: Subject) -> Option<Event<'_>> {
         let each = |activity, list: &Length| Some(Event::Activity(activity, list.0));
         match subject {
-            Subject::Nothing | Subject::Sent(_) | Subject::Stored => None,
+            Subject::Nothing | Subject::Sent(_) | Subject::Attempted(_) | Subject::Stored => None,
             Subject::Once(activity) => Some(Event::Activity(activity, 1)),
             Subject::Registration => each(Activity::UsersRegistered, &self.users),
             Subject::Join => each(Activity::MembersJoined, &self.members),
             Subject::Removal => each(Activity::MembersRemoved, &self.removed),
             Subject::Invitation => each(Activity::MembersInvited, &self.invited),
             Subject::FriendImport => each(Activity::FriendshipsStarted, &self.friends),
-            Subject::Attempted(chat) => {
-                Some(Event::Attempt(Attempt { chat, sender_id: &self.sender.0, content_type: self.content_type.0 }))
-            }
             Subject::Dismissal => Some(Event::Dismissal(&self.group.0)),
             Subject::Revocation => Some(match chat_of_conversation(&self.conversation.0)? {
                 Chat::Group => Event::Activity(Activity::GroupRevocations, 1),

@@ -32,6 +32,7 @@ pages! {
     README = "README.md";
     SECURITY = "SECURITY.md";
     API = "docs/api.md";
+    CALLBACKS = "docs/callbacks.md";
     CAPACITY = "docs/capacity.md";
     DEPLOY = "docs/deploy.md";
     ERRORS = "docs/errors.md";

@@ -5,12 +5,12 @@
 use std::fs;
 
 use openim_exporter::config::serve_flags;
-use openim_exporter::domain::Reason;
+use openim_exporter::domain::{Activity, AnswerUse, COMMANDS, Chat, KnownCommand, Reason, Subject};
 use openim_exporter::exposition::catalog::CATALOG;
 use openim_exporter::http::Limits;
 
 use crate::support::Exporter;
-use crate::{API, ERRORS, FLAGS, LIMITS, METRICS, Page, at};
+use crate::{API, CALLBACKS, ERRORS, FLAGS, LIMITS, METRICS, Page, at};
 
 /// The rows of the table with this first heading, as lines.
 fn lines<'a>(text: &'a str, heading: &str) -> impl Iterator<Item = &'a str> {
@@ -108,6 +108,57 @@ fn the_table_of_flags_matches_the_code() {
 fn the_table_of_reasons_matches_the_code() {
     let expected = Reason::ALL.map(|reason| [code(reason.name()), reason.status().to_string()]);
     assert_table(&ERRORS, "Reason", &expected, &[("| `not_found` | 404 |", "| `not_found` | 400 |")]);
+}
+
+/// What a callback about this subject counts.
+fn counts(subject: Subject) -> &'static str {
+    match subject {
+        Subject::Nothing => "nothing else",
+        Subject::Sent(Chat::Group) => "the message: `openim_group_messages_total` and all others of group messages",
+        Subject::Sent(Chat::Single) => "the message: `openim_single_messages_total` and all others of single messages",
+        Subject::Stored => "the message, if [`--callback.message-source`](flags.md) says so",
+        Subject::Attempted(_) => "`openim_message_attempts_total`",
+        Subject::Registration => "`openim_users_registered_total`, by the users in it",
+        Subject::Join => "`openim_group_members_joined_total`, by the members in it",
+        Subject::Removal => "`openim_group_members_removed_total`, by the members in it",
+        Subject::Invitation => "`openim_group_members_invited_total`, by the users in it",
+        Subject::Dismissal => "`openim_groups_dismissed_total`, once for each group, whose series end",
+        Subject::FriendImport => "`openim_friendships_started_total`, by the users in it",
+        Subject::Revocation => "`openim_message_revocations_total`",
+        Subject::GroupRead => "`openim_messages_read_total`, and an active user",
+        Subject::Read => "`openim_messages_read_total`, by the messages in it, and an active user",
+        Subject::OfflinePush => "`openim_offline_pushes_total`, by the receivers in it",
+        Subject::Online => "`openim_users_online`, and an active user",
+        Subject::Offline => "`openim_users_online`, `openim_user_disconnects_total`",
+        Subject::Once(activity) => match activity {
+            Activity::GroupsCreated => "`openim_groups_created_total`",
+            Activity::MembersJoined => "`openim_group_members_joined_total`",
+            Activity::MembersLeft => "`openim_group_members_left_total`",
+            Activity::JoinRequests => "`openim_group_members_join_requests_total`",
+            Activity::FriendRequests => "`openim_friend_requests_total`",
+            Activity::FriendshipsStarted => "`openim_friendships_started_total`",
+            Activity::FriendshipsEnded => "`openim_friendships_ended_total`",
+            Activity::UserBlocks => "`openim_user_blocks_total`",
+            Activity::UserUnblocks => "`openim_user_unblocks_total`",
+            other => panic!("describe {other:?}"),
+        },
+    }
+}
+
+#[test]
+fn the_table_of_callbacks_matches_the_code() {
+    let answer = |known: &KnownCommand| match known.answer_use {
+        AnswerUse::Ignored => "ignored",
+        AnswerUse::Obeyed => "obeyed",
+        AnswerUse::Copied => "copied",
+    };
+    let row = |known: &KnownCommand| [code(known.name), answer(known).into(), counts(known.subject).into()];
+    let expected: Vec<_> = COMMANDS.iter().map(row).collect();
+    let spoils = [
+        ("| `callbackBeforeSetGroupInfoCommand` | copied |", "| `callbackBeforeSetGroupInfoCommand` | obeyed |"),
+        ("| `openim_group_members_left_total` |", "| nothing else |"),
+    ];
+    assert_table(&CALLBACKS, "Command", &expected, &spoils);
 }
 
 #[test]
