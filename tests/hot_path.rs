@@ -6,7 +6,7 @@ mod support;
 
 use openim_exporter::domain::UnixMillis;
 use openim_exporter::stats::{Capacities, Recorded, Stats};
-use openim_exporter::wire;
+use openim_exporter::wire::{self, Command, Report};
 use std::time::Duration;
 use support::{callbacks, message};
 
@@ -39,6 +39,30 @@ fn a_callback_for_a_known_group_allocates_nothing() {
         }
         count(&stats, &body);
         assert_eq!(allocations(&stats, &body), 0, "{name}");
+    }
+}
+
+#[test]
+fn other_callbacks_allocate_nothing() {
+    let stats = stats(100);
+    let count = |name: &str, body: &str| {
+        let command = Command::from_name(name).unwrap();
+        let record = |report: Report<'_>| match report {
+            Report::Message(message) => drop(stats.record(message, NOW)),
+            Report::Event(event) => stats.record_event(event, NOW),
+        };
+        allocation_counter::measure(|| wire::decode_report(command, body.as_bytes(), record).unwrap()).count_total
+    };
+    for (name, body) in [
+        ("callbackAfterSendSingleMsgCommand", r#"{"sendID":"a","contentType":101,"content":"{\"a\":1}","recvID":"b"}"#),
+        ("callbackAfterMsgSaveDBCommand", r#"{"sendID":"a","sessionType":1,"recvID":"b","groupID":""}"#),
+        ("callbackBeforeSendGroupMsgCommand", r#"{"sendID":"a","contentType":101,"groupID":"g"}"#),
+        ("callbackAfterUserOnlineCommand", r#"{"platformID":1,"userID":"a","seq":1795897041177,"connID":""}"#),
+        ("callbackAfterUserOfflineCommand", r#"{"platformID":1,"userID":"a"}"#),
+        ("callbackAfterSingleMsgReadCommand", r#"{"conversationID":"si_a_b","userID":"b","Seqs":[41,42]}"#),
+        ("callbackBeforeMembersJoinGroupCommand", r#"{"groupID":"g","memberList":[{"userID":"3","ex":""}]}"#),
+    ] {
+        assert_eq!((count(name, body), count(name, body)), (0, 0), "{name}");
     }
 }
 

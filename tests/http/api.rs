@@ -72,7 +72,11 @@ fn busy() -> Exporter {
     let sent = now_ms() - 1500;
     let body = json!({"sendID": "u", "groupID": "b", "sendTime": sent, "createTime": sent - 300});
     assert_eq!(exporter.post(GROUP_MESSAGE_PATH, body.to_string()).status, 200);
-    assert_eq!(exporter.post("/callbackUserOnlineCommand", "{}").status, 200);
+    let online = r#"{"userID":"v","platformID":1}"#;
+    let single = r#"{"sendID":"u","contentType":101,"recvID":"v"}"#;
+    for (path, body) in [("/callbackUserOnlineCommand", online), ("/callbackAfterSendSingleMsgCommand", single)] {
+        assert_eq!(exporter.post(path, body).status, 200);
+    }
     exporter
 }
 
@@ -92,6 +96,10 @@ fn the_summary_agrees_with_the_metrics() {
         (&summary["clock_errors"], "openim_group_message_clock_errors_total", "kind", 3),
         (&summary["active_senders"], "openim_active_senders", "window", windows.len()),
         (&summary["active_groups"], "openim_active_groups", "window", windows.len()),
+        (&summary["single_messages"]["by_content_type"], "openim_single_messages_total", "content_type", 1),
+        (&summary["single_messages"]["active_senders"], "openim_single_active_senders", "window", windows.len()),
+        (&summary["active_users"], "openim_active_users", "window", windows.len()),
+        (&summary["users_online"], "openim_users_online", "platform", 12),
         (&summary["callbacks"]["by_command"], "openim_exporter_callbacks_total", "command", 2),
         (&summary["callbacks"]["rejected"], "openim_exporter_callbacks_rejected_total", "reason", 5),
     ] {
@@ -100,6 +108,7 @@ fn the_summary_agrees_with_the_metrics() {
     }
     for (found, sum) in [
         (&summary["messages"]["total"], samples.sum(messages)),
+        (&summary["single_messages"]["total"], samples.sum("openim_single_messages_total")),
         (&summary["callbacks"]["total"], samples.sum("openim_exporter_callbacks_total")),
         (&summary["callbacks"]["last"], samples.value("openim_exporter_last_callback_timestamp_seconds")),
         (&summary["groups"]["tracked"], samples.value("openim_exporter_groups_tracked")),

@@ -32,6 +32,9 @@ pub(super) struct Summary {
     delivery_delay_seconds: Distribution,
     submit_delay_seconds: Distribution,
     clock_errors: LabelCounts,
+    single_messages: SingleMessages,
+    active_users: LabelCounts,
+    users_online: LabelCounts,
     callbacks: Callbacks,
     connections: usize,
 }
@@ -43,6 +46,13 @@ struct Messages {
     by_platform: LabelCounts,
     by_source: LabelCounts,
     by_status: LabelCounts,
+}
+
+#[derive(Debug, Serialize)]
+struct SingleMessages {
+    total: u64,
+    by_content_type: LabelCounts,
+    active_senders: LabelCounts,
 }
 
 #[derive(Debug, Serialize)]
@@ -144,6 +154,9 @@ pub(super) fn read(site: &Site) -> Summary {
         delivery_delay_seconds: distribution(&stats.delivery_delays(Chat::Group), SECOND),
         submit_delay_seconds: distribution(&stats.submit_delays(Chat::Group), SECOND),
         clock_errors: LabelCounts::of(ClockError::ALL.map(|kind| (kind.name(), stats.clock_errors(Chat::Group, kind)))),
+        single_messages: single_messages(stats, windows(stats.active_senders(Chat::Single, now))),
+        active_users: windows(stats.active_users(now)),
+        users_online: LabelCounts::of(stats.users_online().map(|(platform, users)| (platform, users as u64))),
         callbacks: callbacks(stats, &site.telemetry),
         connections: site.workers.open_connections(),
     }
@@ -166,6 +179,13 @@ fn messages(stats: &Stats) -> Messages {
         by_source,
         by_status: LabelCounts::of(STATUSES.into_iter().chain([OTHER]).zip(stats.by_status())),
     }
+}
+
+fn single_messages(stats: &Stats, active_senders: LabelCounts) -> SingleMessages {
+    let mut by_content_type = LabelCounts::default();
+    stats.mix(Chat::Single).for_each(|cell| by_content_type.add(cell.content_type, cell.messages));
+    let total = by_content_type.0.iter().map(|(_, count)| count).sum();
+    SingleMessages { total, by_content_type: by_content_type.non_zero(), active_senders }
 }
 
 fn groups(stats: &Stats) -> GroupCounts {
