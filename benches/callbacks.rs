@@ -1,5 +1,5 @@
-//! Each kind of callback: decoding and counting it, compared with parsing its body by `serde_json`. And a single message
-//! compared with a group message.
+//! Compares decoding and counting each kind of callback with parsing its body with `serde_json`, and single messages
+//! with group messages.
 
 #![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark may panic")]
 

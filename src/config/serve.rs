@@ -196,13 +196,13 @@ settings! {
         #[arg(value_name = "DURATION", default_value = "0s", value_parser = dedup_window)]
         "callback.dedup-window" dedup_window: Duration,
 
-        /// Which callbacks messages are counted from, because OpenIM can report each message twice: auto, after-send or
+        /// Callbacks from which messages are counted, because OpenIM can report each message twice: auto, after-send or
         /// after-save
         ///
         /// after-send is callbackAfterSendGroupMsgCommand and callbackAfterSendSingleMsgCommand, after-save is
-        /// callbackAfterMsgSaveDBCommand. With auto, the first callback that reports a message decides: for group
-        /// messages and for single messages separately, until the next start. Messages from the other callback are
-        /// counted in openim_exporter_callback_repeats_total only.
+        /// callbackAfterMsgSaveDBCommand. With auto, the first callback that reports a message decides, separately for
+        /// group messages and single messages, until the next start. Messages from the other callback are counted in
+        /// openim_exporter_callback_repeats_total only.
         #[arg(value_name = "SOURCE", default_value = "auto", value_parser = message_source())]
         "callback.message-source" message_source: MessageSource,
 
@@ -233,7 +233,7 @@ settings! {
 
         /// Maximum number of users online that are tracked; a user on two platforms counts twice
         ///
-        /// More users are not counted in openim_users_online, and openim_exporter_users_online_overflow_total counts
+        /// Further users are not counted in openim_users_online; openim_exporter_users_online_overflow_total counts
         /// their reports.
         #[arg(value_name = "N", default_value = "200000", value_parser = number(0..=MAX_ONLINE))]
         "users.max-online" max_users_online: usize,

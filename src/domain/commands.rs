@@ -84,8 +84,8 @@ const fn copied(name: &'static str) -> KnownCommand {
     KnownCommand { name, answer_use: AnswerUse::Copied, subject: Nothing }
 }
 
-/// The commands of all versions of OpenIM, sorted by name; a command that was renamed has a row for each name. Ignored
-/// are only those that no version obeys: the names that are new in 3.7, and those whose errors older versions only log.
+/// The commands of all versions of OpenIM, sorted by name; a command that was renamed has a row for each name. Those
+/// that no version obeys are ignored: the names that are new in 3.7, and those whose errors older versions only log.
 /// Source: OpenIM's `pkg/callbackstruct/constant.go` at its tags, and the callers of these names.
 pub const COMMANDS: &[KnownCommand] = &[
     obeyed("callbackAddMessageListReactionExtensionsCommand", Nothing),

@@ -140,8 +140,8 @@ catalog! {
     /// Distinct senders in the window, for each tracked group; at /metrics/groups only.
     TRACKED_GROUP_ACTIVE_SENDERS = Gauge "openim_tracked_group_active_senders" ["group_id", "window"]
         TrackedGroups(group_active_senders);
-    /// Messages between two users that OpenIM reported. Of the combinations without messages, only the usual ones have
-    /// a sample.
+    /// Messages between two users that OpenIM reported. Unusual combinations of labels have no sample before their
+    /// first message.
     SINGLE_MESSAGES = Counter "openim_single_messages_total" ["content_type", "platform", "source"] Mix(Chat::Single);
     /// Content length of messages between two users in UTF-8 bytes.
     SINGLE_CONTENT_BYTES = Histogram "openim_single_message_content_bytes" []
@@ -161,8 +161,8 @@ catalog! {
     /// Distinct users in the window that sent or read messages or came online, estimated (standard error 0.81 %).
     ACTIVE_USERS = Gauge "openim_active_users" ["window"]
         Samples(|stats, now, rows| by_window(stats.active_users(now), rows));
-    /// Users that came online and did not go offline since. A user that OpenIM does not report again expires after 30
-    /// minutes, and a user on two platforms counts on both.
+    /// Users that came online and have not gone offline since. A user that OpenIM does not report again expires after
+    /// 30 minutes. A user on two platforms counts on both.
     USERS_ONLINE = Gauge "openim_users_online" ["platform"] Samples(|stats, _, rows| {
         for (platform, users) in stats.users_online() {
             rows.sample([platform], users as u64);
@@ -257,13 +257,13 @@ catalog! {
     PAIRS_CAPACITY = Gauge "openim_exporter_sender_pairs_capacity" [] Value(|stats| stats.sender_pairs_capacity() as u64);
     /// Pairs of a group and a sender evicted less than a day after their last message, because there were too many.
     PAIRS_EVICTED = Counter "openim_exporter_sender_pairs_evicted_total" [] Value(Stats::sender_pairs_evicted);
-    /// Maximum number of users online that are tracked, on each platform.
+    /// Maximum number of users online that are tracked; a user on two platforms counts twice.
     USERS_ONLINE_CAPACITY = Gauge "openim_exporter_users_online_capacity" []
         Value(|stats| stats.users_online_capacity() as u64);
-    /// Reports of users online that were not tracked, because there were too many.
+    /// Reports of users that came online but were not tracked, because there were too many.
     USERS_ONLINE_OVERFLOW = Counter "openim_exporter_users_online_overflow_total" [] Value(Stats::users_online_overflow);
-    /// Duplicate messages, which are answered but not counted: within the dedup window, or reported as stored if
-    /// messages are counted when they are sent, or the other way round.
+    /// Duplicate messages, which are answered but not counted: repeated within the dedup window, or reported by the
+    /// callbacks that --callback.message-source leaves out.
     REPEATS = Counter "openim_exporter_callback_repeats_total" [] Value(Stats::duplicates);
     /// Messages that the dedup window remembers.
     MESSAGE_IDS_TRACKED = Gauge "openim_exporter_message_ids_tracked" [] Value(|stats| stats.message_ids_tracked() as u64);

@@ -124,8 +124,9 @@ pub(super) fn hash(bytes: &[u8]) -> u64 {
     murmur_hash_64a(bytes, SEED)
 }
 
-/// A hash of a pair, for example of a group and a sender, from the hashes of both: the finalizer of SplitMix64 (Steele, Lea, Flood, "Fast
-/// splittable pseudorandom number generators", 2014), so that every bit of both affects every bit of the result.
+/// A hash of a pair, for example of a group and a sender, from the hashes of both: the finalizer of SplitMix64 (Steele,
+/// Lea, Flood, "Fast splittable pseudorandom number generators", 2014), so that every bit of both affects every bit of
+/// the result.
 pub(super) const fn hash_pair(group: u64, sender: u64) -> u64 {
     let mixed = group.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ sender;
     let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -120,7 +120,7 @@ impl Messages {
         [mix, self.content_bytes.read().count]
     }
 
-    /// Counts messages of which only the total is known: how many are missing in the mix, and by length.
+    /// Counts messages of which only the total is known: as many as are missing from the mix, and from the lengths.
     pub(super) fn add_unknown(&self, [mix, content]: [u64; 2]) {
         self.mix.add_unknown(mix);
         self.content_bytes.observe_zeros(content);

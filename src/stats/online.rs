@@ -1,11 +1,11 @@
 //! Users that are online: seen online, and not seen offline since.
 //!
 //! An entry is a user on a platform, and the minute in which the user was last seen online there. It expires half an
-//! hour later, because OpenIM may not report that a user went offline: since 3.8.2, it reports users that stay online
-//! again every 10 to 20 minutes.
+//! hour later, because OpenIM may fail to report that a user went offline. Since 3.8.2, OpenIM reports users that stay
+//! online again every 10 to 20 minutes.
 //!
-//! A hash table with linear probing, in shards with a lock each: messages do not come here, and a lock is held for less
-//! than a microsecond, or for the sweep of one shard. The table has twice as many entries as the capacity.
+//! A hash table with linear probing, in shards with a lock each: messages do not use it, and a lock is held for less
+//! than a microsecond, or for the sweep of one shard. The table has at least twice as many entries as the capacity.
 
 #[cfg(test)]
 mod tests;
@@ -26,8 +26,8 @@ use crate::named::named;
 /// How long a user stays online without a report, in minutes.
 const EXPIRY_MINUTES: u64 = 30;
 
-/// The most shards, and the fewest entries of one, unless the table has fewer: then a shard is not full by chance while
-/// the table is half empty.
+/// The maximum number of shards, and the minimum number of entries in each, unless the table has fewer. With so many
+/// entries, a shard does not become full by chance while the table is half empty.
 const MAX_SHARDS: usize = 64;
 const MIN_SHARD_ENTRIES: usize = 1024;
 
@@ -67,8 +67,7 @@ impl Sighting {
         (self.0 & 0xff) as usize
     }
 
-    /// Whether it is too long ago. If the clock was set back, it may be in the future: then it expires as late after
-    /// the present.
+    /// Whether it is too far from `now`: in the past or, if the clock was set back, in the future.
     const fn is_expired(self, now: UnixMillis) -> bool {
         (self.0 >> 8).abs_diff(now.period(60_000)) > EXPIRY_MINUTES
     }
@@ -201,7 +200,7 @@ impl Online {
         self.counters.add(OnlineCounter::Overflow, 1);
     }
 
-    /// Whether there may be one more user.
+    /// Reserves an entry for one more user. Returns false if the capacity is used up.
     fn reserve_entry(&self) -> bool {
         let next = |used| (used < self.capacity).then_some(used + 1);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()

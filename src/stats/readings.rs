@@ -13,8 +13,8 @@ use crate::domain::{Activity, Chat, UnixMillis};
 
 impl Stats {
     /// Messages of one kind by content type, platform and source: every combination with messages, and, for groups,
-    /// every other one whose labels are known in advance. Between users, only the usual ones of those, because there
-    /// are two thousand.
+    /// every other one whose labels are known in advance. Of those, messages between users have only the usual ones,
+    /// because there are about two thousand.
     pub fn mix(&self, chat: Chat) -> impl Iterator<Item = MixCell> + '_ {
         let cells = self.messages_of(chat).mix.cells();
         cells.filter(move |cell| chat == Chat::Group || cell.messages > 0 || cell.is_usual_between_users)

@@ -62,7 +62,7 @@ pub struct Capacities {
     pub sender_pairs: usize,
     /// How long duplicate messages are ignored, at most a day; zero counts them all.
     pub dedup_window: Duration,
-    /// Users online that are tracked, on each platform.
+    /// Maximum number of users online that are tracked; a user on two platforms counts twice.
     pub online: usize,
 }
 
@@ -217,7 +217,7 @@ impl Stats {
         self.callbacks.exclude(reason, now);
     }
 
-    /// Counts what a callback reports, apart from a message, that was received at `clock`.
+    /// Counts what a callback that was received at `clock` reports, apart from a message.
     pub fn record_event(&self, event: Event<'_>, clock: UnixMillis) {
         let now = self.timeline.at(clock);
         match event {

@@ -80,8 +80,8 @@ pub(super) fn decode_attempt(body: &[u8], chat: Chat, count: impl FnOnce(Attempt
     Ok(())
 }
 
-/// Decodes a message that was stored, and passes it to `count`, which is not called for a system notification, which is no message of a
-/// group or between two users.
+/// Decodes a message that was stored, and passes it to `count`. Does not call `count` for a system notification, which
+/// belongs neither to a group nor to two users.
 pub(super) fn decode_stored_message(body: &[u8], count: impl FnOnce(&Message<'_>)) -> Result<(), Problem> {
     let fields: Fields<'_> = parse(body)?;
     let group = &*fields.group_id.0;

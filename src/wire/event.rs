@@ -105,8 +105,8 @@ impl Details<'_> {
     }
 }
 
-/// The chat that a conversation belongs to, by the beginning of its ID: `sg_` or, before OpenIM 3, `g_` for a group, and
-/// `sn_` or `n_` for system notifications, which belong to none.
+/// The chat that a conversation belongs to, by the beginning of its ID: `sg_` or, before OpenIM 3, `g_` for a group.
+/// `None` for system notifications, whose IDs begin with `sn_` or `n_`.
 fn chat_of_conversation(conversation: &str) -> Option<Chat> {
     let (kind, _) = conversation.split_once('_').unwrap_or_default();
     match kind {

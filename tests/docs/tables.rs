@@ -114,21 +114,25 @@ fn the_table_of_reasons_matches_the_code() {
 fn counts(subject: Subject) -> &'static str {
     match subject {
         Subject::Nothing => "nothing else",
-        Subject::Sent(Chat::Group) => "the message: `openim_group_messages_total` and all others of group messages",
-        Subject::Sent(Chat::Single) => "the message: `openim_single_messages_total` and all others of single messages",
-        Subject::Stored => "the message, if [`--callback.message-source`](flags.md) says so",
+        Subject::Sent(Chat::Group) => {
+            "the message: `openim_group_messages_total` and the other metrics of group messages"
+        }
+        Subject::Sent(Chat::Single) => {
+            "the message: `openim_single_messages_total` and the other metrics of single messages"
+        }
+        Subject::Stored => "the message, depending on [`--callback.message-source`](flags.md)",
         Subject::Attempted(_) => "`openim_message_attempts_total`",
-        Subject::Registration => "`openim_users_registered_total`, by the users in it",
-        Subject::Join => "`openim_group_members_joined_total`, by the members in it",
-        Subject::Removal => "`openim_group_members_removed_total`, by the members in it",
-        Subject::Invitation => "`openim_group_members_invited_total`, by the users in it",
-        Subject::Dismissal => "`openim_groups_dismissed_total`, once for each group, whose series end",
-        Subject::FriendImport => "`openim_friendships_started_total`, by the users in it",
+        Subject::Registration => "`openim_users_registered_total`, once for each user",
+        Subject::Join => "`openim_group_members_joined_total`, once for each member",
+        Subject::Removal => "`openim_group_members_removed_total`, once for each member",
+        Subject::Invitation => "`openim_group_members_invited_total`, once for each user",
+        Subject::Dismissal => "`openim_groups_dismissed_total`, once for each group; the group's series end",
+        Subject::FriendImport => "`openim_friendships_started_total`, once for each user",
         Subject::Revocation => "`openim_message_revocations_total`",
-        Subject::GroupRead => "`openim_messages_read_total`, and an active user",
-        Subject::Read => "`openim_messages_read_total`, by the messages in it, and an active user",
-        Subject::OfflinePush => "`openim_offline_pushes_total`, by the receivers in it",
-        Subject::Online => "`openim_users_online`, and an active user",
+        Subject::GroupRead => "`openim_messages_read_total`, `openim_active_users`",
+        Subject::Read => "`openim_messages_read_total`, once for each message, `openim_active_users`",
+        Subject::OfflinePush => "`openim_offline_pushes_total`, once for each receiver",
+        Subject::Online => "`openim_users_online`, `openim_active_users`",
         Subject::Offline => "`openim_users_online`, `openim_user_disconnects_total`",
         Subject::Once(activity) => match activity {
             Activity::GroupsCreated => "`openim_groups_created_total`",

@@ -73,7 +73,7 @@ struct Verification {
     fingerprint: Fingerprint,
     credentials: Credentials,
     verdict: Arc<VerdictSender>,
-    /// Not with a request: others may wait for the same verdict after that request is abandoned.
+    /// Kept here, not with the request: others may wait for the same verdict after that request is abandoned.
     _share: Share,
 }
 

@@ -62,8 +62,8 @@ impl Route {
     }
 }
 
-/// What OpenIM does with the answer to a callback with this command in its URL, if any. OpenIM 3.0 to 3.4.0 add a query
-/// with the command to their URL, which may end with the name of another one.
+/// What OpenIM does with the answer to a callback with this command in its URL, if any. OpenIM 3.0 to 3.4.0 append a
+/// query with the command to the configured URL, which may itself end with the name of another command.
 fn answer_use(command: Option<Command>, query: Option<&str>) -> AnswerUse {
     let answer_use = |command: Option<Command>| command.map_or(AnswerUse::Obeyed, Command::answer_use);
     match answer_use(command) {
