@@ -1,11 +1,9 @@
 //! Counts of what callbacks report other than messages.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::carry::{CarryOver, keys};
 use super::counters::{CounterSet, Counters, MAX_COUNT};
-use super::hyperloglog::hash;
 use crate::arena::{Block, Contents};
 use crate::domain::Activity;
 use crate::domain::codes::{platform_names, platform_row, platform_row_of};
@@ -19,12 +17,7 @@ pub(super) struct Activities {
     counts: CounterSet<Activity>,
     /// By platform.
     disconnects: Counters,
-    /// Hashes of the IDs of groups that were dismissed lately, each at a place that follows from it.
-    dismissed: [AtomicU64; DISMISSALS],
 }
-
-/// How many dismissals are remembered. The second report comes at once, so few others are in between.
-const DISMISSALS: usize = 256;
 
 impl Activities {
     pub(super) fn reserve(contents: &mut Contents) {
@@ -33,11 +26,7 @@ impl Activities {
     }
 
     pub(super) fn open(block: &Block) -> io::Result<Self> {
-        Ok(Self {
-            counts: CounterSet::open(block, ACTIVITIES)?,
-            disconnects: Counters::open(block, DISCONNECTS)?,
-            dismissed: [const { AtomicU64::new(0) }; DISMISSALS],
-        })
+        Ok(Self { counts: CounterSet::open(block, ACTIVITIES)?, disconnects: Counters::open(block, DISCONNECTS)? })
     }
 
     pub(super) fn carry_from(&self, old: &CarryOver<'_>) {
@@ -64,17 +53,6 @@ impl Activities {
     /// Counts the end of a connection.
     pub(super) fn disconnect(&self, platform_id: i32) {
         self.disconnects.add(platform_row(platform_id), 1);
-    }
-
-    /// Counts a dismissal, unless this group's was counted recently: OpenIM may report it twice.
-    pub(super) fn dismiss(&self, group_id: &str) {
-        let group = hash(group_id.as_bytes());
-        #[expect(clippy::cast_possible_truncation, reason = "a remainder")]
-        let place = self.dismissed.get((group % DISMISSALS as u64) as usize);
-        let is_repeated = place.is_some_and(|place| place.swap(group, Ordering::Relaxed) == group);
-        if group_id.is_empty() || !is_repeated {
-            self.counts.add(Activity::GroupsDismissed, 1);
-        }
     }
 
     pub(super) fn count(&self, activity: Activity) -> u64 {

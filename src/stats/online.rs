@@ -26,10 +26,9 @@ use crate::named::named;
 /// How long a user stays online without a report, in minutes.
 const EXPIRY_MINUTES: u64 = 30;
 
-/// The maximum number of shards, and the minimum number of entries in each, unless the table has fewer. With so many
-/// entries, a shard does not become full by chance while the table is half empty.
-const MAX_SHARDS: usize = 64;
-const MIN_SHARD_ENTRIES: usize = 1024;
+/// Entries of a shard, unless the table has fewer. So many that a shard does not become full by chance while the table is
+/// half empty, and so few that the sweep of one takes only microseconds.
+const SHARD_ENTRIES: usize = 8192;
 
 /// Names of sections in a state.
 const TABLE: &str = "users online";
@@ -93,7 +92,7 @@ impl Online {
 
     pub(super) fn open(block: &Block, capacity: usize) -> io::Result<Self> {
         let table = block.section(TABLE)?;
-        let shards = (table.as_chunks::<2>().0.len() / MIN_SHARD_ENTRIES).clamp(1, MAX_SHARDS);
+        let shards = (table.as_chunks::<2>().0.len() / SHARD_ENTRIES).max(1);
         Ok(Self {
             table,
             shards: (0..shards).map(|_| Mutex::default()).collect(),
@@ -111,14 +110,33 @@ impl Online {
         // `restore` counts the users.
     }
 
-    /// Counts the users of a stored table, and puts them where a search finds them: a killed process may have been
-    /// moving an entry.
+    /// Counts the users of a stored table. If a killed process was moving an entry, puts all users where a search finds
+    /// them.
     pub(super) fn restore(&self) {
+        let is_intact = self.shards().all(|(_, entries)| {
+            let mut in_use = Entry::from(entries, 0).filter(|entry| !entry.has(0));
+            in_use.all(|entry| {
+                let key = entry.key.load(Ordering::Relaxed);
+                entry.platform().is_some() && find(entries, key).is_some_and(|found| found.position == entry.position)
+            })
+        });
         let users = entries_in_use(self.entries());
-        self.entries().iter().flatten().for_each(|word| word.store(0, Ordering::Relaxed));
+        if !is_intact {
+            self.entries().iter().flatten().for_each(|word| word.store(0, Ordering::Relaxed));
+        }
         self.used.store(0, Ordering::Relaxed);
         self.shards.iter().for_each(|shard| *shard.lock() = ByPlatform::default());
-        users.into_iter().for_each(|(key, seen)| self.insert(key, seen));
+        for (key, seen) in users {
+            if is_intact { self.count_stored(key, seen) } else { self.insert(key, seen) }
+        }
+    }
+
+    /// Counts a user who has an entry.
+    fn count_stored(&self, key: u64, seen: Sighting) {
+        if let Some((shard, _)) = self.shard(key) {
+            self.used.fetch_add(1, Ordering::Relaxed);
+            shard.lock().get_mut(seen.platform()).into_iter().for_each(|users| *users += 1);
+        }
     }
 
     /// Resets the counters to 0. The users stay.
@@ -143,8 +161,9 @@ impl Online {
     pub(super) fn sweep(&self, now: UnixMillis) {
         for (shard, entries) in self.shards() {
             let mut users = shard.lock();
-            let expired = entries_in_use(entries).into_iter().filter(|(_, seen)| seen.is_expired(now));
-            for (key, _) in expired.collect::<Vec<_>>() {
+            let in_use = Entry::from(entries, 0).filter(|entry| !entry.has(0));
+            let expired = in_use.filter(|entry| entry.seen().is_expired(now));
+            for key in expired.map(|entry| entry.key.load(Ordering::Relaxed)).collect::<Vec<_>>() {
                 self.remove_in(&mut users, entries, key);
             }
         }
@@ -210,8 +229,7 @@ impl Online {
     /// (Knuth, "The Art of Computer Programming", volume 3, 6.4, algorithm R).
     fn remove_in(&self, users: &mut ByPlatform, entries: &[Words], key: u64) {
         let Some(found) = find(entries, key).filter(|found| found.has(key)) else { return };
-        let seen = Sighting(found.seen.load(Ordering::Relaxed));
-        users.get_mut(seen.platform()).into_iter().for_each(|users| *users -= 1);
+        users.get_mut(found.seen().platform()).into_iter().for_each(|users| *users = users.saturating_sub(1));
         self.used.fetch_sub(1, Ordering::Relaxed);
         let distance = |from: usize, to: usize| to.wrapping_sub(from) & entries.len().wrapping_sub(1);
         let mut hole = found;
@@ -249,8 +267,19 @@ impl<'a> Entry<'a> {
         self.key.load(Ordering::Relaxed) == key
     }
 
-    /// The key comes last: a killed process leaves no key without its sighting.
+    fn seen(self) -> Sighting {
+        Sighting(self.seen.load(Ordering::Relaxed))
+    }
+
+    /// The position of its platform; `None` if no program writes this.
+    fn platform(self) -> Option<usize> {
+        Some(self.seen().platform()).filter(|platform| *platform <= PLATFORMS.len())
+    }
+
+    /// First removes the old key, and writes the new one last: a killed process leaves no key with another's sighting.
     fn write(self, key: u64, seen: u64) {
+        self.key.store(0, Ordering::Relaxed);
+        compiler_fence(Ordering::SeqCst);
         self.seen.store(seen, Ordering::Relaxed);
         compiler_fence(Ordering::SeqCst);
         self.key.store(key, Ordering::Relaxed);

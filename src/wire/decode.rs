@@ -113,7 +113,10 @@ impl Fields<'_> {
             return Err(Problem::new(Reason::MissingSender, "sendID is absent or empty; a message needs its sender"));
         }
         if group_id.is_some_and(str::is_empty) {
-            let detail = "groupID and recvID are absent or empty; a message needs its group in one of them";
+            let detail = match stage {
+                Stage::Sent => "groupID and recvID are absent or empty; a message needs its group in one of them",
+                Stage::Stored => "groupID is absent or empty; a message with sessionType 2 or 3 needs its group",
+            };
             return Err(Problem::new(Reason::MissingGroup, detail));
         }
         let time = |millis: &Number<i64>| (millis.0 != 0).then_some(UnixMillis(millis.0));

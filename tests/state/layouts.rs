@@ -12,7 +12,7 @@ const LAYOUTS: &[(&str, u32, u64)] = &[
     ("refusals", 1, 0x289d_1b75_0db2_548f),
     ("exclusions", 1, 0x29c8_f6e6_288c_f26a),
     ("last callback", 1, 0x1107_c587_b92c_efce),
-    ("activities", 1, 0x9b56_01c3_63ba_a8d2),
+    ("activities", 1, 0x3647_dab0_12d1_771a),
     ("disconnects", 1, 0x942f_33be_e4b7_43a5),
     ("mix", 1, 0x5102_c725_7d40_c88e),
     ("unlisted content types", 1, 0x6710_ecd3_9d2c_6f4c),
@@ -59,6 +59,7 @@ const LAYOUTS: &[(&str, u32, u64)] = &[
     ("folded", 1, 0xc66c_53a3_7e72_ed34),
     ("retiring", 1, 0x0d2d_b589_4824_c3a8),
     ("ranked at", 1, 0xbb19_77dd_924e_10c1),
+    ("dismissed groups", 1, 0x7b23_2a94_cca2_ae68),
     ("pairs", 1, 0x8adb_0686_93c7_af29),
     ("pair tallies", 1, 0x8d47_ae6a_6323_fbb0),
     ("pairs at the last scan", 1, 0xa46e_d226_c67c_7d5d),
@@ -91,6 +92,7 @@ fn count_everything(stats: &Stats) {
             stats.record(&Message { group_id: None, server_msg_id: "", ..message }, now);
             let user = Presence { user_id: &sender, platform_id: number % 13 };
             stats.record_event(Event::Online(user), now);
+            stats.record_event(Event::Dismissal(&format!("dismissed {number}")), now);
         }
         stats.record_callback(usize::try_from(number).ok().filter(|command| *command < COMMANDS.len()), now);
         stats.record_exclusion(Exclusion::ALL[usize::try_from(number).unwrap() % 2], now);

@@ -1,60 +1,85 @@
-//! Groups that were dismissed: their series end at the next scrape.
+//! Remembers the groups that were dismissed.
 
-use std::sync::atomic::Ordering;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use compact_str::CompactString;
+use parking_lot::Mutex;
 
-use super::table::{GroupCounter, GroupTable};
-use crate::domain::UnixMillis;
-use crate::stats::group_name::with_name;
+use crate::arena::{Block, Contents, Layout, Section};
+use crate::stats::carry::{CarryOver, copy_words};
+use crate::stats::hyperloglog::hash;
 
-/// How many dismissed groups wait for the end of a pause, at most. Further ones stay until they are idle.
-const MAX_WAITING: usize = 4096;
+/// The groups that were dismissed last, in the state: OpenIM may report a dismissal twice, and report messages of the
+/// group after it.
+///
+/// Hashes of the groups' names, in buckets in which the newest comes first.
+#[derive(Debug)]
+pub(super) struct DismissedGroups {
+    hashes: Section,
+    writing: Mutex<()>,
+}
 
-impl GroupTable {
-    /// Stops tracking a dismissed group, and folds its messages.
-    pub(in crate::stats) fn dismiss(&self, id: &str, now: UnixMillis) {
-        with_name(id, |name| {
-            if !self.remove_dismissed(name, now) {
-                let mut dismissals = self.dismissals.lock();
-                if dismissals.waiting.len() < MAX_WAITING {
-                    dismissals.waiting.push(CompactString::from(name));
-                }
+/// How many groups are remembered, and how many of them in a bucket.
+const REMEMBERED: usize = 8192;
+const BUCKET: usize = 8;
+
+/// Name of the section in a state.
+const SECTION: &str = "dismissed groups";
+
+/// Version of its layout.
+const LAYOUT: u32 = 1;
+
+impl DismissedGroups {
+    pub(super) fn reserve(contents: &mut Contents) {
+        contents.reserve(Layout::new(SECTION, LAYOUT, size_of::<u64>(), REMEMBERED));
+    }
+
+    pub(super) fn open(block: &Block) -> io::Result<Self> {
+        Ok(Self { hashes: block.section(SECTION)?, writing: Mutex::default() })
+    }
+
+    pub(super) fn carry_from(&self, old: &CarryOver<'_>) {
+        if let Some(stored) = old.section(SECTION, LAYOUT, size_of::<u64>()) {
+            copy_words(&stored, &self.hashes);
+        }
+    }
+
+    /// Whether this group is remembered. Takes no lock.
+    pub(super) fn contains(&self, name: &str) -> bool {
+        let hash = hash_of(name);
+        self.bucket(hash).iter().any(|word| word.load(Ordering::Relaxed) == hash)
+    }
+
+    /// Remembers a group. Returns false if it was remembered already.
+    pub(super) fn insert(&self, name: &str) -> bool {
+        let _writing = self.writing.lock();
+        let is_new = !self.contains(name);
+        if is_new {
+            let hash = hash_of(name);
+            // Each one moves to the next place before it is overwritten, so that a reader misses none.
+            let bucket = self.bucket(hash);
+            for (newer, older) in bucket.iter().zip(bucket.iter().skip(1)).rev() {
+                older.store(newer.load(Ordering::Relaxed), Ordering::Relaxed);
             }
-        });
-    }
-
-    /// Returns false if the group is tracked and must stay so for the moment.
-    fn remove_dismissed(&self, name: &str, now: UnixMillis) -> bool {
-        if !self.by_name.contains_key(name) {
-            return true;
-        }
-        let Some(_retiring) = self.pauses.retire(now) else { return false };
-        let removed = self.by_name.remove_if(name, |_, number| {
-            self.slot(*number)
-                .inspect(|slot| self.move_to_folded(*number, *slot, GroupCounter::FoldedDismissed))
-                .is_some()
-        });
-        if let Some((_, number)) = removed {
-            self.tracked.fetch_sub(1, Ordering::Relaxed);
-            self.dismissals.lock().vacated.push(number);
-        }
-        true
-    }
-
-    /// Removes the dismissed groups that had to stay. Then passes the slots of all dismissed groups to `forget`, which
-    /// removes everything that belongs to them, so that other groups can use them.
-    pub(in crate::stats) fn finish_dismissals(&self, now: UnixMillis, forget: impl FnOnce(&[u32])) {
-        let waiting = std::mem::take(&mut self.dismissals.lock().waiting);
-        for name in waiting {
-            if !self.remove_dismissed(&name, now) {
-                self.dismissals.lock().waiting.push(name);
+            if let Some(newest) = bucket.first() {
+                newest.store(hash, Ordering::Relaxed);
             }
         }
-        let vacated = std::mem::take(&mut self.dismissals.lock().vacated);
-        if !vacated.is_empty() {
-            forget(&vacated);
-            vacated.into_iter().for_each(|number| self.idle.give_back(number));
-        }
+        is_new
     }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.hashes.iter().all(|word| word.load(Ordering::Relaxed) == 0)
+    }
+
+    fn bucket(&self, hash: u64) -> &[AtomicU64] {
+        #[expect(clippy::cast_possible_truncation, reason = "a remainder")]
+        let number = (hash % (REMEMBERED / BUCKET) as u64) as usize;
+        self.hashes.get(number * BUCKET..(number + 1) * BUCKET).unwrap_or_default()
+    }
+}
+
+/// Never 0, which is a free place.
+fn hash_of(name: &str) -> u64 {
+    hash(name.as_bytes()).max(1)
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
-use compact_str::CompactString;
 use parking_lot::Mutex;
 
 use crate::domain::UnixMillis;
@@ -73,15 +72,6 @@ impl IdleSlots {
         self.available.fetch_sub(candidates.len(), Ordering::Relaxed);
         *candidates = found;
     }
-}
-
-/// Groups that were dismissed since the last tick.
-#[derive(Debug, Default)]
-pub(super) struct Dismissals {
-    /// Groups that are still tracked, because a reader paused the retirement.
-    pub(super) waiting: Vec<CompactString>,
-    /// Slots that are free, but must not be used: the pairs of their groups are not forgotten yet.
-    pub(super) vacated: Vec<u32>,
 }
 
 /// A search for the groups that have been idle longest.

@@ -1,5 +1,6 @@
 //! Messages by group, up to a capacity.
 
+mod dismissal;
 mod dismissed;
 mod exported;
 mod idle;

@@ -89,6 +89,7 @@ impl GroupTable {
         // Messages that were folded for an unknown reason count as those of retired groups.
         self.counters.carry_or(old, |key| key.starts_with("folded ").then_some(GroupCounter::FoldedRetired));
         old.copy(RANKED_AT, LAYOUT, &self.ranked_at);
+        self.dismissed.carry_from(old);
         let Some(stored) = old.section(SLOTS, LAYOUT, SLOT_BYTES) else { return SlotMapping::Moved(Vec::new()) };
         let retiring = self.carry_retiring(old);
         let slots = (0..).zip(stored.as_chunks().0.iter().map(Slot));

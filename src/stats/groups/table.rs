@@ -12,8 +12,9 @@ use dashmap::DashMap;
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
+use super::dismissed::DismissedGroups;
 use super::exported::ExportedGroups;
-use super::idle::{Dismissals, IDLE_MS, IdleSlots, RetirementPause, RetirementPauses};
+use super::idle::{IDLE_MS, IdleSlots, RetirementPause, RetirementPauses};
 use super::slot::{Group, SLOT_WORDS, Slot};
 use crate::arena::{Block, Contents, Layout, Section, SingleWord};
 use crate::domain::UnixMillis;
@@ -36,6 +37,8 @@ pub enum Recorded {
     Added(u32),
     /// Without a group, because the table is full.
     Folded,
+    /// Without a group, because it was dismissed.
+    Dismissed,
     /// As a message between two users.
     Single,
     /// Not at all, because it is a duplicate.
@@ -93,7 +96,11 @@ pub(in crate::stats) struct GroupTable {
     pub(super) journal: Section,
     /// Held while a group is being retired or dismissed, because there is only one journal.
     retiring: Mutex<()>,
-    pub(super) dismissals: Mutex<Dismissals>,
+    pub(super) dismissed: DismissedGroups,
+    /// Whether dismissed groups may still be tracked, because a reader paused the retirement.
+    pub(super) has_waiting: AtomicBool,
+    /// Slots of dismissed groups. They are free, but must not be used: the groups' pairs are not forgotten yet.
+    pub(super) vacated: Mutex<Vec<u32>>,
     /// Slots below this number have been used.
     pub(super) used: AtomicUsize,
     pub(super) tracked: AtomicUsize,
@@ -113,6 +120,7 @@ impl GroupTable {
         CounterSet::<GroupCounter>::reserve(contents, COUNTERS);
         contents.reserve(Layout::new(JOURNAL, LAYOUT, size_of::<u64>(), JOURNAL_WORDS));
         contents.reserve(Layout::new(RANKED_AT, LAYOUT, size_of::<u64>(), 1));
+        DismissedGroups::reserve(contents);
     }
 
     pub(in crate::stats) fn open(block: &Block, max_exported: usize) -> io::Result<Self> {
@@ -123,7 +131,10 @@ impl GroupTable {
             counters: CounterSet::open(block, COUNTERS)?,
             journal: block.section(JOURNAL)?,
             retiring: Mutex::default(),
-            dismissals: Mutex::default(),
+            dismissed: DismissedGroups::open(block)?,
+            // The process may have been killed during a pause.
+            has_waiting: AtomicBool::new(true),
+            vacated: Mutex::default(),
             used: AtomicUsize::new(0),
             tracked: AtomicUsize::new(0),
             by_name: DashMap::with_hasher_and_shard_amount(RandomState::default(), shards(capacity)),
@@ -149,8 +160,10 @@ impl GroupTable {
             }
             meanwhile();
             let recorded = self.add(name, now);
-            if recorded == Recorded::Folded {
-                self.counters.add(GroupCounter::FoldedForCapacity, 1);
+            match recorded {
+                Recorded::Folded => self.counters.add(GroupCounter::FoldedForCapacity, 1),
+                Recorded::Dismissed => self.counters.add(GroupCounter::FoldedDismissed, 1),
+                _ => {}
             }
             recorded
         })
@@ -166,6 +179,9 @@ impl GroupTable {
     /// that a flood of new groups does not delay other threads.
     #[cold]
     fn add(&self, name: &str, now: UnixMillis) -> Recorded {
+        if self.dismissed.contains(name) {
+            return Recorded::Dismissed;
+        }
         let Some(number) = self.claim(now) else {
             return Recorded::Folded;
         };

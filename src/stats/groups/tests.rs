@@ -132,31 +132,56 @@ fn a_dismissed_group_is_folded_at_once_and_its_slot_is_used_after_its_pairs_are_
     let groups = groups(2, 2);
     record(&groups, "a", 3, NOW);
     record(&groups, "b", 4, NOW);
-    groups.dismiss("unknown", NOW);
-    groups.dismiss("a", NOW);
-    groups.dismiss("a", NOW);
+    assert_eq!(["unknown", "a", "a", "unknown"].map(|id| groups.dismiss(id, NOW)), [true, true, false, false]);
     assert_eq!((counts(&groups), groups.tracked(), exported(&groups)), ([("b".into(), 4)].into(), 1, vec!["b".into()]));
     assert_eq!((groups.folded_dismissed(), groups.folded_retired(), groups.retired()), (3, 0, 0));
-    assert_eq!(groups.record("a", NOW, || {}), Recorded::Folded);
+    assert_eq!(groups.record("c", NOW, || {}), Recorded::Folded);
+    // OpenIM may report messages of the group after its dismissal.
+    assert_eq!((groups.record("a", NOW, || {}), groups.folded_dismissed()), (Recorded::Dismissed, 4));
     let mut forgotten = Vec::<u32>::new();
     groups.finish_dismissals(NOW, |slots| forgotten.extend(slots));
     groups.finish_dismissals(NOW, |slots| forgotten.extend(slots));
     assert_eq!(forgotten, [0]);
-    assert_eq!(groups.record("a", NOW, || {}), Recorded::Added(0));
+    assert_eq!(groups.record("c", NOW, || {}), Recorded::Added(0));
     assert_eq!((groups.tracked(), groups.folded_for_capacity()), (2, 1));
 }
 
 #[test]
+fn thousands_of_dismissals_are_remembered() {
+    let groups = groups(1, 1);
+    let dismissed = |from: u32| (from..from + 2000).filter(|number| groups.dismiss(&number.to_string(), NOW)).count();
+    assert_eq!((dismissed(0), dismissed(0)), (2000, 0));
+    (0..5).for_each(|round| assert_eq!(dismissed(10_000 * (round + 1)), 2000));
+    assert!(dismissed(0) > 1000, "the oldest ones are forgotten");
+}
+
+#[test]
 fn a_group_that_is_dismissed_during_a_pause_is_folded_afterwards() {
-    let groups = groups(2, 2);
-    record(&groups, "a", 3, NOW);
+    let mut contents = Contents::default();
+    GroupTable::reserve(&mut contents, 2);
+    let block = Block::in_memory(contents).unwrap();
+    for is_killed in [false, true] {
+        folds_after_a_pause(&block, is_killed);
+    }
+}
+
+/// The groups of a process that is killed during the pause are folded by the next one.
+fn folds_after_a_pause(block: &Block, is_killed: bool) {
+    let groups = GroupTable::open(block, 2).unwrap();
+    groups.restore(false).unwrap();
+    let (id, before) = (if is_killed { "b" } else { "a" }, groups.folded_dismissed());
+    record(&groups, id, 3, NOW);
     let pause = groups.pause_retirement(NOW);
-    groups.dismiss("a", NOW);
+    groups.dismiss(id, NOW);
     groups.finish_dismissals(NOW, |_| panic!("nothing is dismissed"));
-    assert_eq!((groups.tracked(), groups.folded_dismissed()), (1, 0));
+    assert_eq!((groups.tracked(), groups.folded_dismissed()), (1, before));
     drop(pause);
+    let groups = if is_killed { GroupTable::open(block, 2).unwrap() } else { groups };
+    if is_killed {
+        groups.restore(false).unwrap();
+    }
     groups.finish_dismissals(NOW, |slots| assert_eq!(slots, [0]));
-    assert_eq!((groups.tracked(), groups.folded_dismissed()), (0, 3));
+    assert_eq!((groups.tracked(), groups.folded_dismissed()), (0, before + 3));
 }
 
 #[test]

@@ -152,3 +152,21 @@ fn threads_agree_on_the_number() {
     let used = users.entries().iter().filter(|[key, _]| key.load(Ordering::Relaxed) != 0).count();
     assert_eq!(used, ios + android);
 }
+
+#[test]
+fn a_removal_that_a_kill_interrupted_leaves_no_key_with_another_s_sighting() {
+    let users = new(10);
+    let entry = Entry::from(users.entries(), 3).next().unwrap();
+    entry.write(7, Sighting::new(2, NOW).0);
+    // The first step of the next write.
+    entry.key.store(0, Ordering::Relaxed);
+    users.restore();
+    assert_eq!(online(&users), [0; 3]);
+}
+
+#[test]
+fn a_sweep_holds_a_lock_for_few_entries_whatever_the_capacity() {
+    for (capacity, shards) in [(10, 1), (4096, 1), (200_000, 64), (1_000_000, 256)] {
+        assert_eq!(new(capacity).shards.len(), shards, "{capacity}");
+    }
+}
