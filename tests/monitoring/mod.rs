@@ -212,11 +212,12 @@ fn labels_of(metric: &str, rules: &[Rule]) -> Option<Vec<String>> {
         let le = if metric.ends_with("_bucket") { "le" } else { "" };
         return Some(family.labels.iter().copied().chain([le]).map(str::to_owned).collect());
     }
-    let mut recorded = rules.iter().filter(|rule| !rule.is_alert && rule.name == metric).peekable();
-    recorded.peek()?;
+    let recorded = rules.iter().find(|rule| !rule.is_alert && rule.name == metric)?;
     let group = if metric.starts_with("group:") { "group_id" } else { "" };
-    let cap = if metric.contains("_cap_") { "cap" } else { "" };
-    Some(vec![group.to_owned(), cap.to_owned()])
+    let set = recorded.text.split_once("labels: {").and_then(|(_, rest)| rest.split(':').next()).unwrap_or_default();
+    // What is computed from it has its labels.
+    let set = if metric.contains("_cap_") { "cap" } else { set };
+    Some(vec![group.to_owned(), set.to_owned()])
 }
 
 /// Names in an expression that do not exist.

@@ -38,6 +38,8 @@ const TIMES: Times = Times { from: seconds(START), to: seconds(END), step: INTER
 
 /// The ages from which an alert can fire, in minutes. docs/prometheus.md lists them.
 const AT_ONCE: i64 = 0;
+const AFTER_A_DAY: i64 = DAY;
+const AFTER_TWO_DAYS: i64 = 2 * DAY;
 const AFTER_A_WEEK: i64 = 7 * DAY + 120;
 const AFTER_EIGHT_DAYS: i64 = 8 * DAY;
 
@@ -152,6 +154,22 @@ const CASES: &[Case] = &[
             ("OpenimStateFileMissing", AT_ONCE, 30),
             ("OpenimCertificateExpires", AT_ONCE, 30),
             ("OpenimSettingsNotUsed", AT_ONCE, 30),
+        ],
+    },
+    Case {
+        name: "users-and-pushes",
+        event: EVENT,
+        metrics: &[MESSAGES, "openim_message_attempts", "openim_offline_pushes", "openim_users_online"],
+        change: |moment, minute| {
+            if is_during(minute) {
+                moment.online *= 0.3;
+                (moment.refused_messages, moment.pushes) = (0.5, 0.0);
+            }
+        },
+        alerts: &[
+            ("OpenimUsersOnlineHalved", AFTER_A_WEEK, 120),
+            ("OpenimMessagesRefused", AFTER_A_DAY, 120),
+            ("OpenimPushesStopped", AFTER_TWO_DAYS, 150),
         ],
     },
     // More is used every day, from nine days before the event.

@@ -82,6 +82,12 @@ pub(crate) struct Moment {
     pub(crate) groups: f64,
     pub(crate) pairs: f64,
     pub(crate) message_ids: f64,
+    /// Users online.
+    pub(crate) online: f64,
+    /// The share of attempts to send a message that are refused.
+    pub(crate) refused_messages: f64,
+    /// Offline pushes for each message.
+    pub(crate) pushes: f64,
     pub(crate) is_state_file_missing: bool,
     pub(crate) are_settings_used: bool,
     /// Days until the certificate expires.
@@ -108,6 +114,9 @@ impl Moment {
             groups: 0.5 * (1.0 - (-days / 3.0).exp()),
             pairs: 0.4 * (1.0 - (-days / 2.0).exp()),
             message_ids: 0.3 * rhythm,
+            online: 300.0 * rhythm * noise(minute),
+            refused_messages: 0.1,
+            pushes: 0.5,
             is_state_file_missing: false,
             are_settings_used: true,
             certificate: 60.0,
@@ -149,6 +158,11 @@ impl Moment {
             ("openim_exporter_sender_pairs_capacity", "", Gauge(50_000.0)),
             ("openim_exporter_message_ids_tracked", "", Gauge(30_000.0 * self.message_ids)),
             ("openim_exporter_message_ids_capacity", "", Gauge(30_000.0)),
+            ("openim_users_online", r#"platform="ios""#, Gauge(self.online.floor())),
+            ("openim_exporter_users_online_capacity", "", Gauge(1000.0)),
+            ("openim_exporter_users_online_overflow_total", "", Kept(hits)),
+            ("openim_message_attempts_total", r#"chat="group""#, Kept(received / (1.0 - self.refused_messages))),
+            ("openim_offline_pushes_total", r#"chat="group""#, Kept(received * self.pushes)),
             // An installation with many groups uses all these series from its first day.
             ("openim_exporter_groups_exported", "", Gauge(100.0)),
             ("openim_exporter_groups_exported_capacity", "", Gauge(100.0)),

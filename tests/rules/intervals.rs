@@ -158,6 +158,7 @@ fn of_limits() -> Vec<Scenario> {
         ("openim_exporter_sender_pairs_tracked", "openim_exporter_sender_pairs_capacity"),
         ("openim_exporter_groups_exported", "openim_exporter_groups_exported_capacity"),
         ("openim_exporter_message_ids_tracked", "openim_exporter_message_ids_capacity"),
+        (r#"openim_users_online{platform="ios"}"#, "openim_exporter_users_online_capacity"),
         ("process_open_fds", "process_max_fds"),
     ] {
         all.push(scenario(
@@ -178,6 +179,7 @@ fn of_limits() -> Vec<Scenario> {
         r#"openim_group_messages_folded_total{reason="capacity"}"#,
         "openim_exporter_sender_pairs_evicted_total",
         "openim_exporter_message_ids_evicted_total",
+        "openim_exporter_users_online_overflow_total",
         "openim_exporter_accept_failures_total",
         r#"openim_exporter_callbacks_rejected_total{reason="too_many_connections"}"#,
     ] {
@@ -194,6 +196,43 @@ fn of_days() -> Vec<Scenario> {
     };
     vec![
         with_step(30, scenario("OpenimTrafficLow", 8 * DAY, 150, vec![(MESSAGES, counter(60.0, 6.0))])),
+        with_step(
+            30,
+            scenario(
+                "OpenimUsersOnlineHalved",
+                8 * DAY,
+                90,
+                vec![
+                    (r#"openim_users_online{platform="ios"}"#, gauge(100.0, 40.0)),
+                    ("process_start_time_seconds", constant(0.0)),
+                    ("up", constant(1.0)),
+                ],
+            ),
+        ),
+        with_step(
+            30,
+            scenario(
+                "OpenimMessagesRefused",
+                2 * DAY,
+                120,
+                vec![
+                    (MESSAGES, counter(58.0, 40.0)),
+                    (r#"openim_message_attempts_total{chat="group"}"#, counter(60.0, 60.0)),
+                ],
+            ),
+        ),
+        with_step(
+            30,
+            scenario(
+                "OpenimPushesStopped",
+                3 * DAY,
+                150,
+                vec![
+                    (MESSAGES, counter(60.0, 60.0)),
+                    (r#"openim_offline_pushes_total{chat="group"}"#, counter(30.0, 0.0)),
+                ],
+            ),
+        ),
         with_step(30, scenario("OpenimTrafficHigh", 9 * DAY, 150, vec![(MESSAGES, counter(60.0, 300.0))])),
         // The share in use grows by 0.45 in a week.
         with_step(

@@ -27,8 +27,11 @@ const CAPACITIES: Capacities = Capacities {
     exported_groups: 24,
     sender_pairs: 1400,
     dedup_window: Duration::from_secs(60),
-    online: 3,
+    online: 28,
 };
+
+/// Messages between two users in each minute.
+const SINGLE: u32 = 4;
 
 /// The exporter's labels in Prometheus.
 const TARGET: &str = r#"job="openim-exporter",instance="a:10006""#;
@@ -191,6 +194,23 @@ impl Installation {
         wire::decode_report(command, body.as_bytes(), count).unwrap();
     }
 
+    /// What users do in a minute, except that they write.
+    fn act(&self) {
+        let now = UnixMillis(self.now_ms());
+        let count = |activity, times: u32| self.stats.record_event(Event::Activity(activity, times.into()), now);
+        let is_evening = story::EVENING.contains(&self.minute);
+        let attempts = if story::SILENCE.contains(&self.minute) { 0 } else { story::written(self.minute) };
+        let refused = if is_evening { attempts } else { 0 };
+        count(Activity::GroupAttempts, attempts + refused);
+        count(Activity::SingleAttempts, SINGLE + refused);
+        if self.minute.is_multiple_of(10) {
+            for user in 0..story::online(self.minute) {
+                let user_id = &format!("u{user}");
+                self.stats.record_event(Event::Online(Presence { user_id, platform_id: 1 }), now);
+            }
+        }
+    }
+
     /// The events of a minute other than group messages.
     fn happen(&self) {
         let now = self.now_ms();
@@ -198,15 +218,15 @@ impl Installation {
         if self.minute.is_multiple_of(10) {
             COMMANDS.iter().filter(|known| known.name != GROUP_MESSAGE).for_each(|known| self.taken(known.name, now));
             let record = |event| self.stats.record_event(event, UnixMillis(now));
-            Activity::ALL.into_iter().for_each(|activity| record(Event::Activity(activity, 1)));
+            let is_push = |activity: &Activity| matches!(activity, Activity::GroupPushes | Activity::SinglePushes);
+            let is_evening = story::EVENING.contains(&self.minute);
+            let all = Activity::ALL.into_iter().filter(|activity| !(is_evening && is_push(activity)));
+            all.for_each(|activity| record(Event::Activity(activity, 1)));
             record(Event::Offline(Presence { user_id: "u1", platform_id: 1 }));
-            // More than can be tracked.
-            for user_id in ["u1", "u2", "u3", "u4"] {
-                record(Event::Online(Presence { user_id, platform_id: 1 }));
-            }
         }
-        for sent in [now - 300, now + 60_000] {
-            self.send_single(sent, now);
+        self.act();
+        for number in 0..SINGLE {
+            self.send_single(if number == 0 { now + 60_000 } else { now - 300 }, now);
         }
         Exclusion::ALL.into_iter().for_each(|reason| self.stats.record_exclusion(reason, UnixMillis(now)));
         self.telemetry.set_connections(3, 1);

@@ -40,10 +40,24 @@ pub(crate) const NO_STATE_FILE: Range<u32> = on_the_last_day((17, 0), (17, 20));
 /// There are far fewer messages than usual.
 pub(crate) const LULL: Range<u32> = on_the_last_day((18, 0), (20, 0));
 
+/// Few users are online, half of what they write is refused, and there are no offline pushes.
+pub(crate) const EVENING: Range<u32> = on_the_last_day((20, 30), (23, 30));
+
 /// The number of messages in a minute: 24 at noon, 6 at midnight, the same each day.
 pub(crate) fn written(minute: u32) -> u32 {
     let usual = 24 - (minute % DAY).abs_diff(DAY / 2) * 18 / (DAY / 2);
     if LULL.contains(&minute) { usual / 8 } else { usual }
+}
+
+/// The users online: more than can be tracked while requests are refused.
+pub(crate) fn online(minute: u32) -> u32 {
+    if EVENING.contains(&minute) {
+        5
+    } else if REFUSALS.contains(&minute) {
+        60
+    } else {
+        22
+    }
 }
 
 /// The duration of an answer in milliseconds. It increases each day at noon.
@@ -82,6 +96,9 @@ pub(crate) fn due(alert: &str) -> Vec<Range<u32>> {
         "OpenimGroupFlood" => only(seen_after(&FLOOD, 5)),
         "OpenimTrafficLow" => only(seen_after(&LULL, 60)),
         "OpenimTrafficHigh" => only(seen_after(&FLOOD, 60)),
+        "OpenimUsersOnlineHalved" => only(seen_after(&EVENING, 10)),
+        "OpenimMessagesRefused" => vec![seen_after(&LOSS, 30), seen_after(&EVENING, 30)],
+        "OpenimPushesStopped" => only(seen_after(&EVENING, 5)),
         // The groups increase each day. The forecast needs a week, and by then the exported groups have reached their
         // limit.
         "OpenimCapForecast" => only(8 * DAY..END),
