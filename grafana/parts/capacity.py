@@ -61,12 +61,10 @@ def traffic():
 def tables():
     retired = [(in_ten_minutes(f"openim_exporter_{family}_total"), name) for family, name in (("groups_retired", "groups retired"), ("sender_pairs_evicted", "pairs evicted"), ("message_ids_evicted", "message IDs evicted"))]
     return [
-        lines("Share of each limit in use", "Share of each limit that is in use.", "percentunit", (f"max by (cap, instance) ({USED})", "{{cap}} {{instance}}"), empty="The rules are not loaded", most=1, limits=[(0.8, "orange"), (1, "red")]),
+        lines("Share of each limit in use", "Share of each limit that is in use.", "percentunit", (f"max by (cap, instance) ({USED})", "{{cap}} {{instance}}"), empty="The rules are not loaded", most=1, limits=[(0.8, "orange"), (1, "red")], size=(24, 8)),
         lines("Groups", "Tracked groups, and those of them that are exported. *Limit hits* has the maximum of each.", "short", ("sum(openim_exporter_groups_tracked{$S})", "tracked"), ("sum(openim_exporter_groups_exported{$S})", "exported")),
         lines("Group-sender pairs", "Pairs that are remembered for 24 hours.", "short", ("sum(openim_exporter_sender_pairs_tracked{$S})", "remembered")),
         lines("Dedup window", "Message IDs that are remembered; 0 if the window is off.", "short", ("sum(openim_exporter_message_ids_tracked{$S})", "remembered")),
-        lines("Users online", "Users online that are tracked, and at most. A user on two platforms counts twice.", "short", ("sum(openim_users_online{$S})", "tracked"), ("sum(openim_exporter_users_online_capacity{$S})", "maximum"), log=True),
-        lines("Users online that were not tracked", "Reports of users online in ten minutes that did not fit into the table.", "short", (in_ten_minutes("openim_exporter_users_online_overflow_total"), "not tracked")),
         lines("Retired and evicted", "Groups, pairs and message IDs that were removed in ten minutes. Retired groups lose nothing.", "short", *retired),
     ]
 

@@ -2,12 +2,11 @@
 
 from .messages import DAY, RATE, quantiles
 from .overview import LARGEST, by_window
-from .panel import lines, row, stat
+from .panel import COUNT, lines, row, stat
+from .reported import ONLINE, SINGLE, how, if_reported
 from .top import first_row
 
-# What is counted: the family, the setting in webhooks.yml that reports it, and its commands in all versions of OpenIM.
-SINGLE = ("openim_single_messages_total", "afterSendSingleMsg", "callbackAfterSendSingleMsgCommand|callbackAfterMsgSaveDBCommand")
-ONLINE = ("openim_users_online", "afterUserOnline", "callbackAfterUserOnlineCommand|callbackUserOnlineCommand")
+# What is counted: see reported.py.
 REGISTRATIONS = ("openim_users_registered_total", "afterUserRegister", "callbackAfterUserRegisterCommand")
 DISCONNECTS = ("openim_user_disconnects_total", "afterUserOffline", "callbackAfterUserOfflineCommand|callbackUserOfflineCommand")
 CREATED = ("openim_groups_created_total", "afterCreateGroup", "callbackAfterCreateGroupCommand")
@@ -30,35 +29,22 @@ GROUP_ATTEMPTS = ('openim_message_attempts_total{$S, chat="group"}', "beforeSend
 SINGLE_ATTEMPTS = ('openim_message_attempts_total{$S, chat="single"}', "beforeSendSingleMsg", "callbackBeforeSendSingleMsgCommand")
 
 
-def if_reported(expression, counted):
-    """The expression, if a callback that reports it has been received. Also while the exporter is down."""
-    return f'{expression} and on () (sum(last_over_time(openim_exporter_callbacks_total{{$S, command=~"{counted[2]}"}}[1d])) > 0)'
-
-
 def increase(counted, window, by=""):
     family = counted[0]
     selected = family if "{" in family else f"{family}{{$S}}"
     return if_reported(f"sum{by} (increase({selected}[{window}]))", counted)
 
 
-def how(*counted):
-    """What to do if a panel is empty."""
-    settings = [setting for _, setting, _ in counted]
-    if len(settings) == 1:
-        return f"Nothing reported yet: enable {settings[0]} in OpenIM's webhooks.yml, unless it is already"
-    return f"Nothing reported yet. Each line needs its setting in OpenIM's webhooks.yml: {', '.join(settings)}"
-
-
 def tile(title, description, counted, expression):
-    return stat(title, description, "short", (expression, ""), empty=f"none yet, or enable {counted[1]}", decimals=0)
+    return stat(title, description, COUNT, (expression, ""), empty=f"none yet, or enable {counted[1].split()[0]}", decimals=0)
 
 
 def today(title, description, counted):
     return tile(title, f"{description} in the last 24 hours.", counted, increase(counted, "1d"))
 
 
-def online(by=""):
-    return if_reported(f"sum{by} (openim_users_online{{$S}})", ONLINE)
+def online(by="", only=""):
+    return if_reported(f"sum{by} (openim_users_online{{$S}}){only}", ONLINE)
 
 
 def by_hour(title, description, *named):
@@ -83,9 +69,11 @@ def messages():
         lines("Content size of single messages, quantiles", "Length of the content of messages between two users.", "bytes", *quantiles("openim_single_message_content_bytes"), empty="No messages between two users"),
         lines("Senders of single messages", f"Distinct senders of messages between two users by window, {LARGEST}", "short", *by_window("openim_single_active_senders"), in_order=True),
         by_hour("Messages to be sent", "Messages before OpenIM accepts them, in groups and between two users.", ("group", GROUP_ATTEMPTS), ("single", SINGLE_ATTEMPTS)),
+        lines("Attempts without a message", "Share of the messages to be sent after which OpenIM reported no message, in the half hour before. OpenimMessagesRefused fires if it rises.", "percentunit", ("max by (chat) (job:openim_messages_missing:ratio30m{$J})", "{{chat}}"), empty=how(GROUP_ATTEMPTS, SINGLE_ATTEMPTS)),
         by_hour("Messages read", "Messages between two users that were read, and how often a user marked a group conversation as read.", ("group", GROUP_READS), ("single", SINGLE_READS)),
         by_label("Revocations", "Messages that were revoked, in groups and between two users.", REVOCATIONS, "chat"),
         by_label("Offline pushes", "Offline users to whom OpenIM was about to push a message.", PUSHES, "chat"),
+        lines("Offline pushes per message", "Offline pushes in the half hour before, for each message of both kinds. OpenimPushesStopped fires if there are none any more.", "short", (if_reported("max(job:openim_offline_pushes_per_message:ratio30m{$J})", PUSHES), "pushes"), empty=how(PUSHES), top=0.01),
     ]
 
 
@@ -94,8 +82,8 @@ def panels():
         *first_row(),
         row("Last 24 hours"),
         tile("Users online", "Users online now. A user on two platforms counts twice.", ONLINE, online()),
-        stat("Active users", f"Distinct users that sent or read messages or came online in the last 24 hours, {LARGEST}", "short", ('max(openim_active_users{$S, window="24h"})', ""), decimals=0),
-        stat("Group messages", "Messages in groups in the last 24 hours.", "short", (DAY, ""), decimals=0),
+        stat("Active users", f"Distinct users that sent or read messages or came online in the last 24 hours, {LARGEST}", COUNT, ('max(openim_active_users{$S, window="24h"})', ""), decimals=0),
+        stat("Group messages", "Messages in groups in the last 24 hours.", COUNT, (DAY, ""), decimals=0),
         today("Single messages", "Messages between two users", SINGLE),
         today("Registrations", "Users that were registered", REGISTRATIONS),
         today("Friendships started", "Pairs of users that became friends", FRIENDSHIPS),
@@ -106,7 +94,7 @@ def panels():
         today("Single messages read", "Messages between two users that were read", SINGLE_READS),
         today("Offline pushes (24 h)", "Offline users to whom OpenIM was about to push a message", PUSHES),
         row("People"),
-        lines("Users online by platform", "Users online by platform. A user on two platforms counts on both.", "short", (online(" by (platform)") + " > 0", "{{platform}}"), empty=how(ONLINE), stack=True),
+        lines("Users online by platform", "Users online by platform. A user on two platforms counts on both.", "short", (online(" by (platform)", " > 0"), "{{platform}}"), empty=how(ONLINE), stack=True),
         lines("Active users by window", f"Distinct users that sent or read messages or came online, by window, {LARGEST}", "short", *by_window("openim_active_users"), in_order=True),
         by_hour("Joins and leaves", "Members that join and leave groups. Joins, invitations and requests are counted before OpenIM accepts them.", ("joined", JOINED), ("left", LEFT), ("removed", REMOVED), ("invited", INVITED), ("asked to join", REQUESTED)),
         by_hour("Friends", "Requests, friendships that started or ended, and users that were blocked or unblocked.", ("requests", FRIEND_REQUESTS), ("started", FRIENDSHIPS), ("ended", FRIENDS_DELETED), ("blocks", BLOCKS), ("unblocks", UNBLOCKS)),

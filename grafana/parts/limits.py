@@ -9,6 +9,7 @@ LIMITS = {
     "exported_groups": (None, "openim_exporter_groups_exported{$S}", "openim_exporter_groups_exported_capacity{$S}"),
     "sender_pairs": ("openim_exporter_sender_pairs_evicted_total{$S}", "openim_exporter_sender_pairs_tracked{$S}", "openim_exporter_sender_pairs_capacity{$S}"),
     "message_ids": ("openim_exporter_message_ids_evicted_total{$S}", "openim_exporter_message_ids_tracked{$S}", "openim_exporter_message_ids_capacity{$S}"),
+    "users_online": ("openim_exporter_users_online_overflow_total{$S}", "openim_users_online{$S}", "openim_exporter_users_online_capacity{$S}"),
     "open_files": ("openim_exporter_accept_failures_total{$S}", "process_open_fds{$S}", "process_max_fds{$S}"),
     "connections": ('openim_exporter_callbacks_rejected_total{$S, reason="too_many_connections"}', "openim_exporter_connections{$S}", None),
 }

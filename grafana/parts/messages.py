@@ -7,6 +7,6 @@ DAY = f"sum(increase({BY_STATUS}[1d]))"
 
 
 def quantiles(family):
-    """The median, the 95th and the 99th percentile of a histogram."""
+    """The median, the 95th and the 99th percentile of a histogram. Without messages, they have no value."""
     of = f"sum by (le) (rate({family}_bucket{{$S}}[$__rate_interval]))"
-    return [(f"histogram_quantile({q}, {of})", name) for q, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))]
+    return [(f"histogram_quantile({q}, {of}) >= 0", name) for q, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))]

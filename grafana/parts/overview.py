@@ -2,6 +2,7 @@
 
 from .messages import BY_GROUP, DAY, RATE, quantiles
 from .panel import COUNT, bars, group_link, heatmap, lines, override, row, stat
+from .reported import ONLINE, SINGLE, how, if_reported
 from .table import Column, table
 from .top import alerts_and_workers, first_row
 
@@ -64,7 +65,7 @@ def breakdown():
         by_label("Platforms", "Group messages per second by the sender's platform.", "platform"),
         by_label("Users and administrators", "Group messages per second by source: users' apps, or scripts that use the REST API.", "source"),
         lines("Mentions", "Mentions per second: of one user, or of everyone.", "mps", ("sum by (kind) (rate(openim_group_mentions_total{$S}[$__rate_interval]))", "{{kind}}")),
-        lines("Status", "Group messages per second by OpenIM's numeric status. The names are those in OpenIM's source code; its documentation has others.", "mps", (status, "{{status}}"), stack=True, overrides=named),
+        lines("Status", "Group messages per second by OpenIM's numeric status. The names are those in OpenIM's source code; its documentation has others.", "mps", (status, "{{status}}"), stack=True, overrides=named, size=(24, 8)),
     ]
 
 
@@ -72,15 +73,16 @@ def delays():
     return [
         heatmap("Delivery delay", "Time from sendTime to the callback. Each column has the messages of that time. With exemplars, if Prometheus stores them.", ("sum by (le) (increase(openim_group_message_delivery_delay_seconds_bucket{$S}[$__rate_interval]))", "{{le}}"), empty="No messages"),
         lines("Submit delay, quantiles", "Time from createTime, set by the app, to sendTime, which OpenIM's server sets unless the app already did.", "s", *quantiles("openim_group_message_submit_delay_seconds"), empty="No messages"),
-        lines("Content size, quantiles", "Length of the messages' content.", "bytes", *quantiles("openim_group_message_content_bytes"), empty="No messages"),
+        lines("Content size, quantiles", "Length of the messages' content.", "bytes", *quantiles("openim_group_message_content_bytes"), empty="No messages", size=(24, 8)),
     ]
 
 
 def both_kinds():
-    single = "sum(rate(openim_single_messages_total{$S}[$__rate_interval]))"
+    single = if_reported("sum(rate(openim_single_messages_total{$S}[$__rate_interval]))", SINGLE)
+    online, week_ago = (if_reported(f"sum({each})", ONLINE) for each in ("openim_users_online{$S}", "job:openim_users_online:sum{$J} offset 1w"))
     return [
         lines("Group and single messages", "Messages per second in groups, and between two users. For the latter, enable afterSendSingleMsg in OpenIM's webhooks.yml.", "mps", (RATE, "group"), (single, "single")),
-        lines("Users online", "Users online. Enable afterUserOnline and afterUserOffline in OpenIM's webhooks.yml. A user on two platforms counts twice.", "short", ("sum(openim_users_online{$S})", "online")),
+        lines("Users online, now and a week ago", "Users online, and at the same time a week earlier. A user on two platforms counts twice. OpenimUsersOnlineHalved fires if there are fewer than half as many.", "short", (online, "now"), (week_ago, "a week ago"), empty=how(ONLINE)),
     ]
 
 

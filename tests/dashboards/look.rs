@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::monitoring::{dashboards, list, panels, parsed, read, rows_and_panels};
 
 /// Labels with so few values that a legend needs no table.
-const FEW: [&str; 2] = ["kind", "source"];
+const FEW: [&str; 3] = ["kind", "source", "chat"];
 
 fn defaults(panel: &Value) -> &Value {
     &panel["fieldConfig"]["defaults"]

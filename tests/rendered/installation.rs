@@ -6,31 +6,39 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use std::{fs, thread};
 
 use rcgen::date_time_ymd;
+use serde_json::Value;
 use tempfile::TempDir;
+use tokio_rustls::rustls::ClientConfig;
 
 use super::authority::Authority;
 use super::history::{History, Part, Past};
 use super::monitoring;
 use super::oracle::{Prometheus, serve_openim_s_count};
 use super::situations::{Situation, Trouble};
-use super::support::{self, Client, Exporter, GROUP_MESSAGE_PATH, Running, post_bytes};
+use super::support::{self, Client, Exporter, GROUP_MESSAGE_PATH, Running};
 
 /// The job of OpenIM's own metrics.
 pub(crate) const OPENIM: &str = "openim";
 
-/// Callbacks per second.
+/// Group messages per second.
 const RATE: &str = "60";
+
+/// Other callbacks per second.
+const REPORTS: u32 = 25;
+
+/// A body of each callback as OpenIM sends it.
+const BODIES: &str = include_str!("../answers/bodies.jsonl");
 
 /// How long an exporter that is down has been down, in seconds.
 const DOWN: u64 = 1800;
 
-/// The time that each callback takes under [`Trouble::SlowAnswers`], in seconds. Two workers are then busy for 90 % of
+/// The time that each callback takes under [`Trouble::SlowAnswers`], in seconds. Two workers are then busy for 85 % of
 /// the time.
-pub(crate) const SLOW: f64 = 0.03;
+pub(crate) const SLOW: f64 = 0.02;
 
 /// The prefix of the names of this histogram's series.
 pub(crate) const DURATION: &str = "openim_exporter_callback_duration_seconds_";
@@ -121,7 +129,19 @@ impl Receiver {
         self.exporter.address()
     }
 
-    /// Lets it receive callbacks until the returned process is dropped.
+    /// Lets it receive all callbacks except those of group messages until `stop` is set.
+    pub(crate) fn report(&self, stop: &Arc<AtomicBool>) {
+        let is_group_message = |line: &&str| line.contains("SendGroupMsg") && !line.contains("BeforeSend");
+        let bodies = BODIES.lines().filter(|line| !is_group_message(line) && !line.contains("SaveDB"));
+        let bodies: Vec<Value> = bodies.map(|line| serde_json::from_str(line).unwrap()).collect();
+        let tls = self.authority.as_ref().map(|authority| authority.client(None));
+        keep_posting(self.address(), tls, Arc::clone(stop), REPORTS, move |number| {
+            let position = usize::try_from(number).unwrap() % bodies.len();
+            report(&bodies[position], number / bodies.len() as u64)
+        });
+    }
+
+    /// Lets it receive group messages until the returned process is dropped.
     pub(crate) fn receive(&self) -> Running {
         let scheme = if self.authority.is_some() { "https" } else { "http" };
         let target = format!("{scheme}://{}", self.address());
@@ -160,13 +180,14 @@ impl Installation {
         let config = config(&exporters, situation.has_tls, openim, &rules);
         let prometheus = Prometheus::start_in(directory, &config, &["--storage.tsdb.retention.time=30d"]);
         match situation.trouble {
-            Trouble::Refusals => keep_posting(first, Arc::clone(&stop), 5, |_| "{}".to_owned()),
-            Trouble::Flood => {
-                keep_posting(first, Arc::clone(&stop), 100, |number| {
-                    support::message("flooded", &format!("u{}", number % 7))
-                });
-            }
+            Trouble::Refusals => keep_posting(first, None, Arc::clone(&stop), 5, |_| group_message("{}".to_owned())),
+            Trouble::Flood => keep_posting(first, None, Arc::clone(&stop), 100, |number| {
+                group_message(support::message("flooded", &format!("u{}", number % 7)))
+            }),
             _ => (),
+        }
+        if let Some(receiver) = receiver.as_ref().filter(|_| situation.has_reports) {
+            receiver.report(&stop);
         }
         let sender = receiver.as_ref().map(Receiver::receive);
         Self { prometheus, stop, _receiver: receiver, _sender: sender }
@@ -193,19 +214,50 @@ impl Drop for Installation {
     }
 }
 
-/// Posts `rate` callbacks per second. `body` makes each one from its number.
-fn keep_posting(to: SocketAddr, stop: Arc<AtomicBool>, rate: u32, body: fn(u64) -> String) {
+/// Posts `rate` callbacks per second. `callback` makes the path and the body of each one from its number.
+fn keep_posting(
+    to: SocketAddr,
+    tls: Option<Arc<ClientConfig>>,
+    stop: Arc<AtomicBool>,
+    rate: u32,
+    callback: impl Fn(u64) -> (String, String) + Send + 'static,
+) {
     thread::spawn(move || {
-        let mut client = Client::connect(to).unwrap();
+        let mut client = tls.map_or_else(|| Client::connect(to), |tls| Client::connect_secure(to, &tls)).unwrap();
         for number in 0.. {
             if stop.load(Ordering::Relaxed) {
                 return;
             }
-            client.send(post_bytes(GROUP_MESSAGE_PATH, "", body(number).as_bytes())).unwrap();
-            client.answer();
+            let (path, body) = callback(number);
+            client.post(&path, body);
             thread::sleep(Duration::from_secs(1) / rate);
         }
     });
+}
+
+fn group_message(body: String) -> (String, String) {
+    (GROUP_MESSAGE_PATH.to_owned(), body)
+}
+
+/// The path and the body of a callback that happens now, to a different user each time. Half of the users go offline.
+fn report(body: &Value, number: u64) -> (String, String) {
+    let mut body = body.clone();
+    let command = body["callbackCommand"].as_str().unwrap().to_owned();
+    let now = u64::try_from(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+    let user = if command.contains("Offline") { number / 2 } else { number };
+    for (field, value) in [
+        ("userID", format!("u{user}").into()),
+        ("groupID", format!("g{number}").into()),
+        ("serverMsgID", format!("m{number}").into()),
+        ("platformID", (1 + user % 5).into()),
+        ("sendTime", (now - 30).into()),
+        ("createTime", (now - 80).into()),
+    ] {
+        if let Some(there) = body.get_mut(field) {
+            *there = value;
+        }
+    }
+    (format!("/callback/{command}"), body.to_string())
 }
 
 /// Serves an exporter's metrics as if each callback took [`SLOW`].

@@ -23,6 +23,8 @@ pub(crate) struct Situation {
     pub(crate) has_tls: bool,
     /// Whether Prometheus also scrapes OpenIM.
     pub(crate) has_openim: bool,
+    /// Whether OpenIM reports more than group messages.
+    pub(crate) has_reports: bool,
     /// The alerts that fire.
     pub(crate) alerts: &'static [&'static str],
     /// What differs from [`USUAL`] and [`USUALLY_NO_DATA`].
@@ -50,6 +52,7 @@ const NORMAL: Situation = Situation {
     trouble: Trouble::Nothing,
     has_tls: true,
     has_openim: true,
+    has_reports: true,
     alerts: &[],
     shows: &[],
     no_data: &[],
@@ -72,6 +75,8 @@ pub(crate) const SITUATIONS: &[Situation] = &[
             (ANY, "Workers busy", "not measured"),
             (ANY, "Refused in 10 minutes", "no exporter is up"),
             (ANY, "95 % of messages arrived within", "not measured"),
+            ("community", "Users online", "none yet, or enable afterUserOnline"),
+            ("community", "Active users", "No data: is the exporter up?"),
             ("overview", "Messages per second", "No data: is the exporter up?"),
             ("overview", "Active senders (1 h)", "No data: is the exporter up?"),
             ("overview", "Active groups (1 h)", "No data: is the exporter up?"),
@@ -144,6 +149,23 @@ pub(crate) const SITUATIONS: &[Situation] = &[
     },
     Situation { name: "without TLS", has_tls: false, ..NORMAL },
     Situation {
+        name: "group messages only",
+        has_reports: false,
+        no_data: &[
+            ("community", "Users online", "none yet, or enable afterUserOnline"),
+            ("community", "Single messages", "none yet, or enable afterSendSingleMsg"),
+            ("community", "Registrations", "none yet, or enable afterUserRegister"),
+            ("community", "Friendships started", "none yet, or enable afterAddFriendAgree"),
+            ("community", "Groups created", "none yet, or enable afterCreateGroup"),
+            ("community", "Groups dismissed", "none yet, or enable afterDismissGroup"),
+            ("community", "Members joined", "none yet, or enable beforeMemberJoinGroup"),
+            ("community", "Messages revoked", "none yet, or enable afterRevokeMsg"),
+            ("community", "Single messages read", "none yet, or enable afterSingleMsgRead"),
+            ("community", "Offline pushes (24 h)", "none yet, or enable beforeOfflinePush"),
+        ],
+        ..NORMAL
+    },
+    Situation {
         name: "without OpenIM's metrics",
         has_openim: false,
         no_data: &[("exporter-health", ARRIVED, NO_OPENIM)],
@@ -175,6 +197,13 @@ pub(crate) const USUAL: &[(&str, &str, Expected)] = &[
     ("exporter-health", "Exporters", Rows(&["Exporter", "Version"], 1)),
     ("exporter-health", "Exporters", Has(&["exporter-1:10006", env!("CARGO_PKG_VERSION")])),
     ("exporter-health", "Memory", Has(&["exporter-1:10006"])),
+    ("community", "Users online", Between(1.0, 100.0)),
+    ("community", "Single messages", Between(1e4, 3e5)),
+    ("community", "Registrations", Between(1e4, 3e5)),
+    ("community", "Users online by platform", Has(&["ios", "web"])),
+    ("community", "Joins and leaves", Has(&["joined", "left", "removed", "invited", "asked to join"])),
+    ("community", "Messages per second", Has(&["group", "single"])),
+    ("community", "Attempts without a message", Has(&["group", "single"])),
     ("capacity", "Peak rate (24 h)", Between(50.0, 150.0)),
     ("capacity", "Week-over-week growth", Between(0.2, 0.6)),
     ("capacity", "OpenIM processes", Between(1.0, 1.0)),
@@ -188,50 +217,4 @@ pub(crate) const USUALLY_NO_DATA: &[(&str, &str, &str)] = &[
     (ANY, "Alerts that fire", "No alert is firing"),
     ("overview", "Gone quiet", "No group has gone quiet"),
     ("exporter-health", "Refused requests", "No request was refused"),
-    ("community", "Registrations", "enable afterUserRegister"),
-    ("community", "Groups created", "enable afterCreateGroup"),
-    ("community", "Groups dismissed", "enable afterDismissGroup"),
-    ("community", "Members joined", "enable beforeMemberJoinGroup"),
-    ("community", "Friendships started", "enable afterAddFriendAgree or afterImportFriends"),
-    ("community", "Messages revoked", "enable afterRevokeMsg"),
-    (
-        "community",
-        "Joins and leaves",
-        "Nothing reported yet. Each line needs its setting in OpenIM's webhooks.yml: beforeMemberJoinGroup, afterQuitGroup, afterKickGroupMember, beforeInviteUserToGroup, beforeApplyJoinGroup",
-    ),
-    (
-        "community",
-        "Friends",
-        "Nothing reported yet. Each line needs its setting in OpenIM's webhooks.yml: afterAddFriend, afterAddFriendAgree or afterImportFriends, afterDeleteFriend, beforeAddBlack, afterRemoveBlack",
-    ),
-    (
-        "community",
-        "Registrations and groups",
-        "Nothing reported yet. Each line needs its setting in OpenIM's webhooks.yml: afterUserRegister, afterCreateGroup, afterDismissGroup",
-    ),
-    (
-        "community",
-        "Disconnects",
-        "Nothing reported yet: enable afterUserOffline in OpenIM's webhooks.yml, unless it is already",
-    ),
-    (
-        "community",
-        "Messages to be sent",
-        "Nothing reported yet. Each line needs its setting in OpenIM's webhooks.yml: beforeSendGroupMsg, beforeSendSingleMsg",
-    ),
-    (
-        "community",
-        "Messages read",
-        "Nothing reported yet. Each line needs its setting in OpenIM's webhooks.yml: afterGroupMsgRead, afterSingleMsgRead",
-    ),
-    (
-        "community",
-        "Revocations",
-        "Nothing reported yet: enable afterRevokeMsg in OpenIM's webhooks.yml, unless it is already",
-    ),
-    (
-        "community",
-        "Offline pushes",
-        "Nothing reported yet: enable beforeOfflinePush in OpenIM's webhooks.yml, unless it is already",
-    ),
 ];
