@@ -8,6 +8,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -15,6 +16,8 @@ use std::time::Duration;
 use oracle::{Prometheus, config_for};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
+use serde_json::Value;
+use support::totals::assert_totals;
 use support::{Client, Exporter, GROUP_MESSAGE_PATH, Samples, command, logfmt_value, post_bytes};
 
 const ROUNDS: usize = 50;
@@ -145,4 +148,30 @@ fn fifty_kills_under_full_load_lose_nothing_that_was_answered_and_reset_no_count
     // The scrapes reached several processes. With only one, there could not have been a reset.
     let processes = prometheus.value("1 + changes(process_start_time_seconds[1h])");
     assert!(processes >= 3.0, "{processes} processes were scraped");
+}
+
+/// Kills while callbacks of all kinds are sent.
+const KILLS: u32 = 10;
+
+#[test]
+fn kills_among_callbacks_of_all_kinds_lose_nothing_that_was_answered() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let mut exporter = Exporter::run(&mut command(&["--web.listen-address", "127.0.0.1:0", "--storage.path", path]));
+    let (address, report) = (exporter.address(), directory.path().join("report.json"));
+    let target = format!("http://{address}");
+    let all = ["simulate", "--callbacks", "all", "--connections", "16", "--duration", "8s"];
+    let mut simulate = command(&all);
+    simulate.args(["--target", &target, "--report", report.to_str().unwrap()]);
+    let simulate = simulate.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    for _ in 0..KILLS {
+        thread::sleep(Duration::from_millis(600));
+        exporter.signal("KILL");
+        assert!(!exporter.wait().0.success());
+        exporter = start(address, path);
+    }
+    assert_eq!(simulate.wait_with_output().unwrap().status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    assert!(report["failed"]["closed"].as_u64() >= Some(KILLS.into()), "{}", report["failed"]);
+    assert_totals(&report, &exporter.scrape(), KILLS);
 }

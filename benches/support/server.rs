@@ -4,7 +4,7 @@ use std::future::pending;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
-use openim_exporter::config::simulate::{Simulate, Target, Until};
+use openim_exporter::config::simulate::{Callbacks, Simulate, Target, Until};
 use openim_exporter::simulate::{self, Report};
 
 use super::{Failure, cpu_time};
@@ -69,6 +69,7 @@ pub(crate) fn options(target: &Target, load: Load) -> Simulate {
     Simulate {
         target: target.clone(),
         rate: None,
+        callbacks: Callbacks::GroupMessages,
         groups: load.groups,
         senders: load.senders,
         connections: load.connections,

@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
 use super::duration::{self, Notation};
 use super::parse::{absolute_path, number};
 
@@ -29,7 +31,7 @@ const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 3600);
 pub(super) struct SimulateFlags {
     /// Where to send, as in OpenIM's own setting: `http[s]://[user:password@]host[:port][/prefix]`
     ///
-    /// Like OpenIM, it appends `/callbackAfterSendGroupMsgCommand`. A callback secret is part of the prefix.
+    /// Like OpenIM, it appends `/` and the callback's name. A callback secret is part of the prefix.
     /// Characters of the user or password that a URL cannot hold are written as `%XX`. Secrets are never printed, but
     /// users who may list this machine's processes can see them.
     ///
@@ -56,11 +58,19 @@ pub(super) struct SimulateFlags {
     #[arg(long, value_name = "PER_SECOND", value_parser = number(RATES))]
     rate: Option<f64>,
 
+    /// Which callbacks to send: `group-messages`, or `all`
+    ///
+    /// With `all`, people come online, send and read messages, join and leave groups, and go offline, and OpenIM has all
+    /// callbacks enabled. Three of four callbacks are about a message in a group: one before, and one after it is sent.
+    /// docs/performance.md lists what people do how often.
+    #[arg(long, value_name = "KIND", default_value = "group-messages", value_parser = callbacks())]
+    callbacks: Callbacks,
+
     /// Number of groups; a few of them get most messages
     #[arg(long, value_name = "N", default_value = "1000", value_parser = number(IDS))]
     groups: u32,
 
-    /// Number of distinct senders
+    /// Number of people
     #[arg(long, value_name = "N", default_value = "10000", value_parser = number(IDS))]
     senders: u32,
 
@@ -92,9 +102,11 @@ pub struct Simulate {
     pub target: Target,
     /// Callbacks per second in all; `None` means as fast as they are answered.
     pub rate: Option<f64>,
+    /// Which callbacks are sent.
+    pub callbacks: Callbacks,
     /// Number of groups, at least 1.
     pub groups: u32,
-    /// Number of distinct senders, at least 1.
+    /// Number of people, at least 1.
     pub senders: u32,
     /// Number of concurrent connections, at least 1.
     pub connections: usize,
@@ -104,6 +116,15 @@ pub struct Simulate {
     pub seed: u64,
     /// Where the full report goes.
     pub report: Option<ReportTo>,
+}
+
+/// Which callbacks a simulation sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Callbacks {
+    /// Only those for group messages that were sent.
+    GroupMessages,
+    /// Those of everything that people do.
+    All,
 }
 
 /// When a simulation ends.
@@ -146,6 +167,7 @@ impl SimulateFlags {
         Ok(Simulate {
             target,
             rate: self.rate,
+            callbacks: self.callbacks,
             groups: self.groups,
             senders: self.senders,
             connections: self.connections,
@@ -154,6 +176,11 @@ impl SimulateFlags {
             report,
         })
     }
+}
+
+fn callbacks() -> impl TypedValueParser<Value = Callbacks> {
+    let kinds = PossibleValuesParser::new(["group-messages", "all"]);
+    kinds.map(|kind| if kind == "all" { Callbacks::All } else { Callbacks::GroupMessages })
 }
 
 fn run_time(text: &str) -> Result<Duration, &'static str> {
@@ -192,7 +219,7 @@ mod tests {
         assert_eq!(simulate.target, target);
         assert_eq!(simulate.until, Until::Elapsed(Duration::from_secs(10)));
         assert_eq!((simulate.connections, simulate.groups, simulate.senders, simulate.seed), (2, 1000, 10_000, 1));
-        assert_eq!((simulate.rate, simulate.report), (None, None));
+        assert_eq!((simulate.rate, simulate.callbacks, simulate.report), (None, Callbacks::GroupMessages, None));
     }
 
     #[test]
@@ -258,6 +285,14 @@ mod tests {
         }
         let both = checked(&["--target", "http://h", "--count", "5", "--duration", "1s"]).unwrap_err();
         assert!(both.contains("--duration") && both.contains("--count"), "{both}");
+    }
+
+    #[test]
+    fn all_callbacks_are_sent_if_wanted() {
+        let callbacks = |kind| checked(&["--target", "http://h", "--callbacks", kind]).map(|all| all.callbacks);
+        assert_eq!(callbacks("all"), Ok(Callbacks::All));
+        assert_eq!(callbacks("group-messages"), Ok(Callbacks::GroupMessages));
+        assert!(callbacks("most").unwrap_err().contains("[possible values: group-messages, all]"));
     }
 
     #[test]

@@ -6,21 +6,22 @@ use std::hash::{BuildHasher, RandomState};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-use super::message::{AT_TEXT, Details, DrawnMessage, EncodedCallback, OA_NOTIFICATION};
+use super::message::{AT_TEXT, Details, DrawnMessage, EncodedCallback, OA_NOTIFICATION, READ_RECEIPT};
 use super::population::{group_id, nickname, sender_id};
-use crate::domain::GROUP_MESSAGE;
 use crate::domain::UnixMillis;
 use crate::wire::{Callback, Content, Media, encode, write_content};
 
-const ADMINISTRATOR: &str = "imAdmin";
+/// The user ID of the administrator, who is no rank.
+pub(super) const ADMINISTRATOR: &str = "imAdmin";
 
 /// Encodes callbacks, in buffers that each message overwrites.
 pub(super) struct Composer {
     /// Draws IDs. The seed is new in each run, so that no server takes a second run for duplicates of the first.
     ids: Pcg64Mcg,
     senders: u32,
+    pub(super) operation_id: String,
     server_message_id: String,
-    client_message_id: String,
+    pub(super) client_message_id: String,
     face_url: String,
     object_url: String,
     content: Vec<u8>,
@@ -31,6 +32,7 @@ impl Composer {
         Self {
             ids: Pcg64Mcg::seed_from_u64(RandomState::new().hash_one(senders)),
             senders,
+            operation_id: String::new(),
             server_message_id: String::new(),
             client_message_id: String::new(),
             face_url: String::new(),
@@ -39,16 +41,21 @@ impl Composer {
         }
     }
 
+    /// Encodes the callback with this command. Returns the length of the message's content in bytes.
     pub(super) fn compose(
         &mut self,
-        now: UnixMillis,
+        command: &'static str,
         drawn: &DrawnMessage,
         details: &Details,
         encoded: &mut EncodedCallback,
-    ) -> serde_json::Result<()> {
-        self.draw_ids(now, drawn, &mut encoded.operation_id);
-        let (mut group, mut person) = (itoa::Buffer::new(), itoa::Buffer::new());
-        let group_id = group.format(group_id(drawn.group));
+    ) -> serde_json::Result<u64> {
+        encoded.command = command;
+        encoded.operation_id.clone_from(&self.operation_id);
+        let (mut chat, mut person) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let (group_id, receiver_id) = match drawn.receiver {
+            None => (chat.format(group_id(drawn.group)), ""),
+            Some(receiver) => ("", chat.format(sender_id(receiver))),
+        };
         let (sender_id, nickname) = if drawn.sender == self.senders {
             (ADMINISTRATOR, "")
         } else {
@@ -65,13 +72,13 @@ impl Composer {
         let content = content(drawn, (&details.text, &at_user_list), media, (sender_id, group_id));
         let callback = Callback {
             sender_id,
-            command: GROUP_MESSAGE,
+            command,
             server_message_id: &self.server_message_id,
             client_message_id: &self.client_message_id,
-            operation_id: &encoded.operation_id,
+            operation_id: &self.operation_id,
             platform_id: drawn.platform,
             nickname,
-            session_type: 3,
+            session_type: if drawn.receiver.is_some() { 1 } else { 3 },
             message_from: if drawn.from_user { 100 } else { 200 },
             content_type: drawn.content_type,
             status: drawn.status,
@@ -82,15 +89,24 @@ impl Composer {
             at_user_list: &at_user_list,
             face_url: &self.face_url,
             ex: "",
+            receiver_id,
             group_id,
         };
-        encode(&callback, &mut encoded.body)
+        encode(&callback, &mut encoded.body)?;
+        Ok(callback.content.len().try_into().unwrap_or(u64::MAX))
     }
 
-    fn draw_ids(&mut self, now: UnixMillis, drawn: &DrawnMessage, operation_id: &mut String) {
+    /// The number of the first group that this run creates: beyond those in which messages are sent, and probably not
+    /// one that an earlier run created.
+    pub(super) fn draw_first_group(&mut self) -> u32 {
+        self.ids.random_range(200_000_000..4_000_000_000)
+    }
+
+    /// Draws the IDs of the next message, which all its callbacks have.
+    pub(super) fn draw_ids(&mut self, now: UnixMillis, drawn: &DrawnMessage) {
         let sender = sender_id(drawn.sender);
         let suffix = self.ids.random_range(0..1_000_000_u32);
-        overwrite(operation_id, format_args!("{}{suffix:06}", now.0));
+        overwrite(&mut self.operation_id, format_args!("{}{suffix:06}", now.0));
         let (server, client) = (self.ids.random::<u128>(), self.ids.random::<u128>());
         overwrite(&mut self.server_message_id, format_args!("{server:032x}"));
         overwrite(&mut self.client_message_id, format_args!("{client:032x}"));
@@ -127,7 +143,7 @@ fn content<'a>(
         110 | 9001 => Content::Custom(r#"{"kind":"poll","choices":["周四","Friday","<none>"]}"#),
         114 => Content::Quote(text, [media.uuid, person, "see you at 8 <3"]),
         OA_NOTIFICATION => Content::Announcement(text),
-        1501..=1520 => Content::Notification(person, group),
+        1501..=1520 | READ_RECEIPT => Content::Notification(person, group),
         _ => Content::Text(text),
     }
 }

@@ -1,15 +1,17 @@
 //! The subcommand `simulate`: a line of progress, and the report as text or JSON.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::future::pending;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::time::Duration;
 
-use super::counts::{Failures, SendCount};
+use super::counts::Failures;
 use super::error::Error;
 use super::report::{Report, per_second};
 use super::run::{RunProgress, run};
-use crate::config::simulate::{ReportTo, Simulate};
+use super::tally::SendCount;
+use crate::config::simulate::{Callbacks, ReportTo, Simulate};
 use crate::domain::GROUP_MESSAGE;
 
 /// A callback that starts this late means that the rate was not kept; less is a timer's resolution.
@@ -105,7 +107,11 @@ impl<W: Write> ProgressLine<W> {
 }
 
 fn summarise(report: &Report, options: &Simulate, into: &mut dyn Write) -> io::Result<()> {
-    writeln!(into, "{}/{GROUP_MESSAGE}", options.target)?;
+    let commands = match options.callbacks {
+        Callbacks::GroupMessages => GROUP_MESSAGE,
+        Callbacks::All => "COMMAND",
+    };
+    writeln!(into, "{}/{commands}", options.target)?;
     writeln!(
         into,
         "  {} connections of {}, {} groups, {} senders, seed {}",
@@ -129,10 +135,27 @@ fn summarise(report: &Report, options: &Simulate, into: &mut dyn Write) -> io::R
     writeln!(into, "  answers   p50 {p50:.3} ms, p99 {p99:.3} ms, max {max:.3} ms")?;
     pace(report, into)?;
     writeln!(into, "  senders   {} distinct", with_commas(report.distinct_senders.sent))?;
-    table("content type", &by_size(report.by_content_type.iter()), usize::MAX, into)?;
-    table("platform", &by_size(report.by_platform.iter()), usize::MAX, into)?;
-    table("group", &by_size(report.by_group.iter()), GROUPS_SHOWN, into)?;
+    table("content type", &by_size(&report.by_content_type), usize::MAX, into)?;
+    table("platform", &by_size(&report.by_platform), usize::MAX, into)?;
+    table("group", &by_size(&report.by_group), GROUPS_SHOWN, into)?;
+    if options.callbacks == Callbacks::All {
+        all_callbacks(report, into)?;
+    }
     into.flush()
+}
+
+/// What only all callbacks report.
+fn all_callbacks(report: &Report, into: &mut dyn Write) -> io::Result<()> {
+    table("content type between two users", &by_size(&report.single_messages.by_content_type), usize::MAX, into)?;
+    table("activity", &by_size(&report.activities), usize::MAX, into)?;
+    table("went offline", &by_size(&report.disconnects), usize::MAX, into)?;
+    writeln!(into, "\n{:<52} {:>14} {:>14}", "online at the end", "at least", "at most")?;
+    for (platform, count) in &report.users_online {
+        let [at_least, at_most] = [count.at_least, count.at_most].map(with_commas);
+        writeln!(into, "{platform:<52} {at_least:>14} {at_most:>14}")?;
+    }
+    table("users", &[("distinct", report.distinct_users)], 1, into)?;
+    table("callback", &by_size(&report.by_command), usize::MAX, into)
 }
 
 fn pace(report: &Report, into: &mut dyn Write) -> io::Result<()> {
@@ -162,8 +185,8 @@ fn failures(failed: &Failures) -> String {
     if listed.is_empty() { "0".to_owned() } else { format!("{} ({})", with_commas(failed.total), listed.join(", ")) }
 }
 
-fn by_size<'a>(entries: impl Iterator<Item = (&'a String, &'a SendCount)>) -> Vec<(&'a str, SendCount)> {
-    let mut entries: Vec<_> = entries.map(|(name, count)| (name.as_str(), *count)).collect();
+fn by_size<K: AsRef<str>>(entries: &BTreeMap<K, SendCount>) -> Vec<(&str, SendCount)> {
+    let mut entries: Vec<_> = entries.iter().map(|(name, count)| (name.as_ref(), *count)).collect();
     // Equal counts are sorted by name, so that two runs print the same.
     entries
         .sort_unstable_by(|(name, count), (other_name, other)| other.sent.cmp(&count.sent).then(name.cmp(other_name)));
@@ -171,9 +194,9 @@ fn by_size<'a>(entries: impl Iterator<Item = (&'a String, &'a SendCount)>) -> Ve
 }
 
 fn table(title: &str, entries: &[(&str, SendCount)], shown: usize, into: &mut dyn Write) -> io::Result<()> {
-    writeln!(into, "\n{title:<32} {:>14} {:>14}", "sent", "answered")?;
+    writeln!(into, "\n{title:<52} {:>14} {:>14}", "sent", "answered")?;
     for (name, SendCount { sent, answered }) in entries.iter().take(shown) {
-        writeln!(into, "{name:<32} {:>14} {:>14}", with_commas(*sent), with_commas(*answered))?;
+        writeln!(into, "{name:<52} {:>14} {:>14}", with_commas(*sent), with_commas(*answered))?;
     }
     match entries.len().saturating_sub(shown) {
         0 => Ok(()),

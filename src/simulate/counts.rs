@@ -8,23 +8,10 @@ use serde::Serialize;
 
 use super::error::Error;
 use super::message::DrawnMessage;
-use super::population;
-
-/// Callbacks of one kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct SendCount {
-    /// All that were due, answered or failed.
-    pub sent: u64,
-    /// Those answered with status 200 and a success in the JSON.
-    pub answered: u64,
-}
-
-impl SendCount {
-    const fn add(&mut self, answered: bool) {
-        self.sent += 1;
-        self.answered += answered as u64;
-    }
-}
+use super::mix::Drawn;
+use super::presence::Presences;
+use super::tally::{Distinct, SendCount, entry};
+use crate::domain::Activity;
 
 /// Number of failed callbacks, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -88,15 +75,32 @@ pub(super) struct Counts {
     pub(super) first_failure: Option<String>,
     /// Microseconds until the answer was complete, including refusals.
     pub(super) answers: Histogram<u64>,
-    pub(super) content_types: Vec<(i32, SendCount)>,
-    pub(super) platforms: Vec<(i32, SendCount)>,
+    pub(super) commands: Vec<(&'static str, SendCount)>,
+    pub(super) group_messages: MessageCounts,
+    pub(super) single_messages: MessageCounts,
+    /// Of group messages, as are the next two.
     pub(super) statuses: Vec<(i32, SendCount)>,
-    pub(super) from_users: SendCount,
     pub(super) mentions: MentionCounts,
     /// By rank.
     pub(super) groups: HashMap<u32, SendCount, foldhash::fast::FixedState>,
-    pub(super) senders_sent: RankSet,
-    pub(super) senders_answered: RankSet,
+    pub(super) activities: Vec<(Activity, SendCount)>,
+    /// By platform ID.
+    pub(super) disconnects: Vec<(i32, SendCount)>,
+    pub(super) presences: Presences,
+    /// Who sent or read messages or came online.
+    pub(super) users: Distinct,
+    /// Whether the dismissal that was reported last was answered.
+    dismissal_answered: bool,
+}
+
+/// Counts of messages in groups, or of those between two users.
+pub(super) struct MessageCounts {
+    pub(super) all: SendCount,
+    pub(super) from_users: SendCount,
+    pub(super) content_types: Vec<(i32, SendCount)>,
+    pub(super) platforms: Vec<(i32, SendCount)>,
+    pub(super) content_bytes: SendCount,
+    pub(super) senders: Distinct,
 }
 
 /// Mentions in the messages that were sent and answered.
@@ -116,18 +120,27 @@ impl Counts {
             first_failure: None,
             answers: Histogram::new_with_bounds(1, 60_000_000, 3)
                 .map_err(|error| Error::Distribution(error.to_string()))?,
-            content_types: population::MIX.iter().map(|(code, _)| (*code, SendCount::default())).collect(),
-            platforms: Vec::new(),
+            commands: Vec::new(),
+            group_messages: MessageCounts::new(senders),
+            single_messages: MessageCounts::new(senders),
             statuses: Vec::new(),
-            from_users: SendCount::default(),
             mentions: MentionCounts::default(),
             groups: HashMap::default(),
-            senders_sent: RankSet::up_to(senders),
-            senders_answered: RankSet::up_to(senders),
+            activities: Vec::new(),
+            disconnects: Vec::new(),
+            presences: Presences::default(),
+            users: Distinct::up_to(senders),
+            dismissal_answered: false,
         })
     }
 
-    pub(super) fn record(&mut self, drawn: &DrawnMessage, result: Result<(), Failure>, took: Duration) {
+    /// Counts a callback with this command and its result. `took` is the time until then.
+    pub(super) fn record(
+        &mut self,
+        (command, drawn): (&'static str, &Drawn),
+        result: Result<(), Failure>,
+        took: Duration,
+    ) {
         let answered = result.is_ok();
         if result.as_ref().map_or_else(|failure| failure.kind.was_answered(), |()| true) {
             self.answers.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1));
@@ -136,66 +149,71 @@ impl Counts {
             self.failures.add(failure.kind);
             self.first_failure.get_or_insert(failure.text);
         }
-        self.all.add(answered);
-        entry(&mut self.content_types, drawn.content_type).add(answered);
-        entry(&mut self.platforms, drawn.platform).add(answered);
-        entry(&mut self.statuses, drawn.status).add(answered);
-        self.groups.entry(drawn.group).or_default().add(answered);
-        if drawn.from_user {
-            self.from_users.add(answered);
-        }
-        self.mentions.record(drawn, answered);
-        self.senders_sent.insert(drawn.sender);
-        if answered {
-            self.senders_answered.insert(drawn.sender);
-        }
-    }
-}
-
-impl MentionCounts {
-    fn record(&mut self, drawn: &DrawnMessage, answered: bool) {
-        for _ in 0..drawn.mentioned {
-            self.user.add(answered);
-        }
-        if drawn.mentions_all {
-            self.all.add(answered);
-        }
-    }
-}
-
-fn entry(list: &mut Vec<(i32, SendCount)>, code: i32) -> &mut SendCount {
-    let position = list.iter().position(|(listed, _)| *listed == code).unwrap_or_else(|| {
-        list.push((code, SendCount::default()));
-        list.len() - 1
-    });
-    #[expect(clippy::indexing_slicing, reason = "found or just pushed")]
-    &mut list[position].1
-}
-
-/// A set of ranks, as a bitmap: a hundred million people take 12 MiB.
-pub(super) struct RankSet {
-    words: Vec<u64>,
-    distinct: u64,
-}
-
-impl RankSet {
-    fn up_to(max: u32) -> Self {
-        Self { words: vec![0; usize::try_from(max / 64).unwrap_or_default() + 1], distinct: 0 }
+        self.all.add(1, answered);
+        entry(&mut self.commands, command).add(1, answered);
+        self.record_drawn(drawn, answered);
     }
 
-    fn insert(&mut self, rank: u32) {
-        let word = usize::try_from(rank / 64).ok().and_then(|position| self.words.get_mut(position));
-        let bit = 1 << (rank % 64);
-        if let Some(word) = word
-            && *word & bit == 0
-        {
-            *word |= bit;
-            self.distinct += 1;
+    fn record_drawn(&mut self, drawn: &Drawn, answered: bool) {
+        match *drawn {
+            Drawn::Nothing => {}
+            Drawn::Message(message) => self.record_message(&message, answered),
+            Drawn::Activity(activity, count) => entry(&mut self.activities, activity).add(count, answered),
+            Drawn::Dismissal(again) => {
+                let count = entry(&mut self.activities, Activity::GroupsDismissed);
+                // One group counts once, as soon as one of its reports is answered.
+                count.sent += u64::from(!again);
+                count.answered += u64::from(answered && !(again && self.dismissal_answered));
+                self.dismissal_answered = answered || again && self.dismissal_answered;
+            }
+            Drawn::Read(person, activity, count) => {
+                self.users.insert(person, answered);
+                entry(&mut self.activities, activity).add(count, answered);
+            }
+            Drawn::Online(session) => {
+                self.users.insert(session.person, answered);
+                self.presences.online(session, answered);
+            }
+            Drawn::Offline(session) => {
+                entry(&mut self.disconnects, session.platform).add(1, answered);
+                self.presences.offline(session, answered);
+            }
         }
     }
 
-    pub(super) const fn distinct(&self) -> u64 {
-        self.distinct
+    fn record_message(&mut self, message: &DrawnMessage, answered: bool) {
+        self.users.insert(message.sender, answered);
+        if message.receiver.is_some() {
+            self.single_messages.record(message, answered);
+            return;
+        }
+        self.group_messages.record(message, answered);
+        entry(&mut self.statuses, message.status).add(1, answered);
+        self.groups.entry(message.group).or_default().add(1, answered);
+        self.mentions.user.add(message.mentioned.into(), answered);
+        self.mentions.all.add(message.mentions_all.into(), answered);
+    }
+}
+
+impl MessageCounts {
+    fn new(senders: u32) -> Self {
+        Self {
+            all: SendCount::default(),
+            from_users: SendCount::default(),
+            content_types: Vec::new(),
+            platforms: Vec::new(),
+            content_bytes: SendCount::default(),
+            senders: Distinct::up_to(senders),
+        }
+    }
+
+    fn record(&mut self, message: &DrawnMessage, answered: bool) {
+        self.all.add(1, answered);
+        self.from_users.add(message.from_user.into(), answered);
+        entry(&mut self.content_types, message.content_type).add(1, answered);
+        entry(&mut self.platforms, message.platform).add(1, answered);
+        self.content_bytes.add(message.content_bytes, answered);
+        self.senders.insert(message.sender, answered);
     }
 }
 
@@ -203,39 +221,49 @@ impl RankSet {
 mod tests {
     use super::*;
 
-    #[test]
-    fn each_rank_is_counted_once_including_the_last() {
-        for max in [1, 63, 64, 65] {
-            let mut ranks = RankSet::up_to(max);
-            for rank in [0, max, 0, max] {
-                ranks.insert(rank);
-            }
-            assert_eq!(ranks.distinct(), 2, "{max}");
-        }
+    const DRAWN: Drawn = Drawn::Message(DrawnMessage {
+        content_type: 106,
+        platform: 1,
+        status: 1,
+        from_user: true,
+        group: 3,
+        receiver: None,
+        sender: 4,
+        mentioned: 2,
+        mentions_all: false,
+        content_bytes: 9,
+    });
+
+    fn failure(kind: FailureKind, text: &str) -> Result<(), Failure> {
+        Err(Failure { kind, text: text.to_owned() })
     }
 
     #[test]
     fn only_complete_answers_have_a_time_and_the_first_failure_is_kept() {
         let mut counts = Counts::new(10).unwrap();
-        let drawn = DrawnMessage {
-            content_type: 106,
-            platform: 1,
-            status: 1,
-            from_user: true,
-            group: 3,
-            sender: 4,
-            mentioned: 2,
-            mentions_all: false,
-        };
-        let failure = |kind, text: &str| Err(Failure { kind, text: text.to_owned() });
-        counts.record(&drawn, failure(FailureKind::Closed, "first"), Duration::from_secs(9));
-        counts.record(&drawn, failure(FailureKind::Refused, "second"), Duration::from_millis(2));
-        counts.record(&drawn, Ok(()), Duration::from_millis(1));
+        counts.record(("a", &DRAWN), failure(FailureKind::Closed, "first"), Duration::from_secs(9));
+        counts.record(("a", &DRAWN), failure(FailureKind::Refused, "second"), Duration::from_millis(2));
+        counts.record(("a", &DRAWN), Ok(()), Duration::from_millis(1));
         assert_eq!(counts.all, SendCount { sent: 3, answered: 1 });
+        assert_eq!(counts.commands, [("a", counts.all)]);
         assert_eq!(counts.failures, Failures { total: 2, closed: 1, refused: 1, ..Failures::default() });
         assert_eq!(counts.first_failure.as_deref(), Some("first"));
         assert_eq!((counts.answers.len(), counts.answers.max() / 100), (2, 20));
         assert_eq!(counts.mentions.user, SendCount { sent: 6, answered: 2 });
         assert_eq!(counts.groups[&3], SendCount { sent: 3, answered: 1 });
+        assert_eq!(counts.group_messages.content_bytes, SendCount { sent: 27, answered: 9 });
+    }
+
+    #[test]
+    fn a_group_whose_dismissal_is_reported_twice_counts_once_if_either_is_answered() {
+        for (answered, expected) in [([false, false], 0), ([true, false], 1), ([false, true], 1), ([true, true], 1)] {
+            let mut counts = Counts::new(10).unwrap();
+            for (again, answered) in [false, true].into_iter().zip(answered) {
+                let result = if answered { Ok(()) } else { failure(FailureKind::Closed, "") };
+                counts.record(("d", &Drawn::Dismissal(again)), result, Duration::ZERO);
+            }
+            let dismissed = (Activity::GroupsDismissed, SendCount { sent: 1, answered: expected });
+            assert_eq!(counts.activities, [dismissed], "{answered:?}");
+        }
     }
 }

@@ -26,7 +26,7 @@ pub enum Error {
     Distribution(String),
     /// A callback could not be encoded.
     #[error("cannot encode a callback: {0}")]
-    Callback(#[from] serde_json::Error),
+    Callback(io::Error),
     /// A request could not be built.
     #[error("cannot build a request: {0}")]
     Request(#[from] http::Error),

@@ -6,9 +6,9 @@ use rand_pcg::Pcg64Mcg;
 
 use super::compose::Composer;
 use super::error::Error;
-use super::message::{AT_TEXT, Details, DrawnMessage, EncodedCallback, OA_NOTIFICATION};
-use super::population::{MIX, PLATFORMS, draw_weighted, sender_id, write_phrases};
-use crate::domain::UnixMillis;
+use super::message::{AT_TEXT, Details, DrawnMessage, EncodedCallback, OA_NOTIFICATION, READ_RECEIPT};
+use super::population::{MIX, PLATFORMS, SINGLE_MIX, draw_weighted, sender_id, write_phrases};
+use crate::domain::{Chat, GROUP_MESSAGE, UnixMillis};
 use crate::wire::MENTION_OF_ALL;
 
 /// Exponents of Zipf's law: how unevenly messages are spread over groups and people.
@@ -25,15 +25,15 @@ const ADMIN_PLATFORM: i32 = 10;
 /// Draws messages and encodes their callbacks. Generators with the same parameters draw the same messages in the same
 /// order, except for their message IDs, which are new in each run, and their times, which follow the clock.
 pub struct Generator {
-    random: Pcg64Mcg,
+    pub(super) random: Pcg64Mcg,
     group: Zipf<f64>,
     sender: Zipf<f64>,
     delivery: LogNormal<f64>,
     submission: LogNormal<f64>,
     length: LogNormal<f64>,
-    senders: u32,
+    pub(super) senders: u32,
     details: Details,
-    composer: Composer,
+    pub(super) composer: Composer,
 }
 
 impl Generator {
@@ -61,20 +61,47 @@ impl Generator {
         })
     }
 
-    /// Draws the next message, delivered at `now`, and encodes its callback.
+    /// Draws the next group message, delivered at `now`, and encodes its callback.
     ///
     /// # Errors
     /// None in practice; see [`encode`](crate::wire::encode()).
     pub fn draw(&mut self, now: UnixMillis, encoded: &mut EncodedCallback) -> serde_json::Result<DrawnMessage> {
-        let drawn = self.draw_message();
-        self.draw_details(&drawn, now);
-        self.composer.compose(now, &drawn, &self.details, encoded)?;
+        let mut drawn = self.draw_message(Chat::Group, now);
+        self.encode(GROUP_MESSAGE, &mut drawn, encoded)?;
         Ok(drawn)
     }
 
+    /// Draws the next message, delivered at `now`.
+    pub(super) fn draw_message(&mut self, chat: Chat, now: UnixMillis) -> DrawnMessage {
+        let drawn = self.draw_kind(chat);
+        self.draw_details(&drawn, now);
+        self.composer.draw_ids(now, &drawn);
+        drawn
+    }
+
+    /// Encodes a callback that reports the message that was drawn last.
+    pub(super) fn encode(
+        &mut self,
+        command: &'static str,
+        drawn: &mut DrawnMessage,
+        encoded: &mut EncodedCallback,
+    ) -> serde_json::Result<()> {
+        drawn.content_bytes = self.composer.compose(command, drawn, &self.details, encoded)?;
+        Ok(())
+    }
+
+    /// Any person, each equally often.
+    pub(super) fn draw_person(&mut self) -> u32 {
+        self.random.random_range(0..self.senders)
+    }
+
     /// Draws equally often for each kind of message, so that a change of the mix changes little else.
-    fn draw_message(&mut self) -> DrawnMessage {
-        let content_type = draw_weighted(&mut self.random, MIX);
+    fn draw_kind(&mut self, chat: Chat) -> DrawnMessage {
+        let (kinds, receiver) = match chat {
+            Chat::Group => (MIX, None),
+            Chat::Single => (SINGLE_MIX, Some(self.draw_person())),
+        };
+        let content_type = draw_weighted(&mut self.random, kinds);
         let device = draw_weighted(&mut self.random, PLATFORMS);
         let group = rank(self.group.sample(&mut self.random));
         let person = rank(self.sender.sample(&mut self.random));
@@ -83,7 +110,7 @@ impl Generator {
         let (platform, status, from_user, sender) = match content_type {
             OA_NOTIFICATION => (ADMIN_PLATFORM, 2, false, self.senders),
             // The server sends it, on behalf of the person who caused it and without a platform.
-            1501..=1520 => (0, 1, false, person),
+            1501..=1520 | READ_RECEIPT => (0, 1, false, person),
             _ => (device, 1, true, person),
         };
         let (mentioned, mentions_all) = match (content_type, mentions_all) {
@@ -91,7 +118,18 @@ impl Generator {
             (AT_TEXT, false) => (mentioned, false),
             _ => (0, false),
         };
-        DrawnMessage { content_type, platform, status, from_user, group, sender, mentioned, mentions_all }
+        DrawnMessage {
+            content_type,
+            platform,
+            status,
+            from_user,
+            group,
+            receiver,
+            sender,
+            mentioned,
+            mentions_all,
+            content_bytes: 0,
+        }
     }
 
     fn draw_details(&mut self, drawn: &DrawnMessage, now: UnixMillis) {
@@ -196,7 +234,9 @@ mod tests {
             assert!(body["sendTime"].as_i64().unwrap() < NOW.0);
             assert!(body["createTime"].as_i64() <= body["sendTime"].as_i64());
             assert_eq!(body["serverMsgID"].as_str().unwrap().len(), 32);
-            assert!(serde_json::from_str::<Value>(body["content"].as_str().unwrap()).unwrap().is_object());
+            let content = body["content"].as_str().unwrap();
+            assert_eq!(content.len() as u64, drawn.content_bytes);
+            assert!(serde_json::from_str::<Value>(content).unwrap().is_object());
         }
     }
 

@@ -6,8 +6,11 @@ pub(super) const AT_TEXT: i32 = 106;
 /// OpenIM's content type of an administrator's announcement.
 pub(super) const OA_NOTIFICATION: i32 = 1400;
 
+/// OpenIM's content type of a read receipt.
+pub(super) const READ_RECEIPT: i32 = 2200;
+
 /// What a message counts as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DrawnMessage {
     /// Its content type.
     pub content_type: i32,
@@ -17,14 +20,18 @@ pub struct DrawnMessage {
     pub status: i32,
     /// Whether a person sent it, not an administrator or the system.
     pub from_user: bool,
-    /// Its group's rank, 0 for the busiest.
+    /// The rank of a group, 0 for the busiest: where it was sent, unless it has a receiver.
     pub group: u32,
+    /// The rank of its receiver, if it was sent to a person.
+    pub receiver: Option<u32>,
     /// Its sender's rank, 0 for the most active; the number of people for the administrator.
     pub sender: u32,
     /// Number of people whom it mentions by ID.
     pub mentioned: u32,
     /// Whether it mentions everyone.
     pub mentions_all: bool,
+    /// Length of its content in bytes.
+    pub content_bytes: u64,
 }
 
 /// What is drawn of a message but not counted by the report. The buffers are reused for each message.
@@ -41,6 +48,8 @@ pub(super) struct Details {
 /// A callback to be sent. The buffers are reused for each callback.
 #[derive(Debug, Default)]
 pub struct EncodedCallback {
+    /// The command, which is also the end of the path.
+    pub command: &'static str,
     /// The body.
     pub body: Vec<u8>,
     /// The operation ID, which is also a header.

@@ -1,7 +1,9 @@
-//! A realistic OpenIM: sends callbacks for made-up group messages, and counts how they are answered.
+//! A realistic OpenIM: sends callbacks for made-up messages and everything else that people do, and counts how they are
+//! answered.
 //!
 //! [`run`] does the work and prints nothing; the subcommand runs it for a person at a terminal.
 
+mod actions;
 mod compose;
 mod console;
 mod counts;
@@ -9,21 +11,28 @@ mod error;
 mod generator;
 mod link;
 mod message;
+mod mix;
+mod people;
 mod population;
+mod presence;
 mod report;
 mod run;
 mod schedule;
 mod sender;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod tls;
 
+pub use actions::actions;
 pub(crate) use console::command;
-pub use counts::{Failures, MentionCounts, SendCount};
+pub use counts::{Failures, MentionCounts};
 pub use error::Error;
 pub use generator::Generator;
 pub use message::{DrawnMessage, EncodedCallback};
 pub use population::{group_id, sender_id};
-pub use report::{AnswerTimes, Report};
+pub use presence::OnlineCount;
+pub use report::{AnswerTimes, Report, SingleMessages};
 pub use run::{RunProgress, run};
 pub use schedule::Pace;
+pub use tally::SendCount;

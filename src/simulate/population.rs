@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-/// Content types with their approximate shares, in thousandths.
+/// Content types of group messages with their approximate shares, in thousandths.
 pub(super) const MIX: &[(i32, u32)] = &[
     (101, 610),
     (102, 120),
@@ -24,6 +24,22 @@ pub(super) const MIX: &[(i32, u32)] = &[
     (1520, 2),
     (1519, 1),
     // A type that OpenIM does not know: apps define their own.
+    (9001, 2),
+];
+
+/// Content types of messages between two users with their shares, in thousandths.
+pub(super) const SINGLE_MIX: &[(i32, u32)] = &[
+    (101, 620),
+    (102, 120),
+    (103, 100),
+    (104, 25),
+    (105, 20),
+    (114, 45),
+    (110, 25),
+    (109, 8),
+    (108, 5),
+    // OpenIM's own, up to 3.8.3.
+    (2200, 30),
     (9001, 2),
 ];
 

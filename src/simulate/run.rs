@@ -10,14 +10,16 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, interval_at, timeout};
 
-use super::counts::{Counts, SendCount};
+use super::counts::Counts;
 use super::error::Error;
 use super::generator::Generator;
 use super::link::{ANSWER_TIMEOUT, ConnectError, Endpoint, Link};
+use super::mix::{CallbackSource, Mix};
 use super::report::Report;
 use super::schedule::Schedule;
-use super::sender::{CallbackSender, RequestTemplate, RunState};
-use crate::config::simulate::{Simulate, Target};
+use super::sender::{CallbackSender, Orders, RequestTemplate, RunState};
+use super::tally::SendCount;
+use crate::config::simulate::{Callbacks, Simulate, Target};
 
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -46,16 +48,22 @@ pub async fn run(
 ) -> Result<Report, Error> {
     let template = Rc::new(RequestTemplate::new(&options.target)?);
     let generator = Generator::new(options.groups, options.senders, options.seed)?;
+    let source = match options.callbacks {
+        Callbacks::GroupMessages => CallbackSource::GroupMessages(Box::new(generator)),
+        Callbacks::All => CallbackSource::All(Box::new(Mix::new(generator))),
+    };
     let counts = Counts::new(options.senders)?;
     let first = connect(&template.endpoint, &options.target).await?;
     let protocol = first.protocol();
     let mut first = Some(first);
     let start = Instant::now();
-    let shared = Rc::new(RefCell::new(RunState { generator, schedule: Schedule::new(options, start), counts }));
+    let shared = Rc::new(RefCell::new(RunState { source, schedule: Schedule::new(options, start), counts }));
+    let orders = Rc::new(Orders::new());
     let (halt, halted) = watch::channel(false);
     let (local, mut senders) = (LocalSet::new(), JoinSet::new());
     for _ in 0..options.connections {
-        let sender = CallbackSender::new(Rc::clone(&template), Rc::clone(&shared), halted.clone(), first.take());
+        let shared = (Rc::clone(&shared), Rc::clone(&orders));
+        let sender = CallbackSender::new(Rc::clone(&template), shared, halted.clone(), first.take());
         senders.spawn_local_on(sender.run(), &local);
     }
     let halt = || {

@@ -85,7 +85,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::simulate::Target;
+    use crate::config::simulate::{Callbacks, Target};
 
     fn schedule(rate: Option<f64>, until: Until, start: Instant) -> Schedule {
         let target = Target {
@@ -96,7 +96,17 @@ mod tests {
             authorization: None,
             trust: None,
         };
-        let options = Simulate { target, rate, groups: 1, senders: 1, connections: 1, until, seed: 1, report: None };
+        let options = Simulate {
+            target,
+            rate,
+            callbacks: Callbacks::GroupMessages,
+            groups: 1,
+            senders: 1,
+            connections: 1,
+            until,
+            seed: 1,
+            report: None,
+        };
         Schedule::new(&options, start)
     }
 

@@ -1,40 +1,58 @@
 //! The loop of one connection: take a turn, send, wait for the answer, count it.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::fmt::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use foldhash::fast::FixedState;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri, http};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
+use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::counts::{Counts, Failure, FailureKind};
 use super::error::Error;
-use super::generator::Generator;
 use super::link::{ANSWER_TIMEOUT, Endpoint, ExchangeError, Link, MAX_ANSWER, Protocol};
 use super::message::EncodedCallback;
+use super::mix::CallbackSource;
 use super::schedule::Schedule;
 use crate::config::simulate::Target;
-use crate::domain::GROUP_MESSAGE;
-use crate::domain::{Clock, SystemClock};
+use crate::domain::{COMMANDS, Clock, SystemClock};
 use crate::wire::{OPERATION_ID_HEADER, is_success};
 
 /// Pauses after failures to connect.
 const MIN_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_millis(500);
 const CONTENT_TYPE: &str = "application/json; charset=utf-8";
+/// How many callbacks whose order matters can be on their way at once.
+const ORDERS: usize = 256;
 /// Bytes of an unexpected answer in the report.
 const SHOWN_BYTES: usize = 200;
 
 /// The state of a run, which all connections share. They run on one thread and borrow it only between two waits.
 pub(super) struct RunState {
-    pub(super) generator: Generator,
+    pub(super) source: CallbackSource,
     pub(super) schedule: Schedule,
     pub(super) counts: Counts,
+}
+
+/// Locks for callbacks that must be sent one after the other: see [`Drawn::order`](super::mix::Drawn::order). They are
+/// taken in the order in which they are asked for.
+pub(super) struct Orders([Mutex<()>; ORDERS]);
+
+impl Orders {
+    pub(super) fn new() -> Self {
+        Self(std::array::from_fn(|_| Mutex::new(())))
+    }
+
+    fn lock(&self, order: usize) -> Option<&Mutex<()>> {
+        self.0.get(order % ORDERS)
+    }
 }
 
 /// The constant part of the requests.
@@ -45,9 +63,9 @@ pub(super) struct RequestTemplate {
     http2: RequestHead,
 }
 
-/// The headers in Go's order; each request replaces the values of length and operation ID.
+/// The headers in Go's order; each request replaces the values of length and operation ID. The URIs are by command.
 struct RequestHead {
-    uri: Uri,
+    uris: HashMap<&'static str, Uri, FixedState>,
     headers: HeaderMap,
 }
 
@@ -55,16 +73,15 @@ impl RequestTemplate {
     pub(super) fn new(target: &Target) -> Result<Self, Error> {
         let endpoint = Endpoint::new(target).map_err(Error::Trust)?;
         let operation_id = HeaderName::from_static(OPERATION_ID_HEADER);
-        let path = format!("{}/{GROUP_MESSAGE}", target.prefix);
         // In HTTP/2 the host is part of the URI.
-        let absolute = format!("https://{}{path}", target.authority);
-        let http1 = RequestHead { uri: uri(path)?, headers: http1_headers(target, &operation_id)? };
-        let http2 = RequestHead { uri: uri(absolute)?, headers: http2_headers(target, &operation_id) };
+        let absolute = format!("https://{}{}", target.authority, target.prefix);
+        let http1 = RequestHead { uris: uris(&target.prefix)?, headers: http1_headers(target, &operation_id)? };
+        let http2 = RequestHead { uris: uris(&absolute)?, headers: http2_headers(target, &operation_id) };
         Ok(Self { endpoint, operation_id, http1, http2 })
     }
 
     fn request(&self, callback: &EncodedCallback, protocol: Protocol) -> Result<Request<Bytes>, http::Error> {
-        let RequestHead { uri, headers } = match protocol {
+        let RequestHead { uris, headers } = match protocol {
             Protocol::Http1 => &self.http1,
             Protocol::Http2 => &self.http2,
         };
@@ -74,13 +91,15 @@ impl RequestTemplate {
         headers.insert(self.operation_id.clone(), HeaderValue::from_str(&callback.operation_id)?);
         *request.headers_mut() = headers;
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri.clone();
+        *request.uri_mut() = uris.get(callback.command).cloned().unwrap_or_default();
         Ok(request)
     }
 }
 
-fn uri(text: String) -> Result<Uri, http::Error> {
-    Ok(Uri::try_from(text)?)
+/// The URI of each command.
+fn uris(prefix: &str) -> Result<HashMap<&'static str, Uri, FixedState>, http::Error> {
+    let uri = |name: &'static str| Ok((name, Uri::try_from(format!("{prefix}/{name}"))?));
+    COMMANDS.iter().map(|known| uri(known.name)).collect()
 }
 
 fn http1_headers(target: &Target, operation_id: &HeaderName) -> Result<HeaderMap, http::Error> {
@@ -117,6 +136,7 @@ fn http2_headers(target: &Target, operation_id: &HeaderName) -> HeaderMap {
 pub(super) struct CallbackSender {
     template: Rc<RequestTemplate>,
     shared: Rc<RefCell<RunState>>,
+    orders: Rc<Orders>,
     halted: watch::Receiver<bool>,
     link: Option<Link>,
     callback: EncodedCallback,
@@ -128,13 +148,14 @@ pub(super) struct CallbackSender {
 impl CallbackSender {
     pub(super) fn new(
         template: Rc<RequestTemplate>,
-        shared: Rc<RefCell<RunState>>,
+        (shared, orders): (Rc<RefCell<RunState>>, Rc<Orders>),
         halted: watch::Receiver<bool>,
         link: Option<Link>,
     ) -> Self {
         Self {
             template,
             shared,
+            orders,
             halted,
             link,
             callback: EncodedCallback::default(),
@@ -144,17 +165,25 @@ impl CallbackSender {
     }
 
     pub(super) async fn run(mut self) -> Result<(), Error> {
+        let orders = Rc::clone(&self.orders);
         loop {
             let turn = self.shared.borrow_mut().schedule.take(Instant::now());
             let Some(due) = turn else { return Ok(()) };
             if !self.wait_until(due).await {
                 return Ok(());
             }
+            let drawn = self.shared.borrow_mut().source.draw(SystemClock.now(), &mut self.callback);
+            let drawn = drawn.map_err(Error::Callback)?;
+            let order = match drawn.order().and_then(|order| orders.lock(order)) {
+                // Asked for at once, in the order in which the callbacks were drawn.
+                Some(order) => Some(unconstrained(order.lock()).await),
+                None => None,
+            };
             let start = Instant::now();
-            let drawn = self.shared.borrow_mut().generator.draw(SystemClock.now(), &mut self.callback)?;
             let result = self.deliver(start + ANSWER_TIMEOUT).await?;
             let could_connect = result.as_ref().err().is_none_or(|failure| failure.kind != FailureKind::NotConnected);
-            self.shared.borrow_mut().counts.record(&drawn, result, start.elapsed());
+            self.shared.borrow_mut().counts.record((self.callback.command, &drawn), result, start.elapsed());
+            drop(order);
             self.pause_unless(could_connect).await;
         }
     }

@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 use super::{Error, Failures, Report, run};
-use crate::config::simulate::{Simulate, Target, Until};
+use crate::config::simulate::{Callbacks, Simulate, Target, Until};
 
 const SUCCESS: &str = r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#;
 
@@ -32,7 +32,17 @@ fn options(port: u16, until: Until) -> Simulate {
         authorization: None,
         trust: None,
     };
-    Simulate { target, rate: None, groups: 100, senders: 1000, connections: 4, until, seed: 1, report: None }
+    Simulate {
+        target,
+        rate: None,
+        callbacks: Callbacks::GroupMessages,
+        groups: 100,
+        senders: 1000,
+        connections: 4,
+        until,
+        seed: 1,
+        report: None,
+    }
 }
 
 /// Starts a server. `answer` gets the number of the request, from 1 over all connections; `None` closes the connection.

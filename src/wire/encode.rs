@@ -1,5 +1,6 @@
 //! Encoding callbacks as OpenIM's Go server does, and recognizing the answers that it accepts.
 
+pub(crate) mod body;
 mod content;
 
 use std::io;
@@ -15,14 +16,14 @@ pub const OPERATION_ID_HEADER: &str = "operationid";
 /// The entry in the list of mentions for everyone.
 pub const MENTION_OF_ALL: &str = "AtAllTag";
 
-/// A callback. The fields have OpenIM's order.
+/// A callback that reports a message. The fields have OpenIM's order.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Callback<'a> {
     /// The sender.
     #[serde(rename = "sendID")]
     pub sender_id: &'a str,
-    /// [`GROUP_MESSAGE`](crate::domain::GROUP_MESSAGE), for a group message.
+    /// The callback's name, for example [`GROUP_MESSAGE`](crate::domain::GROUP_MESSAGE).
     #[serde(rename = "callbackCommand")]
     pub command: &'a str,
     /// The server's ID of the message, new for each send.
@@ -40,7 +41,7 @@ pub struct Callback<'a> {
     /// The sender's display name.
     #[serde(rename = "senderNickname")]
     pub nickname: &'a str,
-    /// 3 for groups.
+    /// 3 for groups, 1 between two users.
     pub session_type: i32,
     /// 100 for a user, 200 for an administrator or the system.
     #[serde(rename = "msgFrom")]
@@ -65,8 +66,11 @@ pub struct Callback<'a> {
     pub face_url: &'a str,
     /// The app's own data.
     pub ex: &'a str,
-    /// The group.
-    #[serde(rename = "groupID")]
+    /// The receiver of a message between two users. Left out if empty.
+    #[serde(rename = "recvID", skip_serializing_if = "str::is_empty")]
+    pub receiver_id: &'a str,
+    /// The group. Left out if empty.
+    #[serde(rename = "groupID", skip_serializing_if = "str::is_empty")]
     pub group_id: &'a str,
 }
 
@@ -166,6 +170,7 @@ mod tests {
             at_user_list,
             face_url: "",
             ex: "",
+            receiver_id: "",
             group_id: "2478291056",
         }
     }

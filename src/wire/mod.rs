@@ -18,5 +18,6 @@ pub use command::Command;
 #[cfg(feature = "fuzzing")]
 pub use decode::{DecoderComparison, compare_decoders};
 pub use decode::{Problem, decode_command_name, decode_group_message};
+pub(crate) use encode::body;
 pub use encode::{Callback, Content, MENTION_OF_ALL, Media, OPERATION_ID_HEADER, encode, is_success, write_content};
 pub use event::{Report, decode_report};

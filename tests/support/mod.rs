@@ -4,6 +4,7 @@
 
 mod client;
 mod samples;
+pub(crate) mod totals;
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
