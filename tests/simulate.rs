@@ -102,8 +102,7 @@ fn answered(report: &Value, command: &str) -> f64 {
 
 #[test]
 fn all_kinds_of_callbacks_are_sent_and_every_total_equals_the_report() {
-    // Few people, so that most of them come online early in the run.
-    let (exporter, report) = send_all_kinds(COUNT, &["--senders", "1000"]);
+    let (exporter, report) = send_all_kinds(COUNT, &[]);
     assert_eq!((&report["sent"], &report["answered"]), (&COUNT.into(), &COUNT.into()));
     let samples = exporter.scrape();
     assert_totals(&report, &samples, 0);
@@ -128,11 +127,10 @@ fn all_kinds_of_callbacks_are_sent_and_every_total_equals_the_report() {
 
 #[test]
 fn another_run_with_the_same_seed_adds_the_same_again() {
-    let (exporter, first) = send_all_kinds(5000, &[]);
+    let (exporter, first) = send_all_kinds(COUNT, &[]);
     let before = exporter.scrape();
-    let target = format!("http://{}", exporter.address());
-    let again = ["--callbacks", "all", "--count", "5000", "--connections", "3", "--report", "-"];
-    let output = simulate(&target, &again);
+    let (target, count) = (format!("http://{}", exporter.address()), COUNT.to_string());
+    let output = simulate(&target, &["--callbacks", "all", "--count", &count, "--connections", "3", "--report", "-"]);
     let second: Value = serde_json::from_slice(&output.stdout).unwrap();
     for part in ["by_command", "activities", "single_messages", "by_group", "users_online", "distinct_users"] {
         assert_eq!(first[part], second[part], "{part}");

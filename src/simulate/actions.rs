@@ -2,7 +2,7 @@
 
 use crate::domain::{Activity, Chat, GROUP_MESSAGE};
 use crate::wire::body::{self, Body};
-use Effect::{Attempt, Dismissal, Each, GroupRead, Message, Nothing, Offline, Once, Online, SingleRead};
+use Effect::{Arrival, Attempt, Dismissal, Each, GroupRead, Message, Nothing, Offline, Once, Online, SingleRead};
 
 /// Something that people do, or that happens to them.
 pub(super) struct Action {
@@ -16,6 +16,13 @@ pub(super) struct Action {
     pub(super) creates_group: bool,
     /// The callbacks in order.
     pub(super) steps: &'static [Step],
+}
+
+impl Action {
+    /// What its first callback does.
+    pub(super) fn effect(&self) -> Effect {
+        self.steps.first().map_or(Nothing, |step| step.effect)
+    }
 }
 
 /// A callback of an action.
@@ -62,7 +69,9 @@ pub(super) enum Effect {
     SingleRead,
     /// A group was dismissed; true for the second report of the same.
     Dismissal(bool),
-    /// A user is still online. Users come online when they do something.
+    /// A user came online.
+    Arrival,
+    /// A user is still online.
     Online,
     /// A user went offline.
     Offline,
@@ -95,12 +104,15 @@ const fn creating(share: u32, name: &'static str, steps: &'static [Step]) -> Act
 /// The sum of all shares.
 pub(super) const ACTIONS_IN_ALL: u32 = 10_000;
 
+/// Someone comes online.
+pub(super) const ARRIVAL: Action = single(250, "Comes online", &[step(&body::USER_ONLINE, Arrival)]);
+
 /// The community of a messenger in which most is said in groups. OpenIM has all callbacks enabled, except these:
 /// `callbackAfterMsgSaveDBCommand`, because an exporter counts messages either from it or from the after-send callbacks;
 /// and those that repeat each message and count nothing.
 pub(super) const ACTIONS: &[Action] = &[
     in_group(
-        7000,
+        6800,
         "A message to a group",
         &[
             message(100, "callbackBeforeSendGroupMsgCommand", Attempt(Activity::GroupAttempts)),
@@ -119,7 +131,8 @@ pub(super) const ACTIONS: &[Action] = &[
     ),
     in_group(700, "Reads a group's messages", &[step(&body::GROUP_READ, GroupRead)]),
     single(500, "Reads a user's messages", &[step(&body::SINGLE_READ, SingleRead)]),
-    single(250, "Stays online", &[step(&body::USER_ONLINE, Online)]),
+    ARRIVAL,
+    single(200, "Stays online", &[step(&body::USER_ONLINE, Online)]),
     single(200, "Goes offline", &[step(&body::USER_OFFLINE, Offline)]),
     in_group(
         60,

@@ -66,20 +66,13 @@ impl Generator {
     /// # Errors
     /// None in practice; see [`encode`](crate::wire::encode()).
     pub fn draw(&mut self, now: UnixMillis, encoded: &mut EncodedCallback) -> serde_json::Result<DrawnMessage> {
-        let mut drawn = self.draw_message(Chat::Group, now);
+        let mut drawn = self.draw_kind(Chat::Group);
+        self.draw_details(&drawn, now);
         self.encode(GROUP_MESSAGE, &mut drawn, encoded)?;
         Ok(drawn)
     }
 
-    /// Draws the next message, delivered at `now`.
-    pub(super) fn draw_message(&mut self, chat: Chat, now: UnixMillis) -> DrawnMessage {
-        let drawn = self.draw_kind(chat);
-        self.draw_details(&drawn, now);
-        self.composer.draw_ids(now, &drawn);
-        drawn
-    }
-
-    /// Encodes a callback that reports the message that was drawn last.
+    /// Encodes a callback that reports the message whose details were drawn last.
     pub(super) fn encode(
         &mut self,
         command: &'static str,
@@ -96,7 +89,7 @@ impl Generator {
     }
 
     /// Draws equally often for each kind of message, so that a change of the mix changes little else.
-    fn draw_kind(&mut self, chat: Chat) -> DrawnMessage {
+    pub(super) fn draw_kind(&mut self, chat: Chat) -> DrawnMessage {
         let (kinds, receiver) = match chat {
             Chat::Group => (MIX, None),
             Chat::Single => (SINGLE_MIX, Some(self.draw_person())),
@@ -132,7 +125,9 @@ impl Generator {
         }
     }
 
-    fn draw_details(&mut self, drawn: &DrawnMessage, now: UnixMillis) {
+    /// Draws the rest of a message that is delivered at `now`, and its IDs.
+    pub(super) fn draw_details(&mut self, drawn: &DrawnMessage, now: UnixMillis) {
+        self.composer.draw_ids(now, drawn);
         let Self { random, details, .. } = self;
         details.mentions.clear();
         if drawn.mentions_all {

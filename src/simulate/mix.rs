@@ -1,20 +1,20 @@
 //! Draws the callbacks of everything that people do.
 //!
 //! An action is drawn as a whole, and its callbacks are handed out one after the other: those of one message have the
-//! same IDs. A person who is offline comes online first.
+//! same IDs. Only people who are online do something.
 
 use std::io;
 
 use rand::Rng;
 
-use super::actions::{ACTIONS, ACTIONS_IN_ALL, Action, Callback, Effect, Step};
+use super::actions::{ACTIONS, ACTIONS_IN_ALL, ARRIVAL, Action, Callback, Effect, Step};
 use super::compose::ADMINISTRATOR;
 use super::generator::Generator;
 use super::message::{DrawnMessage, EncodedCallback};
 use super::people::{People, Session};
 use super::population::{PLATFORMS, draw_weighted, group_id, sender_id};
 use crate::domain::{Activity, Chat, UnixMillis};
-use crate::wire::body::{self, Body, Values};
+use crate::wire::body::{Body, Values};
 
 /// What a callback must count as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ struct Act {
     /// Only some actions send it.
     message: DrawnMessage,
     /// Who does it; `None` for an administrator.
-    person: Option<u32>,
+    session: Option<Session>,
     other: u32,
     users: Vec<String>,
     group: u32,
@@ -91,7 +91,7 @@ impl Mix {
         let act = Act {
             chat: Chat::Group,
             message: DrawnMessage::default(),
-            person: None,
+            session: None,
             other: 0,
             users: Vec::new(),
             group: 0,
@@ -107,9 +107,6 @@ impl Mix {
                 self.begin(now);
                 continue;
             };
-            if let Some(person) = self.act.person.filter(|person| self.people.session(*person).is_none()) {
-                return self.come_online(person, now, encoded);
-            }
             let is_attempt = matches!(step.effect, Effect::Attempt(_));
             if is_attempt && !self.act.message.from_user {
                 self.steps = rest;
@@ -124,6 +121,31 @@ impl Mix {
 
     /// Draws the next action. Draws equally often for each kind, so that a change of the mix changes little else.
     fn begin(&mut self, now: UnixMillis) {
+        let action = self.draw_action();
+        let messages = &mut self.messages;
+        let mut message = messages.draw_kind(action.chat);
+        let other = messages.draw_person();
+        let users: Vec<u32> = (0..messages.random.random_range(1..=5)).map(|_| messages.draw_person()).collect();
+        let (sequence, read) = (messages.random.random_range(1..100_000), messages.random.random_range(0..4));
+        let is_admin = message.sender == messages.senders;
+        let session = if is_admin && matches!(action.effect(), Effect::Attempt(_)) {
+            None
+        } else {
+            self.draw_session(action, if is_admin { other } else { message.sender })
+        };
+        if let Some(session) = session {
+            message.sender = session.person;
+            message.platform = if message.from_user { session.platform } else { message.platform };
+        }
+        let Some(group) = self.choose_group(action, message.group) else { return };
+        self.messages.draw_details(&message, now);
+        let users = users.into_iter().map(|person| sender_id(person).to_string()).collect();
+        let other = message.receiver.unwrap_or(other);
+        self.act = Act { chat: action.chat, message, session, other, users, group, sequence, read };
+        self.steps = action.steps;
+    }
+
+    fn draw_action(&mut self) -> &'static Action {
         let mut rest = self.messages.random.random_range(0..ACTIONS_IN_ALL);
         let is_drawn = |action: &&Action| match rest.checked_sub(action.share) {
             Some(less) => {
@@ -132,95 +154,63 @@ impl Mix {
             }
             None => true,
         };
-        let Some(action) = ACTIONS.iter().find(is_drawn) else { return };
-        let messages = &mut self.messages;
-        let message = messages.draw_message(action.chat, now);
-        let mut other = messages.draw_person();
-        let users: Vec<u32> = (0..messages.random.random_range(1..=5)).map(|_| messages.draw_person()).collect();
-        let (sequence, read) = (messages.random.random_range(1..100_000), messages.random.random_range(0..4));
-        let place = messages.random.random::<u32>();
-        let sender = Some(message.sender).filter(|sender| *sender < messages.senders);
-        let (mut person, mut group) = (sender.or(Some(other)), message.group);
-        let Some(first) = action.steps.first() else { return };
-        match first.effect {
-            Effect::Attempt(_) => {
-                person = sender;
-                other = message.receiver.unwrap_or(other);
-            }
-            Effect::Online => person = self.people.next().map(|session| session.person).or(person),
-            Effect::Offline => person = self.people.at(place).map(|session| session.person).or(person),
-            Effect::Dismissal(_) if self.dismissed == self.created => return,
-            Effect::Dismissal(_) => {
-                group = self.first_group.saturating_add(self.dismissed);
-                self.dismissed += 1;
-            }
-            _ if action.creates_group => {
-                group = self.first_group.saturating_add(self.created);
-                self.created += 1;
-            }
-            _ => {}
-        }
-        let users = users.into_iter().map(|person| sender_id(person).to_string()).collect();
-        self.act = Act { chat: action.chat, message, person, other, users, group, sequence, read };
-        self.steps = action.steps;
+        let drawn = ACTIONS.iter().find(is_drawn);
+        drawn.filter(|_| !self.people.is_empty()).unwrap_or(&ARRIVAL)
     }
 
-    /// A person comes online. If there are too many, another one goes offline first.
-    fn come_online(&mut self, person: u32, now: UnixMillis, encoded: &mut EncodedCallback) -> io::Result<Drawn> {
-        if self.people.is_full()
-            && let Some(session) = self.people.next()
-        {
-            self.people.leave(session.person);
-            self.write(&body::USER_OFFLINE, Some(session), now, encoded)?;
-            return Ok(Drawn::Offline(session));
-        }
+    /// Who does it: the person with this rank or, if that one is offline, someone else. So the share of people who come
+    /// online is the one in the table.
+    fn draw_session(&mut self, action: &Action, person: u32) -> Option<Session> {
         let platform = draw_weighted(&mut self.messages.random, PLATFORMS);
-        let session = Session { person, platform };
-        self.people.arrive(session);
-        self.write(&body::USER_ONLINE, Some(session), now, encoded)?;
-        Ok(Drawn::Online(session))
+        let place = self.messages.random.random();
+        let found = self.people.session(person);
+        match action.effect() {
+            Effect::Arrival if found.is_none() && !self.people.is_full() => {
+                Some(self.people.arrive(Session { person, platform }))
+            }
+            Effect::Arrival | Effect::Online => self.people.next(),
+            Effect::Offline => self.people.leave(place),
+            _ => found.or_else(|| self.people.at(place)),
+        }
+    }
+
+    /// The group of an action. `None` if all new groups were dismissed.
+    fn choose_group(&mut self, action: &Action, drawn: u32) -> Option<u32> {
+        let number = match action.effect() {
+            Effect::Dismissal(_) if self.dismissed == self.created => return None,
+            Effect::Dismissal(_) => &mut self.dismissed,
+            _ if action.creates_group => &mut self.created,
+            _ => return Some(drawn),
+        };
+        let group = self.first_group.saturating_add(*number);
+        *number += 1;
+        Some(group)
     }
 
     /// Encodes the callback of a step.
     fn take(&mut self, step: &Step, now: UnixMillis, encoded: &mut EncodedCallback) -> io::Result<Drawn> {
-        let session = self.act.person.and_then(|person| self.people.session(person));
         match step.callback {
-            Callback::OfMessage(command) => {
-                let message = &mut self.act.message;
-                if message.from_user {
-                    message.platform = session.map_or(message.platform, |session| session.platform);
-                }
-                self.messages.encode(command, message, encoded)?;
-            }
-            Callback::Other(body) => self.write(body, session, now, encoded)?,
+            Callback::OfMessage(command) => self.messages.encode(command, &mut self.act.message, encoded)?,
+            Callback::Other(body) => self.write(body, now, encoded)?,
         }
-        let users = self.act.users.len() as u64;
-        Ok(match (step.effect, session) {
-            (Effect::Message, _) => Drawn::Message(self.act.message),
+        let Act { message, read, .. } = self.act;
+        Ok(match (step.effect, self.act.session) {
+            (Effect::Message, _) => Drawn::Message(message),
             (Effect::Attempt(activity) | Effect::Once(activity), _) => Drawn::Activity(activity, 1),
-            (Effect::Each(activity), _) => Drawn::Activity(activity, users),
+            (Effect::Each(activity), _) => Drawn::Activity(activity, self.act.users.len() as u64),
             (Effect::Dismissal(again), _) => Drawn::Dismissal(again),
             (Effect::GroupRead, Some(session)) => Drawn::Read(session.person, Activity::GroupReads, 1),
-            (Effect::SingleRead, Some(session)) => Drawn::Read(session.person, Activity::SingleReads, self.act.read),
-            (Effect::Online, Some(session)) => Drawn::Online(session),
-            (Effect::Offline, Some(session)) => {
-                self.people.leave(session.person);
-                Drawn::Offline(session)
-            }
+            (Effect::SingleRead, Some(session)) => Drawn::Read(session.person, Activity::SingleReads, read),
+            (Effect::Arrival | Effect::Online, Some(session)) => Drawn::Online(session),
+            (Effect::Offline, Some(session)) => Drawn::Offline(session),
             _ => Drawn::Nothing,
         })
     }
 
     /// Fills a template. Without a session, the user is an administrator.
-    fn write(
-        &self,
-        body: &Body,
-        session: Option<Session>,
-        now: UnixMillis,
-        encoded: &mut EncodedCallback,
-    ) -> io::Result<()> {
+    fn write(&self, body: &Body, now: UnixMillis, encoded: &mut EncodedCallback) -> io::Result<()> {
         let (act, ids) = (&self.act, &self.messages.composer);
-        let user = session.map_or_else(|| ADMINISTRATOR.to_owned(), |session| sender_id(session.person).to_string());
+        let user = act.session.map_or_else(|| ADMINISTRATOR.to_owned(), |at| sender_id(at.person).to_string());
         encoded.command = body.command;
         encoded.operation_id.clone_from(&ids.operation_id);
         let values = Values {
@@ -229,7 +219,7 @@ impl Mix {
             users: &act.users,
             group: &group_id(act.group).to_string(),
             chat: act.chat,
-            platform_id: session.map_or(0, |session| session.platform),
+            platform_id: act.session.map_or(0, |session| session.platform),
             operation_id: &ids.operation_id,
             client_message_id: &ids.client_message_id,
             content_type: act.message.content_type,

@@ -31,19 +31,24 @@ impl People {
         self.sessions.get(*self.places.get(&person)?).copied()
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    pub(super) const fn is_full(&self) -> bool {
         self.sessions.len() >= MAX_ONLINE
     }
 
-    pub(super) fn arrive(&mut self, session: Session) {
+    /// Adds a person who is offline.
+    pub(super) fn arrive(&mut self, session: Session) -> Session {
         self.places.insert(session.person, self.sessions.len());
         self.sessions.push(session);
+        session
     }
 
-    /// The session at a position, which may be larger than their number. `None` if nobody is online.
-    pub(super) fn at(&self, position: u32) -> Option<Session> {
-        let position = usize::try_from(position).ok()?;
-        self.sessions.get(position % self.sessions.len().max(1)).copied()
+    /// The session at a place, which may be beyond the last. `None` if nobody is online.
+    pub(super) fn at(&self, place: u32) -> Option<Session> {
+        self.sessions.get(self.position(place)?).copied()
     }
 
     /// Each session in turn, as OpenIM reports all of them again after some time.
@@ -52,12 +57,19 @@ impl People {
         self.at(self.next)
     }
 
-    pub(super) fn leave(&mut self, person: u32) {
-        let Some(place) = self.places.remove(&person) else { return };
-        self.sessions.swap_remove(place);
-        if let Some(moved) = self.sessions.get(place) {
-            self.places.insert(moved.person, place);
+    /// Removes the session at a place.
+    pub(super) fn leave(&mut self, place: u32) -> Option<Session> {
+        let position = self.position(place)?;
+        let gone = self.sessions.swap_remove(position);
+        self.places.remove(&gone.person);
+        if let Some(moved) = self.sessions.get(position) {
+            self.places.insert(moved.person, position);
         }
+        Some(gone)
+    }
+
+    fn position(&self, place: u32) -> Option<usize> {
+        usize::try_from(place).ok()?.checked_rem(self.sessions.len())
     }
 }
 
@@ -69,13 +81,14 @@ mod tests {
     fn people_are_found_until_they_leave() {
         let mut people = People::default();
         let session = |person| Session { person, platform: 1 };
-        assert_eq!((people.at(3), people.next()), (None, None));
-        (0..5).for_each(|person| people.arrive(session(person)));
-        for gone in [0, 4, 2, 2] {
-            people.leave(gone);
+        assert_eq!((people.at(3), people.next(), people.leave(3)), (None, None, None));
+        for person in 0..5 {
+            people.arrive(session(person));
         }
+        // The last one takes the place of the one who leaves.
+        assert_eq!([0, 5, 2].map(|place| people.leave(place).unwrap().person), [0, 1, 2]);
         let found: Vec<_> = (0..6).filter_map(|person| people.session(person)).collect();
-        assert_eq!(found, [session(1), session(3)]);
+        assert_eq!(found, [session(3), session(4)]);
         assert_ne!(people.next(), people.next());
     }
 }

@@ -8,9 +8,10 @@ use openim_exporter::config::serve_flags;
 use openim_exporter::domain::{Activity, AnswerUse, COMMANDS, Chat, KnownCommand, Reason, Subject};
 use openim_exporter::exposition::catalog::CATALOG;
 use openim_exporter::http::Limits;
+use openim_exporter::simulate;
 
 use crate::support::Exporter;
-use crate::{API, CALLBACKS, ERRORS, FLAGS, LIMITS, METRICS, Page, at};
+use crate::{API, CALLBACKS, ERRORS, FLAGS, LIMITS, METRICS, PERFORMANCE, Page, at};
 
 /// The rows of the table with this first heading, as lines.
 fn lines<'a>(text: &'a str, heading: &str) -> impl Iterator<Item = &'a str> {
@@ -163,6 +164,22 @@ fn the_table_of_callbacks_matches_the_code() {
         ("| `openim_group_members_left_total` |", "| nothing else |"),
     ];
     assert_table(&CALLBACKS, "Command", &expected, &spoils);
+}
+
+#[test]
+fn the_table_of_simulated_actions_matches_the_code() {
+    let shown = |(command, chance)| match chance {
+        100 => code(command),
+        chance => format!("{chance} %: {}", code(command)),
+    };
+    let expected: Vec<_> = simulate::actions()
+        .map(|(name, share, callbacks)| {
+            let callbacks: Vec<_> = callbacks.into_iter().map(shown).collect();
+            [name.to_owned(), share.to_string(), callbacks.join(", ")]
+        })
+        .collect();
+    let spoils = [("| Comes online | 250 |", "| Comes online | 251 |"), ("99 %: `callbackAfterSendGroup", "9 %: `x")];
+    assert_table(&PERFORMANCE, "Action", &expected, &spoils);
 }
 
 #[test]
