@@ -152,6 +152,48 @@ async fn the_same_seed_and_count_send_the_same_messages_over_any_connections() {
 }
 
 #[tokio::test]
+async fn callbacks_about_one_person_s_presence_arrive_in_order() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let counted = Arc::clone(&seen);
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let counted = Arc::clone(&counted);
+            let service = service_fn(move |request: Request<Incoming>| {
+                let counted = Arc::clone(&counted);
+                async move {
+                    let path = request.uri().path().to_owned();
+                    let body = request.into_body().collect().await.unwrap().to_bytes();
+                    let is_online = path.ends_with("OnlineCommand");
+                    if is_online {
+                        // Slow, so that what follows would overtake it.
+                        tokio::time::sleep(Duration::from_millis(3)).await;
+                    }
+                    if is_online || path.ends_with("OfflineCommand") {
+                        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+                        counted.lock().unwrap().push((is_online, format!("{} {}", body["userID"], body["platform"])));
+                    }
+                    Ok::<_, Infallible>(success())
+                }
+            });
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    let few = Simulate { callbacks: Callbacks::All, senders: 2, connections: 32, ..options(port, Until::Sent(5000)) };
+    assert!(report_of(&few).await.is_success());
+    let mut online = std::collections::HashSet::new();
+    for (is_online, session) in seen.lock().unwrap().iter() {
+        if *is_online {
+            online.insert(session);
+        } else {
+            assert!(online.remove(session), "{session} goes offline before coming online");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_drops_every_tenth_request_fails_exactly_those() {
     let (port, seen) = server(|number| (!number.is_multiple_of(10)).then(success)).await;
     let report = report_of(&options(port, Until::Sent(1000))).await;
