@@ -109,7 +109,7 @@ pub(super) const ARRIVAL: Action = single(250, "Comes online", &[step(&body::USE
 
 /// The community of a messenger in which most is said in groups. OpenIM has all callbacks enabled, except these:
 /// `callbackAfterMsgSaveDBCommand`, because an exporter counts messages either from it or from the after-send callbacks;
-/// and those that repeat each message and count nothing.
+/// those that only repeat each message; and rare ones that count nothing.
 pub(super) const ACTIONS: &[Action] = &[
     in_group(
         6800,

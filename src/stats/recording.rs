@@ -225,10 +225,9 @@ impl Stats {
             Event::Attempt(Attempt { chat: Chat::Group, .. }) => self.activities.add(Activity::GroupAttempts, 1),
             Event::Attempt(Attempt { chat: Chat::Single, .. }) => self.activities.add(Activity::SingleAttempts, 1),
             // OpenIM may report a dismissal twice.
-            Event::Dismissal(group) if group.is_empty() || self.groups.dismiss(group, now) => {
-                self.activities.add(Activity::GroupsDismissed, 1);
+            Event::Dismissal(group) => {
+                self.groups.dismiss(group, now, || self.activities.add(Activity::GroupsDismissed, 1));
             }
-            Event::Dismissal(_) => {}
             Event::Read(user, activity, count) => {
                 self.record_user(user, now);
                 self.activities.add(activity, count);

@@ -43,19 +43,18 @@ const LEFT_OUT: &[&str] = &[
     "openim_single_message_submit_delay_seconds_sum",
 ];
 
-/// Checks every family of the statistics in a scrape, and fails for one that it does not know. After `kills`, a group
-/// whose dismissal was reported before and after one may count twice.
-pub(crate) fn assert_totals(report: &Value, samples: &Samples, kills: u32) {
+/// Checks every family of the statistics in a scrape, and fails for one that it does not know.
+pub(crate) fn assert_totals(report: &Value, samples: &Samples) {
     let families: BTreeSet<_> = samples.0.keys().map(|series| series.split('{').next().unwrap()).collect();
     let mut checked = 0;
     for family in families.into_iter().filter(|family| family.starts_with("openim_")) {
-        checked += usize::from(check(report, samples, family, kills));
+        checked += usize::from(check(report, samples, family));
     }
     assert!(checked > 40, "only {checked} families");
 }
 
 /// Whether the family was checked.
-fn check(report: &Value, samples: &Samples, family: &str, kills: u32) -> bool {
+fn check(report: &Value, samples: &Samples, family: &str) -> bool {
     let single = &report["single_messages"];
     let in_all = |family: &str, expected| assert_within(family, samples.sum(family), expected);
     match family {
@@ -84,19 +83,17 @@ fn check(report: &Value, samples: &Samples, family: &str, kills: u32) -> bool {
         left_out if LEFT_OUT.contains(&left_out) || left_out.starts_with("openim_exporter_") => return false,
         family if family.starts_with("openim_group_message_") => assert_histogram(report, samples, family),
         family if family.starts_with("openim_single_message_") => assert_histogram(single, samples, family),
-        family => assert_activities(report, samples, family, kills),
+        family => assert_activities(report, samples, family),
     }
     true
 }
 
-fn assert_activities(report: &Value, samples: &Samples, family: &str, kills: u32) {
+fn assert_activities(report: &Value, samples: &Samples, family: &str) {
     let of_family = ACTIVITIES.iter().filter(|(series, _)| series.split('{').next() == Some(family));
     let series: Vec<_> = of_family.collect();
     assert_eq!(series.len(), samples.of(family).count(), "{family} is new: add what it must be");
     for (series, activity) in series {
-        let (least, most) = bounds(&report["activities"][activity]);
-        let twice = if *activity == "groups dismissed" { f64::from(kills) } else { 0.0 };
-        assert_within(series, samples.value(series), (least, most + twice));
+        assert_within(series, samples.value(series), bounds(&report["activities"][activity]));
     }
 }
 

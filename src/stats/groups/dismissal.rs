@@ -7,16 +7,15 @@ use crate::domain::UnixMillis;
 use crate::stats::group_name::with_name;
 
 impl GroupTable {
-    /// Stops tracking a dismissed group, and folds its messages, now or after a pause. Returns false if the group was
-    /// already dismissed.
-    pub(in crate::stats) fn dismiss(&self, id: &str, now: UnixMillis) -> bool {
+    /// Stops tracking a dismissed group, and folds its messages, now or after a pause. Calls `if_new` unless the group was
+    /// dismissed before.
+    pub(in crate::stats) fn dismiss(&self, id: &str, now: UnixMillis, if_new: impl FnOnce()) {
         with_name(id, |name| {
-            let is_new = self.dismissed.insert(name);
+            self.dismissed.insert(name, if_new);
             if !self.remove_dismissed(name, now) {
                 self.has_waiting.store(true, Ordering::Relaxed);
             }
-            is_new
-        })
+        });
     }
 
     /// Returns false if the group is tracked and must stay so for the moment.

@@ -50,11 +50,12 @@ impl DismissedGroups {
         self.bucket(hash).iter().any(|word| word.load(Ordering::Relaxed) == hash)
     }
 
-    /// Remembers a group. Returns false if it was remembered already.
-    pub(super) fn insert(&self, name: &str) -> bool {
+    /// Remembers a group. Calls `if_new` before, unless it was remembered already: a process that is killed in between
+    /// has counted the group too early, which is better than never.
+    pub(super) fn insert(&self, name: &str, if_new: impl FnOnce()) {
         let _writing = self.writing.lock();
-        let is_new = !self.contains(name);
-        if is_new {
+        if !self.contains(name) {
+            if_new();
             let hash = hash_of(name);
             // Each one moves to the next place before it is overwritten, so that a reader misses none.
             let bucket = self.bucket(hash);
@@ -65,7 +66,6 @@ impl DismissedGroups {
                 newest.store(hash, Ordering::Relaxed);
             }
         }
-        is_new
     }
 
     pub(super) fn is_empty(&self) -> bool {

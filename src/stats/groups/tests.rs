@@ -127,12 +127,19 @@ fn a_pause_prevents_retirement_for_ten_seconds() {
     assert_eq!(groups.record("c", UnixMillis(two_days_after.0 + 10_000), || {}), Recorded::Added(0));
 }
 
+/// Dismisses a group. Returns whether it was dismissed for the first time.
+fn is_new(groups: &GroupTable, id: &str) -> bool {
+    let mut is_new = false;
+    groups.dismiss(id, NOW, || is_new = true);
+    is_new
+}
+
 #[test]
 fn a_dismissed_group_is_folded_at_once_and_its_slot_is_used_after_its_pairs_are_forgotten() {
     let groups = groups(2, 2);
     record(&groups, "a", 3, NOW);
     record(&groups, "b", 4, NOW);
-    assert_eq!(["unknown", "a", "a", "unknown"].map(|id| groups.dismiss(id, NOW)), [true, true, false, false]);
+    assert_eq!(["unknown", "a", "a", "unknown"].map(|id| is_new(&groups, id)), [true, true, false, false]);
     assert_eq!((counts(&groups), groups.tracked(), exported(&groups)), ([("b".into(), 4)].into(), 1, vec!["b".into()]));
     assert_eq!((groups.folded_dismissed(), groups.folded_retired(), groups.retired()), (3, 0, 0));
     assert_eq!(groups.record("c", NOW, || {}), Recorded::Folded);
@@ -149,7 +156,7 @@ fn a_dismissed_group_is_folded_at_once_and_its_slot_is_used_after_its_pairs_are_
 #[test]
 fn thousands_of_dismissals_are_remembered() {
     let groups = groups(1, 1);
-    let dismissed = |from: u32| (from..from + 2000).filter(|number| groups.dismiss(&number.to_string(), NOW)).count();
+    let dismissed = |from: u32| (from..from + 2000).filter(|number| is_new(&groups, &number.to_string())).count();
     assert_eq!((dismissed(0), dismissed(0)), (2000, 0));
     (0..5).for_each(|round| assert_eq!(dismissed(10_000 * (round + 1)), 2000));
     assert!(dismissed(0) > 1000, "the oldest ones are forgotten");
@@ -172,7 +179,7 @@ fn folds_after_a_pause(block: &Block, is_killed: bool) {
     let (id, before) = (if is_killed { "b" } else { "a" }, groups.folded_dismissed());
     record(&groups, id, 3, NOW);
     let pause = groups.pause_retirement(NOW);
-    groups.dismiss(id, NOW);
+    assert!(is_new(&groups, id));
     groups.finish_dismissals(NOW, |_| panic!("nothing is dismissed"));
     assert_eq!((groups.tracked(), groups.folded_dismissed()), (1, before));
     drop(pause);
