@@ -116,13 +116,13 @@ fn every_line_is_written_or_counted_and_the_gap_is_reported() {
     let (reader, writer) = pipe().unwrap();
     let mut exporter = Logging::start(&[], writer);
     exporter.refuse(MANY);
-    let dropped = exporter.dropped_lines();
     let read = std::thread::spawn(move || lines(reader));
     eventually("the end of the queue", || {
         let before = exporter.dropped_lines();
         std::thread::sleep(Duration::from_millis(200));
         before == exporter.dropped_lines()
     });
+    let dropped = exporter.dropped_lines();
     exporter.refuse(5);
     exporter.end_in_time();
     let lines = read.join().unwrap();

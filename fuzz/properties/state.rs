@@ -186,7 +186,7 @@ impl Bench {
         let slot = match recorded {
             Recorded::Known(slot) | Recorded::Added(slot) => Some(slot),
             Recorded::Folded => None,
-            Recorded::Single | Recorded::Duplicate | Recorded::Dismissed => panic!("it is in a group and has no ID"),
+            other => panic!("it is in a group and has no ID: {other:?}"),
         };
         assert!(slot.is_none_or(|slot| stats.group(slot).is_some_and(|group| group.name.as_str() == "group-of-mine")));
         stats.tick(UnixMillis(now.0 + 10_000));

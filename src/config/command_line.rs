@@ -89,9 +89,10 @@ struct ServeFlags {
 
     /// Check the flags and the files that they name, print the settings and exit; status 0 if they are valid
     ///
-    /// Checks each value, resolves host names, and reads the files of --web.config.file, --callback.secret-file and
-    /// --callback.basic-auth-file, and those that they name. Does not listen on the addresses, so they may be in use or
-    /// not on this machine, and does not open or create the directory of --storage.path.
+    /// Checks each value, resolves host names, and reads the files of --web.config.file, --callback.secret-file,
+    /// --callback.basic-auth-file and --stats.exclude-senders-file, and those that they name. Does not listen on the
+    /// addresses, so they may be in use or not on this machine, and does not open or create the directory of
+    /// --storage.path.
     #[arg(long = "check-config", value_parser = switch)]
     check_config: bool,
 }

@@ -61,7 +61,15 @@ fn range(item: &str) -> Result<RangeInclusive<i32>, String> {
         let (first, last) = item.split_once('-').unwrap_or((item, item));
         Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
     };
-    named.or_else(numbers).filter(|range: &RangeInclusive<i32>| !range.is_empty()).ok_or_else(|| {
+    let range: Option<RangeInclusive<i32>> = named.or_else(numbers);
+    if let Some(reversed) = range.as_ref().filter(|range| range.is_empty()) {
+        return Err(format!(
+            "{item:?}: the first number is the larger one; give {}-{}",
+            reversed.end(),
+            reversed.start()
+        ));
+    }
+    range.ok_or_else(|| {
         format!(
             "{item:?}: not a content type; give names (the label values of content_type, such as typing), numbers, or \
              ranges such as 1000-5000"
@@ -126,10 +134,14 @@ mod tests {
             assert_eq!(types.contains(content_type), expected, "{content_type}");
         }
         assert_eq!(types.to_string(), "113,110,1000-5000");
-        for wrong in ["", "tpying", "1-", "-", "5000-1000", "1,,2", "99999999999", "1.5"] {
+        for wrong in ["", "tpying", "1-", "-", "1,,2", "99999999999", "1.5"] {
             let error = ContentTypes::parse(wrong).unwrap_err();
             assert!(error.contains("not a content type; give names"), "{wrong}: {error}");
         }
+        assert_eq!(
+            ContentTypes::parse("typing,5000-1000").unwrap_err(),
+            "\"5000-1000\": the first number is the larger one; give 1000-5000"
+        );
         assert!(ContentTypes::parse(&vec!["1"; 101].join(",")).unwrap_err().contains("101 content types are too many"));
     }
 

@@ -178,8 +178,9 @@ settings! {
 
         /// File with the IDs of senders whose messages are not counted, such as bots: one ID on each line
         ///
-        /// Such callbacks are answered, and counted in openim_exporter_callbacks_excluded_total only. The file is
-        /// reloaded as --web.config.file is.
+        /// Such callbacks, and attempts of these senders, are answered, and counted in
+        /// openim_exporter_callbacks_excluded_total only. What else they do is counted. Spaces around an ID are ignored,
+        /// and lines that begin with #. The file is reloaded as --web.config.file is.
         #[arg(value_name = "FILE", value_parser = absolute_path())]
         "stats.exclude-senders-file" excluded_senders: Option<PathBuf>,
     }
@@ -234,7 +235,7 @@ settings! {
         /// Maximum number of users online that are tracked; a user on two platforms counts twice
         ///
         /// Further users are not counted in openim_users_online; openim_exporter_users_online_overflow_total counts
-        /// their reports.
+        /// their reports. 0 tracks none.
         #[arg(value_name = "N", default_value = "200000", value_parser = number(0..=MAX_ONLINE))]
         "users.max-online" max_users_online: usize,
     }

@@ -217,7 +217,7 @@ catalog! {
     ATTEMPTS = Counter "openim_message_attempts_total" ["chat"] Samples(|stats, _, rows| {
         by_chat(stats, [Activity::GroupAttempts, Activity::SingleAttempts], rows);
     });
-    /// Accepted callbacks of all commands.
+    /// Accepted callbacks of all commands, except those that a flag excludes.
     CALLBACKS = Counter "openim_exporter_callbacks_total" ["command"] Samples(|stats, _, rows| {
         for (command, callbacks) in stats.callbacks() {
             rows.sample([command], callbacks);

@@ -106,7 +106,9 @@ impl Online {
     pub(super) fn carry_from(&self, old: &CarryOver<'_>) {
         self.counters.carry_from(old);
         let Some(stored) = old.section(TABLE, LAYOUT, size_of::<Words>()) else { return };
-        entries_in_use(stored.as_chunks().0).into_iter().for_each(|(key, seen)| self.insert(key, seen));
+        entries_in_use(stored.as_chunks().0).into_iter().for_each(|(key, seen)| {
+            self.insert(key, seen);
+        });
         // `restore` counts the users.
     }
 
@@ -127,7 +129,11 @@ impl Online {
         self.used.store(0, Ordering::Relaxed);
         self.shards.iter().for_each(|shard| *shard.lock() = ByPlatform::default());
         for (key, seen) in users {
-            if is_intact { self.count_stored(key, seen) } else { self.insert(key, seen) }
+            if is_intact {
+                self.count_stored(key, seen);
+            } else {
+                self.insert(key, seen);
+            }
         }
     }
 
@@ -146,7 +152,9 @@ impl Online {
 
     /// Records that a user is online. `user` is a hash of the user's ID.
     pub(super) fn add(&self, user: u64, platform_id: i32, now: UnixMillis) {
-        self.insert(key(user, platform_id), Sighting::new(platform_id, now));
+        if !self.insert(key(user, platform_id), Sighting::new(platform_id, now)) {
+            self.counters.add(OnlineCounter::Overflow, 1);
+        }
     }
 
     /// Records that a user went offline.
@@ -203,20 +211,19 @@ impl Online {
         self.shards().nth((key % self.shards.len() as u64) as usize)
     }
 
-    fn insert(&self, key: u64, seen: Sighting) {
-        if let Some((shard, entries)) = self.shard(key) {
-            let mut users = shard.lock();
-            match find(entries, key) {
-                Some(found) if found.has(key) => return found.seen.store(seen.0, Ordering::Relaxed),
-                Some(free) if self.reserve_entry() => {
-                    free.write(key, seen.0);
-                    users.get_mut(seen.platform()).into_iter().for_each(|users| *users += 1);
-                    return;
-                }
-                _ => {}
+    /// Returns false if the user is new and there is no room.
+    fn insert(&self, key: u64, seen: Sighting) -> bool {
+        let Some((shard, entries)) = self.shard(key) else { return false };
+        let mut users = shard.lock();
+        match find(entries, key) {
+            Some(found) if found.has(key) => found.seen.store(seen.0, Ordering::Relaxed),
+            Some(free) if self.reserve_entry() => {
+                free.write(key, seen.0);
+                users.get_mut(seen.platform()).into_iter().for_each(|users| *users += 1);
             }
+            _ => return false,
         }
-        self.counters.add(OnlineCounter::Overflow, 1);
+        true
     }
 
     /// Reserves an entry for one more user. Returns false if the capacity is used up.

@@ -160,7 +160,7 @@ impl Stats {
     pub fn record(&self, message: &Message<'_>, clock: UnixMillis) -> Recorded {
         if !self.stages.counts(message) {
             self.dedup.count_duplicate();
-            return Recorded::Duplicate;
+            return Recorded::OtherSource;
         }
         let now = self.timeline.at(clock);
         let pending = match self.find_duplicate(message.server_msg_id, now) {

@@ -7,6 +7,7 @@
 use std::fmt::Display;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -80,6 +81,8 @@ pub struct Telemetry {
     pub(super) metrics: Metrics,
     process: ProcessCollector,
     refusals: Refusals,
+    /// Whether it was logged that messages in groups, and those between two users, are left out.
+    left_out_logged: [AtomicBool; 2],
 }
 
 impl Default for Telemetry {
@@ -87,7 +90,12 @@ impl Default for Telemetry {
     fn default() -> Self {
         let metrics = Metrics::new();
         metrics.last_reload_successful.set(1);
-        Self { metrics, process: ProcessCollector::for_self(), refusals: Refusals::default() }
+        Self {
+            metrics,
+            process: ProcessCollector::for_self(),
+            refusals: Refusals::default(),
+            left_out_logged: Default::default(),
+        }
     }
 }
 
@@ -125,6 +133,23 @@ impl Telemetry {
         if self.refusals.keep(&refusal) {
             warn!(reason, %client, detail, total, "request refused; logged at most once a minute for each reason");
         }
+    }
+
+    /// A message was not counted, because messages of its kind are counted from the other callback. Logged once.
+    pub(crate) fn message_left_out(&self, in_group: bool, was_sent: bool) {
+        let [single, group] = &self.left_out_logged;
+        if (if in_group { group } else { single }).swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let kind = if in_group { "group" } else { "single" };
+        let [from, not_from] = if was_sent { ["after-save", "after-send"] } else { ["after-send", "after-save"] };
+        warn!(
+            kind,
+            from,
+            not_from,
+            "messages of this kind are not counted from this callback; if no other reports them, or OpenIM sends both, \
+             set --callback.message-source"
+        );
     }
 
     /// The last refused requests for each reason, newest first.

@@ -28,8 +28,9 @@ fields! {
         "invitedUserIDs" => invited: Length,
         "memberList" => members: Length,
         "userIDList" => receivers: Length,
-        // OpenIM itself writes it with a capital letter.
+        // OpenIM itself writes it with a capital letter, its documentation with a small one.
         "Seqs" => read: Length,
+        "seqs" => read_as_documented: Length,
         "conversationID" => conversation: Text<'a>,
         "groupID" => group: Text<'a>,
         "userID" => user: Text<'a>,
@@ -88,7 +89,10 @@ impl Details<'_> {
             // OpenIM also sends this for conversations of other types.
             Subject::Read => Some(match chat_of_conversation(&self.conversation.0) {
                 Some(Chat::Group) => Event::Read(&self.user.0, Activity::GroupReads, 1),
-                Some(Chat::Single) => Event::Read(&self.user.0, Activity::SingleReads, self.read.0),
+                Some(Chat::Single) => {
+                    let count = self.read.0.max(self.read_as_documented.0);
+                    Event::Read(&self.user.0, Activity::SingleReads, count)
+                }
                 None => Event::Read(&self.user.0, Activity::SingleReads, 0),
             }),
             Subject::OfflinePush if is_group_session(self.session_type.0, &self.group.0) => {
@@ -154,6 +158,7 @@ mod tests {
             (r#"{"userID":"2","conversationID":"si_1_2","Seqs":null}"#, reads(Activity::SingleReads, 0)),
             (r#"{"userID":"2","conversationID":"si_1_2"}"#, reads(Activity::SingleReads, 0)),
             (r#"{"userID":"2","conversationID":"si_1_2","Seqs":[4,5,6]}"#, reads(Activity::SingleReads, 3)),
+            (r#"{"userID":"2","conversationID":"si_1_2","seqs":[4,5]}"#, reads(Activity::SingleReads, 2)),
             (r#"{"userID":"2","conversationID":"sg_1","Seqs":[4,5]}"#, reads(Activity::GroupReads, 1)),
             (r#"{"userID":"2","conversationID":"sn_1","Seqs":[4,5]}"#, reads(Activity::SingleReads, 0)),
         ] {

@@ -101,6 +101,7 @@ fn the_summary_agrees_with_the_metrics() {
         (&summary["active_users"], "openim_active_users", "window", windows.len()),
         (&summary["users_online"], "openim_users_online", "platform", 12),
         (&summary["callbacks"]["by_command"], "openim_exporter_callbacks_total", "command", 2),
+        (&summary["callbacks"]["excluded"], "openim_exporter_callbacks_excluded_total", "reason", 2),
         (&summary["callbacks"]["rejected"], "openim_exporter_callbacks_rejected_total", "reason", 5),
     ] {
         assert_counts(found, &samples, family, label);
@@ -153,9 +154,10 @@ fn the_summary_of_a_new_exporter_has_zeros_and_nulls() {
     assert_eq!(summary["messages"]["by_content_type"], json!({}));
     assert_eq!(summary["messages"]["by_source"], json!({"user": 0, "admin": 0, "other": 0}));
     assert_eq!(summary["groups"], json!({"tracked": 0, "capacity": 77, "exported": 0, "retired": 0}));
+    let excluded = json!({"content_type": 0, "sender": 0});
     assert_eq!(
         summary["callbacks"],
-        json!({"total": 0, "by_command": {}, "rejected": {}, "last_rejected": [], "last": null})
+        json!({"total": 0, "by_command": {}, "excluded": excluded, "rejected": {}, "last_rejected": [], "last": null})
     );
     let nothing = json!({"count": 0, "mean": null, "p50": null, "p95": null, "p99": null});
     assert_eq!(summary["delivery_delay_seconds"], nothing);

@@ -211,3 +211,20 @@ fn the_series_of_a_dismissed_group_ends_at_the_next_scrape() {
     assert_eq!(samples.of("openim_group_messages_by_group_total").count(), 1);
     assert_eq!(samples.value(r#"openim_group_messages_folded_total{reason="dismissed"}"#), 4.0);
 }
+
+#[test]
+fn a_message_that_is_left_out_is_logged_once_for_each_kind() {
+    let exporter = Exporter::start(&["--callback.message-source", "after-save"]);
+    let group = message("a", 101, r#""sessionType":3,"groupID":"g""#);
+    let single = message("a", 101, r#""sessionType":1,"recvID":"b""#);
+    for _ in 0..3 {
+        post(&exporter, SENT_TO_GROUP, &group);
+        post(&exporter, SENT, &single);
+    }
+    exporter.wait_for_log("each kind", |lines| {
+        let of_kind = |kind: &str| lines.iter().filter(|line| line.contains(&format!("kind={kind} "))).count();
+        [of_kind("group"), of_kind("single")] == [1, 1]
+    });
+    let logged = exporter.log().into_iter().filter(|line| line.contains("--callback.message-source"));
+    assert_eq!(logged.count(), 2);
+}

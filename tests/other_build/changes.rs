@@ -25,10 +25,9 @@ const REASON: &[Change] = &[
     ),
     (
         "src/stats/groups/table.rs",
-        "self.counters.add(GroupCounter::FoldedForCapacity, 1);",
-        r#"let is_blocked = name.starts_with("blocked");
-                let reason = if is_blocked { GroupCounter::FoldedBlocked } else { GroupCounter::FoldedForCapacity };
-                self.counters.add(reason, 1);"#,
+        "Recorded::Folded => self.counters.add(GroupCounter::FoldedForCapacity, 1),",
+        r#"Recorded::Folded if name.starts_with("blocked") => self.counters.add(GroupCounter::FoldedBlocked, 1),
+                Recorded::Folded => self.counters.add(GroupCounter::FoldedForCapacity, 1),"#,
     ),
     (
         "src/stats/groups/table.rs",
@@ -76,30 +75,31 @@ const CLOCK_ERROR: &[Change] = &[
 const SECTION: &[Change] = &[
     (
         "src/stats/recording.rs",
-        "    pub(super) mix: Mix,\n",
-        "    pub(super) mix: Mix,\n    pub(super) polls: Counters,\n",
+        "    pub(super) message_counters: Counters,\n",
+        "    pub(super) message_counters: Counters,\n    pub(super) polls: Counters,\n",
     ),
     (
         "src/stats/recording.rs",
-        "        Mix::reserve(&mut contents);\n",
-        r#"        Mix::reserve(&mut contents);
+        "        Counters::reserve(&mut contents, MESSAGE_COUNTERS, vec![message_counter_keys()]);\n",
+        r#"        Counters::reserve(&mut contents, MESSAGE_COUNTERS, vec![message_counter_keys()]);
         Counters::reserve(&mut contents, "polls", vec![keys(["all"])]);
 "#,
     ),
     (
         "src/stats/recording.rs",
-        "            mix: Mix::open(block)?,\n",
-        "            mix: Mix::open(block)?,\n            polls: Counters::open(block, \"polls\")?,\n",
+        "            message_counters: Counters::open(block, MESSAGE_COUNTERS)?,\n",
+        "            message_counters: Counters::open(block, MESSAGE_COUNTERS)?,
+            polls: Counters::open(block, \"polls\")?,\n",
     ),
     (
         "src/stats/recording.rs",
-        "        self.mix.record(message);\n",
-        "        self.mix.record(message);\n        self.polls.add(0, u64::from(message.content_type == 116));\n",
+        "        self.group_messages.record_content(message);\n",
+        "        self.group_messages.record_content(message);\n        self.polls.add(0, u64::from(message.content_type == 116));\n",
     ),
     (
         "src/stats/state/restoring.rs",
-        "        self.delays.carry_from(&old);\n",
-        r#"        self.delays.carry_from(&old);
+        "        self.users.carry_from(&old, USERS);\n",
+        r#"        self.users.carry_from(&old, USERS);
         self.polls.carry_from(&old, "polls", |key| (key == "all").then_some(0));
 "#,
     ),
@@ -120,7 +120,7 @@ const SECTION: &[Change] = &[
 ];
 
 const BOUNDS: &[Change] = &[
-    ("src/stats/recording.rs", "256, 1024, 4096", "256, 1024, 2048, 4096"),
+    ("src/stats/messages.rs", "256, 1024, 4096", "256, 1024, 2048, 4096"),
     ("src/stats/delays.rs", "500, 1000, 2500", "500, 750, 1000, 2500"),
 ];
 

@@ -4,10 +4,11 @@ use hyper::header::{self, HeaderMap};
 
 use super::body::{self, BodyError, RequestBody};
 use super::headers::{HeaderFacts, is_identity, is_json};
-use crate::domain::{AnswerUse, Event, Exclusion, GROUP_MESSAGE, Reason};
+use crate::domain::{AnswerUse, Event, Exclusion, GROUP_MESSAGE, Reason, Stage};
 use crate::http::site::Site;
 use crate::http::site::exchange::Exchange;
 use crate::http::site::response::{Reply, closing, echo, success};
+use crate::stats::Recorded;
 use crate::wire::{self, Command, Problem, Report};
 
 /// Why a callback is refused.
@@ -124,7 +125,9 @@ fn count(
         match report {
             _ if exclusion.is_some() => {}
             Report::Message(message) => {
-                site.stats.record(message, now);
+                if site.stats.record(message, now) == Recorded::OtherSource {
+                    site.telemetry.message_left_out(message.group_id.is_some(), message.stage == Stage::Sent);
+                }
             }
             Report::Event(event) => site.stats.record_event(event, now),
         }

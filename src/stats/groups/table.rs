@@ -43,6 +43,8 @@ pub enum Recorded {
     Single,
     /// Not at all, because it is a duplicate.
     Duplicate,
+    /// Not at all, because messages of its kind are counted from the other callback.
+    OtherSource,
 }
 
 /// Average number of groups in a shard of the map when the table is full. While a shard grows, all its groups wait:

@@ -74,6 +74,7 @@ struct SenderPairs {
 struct Callbacks {
     total: u64,
     by_command: LabelCounts,
+    excluded: LabelCounts,
     rejected: LabelCounts,
     last_rejected: Vec<Rejected>,
     /// In seconds since the epoch; absent before the first.
@@ -224,6 +225,7 @@ fn callbacks(stats: &Stats, telemetry: &Telemetry) -> Callbacks {
     Callbacks {
         total: by_command.0.iter().map(|(_, count)| count).sum(),
         by_command,
+        excluded: LabelCounts::of(stats.exclusions()),
         rejected: LabelCounts::of(stats.refusals()).non_zero(),
         last_rejected: telemetry.last_refusals().into_iter().map(rejected).collect(),
         last: stats.last_callback().map(UnixMillis::seconds),
