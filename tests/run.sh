@@ -104,13 +104,13 @@ cargo test --locked --no-run
 # These tests keep Prometheus, promtool, a browser or a disk busy for minutes, so they run in parallel with the others.
 beside=$(mktemp)
 # A separate process group, so that the trap also ends the programs that the tests start.
-setsid cargo test --locked --no-fail-fast --test days --test disks --test rendered --test rules --test simulated_days -- --include-ignored >"$beside" 2>&1 &
+setsid cargo test --locked --no-fail-fast --test disks --test rendered --test rules --test simulated_days -- --include-ignored >"$beside" 2>&1 &
 group=$!
 trap 'kill -- "-$group" 2>/dev/null || true; rm -f "$beside"' EXIT
 others=(--lib)
 for file in tests/*.rs tests/*/main.rs; do
     name=${file#tests/} && name=${name%.rs} && name=${name%/main}
-    [[ $name == days || $name == disks || $name == rendered || $name == rules || $name == simulated_days || $name == alertmanager ]] || others+=(--test "$name")
+    [[ $name == disks || $name == rendered || $name == rules || $name == simulated_days || $name == alertmanager ]] || others+=(--test "$name")
 done
 # These tests mostly wait, so many run at the same time.
 cargo test --locked --test alertmanager -- --include-ignored --test-threads=7
