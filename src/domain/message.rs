@@ -1,5 +1,6 @@
 //! A checked message: what the statistics may rely on.
 
+use super::event::Chat;
 use super::time::UnixMillis;
 use crate::named::named;
 
@@ -32,6 +33,13 @@ pub struct Message<'a> {
     pub send_time: Option<UnixMillis>,
     /// When it was created, by the client's clock.
     pub create_time: Option<UnixMillis>,
+}
+
+impl Message<'_> {
+    /// Where it was sent.
+    pub(crate) const fn chat(&self) -> Chat {
+        if self.group_id.is_some() { Chat::Group } else { Chat::Single }
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::population::{group_id, nickname, sender_id};
 use crate::domain::UnixMillis;
 use crate::wire::{Callback, Content, Media, encode, write_content};
 
-/// The user ID of the administrator, who is no rank.
+/// The user ID of the administrator, who has no rank.
 pub(super) const ADMINISTRATOR: &str = "imAdmin";
 
 /// Encodes callbacks, in buffers that each message overwrites.

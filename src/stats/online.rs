@@ -58,8 +58,7 @@ struct Sighting(u64);
 
 impl Sighting {
     fn new(platform_id: i32, now: UnixMillis) -> Self {
-        let platform = platform_position(platform_id).map_or(0, |position| position as u64 + 1);
-        Self((now.period(60_000) << 8) | platform)
+        Self((now.period(60_000) << 8) | platform_number(platform_id))
     }
 
     const fn platform(self) -> usize {
@@ -306,8 +305,12 @@ const fn home(entries: &[Words], key: u64) -> usize {
 
 /// The key of a user on a platform; never 0. Two of a million users have the same one in one of ten million tables.
 fn key(user: u64, platform_id: i32) -> u64 {
-    let platform = platform_position(platform_id).map_or(0, |position| position as u64 + 1);
-    hash_pair(user, platform).max(1)
+    hash_pair(user, platform_number(platform_id)).max(1)
+}
+
+/// The position of a platform in [`ByPlatform`].
+fn platform_number(platform_id: i32) -> u64 {
+    platform_position(platform_id).map_or(0, |position| position as u64 + 1)
 }
 
 /// The keys and sightings of the entries that are in use. Those that no program writes are left out.

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::domain::{Message, MessageSource, Stage};
+use crate::domain::{Chat, Message, MessageSource, Stage};
 
 /// The stage at which messages are counted: for those in groups, and for those between two users.
 #[derive(Debug)]
@@ -26,7 +26,10 @@ impl Stages {
     #[inline]
     pub(super) fn counts(&self, message: &Message<'_>) -> bool {
         let Self([in_groups, single]) = self;
-        let chosen = if message.group_id.is_some() { in_groups } else { single };
+        let chosen = match message.chat() {
+            Chat::Group => in_groups,
+            Chat::Single => single,
+        };
         let stage = number(message.stage);
         match chosen.load(Ordering::Relaxed) {
             NONE => match chosen.compare_exchange(NONE, stage, Ordering::Relaxed, Ordering::Relaxed) {

@@ -18,6 +18,7 @@ use tracing::{debug, error, info, warn};
 use super::family::{Family, Samples};
 use super::metric::{Counter, CounterVec, Durations, Gauge, Info, Metric, metrics};
 use super::refusals::{Refusal, Refusals};
+use crate::domain::{Chat, MessageSource, Stage};
 use crate::named::named;
 
 /// Upper bounds of callback durations in microseconds: up to 5 s, when OpenIM gives up.
@@ -135,14 +136,19 @@ impl Telemetry {
         }
     }
 
-    /// A message was not counted, because messages of its kind are counted from the other callback. Logged once.
-    pub(crate) fn message_left_out(&self, in_group: bool, was_sent: bool) {
-        let [single, group] = &self.left_out_logged;
-        if (if in_group { group } else { single }).swap(true, Ordering::Relaxed) {
+    /// A message was not counted, because messages of its kind are counted from the other callback. Logged once for each
+    /// kind.
+    pub(crate) fn message_left_out(&self, chat: Chat, stage: Stage) {
+        let [in_groups, single] = &self.left_out_logged;
+        let (kind, is_logged) = match chat {
+            Chat::Group => ("group", in_groups),
+            Chat::Single => ("single", single),
+        };
+        if is_logged.swap(true, Ordering::Relaxed) {
             return;
         }
-        let kind = if in_group { "group" } else { "single" };
-        let [from, not_from] = if was_sent { ["after-save", "after-send"] } else { ["after-send", "after-save"] };
+        let (sent, stored) = (MessageSource::AfterSend.name(), MessageSource::AfterSave.name());
+        let [from, not_from] = if stage == Stage::Sent { [stored, sent] } else { [sent, stored] };
         warn!(
             kind,
             from,

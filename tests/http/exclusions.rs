@@ -48,7 +48,7 @@ fn excluded_messages_are_answered_and_counted_by_reason_only() {
         assert!(counted.iter().any(|(series, _)| series.starts_with("openim_exporter_callbacks_total")), "{counted:?}");
         assert!(counted.len() > 1, "{counted:?}");
     }
-    // An excluded callback must be valid all the same.
+    // An excluded callback must still be valid.
     exporter.post(GROUP_MESSAGE_PATH, r#"{"contentType":113,"groupID":"g"}"#).refusal(400);
 
     fs::write(&senders, "a\n").unwrap();

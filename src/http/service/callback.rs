@@ -4,7 +4,7 @@ use hyper::header::{self, HeaderMap};
 
 use super::body::{self, BodyError, RequestBody};
 use super::headers::{HeaderFacts, is_identity, is_json};
-use crate::domain::{AnswerUse, Event, Exclusion, GROUP_MESSAGE, Reason, Stage};
+use crate::domain::{AnswerUse, Event, Exclusion, GROUP_MESSAGE, Reason};
 use crate::http::site::Site;
 use crate::http::site::exchange::Exchange;
 use crate::http::site::response::{Reply, closing, echo, success};
@@ -126,7 +126,7 @@ fn count(
             _ if exclusion.is_some() => {}
             Report::Message(message) => {
                 if site.stats.record(message, now) == Recorded::OtherSource {
-                    site.telemetry.message_left_out(message.group_id.is_some(), message.stage == Stage::Sent);
+                    site.telemetry.message_left_out(message.chat(), message.stage);
                 }
             }
             Report::Event(event) => site.stats.record_event(event, now),
