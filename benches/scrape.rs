@@ -43,6 +43,7 @@ impl Setup {
             sender_pairs: 1,
             dedup_window: std::time::Duration::ZERO,
             online: 100,
+            history_days: 40,
         };
         let stats = Stats::in_memory(capacities, SystemClock.now())?;
         let registry = Registry::new();

@@ -84,6 +84,7 @@ fn start(out: &mut impl Write) -> Result<(), Failure> {
         sender_pairs: GROUPS,
         dedup_window: Duration::from_secs(600),
         online: 100,
+        history_days: 40,
     };
     let (directory, now) = (tempfile::tempdir()?, SystemClock.now());
     let open = || Stats::open(directory.path(), capacities, Boot::Id([1, 2]), now, &|_| ());
@@ -119,6 +120,7 @@ fn carry_over(out: &mut impl Write) -> Result<(), Failure> {
         sender_pairs: GROUPS,
         dedup_window: Duration::from_secs(600),
         online: 100,
+        history_days: 40,
     };
     let mut seconds = Vec::new();
     for _ in 0..STARTS {

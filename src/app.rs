@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use listenfd::ListenFd;
 use tokio::runtime::{self, Runtime};
@@ -234,6 +234,12 @@ fn join(workers: Vec<JoinHandle<io::Result<WorkerEnd>>>) -> Result<usize, Error>
     outcomes.map(|outcome| Ok(outcome?.map_err(Error::Accept)?.cut_off)).sum()
 }
 
+/// The begin of the clock's next second. The history ends its periods at a tick, so ticks should come just after them.
+fn next_second() -> Instant {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Instant::now() + TICK.saturating_sub(Duration::from_nanos(since_epoch.subsec_nanos().into()))
+}
+
 /// The signals that the process handles.
 struct Signals {
     runtime: Runtime,
@@ -268,11 +274,12 @@ impl Signals {
     ) -> Option<&'static str> {
         let Self { runtime, terminate, interrupt, hang_up, .. } = self;
         runtime.block_on(async {
-            let [mut sweeps, mut ticks] = [SWEEP, TICK].map(tokio::time::interval);
+            tick();
+            let mut sweeps = tokio::time::interval(SWEEP);
+            let mut ticks = tokio::time::interval_at(next_second().into(), TICK);
             // If calls were missed because the process was stopped, one is enough.
-            for interval in [&mut sweeps, &mut ticks] {
-                interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            }
+            sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
             loop {
                 tokio::select! {
                     _ = terminate.recv() => return Some("SIGTERM"),

@@ -254,8 +254,12 @@ fn growth_compares_complete_days() {
 
 /// The size of a state file with these capacities, which the exporter reserves.
 fn reserved(groups: usize, sender_pairs: usize, dedup_window: Duration) -> u64 {
+    reserved_for(1, groups, sender_pairs, dedup_window)
+}
+
+fn reserved_for(exported_groups: usize, groups: usize, sender_pairs: usize, dedup_window: Duration) -> u64 {
     let directory = TempDir::new().unwrap();
-    let capacities = Capacities { groups, exported_groups: 1, sender_pairs, dedup_window, online: 100 };
+    let capacities = Capacities { groups, exported_groups, sender_pairs, dedup_window, online: 100, history_days: 400 };
     let opened = Stats::open(directory.path(), capacities, Boot::Unknown, UnixMillis(0), &|_| ()).unwrap();
     let files = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
     let largest = files.max().unwrap();
@@ -271,13 +275,16 @@ fn wrong_about_memory(guide: &str) -> Vec<String> {
     // Twice as many entries as pairs; and as many as the next power of two has, for any number of pairs up to it.
     let entry = (reserved(1, 2 * many, off) - reserved(1, many, off)) / (2 * many) as u64;
     assert_eq!(reserved(1, many + 1, off), reserved(1, 2 * many, off));
-    let window = Capacities { groups: 1, exported_groups: 1, sender_pairs: 1, dedup_window: on, online: 100 };
+    let window =
+        Capacities { groups: 1, exported_groups: 1, sender_pairs: 1, dedup_window: on, online: 100, history_days: 400 };
     let ids = Stats::in_memory(window, UnixMillis(0)).unwrap().message_ids_capacity();
     let id = (reserved(1, 1, on) - least) / ids as u64;
+    let week = (reserved_for(1 + many, 1, 1, off) - reserved_for(1, 1, 1, off)) / many as u64;
     let rest = least.div_ceil(1 << 20);
     let words = [
         format!("{group} bytes for each of `--groups.max-tracked`, {} to {} for each of", 2 * entry, 4 * entry),
         format!("of {entry} bytes each), and {rest} MiB"),
+        format!("{week} bytes for each of `--groups.max-exported`"),
         format!("{id} bytes for each message of `openim_exporter_message_ids_capacity`"),
     ];
     let one_line = guide.replace('\n', " ");
@@ -291,7 +298,7 @@ fn the_guide_has_the_memory_that_the_exporter_reserves() {
     for (old, new) in [
         ("128 bytes", "96 bytes"),
         ("of 16 bytes each", "of 24 bytes each"),
-        ("and 9 MiB", "and 8 MiB"),
+        ("and 14 MiB", "and 13 MiB"),
         ("8 bytes for each message", "16 bytes for each message"),
     ] {
         assert!(guide.contains(old), "{old}");

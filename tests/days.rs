@@ -51,6 +51,7 @@ impl Days {
             sender_pairs: 1000,
             dedup_window: Duration::ZERO,
             online: 100,
+            history_days: 40,
         };
         Self {
             stats: Arc::new(Stats::in_memory(capacities, UnixMillis((start - 60) * 1000)).unwrap()),

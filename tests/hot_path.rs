@@ -14,7 +14,14 @@ const NOW: UnixMillis = UnixMillis(1_732_345_679_000);
 
 fn stats(groups: usize) -> Stats {
     Stats::in_memory(
-        Capacities { groups, exported_groups: 10, sender_pairs: 1000, dedup_window: Duration::ZERO, online: 100 },
+        Capacities {
+            groups,
+            exported_groups: 10,
+            sender_pairs: 1000,
+            dedup_window: Duration::ZERO,
+            online: 100,
+            history_days: 40,
+        },
         NOW,
     )
     .unwrap()

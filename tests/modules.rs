@@ -50,7 +50,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("simulate", &["certificates", "domain", "wire", "config::simulate"]),
     // Values of settings.
-    ("config", &["domain::MessageSource", "domain::codes", "telemetry::LogFormat"]),
+    ("config", &["domain::Calendar", "domain::MessageSource", "domain::codes", "telemetry::LogFormat"]),
     ("app", &["arena", "config", "domain", "exposition", "http", "simulate", "stats", "telemetry"]),
     ("main", &["app", "config"]),
     ("lib", &[]),

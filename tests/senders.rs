@@ -32,8 +32,14 @@ type Senders = BTreeMap<String, [u32; 2]>;
 
 impl World {
     fn new(groups: usize, sender_pairs: usize) -> Self {
-        let capacities =
-            Capacities { groups, exported_groups: 1, sender_pairs, dedup_window: Duration::ZERO, online: 100 };
+        let capacities = Capacities {
+            groups,
+            exported_groups: 1,
+            sender_pairs,
+            dedup_window: Duration::ZERO,
+            online: 100,
+            history_days: 40,
+        };
         let stats = Stats::in_memory(capacities, at(-1)).unwrap();
         Self { stats, seen: HashMap::new(), added: 0, folded: 0 }
     }

@@ -13,8 +13,14 @@ const SENDERS: u32 = 1_000_000;
 
 /// Statistics in which all slots for groups are used.
 pub(crate) fn filled(groups: u32, sender_pairs: usize, dedup_window: Duration) -> Result<Stats, Failure> {
-    let capacities =
-        Capacities { groups: groups as usize, exported_groups: 1000, sender_pairs, dedup_window, online: 100 };
+    let capacities = Capacities {
+        groups: groups as usize,
+        exported_groups: 1000,
+        sender_pairs,
+        dedup_window,
+        online: 100,
+        history_days: 40,
+    };
     let now = SystemClock.now();
     let stats = Stats::in_memory(capacities, now)?;
     for rank in 0..groups {

@@ -14,8 +14,14 @@ use super::state::typical::typical;
 
 const NOW: UnixMillis = UnixMillis(1_732_345_678_901);
 const BOOT: Boot = Boot::Id([1, 2]);
-const CAPACITIES: Capacities =
-    Capacities { groups: 8, exported_groups: 4, sender_pairs: 16, dedup_window: Duration::ZERO, online: 100 };
+const CAPACITIES: Capacities = Capacities {
+    groups: 8,
+    exported_groups: 4,
+    sender_pairs: 16,
+    dedup_window: Duration::ZERO,
+    online: 100,
+    history_days: 40,
+};
 
 /// The maximum number of changes to a state.
 const MAX_CHANGES: usize = 8;

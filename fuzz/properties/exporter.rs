@@ -54,8 +54,14 @@ impl Exporter {
     fn new(access: config::AccessSettings, limits: Limits, max_scrapes: usize, lifecycle: bool) -> Self {
         let now = UnixMillis(1_732_345_678_901);
         let telemetry = Arc::new(Telemetry::default());
-        let capacities =
-            Capacities { groups: 10, exported_groups: 5, sender_pairs: 20, dedup_window: Duration::ZERO, online: 100 };
+        let capacities = Capacities {
+            groups: 10,
+            exported_groups: 5,
+            sender_pairs: 20,
+            dedup_window: Duration::ZERO,
+            online: 100,
+            history_days: 40,
+        };
         let stats = Arc::new(Stats::in_memory(capacities, now).unwrap());
         let config = Http {
             max_scrapes,

@@ -24,8 +24,14 @@ pub(super) mod typical;
 const NOW: UnixMillis = UnixMillis(1_732_345_678_901);
 const BOOT: Boot = Boot::Id([1, 2]);
 const OTHER_BOOT: Boot = Boot::Id([3, 4]);
-const CAPACITIES: Capacities =
-    Capacities { groups: 8, exported_groups: 4, sender_pairs: 16, dedup_window: Duration::ZERO, online: 100 };
+const CAPACITIES: Capacities = Capacities {
+    groups: 8,
+    exported_groups: 4,
+    sender_pairs: 16,
+    dedup_window: Duration::ZERO,
+    online: 100,
+    history_days: 40,
+};
 
 /// The header's clean mark.
 pub(super) const CLEAN: u64 = 0x434c_4541_4e21_2100;

@@ -28,7 +28,8 @@ const EARLIEST_BOOT: UnixMillis = UnixMillis(1_577_836_800_000);
 
 /// Opens the state in the directory of the settings, or creates one in memory.
 pub(super) fn open(settings: &StatsSettings, clock: &dyn Clock, telemetry: &Telemetry) -> Result<Stats, Error> {
-    Ok(open_state(settings, clock, telemetry)?.counting_messages_from(settings.message_source))
+    let stats = open_state(settings, clock, telemetry)?;
+    Ok(stats.counting_messages_from(settings.message_source).in_calendar(settings.calendar.clone()))
 }
 
 fn open_state(settings: &StatsSettings, clock: &dyn Clock, telemetry: &Telemetry) -> Result<Stats, Error> {
@@ -74,6 +75,7 @@ const fn capacities(settings: &StatsSettings) -> Capacities {
         sender_pairs: settings.max_sender_pairs,
         dedup_window: settings.dedup_window,
         online: settings.max_users_online,
+        history_days: settings.history_days,
     }
 }
 

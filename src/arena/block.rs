@@ -240,11 +240,15 @@ impl KeyedSection {
         &self.keys
     }
 
+    /// The words of each lane.
+    pub(crate) fn lanes(&self) -> impl Iterator<Item = &[AtomicU64]> {
+        self.words.chunks_exact((self.words.len() / self.lanes).max(1))
+    }
+
     /// The value of the one-word element at a position: the sum over the lanes.
     pub(crate) fn sum(&self, position: usize) -> u64 {
-        let lane_words = self.words.len() / self.lanes;
-        let lanes = (0..self.lanes).filter_map(|lane| self.words.get(lane * lane_words + position));
-        lanes.map(|word| word.load(Ordering::Relaxed)).fold(0, u64::wrapping_add)
+        let words = self.lanes().filter_map(|lane| lane.get(position));
+        words.map(|word| word.load(Ordering::Relaxed)).fold(0, u64::wrapping_add)
     }
 }
 

@@ -26,7 +26,8 @@ pub struct Layout {
     pub element_bytes: usize,
     /// Number of elements.
     pub count: usize,
-    /// Copies of all elements, so that threads can count separately; an element's value is the sum over the lanes.
+    /// Copies of all elements, so that threads can count separately; an element's value is the sum over the lanes. A
+    /// ring has a lane for each period.
     #[serde(default = "default_lanes", skip_serializing_if = "is_default_lanes")]
     pub lanes: usize,
     /// What each element counts, if its position decides that: a list of keys per axis, the last axis varying fastest.

@@ -9,7 +9,7 @@ use tracing::level_filters::LevelFilter;
 use super::address::ListenAddress;
 use super::exclusions::ContentTypes;
 use super::networks::Networks;
-use crate::domain::MessageSource;
+use crate::domain::{Calendar, MessageSource};
 use crate::telemetry::LogFormat;
 
 /// Declares a struct of settings. A field with a flag's name in front is set by that flag: its doc comment is the
@@ -68,7 +68,7 @@ macro_rules! show_by_display {
         })+
     };
 }
-show_by_display!(bool, usize, String, ListenAddress, LevelFilter);
+show_by_display!(bool, usize, String, ListenAddress, LevelFilter, Calendar);
 
 impl<T: Shown> Shown for Option<T> {
     fn show(&self, flag: &str, text: &mut String) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::duration::{self, Notation};
+use crate::domain::Calendar;
 
 /// Largest number of bytes that a flag accepts: a callback's body is held in memory as a whole.
 const MAX_BYTES: u64 = 1 << 30;
@@ -98,6 +99,11 @@ pub(super) fn metrics_path(path: &str) -> Result<String, &'static str> {
         );
     }
     Ok(path.to_owned())
+}
+
+/// A time zone's calendar.
+pub(super) fn calendar(zone: &str) -> Result<Calendar, &'static str> {
+    Calendar::of_zone(zone).map_err(|_| "give the IANA name of a time zone, as in UTC, Asia/Shanghai or Europe/Berlin")
 }
 
 /// How long duplicates are ignored, in whole seconds.

@@ -18,8 +18,8 @@ use super::address::ListenAddress;
 use super::exclusions::ContentTypes;
 use super::flag::{Shown, settings, variable};
 use super::networks::Networks;
-use super::parse::{absolute_path, bytes, dedup_window, metrics_path, number, switch};
-use crate::domain::MessageSource;
+use super::parse::{absolute_path, bytes, calendar, dedup_window, metrics_path, number, switch};
+use crate::domain::{Calendar, MessageSource};
 use crate::telemetry::LogFormat;
 
 /// Groups that a table can hold: their slots are numbered in 32 bits, and each takes about 200 bytes.
@@ -30,6 +30,9 @@ const MAX_PAIRS: usize = 1_000_000_000;
 
 /// Users online: their table has two to four times as many entries, of 16 bytes each.
 const MAX_ONLINE: usize = 100_000_000;
+
+/// Calendar days of the history: a hundred years.
+const MAX_DAYS: usize = 36_525;
 
 /// Maximum number of simultaneous scrapes: each may hold its whole answer in memory.
 const MAX_SCRAPES: usize = 10_000;
@@ -206,6 +209,18 @@ settings! {
         /// openim_exporter_callback_repeats_total only.
         #[arg(value_name = "SOURCE", default_value = "auto", value_parser = message_source())]
         "callback.message-source" message_source: MessageSource,
+
+        /// Time zone of the calendar days in the history, as an IANA name: Asia/Shanghai
+        ///
+        /// Days begin at midnight there. If it is changed later, earlier days stay as they are.
+        #[arg(value_name = "ZONE", default_value = "UTC", value_parser = calendar)]
+        "stats.time-zone" calendar: Calendar,
+
+        /// Number of complete calendar days of which the history keeps the numbers
+        ///
+        /// A day takes 2 KiB of the state.
+        #[arg(value_name = "N", default_value = "400", value_parser = number(1..=MAX_DAYS))]
+        "stats.history-days" history_days: usize,
 
         /// Directory of the state, which keeps the counts across restarts; created if it is missing
         ///

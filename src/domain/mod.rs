@@ -1,6 +1,7 @@
 //! A group message, the names of callbacks, OpenIM's codes, the reasons for refusals, and time: plain values that use
-//! only the standard library.
+//! only the standard library, and jiff for time zones.
 
+mod calendar;
 pub mod codes;
 mod commands;
 mod event;
@@ -8,6 +9,7 @@ mod message;
 mod reason;
 mod time;
 
+pub use calendar::{Calendar, Day};
 pub use commands::{AnswerUse, COMMANDS, GROUP_MESSAGE, KnownCommand, Subject};
 pub use event::{Activity, Attempt, Chat, Event, Presence};
 pub use message::{Mentions, Message, MessageSource, Source, Stage};

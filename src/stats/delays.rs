@@ -20,7 +20,7 @@ pub(super) struct Names {
 }
 
 /// Upper bounds of both delays' buckets in milliseconds: 5 ms to an hour, closer together below a second.
-const BOUNDS_MS: &[u64] =
+pub(super) const BOUNDS_MS: &[u64] =
     &[5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 900_000, 3_600_000];
 
 /// The longest delay that is observed. Longer ones come from wrong clocks or replayed messages.
@@ -119,6 +119,11 @@ impl Delays {
     /// The exemplars of the delivery delay's buckets.
     pub(super) fn exemplars(&self) -> Vec<Option<Exemplar>> {
         self.exemplars.read()
+    }
+
+    /// The histogram's values, see [`Histogram::values`].
+    pub(super) fn delivery_values(&self) -> impl Iterator<Item = u64> {
+        self.delivery.values()
     }
 
     pub(super) fn delivery(&self) -> HistogramReading {

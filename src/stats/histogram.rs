@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::carry::{CarryOver, keys};
+use super::carry::CarryOver;
 use super::counters::{Counters, MAX_IN_PROGRESS};
 use crate::arena::{Block, Contents};
 
@@ -32,22 +32,16 @@ pub struct HistogramReading {
 
 impl Histogram {
     pub(super) fn reserve(contents: &mut Contents, name: &str, bounds: &[u64]) {
-        let buckets = bounds.iter().map(u64::to_string).chain([ABOVE.to_owned(), SUM.to_owned()]);
-        Counters::reserve(contents, name, vec![keys(buckets)]);
+        Counters::reserve(contents, name, vec![Self::value_keys(bounds).collect()]);
     }
 
     pub(super) fn open(block: &Block, name: &'static str, bounds: &'static [u64]) -> io::Result<Self> {
         Ok(Self { row: Counters::open(block, name)?, name, bounds })
     }
 
-    /// Adds the observations of the old histogram with the same name. An unknown bucket is added to the next larger
-    /// one.
+    /// Adds the observations of the old histogram with the same name.
     pub(super) fn carry_from(&self, old: &CarryOver<'_>) {
-        self.row.carry_from(old, self.name, |key| match key {
-            SUM => Some(self.bounds.len() + 1),
-            ABOVE => Some(self.bounds.len()),
-            bound => bound.parse().ok().map(|bound| self.bucket(bound)),
-        });
+        self.row.carry_from(old, self.name, |key| Self::value_of_key(self.bounds, key));
     }
 
     /// Counts one observation, and returns its bucket. The sum would wrap at 2^64, but the callers limit the values.
@@ -61,7 +55,7 @@ impl Histogram {
     /// The bucket for a value.
     #[inline]
     pub(super) fn bucket(&self, value: u64) -> usize {
-        self.bounds.partition_point(|bound| *bound < value)
+        bucket(self.bounds, value)
     }
 
     /// Counts this many observations of 0.
@@ -85,23 +79,54 @@ impl Histogram {
         count <= observations && u128::from(self.row.sum(self.bounds.len() + 1)) <= max_sum.sum()
     }
 
+    /// The number of values of [`Histogram::values`].
+    pub(super) const fn value_count(bounds: &[u64]) -> usize {
+        bounds.len() + 2
+    }
+
+    /// The stored keys of [`Histogram::values`].
+    pub(super) fn value_keys(bounds: &[u64]) -> impl Iterator<Item = String> {
+        bounds.iter().map(u64::to_string).chain([ABOVE.to_owned(), SUM.to_owned()])
+    }
+
+    /// The value for a stored key. An unknown bucket is added to the next larger one.
+    pub(super) fn value_of_key(bounds: &[u64], key: &str) -> Option<usize> {
+        match key {
+            SUM => Some(bounds.len() + 1),
+            ABOVE => Some(bounds.len()),
+            bound => bound.parse().ok().map(|bound| bucket(bounds, bound)),
+        }
+    }
+
+    /// The observations of each bucket, those above the last bound, and the sum.
+    pub(super) fn values(&self) -> impl Iterator<Item = u64> {
+        (0..Self::value_count(self.bounds)).map(|index| self.row.sum(index))
+    }
+
     pub(super) fn read(&self) -> HistogramReading {
-        let mut count = 0_u64;
-        let buckets = self
-            .bounds
-            .iter()
-            .enumerate()
-            .map(|(bucket, bound)| {
-                count = count.wrapping_add(self.row.sum(bucket));
-                (*bound, count)
-            })
-            .collect();
-        count = count.wrapping_add(self.row.sum(self.bounds.len()));
-        HistogramReading { buckets, sum: self.row.sum(self.bounds.len() + 1), count }
+        HistogramReading::from_values(self.bounds, self.values())
     }
 }
 
+/// The bucket for a value.
+#[inline]
+fn bucket(bounds: &[u64], value: u64) -> usize {
+    bounds.partition_point(|bound| *bound < value)
+}
+
 impl HistogramReading {
+    /// The reading of a histogram with these [`Histogram::values`].
+    pub(super) fn from_values(bounds: &[u64], values: impl IntoIterator<Item = u64>) -> Self {
+        let (mut values, mut count) = (values.into_iter(), 0_u64);
+        let mut add_next = || {
+            count = count.wrapping_add(values.next().unwrap_or_default());
+            count
+        };
+        let buckets = bounds.iter().map(|bound| (*bound, add_next())).collect();
+        let count = add_next();
+        Self { buckets, sum: values.next().unwrap_or_default(), count }
+    }
+
     /// The mean of all observations; `None` without an observation.
     #[must_use]
     pub fn mean(&self) -> Option<f64> {

@@ -167,6 +167,13 @@ impl Union {
         }
     }
 
+    /// Merges another union into this one.
+    pub(super) fn merge_union(&mut self, other: &Self) {
+        for (registers, other) in self.registers.iter_mut().zip(&*other.registers) {
+            merge_word(registers, u64::from_le_bytes(*other));
+        }
+    }
+
     /// The registers, in Redis's order.
     pub fn registers(&self) -> impl Iterator<Item = u8> + '_ {
         self.registers.iter().flatten().copied()

@@ -23,7 +23,8 @@ pub(super) struct Names {
 /// Version of the layout of the list of unlisted codes.
 const LAYOUT: u32 = 1;
 
-const TYPES: usize = CONTENT_TYPES.len() + UNLISTED_TYPES + 1;
+/// Rows of content types.
+pub(super) const TYPES: usize = CONTENT_TYPES.len() + UNLISTED_TYPES + 1;
 const PLATFORM_ROWS: usize = PLATFORMS.len() + 1;
 
 /// Marks a word in the list of unlisted codes as used. The code is in the low half.
@@ -67,24 +68,36 @@ impl Mix {
     /// program list it. Unknown platforms and sources are counted as `unknown` and `other`.
     /// Returns false if counting cannot have produced the old list of unlisted codes.
     pub(super) fn carry_from(&self, old: &CarryOver<'_>) -> bool {
-        let stored = old.section(self.names.unlisted, LAYOUT, size_of::<u64>());
-        let codes = stored.as_ref().map_or(Some(Vec::new()), |stored| used_codes(stored));
-        let Some(codes) = codes else { return false };
-        // First and in order, so that each keeps its position even if a code that is no longer listed is added.
-        codes.iter().for_each(|code| {
-            self.type_row(*code);
-        });
-        let type_row = |key: &str| {
-            let unlisted = || key.strip_prefix("unlisted ")?.parse::<usize>().ok()?.checked_sub(1);
-            let code = key.parse().ok().or_else(|| codes.get(unlisted()?).copied());
-            code.map_or(TYPES - 1, |code| self.type_row(code))
-        };
+        let Some(type_row) = self.type_rows(old) else { return false };
         let source = |key: &str| Source::ALL.into_iter().find(|source| source.name() == key).unwrap_or(Source::Other);
         self.cells.carry_combinations(old, self.names.cells, |keys| match keys {
             [code, on, from] => Some(cell(type_row(code), codes::platform_row_of(on), source(from))),
             _ => None,
         });
         true
+    }
+
+    /// Finds the row for a key of an old row of content types. `None` if counting cannot have produced the old list of
+    /// unlisted codes.
+    pub(super) fn type_rows(&self, old: &CarryOver<'_>) -> Option<impl Fn(&str) -> usize> {
+        let stored = old.section(self.names.unlisted, LAYOUT, size_of::<u64>());
+        let codes = stored.as_ref().map_or(Some(Vec::new()), |stored| used_codes(stored))?;
+        // First and in order, so that each keeps its position even if a code that is no longer listed is added.
+        codes.iter().for_each(|code| {
+            self.type_row(*code);
+        });
+        Some(move |key: &str| {
+            let unlisted = || key.strip_prefix("unlisted ")?.parse::<usize>().ok()?.checked_sub(1);
+            let code = key.parse().ok().or_else(|| codes.get(unlisted()?).copied());
+            code.map_or(TYPES - 1, |code| self.type_row(code))
+        })
+    }
+
+    /// The messages of each content type.
+    pub(super) fn by_type(&self) -> impl Iterator<Item = u64> {
+        let cells = PLATFORM_ROWS * Source::ALL.len();
+        let messages_of = move |row| (row * cells..(row + 1) * cells).map(|cell| self.cells.sum(cell));
+        (0..TYPES).map(move |row| messages_of(row).fold(0, u64::wrapping_add))
     }
 
     /// Whether this program's counting can have produced the list of unlisted codes.
@@ -155,7 +168,8 @@ impl Mix {
         })
     }
 
-    fn type_label(&self, row: usize) -> Option<Cow<'static, str>> {
+    /// A content type's name, or its number, or `other`; `None` if the row has no content type yet.
+    pub(super) fn type_label(&self, row: usize) -> Option<Cow<'static, str>> {
         if let Some((_, name)) = CONTENT_TYPES.get(row) {
             return Some(Cow::Borrowed(name));
         }
@@ -168,13 +182,14 @@ impl Mix {
 
 /// The keys of the cells.
 fn axes() -> Vec<Vec<String>> {
+    vec![type_keys().collect(), keys(codes::platform_names()), keys(Source::ALL.map(Source::name))]
+}
+
+/// The keys of the rows of content types.
+pub(super) fn type_keys() -> impl Iterator<Item = String> {
     let listed = CONTENT_TYPES.iter().map(|(code, _)| code.to_string());
     let unlisted = (1..=UNLISTED_TYPES).map(|number| format!("unlisted {number}"));
-    vec![
-        keys(listed.chain(unlisted).chain([OTHER.to_owned()])),
-        keys(codes::platform_names()),
-        keys(Source::ALL.map(Source::name)),
-    ]
+    listed.chain(unlisted).chain([OTHER.to_owned()])
 }
 
 /// The code in a word of the list of unlisted ones; `None` if the word is free or invalid.

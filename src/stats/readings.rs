@@ -20,7 +20,7 @@ impl Stats {
         cells.filter(move |cell| chat == Chat::Group || cell.messages > 0 || cell.is_usual_between_users)
     }
 
-    fn messages_of(&self, chat: Chat) -> &Messages {
+    pub(super) fn messages_of(&self, chat: Chat) -> &Messages {
         match chat {
             Chat::Group => &self.group_messages,
             Chat::Single => &self.single_messages,

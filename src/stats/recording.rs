@@ -14,14 +14,15 @@ use super::callbacks::Callbacks;
 use super::carry::keys;
 use super::counters::Counters;
 use super::dedup::{self, Dedup, DedupResult};
-use super::groups::{GroupTable, Recorded};
+use super::groups::{GroupTable, Recorded, Weeks};
+use super::history::History;
 use super::hyperloglog::{Element, hash, hash_pair};
 use super::messages::{self, Messages};
 use super::online::Online;
 use super::pairs::Pairs;
 use super::stages::Stages;
 use super::state_start::StateStart;
-use super::timeline::Timeline;
+use super::timeline::{Tick, Timeline};
 use super::windows::{CurrentPeriods, Windows};
 use crate::arena::{Arena, Block, Contents, Directory, Layout, SingleWord};
 use crate::domain::codes::{self, OTHER, STATUSES};
@@ -64,6 +65,8 @@ pub struct Capacities {
     pub dedup_window: Duration,
     /// Maximum number of users online that are tracked; a user on two platforms counts twice.
     pub online: usize,
+    /// Complete calendar days of which the history keeps the numbers.
+    pub history_days: usize,
 }
 
 /// All statistics.
@@ -89,6 +92,8 @@ pub struct Stats {
     pub(super) groups: GroupTable,
     pub(super) pairs: Pairs,
     pub(super) dedup: Dedup,
+    pub(super) history: History,
+    pub(super) weeks: Weeks,
 }
 
 impl Stats {
@@ -107,6 +112,8 @@ impl Stats {
         GroupTable::reserve(&mut contents, capacities.groups);
         Pairs::reserve(&mut contents, capacities.sender_pairs);
         Dedup::reserve(&mut contents, capacities.dedup_window);
+        History::reserve(&mut contents, capacities.history_days);
+        Weeks::reserve(&mut contents, capacities.exported_groups);
         contents
     }
 
@@ -130,6 +137,8 @@ impl Stats {
             groups: GroupTable::open(block, capacities.exported_groups)?,
             pairs: Pairs::open(block, capacities.sender_pairs)?,
             dedup: Dedup::open(block, capacities.dedup_window)?,
+            history: History::open(block)?,
+            weeks: Weeks::open(block)?,
         })
     }
 
@@ -140,7 +149,8 @@ impl Stats {
     pub fn in_memory(capacities: Capacities, now: UnixMillis) -> io::Result<Self> {
         let stats = Self::in_block(&Block::in_memory(Self::contents(capacities))?, capacities)?;
         stats.set_started(now);
-        stats.tick(now);
+        stats.history.begin(&stats.sample());
+        stats.prepare(now);
         Ok(stats)
     }
 
@@ -275,6 +285,11 @@ impl Stats {
 
     /// Does the periodic work. Call it about once a second, not on a serving thread.
     pub fn tick(&self, clock: UnixMillis) {
+        self.tick_history(self.prepare(clock));
+    }
+
+    /// Does the periodic work, except that of the history, which begins when its calendar is set.
+    pub(super) fn prepare(&self, clock: UnixMillis) -> Tick {
         let windows = [&self.group_messages.senders, &self.single_messages.senders, &self.active_groups, &self.users];
         let latest = || windows.map(Windows::latest).into_iter().fold(UnixMillis(0), UnixMillis::max);
         let tick = self.timeline.tick(clock, latest);
@@ -287,5 +302,6 @@ impl Stats {
             self.pairs.scan(now, self.groups.slots_used(), publish);
         }
         self.dedup.tick(now);
+        tick
     }
 }

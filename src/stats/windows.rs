@@ -1,6 +1,6 @@
 //! Numbers of distinct elements in sliding windows.
 //!
-//! Three rings of HyperLogLog sketches: one sketch per minute, hour or day. A window is the union of the current period
+//! Three rings of sketches: one sketch per minute, hour or day of UTC. A window is the union of the current period
 //! and of as many complete periods as the window is long, so it covers up to one period more than its length. It also
 //! includes the shorter windows, so that it never has fewer elements than they have, even after steps of the clock.
 
@@ -8,18 +8,16 @@
 mod tests;
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
-
-use super::carry::{CarryOver, copy_words};
-use super::hyperloglog::{self, Element, Union, WORDS};
+use super::carry::CarryOver;
+use super::hyperloglog::{self, Element, Union};
+use super::sketch_ring::{RingPosition, SketchRing, position};
 use super::timeline::Tick;
-use crate::arena::{Block, Contents, Layout, Section};
+use crate::arena::{Block, Contents};
 use crate::domain::UnixMillis;
 
-const MINUTE_MS: u64 = 60_000;
-const HOUR_MS: u64 = 60 * MINUTE_MS;
+pub(super) const MINUTE_MS: u64 = 60_000;
+pub(super) const HOUR_MS: u64 = 60 * MINUTE_MS;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
 /// A sliding window.
@@ -47,77 +45,42 @@ const RINGS: [(u64, usize); 3] = [(MINUTE_MS, 62), (HOUR_MS, 26), (DAY_MS, 32)];
 /// The word for each ring's period in the names of its sections.
 const PERIOD_NAMES: [&str; RINGS.len()] = ["minute", "hour", "day"];
 
-/// Version of the layout of the sketches' periods. In version 1, the position of a sketch followed from its period.
-const PERIODS_LAYOUT: u32 = 2;
-
-/// Version of the layout of the sketches.
-const LAYOUT: u32 = 1;
-const SKETCH_BYTES: usize = WORDS * size_of::<u64>();
-
 /// Numbers of distinct elements in each window.
 #[derive(Debug)]
 pub(super) struct Windows {
-    rings: [Ring; RINGS.len()],
+    rings: [SketchRing; RINGS.len()],
 }
 
 impl Windows {
     pub(super) fn reserve(contents: &mut Contents, name: &str) {
         for ((_, sketches), period) in RINGS.into_iter().zip(PERIOD_NAMES) {
-            let [periods_name, sketches_name] = section_names(name, period);
-            contents.reserve(Layout::new(&periods_name, PERIODS_LAYOUT, size_of::<u64>(), sketches));
-            contents.reserve(Layout::new(&sketches_name, LAYOUT, SKETCH_BYTES, sketches));
+            SketchRing::reserve(contents, name, period, sketches);
         }
     }
 
     pub(super) fn open(block: &Block, name: &str) -> io::Result<Self> {
-        let ring = |period| {
-            let [periods, sketches] = section_names(name, period).map(|name| block.section(&name));
-            io::Result::Ok(Ring {
-                periods: periods?,
-                registers: sketches?,
-                continued: AtomicU64::new(0),
-                clearing: Mutex::new(()),
-            })
-        };
-        let [minutes, hours, days] = PERIOD_NAMES.map(ring);
+        let [minutes, hours, days] = PERIOD_NAMES.map(|period| SketchRing::open(block, name, period));
         Ok(Self { rings: [minutes?, hours?, days?] })
     }
 
     /// Copies old sketches, each to the sketch of its period.
     pub(super) fn carry_from(&self, old: &CarryOver<'_>, name: &str) {
-        for (ring, period) in self.rings.iter().zip(PERIOD_NAMES) {
-            let [periods, sketches] = section_names(name, period);
-            let periods = old.section_with_version(&periods, 1..=PERIODS_LAYOUT, size_of::<u64>());
-            let sketches = old.section(&sketches, LAYOUT, SKETCH_BYTES);
-            let (Some(periods), Some(sketches)) = (periods, sketches) else { continue };
-            for (period, sketch) in periods.iter().zip(sketches.chunks_exact(WORDS)) {
-                ring.take(period.load(Ordering::Relaxed), sketch);
-            }
-        }
+        self.rings.iter().zip(PERIOD_NAMES).for_each(|(ring, period)| ring.carry_from(old, name, period));
     }
 
     /// Whether no period has two sketches, and all ranks are possible.
     pub(super) fn is_plausible(&self) -> bool {
-        self.rings.iter().zip(RINGS).all(|(ring, (period_ms, _))| {
-            // The last one that a clock can show, and the next.
-            let last = UnixMillis(i64::MAX).period(period_ms) + 1;
-            let mut periods: Vec<_> =
-                ring.periods.iter().map(|stored| stored.load(Ordering::Relaxed)).filter(|stored| *stored > 0).collect();
-            let used = periods.len();
-            periods.sort_unstable();
-            periods.dedup();
-            let are_possible = periods.len() == used && periods.last().is_none_or(|stored| *stored <= last + 1);
-            are_possible && hyperloglog::has_valid_ranks(&ring.registers)
-        })
+        // The last period that a clock can show, and the next.
+        let last = |period_ms| UnixMillis(i64::MAX).period(period_ms) + 1;
+        self.rings.iter().zip(RINGS).all(|(ring, (period_ms, _))| ring.is_plausible(last(period_ms)))
     }
 
     /// The beginning of the latest minute with an element; the epoch if there is none.
     pub(super) fn latest(&self) -> UnixMillis {
         let [minutes, ..] = &self.rings;
-        let is_used = |position: &usize| !hyperloglog::is_empty(minutes.sketch(*position));
-        let used = (0..minutes.periods.len()).filter(is_used);
-        let minute = used.filter_map(|position| minutes.periods.get(position)?.load(Ordering::Relaxed).checked_sub(1));
-        UnixMillis(minute.max().unwrap_or_default().saturating_mul(MINUTE_MS).try_into().unwrap_or(i64::MAX))
+        let used = minutes.sketches().filter(|(_, sketch)| !hyperloglog::is_empty(sketch));
+        let minute = used.map(|(minute, _)| minute).max();
+        UnixMillis(minute.unwrap_or_default().saturating_mul(MINUTE_MS).try_into().unwrap_or(i64::MAX))
     }
 
     /// Adds an element to the current sketch of each ring.
@@ -144,18 +107,17 @@ impl Windows {
         let [CurrentPeriods(expected), CurrentPeriods(current), CurrentPeriods(continued)] =
             [tick.expected, tick.now, tick.continued].map(CurrentPeriods::at);
         for (((ring, expected), at), continued) in self.rings.iter().zip(expected).zip(current).zip(continued) {
-            ring.continued.store(continued.period, Ordering::Relaxed);
-            ring.follow_clock(expected.period, at.period);
-            ring.start_period(at.period);
-            // If the clock was set forward, the next period may never begin, so no sketch is replaced for it.
-            if at.period == continued.period {
-                ring.start_period(at.period + 1);
-            }
+            ring.prepare([expected, at, continued].map(|at| at.period));
         }
         let ([minutes, longer @ ..], [minute, others @ ..]) = (&self.rings, current);
         for (ring, at) in longer.iter().zip(others) {
             hyperloglog::merge_into(minutes.current(minute), ring.current(at));
         }
+    }
+
+    /// The rings of minutes, hours, and days of UTC.
+    pub(super) const fn rings(&self) -> &[SketchRing; RINGS.len()] {
+        &self.rings
     }
 
     /// The estimated number of distinct elements in each of [`WINDOWS`].
@@ -182,13 +144,6 @@ impl Windows {
 /// the compiler turns a division by a constant into a multiplication.
 pub(super) struct CurrentPeriods([RingPosition; RINGS.len()]);
 
-/// A period, and the position of its sketch in the ring.
-#[derive(Clone, Copy)]
-struct RingPosition {
-    period: u64,
-    position: usize,
-}
-
 impl CurrentPeriods {
     #[inline]
     pub(super) fn at(now: UnixMillis) -> Self {
@@ -196,128 +151,5 @@ impl CurrentPeriods {
             let period = now.period(period_ms);
             RingPosition { period, position: position(period, sketches) }
         }))
-    }
-}
-
-/// The names of a ring's sections: the periods of its sketches, and the sketches.
-fn section_names(name: &str, period: &str) -> [String; 2] {
-    [format!("{name} by {period}, times"), format!("{name} by {period}")]
-}
-
-/// The usual position of a period's sketch in a ring with this many sketches.
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "a remainder of the number of sketches")]
-const fn position(period: u64, sketches: usize) -> usize {
-    (period % sketches as u64) as usize
-}
-
-/// A ring of sketches, one per period. A new period replaces the oldest. The position of its sketch is usually the one
-/// of [`position`], but may be any.
-#[derive(Debug)]
-struct Ring {
-    /// The period of each sketch, plus one; 0 for none.
-    periods: Section,
-    registers: Section,
-    /// What the current period would be without any step of the clock. If the clock is set back to it, the periods of
-    /// the longest window before it are needed again.
-    continued: AtomicU64,
-    /// Held while sketches are cleared or moved, usually by the tick. A callback takes it only if the tick is more than
-    /// a period late, or the clock was set.
-    clearing: Mutex<()>,
-}
-
-impl Ring {
-    /// Copies an old sketch into this ring, unless only newer ones could be replaced. `stored` is its period plus one.
-    fn take(&self, stored: u64, sketch: &[AtomicU64]) {
-        let Some(period) = stored.checked_sub(1) else { return };
-        let position = self.replaceable(period);
-        if let Some(mine) = self.periods.get(position)
-            && mine.load(Ordering::Relaxed) < stored
-        {
-            copy_words(sketch, self.sketch(position));
-            mine.store(stored, Ordering::Relaxed);
-        }
-    }
-
-    #[inline]
-    fn current(&self, RingPosition { period, position }: RingPosition) -> &[AtomicU64] {
-        let stored = self.periods.get(position).map(|stored| stored.load(Ordering::Acquire));
-        self.sketch(if stored == Some(period + 1) { position } else { self.start_period(period) })
-    }
-
-    /// The position of a period's sketch. If the period has none yet, replaces a sketch.
-    #[cold]
-    fn start_period(&self, period: u64) -> usize {
-        if let Some(position) = self.find(period) {
-            return position;
-        }
-        let _clearing = self.clearing.lock();
-        if let Some(position) = self.find(period) {
-            return position;
-        }
-        let position = self.replaceable(period);
-        self.sketch(position).iter().for_each(|word| word.store(0, Ordering::Relaxed));
-        if let Some(stored) = self.periods.get(position) {
-            // Stored after clearing: a thread that sees the new period adds to an empty sketch.
-            stored.store(period + 1, Ordering::Release);
-        }
-        position
-    }
-
-    fn find(&self, period: u64) -> Option<usize> {
-        self.periods.iter().position(|stored| stored.load(Ordering::Acquire) == period + 1)
-    }
-
-    /// The position of the sketch to replace: an unused one, else an expired one, else one that was prepared for a
-    /// period that never began, else the oldest.
-    fn replaceable(&self, period: u64) -> usize {
-        let usual = position(period, self.periods.len());
-        let continued = self.continued.load(Ordering::Relaxed) + 1;
-        let oldest_needed = continued.saturating_sub(self.periods.len() as u64 - 2);
-        let need = |position: usize| {
-            let stored = self.periods.get(position).map_or(0, |stored| stored.load(Ordering::Relaxed));
-            let is_unused = || hyperloglog::is_empty(self.sketch(position));
-            match stored {
-                0 => (0, 0, position != usual),
-                _ if stored < oldest_needed => (1, 0, position != usual),
-                _ if stored > continued && stored < period && is_unused() => (2, 0, position != usual),
-                _ => (3, stored, false),
-            }
-        };
-        (0..self.periods.len()).min_by_key(|position| need(*position)).unwrap_or(usual)
-    }
-
-    /// If the clock was set back, moves the sketches that were filled while it was ahead to earlier periods, so that
-    /// their age stays right. `expected` is what the current period would be if the clock had not been set.
-    fn follow_clock(&self, expected: u64, current: u64) {
-        let _clearing = self.clearing.lock();
-        for (position, stored) in self.periods.iter().enumerate() {
-            // The next period is already prepared.
-            let Some(period) = stored.load(Ordering::Acquire).checked_sub(1).filter(|period| *period > current + 1)
-            else {
-                continue;
-            };
-            let target = period.saturating_add(current).saturating_sub(expected).min(current);
-            let existing = self.find(target);
-            match existing {
-                Some(same) if same == position => {}
-                Some(other) => {
-                    hyperloglog::merge_into(self.sketch(position), self.sketch(other));
-                    stored.store(0, Ordering::Release);
-                }
-                None => stored.store(target + 1, Ordering::Release),
-            }
-        }
-    }
-
-    /// The sketches of the current period and of the `back` ones before it.
-    fn sketches_since(&self, current: u64, back: u64) -> impl Iterator<Item = &[AtomicU64]> {
-        let wanted = current.saturating_sub(back) + 1..=current + 1;
-        let stored = self.periods.iter().map(|stored| stored.load(Ordering::Acquire)).enumerate();
-        stored.filter(move |(_, period)| wanted.contains(period)).map(|(position, _)| self.sketch(position))
-    }
-
-    fn sketch(&self, position: usize) -> &[AtomicU64] {
-        self.registers.get(position * WORDS..(position + 1) * WORDS).unwrap_or_default()
     }
 }

@@ -47,6 +47,7 @@ impl Served {
             sender_pairs: 100,
             dedup_window: Duration::ZERO,
             online: 100,
+            history_days: 40,
         };
         let stats = Arc::new(Stats::in_memory(capacities, SystemClock.now()).unwrap());
         for group in 0..groups {

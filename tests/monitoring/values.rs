@@ -22,8 +22,14 @@ type Values = BTreeMap<(String, String), BTreeSet<String>>;
 /// The values that the exporter shows from its start, or from a group's first message.
 static SHOWN: LazyLock<Values> = LazyLock::new(|| {
     let now = UnixMillis(0);
-    let capacities =
-        Capacities { groups: 1, exported_groups: 1, sender_pairs: 1, dedup_window: Duration::ZERO, online: 100 };
+    let capacities = Capacities {
+        groups: 1,
+        exported_groups: 1,
+        sender_pairs: 1,
+        dedup_window: Duration::ZERO,
+        online: 100,
+        history_days: 40,
+    };
     let stats = Arc::new(Stats::in_memory(capacities, now).unwrap());
     // A group, for the labels that only groups have.
     wire::decode_group_message(br#"{"sendID":"u","groupID":"g"}"#, |message| stats.record(message, now)).unwrap();

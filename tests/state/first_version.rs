@@ -18,6 +18,7 @@ const KEPT: Capacities = Capacities {
     sender_pairs: 64,
     dedup_window: Duration::from_secs(600),
     online: 100,
+    history_days: 40,
 };
 const KEPT_AT: UnixMillis = UnixMillis(1_733_124_298_901);
 

@@ -66,6 +66,22 @@ const LAYOUTS: &[(&str, u32, u64)] = &[
     ("dedup", 1, 0x47c5_1cea_0159_7864),
     ("repeats", 1, 0x5f87_1064_d2ae_7666),
     ("dedup cleared", 1, 0xf24d_c2c7_e2fe_c7d9),
+    ("history of minutes, times", 1, 0x377c_f23a_47f5_3408),
+    ("history of minutes", 1, 0x3d8a_8548_a731_b7d8),
+    ("history of hours, times", 1, 0xcdc2_3c7b_2bc6_2be3),
+    ("history of hours", 1, 0x7cb1_d22b_fa13_68e7),
+    ("history of days, times", 1, 0x3752_65ec_2172_51d2),
+    ("history of days", 1, 0x3920_5e82_dee6_96b5),
+    ("history offsets", 1, 0xce66_a635_4ec9_63d6),
+    ("senders by calendar day, times", 2, 0xeb14_dbb5_dc25_188f),
+    ("senders by calendar day", 1, 0x1917_22aa_5f92_12ee),
+    ("single senders by calendar day, times", 2, 0xd65c_5d85_0d23_8e85),
+    ("single senders by calendar day", 1, 0xc1f7_2750_fb00_0a75),
+    ("users by calendar day, times", 2, 0xd829_20a4_e6d0_e3d5),
+    ("users by calendar day", 1, 0xc30a_a731_6a36_b605),
+    ("active groups by calendar day, times", 2, 0xccd6_395a_177d_2fc7),
+    ("active groups by calendar day", 1, 0xd0c0_38b7_11c3_57d2),
+    ("group weeks", 1, 0x3ff4_c968_601b_5030),
 ];
 
 /// Counts a message of each kind on one thread at fixed times, so that the words are always the same.

@@ -6,7 +6,9 @@
 mod copies;
 mod damage;
 mod first_version;
+mod history;
 mod layouts;
+mod power_loss;
 #[path = "../support/typical.rs"]
 mod typical;
 
@@ -27,8 +29,14 @@ use typical::typical;
 const NOW: UnixMillis = UnixMillis(1_732_345_678_901);
 const BOOT: Boot = Boot::Id([1, 2]);
 const NEXT_BOOT: Boot = Boot::Id([3, 4]);
-const CAPACITIES: Capacities =
-    Capacities { groups: 100, exported_groups: 10, sender_pairs: 1000, dedup_window: Duration::ZERO, online: 100 };
+const CAPACITIES: Capacities = Capacities {
+    groups: 100,
+    exported_groups: 10,
+    sender_pairs: 1000,
+    dedup_window: Duration::ZERO,
+    online: 100,
+    history_days: 40,
+};
 const PAGE: usize = 4096;
 
 fn later(ms: i64) -> UnixMillis {
@@ -176,55 +184,6 @@ fn without_a_boot_id_a_boot_is_identified_by_its_time() {
         drop(stats);
         assert_eq!(open(directory.path(), boot).0.state_start(), outcome, "{closed} {boot:?}");
     }
-}
-
-/// Replaces random pages of the file by earlier versions, as a power loss does.
-fn roll_back(path: &Path, earlier: &[Vec<u8>], random: &mut Pcg64Mcg) {
-    let now = fs::read(path).unwrap();
-    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
-    for (page, bytes) in now.chunks(PAGE).enumerate() {
-        let older = &earlier[random.random_range(0..earlier.len())][page * PAGE..page * PAGE + bytes.len()];
-        if random.random_bool(0.3) && older != bytes {
-            file.write_all_at(older, (page * PAGE) as u64).unwrap();
-        }
-    }
-}
-
-#[test]
-fn no_counter_continues_from_a_lower_value_after_any_power_loss() {
-    let mut random = Pcg64Mcg::seed_from_u64(7);
-    let small =
-        Capacities { groups: 20, exported_groups: 5, sender_pairs: 16, dedup_window: Duration::ZERO, online: 100 };
-    let mut outcomes = BTreeMap::new();
-    for round in 0..1000_u64 {
-        let directory = tempfile::tempdir().unwrap();
-        let state = directory.path().join("state");
-        let (stats, _) = open_with(directory.path(), small, BOOT);
-        let mut earlier = Vec::new();
-        for _ in 0..3 {
-            earlier.push(fs::read(&state).unwrap());
-            fill(&stats, random.random_range(1..40));
-        }
-        let mut shown = numbers(&stats).0;
-        // It starts from 0 too, but the first scan may already have dropped some: pages of different ages may have more
-        // pairs than the capacity.
-        shown.remove("pairs evicted");
-        // In every fifth round the state was closed, but not all of it was written to disk.
-        if round % 5 == 0 {
-            close(&stats);
-        }
-        drop(stats);
-        roll_back(&state, &earlier, &mut random);
-        let (stats, steps) = open_with(directory.path(), small, NEXT_BOOT);
-        *outcomes.entry(stats.state_start().name()).or_insert(0) += 1;
-        let after = numbers(&stats).0;
-        for (counter, before) in &shown {
-            let now = after.get(counter).copied().unwrap_or_default();
-            assert!(now == 0 || now >= *before, "round {round}, {steps:?}: {counter} was {before} and is {now}");
-        }
-    }
-    // A closed state continues. A closed state with earlier pages is renamed. Others start from 0.
-    assert!(outcomes["counters_reset"] > 500 && outcomes["fresh"] > 50, "{outcomes:?}");
 }
 
 #[test]

@@ -10,7 +10,14 @@ const HOUR_MS: i64 = 3_600_000;
 
 fn stats(groups: usize, exported_groups: usize) -> Arc<Stats> {
     let stats = Stats::in_memory(
-        Capacities { groups, exported_groups, sender_pairs: 100, dedup_window: Duration::ZERO, online: 100 },
+        Capacities {
+            groups,
+            exported_groups,
+            sender_pairs: 100,
+            dedup_window: Duration::ZERO,
+            online: 100,
+            history_days: 40,
+        },
         NOW,
     )
     .unwrap();

@@ -25,6 +25,7 @@ pub(crate) fn site() -> Arc<Site> {
         sender_pairs: 10,
         dedup_window: Duration::from_secs(60),
         online: 100,
+        history_days: 40,
     };
     let stats = Stats::in_memory(capacities, UnixMillis(0)).unwrap();
     let telemetry = Telemetry::default();

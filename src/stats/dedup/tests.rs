@@ -172,7 +172,14 @@ fn the_original_of_a_duplicate_is_in_the_total() {
     const THREADS: u64 = 4;
     const ROUNDS: u64 = 5000;
     let dedup_window = Duration::from_secs(60);
-    let capacities = Capacities { groups: 100, exported_groups: 10, sender_pairs: 1000, dedup_window, online: 100 };
+    let capacities = Capacities {
+        groups: 100,
+        exported_groups: 10,
+        sender_pairs: 1000,
+        dedup_window,
+        online: 100,
+        history_days: 40,
+    };
     let stats = Stats::in_memory(capacities, UnixMillis(NOW)).unwrap();
     let arrived = AtomicU64::new(0);
     // Counts the duplicates, and those that returned before their original was in the total. All threads record a

@@ -9,9 +9,12 @@ mod stored;
 mod table;
 #[cfg(test)]
 mod tests;
+mod weeks;
 
 pub use idle::RetirementPause;
 pub use slot::{Group, GroupName};
 pub(super) use stored::SlotMapping;
 pub(super) use table::GroupTable;
 pub use table::Recorded;
+pub use weeks::Week;
+pub(super) use weeks::Weeks;

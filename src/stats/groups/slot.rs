@@ -45,6 +45,11 @@ pub struct GroupName {
 }
 
 impl GroupName {
+    #[cfg(test)]
+    pub(super) const fn new(bytes: [u8; MAX_NAME_BYTES], len: usize) -> Self {
+        Self { bytes, len }
+    }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {

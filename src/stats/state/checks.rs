@@ -21,6 +21,7 @@ impl Stats {
             (self.activities.is_plausible(), "activities"),
             (self.active_groups.is_plausible(), "active groups"),
             (self.users.is_plausible(), "active users"),
+            (self.history.is_plausible(), "history"),
             (mentions, "mentions, or the start of the counters"),
         ];
         let implausible = checks.into_iter().find(|(is_plausible, _)| !is_plausible).map(|(_, what)| what);

@@ -95,7 +95,7 @@ impl Opening<'_> {
             self.mark_in_use(arena, || self.renew_start(&stats, trust))?;
         }
         stats.restore(trust, false, self.now)?;
-        stats.tick(self.now);
+        stats.prepare(self.now);
         if is_torn {
             // After the reset: until then the block cannot be trusted.
             self.mark_in_use(arena, || ())?;
@@ -121,6 +121,7 @@ impl Opening<'_> {
     fn start_empty(&self, old: Option<OldState>) -> Result<Stats, Error> {
         let new = self.create(Stats::contents(self.capacities))?;
         new.set_started(self.now);
+        new.history.begin(&new.sample());
         let generation = self.directory.next_generation(&new.arena);
         self.put_in_place(&new, old, generation).map_err(|error| self.directory.discard_new(error))?;
         Ok(new)
@@ -149,7 +150,7 @@ impl Opening<'_> {
 
     /// Replaces the old state with a new one, once all of that is on disk.
     fn put_in_place(&self, new: &Stats, old: Option<OldState>, generation: u64) -> Result<(), Error> {
-        new.tick(self.now);
+        new.prepare(self.now);
         new.arena.set_generation(generation);
         self.mark_in_use(&new.arena, || ())?;
         new.arena.flush().map_err(|error| self.directory.io_error("the new state cannot be written", error))?;

@@ -34,6 +34,9 @@ impl Stats {
         let slots = self.groups.carry_from(&old);
         self.pairs.carry_from(&old, &slots);
         self.dedup.carry_from(&old);
+        self.weeks.carry_from(&old);
+        // Last: a counter that the old history does not have continues from its current value.
+        self.carry_history(&old);
         Ok(old.dropped(wanted))
     }
 
@@ -52,7 +55,16 @@ impl Stats {
         self.single_messages.restore();
         self.online.restore();
         self.dedup.restore();
-        self.complete_counts(is_partial)
+        self.complete_counts(is_partial)?;
+        self.history.restore(&self.sample(), is_torn);
+        Ok(())
+    }
+
+    fn carry_history(&self, old: &CarryOver<'_>) {
+        let [group, single] = [&self.group_messages, &self.single_messages].map(|messages| messages.mix.type_rows(old));
+        if let (Some(group), Some(single)) = (group, single) {
+            self.history.carry_from(old, &self.sample(), [&group, &single]);
+        }
     }
 
     /// Resets the counters to 0. Windows, groups and pairs stay, because they hold recent activity.

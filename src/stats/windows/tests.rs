@@ -1,9 +1,10 @@
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use super::*;
+use crate::stats::hyperloglog::WORDS;
 use crate::stats::timeline::Timeline;
 
 fn windows() -> Windows {
@@ -54,7 +55,7 @@ fn a_month_of_traffic_is_counted_in_each_window() {
 }
 
 /// The sketch for a time.
-fn sketch_at(ring: &Ring, period_ms: u64, now: UnixMillis) -> &[AtomicU64] {
+fn sketch_at(ring: &SketchRing, period_ms: u64, now: UnixMillis) -> &[AtomicU64] {
     ring.sketch(position(now.period(period_ms), ring.periods.len()))
 }
 
@@ -101,7 +102,7 @@ fn each_ring_has_what_all_threads_added_although_elements_of_the_minute_are_skip
 fn an_element_of_the_minute_is_always_in_the_hour_and_the_day() {
     let windows = windows();
     let (is_over, looks) = (AtomicBool::new(false), AtomicU64::new(0));
-    let rank = |ring: &Ring, period_ms, register: usize| {
+    let rank = |ring: &SketchRing, period_ms, register: usize| {
         sketch_at(ring, period_ms, START)[register / 8].load(Ordering::Acquire).to_le_bytes()[register % 8]
     };
     std::thread::scope(|scope| {

@@ -164,7 +164,14 @@ mod tests {
 
     fn stats(groups: usize) -> Stats {
         Stats::in_memory(
-            Capacities { groups, exported_groups: 2, sender_pairs: 100, dedup_window: Duration::ZERO, online: 100 },
+            Capacities {
+                groups,
+                exported_groups: 2,
+                sender_pairs: 100,
+                dedup_window: Duration::ZERO,
+                online: 100,
+                history_days: 40,
+            },
             UnixMillis(BEGIN),
         )
         .unwrap()

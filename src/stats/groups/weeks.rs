@@ -1,0 +1,310 @@
+//! The messages of exported groups in each of the last calendar days, to compare this week with the last.
+//!
+//! Like the cells of the history, a row has the group's total at the end of each day and not the difference, so no
+//! message counts twice.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use foldhash::fast::RandomState;
+use parking_lot::Mutex;
+
+use super::slot::Group;
+use crate::arena::{Block, Contents, Layout, Section};
+use crate::domain::{Calendar, Day, UnixMillis};
+use crate::stats::carry::{CarryOver, copy_words};
+use crate::stats::hyperloglog::hash;
+
+/// Days that a reader gets: two weeks, the last of them not over.
+const WEEK_DAYS: usize = 14;
+
+/// Days in a row: two complete weeks, the day before them, and today.
+const DAYS: usize = 16;
+
+/// Time between two updates.
+const UPDATE_INTERVAL_MS: i64 = 10_000;
+
+/// The hash of the group's name; 0 if the row is free.
+const NAME: usize = 0;
+/// The last day with a total, plus one.
+const LAST: usize = 1;
+/// The first day that is known; 0 for a group that was new when its row was taken.
+const FIRST: usize = 2;
+/// Added to the group's messages, which may start from 0 again.
+const OFFSET: usize = 3;
+const TOTALS: usize = 4;
+const ROW_WORDS: usize = TOTALS + DAYS;
+
+const NAME_OF_SECTION: &str = "group weeks";
+const LAYOUT: u32 = 1;
+const ROW_BYTES: usize = ROW_WORDS * size_of::<u64>();
+
+/// A group's recent days.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Week {
+    /// Messages on each day, the last is today; `None` if they are not known.
+    pub days: [Option<u64>; WEEK_DAYS],
+    /// Messages of the last seven complete days; `None` if they are not known.
+    pub this: Option<u64>,
+    /// Messages of the seven days before these.
+    pub last: Option<u64>,
+}
+
+/// The rows of the groups that are, or recently were, exported.
+#[derive(Debug)]
+pub(in crate::stats) struct Weeks {
+    rows: Section,
+    /// The row of each name's hash. Built at the first update.
+    by_name: Mutex<HashMap<u64, usize, RandomState>>,
+    /// When the rows were last updated, in milliseconds since the epoch; 0 before the first time.
+    updated_at: AtomicI64,
+}
+
+impl Weeks {
+    /// Reserves rows for this many exported groups, and as many that were exported before.
+    pub(in crate::stats) fn reserve(contents: &mut Contents, exported: usize) {
+        contents.reserve(Layout::new(NAME_OF_SECTION, LAYOUT, ROW_BYTES, exported.saturating_mul(2).max(1)));
+    }
+
+    pub(in crate::stats) fn open(block: &Block) -> io::Result<Self> {
+        Ok(Self { rows: block.section(NAME_OF_SECTION)?, by_name: Mutex::default(), updated_at: AtomicI64::new(0) })
+    }
+
+    /// Copies the rows of an old block that were used last.
+    pub(in crate::stats) fn carry_from(&self, old: &CarryOver<'_>) {
+        let Some(stored) = old.section(NAME_OF_SECTION, LAYOUT, ROW_BYTES) else { return };
+        let mut rows: Vec<_> = stored.as_chunks().0.iter().map(Row).filter(|row| row.get(NAME) != 0).collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.get(LAST)));
+        rows.iter().zip(self.rows()).for_each(|(from, to)| copy_words(from.0, to.0));
+    }
+
+    /// Whether the rows should be updated now: about as often as the exported groups may change.
+    pub(in crate::stats) fn is_due(&self, now: UnixMillis) -> bool {
+        let is_due = !(0..UPDATE_INTERVAL_MS).contains(&now.since(UnixMillis(self.updated_at.load(Ordering::Relaxed))));
+        if is_due {
+            self.updated_at.store(now.0, Ordering::Relaxed);
+        }
+        is_due
+    }
+
+    /// Updates the rows of the exported groups, whose names are distinct. Not on a serving thread.
+    pub(in crate::stats) fn update(&self, exported: &[Group], calendar: &Calendar, today: Day) {
+        let mut by_name = self.by_name.lock();
+        if by_name.is_empty() {
+            by_name.extend(
+                self.rows().enumerate().map(|(row, words)| (words.get(NAME), row)).filter(|(name, _)| *name != 0),
+            );
+        }
+        let groups: HashMap<_, _, RandomState> = exported.iter().map(|group| (name_of(group), group)).collect();
+        let mut reusable = None;
+        for (name, group) in &groups {
+            let known = by_name.get(name).and_then(|row| self.row(*row));
+            let row = known.or_else(|| {
+                // Found once for all new groups: usually there are none.
+                let number = reusable.get_or_insert_with(|| self.reusable(&groups)).pop()?;
+                let row = self.row(number)?;
+                by_name.remove(&row.get(NAME));
+                by_name.insert(*name, number);
+                row.begin(*name, group, calendar.day_of(group.created) >= today, today);
+                Some(row)
+            });
+            row.into_iter().for_each(|row| row.update(group.messages, today));
+        }
+    }
+
+    /// The rows of groups that are not exported, the last one first to be reused: free rows, then those used longest ago.
+    fn reusable(&self, exported: &HashMap<u64, &Group, RandomState>) -> Vec<usize> {
+        let rows = self.rows().enumerate().filter(|(_, row)| !exported.contains_key(&row.get(NAME)));
+        let mut rows: Vec<_> = rows.map(|(number, row)| (row.get(LAST), number)).collect();
+        rows.sort_unstable_by_key(|(last, number)| std::cmp::Reverse((*last, *number)));
+        rows.into_iter().map(|(_, number)| number).collect()
+    }
+
+    /// A group's recent days; `None` if it has no row.
+    pub(in crate::stats) fn read(&self, group: &Group, today: Day) -> Option<Week> {
+        let row = *self.by_name.lock().get(&name_of(group))?;
+        Some(self.row(row)?.read(today.0))
+    }
+
+    fn row(&self, number: usize) -> Option<Row<'_>> {
+        self.rows.as_chunks().0.get(number).map(Row)
+    }
+
+    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        self.rows.as_chunks().0.iter().map(Row)
+    }
+}
+
+/// The hash of a group's name; never 0.
+fn name_of(group: &Group) -> u64 {
+    hash(group.name.as_str().as_bytes()).max(1)
+}
+
+/// A row in the block.
+#[derive(Clone, Copy)]
+struct Row<'a>(&'a [AtomicU64; ROW_WORDS]);
+
+impl Row<'_> {
+    fn get(self, word: usize) -> u64 {
+        self.0.get(word).map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
+    fn set(self, word: usize, value: u64) {
+        if let Some(word) = self.0.get(word) {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// The total at the end of a day.
+    fn total(self, day: u64) -> u64 {
+        self.get(total_word(day))
+    }
+
+    /// Takes the row for a group. If it is new, it had no messages before today. Otherwise its earlier days are unknown.
+    fn begin(self, name: u64, group: &Group, is_new: bool, today: Day) {
+        self.0.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        if !is_new {
+            self.set(FIRST, today.0);
+            self.set(total_word(today.0.saturating_sub(1)), group.messages);
+        }
+        self.set(LAST, today.0 + 1);
+        self.set(NAME, name);
+    }
+
+    fn update(self, messages: u64, Day(today): Day) {
+        let mut last = self.get(LAST).saturating_sub(1);
+        if last > today + 1 {
+            // The clock was ahead for days: the days before are lost.
+            let total = self.total(last);
+            last = today.saturating_sub(1);
+            self.set(total_word(last), total);
+            self.set(FIRST, today);
+        }
+        // If the clock was set back a little, the last day goes on.
+        let today = today.max(last);
+        let before = self.total(last).max(self.total(last.saturating_sub(1)));
+        if self.get(OFFSET).saturating_add(messages) < before {
+            self.set(OFFSET, before.saturating_sub(messages));
+        }
+        for day in (last + 1..=today).rev().take(DAYS) {
+            self.set(total_word(day), before);
+        }
+        self.set(total_word(today), self.get(OFFSET).saturating_add(messages));
+        self.set(LAST, today + 1);
+    }
+
+    fn read(self, today: u64) -> Week {
+        let (first, last) = (self.get(FIRST), self.get(LAST).saturating_sub(1));
+        let day = |before: u64| {
+            let day = today.checked_sub(before)?;
+            let is_known = day >= first && day <= last && last - day + 1 < DAYS as u64;
+            is_known.then(|| self.total(day).saturating_sub(self.total(day.saturating_sub(1))))
+        };
+        let sum = |before: std::ops::RangeInclusive<u64>| before.map(day).sum();
+        let days = std::array::from_fn(|position| day((WEEK_DAYS - 1 - position) as u64));
+        Week { days, this: sum(1..=7), last: sum(8..=14) }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a remainder of the number of days")]
+const fn total_word(day: u64) -> usize {
+    TOTALS + (day % DAYS as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::group_name::MAX_NAME_BYTES;
+    use crate::stats::groups::GroupName;
+
+    const TODAY: u64 = 20_000;
+
+    fn weeks(exported: usize) -> Weeks {
+        let mut contents = Contents::default();
+        Weeks::reserve(&mut contents, exported);
+        Weeks::open(&Block::in_memory(contents).unwrap()).unwrap()
+    }
+
+    fn group(name: u8, created: u64, messages: u64) -> Group {
+        let mut bytes = [0; MAX_NAME_BYTES];
+        bytes[0] = name;
+        Group {
+            name: GroupName::new(bytes, 1),
+            messages,
+            created: UnixMillis(i64::try_from(created * 86_400_000).unwrap()),
+            last_seen: UnixMillis(0),
+            rate: 0.0,
+            active_senders: [0; 2],
+            is_exported: true,
+        }
+    }
+
+    fn update(weeks: &Weeks, day: u64, groups: &[Group]) {
+        weeks.update(groups, &Calendar::default(), Day(day));
+    }
+
+    #[test]
+    fn a_new_group_has_no_messages_before_its_first_day() {
+        let weeks = weeks(2);
+        for (day, messages) in [(0, 5), (0, 7), (1, 7), (3, 17)] {
+            update(&weeks, TODAY + day, &[group(b'a', TODAY, messages)]);
+        }
+        let week = weeks.read(&group(b'a', TODAY, 17), Day(TODAY + 3)).unwrap();
+        assert_eq!(week.days[8..], [Some(0), Some(0), Some(7), Some(0), Some(0), Some(10)]);
+        assert_eq!((week.this, week.last), (Some(7), Some(0)));
+    }
+
+    #[test]
+    fn the_days_before_the_row_are_unknown() {
+        let weeks = weeks(2);
+        let mut messages = 1000;
+        for day in 0..20 {
+            update(&weeks, TODAY + day, &[group(b'a', TODAY - 50, messages)]);
+            messages += day;
+            update(&weeks, TODAY + day, &[group(b'a', TODAY - 50, messages)]);
+            let week = weeks.read(&group(b'a', 0, 0), Day(TODAY + day)).unwrap();
+            assert_eq!(week.days[13], Some(day));
+            assert_eq!(week.days[0], (day >= 13).then(|| day - 13), "{day}");
+            let sum = |first: u64| (first..first + 7).sum::<u64>();
+            assert_eq!(week.this, (day >= 7).then(|| sum(day - 7)), "{day}");
+            assert_eq!(week.last, (day >= 14).then(|| sum(day - 14)), "{day}");
+        }
+    }
+
+    #[test]
+    fn a_counter_that_starts_from_0_loses_nothing_that_was_counted_before() {
+        let weeks = weeks(2);
+        for (day, messages) in [(0, 40), (1, 50), (1, 0), (1, 3), (2, 5), (1, 6)] {
+            update(&weeks, TODAY + day, &[group(b'a', TODAY, messages)]);
+        }
+        let week = weeks.read(&group(b'a', 0, 0), Day(TODAY + 2)).unwrap();
+        assert_eq!(week.days[11..], [Some(40), Some(13), Some(3)]);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_for_days_loses_only_the_days_before() {
+        let weeks = weeks(2);
+        for (day, messages) in [(0, 40), (40, 50), (0, 60), (1, 61)] {
+            update(&weeks, TODAY + day, &[group(b'a', TODAY, messages)]);
+        }
+        let week = weeks.read(&group(b'a', 0, 0), Day(TODAY + 1)).unwrap();
+        assert_eq!(week.days[11..], [None, Some(10), Some(1)]);
+    }
+
+    #[test]
+    fn the_row_that_was_used_longest_ago_is_reused() {
+        let weeks = weeks(2);
+        for (day, names) in [(0, *b"ab"), (1, *b"cd"), (2, *b"ae")] {
+            update(&weeks, TODAY + day, &names.map(|name| group(name, TODAY, 10 * (day + 1))));
+        }
+        let today = |name| weeks.read(&group(name, 0, 0), Day(TODAY + 2)).map(|week| week.days[13]);
+        assert_eq!(b"abcde".map(|name| today(name).is_some()), [true, false, true, true, true]);
+        assert_eq!(today(b'a'), Some(Some(20)));
+        assert_eq!(today(b'c'), Some(None));
+        // After a restart, the rows are found again.
+        weeks.by_name.lock().clear();
+        update(&weeks, TODAY + 2, &[group(b'a', TODAY, 35)]);
+        assert_eq!(today(b'a'), Some(Some(25)));
+    }
+}
