@@ -152,12 +152,13 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Ins
         let addresses =
             listeners.iter().map(Listener::address).collect::<io::Result<Vec<_>>>().map_err(Error::Address)?;
         let reloader = Reloader::start(&site).map_err(|error| Error::Thread("settings", error))?;
+        let live = publish_live(&site).map_err(|error| Error::Thread("live", error))?;
         let workers = Worker::create_all(&site, listeners).map_err(Error::Runtimes)?;
         let watcher = Watcher::start(&stats, telemetry).map_err(|error| Error::Thread("state", error))?;
-        Ok((addresses, reloader, workers, watcher))
+        Ok((addresses, reloader, live, workers, watcher))
     };
     // Nothing has been counted yet: the state stays as it was.
-    let (addresses, reloader, workers, watcher) = prepare().inspect_err(|_: &Error| stats.abandon())?;
+    let (addresses, reloader, live, workers, watcher) = prepare().inspect_err(|_: &Error| stats.abandon())?;
     addresses.into_iter().for_each(|address| telemetry.serving(address, threads));
     let workers = spawn(workers).map_err(|error| Error::Thread("serve", error))?;
 
@@ -179,6 +180,8 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Ins
     telemetry.drained(join(workers)?);
     // Nothing is counted any more.
     watcher.stop();
+    // The drain has ended this thread, which does not panic.
+    let _ = live.join();
     stats.close(clock.now(), &|step| state::report(telemetry, &step))?;
     telemetry.stopped(stats.messages(), stats.callbacks().map(|(_, count)| count).sum());
     Ok(deadline)
@@ -220,6 +223,12 @@ fn check_address_space(telemetry: &Telemetry, config: &Config) {
         // Unlimited, or unknown.
         _ => {}
     }
+}
+
+/// Publishes the live page's events on a thread of its own.
+fn publish_live(site: &Arc<Site>) -> io::Result<JoinHandle<()>> {
+    let site = Arc::clone(site);
+    thread::Builder::new().name("live".to_owned()).spawn(move || site.publish_live())
 }
 
 fn spawn(workers: Vec<Worker>) -> io::Result<Vec<JoinHandle<io::Result<WorkerEnd>>>> {

@@ -13,13 +13,15 @@
 //! - `lanes`: counters that threads add to without waiting for each other
 //! - `named`: enums whose values have names, as label values or stored keys
 //! - [`arena`]: the one block of memory that holds every number
+//! - `view`: the current numbers as plain values, for the API and the live page
+//! - `page`: the files of the live page
 //! - [`exposition`]: the declarations of the statistics' metrics, the text formats, the scrape
 //! - [`telemetry`]: the exporter's own metrics, each declared once, and log events: one function per event
 //! - [`simulate`]: a sender like OpenIM, for testing and sizing
 //! - [`app`]: composition root: open, build, serve, tick, drain, close, in that order
 //!
 //! In: `http -> wire -> domain::Message -> stats::record -> answer`.
-//! Out: `http -> exposition::Scraper -> stats -> text`.
+//! Out: `http -> exposition::Scraper -> stats -> text`, and `http -> view -> stats -> JSON`.
 //!
 //! Imports go one way. `tests/modules.rs` has the table of which module, and which layer of [`http`], may import from
 //! which.
@@ -31,6 +33,7 @@
 //! - A callback: a row in `domain/commands.rs`. What it counts: `domain/event.rs`.
 //! - Any other metric: a row and a function in `telemetry/events.rs`.
 //! - A reason for refusing a request: a row in `domain/reason.rs`.
+//! - A file of the live page: a row in `page/mod.rs`.
 //!
 //! The comments at the top of these files say what else to update.
 //!
@@ -53,7 +56,9 @@ pub mod exposition;
 pub mod http;
 mod lanes;
 mod named;
+mod page;
 pub mod simulate;
 pub mod stats;
 pub mod telemetry;
+mod view;
 pub mod wire;

@@ -331,3 +331,26 @@ fn every_listen_address_serves_and_drains() {
     assert!(status.success(), "{status}");
     assert_eq!(stopped_messages(&log), 4);
 }
+
+#[test]
+fn live_streams_end_at_once() {
+    let exporter = Exporter::start(&[]);
+    let mut viewers: Vec<_> = (0..20).map(|_| exporter.connect()).collect();
+    for viewer in &mut viewers {
+        viewer.send("GET /api/v1/live HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        assert_eq!(viewer.answer_to_head().status, 200);
+        assert!(!viewer.chunk().unwrap().is_empty());
+    }
+    let begin = begin_to_drain(&exporter);
+    for viewer in &mut viewers {
+        // At most one event is on its way.
+        let is_end = |chunk: Vec<u8>| chunk.is_empty();
+        assert!(is_end(viewer.chunk().unwrap()) || is_end(viewer.chunk().unwrap()));
+    }
+    assert!(begin.elapsed() < Duration::from_millis(500), "{:?}", begin.elapsed());
+    drop(viewers);
+    let (status, log) = exporter.wait();
+    assert!(status.success(), "{status}");
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    assert!(!log.iter().any(|line| line.contains("cut off")), "{log:#?}");
+}

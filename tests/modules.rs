@@ -26,6 +26,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("wire", &["domain"]),
     ("stats", &["domain", "arena", "lanes", "named"]),
     ("exposition", &["domain", "stats", "telemetry"]),
+    ("view", &["domain", "stats", "telemetry"]),
+    ("page", &[]),
     // Only its own settings.
     (
         "http",
@@ -36,8 +38,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "wire",
             "stats",
             "exposition",
+            "view",
+            "page",
             "telemetry",
             "config::Http",
+            "config::ExternalUrl",
             "config::AccessSettings",
             "config::web",
             "config::FileError",

@@ -21,7 +21,7 @@ SILENT = (
     " and on (job, instance) up)"
 )
 # The requests that OpenimCallbacksRejected or OpenimAccessRefused counts: the others concern pages or the load.
-NOT_CALLBACKS = "not_found|method_not_allowed|bad_query|rate_limited|too_many_scrapes|too_many_connections"
+NOT_CALLBACKS = "not_found|method_not_allowed|bad_query|rate_limited|too_many_scrapes|too_many_viewers|too_many_connections"
 REJECTED = f'openim_exporter_callbacks_rejected_total{{$S, reason!~"{NOT_CALLBACKS}"}}'
 REFUSED = f"sum by (reason) (increase({REJECTED}[10m]) or increase({REJECTED}{LONG}) / 2)"
 BUSY = "max(instance:openim_sender_workers_busy:ratio5m{$S} or job:openim_sender_workers_busy:ratio5m{$J})"

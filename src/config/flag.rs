@@ -8,6 +8,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::address::ListenAddress;
 use super::exclusions::ContentTypes;
+use super::external_url::ExternalUrl;
 use super::networks::Networks;
 use crate::domain::{Calendar, MessageSource};
 use crate::telemetry::LogFormat;
@@ -68,7 +69,7 @@ macro_rules! show_by_display {
         })+
     };
 }
-show_by_display!(bool, usize, String, ListenAddress, LevelFilter, Calendar);
+show_by_display!(bool, usize, String, ListenAddress, ExternalUrl, LevelFilter, Calendar);
 
 impl<T: Shown> Shown for Option<T> {
     fn show(&self, flag: &str, text: &mut String) {

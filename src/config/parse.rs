@@ -93,10 +93,8 @@ pub(super) fn metrics_path(path: &str) -> Result<String, &'static str> {
     if !path.starts_with('/') || !path.bytes().all(is_plain) {
         return Err("give a path that starts with / and has only letters, digits and - . _ ~ /, as in /metrics");
     }
-    if path == "/" || path.starts_with("/-/") || path.starts_with("/api/") {
-        return Err(
-            "this path is used by the landing page, the health checks or the API; give another, as in /metrics",
-        );
+    if path == "/" || path.starts_with("/-/") || path.starts_with("/api/") || path.starts_with("/page/") {
+        return Err("this path is used by the page, the health checks or the API; give another, as in /metrics");
     }
     Ok(path.to_owned())
 }

@@ -16,6 +16,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::address::ListenAddress;
 use super::exclusions::ContentTypes;
+use super::external_url::ExternalUrl;
 use super::flag::{Shown, settings, variable};
 use super::networks::Networks;
 use super::parse::{absolute_path, bytes, calendar, dedup_window, metrics_path, number, switch};
@@ -36,6 +37,9 @@ const MAX_DAYS: usize = 36_525;
 
 /// Maximum number of simultaneous scrapes: each may hold its whole answer in memory.
 const MAX_SCRAPES: usize = 10_000;
+
+/// Maximum number of viewers of the live page: each gets about 3 KiB a second.
+const MAX_VIEWERS: usize = 10_000;
 
 /// Open files of a process, unless the system is configured otherwise.
 /// <https://docs.kernel.org/admin-guide/sysctl/fs.html#nr-open>
@@ -86,11 +90,24 @@ settings! {
         #[arg(value_name = "PATH", default_value = "/metrics", value_parser = metrics_path)]
         "web.telemetry-path" telemetry_path: String,
 
+        /// URL at which clients reach the pages, if a proxy adds a path: https://example.com/openim-exporter/
+        ///
+        /// Pages, the API and the health checks are then served below this path too. Callbacks are accepted at any path
+        /// anyway.
+        #[arg(value_name = "URL", value_parser = ExternalUrl::parse)]
+        "web.external-url" external_url: Option<ExternalUrl>,
+
         /// Maximum number of concurrent scrapes; further scrapes get 503
         ///
         /// One address may use half of them, and at least one. Requests to the API count as scrapes.
         #[arg(value_name = "N", default_value = "40", value_parser = number(1..=MAX_SCRAPES))]
         "web.max-requests" max_scrapes: usize,
+
+        /// Maximum number of viewers of the live page; further ones get 503, and their page polls every 10 s
+        ///
+        /// One address may have all of them, because all viewers may come through one proxy. 0 allows none.
+        #[arg(value_name = "N", default_value = "100", value_parser = number(0..=MAX_VIEWERS))]
+        "web.max-viewers" max_viewers: usize,
 
         /// Maximum number of open connections; further connections get 503
         #[arg(value_name = "N", default_value = "10000", value_parser = number(1..=MAX_CONNECTIONS))]

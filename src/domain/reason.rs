@@ -88,6 +88,8 @@ reasons! {
     HeaderTooLarge = "header_too_large", 431, "request head too large";
     /// The maximum number of scrapes is in progress.
     TooManyScrapes = "too_many_scrapes", 503, "too many scrapes";
+    /// The maximum number of viewers of the live page is connected.
+    TooManyViewers = "too_many_viewers", 503, "too many viewers";
     /// The client exceeds `rate_limit`.
     RateLimited = "rate_limited", 429, "too many requests";
     /// The maximum number of connections is open.

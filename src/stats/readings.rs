@@ -125,6 +125,13 @@ impl Stats {
         self.messages_of(chat).senders.counts(self.timeline.at(now))
     }
 
+    /// Estimated number of distinct senders of messages of either kind in each of [`WINDOWS`].
+    #[must_use]
+    pub fn senders(&self, now: UnixMillis) -> [u64; WINDOWS.len()] {
+        let all = [&self.group_messages.senders, &self.single_messages.senders];
+        Windows::counts_of_all(all, self.timeline.at(now))
+    }
+
     /// Estimated number of distinct users in each of [`WINDOWS`] that sent or read messages or came online.
     #[must_use]
     pub fn active_users(&self, now: UnixMillis) -> [u64; WINDOWS.len()] {

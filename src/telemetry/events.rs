@@ -54,6 +54,8 @@ metrics! {
     /// Connections closed because they were idle, and answers cut off because the client did not read them in time,
     /// since the process started.
     ended: CounterVec<Ended> = "openim_exporter_connections_ended_total" ["reason"];
+    /// Viewers of the live page.
+    live_viewers: Gauge = "openim_exporter_live_viewers" [];
     /// Log lines dropped since the process started, because standard error did not accept them.
     log_lines_dropped: Counter = "openim_exporter_log_lines_dropped_total" [];
     /// Time taken to write a scrape, since the process started.
@@ -212,8 +214,10 @@ impl Telemetry {
         warn!(%error, "the settings files cannot be used; the previous settings stay in effect");
     }
 
-    /// Sets the number of open connections and of callbacks in flight, just before a scrape.
-    pub fn set_connections(&self, open: usize, in_flight: usize) {
+    /// Sets the number of open connections, of callbacks in flight and of viewers of the live page, just before a
+    /// scrape.
+    pub fn set_connections(&self, open: usize, in_flight: usize, viewers: usize) {
+        self.metrics.live_viewers.set(i64::try_from(viewers).unwrap_or(i64::MAX));
         self.metrics.connections.set(i64::try_from(open).unwrap_or(i64::MAX));
         self.metrics.in_flight.set(i64::try_from(in_flight).unwrap_or(i64::MAX));
     }

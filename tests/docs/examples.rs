@@ -73,6 +73,12 @@ fn the_api_gives_the_documented_answers_after_the_example() {
             &["total", "limit", "offset", "sort"],
             ("\"exported\": true", "\"exported\": 1"),
         ),
+        (
+            "### Live",
+            "/api/v1/live?format=json",
+            &["version", "time_zone", "group_messages", "senders", "users_online", "groups", "viewers"],
+            ("\"viewers\": 0", "\"viewers\": {}"),
+        ),
     ] {
         let answer = exporter.get(path).json();
         let shown = |page: &str| serde_json::from_str::<Value>(block(page, heading, "json")).unwrap();

@@ -222,6 +222,7 @@ fn the_documented_limits_match_the_code() {
         format!("\n{} (`--web.max-connections-per-address`)", thousands("--web.max-connections-per-address")),
         format!("\n{} in total (`--callback", default("--callback.max-buffered-bytes").replace("MiB", " MiB")),
         format!("\n{} (`--web.max-requests`)", default("--web.max-requests")),
+        format!("\n{} (`--web.max-viewers`)", default("--web.max-viewers")),
         format!("\n{} (`--groups.max-exported`)", thousands("--groups.max-exported")),
         format!("\n{} (`--groups.max-tracked`)", thousands("--groups.max-tracked")),
     ];

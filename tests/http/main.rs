@@ -10,6 +10,8 @@ mod exclusions;
 mod hostile;
 mod hostile_json;
 mod limits;
+mod live;
+mod page;
 mod people;
 mod refusals;
 mod routes;

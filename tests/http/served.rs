@@ -2,17 +2,18 @@
 
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use openim_exporter::config::{Http, ListenAddress};
 use openim_exporter::domain::{Clock, SystemClock};
-use openim_exporter::http::{Access, Limits, Role, Site, Worker, listen};
+use openim_exporter::http::{Access, Limits, Listener, Role, Site, Worker, listen};
 use openim_exporter::stats::{Capacities, Stats};
 use openim_exporter::telemetry::{Samples, Telemetry};
 use openim_exporter::wire;
+use socket2::SockRef;
 
 use crate::support::{Client, message};
 
@@ -40,6 +41,18 @@ impl Served {
     }
 
     pub(crate) fn with_config(groups: usize, limits: Limits, config: Http) -> Self {
+        let host = ListenAddress::Host(vec!["127.0.0.1:0".parse().unwrap()]);
+        Self::with_listener(listen(&[host], Role::All).unwrap().remove(0), groups, limits, config)
+    }
+
+    /// A site whose kernel buffers only a few KiB for a client that does not read.
+    pub(crate) fn with_small_buffers(limits: Limits, config: Http) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        SockRef::from(&listener).set_send_buffer_size(4096).unwrap();
+        Self::with_listener(Listener::inherited(listener, Role::All).unwrap(), 0, limits, config)
+    }
+
+    fn with_listener(listener: Listener, groups: usize, limits: Limits, config: Http) -> Self {
         let telemetry = Arc::new(Telemetry::default());
         let capacities = Capacities {
             groups: groups + 10,
@@ -57,10 +70,11 @@ impl Served {
         let parts = (Arc::clone(&stats), Arc::clone(&telemetry), Arc::new(SystemClock) as Arc<dyn Clock>);
         let access = Access::read(&config.access).unwrap();
         let site = Arc::new(Site::new(parts, config, access, limits, 1));
-        let listeners = listen(&[ListenAddress::Host(vec!["127.0.0.1:0".parse().unwrap()])], Role::All).unwrap();
-        let address = listeners[0].address().unwrap();
-        let worker = Worker::create_all(&site, listeners).unwrap().remove(0);
+        let address = listener.address().unwrap();
+        let worker = Worker::create_all(&site, vec![listener]).unwrap().remove(0);
         thread::spawn(move || worker.run());
+        let live = Arc::clone(&site);
+        thread::spawn(move || live.publish_live());
         let swept = Arc::clone(&site);
         thread::spawn(move || {
             while !swept.has_ended() {

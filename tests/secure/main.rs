@@ -13,6 +13,7 @@ mod halves;
 mod http2_client;
 mod lifecycle;
 mod limits;
+mod live;
 mod multiplex;
 mod page;
 mod rotation;

@@ -24,12 +24,14 @@ enum Kind {
 /// The endpoint whose success ends the process.
 const QUIT: &str = "/-/quit";
 
-const ENDPOINTS: [(Kind, &str); 14] = [
+const ENDPOINTS: [(Kind, &str); 16] = [
     (Kind::Health, "/-/healthy"),
     (Kind::Health, "/-/ready"),
     (Kind::Page, "/metrics"),
     (Kind::Page, "/metrics/groups"),
     (Kind::Page, "/"),
+    (Kind::Page, "/page/page.css"),
+    (Kind::Page, "/api/v1/live?format=json"),
     (Kind::Page, "/api/v1/summary"),
     (Kind::Page, "/api/v1/groups"),
     (Kind::Action, "/-/reload"),
@@ -76,7 +78,7 @@ fn expected(kind: Kind, path: &str, credentials: Credentials, socket: Socket) ->
             }
         }
         (Kind::Callback, Socket::Telemetry) if credentials != Credentials::TheOthers => 401,
-        // This is the path of the landing page.
+        // This is the path of the page.
         (Kind::Callback, Socket::Telemetry) if path.starts_with("/?") => 405,
         (Kind::Callback, Socket::Telemetry) => 404,
         (Kind::Page | Kind::Action | Kind::Callback, _) => {

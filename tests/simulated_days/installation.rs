@@ -76,7 +76,7 @@ impl Installation {
 
     /// An idle minute.
     fn pass_idly(&mut self) {
-        self.telemetry.set_connections(1, 0);
+        self.telemetry.set_connections(1, 0, 0);
         self.telemetry.set_certificate_expiry(Some(MIDNIGHT + i64::from(90 * DAY) * 60));
         self.stats.tick(UnixMillis(self.now_ms()));
         self.scrape(self.minute % 30 >= 28);
@@ -229,7 +229,7 @@ impl Installation {
             self.send_single(if number == 0 { now + 60_000 } else { now - 300 }, now);
         }
         Exclusion::ALL.into_iter().for_each(|reason| self.stats.record_exclusion(reason, UnixMillis(now)));
-        self.telemetry.set_connections(3, 1);
+        self.telemetry.set_connections(3, 1, 1);
         self.telemetry.set_certificate_expiry(Some(MIDNIGHT + i64::from(story::END + 13 * DAY) * 60));
         if story::REFUSALS.contains(&self.minute) {
             for _ in 0..3 {

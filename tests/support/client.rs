@@ -149,7 +149,7 @@ impl Client {
         let (status, headers) = parse_head(&self.head()?);
         let length = headers.iter().find(|(name, _)| name == "content-length").map(|(_, value)| value.parse().unwrap());
         let mut response = Response { status, headers, body: Vec::new() };
-        if method == "HEAD" || status < 200 {
+        if method == "HEAD" || status < 200 || status == 304 {
             return Ok(response);
         }
         response.body = match length {
@@ -168,14 +168,21 @@ impl Client {
     fn chunks(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {
-            let length = self.up_to("\r\n")?;
-            let length = usize::from_str_radix(length.trim_end(), 16).unwrap_or_else(|_| panic!("{length:?}"));
-            body.extend(self.exactly(length)?);
-            assert_eq!(self.exactly(2)?, b"\r\n");
-            if length == 0 {
+            let chunk = self.chunk()?;
+            if chunk.is_empty() {
                 return Ok(body);
             }
+            body.extend(chunk);
         }
+    }
+
+    /// The next chunk of a body; empty at its end.
+    pub(crate) fn chunk(&mut self) -> io::Result<Vec<u8>> {
+        let length = self.up_to("\r\n")?;
+        let length = usize::from_str_radix(length.trim_end(), 16).unwrap_or_else(|_| panic!("{length:?}"));
+        let chunk = self.exactly(length)?;
+        assert_eq!(self.exactly(2)?, b"\r\n");
+        Ok(chunk)
     }
 
     fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {

@@ -11,6 +11,9 @@ pub struct Limits {
     pub body: Duration,
     /// For the client to read a response; for each piece of a long one.
     pub answer: Duration,
+    /// Without an event for this long, a live stream gets a comment, so that neither proxies nor [`Limits::answer`] end
+    /// it.
+    pub heartbeat: Duration,
     /// Between a response and the next request. Long, because OpenIM loses a callback if we close a connection just as
     /// it sends the next one. Go's client closes its idle connections itself after 90 s by default.
     pub idle: Duration,
@@ -32,6 +35,7 @@ impl Default for Limits {
             head: Duration::from_secs(5),
             body: Duration::from_secs(5),
             answer: Duration::from_secs(30),
+            heartbeat: Duration::from_secs(15),
             idle: Duration::from_secs(600),
             linger: Duration::from_secs(1),
             idle_draining: Duration::from_secs(1),

@@ -28,6 +28,10 @@ pub(crate) enum Phase {
     Handshake = 6,
     /// HTTP/2: requests are in progress. Each has its own phase.
     Multiplexed = 7,
+    /// An event of a live stream is being sent.
+    Event = 8,
+    /// A live stream: each event so far has been sent, and the next one is awaited.
+    Live = 9,
 }
 
 /// A protocol whose library hands over only complete units.
@@ -44,9 +48,9 @@ pub(crate) enum Framing {
 struct Moment(u64);
 
 impl Moment {
-    const PHASE_BITS: u32 = 3;
-    /// The number wraps after two million moments. The sweep's result is at most one sweep old.
-    const NUMBER_BITS: u32 = 21;
+    const PHASE_BITS: u32 = 4;
+    /// The number wraps after a million moments. The sweep's result is at most one sweep old.
+    const NUMBER_BITS: u32 = 20;
     const NUMBER_MASK: u64 = (1 << Self::NUMBER_BITS) - 1;
     const MS_SHIFT: u32 = Self::PHASE_BITS + Self::NUMBER_BITS;
 
@@ -74,6 +78,8 @@ impl Moment {
             4 => Phase::Answer,
             5 => Phase::Linger,
             6 => Phase::Handshake,
+            8 => Phase::Event,
+            9 => Phase::Live,
             _ => Phase::Multiplexed,
         }
     }
@@ -230,7 +236,7 @@ mod tests {
     fn a_moment_has_its_phase_and_time_and_differs_from_the_previous_one() {
         let mut before = Moment(0);
         for ms in [0, 1, 250, u64::from(u32::MAX), (1 << 40) - 1] {
-            for phase in (0..8).map(|number| Moment(number).phase()) {
+            for phase in (0..10).map(|number| Moment(number).phase()) {
                 assert_eq!(Moment(phase as u64).phase(), phase);
                 let moment = before.next(phase, ms);
                 assert_eq!((moment.phase(), moment.since_ms()), (phase, ms));

@@ -46,6 +46,11 @@ impl Quota {
         share.grow_to(1).then_some(share)
     }
 
+    /// How much is taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.lock().all
+    }
+
     /// The limit of one address.
     pub(crate) const fn limit_per_address(&self) -> usize {
         self.limit_per_address

@@ -165,11 +165,13 @@ fn check_all_but_password(
 /// The route of a request, and whether it has the secret. True if no secret is set.
 fn find_route(Exchange { site, caller, .. }: Exchange<'_>, access: &Access, head: &Parts) -> (Route, bool) {
     let (path, query) = (head.uri.path(), head.uri.query());
-    let served = Served::new(caller.role, &site.config.telemetry_path);
+    let external_url = site.config.external_url.as_ref();
+    let served = Served::new(caller.role, &site.config.telemetry_path, external_url);
     let Some(secret) = access.secret.as_ref().filter(|_| served.callbacks) else {
         return (route(&head.method, path, query, served), true);
     };
-    match strip(secret, path) {
+    let below_prefix = || strip(secret, external_url?.strip(path)?);
+    match strip(secret, path).or_else(below_prefix) {
         Some(rest) => (route(&head.method, rest, query, served.behind_secret()), true),
         None => (route(&head.method, path, query, served), false),
     }

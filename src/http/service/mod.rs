@@ -154,9 +154,11 @@ async fn answer_without_body(exchange: Exchange<'_>, route: Route, head: &Parts)
         Route::Healthy => pages::healthy(),
         Route::Ready => pages::ready(site),
         Route::Icon => pages::no_icon(),
-        Route::Landing => pages::landing(site),
+        Route::Page(position) => pages::file(exchange, position, &head.headers),
+        Route::PageWithoutSlash => pages::with_slash(exchange),
         Route::Summary => api::summary(exchange, head.uri.query()).await,
         Route::Groups => api::groups(exchange, head.uri.query()).await,
+        Route::Live => api::live(exchange, head.uri.query()).await,
         Route::Reload => actions::reload(exchange).await,
         Route::Quit => actions::quit(exchange),
         Route::WrongMethod(allowed) => {
@@ -174,9 +176,9 @@ fn wrong_method(exchange: Exchange<'_>, method: &Method, allowed: &str) -> Reply
 
 fn not_found(exchange: Exchange<'_>) -> Reply {
     let detail = match exchange.caller.role {
-        Role::All => "nothing is served at this path; / lists the pages, and callbacks need POST",
+        Role::All => "nothing is served at this path; the page is at /, and callbacks need POST",
         Role::Callbacks => "this address is for callbacks, with POST; the pages are at --web.telemetry-address",
-        Role::Telemetry => "nothing is served at this path; / lists the pages, callbacks go to --web.listen-address",
+        Role::Telemetry => "nothing is served at this path; the page is at /, callbacks go to --web.listen-address",
     };
     exchange.refuse(Reason::NotFound, detail)
 }

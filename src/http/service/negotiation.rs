@@ -1,8 +1,8 @@
-//! Negotiates the format and the compression of a scrape.
+//! Negotiates the format and the compression of a response, and whether the client needs it.
 //!
 //! <https://www.rfc-editor.org/rfc/rfc9110#name-content-negotiation>
 
-use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName};
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, IF_NONE_MATCH};
 
 use super::lists::split_unquoted;
 use crate::exposition::Format;
@@ -81,6 +81,14 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     };
     let gzip = quality("gzip").or_else(|| quality("*")).unwrap_or(0.0);
     gzip > 0.0 && gzip >= quality("identity").unwrap_or(0.0)
+}
+
+/// Whether a client has the content with this tag already. RFC 9110, 13.1.2.
+pub(super) fn has_etag(headers: &HeaderMap, etag: &str) -> bool {
+    let values = headers.get_all(IF_NONE_MATCH).into_iter().filter_map(|value| value.to_str().ok());
+    let mut tags = values.flat_map(|value| split_unquoted(value, b',')).map(str::trim);
+    // A proxy that compresses marks a tag as weak.
+    tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 
 #[cfg(test)]
@@ -176,5 +184,15 @@ mod tests {
             assert!(!accepts(&[plain]), "{plain}");
         }
         assert!(!accepts(&[]));
+    }
+    #[test]
+    fn a_client_has_what_one_of_its_tags_names() {
+        let has = |values: &[&str]| has_etag(&headers(&IF_NONE_MATCH, values), "\"a\"");
+        for tags in [&["\"a\""][..], &["W/\"a\""], &["*"], &["\"b\", \"a\""], &["\"b\"", "\"a\""]] {
+            assert!(has(tags), "{tags:?}");
+        }
+        for tags in [&[][..], &["a"], &["\"b\""], &["\"A\""], &["\"b,\"a\"\""], &[""]] {
+            assert!(!has(tags), "{tags:?}");
+        }
     }
 }

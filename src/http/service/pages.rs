@@ -2,21 +2,35 @@
 
 use std::future::poll_fn;
 
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, header};
+use hyper::{Method, StatusCode};
 
 use super::negotiation;
-use super::router::groups_path;
 use super::scrape::Scrape;
 use crate::domain::Reason;
 use crate::exposition::Scope;
 use crate::http::site::Site;
 use crate::http::site::exchange::{Exchange, unavailable};
-use crate::http::site::response::{Reply, page, streamed, with_header};
+use crate::http::site::response::{Reply, empty, page, streamed, with_header};
 use crate::http::site::streamed::Streamed;
+use crate::page::Variant;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
-const HTML: &str = "text/html; charset=utf-8";
+
+/// The headers of the live page's files. The IDs on the page come from others: even if one became markup, it could run
+/// and load nothing.
+const FILE_HEADERS: [(HeaderName, &str); 5] = [
+    (header::CACHE_CONTROL, "no-cache"),
+    (header::VARY, "Accept-Encoding"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+         frame-ancestors 'none'; base-uri 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+];
 
 /// A line of text.
 pub(super) fn text(line: &'static str) -> Reply {
@@ -41,17 +55,36 @@ pub(super) fn no_icon() -> Reply {
     with_header(page("image/x-icon", ""), header::CACHE_CONTROL, "max-age=86400")
 }
 
-/// Names the program and links to its pages.
-pub(super) fn landing(site: &Site) -> Reply {
-    page(
-        HTML,
-        format!(
-            include_str!("landing.html"),
-            version = env!("CARGO_PKG_VERSION"),
-            metrics = site.config.telemetry_path,
-            groups = groups_path(&site.config.telemetry_path)
-        ),
-    )
+/// A file of the live page. A browser asks each time whether it has changed, because an upgrade changes all of them.
+pub(super) fn file(exchange: Exchange<'_>, position: usize, headers: &HeaderMap) -> Reply {
+    let Some(file) = exchange.site.page.file(position) else {
+        return exchange.refuse(Reason::Internal, "the file is missing");
+    };
+    let is_gzip = negotiation::accepts_gzip(headers);
+    let Variant { bytes, etag } = if is_gzip { &file.gzip } else { &file.plain };
+    let mut reply = if negotiation::has_etag(headers, etag) {
+        empty(StatusCode::NOT_MODIFIED)
+    } else {
+        let reply = page(file.media_type, bytes.clone());
+        if is_gzip { with_header(reply, header::CONTENT_ENCODING, "gzip") } else { reply }
+    };
+    if let Ok(etag) = HeaderValue::from_str(etag) {
+        reply.headers_mut().insert(header::ETAG, etag);
+    }
+    for (name, value) in FILE_HEADERS {
+        reply = with_header(reply, name, value);
+    }
+    reply
+}
+
+/// Sends the browser to the page.
+pub(super) fn with_slash(exchange: Exchange<'_>) -> Reply {
+    let url = exchange.site.config.external_url.as_ref();
+    let mut reply = empty(StatusCode::PERMANENT_REDIRECT);
+    if let Some(Ok(to)) = url.map(|url| HeaderValue::from_str(&url.root())) {
+        reply.headers_mut().insert(header::LOCATION, to);
+    }
+    reply
 }
 
 /// A scrape, in the format that the client asks for.

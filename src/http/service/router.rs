@@ -4,9 +4,12 @@ use hyper::Method;
 use hyper::http::request::Parts;
 
 use super::form;
+use crate::config::ExternalUrl;
 use crate::domain::AnswerUse;
 use crate::exposition::Scope;
 use crate::http::base::caller::Role;
+use crate::http::site::GROUPS;
+use crate::page;
 use crate::wire::Command;
 
 /// What a request is for.
@@ -22,12 +25,16 @@ pub(super) enum Route {
     Ready,
     /// The icon that browsers request: an empty one.
     Icon,
-    /// The landing page.
-    Landing,
+    /// The file of the live page at this position.
+    Page(usize),
+    /// The prefix of the external URL without its last slash, from which relative links would lead elsewhere.
+    PageWithoutSlash,
     /// All statistics, from the API.
     Summary,
     /// Groups, from the API.
     Groups,
+    /// The events of the live page, from the API.
+    Live,
     /// Reload the settings' files.
     Reload,
     /// End the process.
@@ -45,7 +52,7 @@ impl Route {
             Self::WrongMethod(_) | Self::NotFound => false,
             Self::Reload | Self::Quit => lifecycle,
             Self::Callback(_) | Self::Metrics(_) | Self::Healthy | Self::Ready | Self::Icon => true,
-            Self::Landing | Self::Summary | Self::Groups => true,
+            Self::Page(_) | Self::PageWithoutSlash | Self::Summary | Self::Groups | Self::Live => true,
         }
     }
 
@@ -77,6 +84,8 @@ fn answer_use(command: Option<Command>, query: Option<&str>) -> AnswerUse {
 pub(super) struct Served<'a> {
     /// The path of the metrics.
     pub(super) telemetry_path: &'a str,
+    /// Everything is also served below the path of this URL.
+    pub(super) external_url: Option<&'a ExternalUrl>,
     pub(super) pages: bool,
     pub(super) health: bool,
     pub(super) callbacks: bool,
@@ -84,8 +93,8 @@ pub(super) struct Served<'a> {
 
 impl<'a> Served<'a> {
     /// What a listening socket serves.
-    pub(super) const fn new(role: Role, telemetry_path: &'a str) -> Self {
-        Self { telemetry_path, pages: role.has_pages(), health: true, callbacks: role.takes_callbacks() }
+    pub(super) const fn new(role: Role, telemetry_path: &'a str, external_url: Option<&'a ExternalUrl>) -> Self {
+        Self { telemetry_path, external_url, pages: role.has_pages(), health: true, callbacks: role.takes_callbacks() }
     }
 
     /// What is served behind the secret: only callbacks.
@@ -97,19 +106,22 @@ impl<'a> Served<'a> {
 const PAGE_METHODS: &str = "GET, HEAD";
 const ACTION_METHODS: &str = "POST";
 
-/// Appended to the path of the metrics: the metrics of every tracked group.
-const GROUPS: &str = "/groups";
-
 /// Finds the route of a request. For a `POST`, a command in the URL comes first. A `POST` to a path that serves nothing
-/// else, or to `/`, is a callback whose body must contain the command.
+/// else but a file of the page, is a callback whose body must contain the command.
 pub(super) fn route(method: &Method, path: &str, query: Option<&str>, served: Served<'_>) -> Route {
     let command = || if served.callbacks { command_in_url(path, query) } else { None };
-    let page = page_at(path, served);
+    let below_prefix = || match served.external_url?.strip(path)? {
+        "" if served.pages => Some(Route::PageWithoutSlash),
+        rest => page_at(rest, served),
+    };
+    let page = page_at(path, served).or_else(below_prefix);
     match (method, page) {
         (&Method::POST, Some(action @ (Route::Reload | Route::Quit))) => action,
         (_, Some(Route::Reload | Route::Quit)) => Route::WrongMethod(ACTION_METHODS),
         // OpenIM 2.3 adds no path to its URL.
-        (&Method::POST, None | Some(Route::Landing)) if served.callbacks => Route::Callback(command()),
+        (&Method::POST, None | Some(Route::Page(_) | Route::PageWithoutSlash)) if served.callbacks => {
+            Route::Callback(command())
+        }
         (&Method::POST, Some(_)) => match command() {
             Some(command) => Route::Callback(Some(command)),
             None => Route::WrongMethod(PAGE_METHODS),
@@ -136,18 +148,13 @@ fn page_at(path: &str, served: Served<'_>) -> Option<Route> {
         _ if path.strip_suffix(GROUPS) == Some(served.telemetry_path.trim_end_matches('/')) => {
             Some(Route::Metrics(Scope::Groups))
         }
-        "/" => Some(Route::Landing),
         "/-/reload" => Some(Route::Reload),
         "/-/quit" => Some(Route::Quit),
         "/api/v1/summary" => Some(Route::Summary),
         "/api/v1/groups" => Some(Route::Groups),
-        _ => None,
+        "/api/v1/live" => Some(Route::Live),
+        _ => page::find(path).map(Route::Page),
     }
-}
-
-/// The path of the metrics of every tracked group.
-pub(super) fn groups_path(telemetry_path: &str) -> String {
-    format!("{}{GROUPS}", telemetry_path.trim_end_matches('/'))
 }
 
 /// The command at the end of the path (since OpenIM 3.4.2), or else in the query (earlier versions).
@@ -171,7 +178,7 @@ mod tests {
     }
 
     fn at(role: Role, method: Method, url: &str) -> Route {
-        of(Served::new(role, "/metrics"), method, url)
+        of(Served::new(role, "/metrics", None), method, url)
     }
 
     fn of(served: Served<'_>, method: Method, url: &str) -> Route {
@@ -218,7 +225,8 @@ mod tests {
     #[test]
     fn pages_support_only_get_and_head() {
         for (url, page) in [
-            ("/", Route::Landing),
+            ("/", Route::Page(page::find("/").unwrap())),
+            ("/page/main.js", Route::Page(page::find("/page/main.js").unwrap())),
             ("/metrics", Route::Metrics(Scope::Metrics)),
             ("/metrics/groups", Route::Metrics(Scope::Groups)),
             ("/-/healthy", Route::Healthy),
@@ -226,13 +234,15 @@ mod tests {
             ("/favicon.ico", Route::Icon),
             ("/api/v1/summary", Route::Summary),
             ("/api/v1/groups?limit=5", Route::Groups),
+            ("/api/v1/live?format=json", Route::Live),
         ] {
             assert_eq!(routed(Method::GET, url), page);
             assert_eq!(routed(Method::HEAD, url), page);
             for method in [Method::PUT, Method::DELETE, Method::OPTIONS] {
                 assert_eq!(routed(method, url), Route::WrongMethod(PAGE_METHODS), "{url}");
             }
-            let posted = if url == "/" { Route::Callback(None) } else { Route::WrongMethod(PAGE_METHODS) };
+            let is_file = matches!(page, Route::Page(_));
+            let posted = if is_file { Route::Callback(None) } else { Route::WrongMethod(PAGE_METHODS) };
             assert_eq!(routed(Method::POST, url), posted, "{url}");
         }
     }
@@ -251,7 +261,7 @@ mod tests {
             assert_eq!(at(role, Method::GET, "/-/healthy"), Route::Healthy);
             assert_eq!(at(role, Method::GET, "/-/ready"), Route::Ready);
         }
-        for page in ["/", "/metrics", "/metrics/groups", "/api/v1/summary", "/api/v1/groups"] {
+        for page in ["/", "/page/page.css", "/metrics", "/metrics/groups", "/api/v1/summary", "/api/v1/live"] {
             assert_eq!(at(Role::Callbacks, Method::GET, page), Route::NotFound, "{page}");
             assert_eq!(at(Role::Telemetry, Method::GET, page), routed(Method::GET, page));
         }
@@ -269,8 +279,31 @@ mod tests {
     }
 
     #[test]
+    fn pages_are_also_below_the_prefix_and_callbacks_anywhere() {
+        let external_url = ExternalUrl::parse("https://example.com/x/exporter/").unwrap();
+        let served = |role| Served::new(role, "/metrics", Some(&external_url));
+        for path in ["/", "/page/page.css", "/metrics", "/metrics/groups", "/-/ready", "/favicon.ico", "/api/v1/live"] {
+            let below = format!("/x/exporter{path}");
+            for method in [Method::GET, Method::HEAD, Method::POST, Method::PUT] {
+                assert_eq!(of(served(Role::All), method.clone(), &below), routed(method, path), "{path}");
+            }
+        }
+        assert_eq!(of(served(Role::All), Method::GET, "/x/exporter"), Route::PageWithoutSlash);
+        assert_eq!(of(served(Role::Callbacks), Method::GET, "/x/exporter"), Route::NotFound);
+        assert_eq!(of(served(Role::Callbacks), Method::GET, "/x/exporter/metrics"), Route::NotFound);
+        for path in ["/x", "/x/exportermetrics", "/x/exporter/x/exporter/metrics", "/x/exporter/nothing"] {
+            assert_eq!(of(served(Role::All), Method::GET, path), Route::NotFound, "{path}");
+        }
+        for path in ["/x/exporter", "/x/exporter/", "/x/exporter/callback", "/x/exporter/page/main.js"] {
+            assert_eq!(of(served(Role::All), Method::POST, path), Route::Callback(None), "{path}");
+        }
+        let callback = of(served(Role::All), Method::POST, "/x/exporter/callbackAfterSendGroupMsgCommand");
+        assert_eq!(callback, Route::Callback(Some(Command::GroupMessage)));
+    }
+
+    #[test]
     fn only_callbacks_are_served_behind_the_secret() {
-        let served = Served::new(Role::All, "/metrics").behind_secret();
+        let served = Served::new(Role::All, "/metrics", None).behind_secret();
         for path in ["/", "/metrics", "/-/healthy", "/-/reload", "/api/v1/summary"] {
             assert_eq!(of(served, Method::GET, path), Route::NotFound, "{path}");
             assert_eq!(of(served, Method::POST, path), Route::Callback(None), "{path}");

@@ -2,6 +2,7 @@
 
 pub(crate) mod drain;
 pub(crate) mod exchange;
+pub(crate) mod live;
 pub(crate) mod quotas;
 pub(crate) mod response;
 mod running;
@@ -9,6 +10,7 @@ pub(crate) mod settings;
 pub(crate) mod streamed;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod viewer;
 pub(crate) mod workers;
 
 use std::net::IpAddr;
@@ -20,15 +22,22 @@ use crate::domain::{Clock, Reason, UnixMillis};
 use crate::exposition::{Format, Scope, Scraper};
 use crate::http::access::{Access, AccessError, Stamps};
 use crate::http::base::limits::Limits;
+use crate::http::base::niceness::lower_priority;
 use crate::http::base::progress::Phase;
 use crate::http::base::quota::Share;
+use crate::page::Page;
 use crate::stats::Stats;
 use crate::telemetry::Telemetry;
+use crate::view::Source;
 use drain::{Drain, Stage};
+use live::Live;
 use quotas::Quotas;
 use running::RunningTime;
 use settings::{Settings, Turn};
 use workers::Workers;
+
+/// Appended to the path of the metrics: the metrics of every tracked group.
+pub(crate) const GROUPS: &str = "/groups";
 
 /// What all connections share.
 pub struct Site {
@@ -44,6 +53,8 @@ pub struct Site {
     pub(crate) quotas: Quotas,
     pub(crate) drain: Drain,
     pub(crate) workers: Workers,
+    pub(crate) page: Page,
+    pub(crate) live: Live,
 }
 
 impl Site {
@@ -61,13 +72,16 @@ impl Site {
             // A server with an invalid certificate is better than none: clients that do not verify it get answers.
             telemetry.certificate_invalid(&error);
         }
+        let quotas = Quotas::new(&config);
         Self {
             stats,
             telemetry,
             clock,
             created: Instant::now(),
             running: RunningTime::start(),
-            quotas: Quotas::new(&config),
+            page: page(&config.telemetry_path),
+            live: Live::new(Arc::clone(&quotas.viewers)),
+            quotas,
             config,
             limits,
             settings: Settings::new(access),
@@ -80,11 +94,19 @@ impl Site {
     /// site is not ready.
     pub fn drain(&self) {
         self.drain.begin(self.running.advance());
+        self.live.end();
     }
 
     /// Ends the drain: workers end even if connections are open.
     pub fn end(&self) {
         self.drain.end();
+        self.live.end();
+    }
+
+    /// Publishes the events of the live page until the drain. Call it on a thread of its own, whose priority it lowers.
+    pub fn publish_live(&self) {
+        lower_priority();
+        self.live.publish(|| self.source(), || self.running.advance());
     }
 
     /// Whether [`Site::end`] was called.
@@ -145,14 +167,20 @@ impl Site {
         })
     }
 
+    /// What the API reads, as of now.
+    pub(crate) fn source(&self) -> Source<'_> {
+        Source { stats: &self.stats, telemetry: &self.telemetry, now: self.now(), uptime_ms: self.uptime_ms() }
+    }
+
     /// A new scrape, as of now.
     pub(crate) fn scraper(&self, scope: Scope, format: Format) -> Scraper {
         Scraper::new(scope, format, Arc::clone(&self.stats), Arc::clone(&self.telemetry), self.now())
     }
 
-    /// Updates the gauges of connections. Looks at each connection.
+    /// Updates the gauges of connections and viewers. Looks at each connection.
     pub(crate) fn update_gauges(&self) {
-        self.telemetry.set_connections(self.workers.open_connections(), self.workers.callbacks_in_flight());
+        let (open, in_flight) = (self.workers.open_connections(), self.workers.callbacks_in_flight());
+        self.telemetry.set_connections(open, in_flight, self.quotas.viewers.taken());
     }
 
     /// Ends what takes too long. Called off the serving threads, a few times a second: limits are kept to within the
@@ -163,11 +191,12 @@ impl Site {
             worker.sweep(now_ms, |progress| {
                 let overdue = progress
                     .check_deadline(|phase, since_ms, partial| self.is_overdue(phase, (since_ms, partial), now_ms));
-                if matches!(overdue, Some(Phase::Stream | Phase::Answer)) {
+                if matches!(overdue, Some(Phase::Stream | Phase::Answer | Phase::Event | Phase::Live)) {
                     self.telemetry.answer_unread();
                 }
             });
         }
+        self.live.beat(now_ms, self.limits.heartbeat);
         self.workers.swept.notify_waiters();
     }
 
@@ -194,6 +223,8 @@ impl Site {
             Phase::Multiplexed => drained(Duration::ZERO),
             Phase::Service => is_older(since_ms, limits.body) || drained(limits.request_draining),
             Phase::Stream | Phase::Answer => is_older(since_ms, limits.answer),
+            // Each event begins it anew, and events or comments never stop.
+            Phase::Event | Phase::Live => is_older(since_ms, limits.answer) || drained(limits.idle_draining),
             Phase::Linger => is_older(since_ms, limits.linger),
         }
     }
@@ -202,4 +233,11 @@ impl Site {
     pub(crate) fn uptime_ms(&self) -> u64 {
         u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+/// The live page's files. Their links are relative, so that a proxy may serve them below any path.
+fn page(telemetry_path: &str) -> Page {
+    let metrics = format!(".{telemetry_path}");
+    let groups = format!("{}{GROUPS}", metrics.trim_end_matches('/'));
+    Page::new(&[("{metrics}", &metrics), ("{groups}", &groups)])
 }

@@ -1,4 +1,4 @@
-//! The quotas of a site. One address never gets all of a quota.
+//! The quotas of a site. One address never gets all of a quota, except of the viewers.
 
 use std::sync::Arc;
 
@@ -18,6 +18,8 @@ const MAX_REFUSED_CONNECTIONS: usize = 128;
 pub(crate) struct Quotas {
     /// Scrapes and API answers at a time.
     pub(crate) scrapes: Arc<Quota>,
+    /// Viewers of the live page.
+    pub(crate) viewers: Arc<Quota>,
     /// Connections of each address.
     pub(crate) connections: Arc<Quota>,
     /// Connections over the limit that get a response to their request.
@@ -40,6 +42,8 @@ impl Quotas {
         let bodies_of_one = config.max_buffered_bytes.div_ceil(2).max(config.max_body_bytes.saturating_mul(2));
         Self {
             scrapes: quota(config.max_scrapes, config.max_scrapes.div_ceil(2)),
+            // All viewers may come through one proxy.
+            viewers: quota(config.max_viewers, config.max_viewers),
             connections: quota(usize::MAX, config.max_connections_per_address),
             refused_connections: quota(MAX_REFUSED_CONNECTIONS, MAX_REFUSED_CONNECTIONS / 2),
             passwords: quota(usize::MAX, MAX_PASSWORDS_PER_ADDRESS),
@@ -52,8 +56,9 @@ impl Quotas {
     /// For the fuzz targets: whether this address has taken nothing.
     #[cfg(feature = "fuzzing")]
     pub(crate) fn are_free(&self, address: std::net::IpAddr) -> bool {
-        let Self { scrapes, connections, refused_connections, passwords, requests, partial_heads, bodies } = self;
-        let all = [scrapes, connections, refused_connections, passwords, requests, partial_heads, bodies];
+        let Self { scrapes, viewers, connections, refused_connections, passwords, requests, partial_heads, bodies } =
+            self;
+        let all = [scrapes, viewers, connections, refused_connections, passwords, requests, partial_heads, bodies];
         all.into_iter().all(|quota| quota.share(address).grow_to(quota.limit_per_address()))
     }
 }

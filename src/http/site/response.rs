@@ -10,6 +10,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::streamed::Streamed;
+use super::viewer::Viewer;
 use crate::domain::{AnswerUse, Reason};
 use crate::http::base::connections::Tracker;
 use crate::http::base::limits::PIECE_BYTES;
@@ -23,6 +24,8 @@ pub(crate) enum Payload {
     /// Sent at once. Empty after that.
     Whole(Bytes),
     Streamed(Box<Streamed>),
+    /// It ends only with the drain.
+    Live(Box<Viewer>),
 }
 
 impl Body for Payload {
@@ -34,6 +37,7 @@ impl Body for Payload {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Streamed(body) => body.poll_piece(cx).map_ok(Frame::data),
+            Self::Live(viewer) => viewer.poll_event(cx).map_ok(Frame::data),
         }
     }
 
@@ -41,6 +45,7 @@ impl Body for Payload {
         match self {
             Self::Whole(bytes) => bytes.is_empty(),
             Self::Streamed(body) => body.len() == Some(0),
+            Self::Live(_) => false,
         }
     }
 
@@ -48,6 +53,7 @@ impl Body for Payload {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Streamed(body) => body.len().map_or_else(SizeHint::default, |len| SizeHint::with_exact(len as u64)),
+            Self::Live(_) => SizeHint::default(),
         }
     }
 }
@@ -66,25 +72,36 @@ pub(crate) fn success(mut headers: HeaderMap) -> Reply {
 
 /// The response to a callback whose answer has fields that OpenIM copies.
 pub(crate) fn echo(answer: String) -> Reply {
-    reply(StatusCode::OK, JSON, answer.into())
+    reply(StatusCode::OK, JSON, Payload::Whole(answer.into()))
 }
 
 /// A refusal, in OpenIM's format.
 pub(crate) fn refusal(reason: Reason, detail: &str, answer_use: AnswerUse) -> Reply {
     let status = StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    reply(status, JSON, wire::refusal(reason.status(), reason.message(), detail, answer_use).into())
+    let body = wire::refusal(reason.status(), reason.message(), detail, answer_use);
+    reply(status, JSON, Payload::Whole(body.into()))
 }
 
 /// A response of this media type.
 pub(crate) fn page(content_type: &'static str, body: impl Into<Bytes>) -> Reply {
-    reply(StatusCode::OK, HeaderValue::from_static(content_type), body.into())
+    reply(StatusCode::OK, HeaderValue::from_static(content_type), Payload::Whole(body.into()))
 }
 
 /// A response that is written as the client reads it.
 pub(crate) fn streamed(content_type: &'static str, body: Streamed) -> Reply {
-    let mut reply = Response::new(Payload::Streamed(Box::new(body)));
-    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    reply(StatusCode::OK, HeaderValue::from_static(content_type), Payload::Streamed(Box::new(body)))
+}
+
+/// A response of this status, without a body.
+pub(crate) fn empty(status: StatusCode) -> Reply {
+    let mut reply = Response::new(Payload::Whole(Bytes::new()));
+    *reply.status_mut() = status;
     reply
+}
+
+/// A stream of server-sent events.
+pub(crate) fn events(viewer: Viewer) -> Reply {
+    reply(StatusCode::OK, HeaderValue::from_static("text/event-stream"), Payload::Live(Box::new(viewer)))
 }
 
 /// Starts to send a response. A long one is sent in pieces.
@@ -98,6 +115,7 @@ pub(crate) fn start_sending(mut reply: Reply, tracker: &Tracker) -> Reply {
     tracker.enter(match reply.body() {
         Payload::Whole(_) => Phase::Answer,
         Payload::Streamed(_) => Phase::Stream,
+        Payload::Live(_) => Phase::Live,
     });
     reply
 }
@@ -113,8 +131,8 @@ pub(crate) fn closing(reply: Reply) -> Reply {
     with_header(reply, header::CONNECTION, "close")
 }
 
-fn reply(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Reply {
-    let mut reply = Response::new(Payload::Whole(body));
+fn reply(status: StatusCode, content_type: HeaderValue, body: Payload) -> Reply {
+    let mut reply = Response::new(body);
     *reply.status_mut() = status;
     reply.headers_mut().insert(header::CONTENT_TYPE, content_type);
     reply

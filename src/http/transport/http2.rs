@@ -218,7 +218,16 @@ struct ResponseBody {
 /// A part of a response. `h2` drops it once it is written or will never be written.
 struct Piece {
     bytes: Bytes,
-    _request: Arc<ActiveRequest>,
+    request: Arc<ActiveRequest>,
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        let tracker = &self.request.tracker;
+        if tracker.progress().phase() == Phase::Event {
+            tracker.enter(Phase::Live);
+        }
+    }
 }
 
 impl AsRef<[u8]> for Piece {
@@ -233,7 +242,7 @@ impl Body for ResponseBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let request = Arc::clone(&self.request);
-        let held = |bytes| Bytes::from_owner(Piece { bytes, _request: request });
+        let held = |bytes| Bytes::from_owner(Piece { bytes, request });
         Pin::new(&mut self.payload).poll_frame(cx).map_ok(|frame| frame.map_data(held))
     }
 

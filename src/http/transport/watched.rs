@@ -65,15 +65,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<'_, S> {
         self.stream.is_write_vectored()
     }
 
-    /// hyper flushes when it has written everything: the response is then complete.
+    /// hyper flushes when it has written everything: the response, or the event of a live stream, is then complete.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        if self.tracker.progress().phase() == Phase::Answer {
-            self.tracker.enter(Phase::Idle);
-            self.tracker.progress().end_request();
-            if let Some(took) = self.tracker.progress().end_callback() {
-                self.telemetry.callback_answered(took);
+        match self.tracker.progress().phase() {
+            Phase::Answer => {
+                self.tracker.enter(Phase::Idle);
+                self.tracker.progress().end_request();
+                if let Some(took) = self.tracker.progress().end_callback() {
+                    self.telemetry.callback_answered(took);
+                }
             }
+            Phase::Event => self.tracker.enter(Phase::Live),
+            _ => {}
         }
         Poll::Ready(Ok(()))
     }

@@ -1,25 +1,27 @@
 //! The API, for scripts and pages. Answers in JSON.
 
-mod groups;
 mod query;
-mod summary;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::header;
+use hyper::header::{self, HeaderName};
 use serde::Serialize;
+
+use query::LiveFormat;
 
 use crate::domain::Reason;
 use crate::http::base::quota::QuotaBytes;
 use crate::http::site::Site;
 use crate::http::site::exchange::Exchange;
-use crate::http::site::response::{Reply, page, with_header};
+use crate::http::site::response::{Reply, events, page, with_header};
+use crate::http::site::viewer::Viewer;
+use crate::view::{groups, summary};
 
 /// All statistics, and the state of the exporter.
 pub(super) async fn summary(exchange: Exchange<'_>, query: Option<&str>) -> Reply {
     match query::parse_none(query.unwrap_or_default()) {
-        Ok(()) => answer_json(exchange, summary::read).await,
+        Ok(()) => answer_json(exchange, |site| summary::read(site.source(), site.workers.open_connections())).await,
         Err(detail) => exchange.refuse(Reason::BadQuery, &detail),
     }
 }
@@ -32,14 +34,41 @@ pub(super) async fn groups(exchange: Exchange<'_>, query: Option<&str>) -> Reply
     }
 }
 
+/// The events of the live page, or the latest one.
+pub(super) async fn live(exchange: Exchange<'_>, query: Option<&str>) -> Reply {
+    let Exchange { site, tracker, client, .. } = exchange;
+    match query::parse_live(query.unwrap_or_default()) {
+        Err(detail) => return exchange.refuse(Reason::BadQuery, &detail),
+        Ok(LiveFormat::Json) => return answer(exchange, |site| Ok(site.live.current(site.source())?.to_vec())).await,
+        Ok(LiveFormat::Events) => {}
+    }
+    let Some(share) = site.quotas.viewers.take_one(client) else {
+        let most = site.config.max_viewers;
+        let detail = format!("{most} viewers are connected; --web.max-viewers sets the limit; poll with ?format=json");
+        return exchange.refuse(Reason::TooManyViewers, &detail);
+    };
+    let reply = events(Viewer::new(&site.live, share, tracker));
+    // nginx would collect events before it passes them on.
+    let reply = with_header(reply, HeaderName::from_static("x-accel-buffering"), "no");
+    with_header(reply, header::CACHE_CONTROL, "no-store")
+}
+
 /// Writes an answer off the serving thread. It counts as a scrape.
 async fn answer_json<T: Serialize>(exchange: Exchange<'_>, read: impl FnOnce(&Site) -> T + Send + 'static) -> Reply {
+    answer(exchange, move |site| serde_json::to_vec(&read(site))).await
+}
+
+/// The same for an answer that is JSON already.
+async fn answer(
+    exchange: Exchange<'_>,
+    write: impl FnOnce(&Site) -> serde_json::Result<Vec<u8>> + Send + 'static,
+) -> Reply {
     let Exchange { site, client, .. } = exchange;
     let Some(share) = site.quotas.scrapes.take_one(client) else {
         return exchange.refuse_busy("scrapes or API answers");
     };
     let from = Arc::clone(site);
-    let write = move || serde_json::to_vec(&read(&from)).map(|bytes| QuotaBytes::new(bytes, Arc::new(share)));
+    let write = move || write(&from).map(|bytes| QuotaBytes::new(bytes, Arc::new(share)));
     match tokio::task::spawn_blocking(write).await {
         Ok(Ok(held)) => {
             with_header(page("application/json", Bytes::from_owner(held)), header::CACHE_CONTROL, "no-store")

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::http::service::form;
-use serde::Serialize;
+use crate::view::groups::{GroupQuery, Sort};
 
 /// The largest page, in groups.
 const MAX_LIMIT: usize = 1000;
@@ -21,43 +21,8 @@ const SORT: &str = "sort";
 const LIMIT: &str = "limit";
 const OFFSET: &str = "offset";
 const SEARCH: &str = "q";
+const FORMAT: &str = "format";
 const GROUPS: [&str; 4] = [SORT, LIMIT, OFFSET, SEARCH];
-
-/// The sort order of groups, always descending.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Sort {
-    /// Messages counted.
-    Messages,
-    /// Recent messages per second.
-    Rate,
-    /// Distinct senders in the last 24 hours.
-    ActiveSenders,
-    /// When the last message was received.
-    LastSeen,
-}
-
-impl Sort {
-    fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "messages" => Some(Self::Messages),
-            "rate" => Some(Self::Rate),
-            "active_senders" => Some(Self::ActiveSenders),
-            "last_seen" => Some(Self::LastSeen),
-            _ => None,
-        }
-    }
-}
-
-/// A query for groups.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct GroupQuery {
-    pub(super) sort: Sort,
-    pub(super) limit: usize,
-    pub(super) offset: usize,
-    /// A part of the group's ID, ignoring case; empty for all groups.
-    pub(super) search: String,
-}
 
 /// Parses a query for groups.
 ///
@@ -72,6 +37,27 @@ pub(super) fn parse_groups(query: &str) -> Result<GroupQuery, String> {
         offset: of(OFFSET).map_or(Ok(0), |value| parse_number(OFFSET, value, 0, MAX_OFFSET))?,
         search: of(SEARCH).map_or(Ok(String::new()), parse_search)?,
     })
+}
+
+/// How the live page's numbers are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LiveFormat {
+    /// Server-sent events.
+    Events,
+    /// One snapshot.
+    Json,
+}
+
+/// Parses a query for the live page's numbers.
+///
+/// # Errors
+/// The detail of the refusal.
+pub(super) fn parse_live(query: &str) -> Result<LiveFormat, String> {
+    match parse_pairs(query, &[FORMAT])?.first().map(|(_, value)| value.as_str()) {
+        None => Ok(LiveFormat::Events),
+        Some("json") => Ok(LiveFormat::Json),
+        Some(value) => Err(format!("{FORMAT}: {} is not json; leave it out for events", quote(value))),
+    }
 }
 
 /// Checks that there are no parameters.
@@ -207,6 +193,14 @@ mod tests {
         assert!(detail.starts_with(&format!("\"{}...\": ", "x".repeat(40))) && detail.len() < 150, "{detail}");
         let detail = parse_groups(&format!("{}=%ff", "x".repeat(5000))).unwrap_err();
         assert!(detail.len() < 150, "{detail}");
+    }
+
+    #[test]
+    fn live_numbers_are_events_or_json() {
+        assert_eq!(parse_live(""), Ok(LiveFormat::Events));
+        assert_eq!(parse_live("format=json"), Ok(LiveFormat::Json));
+        assert_eq!(parse_live("format=csv").unwrap_err(), "format: \"csv\" is not json; leave it out for events");
+        assert_eq!(parse_live("x=1").unwrap_err(), "\"x\": unknown parameter; known parameters: format");
     }
 
     #[test]

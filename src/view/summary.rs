@@ -1,22 +1,19 @@
 //! All statistics at once, and the state of the exporter. The names are those of the metrics.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
+use super::counts::{LabelCounts, MixCounts};
+use super::{SECOND, Source};
 use crate::domain::codes::{OTHER, STATUSES};
 use crate::domain::{Chat, UnixMillis};
-use crate::http::site::Site;
-use crate::stats::{ClockError, HistogramReading, Stats, WINDOWS};
+use crate::stats::{ClockError, HistogramReading, Stats};
 use crate::telemetry::{Refusal, Telemetry};
-
-/// Milliseconds in a second.
-const SECOND: f64 = 1000.0;
 
 /// The answer.
 #[derive(Debug, Serialize)]
-pub(super) struct Summary {
+pub(crate) struct Summary {
     version: &'static str,
     /// When the counters began, in seconds since the epoch.
     since: f64,
@@ -52,6 +49,7 @@ struct Messages {
 struct SingleMessages {
     total: u64,
     by_content_type: LabelCounts,
+    by_platform: LabelCounts,
     active_senders: LabelCounts,
 }
 
@@ -71,7 +69,7 @@ struct SenderPairs {
 }
 
 #[derive(Debug, Serialize)]
-struct Callbacks {
+pub(super) struct Callbacks {
     total: u64,
     by_command: LabelCounts,
     excluded: LabelCounts,
@@ -101,45 +99,13 @@ struct Distribution {
     p99: Option<f64>,
 }
 
-/// Numbers by the value of a label: a JSON object, in this order.
-#[derive(Debug, Default)]
-struct LabelCounts(Vec<(Cow<'static, str>, u64)>);
-
-impl Serialize for LabelCounts {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, count)| (name, count)))
-    }
-}
-
-impl LabelCounts {
-    fn of(counts: impl IntoIterator<Item = (&'static str, u64)>) -> Self {
-        Self(counts.into_iter().map(|(name, count)| (name.into(), count)).collect())
-    }
-
-    fn add(&mut self, name: impl Into<Cow<'static, str>>, count: u64) {
-        let name = name.into();
-        match self.0.iter_mut().find(|(found, _)| *found == name) {
-            Some((_, sum)) => *sum += count,
-            None => self.0.push((name, count)),
-        }
-    }
-
-    /// Without the zeros, of which there may be dozens.
-    fn non_zero(mut self) -> Self {
-        self.0.retain(|(_, count)| *count > 0);
-        self
-    }
-}
-
-/// Reads the current values.
-pub(super) fn read(site: &Site) -> Summary {
-    let stats = &*site.stats;
-    let now = site.now();
-    let windows = |counts| LabelCounts::of(WINDOWS.iter().map(|window| window.name).zip(counts));
+/// Reads the current values. `connections` are open.
+pub(crate) fn read(source: Source<'_>, connections: usize) -> Summary {
+    let Source { stats, telemetry, now, uptime_ms } = source;
     Summary {
         version: env!("CARGO_PKG_VERSION"),
         since: stats.started().seconds(),
-        uptime_seconds: site.uptime_ms() as f64 / SECOND,
+        uptime_seconds: uptime_ms as f64 / SECOND,
         messages: messages(stats),
         messages_folded: LabelCounts::of([
             ("capacity", stats.folded_for_capacity()),
@@ -147,46 +113,32 @@ pub(super) fn read(site: &Site) -> Summary {
             ("dismissed", stats.folded_dismissed()),
         ]),
         mentions: LabelCounts::of([("user", stats.mentioned_users()), ("all", stats.mentioned_all())]),
-        active_senders: windows(stats.active_senders(Chat::Group, now)),
-        active_groups: windows(stats.active_groups(now)),
+        active_senders: LabelCounts::by_window(stats.active_senders(Chat::Group, now)),
+        active_groups: LabelCounts::by_window(stats.active_groups(now)),
         groups: groups(stats),
         sender_pairs: sender_pairs(stats),
         content_bytes: distribution(&stats.content_bytes(Chat::Group), 1.0),
         delivery_delay_seconds: distribution(&stats.delivery_delays(Chat::Group), SECOND),
         submit_delay_seconds: distribution(&stats.submit_delays(Chat::Group), SECOND),
         clock_errors: LabelCounts::of(ClockError::ALL.map(|kind| (kind.name(), stats.clock_errors(Chat::Group, kind)))),
-        single_messages: single_messages(stats, windows(stats.active_senders(Chat::Single, now))),
-        active_users: windows(stats.active_users(now)),
-        users_online: LabelCounts::of(stats.users_online().map(|(platform, users)| (platform, users as u64))),
-        callbacks: callbacks(stats, &site.telemetry),
-        connections: site.workers.open_connections(),
+        single_messages: single_messages(source),
+        active_users: LabelCounts::by_window(stats.active_users(now)),
+        users_online: LabelCounts::users_online(stats),
+        callbacks: callbacks(stats, telemetry),
+        connections,
     }
 }
 
-/// The total and its parts come from one reading of the mix, so that they agree.
 fn messages(stats: &Stats) -> Messages {
-    let mut total = 0;
-    let [mut by_content_type, mut by_platform, mut by_source] = std::array::from_fn(|_| LabelCounts::default());
-    for cell in stats.mix(Chat::Group) {
-        total += cell.messages;
-        by_content_type.add(cell.content_type, cell.messages);
-        by_platform.add(cell.platform, cell.messages);
-        by_source.add(cell.source, cell.messages);
-    }
-    Messages {
-        total,
-        by_content_type: by_content_type.non_zero(),
-        by_platform,
-        by_source,
-        by_status: LabelCounts::of(STATUSES.into_iter().chain([OTHER]).zip(stats.by_status())),
-    }
+    let MixCounts { total, by_content_type, by_platform, by_source } = MixCounts::read(stats, Chat::Group);
+    let by_status = LabelCounts::of(STATUSES.into_iter().chain([OTHER]).zip(stats.by_status()));
+    Messages { total, by_content_type, by_platform, by_source, by_status }
 }
 
-fn single_messages(stats: &Stats, active_senders: LabelCounts) -> SingleMessages {
-    let mut by_content_type = LabelCounts::default();
-    stats.mix(Chat::Single).for_each(|cell| by_content_type.add(cell.content_type, cell.messages));
-    let total = by_content_type.0.iter().map(|(_, count)| count).sum();
-    SingleMessages { total, by_content_type: by_content_type.non_zero(), active_senders }
+fn single_messages(Source { stats, now, .. }: Source<'_>) -> SingleMessages {
+    let MixCounts { total, by_content_type, by_platform, .. } = MixCounts::read(stats, Chat::Single);
+    let active_senders = LabelCounts::by_window(stats.active_senders(Chat::Single, now));
+    SingleMessages { total, by_content_type, by_platform, active_senders }
 }
 
 fn groups(stats: &Stats) -> GroupCounts {
@@ -218,12 +170,12 @@ fn distribution(reading: &HistogramReading, unit: f64) -> Distribution {
     }
 }
 
-fn callbacks(stats: &Stats, telemetry: &Telemetry) -> Callbacks {
+pub(super) fn callbacks(stats: &Stats, telemetry: &Telemetry) -> Callbacks {
     let rejected =
         |Refusal { reason, detail, client, at }| Rejected { time: at.seconds(), reason: reason.name(), client, detail };
     let by_command = LabelCounts::of(stats.callbacks()).non_zero();
     Callbacks {
-        total: by_command.0.iter().map(|(_, count)| count).sum(),
+        total: by_command.sum(),
         by_command,
         excluded: LabelCounts::of(stats.exclusions()),
         rejected: LabelCounts::of(stats.refusals()).non_zero(),

@@ -5,12 +5,48 @@ use std::cmp::{Ordering, Reverse};
 use memchr::memmem::Finder;
 use serde::Serialize;
 
-use super::query::{GroupQuery, Sort};
 use crate::stats::{Group, Stats, Top};
+
+/// The sort order of groups, always descending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Sort {
+    /// Messages counted.
+    Messages,
+    /// Recent messages per second.
+    Rate,
+    /// Distinct senders in the last 24 hours.
+    ActiveSenders,
+    /// When the last message was received.
+    LastSeen,
+}
+
+impl Sort {
+    /// The sort order of this name; `None` if there is none.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "messages" => Some(Self::Messages),
+            "rate" => Some(Self::Rate),
+            "active_senders" => Some(Self::ActiveSenders),
+            "last_seen" => Some(Self::LastSeen),
+            _ => None,
+        }
+    }
+}
+
+/// A query for groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GroupQuery {
+    pub(crate) sort: Sort,
+    pub(crate) limit: usize,
+    pub(crate) offset: usize,
+    /// A part of the group's ID, ignoring case; empty for all groups.
+    pub(crate) search: String,
+}
 
 /// A page of the groups that match.
 #[derive(Debug, Serialize)]
-pub(super) struct Page {
+pub(crate) struct Page {
     /// Groups that match, on all pages.
     total: usize,
     limit: usize,
@@ -46,7 +82,7 @@ struct ActiveSenders {
 /// Reads a page, in one pass over all groups. Memory is needed only for the page and the groups before it.
 ///
 /// Retirement is not paused, because that would block new groups. A group that is retired meanwhile may be missing.
-pub(super) fn read(stats: &Stats, query: &GroupQuery) -> Page {
+pub(crate) fn read(stats: &Stats, query: &GroupQuery) -> Page {
     let mut search = Search::new(&query.search);
     let mut top = Top::new((query.offset + query.limit).min(stats.group_slots()));
     let mut total = 0;

@@ -1,0 +1,167 @@
+//! The live page's events: each snapshot is read and written once, and shared by all viewers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::watch;
+
+use crate::http::base::quota::Quota;
+use crate::view::Source;
+use crate::view::live::Readings;
+
+/// Time between two events.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// The same in milliseconds: for this long, polls get the same snapshot.
+const PERIOD_MS: u64 = 1000;
+
+/// Milliseconds after which a browser connects again.
+const RETRY_MS: u64 = 3000;
+
+/// A comment. It is no event, but shows that the stream is alive.
+const HEARTBEAT: &[u8] = b":\n\n";
+
+/// What viewers get next.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Latest {
+    /// Empty if nobody needed one lately.
+    pub(super) event: Bytes,
+    /// No event follows.
+    pub(super) is_over: bool,
+    id: i64,
+    /// The running time when it was sent, in milliseconds.
+    sent_ms: u64,
+}
+
+/// The events of all viewers.
+pub(crate) struct Live {
+    viewers: Arc<Quota>,
+    snapshots: Mutex<Snapshots>,
+    latest: watch::Sender<Latest>,
+    /// Held while the publisher decides whether to wait for [`Live::wanted`].
+    deciding: Mutex<()>,
+    /// Notified when a viewer has come, and at the end.
+    wanted: Condvar,
+}
+
+#[derive(Default)]
+struct Snapshots {
+    readings: Readings,
+    /// The last one as JSON, and the time when it was read, in milliseconds since the start.
+    last: Option<(u64, Bytes)>,
+}
+
+impl Live {
+    pub(super) fn new(viewers: Arc<Quota>) -> Self {
+        Self {
+            viewers,
+            snapshots: Mutex::default(),
+            latest: watch::Sender::default(),
+            deciding: Mutex::default(),
+            wanted: Condvar::new(),
+        }
+    }
+
+    /// Publishes an event each second while there are viewers, until [`Live::end`]. The first viewer gets one at once.
+    pub(super) fn publish<'a>(&self, source: impl Fn() -> Source<'a>, running_ms: impl Fn() -> u64) {
+        let mut due = Instant::now();
+        while !self.latest.borrow().is_over {
+            let source = source();
+            // Always, so that the first snapshot has the rate of the last seconds.
+            self.snapshots.lock().readings.sample(source);
+            if self.viewers.taken() == 0 {
+                self.latest.send_if_modified(|latest| {
+                    latest.event = Bytes::new();
+                    false
+                });
+            } else if let Ok(json) = self.read(source) {
+                self.send(&json, source.now.0.div_euclid(1000), running_ms());
+            }
+            due = self.wait_until(due.max(Instant::now()) + PERIOD);
+        }
+    }
+
+    /// Waits until the next event is due, or needed at once. Returns when it was due.
+    fn wait_until(&self, due: Instant) -> Instant {
+        let mut deciding = self.deciding.lock();
+        loop {
+            let latest = self.latest.borrow();
+            if latest.is_over || latest.event.is_empty() && self.viewers.taken() > 0 {
+                return Instant::now();
+            }
+            drop(latest);
+            if self.wanted.wait_until(&mut deciding, due).timed_out() {
+                return due;
+            }
+        }
+    }
+
+    fn send(&self, json: &[u8], seconds: i64, running_ms: u64) {
+        self.latest.send_modify(|latest| {
+            // They also rise if the clock is set back.
+            latest.id = seconds.max(latest.id.saturating_add(1));
+            latest.sent_ms = running_ms;
+            let head = format!("id: {}\nretry: {RETRY_MS}\ndata: ", latest.id);
+            latest.event = [head.as_bytes(), json, b"\n\n"].concat().into();
+        });
+    }
+
+    /// Sends a comment if there was no event for this long.
+    pub(super) fn beat(&self, now_ms: u64, heartbeat: Duration) {
+        if self.viewers.taken() == 0 {
+            return;
+        }
+        self.latest.send_if_modified(|latest| {
+            let is_due = Duration::from_millis(now_ms.saturating_sub(latest.sent_ms)) >= heartbeat;
+            if is_due {
+                (latest.event, latest.sent_ms) = (Bytes::from_static(HEARTBEAT), now_ms);
+            }
+            is_due
+        });
+    }
+
+    /// Ends all streams, and the publisher.
+    pub(super) fn end(&self) {
+        self.latest.send_modify(|latest| latest.is_over = true);
+        self.wake_publisher();
+    }
+
+    fn wake_publisher(&self) {
+        // If the publisher has decided to wait, it does so by now.
+        drop(self.deciding.lock());
+        self.wanted.notify_one();
+    }
+
+    /// The events from now on, for a viewer that the quota has counted.
+    pub(super) fn subscribe(&self) -> watch::Receiver<Latest> {
+        let mut events = self.latest.subscribe();
+        if self.latest.borrow().event.is_empty() {
+            self.wake_publisher();
+        } else {
+            events.mark_changed();
+        }
+        events
+    }
+
+    /// A snapshot as JSON that is at most a second old.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub(crate) fn current(&self, source: Source<'_>) -> serde_json::Result<Bytes> {
+        let last = self.snapshots.lock().last.clone();
+        match last.filter(|(at, _)| source.uptime_ms.saturating_sub(*at) < PERIOD_MS) {
+            Some((_, json)) => Ok(json),
+            None => self.read(source),
+        }
+    }
+
+    /// Reads a new snapshot.
+    fn read(&self, source: Source<'_>) -> serde_json::Result<Bytes> {
+        let mut snapshots = self.snapshots.lock();
+        let json = Bytes::from(serde_json::to_vec(&snapshots.readings.snapshot(source, self.viewers.taken()))?);
+        snapshots.last = Some((source.uptime_ms, json.clone()));
+        Ok(json)
+    }
+}

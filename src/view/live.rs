@@ -1,0 +1,216 @@
+//! What the live page shows: one snapshot a second.
+
+use std::collections::VecDeque;
+
+use serde::Serialize;
+
+use super::counts::LabelCounts;
+use super::summary::{Callbacks, callbacks};
+use super::{SECOND, Source};
+use crate::stats::Stats;
+
+/// The rate is the mean of at least this many milliseconds.
+const RATE_MS: u64 = 10_000;
+
+/// Milliseconds for which the numbers of the windows are kept: to read them takes the union of a few hundred sketches.
+const WINDOWS_MS: u64 = 10_000;
+
+/// The numbers at one moment.
+#[derive(Debug, Serialize)]
+pub(crate) struct Snapshot {
+    /// In seconds since the epoch, like `since`.
+    time: f64,
+    version: &'static str,
+    since: f64,
+    uptime_seconds: f64,
+    /// The zone of calendar days.
+    time_zone: &'static str,
+    /// Of both kinds.
+    messages_per_second: f64,
+    group_messages: u64,
+    single_messages: u64,
+    #[serde(flatten)]
+    people: People,
+    users_online: Online,
+    callbacks: Callbacks,
+    groups: Groups,
+    viewers: usize,
+}
+
+/// Numbers of the sliding windows.
+#[derive(Clone, Debug, Serialize)]
+struct People {
+    /// Of messages of either kind.
+    senders: LabelCounts,
+    active_users: LabelCounts,
+    active_groups: LabelCounts,
+}
+
+#[derive(Debug, Serialize)]
+struct Online {
+    total: u64,
+    by_platform: LabelCounts,
+}
+
+#[derive(Debug, Serialize)]
+struct Groups {
+    tracked: usize,
+    capacity: usize,
+}
+
+/// What a snapshot needs from earlier.
+#[derive(Debug, Default)]
+pub(crate) struct Readings {
+    /// Messages of both kinds at a running time in milliseconds, oldest first: one at least [`RATE_MS`] ago, if there is
+    /// one, and all later ones.
+    samples: VecDeque<(u64, u64)>,
+    /// The numbers of the windows, and the running time when they were read.
+    people: Option<(u64, People)>,
+}
+
+impl Readings {
+    /// Reads the total of messages. Call it about once a second.
+    pub(crate) fn sample(&mut self, Source { stats, uptime_ms, .. }: Source<'_>) {
+        self.samples.push_back((uptime_ms, stats.messages().wrapping_add(stats.single_messages())));
+        while self.samples.get(1).is_some_and(|(at, _)| uptime_ms.saturating_sub(*at) >= RATE_MS) {
+            self.samples.pop_front();
+        }
+    }
+
+    /// The numbers now.
+    pub(crate) fn snapshot(&mut self, source: Source<'_>, viewers: usize) -> Snapshot {
+        let Source { stats, telemetry, now, uptime_ms } = source;
+        let (group_messages, single_messages) = (stats.messages(), stats.single_messages());
+        let by_platform = LabelCounts::users_online(stats);
+        Snapshot {
+            time: now.seconds(),
+            version: env!("CARGO_PKG_VERSION"),
+            since: stats.started().seconds(),
+            uptime_seconds: uptime_ms as f64 / SECOND,
+            time_zone: "UTC",
+            messages_per_second: self.rate(uptime_ms, group_messages.wrapping_add(single_messages)),
+            group_messages,
+            single_messages,
+            people: self.people(source),
+            users_online: Online { total: by_platform.sum(), by_platform },
+            callbacks: callbacks(stats, telemetry),
+            groups: groups(stats),
+            viewers,
+        }
+    }
+
+    /// Messages per second since the oldest sample.
+    fn rate(&self, uptime_ms: u64, messages: u64) -> f64 {
+        let Some((at, before)) = self.samples.front() else { return 0.0 };
+        match uptime_ms.saturating_sub(*at) {
+            0 => 0.0,
+            passed => messages.saturating_sub(*before) as f64 * SECOND / passed as f64,
+        }
+    }
+
+    fn people(&mut self, Source { stats, now, uptime_ms, .. }: Source<'_>) -> People {
+        if let Some((at, people)) = &self.people
+            && uptime_ms.saturating_sub(*at) < WINDOWS_MS
+        {
+            return people.clone();
+        }
+        let people = People {
+            senders: LabelCounts::by_window(stats.senders(now)),
+            active_users: LabelCounts::by_window(stats.active_users(now)),
+            active_groups: LabelCounts::by_window(stats.active_groups(now)),
+        };
+        self.people = Some((uptime_ms, people.clone()));
+        people
+    }
+}
+
+fn groups(stats: &Stats) -> Groups {
+    Groups { tracked: stats.groups_tracked(), capacity: stats.groups_capacity() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::domain::{Message, UnixMillis};
+    use crate::stats::Capacities;
+    use crate::telemetry::Telemetry;
+
+    const BEGIN: i64 = 1_700_000_000_000;
+
+    struct Run {
+        stats: Stats,
+        telemetry: Telemetry,
+        readings: Readings,
+    }
+
+    impl Run {
+        fn new() -> Self {
+            let capacities = Capacities {
+                groups: 10,
+                exported_groups: 2,
+                sender_pairs: 100,
+                dedup_window: Duration::ZERO,
+                online: 100,
+            };
+            let stats = Stats::in_memory(capacities, UnixMillis(BEGIN)).unwrap();
+            Self { stats, telemetry: Telemetry::default(), readings: Readings::default() }
+        }
+
+        fn count(&self, messages: u64, sender: &str) {
+            (0..messages).for_each(|_| {
+                self.stats.record(&Message::of("g", sender), UnixMillis(BEGIN));
+            });
+        }
+
+        fn at(&mut self, uptime_ms: u64, read: impl FnOnce(&mut Readings, Source<'_>) -> Value) -> Value {
+            let (stats, telemetry) = (&self.stats, &self.telemetry);
+            read(&mut self.readings, Source { stats, telemetry, now: UnixMillis(BEGIN), uptime_ms })
+        }
+
+        fn sample(&mut self, uptime_ms: u64) {
+            self.at(uptime_ms, |readings, source| {
+                readings.sample(source);
+                Value::Null
+            });
+        }
+
+        fn snapshot(&mut self, uptime_ms: u64) -> Value {
+            self.at(uptime_ms, |readings, source| serde_json::to_value(readings.snapshot(source, 3)).unwrap())
+        }
+    }
+
+    #[test]
+    fn the_rate_is_the_mean_of_the_last_ten_seconds() {
+        let mut run = Run::new();
+        let rate = |run: &mut Run, uptime_ms| run.snapshot(uptime_ms)["messages_per_second"].as_f64().unwrap();
+        assert_eq!(rate(&mut run, 500), 0.0);
+        run.count(1000, "u");
+        // The count of an earlier process, or of the time before the first sample, is no rate.
+        run.sample(1000);
+        assert_eq!(rate(&mut run, 1000), 0.0);
+        run.count(30, "u");
+        run.sample(2000);
+        assert_eq!(rate(&mut run, 4000), 10.0);
+        (3..=11).for_each(|second| run.sample(second * 1000));
+        assert_eq!(rate(&mut run, 11_000), 3.0);
+        run.sample(12_000);
+        assert_eq!(rate(&mut run, 12_000), 0.0);
+        assert_eq!(run.readings.samples.len(), 11);
+    }
+
+    #[test]
+    fn the_windows_are_read_at_most_every_ten_seconds() {
+        let mut run = Run::new();
+        let senders = |run: &mut Run, uptime_ms| run.snapshot(uptime_ms)["senders"]["1h"].clone();
+        run.count(1, "u");
+        assert_eq!(senders(&mut run, 0), 1);
+        run.count(1, "v");
+        assert_eq!(senders(&mut run, 9_999), 1);
+        assert_eq!(senders(&mut run, 10_000), 2);
+        assert_eq!(run.snapshot(10_000)["group_messages"], 2);
+    }
+}

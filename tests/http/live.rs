@@ -1,0 +1,239 @@
+//! The events of the live page.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use openim_exporter::config::Http;
+use openim_exporter::domain::COMMANDS;
+use openim_exporter::http::Limits;
+use serde_json::Value;
+use socket2::{Domain, Socket, Type};
+
+use crate::served::{Served, http_config};
+use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, Response, SUCCESS, Samples, eventually, message};
+
+const EVENTS: &str = "GET /api/v1/live HTTP/1.1\r\nhost: x\r\n\r\n";
+
+/// Somebody who looks at the page.
+struct Viewer(Client);
+
+impl Viewer {
+    fn new(mut client: Client) -> (Self, Response) {
+        client.send(EVENTS).unwrap();
+        let head = client.answer_to_head();
+        (Self(client), head)
+    }
+
+    /// The next event: its ID, and its data.
+    fn next(&mut self) -> io::Result<(u64, Value)> {
+        let event = String::from_utf8(self.0.chunk()?).unwrap();
+        let fields = event.strip_suffix("\n\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+        let [id, retry, data] = fields.split('\n').collect::<Vec<_>>().try_into().unwrap();
+        assert_eq!(retry, "retry: 3000");
+        let data = serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
+        Ok((id.strip_prefix("id: ").unwrap().parse().unwrap(), data))
+    }
+}
+
+fn viewers(exporter: &Exporter) -> f64 {
+    exporter.scrape().value("openim_exporter_live_viewers")
+}
+
+#[test]
+fn an_event_comes_each_second_with_rising_ids() {
+    let exporter = Exporter::start(&[]);
+    let (mut viewer, head) = Viewer::new(exporter.connect());
+    assert_eq!(head.status, 200);
+    for (name, value) in
+        [("content-type", "text/event-stream"), ("cache-control", "no-store"), ("x-accel-buffering", "no")]
+    {
+        assert_eq!(head.header(name), Some(value));
+    }
+    let (mut last, _) = viewer.next().unwrap();
+    let begin = Instant::now();
+    for count in 1..=4 {
+        assert_eq!(exporter.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);
+        let (id, event) = viewer.next().unwrap();
+        assert!(id > last, "{id} after {last}");
+        assert_eq!((&event["group_messages"], &event["viewers"]), (&count.into(), &1.into()));
+        last = id;
+    }
+    let took = begin.elapsed();
+    assert!((Duration::from_millis(2900)..Duration::from_secs(8)).contains(&took), "{took:?}");
+}
+
+#[test]
+fn the_first_event_comes_at_once() {
+    let served = Served::new(Limits::default(), 1);
+    let first = || {
+        let (mut viewer, _) = Viewer::new(served.connect());
+        let begin = Instant::now();
+        viewer.next().unwrap();
+        begin.elapsed()
+    };
+    // The publisher has just found that nobody looks, and would look again a second later.
+    let is_quick = |_| {
+        first();
+        thread::sleep(Duration::from_millis(1100));
+        first() < Duration::from_millis(600)
+    };
+    assert!((0..3).any(is_quick));
+}
+
+#[test]
+fn a_hundred_viewers_share_each_event_and_the_next_one_is_refused() {
+    let exporter = Exporter::start(&[]);
+    let mut all: Vec<_> = (0..100).map(|_| Viewer::new(exporter.connect()).0).collect();
+    let seen: Vec<_> = all.iter_mut().map(|viewer| [viewer.next().unwrap(), viewer.next().unwrap()]).collect();
+    for (id, data) in seen.iter().flatten() {
+        assert!(seen.iter().flatten().all(|(other, same)| other != id || same == data));
+    }
+    let (message, detail) = exporter.ask(EVENTS.as_bytes()).refusal(503);
+    assert_eq!(message, "too many viewers");
+    assert!(detail.contains("100 viewers") && detail.contains("--web.max-viewers"), "{detail}");
+    let samples = exporter.scrape();
+    assert_eq!(samples.value("openim_exporter_live_viewers"), 100.0);
+    assert_eq!(samples.value(r#"openim_exporter_callbacks_rejected_total{reason="too_many_viewers"}"#), 1.0);
+    // Its page polls.
+    assert_eq!(exporter.get("/api/v1/live?format=json").json()["viewers"], 100);
+    all.pop();
+    eventually("a free place", || viewers(&exporter) == 99.0);
+    assert_eq!(Viewer::new(exporter.connect()).1.status, 200);
+}
+
+#[test]
+fn no_viewer_is_allowed_if_the_limit_is_zero_but_polls_are() {
+    let exporter = Exporter::start(&["--web.max-viewers", "0"]);
+    exporter.ask(EVENTS.as_bytes()).refusal(503);
+    let answer = exporter.get("/api/v1/live?format=json");
+    assert_eq!((answer.header("content-type"), answer.json()["viewers"].as_u64()), (Some("application/json"), Some(0)));
+    let (_, detail) = exporter.get("/api/v1/live?format=csv").refusal(400);
+    assert!(detail.contains("format"), "{detail}");
+}
+
+#[test]
+fn polls_count_as_answers_of_the_api_and_events_do_not() {
+    let served = Served::new(Limits::default(), 1);
+    let (mut viewer, _) = Viewer::new(served.connect());
+    viewer.next().unwrap();
+    let mut client = served.connect();
+    client.send(crate::served::get("/api/v1/live?format=json")).unwrap();
+    assert_eq!(client.answer().json()["viewers"], 1);
+    viewer.next().unwrap();
+}
+
+#[test]
+fn a_head_request_is_no_viewer() {
+    let exporter = Exporter::start(&["--web.max-viewers", "1"]);
+    let mut client = exporter.connect();
+    for _ in 0..3 {
+        client.send(EVENTS.replace("GET", "HEAD")).unwrap();
+        let head = client.answer_to_head();
+        assert_eq!((head.status, head.header("content-type")), (200, Some("text/event-stream")));
+    }
+    assert_eq!(viewers(&exporter), 0.0);
+}
+
+/// A client that receives only a few KiB before it reads them.
+fn narrow(served: &Served) -> Client {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(1024).unwrap();
+    socket.connect(&served.address().into()).unwrap();
+    Client::from_socket(TcpStream::from(socket)).unwrap()
+}
+
+/// A site with room for one viewer, and for two or three events in the kernel's buffers.
+fn small_buffers(answer: Duration) -> Served {
+    let limits = Limits { answer, heartbeat: answer / 2, ..Limits::default() };
+    let served = Served::with_small_buffers(limits, Http { max_viewers: 1, ..http_config(10) });
+    let mut client = served.connect();
+    // Every command that was seen makes each event longer.
+    for command in COMMANDS {
+        client.post(&format!("/{}", command.name), r#"{"sendID":"u","groupID":"g","recvID":"u"}"#);
+    }
+    served
+}
+
+fn is_place_free(served: &Served) -> bool {
+    Viewer::new(served.connect()).1.status == 200
+}
+
+#[test]
+fn a_viewer_that_does_not_read_is_ended_and_callbacks_are_answered_meanwhile() {
+    let served = small_buffers(Duration::from_secs(4));
+    let (mut deaf, _) = Viewer::new(narrow(&served));
+    let (begin, mut client, mut slowest) = (Instant::now(), served.connect(), Duration::ZERO);
+    while served.ended("unread") == 0.0 {
+        let posted = Instant::now();
+        assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
+        slowest = slowest.max(posted.elapsed());
+        assert!(begin.elapsed() < Duration::from_secs(60), "it is never ended");
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!(begin.elapsed() > Duration::from_secs(4), "{:?}", begin.elapsed());
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    // No client can take what it got as complete.
+    assert!(!deaf.0.rest().ends_with("\r\n0\r\n\r\n"));
+    eventually("its place to be free", || is_place_free(&served));
+    assert_eq!(served.ended("unread"), 1.0);
+}
+
+#[test]
+fn a_slow_viewer_skips_events() {
+    let served = small_buffers(Duration::from_secs(30));
+    let (mut slow, _) = Viewer::new(narrow(&served));
+    let (first, _) = slow.next().unwrap();
+    thread::sleep(Duration::from_secs(10));
+    let (begin, mut waiting) = (Instant::now(), Vec::new());
+    while begin.elapsed() < Duration::from_millis(200) {
+        waiting.push(slow.next().unwrap().0);
+    }
+    // The kernel has a few, and the exporter one. The last of these came after the pause.
+    assert!((2..=6).contains(&waiting.len()), "{first}: {waiting:?}");
+    assert!(*waiting.last().unwrap() > first + 8, "{first}: {waiting:?}");
+    assert_eq!(served.ended("unread"), 0.0);
+}
+
+#[test]
+fn a_quiet_viewer_that_reads_stays() {
+    let limits = Limits { answer: Duration::from_secs(3), idle: Duration::from_secs(1), ..Limits::default() };
+    let served = Served::with_config(0, limits, http_config(10));
+    let (mut viewer, _) = Viewer::new(served.connect());
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(7) {
+        viewer.next().unwrap();
+    }
+    assert_eq!((served.ended("unread"), served.ended("idle")), (0.0, 0.0));
+}
+
+#[test]
+fn a_drain_ends_a_stream_that_is_not_read() {
+    let served = small_buffers(Duration::from_secs(30));
+    let (deaf, _) = Viewer::new(narrow(&served));
+    thread::sleep(Duration::from_secs(6));
+    let mut other = served.connect();
+    let mut viewers = || {
+        other.send(crate::served::get("/metrics")).unwrap();
+        Samples::parse(&other.answer().text()).value("openim_exporter_live_viewers")
+    };
+    assert_eq!(viewers(), 1.0);
+    served.drain();
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(viewers(), 0.0);
+    drop(deaf);
+}
+
+#[test]
+fn events_are_for_those_who_may_see_pages() {
+    let exporter = Exporter::start(&["--web.telemetry-address", "127.0.0.1:0"]);
+    let [callbacks, telemetry] = exporter.addresses() else { panic!("{:?}", exporter.addresses()) };
+    let status = |address: &SocketAddr| Viewer::new(Client::connect(*address).unwrap()).1.status;
+    assert_eq!((status(callbacks), status(telemetry)), (404, 200));
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("web.yml");
+    std::fs::write(&config, format!("basic_auth_users:\n  a: {}\n", bcrypt::hash("x", 4).unwrap())).unwrap();
+    let exporter = Exporter::start(&["--web.config.file", config.to_str().unwrap()]);
+    assert_eq!(Viewer::new(exporter.connect()).1.status, 401);
+}
