@@ -65,6 +65,8 @@ impl Exporter {
         let stats = Arc::new(Stats::in_memory(capacities, now).unwrap());
         let config = Http {
             max_scrapes,
+            // The stream of a viewer would not end.
+            max_viewers: 0,
             max_body_bytes: 512,
             max_connections: 10_000,
             max_connections_per_address: 5_000,

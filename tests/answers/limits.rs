@@ -20,6 +20,7 @@ const fn short(head: Duration, body: Duration) -> Limits {
         head,
         body,
         answer: Duration::from_secs(30),
+        heartbeat: Duration::from_secs(15),
         idle: Duration::from_secs(600),
         linger: Duration::from_secs(1),
         idle_draining: Duration::from_secs(10),
@@ -233,7 +234,7 @@ pub(crate) fn the_telemetry_address() {
 fn a_page_in_place_of_a_callback_s_path() {
     let site = Site::new(false, false, Limits::default(), |_| ());
     let mut link = site.open(Protocol::Plain);
-    for path in ["/metrics", "/metrics/groups", "/-/healthy", "/-/ready", "/api/v1/summary", "/favicon.ico"] {
+    for path in ["/metrics", "/metrics/groups", "/-/healthy", "/-/ready", "/api/v1/live", "/favicon.ico"] {
         let mut post = site.post(CALLBACKS[0]);
         path.clone_into(&mut post.path);
         check_obeyed(path, &link.ask(&post), Reason::MethodNotAllowed);

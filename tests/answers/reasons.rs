@@ -9,7 +9,8 @@ use crate::site::{MAX_BODY_BYTES, SECRET, Site, basic, with_slash};
 use crate::{limits, protocols};
 
 /// The reasons that no `POST` to a callback's path can get: they concern pages and actions only.
-const OF_PAGES: [Reason; 4] = [Reason::BadQuery, Reason::TooManyScrapes, Reason::BadSettings, Reason::Internal];
+const OF_PAGES: [Reason; 5] =
+    [Reason::BadQuery, Reason::TooManyScrapes, Reason::TooManyViewers, Reason::BadSettings, Reason::Internal];
 
 /// The reasons that need a site or a client of their own, and their tests.
 const ELSEWHERE: [(Reason, fn()); 12] = [
