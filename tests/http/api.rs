@@ -97,6 +97,7 @@ fn the_summary_agrees_with_the_metrics() {
         (&summary["active_senders"], "openim_active_senders", "window", windows.len()),
         (&summary["active_groups"], "openim_active_groups", "window", windows.len()),
         (&summary["single_messages"]["by_content_type"], "openim_single_messages_total", "content_type", 1),
+        (&summary["single_messages"]["by_platform"], "openim_single_messages_total", "platform", 12),
         (&summary["single_messages"]["active_senders"], "openim_single_active_senders", "window", windows.len()),
         (&summary["active_users"], "openim_active_users", "window", windows.len()),
         (&summary["users_online"], "openim_users_online", "platform", 12),

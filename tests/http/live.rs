@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use openim_exporter::config::Http;
 use openim_exporter::domain::COMMANDS;
 use openim_exporter::http::Limits;
-use serde_json::Value;
+use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
 use crate::served::{Served, http_config};
@@ -62,6 +62,40 @@ fn an_event_comes_each_second_with_rising_ids() {
     }
     let took = begin.elapsed();
     assert!((Duration::from_millis(2900)..Duration::from_secs(8)).contains(&took), "{took:?}");
+}
+
+#[test]
+fn the_numbers_agree_with_the_metrics_and_the_summary() {
+    let exporter = Exporter::start(&[]);
+    for (path, body) in [
+        (GROUP_MESSAGE_PATH, r#"{"sendID":"u","groupID":"g"}"#),
+        ("/callbackAfterSendSingleMsgCommand", r#"{"sendID":"u","contentType":101,"recvID":"v"}"#),
+        ("/callbackAfterSendSingleMsgCommand", r#"{"sendID":"w","contentType":101,"recvID":"v"}"#),
+        ("/callbackUserOnlineCommand", r#"{"userID":"v","platformID":1}"#),
+    ] {
+        assert_eq!(exporter.post(path, body).status, 200);
+    }
+    assert_eq!(exporter.post(GROUP_MESSAGE_PATH, "{").status, 400);
+    let live = exporter.get("/api/v1/live?format=json").json();
+    let (summary, samples) = (exporter.get("/api/v1/summary").json(), exporter.scrape());
+    // Who sent both kinds counts once.
+    assert_eq!(live["senders"], json!({"5m": 2, "1h": 2, "24h": 2, "7d": 2, "30d": 2}));
+    for (found, same) in [
+        (&live["group_messages"], &summary["messages"]["total"]),
+        (&live["single_messages"], &summary["single_messages"]["total"]),
+        (&live["users_online"]["by_platform"], &summary["users_online"]),
+        (&live["callbacks"], &summary["callbacks"]),
+        (&live["groups"]["tracked"], &summary["groups"]["tracked"]),
+        (&live["since"], &summary["since"]),
+    ] {
+        assert_eq!(found, same, "{live}");
+    }
+    for (window, users) in live["active_users"].as_object().unwrap() {
+        assert_eq!(users.as_f64(), Some(samples.value(&format!(r#"openim_active_users{{window="{window}"}}"#))));
+    }
+    assert_eq!(live["users_online"]["total"], 1);
+    assert_eq!(live["callbacks"]["last_rejected"][0]["reason"], "malformed_json");
+    assert!(live["messages_per_second"].as_f64().unwrap() > 0.0);
 }
 
 #[test]

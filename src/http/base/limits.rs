@@ -9,7 +9,7 @@ pub struct Limits {
     pub head: Duration,
     /// From the end of a request's head to the end of its body.
     pub body: Duration,
-    /// For the client to read a response; for each piece of a long one.
+    /// For the client to read a response; for each piece of a long one, and each event of a live stream.
     pub answer: Duration,
     /// Without an event for this long, a live stream gets a comment, so that neither proxies nor [`Limits::answer`] end
     /// it.

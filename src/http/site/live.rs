@@ -165,3 +165,56 @@ impl Live {
         Ok(json)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::site::testing::site;
+
+    const HEARTBEAT_AFTER: Duration = Duration::from_secs(15);
+
+    fn viewed() -> (Live, Option<crate::http::base::quota::Share>) {
+        let viewers = Arc::new(Quota::new(1, 1));
+        let share = viewers.take_one(std::net::Ipv4Addr::LOCALHOST.into());
+        (Live::new(viewers), share)
+    }
+
+    #[test]
+    fn a_comment_follows_if_there_is_no_event_for_long() {
+        let (live, share) = viewed();
+        live.send(b"{}", 7, 1000);
+        let mut events = live.latest.subscribe();
+        let mut next = |live: &Live, now_ms| {
+            live.beat(now_ms, HEARTBEAT_AFTER);
+            let has_changed = events.has_changed().unwrap();
+            has_changed.then(|| events.borrow_and_update().event.clone())
+        };
+        assert_eq!(next(&live, 15_999), None);
+        assert_eq!(next(&live, 16_000).unwrap(), HEARTBEAT);
+        assert_eq!(next(&live, 30_999), None);
+        assert_eq!(next(&live, 31_000).unwrap(), HEARTBEAT);
+        live.send(b"{}", 8, 32_000);
+        assert_eq!(next(&live, 46_000).unwrap(), "id: 8\nretry: 3000\ndata: {}\n\n");
+        drop(share);
+        assert_eq!(next(&live, 60_000), None);
+    }
+
+    #[test]
+    fn ids_rise_even_if_the_clock_is_set_back() {
+        let (live, _share) = viewed();
+        let ids = [100, 100, 50, 103].map(|seconds| {
+            live.send(b"{}", seconds, 0);
+            live.latest.borrow().id
+        });
+        assert_eq!(ids, [100, 101, 102, 103]);
+    }
+
+    #[test]
+    fn polls_within_a_second_share_a_snapshot() {
+        let site = site();
+        let at = |uptime_ms| site.live.current(Source { uptime_ms, ..site.source() }).unwrap();
+        let first = at(5000);
+        assert_eq!(at(5999), first);
+        assert_ne!(at(6000), first);
+    }
+}
