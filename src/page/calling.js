@@ -1,0 +1,106 @@
+// Is OpenIM calling us? When nothing arrives, what to do.
+import { byId, copyBlock, el, memo, numberCell, numberHead, put, rich, setText, table } from './dom.js';
+import { ago, clockSeconds, dateTime, number, percent } from './format.js';
+import { commandName, reasonText } from './names.js';
+import { language, t } from './texts.js';
+
+// After these seconds without a callback the page says what to check.
+const QUIET = 300;
+// Refusals of these last seconds are in the verdict.
+const RECENT = 3600;
+
+// The verdict in words: { level, text }.
+export function verdict({ time, callbacks, uptime_seconds: uptime }) {
+  if (callbacks.last !== null) {
+    const age = time - callbacks.last;
+    return { level: age < QUIET ? 'good' : 'warn', text: t('callback_last', { ago: ago(age) }) };
+  }
+  if (callbacks.total > 0) return { level: 'warn', text: t('callback_none', { ago: ago(uptime), n: callbacks.total }) };
+  return { level: 'warn', text: t('callback_never') };
+}
+
+export function drawCalling({ snapshot }) {
+  if (!snapshot) return;
+  const { callbacks, time } = snapshot;
+  const { level, text } = verdict(snapshot);
+  const newest = callbacks.last_rejected[0];
+  const refusals = Object.values(callbacks.rejected).reduce((sum, count) => sum + count, 0);
+  const recent = newest && time - newest.time < RECENT;
+  byId('verdict-dot').className = `dot ${recent && level === 'good' ? 'warn' : level}`;
+  put('callbacks.last', callbacks.last, text);
+  drawAdvice(callbacks, level, recent ? { ...newest, refusals, age: time - newest.time } : null);
+  drawCommands(callbacks);
+  drawRefused(callbacks);
+}
+
+function drawAdvice(callbacks, level, refused) {
+  const host = byId('advice');
+  const never = callbacks.last === null;
+  memo(host, [never, level, callbacks.total > 0, refused?.reason, refused?.time, language()], () => {
+    host.replaceChildren();
+    if (refused) host.append(el('p', { class: 'refusal', id: 'refusal' }));
+    if (level !== 'good' && callbacks.total > 0) host.append(...stoppedAdvice());
+    if (never) host.append(...setupAdvice());
+  });
+  if (refused) drawRefusal(refused);
+}
+
+// Apart from the advice, because its age changes each second while the advice must stay selectable.
+function drawRefusal({ refusals, age, reason }) {
+  const text = t('refused_recently', { n: refusals, ago: ago(age < 60 ? age : Math.floor(age / 60) * 60), reason: reasonText(reason) });
+  memo(byId('refusal'), text, (host) => host.replaceChildren(...rich(text)));
+}
+
+const here = (path) => new URL(path, location.href.split(/[?#]/)[0]).href.replaceAll("'", '%27');
+
+function stoppedAdvice() {
+  return [
+    el('p', {}, t('stopped_title')),
+    el('ol', {},
+      el('li', {}, ...rich(t('check_running'))),
+      el('li', {}, ...rich(t('check_reach')), copyBlock(t('code_reach'), `curl -i '${here('-/healthy')}'`)),
+      el('li', {}, ...rich(t('check_log')))),
+  ];
+}
+
+function setupAdvice() {
+  const lines = [
+    `url: ${here('callback')}`,
+    'afterSendGroupMsg: {enable: true, timeout: 5}',
+    'afterSendSingleMsg: {enable: true, timeout: 5}',
+  ].join('\n');
+  const body = '{"sendID":"test-user","groupID":"test-group","contentType":101,"senderPlatformID":5,"content":"hello"}';
+  const test = `curl -H 'Content-Type: application/json' -d '${body}' '${here('callback/callbackAfterSendGroupMsgCommand')}'`;
+  return [
+    el('p', {}, ...rich(t('setup_title'))), copyBlock(t('code_yaml'), lines),
+    el('p', { class: 'mute' }, ...rich(t('setup_address'))),
+    el('p', {}, ...rich(t('setup_test'))), copyBlock(t('code_test'), test),
+  ];
+}
+
+function drawCommands({ by_command: commands, total }) {
+  const host = byId('commands');
+  const seen = Object.entries(commands).sort((a, b) => b[1] - a[1]);
+  memo(host, [seen.map(([name]) => name), language()], () => table(host, t('commands_title'),
+    [t('command'), numberHead(t('count')), numberHead(t('share'))],
+    seen.map(([name]) => [
+      { nodes: [el('code', {}, name), el('span', {}, commandName(name))] }, numberCell('', '', `callbacks.by_command.${name}`), numberCell('', '', `share.${name}`)]),
+    { attributes: (index) => ({ 'data-command': seen[index][0] }), empty: t('callback_never') }));
+  for (const row of host.tBodies[0].rows) {
+    const count = commands[row.dataset.command];
+    if (count === undefined) continue;
+    setText(row.cells[1], number(count));
+    row.cells[1].setAttribute('data-raw', count);
+    setText(row.cells[2], percent(count / total));
+  }
+}
+
+function drawRefused({ last_rejected: refused }) {
+  const host = byId('refused');
+  memo(host, [refused, language()], () => table(host, t('refused_title'),
+    [t('at'), t('client'), t('reason')],
+    refused.map(({ time, reason, client, detail }) => [
+      { text: dateTime(time), title: clockSeconds(time), class: 'nowrap' }, { nodes: [el('bdi', {}, client)] },
+      { nodes: [el('code', {}, reason), ' ', ...rich(reasonText(reason)), el('br'), el('bdi', { class: 'mute' }, detail)] }]),
+    { attributes: (index) => ({ 'data-reason': refused[index].reason }), empty: t('refused_none') }));
+}
