@@ -8,6 +8,8 @@ import { language, t } from './texts.js';
 const QUIET = 300;
 // Refusals of these last seconds are in the verdict.
 const RECENT = 3600;
+// The table has as many refusals, newest first.
+const REFUSALS = 12;
 
 // The verdict in words: { level, text }.
 export function verdict({ time, callbacks, uptime_seconds: uptime }) {
@@ -78,13 +80,16 @@ function setupAdvice() {
   ];
 }
 
+// A name that a narrow screen breaks between its words.
+const breakable = (name) => name.split(/(?=[A-Z])/).flatMap((word) => [el('wbr'), word]);
+
 function drawCommands({ by_command: commands, total }) {
   const host = byId('commands');
   const seen = Object.entries(commands).sort((a, b) => b[1] - a[1]);
   memo(host, [seen.map(([name]) => name), language()], () => table(host, t('commands_title'),
     [t('command'), numberHead(t('count')), numberHead(t('share'))],
     seen.map(([name]) => [
-      { nodes: [el('code', {}, name), el('span', {}, commandName(name))] }, numberCell('', '', `callbacks.by_command.${name}`), numberCell('', '', `share.${name}`)]),
+      { nodes: [el('code', {}, ...breakable(name)), el('span', {}, commandName(name))] }, numberCell('', '', `callbacks.by_command.${name}`), numberCell('', '', `share.${name}`)]),
     { attributes: (index) => ({ 'data-command': seen[index][0] }), empty: t('callback_never') }));
   for (const row of host.tBodies[0].rows) {
     const count = commands[row.dataset.command];
@@ -95,7 +100,8 @@ function drawCommands({ by_command: commands, total }) {
   }
 }
 
-function drawRefused({ last_rejected: refused }) {
+function drawRefused({ last_rejected: all }) {
+  const refused = all.slice(0, REFUSALS);
   const host = byId('refused');
   memo(host, [refused, language()], () => table(host, t('refused_title'),
     [t('at'), t('client'), t('reason')],

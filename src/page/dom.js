@@ -62,7 +62,7 @@ export const numberHead = (text) => ({ class: 'n', text });
 
 // A text to copy. navigator.clipboard needs https, so the older way is the fallback.
 export function copyBlock(label, text) {
-  const code = el('pre', { tabindex: '0', role: 'region', 'aria-label': label }, text);
+  const code = el('pre', { tabindex: '0', role: 'group', 'aria-label': label }, text);
   const button = el('button', { type: 'button', 'data-live': '' }, t('copy'));
   button.addEventListener('click', async () => {
     const range = document.createRange();

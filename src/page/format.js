@@ -29,7 +29,9 @@ const dates = (key, options) => formatter('DateTimeFormat', key, { timeZone: zon
 const known = (value) => typeof value === 'number' && Number.isFinite(value);
 
 export const number = (value) => (known(value) ? numbers('n', {}).format(value) : '–');
-export const short = (value) => numbers('k', { notation: 'compact', maximumSignificantDigits: 2 }).format(value);
+// At most four characters, such as 4.9k, in both languages.
+const compact = new Intl.NumberFormat('en-GB', { notation: 'compact', maximumSignificantDigits: 2 });
+export const short = (value) => compact.format(value);
 export const rate = (value) => (known(value) ? numbers(value < 100 ? 'r1' : 'r0', { maximumFractionDigits: value < 100 ? 1 : 0 }).format(value) : '–');
 export const percent = (value) => (known(value) ? numbers('p', { style: 'percent', maximumFractionDigits: 1 }).format(value) : '–');
 export const change = (value) => numbers('c', { style: 'percent', maximumFractionDigits: 0, signDisplay: 'exceptZero' }).format(value);

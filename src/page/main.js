@@ -67,6 +67,16 @@ const DRAWINGS = [drawNow, drawCalling, drawPeople, drawContent, drawGroups, dra
 
 function draw() {
   for (const drawing of DRAWINGS) drawing(state);
+  markScrollers();
+}
+
+// The keyboard can scroll only what has the focus. What fits needs none.
+function markScrollers() {
+  for (const node of document.querySelectorAll('.scroll')) {
+    const scrolls = node.scrollWidth > node.clientWidth || node.scrollHeight > node.clientHeight;
+    if (scrolls) node.setAttribute('tabindex', '0');
+    else node.removeAttribute('tabindex');
+  }
 }
 
 function drawProblems() {
@@ -127,6 +137,7 @@ const connection = follow((snapshot) => {
   }
   drawState();
   drawProblems();
+  if (kind === 'polling') load();
 });
 
 // The snapshot's minute is newer than the history's.
@@ -211,6 +222,8 @@ function setUp() {
     if (innerWidth !== width) requestAnimationFrame(draw);
     width = innerWidth;
   });
+  // An opened table may need to scroll.
+  document.addEventListener('toggle', markScrollers, true);
   document.addEventListener('visibilitychange', updateConnection);
   setInterval(drawState, 1000);
   updateConnection();

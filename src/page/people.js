@@ -14,7 +14,7 @@ export function drawPeople({ snapshot, days }) {
   if (!snapshot) return;
   drawPeriods(snapshot);
   setText(byId('retention-text'), t('retention_text'));
-  for (const [name, share] of Object.entries(snapshot.sender_retention)) {
+  for (const [name, share] of Object.entries(snapshot.sender_retention ?? {})) {
     put(`retention.${name}`, share, share === null ? t('unknown_yet') : percent(share));
   }
   const today = wallClock(snapshot.time).date;
