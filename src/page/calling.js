@@ -49,7 +49,11 @@ function drawAdvice(callbacks, level, refused) {
 
 // Apart from the advice, because its age changes each second while the advice must stay selectable.
 function drawRefusal({ refusals, age, reason }) {
-  const text = t('refused_recently', { n: refusals, ago: ago(age < 60 ? age : Math.floor(age / 60) * 60), reason: reasonText(reason) });
+  const text = t('refused_recently', {
+    n: refusals,
+    ago: ago(age < 60 ? age : Math.floor(age / 60) * 60),
+    reason: reasonText(reason),
+  });
   memo(byId('refusal'), text, (host) => host.replaceChildren(...rich(text)));
 }
 
@@ -58,10 +62,13 @@ const here = (path) => new URL(path, location.href.split(/[?#]/)[0]).href.replac
 function stoppedAdvice() {
   return [
     el('p', {}, t('stopped_title')),
-    el('ol', {},
+    el(
+      'ol',
+      {},
       el('li', {}, ...rich(t('check_running'))),
       el('li', {}, ...rich(t('check_reach')), copyBlock(t('code_reach'), `curl -i '${here('-/healthy')}'`)),
-      el('li', {}, ...rich(t('check_log')))),
+      el('li', {}, ...rich(t('check_log'))),
+    ),
   ];
 }
 
@@ -74,9 +81,11 @@ function setupAdvice() {
   const body = '{"sendID":"test-user","groupID":"test-group","contentType":101,"senderPlatformID":5,"content":"hello"}';
   const test = `curl -H 'Content-Type: application/json' -d '${body}' '${here('callback/callbackAfterSendGroupMsgCommand')}'`;
   return [
-    el('p', {}, ...rich(t('setup_title'))), copyBlock(t('code_yaml'), lines),
+    el('p', {}, ...rich(t('setup_title'))),
+    copyBlock(t('code_yaml'), lines),
     el('p', { class: 'mute' }, ...rich(t('setup_address'))),
-    el('p', {}, ...rich(t('setup_test'))), copyBlock(t('code_test'), test),
+    el('p', {}, ...rich(t('setup_test'))),
+    copyBlock(t('code_test'), test),
   ];
 }
 
@@ -86,11 +95,19 @@ const breakable = (name) => name.split(/(?=[A-Z])/).flatMap((word) => [el('wbr')
 function drawCommands({ by_command: commands, total }) {
   const host = byId('commands');
   const seen = Object.entries(commands).sort((a, b) => b[1] - a[1]);
-  memo(host, [seen.map(([name]) => name), language()], () => table(host, t('commands_title'),
-    [t('command'), numberHead(t('count')), numberHead(t('share'))],
-    seen.map(([name]) => [
-      { nodes: [el('code', {}, ...breakable(name)), el('span', {}, commandName(name))] }, numberCell('', '', `callbacks.by_command.${name}`), numberCell('', '', `share.${name}`)]),
-    { attributes: (index) => ({ 'data-command': seen[index][0] }), empty: t('callback_never') }));
+  memo(host, [seen.map(([name]) => name), language()], () =>
+    table(
+      host,
+      t('commands_title'),
+      [t('command'), numberHead(t('count')), numberHead(t('share'))],
+      seen.map(([name]) => [
+        { nodes: [el('code', {}, ...breakable(name)), el('span', {}, commandName(name))] },
+        numberCell('', '', `callbacks.by_command.${name}`),
+        numberCell('', '', `share.${name}`),
+      ]),
+      { attributes: (index) => ({ 'data-command': seen[index][0] }), empty: t('callback_never') },
+    ),
+  );
   for (const row of host.tBodies[0].rows) {
     const count = commands[row.dataset.command];
     if (count === undefined) continue;
@@ -103,10 +120,25 @@ function drawCommands({ by_command: commands, total }) {
 function drawRefused({ last_rejected: all }) {
   const refused = all.slice(0, REFUSALS);
   const host = byId('refused');
-  memo(host, [refused, language()], () => table(host, t('refused_title'),
-    [t('at'), t('client'), t('reason')],
-    refused.map(({ time, reason, client, detail }) => [
-      { text: dateTime(time), title: clockSeconds(time), class: 'nowrap' }, { nodes: [el('bdi', {}, client)] },
-      { nodes: [el('code', {}, reason), ' ', ...rich(reasonText(reason)), el('br'), el('bdi', { class: 'mute' }, detail)] }]),
-    { attributes: (index) => ({ 'data-reason': refused[index].reason }), empty: t('refused_none') }));
+  memo(host, [refused, language()], () =>
+    table(
+      host,
+      t('refused_title'),
+      [t('at'), t('client'), t('reason')],
+      refused.map(({ time, reason, client, detail }) => [
+        { text: dateTime(time), title: clockSeconds(time), class: 'nowrap' },
+        { nodes: [el('bdi', {}, client)] },
+        {
+          nodes: [
+            el('code', {}, reason),
+            ' ',
+            ...rich(reasonText(reason)),
+            el('br'),
+            el('bdi', { class: 'mute' }, detail),
+          ],
+        },
+      ]),
+      { attributes: (index) => ({ 'data-reason': refused[index].reason }), empty: t('refused_none') },
+    ),
+  );
 }

@@ -39,16 +39,37 @@ function drawTypes(types) {
   memo(bar, [types, bar.clientWidth, language()], () => {
     const shown = types.slice(0, COLOURS);
     const rest = total - sum(shown.map(([, count]) => count));
-    const parts = shown.map(([name, count], index) => ({ share: count / total, name: typeName(name), text: `${typeName(name)} ${percent(count / total)}`, class: shade(index) }));
-    if (rest > 0) parts.push({ share: rest / total, name: t('other'), text: `${t('other')} ${percent(rest / total)}`, class: shade(COLOURS) });
-    stackedBar(bar, { label: total ? t('types_label', { list: parts.map((part) => part.text).join(', ') }) : t('no_history'), parts });
+    const parts = shown.map(([name, count], index) => ({
+      share: count / total,
+      name: typeName(name),
+      text: `${typeName(name)} ${percent(count / total)}`,
+      class: shade(index),
+    }));
+    if (rest > 0)
+      parts.push({
+        share: rest / total,
+        name: t('other'),
+        text: `${t('other')} ${percent(rest / total)}`,
+        class: shade(COLOURS),
+      });
+    stackedBar(bar, {
+      label: total ? t('types_label', { list: parts.map((part) => part.text).join(', ') }) : t('no_history'),
+      parts,
+    });
   });
-  memo(byId('types'), [types, language()], (host) => table(host, t('types_table'),
-    [t('type'), numberHead(t('messages')), numberHead(t('share'))],
-    types.map(([name, count], index) => [
-      { nodes: [el('span', { class: `swatch ${shade(index)}`, 'aria-hidden': 'true' }), typeName(name)] },
-      numberCell(count, number(count), `content_type.${name}`), numberCell('', percent(count / total))]),
-    { attributes: (index) => ({ 'data-content-type': types[index][0] }) }));
+  memo(byId('types'), [types, language()], (host) =>
+    table(
+      host,
+      t('types_table'),
+      [t('type'), numberHead(t('messages')), numberHead(t('share'))],
+      types.map(([name, count], index) => [
+        { nodes: [el('span', { class: `swatch ${shade(index)}`, 'aria-hidden': 'true' }), typeName(name)] },
+        numberCell(count, number(count), `content_type.${name}`),
+        numberCell('', percent(count / total)),
+      ]),
+      { attributes: (index) => ({ 'data-content-type': types[index][0] }) },
+    ),
+  );
 }
 
 function drawChats(snapshot, week) {
@@ -56,11 +77,26 @@ function drawChats(snapshot, week) {
   const recent = (kind) => sum(week.map((row) => row[kind]));
   const rows = ['group_messages', 'single_messages'].map((kind) => [kind, recent(kind), snapshot[kind]]);
   const [recentAll, all] = [sum(rows.map((row) => row[1])), sum(rows.map((row) => row[2]))];
-  memo(host, [rows, dayOf(snapshot.since), language()], () => table(host, t('chats_title'),
-    [t('chat'), numberHead(t('week_days')), numberHead(t('share')), numberHead(t('since', { day: dayAndMonth(snapshot.since) })), numberHead(t('share'))],
-    rows.map(([kind, count, total]) => [t(`chat_${kind}`),
-      numberCell(count, number(count), `week.${kind}`), numberCell('', percent(share(count, recentAll))),
-      numberCell(total, number(total), kind), numberCell('', percent(share(total, all)))])));
+  memo(host, [rows, dayOf(snapshot.since), language()], () =>
+    table(
+      host,
+      t('chats_title'),
+      [
+        t('chat'),
+        numberHead(t('week_days')),
+        numberHead(t('share')),
+        numberHead(t('since', { day: dayAndMonth(snapshot.since) })),
+        numberHead(t('share')),
+      ],
+      rows.map(([kind, count, total]) => [
+        t(`chat_${kind}`),
+        numberCell(count, number(count), `week.${kind}`),
+        numberCell('', percent(share(count, recentAll))),
+        numberCell(total, number(total), kind),
+        numberCell('', percent(share(total, all))),
+      ]),
+    ),
+  );
 }
 
 function drawPlatforms(summary) {
@@ -71,10 +107,19 @@ function drawPlatforms(summary) {
   }
   const rows = [...counts].filter(([, count]) => count > 0).sort((a, b) => b[1] - a[1]);
   const total = sum(rows.map(([, count]) => count));
-  memo(byId('platforms'), [rows, language()], (host) => table(host, t('platforms_title', { day: dayOf(summary.since) }),
-    [t('platform'), numberHead(t('messages')), numberHead(t('share'))],
-    rows.map(([name, count]) => [platformName(name), numberCell(count, number(count), `platform.${name}`), meterCell(count / total)]),
-    { attributes: (index) => ({ 'data-platform': rows[index][0] }), empty: t('no_data') }));
+  memo(byId('platforms'), [rows, language()], (host) =>
+    table(
+      host,
+      t('platforms_title', { day: dayOf(summary.since) }),
+      [t('platform'), numberHead(t('messages')), numberHead(t('share'))],
+      rows.map(([name, count]) => [
+        platformName(name),
+        numberCell(count, number(count), `platform.${name}`),
+        meterCell(count / total),
+      ]),
+      { attributes: (index) => ({ 'data-platform': rows[index][0] }), empty: t('no_data') },
+    ),
+  );
 }
 
 function meterCell(part) {

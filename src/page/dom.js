@@ -14,7 +14,8 @@ function build(node, attributes, children) {
 }
 
 export const el = (tag, attributes = {}, ...children) => build(document.createElement(tag), attributes, children);
-export const svg = (tag, attributes = {}, ...children) => build(document.createElementNS(SVG, tag), attributes, children);
+export const svg = (tag, attributes = {}, ...children) =>
+  build(document.createElementNS(SVG, tag), attributes, children);
 
 // Text with `code` in it.
 export const rich = (text) => text.split('`').map((part, index) => (index % 2 ? el('code', {}, part) : part));
@@ -51,8 +52,13 @@ function cell(tag, content, extra = {}) {
 // Fills a table. The first cell of each row is its heading. `empty`: the text when there are no rows.
 export function table(host, caption, headings, rows, { attributes = () => ({}), empty = t('no_history') } = {}) {
   const head = el('tr', {}, ...headings.map((heading) => cell('th', heading, { scope: 'col' })));
-  const body = rows.map((cells, index) => el('tr', attributes(index),
-    ...cells.map((content, column) => (column ? cell('td', content) : cell('th', content, { scope: 'row' })))));
+  const body = rows.map((cells, index) =>
+    el(
+      'tr',
+      attributes(index),
+      ...cells.map((content, column) => (column ? cell('td', content) : cell('th', content, { scope: 'row' }))),
+    ),
+  );
   if (!rows.length) body.push(el('tr', {}, el('td', { colspan: headings.length }, empty)));
   host.replaceChildren(el('caption', {}, ...[caption].flat()), el('thead', {}, head), el('tbody', {}, ...body));
 }
@@ -62,7 +68,7 @@ export const numberHead = (text) => ({ class: 'n', text });
 
 // A text to copy. navigator.clipboard needs https, so the older way is the fallback.
 export function copyBlock(label, text) {
-  const code = el('pre', { tabindex: '0', role: 'group', 'aria-label': label }, text);
+  const code = el('pre', { role: 'group', 'aria-label': label }, text);
   const button = el('button', { type: 'button', 'data-live': '' }, t('copy'));
   button.addEventListener('click', async () => {
     const range = document.createRange();
@@ -75,10 +81,14 @@ export function copyBlock(label, text) {
         await navigator.clipboard.writeText(text);
         copied = true;
       }
-    } catch { /* not allowed: try the older way */ }
+    } catch {
+      /* not allowed: try the older way */
+    }
     if (!copied) copied = document.execCommand('copy');
     button.textContent = t(copied ? 'copied' : 'copy_failed');
-    setTimeout(() => { button.textContent = t('copy'); }, 2500);
+    setTimeout(() => {
+      button.textContent = t('copy');
+    }, 2500);
   });
   return el('div', { class: 'copy' }, code, button);
 }

@@ -10,8 +10,17 @@ const LAST_OFFSET = 100_000;
 const DAY = 86400;
 const SORTS = ['messages', 'growth', 'rate', 'active_senders', 'last_seen'];
 // [title, sort]; a column without a sort is not a button.
-const COLUMNS = [['group'], ['two_weeks'], ['this_week'], ['change', 'growth'], ['messages', 'messages'], ['share'],
-  ['rate', 'rate'], ['people_24h', 'active_senders'], ['last_message', 'last_seen']];
+const COLUMNS = [
+  ['group'],
+  ['two_weeks'],
+  ['this_week'],
+  ['change', 'growth'],
+  ['messages', 'messages'],
+  ['share'],
+  ['rate', 'rate'],
+  ['people_24h', 'active_senders'],
+  ['last_message', 'last_seen'],
+];
 
 const query = { sort: 'messages', search: '', offset: 0 };
 
@@ -52,8 +61,19 @@ export function setUpGroups(reload) {
 export function drawGroupTexts() {
   byId('sort').replaceChildren(...SORTS.map((sort) => el('option', { value: sort }, t(`sort_${sort}`))));
   byId('sort').value = query.sort;
-  byId('groups-table').tHead.replaceChildren(el('tr', {}, ...COLUMNS.map(([title, sort]) => el('th', { scope: 'col', class: title === 'group' || title === 'two_weeks' ? null : 'n', 'data-column': sort },
-    sort ? el('button', { type: 'button', 'data-sort': sort }, t(title)) : t(title)))));
+  byId('groups-table').tHead.replaceChildren(
+    el(
+      'tr',
+      {},
+      ...COLUMNS.map(([title, sort]) =>
+        el(
+          'th',
+          { scope: 'col', class: title === 'group' || title === 'two_weeks' ? null : 'n', 'data-column': sort },
+          sort ? el('button', { type: 'button', 'data-sort': sort }, t(title)) : t(title),
+        ),
+      ),
+    ),
+  );
 }
 
 export function drawGroups({ snapshot, groups, growth }) {
@@ -65,13 +85,15 @@ export function drawGroups({ snapshot, groups, growth }) {
   const body = byId('groups-table').tBodies[0];
   memo(body, [groups, Math.floor(snapshot.time / 10), language()], () => {
     body.replaceChildren(...groups.groups.map((group) => drawRow(group, snapshot.time)));
-    if (!groups.total) body.append(el('tr', {}, el('td', { colspan: COLUMNS.length }, t(query.search ? 'no_match' : 'no_groups'))));
+    if (!groups.total)
+      body.append(el('tr', {}, el('td', { colspan: COLUMNS.length }, t(query.search ? 'no_match' : 'no_groups'))));
   });
   drawPager(groups);
   drawGrowth(growth?.groups.find(({ week }) => difference(week) > 0));
 }
 
-const difference = (week) => (Number.isFinite(week?.this) && Number.isFinite(week?.last) ? week.this - week.last : null);
+const difference = (week) =>
+  Number.isFinite(week?.this) && Number.isFinite(week?.last) ? week.this - week.last : null;
 
 function changeText(week) {
   const more = difference(week);
@@ -90,9 +112,17 @@ function drawRow(group, now) {
   const { group_id: id, week } = group;
   const found = marks(group, now);
   const more = difference(week);
-  const cell = ({ text, raw, name }, extra = '') => el('td', { class: `n ${extra}`, 'data-v': name, 'data-raw': raw }, text);
-  return el('tr', { 'data-group': id, 'data-marks': found.join(' ') },
-    el('th', { scope: 'row', class: 'id' }, el('bdi', { title: id }, id), ...found.map((mark) => el('span', { class: `mark ${mark}`, title: t(`${mark}_help`) }, t(mark)))),
+  const cell = ({ text, raw, name }, extra = '') =>
+    el('td', { class: `n ${extra}`, 'data-v': name, 'data-raw': raw }, text);
+  return el(
+    'tr',
+    { 'data-group': id, 'data-marks': found.join(' ') },
+    el(
+      'th',
+      { scope: 'row', class: 'id' },
+      el('bdi', { title: id }, id),
+      ...found.map((mark) => el('span', { class: `mark ${mark}`, title: t(`${mark}_help`) }, t(mark))),
+    ),
     el('td', {}, week ? sparkline(t('two_weeks_label', { list: week.days.map(number).join(', ') }), week.days) : '–'),
     cell(numberCell(week?.this, number(week?.this), 'group.week.this')),
     cell(numberCell(more, changeText(week), 'group.change'), more > 0 ? 'up' : more < 0 ? 'down' : ''),
@@ -100,7 +130,12 @@ function drawRow(group, now) {
     cell(numberCell(group.share, percent(group.share), 'group.share')),
     cell(numberCell(group.rate, rate(group.rate * 60), 'group.rate')),
     cell(numberCell(group.active_senders['24h'], number(group.active_senders['24h']), 'group.active_senders.24h')),
-    el('td', { class: 'n nowrap', 'data-v': 'group.last_seen', 'data-raw': group.last_seen, title: dateTime(group.last_seen) }, ago(now - group.last_seen)));
+    el(
+      'td',
+      { class: 'n nowrap', 'data-v': 'group.last_seen', 'data-raw': group.last_seen, title: dateTime(group.last_seen) },
+      ago(now - group.last_seen),
+    ),
+  );
 }
 
 function drawPager({ total, offset, groups }) {
@@ -118,7 +153,12 @@ function drawPager({ total, offset, groups }) {
 function drawGrowth(group) {
   memo(byId('growth'), [group, language()], (host) => {
     if (!group) return setText(host, t('growth_none'));
-    host.replaceChildren(el('strong', {}, t('growth')), ' ', el('bdi', { class: 'id', 'data-v': 'growth.group', 'data-raw': group.group_id }, group.group_id), ' ',
-      t('growth_text', { this: group.week.this, last: group.week.last, change: changeText(group.week) }));
+    host.replaceChildren(
+      el('strong', {}, t('growth')),
+      ' ',
+      el('bdi', { class: 'id', 'data-v': 'growth.group', 'data-raw': group.group_id }, group.group_id),
+      ' ',
+      t('growth_text', { this: group.week.this, last: group.week.last, change: changeText(group.week) }),
+    );
   });
 }

@@ -7,7 +7,8 @@ const RETRY = 3_000;
 // The stream has an event each second. After this silence it is taken for dead, as after a laptop's sleep.
 const SILENCE = 15_000;
 
-// `onSnapshot(snapshot)`; `onState(kind, code)`: kind is connecting, live, polling or lost, and code says why it is lost.
+// `onSnapshot(snapshot)`; `onState(kind, code)`: kind is connecting, live, polling or lost, and code says why it is
+// lost.
 export function follow(onSnapshot, onState) {
   let source = null;
   let timer = 0;
@@ -70,7 +71,9 @@ export function follow(onSnapshot, onState) {
   async function poll() {
     const mine = turn;
     let failure = null;
-    const snapshot = await getJson('api/v1/live?format=json').catch((error) => { failure = error; });
+    const snapshot = await getJson('api/v1/live?format=json').catch((error) => {
+      failure = error;
+    });
     if (mine !== turn) return;
     answered = !failure;
     if (failure) {

@@ -2,7 +2,18 @@
 import { drawCalling, verdict } from './calling.js';
 import { drawContent } from './content.js';
 import { byId, el, memo, put, rich, setText } from './dom.js';
-import { clock, clockSeconds, dateTime, number, period, rate, setFormats, timeZone, daysBefore, wallClock } from './format.js';
+import {
+  clock,
+  clockSeconds,
+  dateTime,
+  number,
+  period,
+  rate,
+  setFormats,
+  timeZone,
+  daysBefore,
+  wallClock,
+} from './format.js';
 import { drawGroups, drawGroupTexts, groupsUrl, growthUrl, setUpGroups } from './groups.js';
 import { getJson, why } from './http.js';
 import { follow } from './live.js';
@@ -13,22 +24,53 @@ import { language, locale, preferredLanguage, setLanguage, t } from './texts.js'
 import { drawFast, drawWhen } from './when.js';
 
 // What is shown. `since`: when the last snapshot came before the page was not live any more.
-const state = { snapshot: null, minutes: [], hours: [], days: [], summary: null, groups: null, growth: null, kind: 'connecting', code: null, since: null, paused: false };
+const state = {
+  snapshot: null,
+  minutes: [],
+  hours: [],
+  days: [],
+  summary: null,
+  groups: null,
+  growth: null,
+  kind: 'connecting',
+  code: null,
+  since: null,
+  paused: false,
+};
 // The exporter's clock minus this machine's, in seconds.
 let offset = 0;
 const now = () => Date.now() / 1000 + offset;
 
 // The data that a snapshot does not have. `every`: seconds between requests.
 const SOURCES = [
-  { name: 'minutes', part: 'now', every: 60, url: () => `api/v1/history?step=minute&from=${Math.floor(now() / 60) * 60 - 3600}`, read: (answer) => answer.rows },
-  { name: 'days', part: 'people', every: 60, url: () => `api/v1/days?from=${daysBefore(wallClock(now()).date, 34)}`, read: (answer) => answer.days },
+  {
+    name: 'minutes',
+    part: 'now',
+    every: 60,
+    url: () => `api/v1/history?step=minute&from=${Math.floor(now() / 60) * 60 - 3600}`,
+    read: (answer) => answer.rows,
+  },
+  {
+    name: 'days',
+    part: 'people',
+    every: 60,
+    url: () => `api/v1/days?from=${daysBefore(wallClock(now()).date, 34)}`,
+    read: (answer) => answer.days,
+  },
   { name: 'groups', part: 'groups', every: 10, url: groupsUrl, read: (answer) => answer },
   { name: 'growth', part: 'groups', every: 60, url: growthUrl, read: (answer) => answer },
-  { name: 'hours', part: 'when', every: 60, url: () => `api/v1/history?step=hour&from=${Math.floor(now() / 3600) * 3600 - 8 * 86400}`, read: (answer) => answer.rows },
+  {
+    name: 'hours',
+    part: 'when',
+    every: 60,
+    url: () => `api/v1/history?step=hour&from=${Math.floor(now() / 3600) * 3600 - 8 * 86400}`,
+    read: (answer) => answer.rows,
+  },
   { name: 'summary', part: 'content', every: 60, url: () => 'api/v1/summary', read: (answer) => answer },
 ].map((source) => ({ ...source, due: 0, failed: null }));
 
-const connected = () => state.snapshot && (state.kind === 'live' || state.kind === 'polling') && !state.paused && !document.hidden;
+const connected = () =>
+  state.snapshot && (state.kind === 'live' || state.kind === 'polling') && !state.paused && !document.hidden;
 
 let loading = false;
 
@@ -46,7 +88,9 @@ async function request(source) {
   const url = source.url();
   source.due = Date.now() + source.every * 1000;
   let failed = null;
-  const answer = await getJson(url).catch((failure) => { failed = failure.code; });
+  const answer = await getJson(url).catch((failure) => {
+    failed = failure.code;
+  });
   // Meanwhile the user wanted another page of groups.
   if (source.name === 'groups' && url !== groupsUrl()) return;
   source.failed = failed;
@@ -63,7 +107,17 @@ function loadAll() {
 // Also while the page is paused: the user asked for it.
 const reloadGroups = () => request(SOURCES.find(({ name }) => name === 'groups'));
 
-const DRAWINGS = [drawNow, drawCalling, drawPeople, drawContent, drawGroups, drawWhen, drawFast, drawProblems, drawAbout];
+const DRAWINGS = [
+  drawNow,
+  drawCalling,
+  drawPeople,
+  drawContent,
+  drawGroups,
+  drawWhen,
+  drawFast,
+  drawProblems,
+  drawAbout,
+];
 
 function draw() {
   for (const drawing of DRAWINGS) drawing(state);
@@ -83,14 +137,27 @@ function drawProblems() {
   const found = new Map(SOURCES.filter(({ failed }) => failed !== null).map(({ part, failed }) => [part, failed]));
   memo(byId('problems'), [[...found], state.kind, language()], (host) => {
     host.hidden = !found.size || state.kind === 'lost';
-    host.replaceChildren(...[...found].map(([part, code]) => el('li', {}, ...rich(t('problem', { part: t(part), why: why(code) })))));
+    host.replaceChildren(
+      ...[...found].map(([part, code]) => el('li', {}, ...rich(t('problem', { part: t(part), why: why(code) })))),
+    );
   });
 }
 
 function drawAbout({ snapshot }) {
   if (!snapshot) return;
   const { tracked, capacity } = snapshot.groups;
-  setText(byId('about'), t('about', { version: snapshot.version, since: dateTime(snapshot.since), uptime: period(snapshot.uptime_seconds), zone: timeZone(), tracked, capacity, n: snapshot.viewers }));
+  setText(
+    byId('about'),
+    t('about', {
+      version: snapshot.version,
+      since: dateTime(snapshot.since),
+      uptime: period(snapshot.uptime_seconds),
+      zone: timeZone(),
+      tracked,
+      capacity,
+      n: snapshot.viewers,
+    }),
+  );
 }
 
 // The connection's state, in the header and as a banner. Once a second, because it contains ages.
@@ -102,43 +169,55 @@ function drawState() {
   document.documentElement.dataset.state = kind;
   const banner = byId('banner');
   const time = state.since && clockSeconds(state.since);
-  const text = kind === 'live' || kind === 'connecting' ? ''
-    : kind === 'lost' ? t(state.snapshot ? 'banner_lost' : 'banner_never', { time, why: state.code === 'cut' ? t('why_cut') : why(state.code) })
-      : t(`banner_${kind}`, { time });
+  const text =
+    kind === 'live' || kind === 'connecting'
+      ? ''
+      : kind === 'lost'
+        ? t(state.snapshot ? 'banner_lost' : 'banner_never', {
+            time,
+            why: state.code === 'cut' ? t('why_cut') : why(state.code),
+          })
+        : t(`banner_${kind}`, { time });
   memo(byId('banner-text'), text, (host) => host.replaceChildren(...rich(text)));
   banner.hidden = !text;
   banner.className = kind === 'lost' ? 'banner bad' : 'banner';
   const age = state.snapshot ? now() - state.snapshot.time : 0;
-  setText(byId('banner-age'), text && state.snapshot && kind !== 'polling' ? t('banner_age', { age: period(age) }) : '');
+  setText(
+    byId('banner-age'),
+    text && state.snapshot && kind !== 'polling' ? t('banner_age', { age: period(age) }) : '',
+  );
 }
 
-const connection = follow((snapshot) => {
-  offset = snapshot.time - Date.now() / 1000;
-  const first = !state.snapshot;
-  const restarted = !first && snapshot.uptime_seconds < state.snapshot.uptime_seconds - 1;
-  if (first || snapshot.time_zone !== state.snapshot.time_zone) setFormats(snapshot.time_zone);
-  state.snapshot = snapshot;
-  keepMinute(snapshot.minute);
-  draw();
-  drawState();
-  speak();
-  if (first || restarted) loadAll();
-  else load();
-}, (kind, code) => {
-  const before = state.kind;
-  if (kind === 'connecting' && before !== 'connecting') return;
-  state.kind = kind;
-  state.code = code;
-  if (kind === 'live') {
-    state.since = null;
-    if (before === 'lost' || before === 'polling') loadAll();
-  } else if (state.since === null && state.snapshot) {
-    state.since = state.snapshot.time;
-  }
-  drawState();
-  drawProblems();
-  if (kind === 'polling') load();
-});
+const connection = follow(
+  (snapshot) => {
+    offset = snapshot.time - Date.now() / 1000;
+    const first = !state.snapshot;
+    const restarted = !first && snapshot.uptime_seconds < state.snapshot.uptime_seconds - 1;
+    if (first || snapshot.time_zone !== state.snapshot.time_zone) setFormats(snapshot.time_zone);
+    state.snapshot = snapshot;
+    keepMinute(snapshot.minute);
+    draw();
+    drawState();
+    speak();
+    if (first || restarted) loadAll();
+    else load();
+  },
+  (kind, code) => {
+    const before = state.kind;
+    if (kind === 'connecting' && before !== 'connecting') return;
+    state.kind = kind;
+    state.code = code;
+    if (kind === 'live') {
+      state.since = null;
+      if (before === 'lost' || before === 'polling') loadAll();
+    } else if (state.since === null && state.snapshot) {
+      state.since = state.snapshot.time;
+    }
+    drawState();
+    drawProblems();
+    if (kind === 'polling') load();
+  },
+);
 
 // The snapshot's minute is newer than the history's.
 function keepMinute(minute) {
@@ -153,7 +232,16 @@ function speak() {
   if (minute === spoken) return;
   spoken = minute;
   const { snapshot } = state;
-  setText(byId('spoken'), t('spoken', { time: clock(snapshot.time), rate: rate(snapshot.messages_per_second), people: number(snapshot.senders['5m']), online: number(snapshot.users_online.total), callback: verdict(snapshot).text }));
+  setText(
+    byId('spoken'),
+    t('spoken', {
+      time: clock(snapshot.time),
+      rate: rate(snapshot.messages_per_second),
+      people: number(snapshot.senders['5m']),
+      online: number(snapshot.users_online.total),
+      callback: verdict(snapshot).text,
+    }),
+  );
 }
 
 function updateConnection() {
@@ -179,7 +267,9 @@ function remember(name, value) {
   try {
     if (value === undefined) return localStorage.getItem(name);
     localStorage.setItem(name, value);
-  } catch { /* the choice lasts as long as the page */ }
+  } catch {
+    /* the choice lasts as long as the page */
+  }
   return null;
 }
 
@@ -195,7 +285,8 @@ function applyLanguage(name) {
   document.documentElement.lang = locale();
   document.title = t('title');
   for (const node of document.querySelectorAll('[data-t]')) setText(node, t(node.dataset.t));
-  for (const node of document.querySelectorAll('[data-t-label]')) node.setAttribute('aria-label', t(node.dataset.tLabel));
+  for (const node of document.querySelectorAll('[data-t-label]'))
+    node.setAttribute('aria-label', t(node.dataset.tLabel));
   setText(byId('pause'), t(state.paused ? 'resume' : 'pause'));
   byId('language').value = language();
   drawGroupTexts();
@@ -206,7 +297,10 @@ function applyLanguage(name) {
 function setUp() {
   const theme = byId('theme');
   theme.value = ['light', 'dark'].find((name) => name === remember('openim-theme')) ?? 'system';
-  theme.addEventListener('change', () => { remember('openim-theme', theme.value); applyTheme(); });
+  theme.addEventListener('change', () => {
+    remember('openim-theme', theme.value);
+    applyTheme();
+  });
   darkSystem.addEventListener('change', applyTheme);
   applyTheme();
   applyLanguage(preferredLanguage());

@@ -2,42 +2,86 @@
 import { pick, t } from './texts.js';
 
 const TYPES = {
-  text: ['Text', '文本'], picture: ['Picture', '图片'], voice: ['Voice', '语音'], video: ['Video', '视频'],
-  file: ['File', '文件'], at_text: ['Text with @', '@ 消息'], merger: ['Forwarded', '合并转发'], card: ['Card', '名片'],
-  location: ['Location', '位置'], custom: ['Custom', '自定义'], revoke: ['Revocation', '撤回'], typing: ['Typing', '正在输入'],
-  quote: ['Quote', '引用'], face: ['Sticker', '表情'], advanced_text: ['Rich text', '富文本'], markdown_text: ['Markdown', 'Markdown'],
-  custom_online_only: ['Custom, online only', '自定义（仅在线）'], signal_msg: ['Signal', '信令'],
-  custom_notification: ['Custom notification', '自定义通知'], oa_notification: ['OA notification', 'OA 通知'],
-  group_created: ['Group created', '群创建'], group_info_set: ['Group info set', '群资料变更'],
-  join_group_application: ['Join request', '入群申请'], member_quit: ['Member left', '成员退群'],
-  member_kicked: ['Member removed', '成员被移除'], member_invited: ['Member invited', '成员被邀请'],
-  member_enter: ['Member joined', '成员入群'], group_dismissed: ['Group dismissed', '群解散'],
-  group_muted: ['Group muted', '群禁言'], business_notification: ['Business notification', '业务通知'],
-  msg_revoke_notification: ['Revocation notice', '撤回通知'], delete_msgs_notification: ['Deletion notice', '删除通知'],
+  text: ['Text', '文本'],
+  picture: ['Picture', '图片'],
+  voice: ['Voice', '语音'],
+  video: ['Video', '视频'],
+  file: ['File', '文件'],
+  at_text: ['Text with @', '@ 消息'],
+  merger: ['Forwarded', '合并转发'],
+  card: ['Card', '名片'],
+  location: ['Location', '位置'],
+  custom: ['Custom', '自定义'],
+  revoke: ['Revocation', '撤回'],
+  typing: ['Typing', '正在输入'],
+  quote: ['Quote', '引用'],
+  face: ['Sticker', '表情'],
+  advanced_text: ['Rich text', '富文本'],
+  markdown_text: ['Markdown', 'Markdown'],
+  custom_online_only: ['Custom, online only', '自定义（仅在线）'],
+  signal_msg: ['Signal', '信令'],
+  custom_notification: ['Custom notification', '自定义通知'],
+  oa_notification: ['OA notification', 'OA 通知'],
+  group_created: ['Group created', '群创建'],
+  group_info_set: ['Group info set', '群资料变更'],
+  join_group_application: ['Join request', '入群申请'],
+  member_quit: ['Member left', '成员退群'],
+  member_kicked: ['Member removed', '成员被移除'],
+  member_invited: ['Member invited', '成员被邀请'],
+  member_enter: ['Member joined', '成员入群'],
+  group_dismissed: ['Group dismissed', '群解散'],
+  group_muted: ['Group muted', '群禁言'],
+  business_notification: ['Business notification', '业务通知'],
+  msg_revoke_notification: ['Revocation notice', '撤回通知'],
+  delete_msgs_notification: ['Deletion notice', '删除通知'],
   has_read_receipt: ['Read receipt', '已读回执'],
 };
 
 const PLATFORMS = {
-  ios: ['iOS', 'iOS'], android: ['Android', 'Android'], windows: ['Windows', 'Windows'], osx: ['macOS', 'macOS'],
-  web: ['Web', '网页'], miniweb: ['Mini program', '小程序'], linux: ['Linux', 'Linux'], apad: ['Android tablet', '安卓平板'],
-  ipad: ['iPad', 'iPad'], admin: ['Administrator', '管理员'], harmonyos: ['HarmonyOS', '鸿蒙'], unknown: ['Unknown', '未知'],
+  ios: ['iOS', 'iOS'],
+  android: ['Android', 'Android'],
+  windows: ['Windows', 'Windows'],
+  osx: ['macOS', 'macOS'],
+  web: ['Web', '网页'],
+  miniweb: ['Mini program', '小程序'],
+  linux: ['Linux', 'Linux'],
+  apad: ['Android tablet', '安卓平板'],
+  ipad: ['iPad', 'iPad'],
+  admin: ['Administrator', '管理员'],
+  harmonyos: ['HarmonyOS', '鸿蒙'],
+  unknown: ['Unknown', '未知'],
 };
 
 // By name without callback, After and Command, because these differ between OpenIM's versions.
 const COMMANDS = {
-  SendGroupMsg: ['Group messages', '群聊消息'], SendSingleMsg: ['Single messages', '单聊消息'],
-  MsgSaveDB: ['Stored messages', '已存储的消息'], BeforeSendGroupMsg: ['Attempts to send, groups', '群聊发送请求'],
-  BeforeSendSingleMsg: ['Attempts to send, single', '单聊发送请求'], UserOnline: ['Users come online', '用户上线'],
-  UserOffline: ['Users go offline', '用户下线'], UserRegister: ['Users registered', '用户注册'],
-  CreateGroup: ['Groups created', '建群'], DisMissGroup: ['Groups dismissed', '解散群'], QuitGroup: ['Members left', '成员退群'],
-  KickGroup: ['Members removed', '成员被移除'], KillGroup: ['Members removed', '成员被移除'],
-  BeforeMemberJoinGroup: ['Members joined', '成员入群'], BeforeMembersJoinGroup: ['Members joined', '成员入群'],
-  BeforeInviteJoinGroup: ['Members invited', '成员被邀请'], BeforeJoinGroup: ['Join requests', '入群申请'],
-  AddFriend: ['Friend requests', '好友申请'], AddFriendAgree: ['Friend requests accepted', '好友申请通过'],
-  DeleteFriend: ['Friends deleted', '删除好友'], ImportFriends: ['Friends imported', '导入好友'],
-  BeforeAddBlack: ['Blocks', '拉黑'], RemoveBlack: ['Unblocks', '取消拉黑'], GroupMsgRead: ['Group messages read', '群聊已读'],
-  SingleMsgRead: ['Single messages read', '单聊已读'], BeforeAfterMsg: ['Revocations', '撤回'],
-  OfflinePush: ['Offline pushes', '离线推送'], BeforeOfflinePush: ['Offline pushes', '离线推送'],
+  SendGroupMsg: ['Group messages', '群聊消息'],
+  SendSingleMsg: ['Single messages', '单聊消息'],
+  MsgSaveDB: ['Stored messages', '已存储的消息'],
+  BeforeSendGroupMsg: ['Attempts to send, groups', '群聊发送请求'],
+  BeforeSendSingleMsg: ['Attempts to send, single', '单聊发送请求'],
+  UserOnline: ['Users come online', '用户上线'],
+  UserOffline: ['Users go offline', '用户下线'],
+  UserRegister: ['Users registered', '用户注册'],
+  CreateGroup: ['Groups created', '建群'],
+  DisMissGroup: ['Groups dismissed', '解散群'],
+  QuitGroup: ['Members left', '成员退群'],
+  KickGroup: ['Members removed', '成员被移除'],
+  KillGroup: ['Members removed', '成员被移除'],
+  BeforeMemberJoinGroup: ['Members joined', '成员入群'],
+  BeforeMembersJoinGroup: ['Members joined', '成员入群'],
+  BeforeInviteJoinGroup: ['Members invited', '成员被邀请'],
+  BeforeJoinGroup: ['Join requests', '入群申请'],
+  AddFriend: ['Friend requests', '好友申请'],
+  AddFriendAgree: ['Friend requests accepted', '好友申请通过'],
+  DeleteFriend: ['Friends deleted', '删除好友'],
+  ImportFriends: ['Friends imported', '导入好友'],
+  BeforeAddBlack: ['Blocks', '拉黑'],
+  RemoveBlack: ['Unblocks', '取消拉黑'],
+  GroupMsgRead: ['Group messages read', '群聊已读'],
+  SingleMsgRead: ['Single messages read', '单聊已读'],
+  BeforeAfterMsg: ['Revocations', '撤回'],
+  OfflinePush: ['Offline pushes', '离线推送'],
+  BeforeOfflinePush: ['Offline pushes', '离线推送'],
 };
 
 // Reasons for refusals, with what to do: docs/errors.md in one sentence each.
@@ -50,25 +94,67 @@ const REASONS = {
   too_deep: ['The JSON is nested too deeply. Check what sends it.', 'JSON 嵌套过深。请检查发送方。'],
   missing_sender: ['`sendID` is absent or empty. Check what sends it.', '缺少 `sendID`。请检查发送方。'],
   missing_group: ['`groupID` is absent or empty. Check what sends it.', '缺少 `groupID`。请检查发送方。'],
-  unknown_command: ['Neither the URL nor the body names a callback. Correct the `url` in `webhooks.yml`.', 'URL 和正文都没有回调名。请更正 `webhooks.yml` 中的 `url`。'],
-  malformed_request: ['Not valid HTTP: often TLS on a plain port, or the reverse. Correct `http` or `https` in OpenIM’s `url`.', '不是有效的 HTTP：常见原因是 http 与 https 混用。请更正 OpenIM 的 `url`。'],
-  broken_body: ['The body ended early. Check the network and the timeouts of proxies.', '正文提前结束。请检查网络和代理超时。'],
-  unauthorized: ['The secret, or the user and password, are missing or wrong. Put the callbacks’ credentials into OpenIM’s `url`.', '密钥或用户名密码缺失或错误。请将回调凭据写入 OpenIM 的 `url`。'],
-  forbidden: ['The client is not allowed. Add OpenIM’s network to `--callback.allowed-networks`.', '客户端不被允许。请将 OpenIM 的网络加入 `--callback.allowed-networks`。'],
+  unknown_command: [
+    'Neither the URL nor the body names a callback. Correct the `url` in `webhooks.yml`.',
+    'URL 和正文都没有回调名。请更正 `webhooks.yml` 中的 `url`。',
+  ],
+  malformed_request: [
+    'Not valid HTTP: often TLS on a plain port, or the reverse. Correct `http` or `https` in OpenIM’s `url`.',
+    '不是有效的 HTTP：常见原因是 http 与 https 混用。请更正 OpenIM 的 `url`。',
+  ],
+  broken_body: [
+    'The body ended early. Check the network and the timeouts of proxies.',
+    '正文提前结束。请检查网络和代理超时。',
+  ],
+  unauthorized: [
+    'The secret, or the user and password, are missing or wrong. Put the callbacks’ credentials into OpenIM’s `url`.',
+    '密钥或用户名密码缺失或错误。请将回调凭据写入 OpenIM 的 `url`。',
+  ],
+  forbidden: [
+    'The client is not allowed. Add OpenIM’s network to `--callback.allowed-networks`.',
+    '客户端不被允许。请将 OpenIM 的网络加入 `--callback.allowed-networks`。',
+  ],
   not_found: ['There is no page at this path. Correct the address.', '该路径没有页面。请更正地址。'],
   method_not_allowed: ['Wrong method: callbacks use POST, pages use GET.', '方法错误：回调用 POST，页面用 GET。'],
   bad_query: ['A parameter is not valid. The detail says which.', '参数无效，详情中有说明。'],
-  header_timeout: ['The request’s head took longer than 5 seconds. Check the network.', '请求头超过 5 秒。请检查网络。'],
+  header_timeout: [
+    'The request’s head took longer than 5 seconds. Check the network.',
+    '请求头超过 5 秒。请检查网络。',
+  ],
   body_timeout: ['The body took longer than 5 seconds. Check the network.', '正文超过 5 秒。请检查网络。'],
-  body_too_large: ['The body is too large. Raise `--callback.max-body-bytes`.', '正文过大。请提高 `--callback.max-body-bytes`。'],
-  unsupported_media_type: ['The `Content-Type` is not `application/json`, or the body is compressed.', '`Content-Type` 不是 `application/json`，或正文被压缩。'],
+  body_too_large: [
+    'The body is too large. Raise `--callback.max-body-bytes`.',
+    '正文过大。请提高 `--callback.max-body-bytes`。',
+  ],
+  unsupported_media_type: [
+    'The `Content-Type` is not `application/json`, or the body is compressed.',
+    '`Content-Type` 不是 `application/json`，或正文被压缩。',
+  ],
   header_too_large: ['The request’s head is too large. Check the proxy.', '请求头过大。请检查代理。'],
-  too_many_scrapes: ['Too many scrapes and API requests at once. Scrape less often, or raise `--web.max-requests`.', '同时的抓取和 API 请求过多。请降低频率，或提高 `--web.max-requests`。'],
-  too_many_viewers: ['As many pages like this are open as allowed, so further ones poll. Close some, or raise `--web.max-viewers`.', '打开的本页面已达上限，更多的页面改为轮询。请关闭一些，或提高 `--web.max-viewers`。'],
-  rate_limited: ['Too many requests for pages. Raise `rate_limit` in `--web.config.file`.', '页面请求过多。请提高 `--web.config.file` 中的 `rate_limit`。'],
-  too_many_connections: ['Too many connections. Find out which clients open them, or raise `--web.max-connections`.', '连接过多。请找出打开连接的客户端，或提高 `--web.max-connections`。'],
-  too_many_connections_per_address: ['Too many connections from one address. If it is a proxy, set `--web.trusted-proxies`.', '同一地址的连接过多。若为代理，请设置 `--web.trusted-proxies`。'],
-  overloaded: ['A limit on memory or work was reached. See `overloaded` in docs/errors.md.', '达到内存或并发上限。见 docs/errors.md 的 `overloaded`。'],
+  too_many_scrapes: [
+    'Too many scrapes and API requests at once. Scrape less often, or raise `--web.max-requests`.',
+    '同时的抓取和 API 请求过多。请降低频率，或提高 `--web.max-requests`。',
+  ],
+  too_many_viewers: [
+    'As many pages like this are open as allowed, so further ones poll. Close some, or raise `--web.max-viewers`.',
+    '打开的本页面已达上限，更多的页面改为轮询。请关闭一些，或提高 `--web.max-viewers`。',
+  ],
+  rate_limited: [
+    'Too many requests for pages. Raise `rate_limit` in `--web.config.file`.',
+    '页面请求过多。请提高 `--web.config.file` 中的 `rate_limit`。',
+  ],
+  too_many_connections: [
+    'Too many connections. Find out which clients open them, or raise `--web.max-connections`.',
+    '连接过多。请找出打开连接的客户端，或提高 `--web.max-connections`。',
+  ],
+  too_many_connections_per_address: [
+    'Too many connections from one address. If it is a proxy, set `--web.trusted-proxies`.',
+    '同一地址的连接过多。若为代理，请设置 `--web.trusted-proxies`。',
+  ],
+  overloaded: [
+    'A limit on memory or work was reached. See `overloaded` in docs/errors.md.',
+    '达到内存或并发上限。见 docs/errors.md 的 `overloaded`。',
+  ],
   internal: ['A bug in the exporter. Please report it, with the log.', '导出器的缺陷。请附日志报告。'],
 };
 
@@ -83,5 +169,13 @@ export const platformName = (name) => own(PLATFORMS, name) ?? name;
 export const reasonText = (name) => own(REASONS, name) ?? name;
 
 export function commandName(name) {
-  return own(COMMANDS, name.replace(/^[cC]allback(After)?/, '').replace(/Command$/, '').replace(/After$/, '')) ?? '';
+  return (
+    own(
+      COMMANDS,
+      name
+        .replace(/^[cC]allback(After)?/, '')
+        .replace(/Command$/, '')
+        .replace(/After$/, ''),
+    ) ?? ''
+  );
 }

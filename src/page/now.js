@@ -14,9 +14,17 @@ export function drawNow({ snapshot, minutes }) {
   put('messages_per_second', snapshot.messages_per_second, rate(snapshot.messages_per_second));
   put('users_online.total', snapshot.users_online.total, number(snapshot.users_online.total));
   put('today.messages', messagesOf(snapshot.today), number(messagesOf(snapshot.today)));
-  const online = Object.entries(snapshot.users_online.by_platform).filter(([, users]) => users > 0).sort((a, b) => b[1] - a[1]);
-  setText(byId('online-platforms'), online.map(([name, users]) => `${platformName(name)}\u00a0${number(users)}`).join(' · '));
-  setText(byId('yesterday-messages'), snapshot.yesterday ? t('yesterday_messages', { n: messagesOf(snapshot.yesterday) }) : '');
+  const online = Object.entries(snapshot.users_online.by_platform)
+    .filter(([, users]) => users > 0)
+    .sort((a, b) => b[1] - a[1]);
+  setText(
+    byId('online-platforms'),
+    online.map(([name, users]) => `${platformName(name)}\u00a0${number(users)}`).join(' · '),
+  );
+  setText(
+    byId('yesterday-messages'),
+    snapshot.yesterday ? t('yesterday_messages', { n: messagesOf(snapshot.yesterday) }) : '',
+  );
   drawMinutes(snapshot, minutes);
 }
 
@@ -29,21 +37,47 @@ function drawMinutes(snapshot, minutes) {
   memo(host, [current, rows.map(messagesOf), messagesOf(last), host.clientWidth, host.clientHeight, language()], () => {
     const points = rows.map((row) => ({ time: row.time, value: messagesOf(row) }));
     const sorted = [...points].sort((a, b) => a.value - b.value);
-    const text = (row, ending = '') => t('minutes_tip', { time: clock(row.time), n: messagesOf(row), people: row.senders }) + ending;
+    const text = (row, ending = '') =>
+      t('minutes_tip', { time: clock(row.time), n: messagesOf(row), people: row.senders }) + ending;
     const tips = rows.map((row) => ({ time: row.time, text: text(row) }));
     if (last) tips.push({ time: current, text: text(last, t('so_far')) });
     lineChart(host, {
-      label: points.length ? t('minutes_label', { last: points.at(-1).value, max: sorted.at(-1).value, when: clock(sorted.at(-1).time), min: sorted[0].value }) : t('no_history'),
-      from, to: current + 60, step: 60, area: true,
+      label: points.length
+        ? t('minutes_label', {
+            last: points.at(-1).value,
+            max: sorted.at(-1).value,
+            when: clock(sorted.at(-1).time),
+            min: sorted[0].value,
+          })
+        : t('no_history'),
+      from,
+      to: current + 60,
+      step: 60,
+      area: true,
       series: [{ class: 'a', points }],
       soFar: last && { time: current, value: messagesOf(last) },
       yText: number,
-      xTicks: [0, 1, 2, 3, 4, 5, 6].map((index) => Math.ceil(from / 600) * 600 + index * 600).filter((time) => time <= current).map((time) => [time, clock(time)]),
+      xTicks: [0, 1, 2, 3, 4, 5, 6]
+        .map((index) => Math.ceil(from / 600) * 600 + index * 600)
+        .filter((time) => time <= current)
+        .map((time) => [time, clock(time)]),
       tips,
     });
   });
-  memo(byId('minutes-table'), [current, rows.map(messagesOf), language()], (place) => table(place, t('minutes_title'),
-    [t('at'), numberHead(t('group_messages')), numberHead(t('single_messages')), numberHead(t('wrote'))],
-    [...rows].reverse().map((row) => [clock(row.time), numberCell(row.group_messages, number(row.group_messages)), numberCell(row.single_messages, number(row.single_messages)), numberCell(row.senders, number(row.senders))]),
-    { attributes: (index) => ({ 'data-time': rows[rows.length - 1 - index].time }) }));
+  memo(byId('minutes-table'), [current, rows.map(messagesOf), language()], (place) =>
+    table(
+      place,
+      t('minutes_title'),
+      [t('at'), numberHead(t('group_messages')), numberHead(t('single_messages')), numberHead(t('wrote'))],
+      [...rows]
+        .reverse()
+        .map((row) => [
+          clock(row.time),
+          numberCell(row.group_messages, number(row.group_messages)),
+          numberCell(row.single_messages, number(row.single_messages)),
+          numberCell(row.senders, number(row.senders)),
+        ]),
+      { attributes: (index) => ({ 'data-time': rows[rows.length - 1 - index].time }) },
+    ),
+  );
 }

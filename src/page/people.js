@@ -7,7 +7,15 @@ import { language, t } from './texts.js';
 
 const DAYS = 35;
 // [the API's name, value and unit of the words]; today and yesterday are calendar days.
-const PERIODS = [['5m', 5, 'minute'], ['1h', 1, 'hour'], ['today'], ['yesterday'], ['24h', 24, 'hour'], ['7d', 7, 'day'], ['30d', 30, 'day']];
+const PERIODS = [
+  ['5m', 5, 'minute'],
+  ['1h', 1, 'hour'],
+  ['today'],
+  ['yesterday'],
+  ['24h', 24, 'hour'],
+  ['7d', 7, 'day'],
+  ['30d', 30, 'day'],
+];
 const COUNTS = ['senders', 'active_users', 'active_groups'];
 
 export function drawPeople({ snapshot, days }) {
@@ -19,19 +27,34 @@ export function drawPeople({ snapshot, days }) {
   }
   const today = wallClock(snapshot.time).date;
   const recent = days.filter((row) => row.date > daysBefore(today, DAYS) && row.date < today);
-  if (snapshot.today) recent.push(snapshot.today);
+  const current = snapshot.today ?? days.find((row) => row.date === today);
+  if (current) recent.push(current);
   drawDays(recent, today);
-  drawTable(recent, today);
+  // Every ten seconds only, so that the table can be read and copied.
+  drawTable(recent, today, Math.floor(snapshot.time / 10));
 }
 
 function drawPeriods(snapshot) {
   const host = byId('periods');
-  memo(host, language(), () => table(host, [t('periods_title'), ' ', el('small', {}, t('active_help'))],
-    [t('period'), numberHead(t('wrote')), numberHead(t('active')), numberHead(t('groups_short')), numberHead(t('messages'))],
-    PERIODS.map(([name, value, unit]) => [value ? exactly(value, unit) : t(name),
-      ...COUNTS.map((count) => numberCell('', '–', value ? `${count}.${name}` : `${name}.${count}`)),
-      value ? { text: '' } : numberCell('', '–', `${name}.messages`)]),
-    { attributes: (index) => ({ class: PERIODS[index][0] === 'yesterday' ? 'marked' : null }) }));
+  memo(host, language(), () =>
+    table(
+      host,
+      [t('periods_title'), ' ', el('small', {}, t('active_help'))],
+      [
+        t('period'),
+        numberHead(t('wrote')),
+        numberHead(t('active')),
+        numberHead(t('groups_short')),
+        numberHead(t('messages')),
+      ],
+      PERIODS.map(([name, value, unit]) => [
+        value ? exactly(value, unit) : t(name),
+        ...COUNTS.map((count) => numberCell('', '–', value ? `${count}.${name}` : `${name}.${count}`)),
+        value ? { text: '' } : numberCell('', '–', `${name}.messages`),
+      ]),
+      { attributes: (index) => ({ class: PERIODS[index][0] === 'yesterday' ? 'marked' : null }) },
+    ),
+  );
   for (const [name, value] of PERIODS) {
     for (const count of COUNTS) {
       const raw = value ? snapshot[count][name] : snapshot[name]?.[count];
@@ -49,11 +72,26 @@ function drawDays(rows, today) {
     const dates = Array.from({ length: DAYS }, (_, index) => daysBefore(today, DAYS - 1 - index));
     const best = rows.reduce((top, row) => (row.senders > (top?.senders ?? -1) ? row : top), null);
     barChart(host, {
-      label: best ? t('days_label', { n: rows.length, yesterday: number(byDate.get(yesterday)?.senders), today: number(byDate.get(today)?.senders), max: best.senders, when: shortDay(best.date) }) : t('no_history'),
+      label: best
+        ? t('days_label', {
+            n: rows.length,
+            yesterday: number(byDate.get(yesterday)?.senders),
+            today: number(byDate.get(today)?.senders),
+            max: best.senders,
+            when: shortDay(best.date),
+          })
+        : t('no_history'),
       bars: dates.map((date) => {
         const row = byDate.get(date);
-        const text = row ? t('days_tip', { day: calendarDay(date), people: row.senders, n: messagesOf(row) }) + (row.complete ? '' : t('so_far')) : `${calendarDay(date)}: ${t('no_data')}`;
-        return { value: row ? row.senders : null, class: date === yesterday ? 'yesterday' : date === today ? 'so-far' : '', text };
+        const text = row
+          ? t('days_tip', { day: calendarDay(date), people: row.senders, n: messagesOf(row) }) +
+            (row.complete ? '' : t('so_far'))
+          : `${calendarDay(date)}: ${t('no_data')}`;
+        return {
+          value: row ? row.senders : null,
+          class: date === yesterday ? 'yesterday' : date === today ? 'so-far' : '',
+          text,
+        };
       }),
       yText: number,
       xTicks: dates.map((date, index) => [(index + 0.5) / DAYS, shortDay(date)]).filter((_, index) => index % 7 === 5),
@@ -62,18 +100,39 @@ function drawDays(rows, today) {
 }
 
 // [the row's field, the column's title]
-const COLUMNS = [['senders', 'wrote'], ['active_users', 'active'], ['active_groups', 'groups_short'], ['group_messages', 'group_messages'],
-  ['single_messages', 'single_messages'], ['users_online_peak', 'online_peak'], ['users_registered', 'registered'],
-  ['group_members_joined', 'joined'], ['group_members_left', 'left']];
+const COLUMNS = [
+  ['senders', 'wrote'],
+  ['active_users', 'active'],
+  ['active_groups', 'groups_short'],
+  ['group_messages', 'group_messages'],
+  ['single_messages', 'single_messages'],
+  ['users_online_peak', 'online_peak'],
+  ['users_registered', 'registered'],
+  ['group_members_joined', 'joined'],
+  ['group_members_left', 'left'],
+];
 
-function drawTable(rows, today) {
+function drawTable(rows, today, step) {
   const host = byId('days-table');
   const newest = [...rows].reverse();
   const named = { [today]: t('today'), [daysBefore(today, 1)]: t('yesterday') };
   const revoked = (row) => row.group_message_revocations + row.single_message_revocations;
-  memo(host, [newest.map((row) => COLUMNS.map(([field]) => row[field])), today, language()], () => table(host, t('days_title'),
-    [t('day'), ...COLUMNS.map(([, title]) => numberHead(t(title))), numberHead(t('revoked'))],
-    newest.map((row) => [calendarDay(row.date) + (named[row.date] ? ` (${named[row.date]})` : ''),
-      ...COLUMNS.map(([field]) => numberCell(row[field], number(row[field]), `day.${field}`)), numberCell(revoked(row), number(revoked(row)))]),
-    { attributes: (index) => ({ 'data-date': newest[index].date, class: newest[index].date === daysBefore(today, 1) ? 'marked' : null }) }));
+  memo(host, [step, newest.length, today, language()], () =>
+    table(
+      host,
+      t('days_title'),
+      [t('day'), ...COLUMNS.map(([, title]) => numberHead(t(title))), numberHead(t('revoked'))],
+      newest.map((row) => [
+        calendarDay(row.date) + (named[row.date] ? ` (${named[row.date]})` : ''),
+        ...COLUMNS.map(([field]) => numberCell(row[field], number(row[field]), `day.${field}`)),
+        numberCell(revoked(row), number(revoked(row))),
+      ]),
+      {
+        attributes: (index) => ({
+          'data-date': newest[index].date,
+          class: newest[index].date === daysBefore(today, 1) ? 'marked' : null,
+        }),
+      },
+    ),
+  );
 }

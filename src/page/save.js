@@ -7,7 +7,10 @@ import { t } from './texts.js';
 const POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 function styles() {
-  return [...document.styleSheets].flatMap((sheet) => [...sheet.cssRules]).map((rule) => rule.cssText).join('\n');
+  return [...document.styleSheets]
+    .flatMap((sheet) => [...sheet.cssRules])
+    .map((rule) => rule.cssText)
+    .join('\n');
 }
 
 function copyOf(time) {
@@ -19,7 +22,11 @@ function copyOf(time) {
   head.querySelector('meta[charset]').after(el('meta', { 'http-equiv': 'Content-Security-Policy', content: POLICY }));
   head.append(el('style', {}, styles()));
   const address = location.href.split(/[?#]/)[0];
-  root.querySelector('header').append(el('p', { id: 'saved', class: 'mute' }, t('saved', { time: fullTime(time), zone: timeZone(), url: address })));
+  root
+    .querySelector('header')
+    .append(
+      el('p', { id: 'saved', class: 'mute' }, t('saved', { time: fullTime(time), zone: timeZone(), url: address })),
+    );
   return `<!doctype html>\n${root.outerHTML}\n`;
 }
 

@@ -15,7 +15,10 @@ const TEXTS = {
   csv_days: ['Days (CSV)', '每日（CSV）'],
   csv_hours: ['Hours (CSV)', '每小时（CSV）'],
   as_table: ['Show as a table', '以表格显示'],
-  saved: ['Saved on {time} ({zone}) from {url}. The numbers are from that moment.', '于 {time}（{zone}）从 {url} 保存，数据为当时的值。'],
+  saved: [
+    'Saved on {time} ({zone}) from {url}. The numbers are from that moment.',
+    '于 {time}（{zone}）从 {url} 保存，数据为当时的值。',
+  ],
 
   // The connection
   state_live: ['Live', '实时'],
@@ -25,19 +28,38 @@ const TEXTS = {
   state_paused: ['Paused', '已暂停'],
   banner_polling: [
     'Not live since {time}: the exporter refuses a live stream, probably because as many viewers as `--web.max-viewers` allows are connected. The numbers are updated every 10 seconds, and the page keeps trying.',
-    '自 {time} 起不再实时：导出器拒绝了实时连接，可能是观看者已达到 `--web.max-viewers` 的上限。数据每 10 秒更新一次，页面会继续尝试。'],
+    '自 {time} 起不再实时：导出器拒绝了实时连接，可能是观看者已达到 `--web.max-viewers` 的上限。数据每 10 秒更新一次，页面会继续尝试。',
+  ],
   banner_paused: ['Paused since {time}. The numbers are from then.', '自 {time} 起暂停，数据为当时的值。'],
-  banner_lost: ['Not live since {time}. {why} The page keeps trying, and recovers by itself.', '自 {time} 起未连接。{why}页面会继续尝试并自动恢复。'],
+  banner_lost: [
+    'Not live since {time}. {why} The page keeps trying, and recovers by itself.',
+    '自 {time} 起未连接。{why}页面会继续尝试并自动恢复。',
+  ],
   banner_never: ['{why} The page keeps trying.', '{why}页面会继续尝试。'],
   banner_age: ['The numbers are {age} old.', '数据已有 {age}。'],
   why_cut: ['The connection was cut.', '连接中断。'],
-  why_0: ['The exporter does not answer: check that it runs, and that this machine can reach it.', '导出器没有响应：请检查它是否在运行，以及本机能否访问它。'],
+  why_0: [
+    'The exporter does not answer: check that it runs, and that this machine can reach it.',
+    '导出器没有响应：请检查它是否在运行，以及本机能否访问它。',
+  ],
   why_json: ['The answer is not JSON: check the proxy in between.', '返回的不是 JSON：请检查中间的代理。'],
-  why_401: ['The exporter asks for a user and a password: reload the page to log in.', '导出器要求用户名和密码：请刷新页面登录。'],
+  why_401: [
+    'The exporter asks for a user and a password: reload the page to log in.',
+    '导出器要求用户名和密码：请刷新页面登录。',
+  ],
   why_403: ['The exporter refuses this client: ask its operator for access.', '导出器拒绝了本客户端：请联系管理员。'],
-  why_404: ['There is no such page on this exporter: check the path of the proxy in between.', '导出器上没有该页面：请检查中间代理的路径。'],
-  why_429: ['There are too many requests: close other tabs, or raise `rate_limit` in `--web.config.file`.', '请求过多：请关闭其他标签页，或提高 `--web.config.file` 中的 `rate_limit`。'],
-  why_503: ['The exporter is busy or shuts down: if it stays so, see `too_many_scrapes` and `overloaded` in docs/errors.md.', '导出器繁忙或正在关闭：若持续如此，请看 docs/errors.md 中的 `too_many_scrapes` 与 `overloaded`。'],
+  why_404: [
+    'There is no such page on this exporter: check the path of the proxy in between.',
+    '导出器上没有该页面：请检查中间代理的路径。',
+  ],
+  why_429: [
+    'There are too many requests: close other tabs, or raise `rate_limit` in `--web.config.file`.',
+    '请求过多：请关闭其他标签页，或提高 `--web.config.file` 中的 `rate_limit`。',
+  ],
+  why_503: [
+    'The exporter is busy or shuts down: if it stays so, see `too_many_scrapes` and `overloaded` in docs/errors.md.',
+    '导出器繁忙或正在关闭：若持续如此，请看 docs/errors.md 中的 `too_many_scrapes` 与 `overloaded`。',
+  ],
   why_other: ['The exporter answers with error {code}: its log says why.', '导出器返回错误 {code}：原因见其日志。'],
   problem: ['{part}: {why}', '{part}：{why}'],
 
@@ -49,28 +71,59 @@ const TEXTS = {
   messages_today: ['messages today', '今日消息'],
   yesterday_messages: ['Yesterday: {n}', '昨日：{n}'],
   minutes_title: ['Messages a minute, last 60 minutes', '最近 60 分钟每分钟消息数'],
-  minutes_label: ['Messages a minute in the last 60 minutes: {last} in the last full minute, {max} at the highest, at {when}, {min} at the lowest.', '最近 60 分钟每分钟消息数：最近一整分钟 {last}，最高 {max}（{when}），最低 {min}。'],
+  minutes_label: [
+    'Messages a minute in the last 60 minutes: {last} in the last full minute, {max} at the highest, at {when}, {min} at the lowest.',
+    '最近 60 分钟每分钟消息数：最近一整分钟 {last}，最高 {max}（{when}），最低 {min}。',
+  ],
   minutes_tip: ['{time}: {n} [message|messages], {people} wrote', '{time}：{n} 条消息，{people} 人发言'],
   so_far: [' (so far)', '（未结束）'],
   no_history: ['No history yet.', '暂无历史数据。'],
   spoken: [
     '{time}: {rate} messages a second. {people} people wrote in the last 5 minutes. {online} users are online. {callback}',
-    '{time}：每秒 {rate} 条消息。最近 5 分钟有 {people} 人发言。{online} 人在线。{callback}'],
+    '{time}：每秒 {rate} 条消息。最近 5 分钟有 {people} 人发言。{online} 人在线。{callback}',
+  ],
 
   // Is OpenIM calling us?
   calling: ['Is OpenIM calling us?', 'OpenIM 在回调吗？'],
   callback_last: ['The last callback came {ago}.', '最近一次回调：{ago}。'],
   callback_never: ['No callback has come yet.', '尚未收到任何回调。'],
-  callback_none: ['No callback has come since the exporter started, {ago}. {n} [callback|callbacks] came before.', '导出器在{ago}启动后尚未收到回调，此前收到 {n} 次。'],
+  callback_none: [
+    'No callback has come since the exporter started, {ago}. {n} [callback|callbacks] came before.',
+    '导出器在{ago}启动后尚未收到回调，此前收到 {n} 次。',
+  ],
   just_now: ['just now', '刚才'],
-  refused_recently: ['{n} [request was|requests were] refused; the last one {ago}: {reason}', '拒绝了 {n} 个请求，最近一次在{ago}：{reason}'],
-  stopped_title: ['If your users are writing, callbacks have stopped. Check in this order:', '如果用户正在发言，说明回调已停止。请依次检查：'],
-  check_running: ['Does OpenIM run, and were all its processes restarted after the last change of `config/webhooks.yml`?', 'OpenIM 是否在运行？修改 `config/webhooks.yml` 后是否重启了所有进程？'],
-  check_reach: ['On OpenIM’s machine (or in its container or pod), does this answer?', '在 OpenIM 所在机器（或容器、Pod）上，以下命令是否有响应？'],
-  check_log: ['Does OpenIM’s log have lines with `webhook`? None: the setting is not in effect. With another `url`: an old configuration. Without `webhook success`: OpenIM does not reach this address.', 'OpenIM 日志中是否有 `webhook`？没有：设置未生效；`url` 不同：使用了旧配置；没有 `webhook success`：OpenIM 访问不到此地址。'],
-  setup_title: ['Write these lines into OpenIM’s `config/webhooks.yml` (v3.7 and newer), then restart all OpenIM processes:', '将以下内容写入 OpenIM 的 `config/webhooks.yml`（v3.7 及更高版本），然后重启所有 OpenIM 进程：'],
-  setup_address: ['The address must be this exporter’s as OpenIM’s processes see it: in a container, `localhost` is the container itself. If callbacks have an address or a secret of their own, use that. docs/openim.md has the other versions and the other callbacks.', '地址必须是 OpenIM 进程能访问到的本导出器地址：在容器里，`localhost` 是容器自身。如果回调使用单独的地址或密钥，请使用它们。其他版本和其他回调见 docs/openim.md。'],
-  setup_test: ['Or send a test message. It counts as a message in the group `test-group`:', '或发送一条测试消息，它会计为群 `test-group` 的一条消息：'],
+  refused_recently: [
+    '{n} [request was|requests were] refused; the last one {ago}: {reason}',
+    '拒绝了 {n} 个请求，最近一次在{ago}：{reason}',
+  ],
+  stopped_title: [
+    'If your users are writing, callbacks have stopped. Check in this order:',
+    '如果用户正在发言，说明回调已停止。请依次检查：',
+  ],
+  check_running: [
+    'Does OpenIM run, and were all its processes restarted after the last change of `config/webhooks.yml`?',
+    'OpenIM 是否在运行？修改 `config/webhooks.yml` 后是否重启了所有进程？',
+  ],
+  check_reach: [
+    'On OpenIM’s machine (or in its container or pod), does this answer?',
+    '在 OpenIM 所在机器（或容器、Pod）上，以下命令是否有响应？',
+  ],
+  check_log: [
+    'Does OpenIM’s log have lines with `webhook`? None: the setting is not in effect. With another `url`: an old configuration. Without `webhook success`: OpenIM does not reach this address.',
+    'OpenIM 日志中是否有 `webhook`？没有：设置未生效；`url` 不同：使用了旧配置；没有 `webhook success`：OpenIM 访问不到此地址。',
+  ],
+  setup_title: [
+    'Write these lines into OpenIM’s `config/webhooks.yml` (v3.7 and newer), then restart all OpenIM processes:',
+    '将以下内容写入 OpenIM 的 `config/webhooks.yml`（v3.7 及更高版本），然后重启所有 OpenIM 进程：',
+  ],
+  setup_address: [
+    'The address must be this exporter’s as OpenIM’s processes see it: in a container, `localhost` is the container itself. If callbacks have an address or a secret of their own, use that. docs/openim.md has the other versions and the other callbacks.',
+    '地址必须是 OpenIM 进程能访问到的本导出器地址：在容器里，`localhost` 是容器自身。如果回调使用单独的地址或密钥，请使用它们。其他版本和其他回调见 docs/openim.md。',
+  ],
+  setup_test: [
+    'Or send a test message. It counts as a message in the group `test-group`:',
+    '或发送一条测试消息，它会计为群 `test-group` 的一条消息：',
+  ],
   copy: ['Copy', '复制'],
   copied: ['Copied', '已复制'],
   copy_failed: ['Press Ctrl+C', '请按 Ctrl+C'],
@@ -99,7 +152,10 @@ const TEXTS = {
   today: ['Today', '今天'],
   yesterday: ['Yesterday', '昨天'],
   days_title: ['People who wrote, day by day', '每日发言人数'],
-  days_label: ['People who wrote, by day, {n} days: {yesterday} yesterday, {today} today so far, {max} at the highest, on {when}.', '每日发言人数，共 {n} 天：昨天 {yesterday}，今天到目前 {today}，最高 {max}（{when}）。'],
+  days_label: [
+    'People who wrote, by day, {n} days: {yesterday} yesterday, {today} today so far, {max} at the highest, on {when}.',
+    '每日发言人数，共 {n} 天：昨天 {yesterday}，今天到目前 {today}，最高 {max}（{when}）。',
+  ],
   days_tip: ['{day}: {people} wrote, {n} [message|messages]', '{day}：{people} 人发言，{n} 条消息'],
   days_table: ['All days as a table', '以表格显示每一天'],
   day: ['Day', '日期'],
@@ -111,7 +167,10 @@ const TEXTS = {
   left: ['Left groups', '退群'],
   revoked: ['Revoked', '撤回'],
   retention_title: ['Who comes back', '留存'],
-  retention_text: ['Of the people who wrote on an earlier day, this share also wrote yesterday.', '在较早某天发言的人中，昨天也发言的比例。'],
+  retention_text: [
+    'Of the people who wrote on an earlier day, this share also wrote yesterday.',
+    '在较早某天发言的人中，昨天也发言的比例。',
+  ],
   retention_1d: ['of those who wrote the day before yesterday', '前天发言者'],
   retention_7d: ['of those who wrote 7 days before yesterday', '昨天的 7 天前发言者'],
   retention_28d: ['of those who wrote 28 days before yesterday', '昨天的 28 天前发言者'],
@@ -138,9 +197,15 @@ const TEXTS = {
   // Groups
   groups: ['Busiest groups', '最活跃的群'],
   groups_title: ['Groups', '群'],
-  groups_caption: ['All tracked groups. This week is the last 7 full days; the change is against the 7 days before.', '所有跟踪的群。本周：最近 7 个整天。变化：与之前 7 天相比。'],
+  groups_caption: [
+    'All tracked groups. This week is the last 7 full days; the change is against the 7 days before.',
+    '所有跟踪的群。本周：最近 7 个整天。变化：与之前 7 天相比。',
+  ],
   growth: ['Grew most this week:', '本周增长最多：'],
-  growth_text: ['{this} messages, after {last} in the week before ({change}).', '{this} 条消息，前一周为 {last}（{change}）。'],
+  growth_text: [
+    '{this} messages, after {last} in the week before ({change}).',
+    '{this} 条消息，前一周为 {last}（{change}）。',
+  ],
   growth_none: ['No group has two full weeks to compare yet.', '尚无群有两个完整周可比较。'],
   search: ['Search a group ID', '搜索群 ID'],
   sort: ['Sort by', '排序'],
@@ -183,14 +248,23 @@ const TEXTS = {
   busiest: ['Busiest: {day}, {hour}, {n} [message|messages].', '最忙：{day} {hour}，{n} 条消息。'],
   fast: ['How fast', '送达速度'],
   delay_title: ['Delivery delay of messages by hour, last 24 hours', '最近 24 小时每小时消息送达延迟'],
-  delay_label: ['Delivery delay in the last full hour: half of the messages took at most {p50}, 95 % at most {p95}, 99 % at most {p99}.', '最近一整小时的送达延迟：一半消息不超过 {p50}，95 % 不超过 {p95}，99 % 不超过 {p99}。'],
-  delay_none: ['No message with a send time yet: OpenIM reports it from v3.8.1.', '尚无带发送时间的消息：OpenIM 从 v3.8.1 起提供。'],
+  delay_label: [
+    'Delivery delay in the last full hour: half of the messages took at most {p50}, 95 % at most {p95}, 99 % at most {p99}.',
+    '最近一整小时的送达延迟：一半消息不超过 {p50}，95 % 不超过 {p95}，99 % 不超过 {p99}。',
+  ],
+  delay_none: [
+    'No message with a send time yet: OpenIM reports it from v3.8.1.',
+    '尚无带发送时间的消息：OpenIM 从 v3.8.1 起提供。',
+  ],
   p50: ['p50: half of the messages', 'p50：一半的消息'],
   p95: ['p95: 95 %', 'p95:95 %'],
   p99: ['p99: 99 %', 'p99:99 %'],
   hour: ['Hour', '小时'],
 
-  about: ['openim-exporter {version}. Counting since {since}, running for {uptime}. Times are in {zone}. {tracked} of {capacity} groups tracked. [1 viewer|{n} viewers].', 'openim-exporter {version}。自 {since} 起计数，已运行 {uptime}。时区 {zone}。跟踪 {tracked}/{capacity} 个群。{n} 位观看者。'],
+  about: [
+    'openim-exporter {version}. Counting since {since}, running for {uptime}. Times are in {zone}. {tracked} of {capacity} groups tracked. [1 viewer|{n} viewers].',
+    'openim-exporter {version}。自 {since} 起计数，已运行 {uptime}。时区 {zone}。跟踪 {tracked}/{capacity} 个群。{n} 位观看者。',
+  ],
   docs: ['Documentation in the repository:', '仓库中的文档：'],
 };
 
@@ -219,7 +293,7 @@ export function t(key, values = {}) {
     .replace(/\[([^|\]]*)\|([^\]]*)\]/g, (_, one, many) => (values.n === 1 ? one : many))
     .replace(/\{(\w+)\}/g, (_, name) => {
       const value = values[name];
-      return typeof value === 'number' ? count.format(value) : value ?? '';
+      return typeof value === 'number' ? count.format(value) : (value ?? '');
     });
 }
 
