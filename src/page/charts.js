@@ -86,7 +86,7 @@ function runs(points, step) {
 }
 
 // Lines over time. `series`: [{ class, points: [{ time, value }] }]; a missing time is a gap. `soFar`: the period that
-// not over, as a bar. `tips`: [{ time, text }].
+// is not over, as a bar. `tips`: [{ time, text }].
 export function lineChart(host, { label, from, to, step, series, scale, yText, xTicks, tips, area, soFar }) {
   const largest = Math.max(
     0,
