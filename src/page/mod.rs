@@ -18,7 +18,21 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const FILES: &[File] = &[
     ("/", HTML, include_bytes!("index.html")),
     ("/page/page.css", CSS, include_bytes!("page.css")),
+    ("/page/calling.js", SCRIPT, include_bytes!("calling.js")),
+    ("/page/charts.js", SCRIPT, include_bytes!("charts.js")),
+    ("/page/content.js", SCRIPT, include_bytes!("content.js")),
+    ("/page/dom.js", SCRIPT, include_bytes!("dom.js")),
+    ("/page/format.js", SCRIPT, include_bytes!("format.js")),
+    ("/page/groups.js", SCRIPT, include_bytes!("groups.js")),
+    ("/page/http.js", SCRIPT, include_bytes!("http.js")),
+    ("/page/live.js", SCRIPT, include_bytes!("live.js")),
     ("/page/main.js", SCRIPT, include_bytes!("main.js")),
+    ("/page/names.js", SCRIPT, include_bytes!("names.js")),
+    ("/page/now.js", SCRIPT, include_bytes!("now.js")),
+    ("/page/people.js", SCRIPT, include_bytes!("people.js")),
+    ("/page/save.js", SCRIPT, include_bytes!("save.js")),
+    ("/page/texts.js", SCRIPT, include_bytes!("texts.js")),
+    ("/page/when.js", SCRIPT, include_bytes!("when.js")),
 ];
 
 /// Bytes of a hash in an [`Variant::etag`].

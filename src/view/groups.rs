@@ -5,7 +5,8 @@ use std::cmp::{Ordering, Reverse};
 use memchr::memmem::Finder;
 use serde::Serialize;
 
-use crate::stats::{Group, Stats, Top};
+use crate::domain::UnixMillis;
+use crate::stats::{Group, Stats, Top, Week};
 
 /// The sort order of groups, always descending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -19,6 +20,8 @@ pub(crate) enum Sort {
     ActiveSenders,
     /// When the last message was received.
     LastSeen,
+    /// How many more messages than in the week before. Groups for which this is not known come last.
+    Growth,
 }
 
 impl Sort {
@@ -29,6 +32,7 @@ impl Sort {
             "rate" => Some(Self::Rate),
             "active_senders" => Some(Self::ActiveSenders),
             "last_seen" => Some(Self::LastSeen),
+            "growth" => Some(Self::Growth),
             _ => None,
         }
     }
@@ -69,6 +73,19 @@ struct Row {
     first_seen: f64,
     last_seen: f64,
     exported: bool,
+    /// Only of exported groups.
+    week: Option<Days>,
+}
+
+/// Messages of the last days; `None` for a day that is not known.
+#[derive(Debug, Serialize)]
+struct Days {
+    /// Fourteen calendar days. The last is today.
+    days: Vec<Option<u64>>,
+    /// The last seven complete days.
+    this: Option<u64>,
+    /// The seven days before these.
+    last: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,21 +99,22 @@ struct ActiveSenders {
 /// Reads a page, in one pass over all groups. Memory is needed only for the page and the groups before it.
 ///
 /// Retirement is not paused, because that would block new groups. A group that is retired meanwhile may be missing.
-pub(crate) fn read(stats: &Stats, query: &GroupQuery) -> Page {
+pub(crate) fn read(stats: &Stats, query: &GroupQuery, now: UnixMillis) -> Page {
     let mut search = Search::new(&query.search);
     let mut top = Top::new((query.offset + query.limit).min(stats.group_slots()));
     let mut total = 0;
     for group in stats.groups().filter(|group| search.finds(&group.name)) {
         total += 1;
-        top.add(Ranked { key: sort_key(query.sort, &group), group });
+        top.add(Ranked { key: sort_key(query.sort, &group, || stats.group_week(&group, now)), group });
     }
     // Read after the groups: a message is counted for its group first, and in the total last.
     let messages = stats.messages();
-    let groups = top.into_sorted_vec().iter().skip(query.offset).map(|ranked| row(&ranked.group, messages)).collect();
+    let row = |group: &Group| row(group, messages, stats.group_week(group, now));
+    let groups = top.into_sorted_vec().iter().skip(query.offset).map(|ranked| row(&ranked.group)).collect();
     Page { total, limit: query.limit, offset: query.offset, sort: query.sort, groups }
 }
 
-fn row(group: &Group, messages: u64) -> Row {
+fn row(group: &Group, messages: u64, week: Option<Week>) -> Row {
     let [hour, day] = group.active_senders;
     Row {
         group_id: group.name.as_str().to_owned(),
@@ -108,18 +126,26 @@ fn row(group: &Group, messages: u64) -> Row {
         first_seen: group.created.seconds(),
         last_seen: group.last_seen.seconds(),
         exported: group.is_exported,
+        week: week.map(|Week { days, this, last }| Days { days: days.to_vec(), this, last }),
     }
 }
 
 /// A number that sorts like the chosen field.
-fn sort_key(sort: Sort, group: &Group) -> u64 {
+fn sort_key(sort: Sort, group: &Group, week: impl FnOnce() -> Option<Week>) -> u64 {
     match sort {
         Sort::Messages => group.messages,
         // Never negative or NaN, so its bits sort like the number.
         Sort::Rate => group.rate.to_bits(),
         Sort::ActiveSenders => u64::from(group.active_senders[1]),
         Sort::LastSeen => group.last_seen.0.max(0).unsigned_abs(),
+        Sort::Growth => week().and_then(|week| growth(&week)).map_or(0, |growth| growth.cast_unsigned() ^ (1 << 63)),
     }
+}
+
+/// How many more messages there were this week than last.
+fn growth(week: &Week) -> Option<i64> {
+    let [this, last] = [week.this?, week.last?].map(u64::cast_signed);
+    Some(this.saturating_sub(last))
 }
 
 /// A group that sorts by the greatest key first, then by name.
@@ -193,7 +219,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::{Message, UnixMillis};
+    use crate::domain::Message;
     use crate::stats::Capacities;
 
     const BEGIN: i64 = 1_700_000_000_000;
@@ -221,7 +247,7 @@ mod tests {
     }
 
     fn ids(stats: &Stats, sort: Sort, limit: usize, offset: usize, search: &str) -> Vec<String> {
-        let page = read(stats, &GroupQuery { sort, limit, offset, search: search.into() });
+        let page = read(stats, &GroupQuery { sort, limit, offset, search: search.into() }, UnixMillis(BEGIN));
         page.groups.into_iter().map(|row| row.group_id).collect()
     }
 
@@ -256,8 +282,8 @@ mod tests {
         let stats = stats(1);
         count(&stats, "g", 1, 0);
         let group = Group { active_senders: [9, 70_000], ..stats.group(0).unwrap() };
-        assert_eq!(sort_key(Sort::ActiveSenders, &group), 70_000);
-        let row = row(&group, 4);
+        assert_eq!(sort_key(Sort::ActiveSenders, &group, || None), 70_000);
+        let row = row(&group, 4, None);
         assert_eq!((row.active_senders.hour, row.active_senders.day, row.share), (9, 70_000, 0.25));
     }
 
@@ -315,7 +341,11 @@ mod tests {
         for (search, offset, total, rows) in
             [("", 0, 4, 2), ("a", 0, 3, 2), ("a", 2, 3, 1), ("a", 9, 3, 0), ("x", 0, 0, 0)]
         {
-            let page = read(&stats, &GroupQuery { sort: Sort::Messages, limit: 2, offset, search: search.into() });
+            let page = read(
+                &stats,
+                &GroupQuery { sort: Sort::Messages, limit: 2, offset, search: search.into() },
+                UnixMillis(BEGIN),
+            );
             assert_eq!((page.total, page.groups.len()), (total, rows), "{search} {offset}");
         }
     }

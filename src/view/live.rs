@@ -2,18 +2,22 @@
 
 use std::collections::VecDeque;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::counts::LabelCounts;
+use super::history::{Row, rows};
 use super::summary::{Callbacks, callbacks};
 use super::{SECOND, Source};
-use crate::stats::Stats;
+use crate::domain::{Day, UnixMillis};
+use crate::stats::{RETENTION, Stats, Step};
 
 /// The rate is the mean of at least this many milliseconds.
 const RATE_MS: u64 = 10_000;
 
 /// Milliseconds for which the numbers of the windows are kept: to read them takes the union of a few hundred sketches.
 const WINDOWS_MS: u64 = 10_000;
+
+const MINUTE_MS: i64 = 60_000;
 
 /// The numbers at one moment.
 #[derive(Debug, Serialize)]
@@ -24,11 +28,15 @@ pub(crate) struct Snapshot {
     since: f64,
     uptime_seconds: f64,
     /// The zone of calendar days.
-    time_zone: &'static str,
+    time_zone: String,
     /// Of both kinds.
     messages_per_second: f64,
     group_messages: u64,
     single_messages: u64,
+    /// The current minute; `None` before the first tick, like the days.
+    minute: Option<Row>,
+    today: Option<Row>,
+    yesterday: Option<Row>,
     #[serde(flatten)]
     people: People,
     users_online: Online,
@@ -44,6 +52,17 @@ struct People {
     senders: LabelCounts,
     active_users: LabelCounts,
     active_groups: LabelCounts,
+    sender_retention: Retention,
+}
+
+/// The retention of senders, by the number of days; `None` while it is not known.
+#[derive(Clone, Debug)]
+struct Retention([(&'static str, Option<f64>); RETENTION.len()]);
+
+impl Serialize for Retention {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0)
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -82,15 +101,19 @@ impl Readings {
         let Source { stats, telemetry, now, uptime_ms } = source;
         let (group_messages, single_messages) = (stats.messages(), stats.single_messages());
         let by_platform = LabelCounts::users_online(stats);
+        let today = stats.calendar().day_of(now);
         Snapshot {
             time: now.seconds(),
             version: env!("CARGO_PKG_VERSION"),
             since: stats.started().seconds(),
             uptime_seconds: uptime_ms as f64 / SECOND,
-            time_zone: "UTC",
+            time_zone: stats.calendar().to_string(),
             messages_per_second: self.rate(uptime_ms, group_messages.wrapping_add(single_messages)),
             group_messages,
             single_messages,
+            minute: row_at(stats, Step::Minute, UnixMillis(now.0 - now.0.rem_euclid(MINUTE_MS)), now),
+            today: row_at(stats, Step::Day, stats.calendar().begin_of(today), now),
+            yesterday: row_at(stats, Step::Day, stats.calendar().begin_of(Day(today.0.saturating_sub(1))), now),
             people: self.people(source),
             users_online: Online { total: by_platform.sum(), by_platform },
             callbacks: callbacks(stats, telemetry),
@@ -118,10 +141,16 @@ impl Readings {
             senders: LabelCounts::by_window(stats.senders(now)),
             active_users: LabelCounts::by_window(stats.active_users(now)),
             active_groups: LabelCounts::by_window(stats.active_groups(now)),
+            sender_retention: Retention(RETENTION.map(|(after, days)| (after, stats.sender_retention(days, now)))),
         };
         self.people = Some((uptime_ms, people.clone()));
         people
     }
+}
+
+/// The row of the period that begins at this time.
+fn row_at(stats: &Stats, step: Step, begin: UnixMillis, now: UnixMillis) -> Option<Row> {
+    rows(stats, step, [begin, UnixMillis(begin.0.saturating_add(1))], now).pop()
 }
 
 fn groups(stats: &Stats) -> Groups {
@@ -135,7 +164,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::domain::{Message, UnixMillis};
+    use crate::domain::Message;
     use crate::stats::Capacities;
     use crate::telemetry::Telemetry;
 
@@ -155,6 +184,7 @@ mod tests {
                 sender_pairs: 100,
                 dedup_window: Duration::ZERO,
                 online: 100,
+                history_days: 40,
             };
             let stats = Stats::in_memory(capacities, UnixMillis(BEGIN)).unwrap();
             Self { stats, telemetry: Telemetry::default(), readings: Readings::default() }

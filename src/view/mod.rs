@@ -2,6 +2,7 @@
 
 mod counts;
 pub(crate) mod groups;
+pub(crate) mod history;
 pub(crate) mod live;
 pub(crate) mod summary;
 

@@ -8,6 +8,21 @@ use std::{env, fs};
 /// A file, a text that occurs in it exactly once, and the text of the other build.
 type Change = (&'static str, &'static str, &'static str);
 
+/// Cargo takes packages of the same name and version in one build directory for the same, and would not build this one
+/// again after the other build.
+const VERSION: &[Change] = &[
+    (
+        "Cargo.toml",
+        "name = \"openim-exporter\"\nversion = \"0.1.0\"",
+        "name = \"openim-exporter\"\nversion = \"0.1.0+other\"",
+    ),
+    (
+        "Cargo.lock",
+        "name = \"openim-exporter\"\nversion = \"0.1.0\"",
+        "name = \"openim-exporter\"\nversion = \"0.1.0+other\"",
+    ),
+];
+
 const CONTENT_TYPE: &[Change] =
     &[("src/domain/codes.rs", r#"    (117, "advanced_text"),"#, r#"    (116, "poll"), (117, "advanced_text"),"#)];
 
@@ -156,7 +171,7 @@ fn changed_source() -> BTreeMap<PathBuf, Vec<u8>> {
         paths.map(|path| (path.strip_prefix(root).unwrap().to_owned(), fs::read(&path).unwrap())).collect();
     // A separate workspace, although the folder is inside another package.
     files.get_mut(Path::new("Cargo.toml")).unwrap().extend(b"\n[workspace]\n");
-    for (path, from, to) in [CONTENT_TYPE, PLATFORM, REASON, CLOCK_ERROR, SECTION, BOUNDS].concat() {
+    for (path, from, to) in [VERSION, CONTENT_TYPE, PLATFORM, REASON, CLOCK_ERROR, SECTION, BOUNDS].concat() {
         let text = files.get_mut(Path::new(path)).unwrap_or_else(|| panic!("{path} does not exist: adapt this change"));
         let before = String::from_utf8(std::mem::take(text)).unwrap();
         assert_eq!(before.matches(from).count(), 1, "{path} must contain this once; adapt this change: {from}");

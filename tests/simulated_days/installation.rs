@@ -28,6 +28,7 @@ const CAPACITIES: Capacities = Capacities {
     sender_pairs: 1400,
     dedup_window: Duration::from_secs(60),
     online: 28,
+    history_days: 40,
 };
 
 /// Messages between two users in each minute.

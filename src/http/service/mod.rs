@@ -158,6 +158,8 @@ async fn answer_without_body(exchange: Exchange<'_>, route: Route, head: &Parts)
         Route::PageWithoutSlash => pages::with_slash(exchange),
         Route::Summary => api::summary(exchange, head.uri.query()).await,
         Route::Groups => api::groups(exchange, head.uri.query()).await,
+        Route::History => api::history(exchange, head.uri.query()).await,
+        Route::Days => api::days(exchange, head.uri.query()).await,
         Route::Live => api::live(exchange, head.uri.query()).await,
         Route::Reload => actions::reload(exchange).await,
         Route::Quit => actions::quit(exchange),

@@ -33,6 +33,10 @@ pub(super) enum Route {
     Summary,
     /// Groups, from the API.
     Groups,
+    /// The numbers of minutes, hours or days, from the API.
+    History,
+    /// The daily report, from the API.
+    Days,
     /// The events of the live page, from the API.
     Live,
     /// Reload the settings' files.
@@ -53,6 +57,7 @@ impl Route {
             Self::Reload | Self::Quit => lifecycle,
             Self::Callback(_) | Self::Metrics(_) | Self::Healthy | Self::Ready | Self::Icon => true,
             Self::Page(_) | Self::PageWithoutSlash | Self::Summary | Self::Groups | Self::Live => true,
+            Self::History | Self::Days => true,
         }
     }
 
@@ -153,6 +158,8 @@ fn page_at(path: &str, served: Served<'_>) -> Option<Route> {
         "/api/v1/summary" => Some(Route::Summary),
         "/api/v1/groups" => Some(Route::Groups),
         "/api/v1/live" => Some(Route::Live),
+        "/api/v1/history" => Some(Route::History),
+        "/api/v1/days" => Some(Route::Days),
         _ => page::find(path).map(Route::Page),
     }
 }
@@ -235,6 +242,8 @@ mod tests {
             ("/api/v1/summary", Route::Summary),
             ("/api/v1/groups?limit=5", Route::Groups),
             ("/api/v1/live?format=json", Route::Live),
+            ("/api/v1/history?step=hour", Route::History),
+            ("/api/v1/days", Route::Days),
         ] {
             assert_eq!(routed(Method::GET, url), page);
             assert_eq!(routed(Method::HEAD, url), page);

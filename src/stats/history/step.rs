@@ -1,17 +1,15 @@
 //! The lengths of periods.
 
-/// The length of the history's periods.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// A minute.
-    Minute,
-    /// An hour of UTC.
-    Hour,
-    /// A calendar day.
-    Day,
-}
+use crate::named::named;
 
-impl Step {
-    /// Every step, from the shortest to the longest.
-    pub const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
+named! {
+    /// The length of the history's periods.
+    pub enum Step {
+        /// A minute.
+        Minute = "minute",
+        /// An hour of UTC.
+        Hour = "hour",
+        /// A calendar day.
+        Day = "day",
+    }
 }

@@ -1,5 +1,6 @@
-//! The API, for scripts and pages. Answers in JSON.
+//! The API, for scripts and pages. Answers in JSON, some also in CSV.
 
+mod periods;
 mod query;
 
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use hyper::header::{self, HeaderName};
 use serde::Serialize;
 
+use periods::{Format, PeriodQuery};
 use query::LiveFormat;
 
 use crate::domain::Reason;
@@ -16,7 +18,13 @@ use crate::http::site::Site;
 use crate::http::site::exchange::Exchange;
 use crate::http::site::response::{Reply, events, page, with_header};
 use crate::http::site::viewer::Viewer;
+use crate::stats::{Stats, Step};
+use crate::view::history::{Days, History, Row, csv, rows};
 use crate::view::{groups, summary};
+
+const JSON: &str = "application/json";
+/// RFC 4180, 3.
+const CSV: &str = "text/csv; charset=utf-8; header=present";
 
 /// All statistics, and the state of the exporter.
 pub(super) async fn summary(exchange: Exchange<'_>, query: Option<&str>) -> Reply {
@@ -29,9 +37,40 @@ pub(super) async fn summary(exchange: Exchange<'_>, query: Option<&str>) -> Repl
 /// A page of the tracked groups.
 pub(super) async fn groups(exchange: Exchange<'_>, query: Option<&str>) -> Reply {
     match query::parse_groups(query.unwrap_or_default()) {
-        Ok(query) => answer_json(exchange, move |site| groups::read(&site.stats, &query)).await,
+        Ok(query) => answer_json(exchange, move |site| groups::read(&site.stats, &query, site.now())).await,
         Err(detail) => exchange.refuse(Reason::BadQuery, &detail),
     }
+}
+
+/// The numbers of minutes, hours or days.
+pub(super) async fn history(exchange: Exchange<'_>, query: Option<&str>) -> Reply {
+    answer_periods(exchange, periods::parse_history(query.unwrap_or_default()), |stats, step, rows| {
+        serde_json::to_vec(&History::new(stats, step, rows))
+    })
+    .await
+}
+
+/// The daily report.
+pub(super) async fn days(exchange: Exchange<'_>, query: Option<&str>) -> Reply {
+    let query = periods::parse_days(query.unwrap_or_default(), exchange.site.stats.calendar());
+    answer_periods(exchange, query, |stats, _, rows| serde_json::to_vec(&Days::new(stats, rows))).await
+}
+
+async fn answer_periods(
+    exchange: Exchange<'_>,
+    query: Result<PeriodQuery, String>,
+    to_json: fn(&Stats, Step, Vec<Row>) -> serde_json::Result<Vec<u8>>,
+) -> Reply {
+    let PeriodQuery { step, range, format } = match query {
+        Ok(query) => query,
+        Err(detail) => return exchange.refuse(Reason::BadQuery, &detail),
+    };
+    let media_type = if format == Format::Csv { CSV } else { JSON };
+    answer(exchange, media_type, move |site| {
+        let rows = rows(&site.stats, step, range, site.now());
+        if format == Format::Csv { Ok(csv(&rows, step).into_bytes()) } else { to_json(&site.stats, step, rows) }
+    })
+    .await
 }
 
 /// The events of the live page, or the latest one.
@@ -39,7 +78,9 @@ pub(super) async fn live(exchange: Exchange<'_>, query: Option<&str>) -> Reply {
     let Exchange { site, tracker, client, .. } = exchange;
     match query::parse_live(query.unwrap_or_default()) {
         Err(detail) => return exchange.refuse(Reason::BadQuery, &detail),
-        Ok(LiveFormat::Json) => return answer(exchange, |site| Ok(site.live.current(site.source())?.to_vec())).await,
+        Ok(LiveFormat::Json) => {
+            return answer(exchange, JSON, |site| Ok(site.live.current(site.source())?.to_vec())).await;
+        }
         Ok(LiveFormat::Events) => {}
     }
     let Some(share) = site.quotas.viewers.take_one(client) else {
@@ -55,12 +96,13 @@ pub(super) async fn live(exchange: Exchange<'_>, query: Option<&str>) -> Reply {
 
 /// Writes an answer off the serving thread. It counts as a scrape.
 async fn answer_json<T: Serialize>(exchange: Exchange<'_>, read: impl FnOnce(&Site) -> T + Send + 'static) -> Reply {
-    answer(exchange, move |site| serde_json::to_vec(&read(site))).await
+    answer(exchange, JSON, move |site| serde_json::to_vec(&read(site))).await
 }
 
-/// The same for an answer that is JSON already.
+/// The same for an answer that is written already.
 async fn answer(
     exchange: Exchange<'_>,
+    media_type: &'static str,
     write: impl FnOnce(&Site) -> serde_json::Result<Vec<u8>> + Send + 'static,
 ) -> Reply {
     let Exchange { site, client, .. } = exchange;
@@ -70,9 +112,7 @@ async fn answer(
     let from = Arc::clone(site);
     let write = move || write(&from).map(|bytes| QuotaBytes::new(bytes, Arc::new(share)));
     match tokio::task::spawn_blocking(write).await {
-        Ok(Ok(held)) => {
-            with_header(page("application/json", Bytes::from_owner(held)), header::CACHE_CONTROL, "no-store")
-        }
+        Ok(Ok(held)) => with_header(page(media_type, Bytes::from_owner(held)), header::CACHE_CONTROL, "no-store"),
         Ok(Err(error)) => exchange.refuse(Reason::Internal, &error.to_string()),
         Err(error) => exchange.refuse(Reason::Internal, &error.to_string()),
     }

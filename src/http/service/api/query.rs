@@ -21,7 +21,7 @@ const SORT: &str = "sort";
 const LIMIT: &str = "limit";
 const OFFSET: &str = "offset";
 const SEARCH: &str = "q";
-const FORMAT: &str = "format";
+pub(super) const FORMAT: &str = "format";
 const GROUPS: [&str; 4] = [SORT, LIMIT, OFFSET, SEARCH];
 
 /// Parses a query for groups.
@@ -66,7 +66,7 @@ pub(super) fn parse_none(query: &str) -> Result<(), String> {
 }
 
 /// The parameters and their values. Each must be known, and must not be repeated.
-fn parse_pairs(query: &str, known: &[&str]) -> Result<Vec<(String, String)>, String> {
+pub(super) fn parse_pairs(query: &str, known: &[&str]) -> Result<Vec<(String, String)>, String> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -89,7 +89,7 @@ fn decode(name: &str, text: &str) -> Result<String, String> {
 }
 
 fn parse_sort(value: &str) -> Result<Sort, String> {
-    let wrong = || format!("{SORT}: {} is not one of messages, rate, active_senders, last_seen", quote(value));
+    let wrong = || format!("{SORT}: {} is not one of messages, rate, active_senders, last_seen, growth", quote(value));
     Sort::from_name(value).ok_or_else(wrong)
 }
 
@@ -108,7 +108,7 @@ fn parse_search(value: &str) -> Result<String, String> {
     Ok(value.to_owned())
 }
 
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     format!("{:?}", shorten(text))
 }
 
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_sort_has_the_same_name_in_queries_and_answers() {
-        for sort in [Sort::Messages, Sort::Rate, Sort::ActiveSenders, Sort::LastSeen] {
+        for sort in [Sort::Messages, Sort::Rate, Sort::ActiveSenders, Sort::LastSeen, Sort::Growth] {
             let name = serde_json::to_value(sort).unwrap();
             assert_eq!(parse_groups(&format!("sort={}", name.as_str().unwrap())).unwrap().sort, sort);
         }
@@ -168,8 +168,8 @@ mod tests {
             ("limits=5", "\"limits\": unknown parameter; known parameters: sort, limit, offset, q"),
             ("limit=5&limit=5", "limit: repeated, with the value \"5\"; give it once"),
             ("q=a&%71=b", "q: repeated, with the value \"b\"; give it once"),
-            ("sort=Rate", "sort: \"Rate\" is not one of messages, rate, active_senders, last_seen"),
-            ("sort=", "sort: \"\" is not one of messages, rate, active_senders, last_seen"),
+            ("sort=Rate", "sort: \"Rate\" is not one of messages, rate, active_senders, last_seen, growth"),
+            ("sort=", "sort: \"\" is not one of messages, rate, active_senders, last_seen, growth"),
             ("limit=0", "limit: \"0\" is not a whole number from 1 to 1000"),
             ("limit=1001", "limit: \"1001\" is not a whole number from 1 to 1000"),
             ("limit=", "limit: \"\" is not a whole number from 1 to 1000"),

@@ -1,0 +1,166 @@
+//! The numbers of the minutes, hours and calendar days of the history.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use super::SECOND;
+use crate::domain::{Activity, Chat, UnixMillis};
+use crate::stats::{Gauge, HistogramReading, Period, Stats, Step};
+
+const DELAY: &str = "delivery_delay_seconds";
+
+/// The quantiles of the delays.
+const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)];
+
+/// The rows of the periods that begin from `from` to before `to`, the earliest first.
+pub(crate) fn rows(stats: &Stats, step: Step, [from, to]: [UnixMillis; 2], now: UnixMillis) -> Vec<Row> {
+    let periods = stats.history(step, from, to, now).into_iter();
+    periods.map(|period| Row::of(stats, step, period)).collect()
+}
+
+/// The rows of a step, as JSON.
+#[derive(Debug, Serialize)]
+pub(crate) struct History {
+    step: &'static str,
+    time_zone: String,
+    rows: Vec<Row>,
+}
+
+impl History {
+    pub(crate) fn new(stats: &Stats, step: Step, rows: Vec<Row>) -> Self {
+        Self { step: step.name(), time_zone: stats.calendar().to_string(), rows }
+    }
+}
+
+/// The daily report, as JSON.
+#[derive(Debug, Serialize)]
+pub(crate) struct Days {
+    time_zone: String,
+    days: Vec<Row>,
+}
+
+impl Days {
+    pub(crate) fn new(stats: &Stats, days: Vec<Row>) -> Self {
+        Self { time_zone: stats.calendar().to_string(), days }
+    }
+}
+
+/// The numbers of a period.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    /// The date of a calendar day.
+    date: Option<String>,
+    period: Period,
+    delays: HistogramReading,
+    /// Messages by content type, of groups and between two users; `None` if they are not kept.
+    types: Option<[Vec<(Cow<'static, str>, u64)>; 2]>,
+}
+
+/// Its columns, except time, delays and content types. The order is that of the CSV.
+const COLUMNS: &[(&str, fn(&Period) -> u64)] = &[
+    ("group_messages", |period| period.messages(Chat::Group)),
+    ("single_messages", |period| period.messages(Chat::Single)),
+    ("group_senders", |period| period.gauge(Gauge::GroupSenders)),
+    ("single_senders", |period| period.gauge(Gauge::SingleSenders)),
+    ("senders", |period| period.gauge(Gauge::Senders)),
+    ("active_users", |period| period.gauge(Gauge::ActiveUsers)),
+    ("active_groups", |period| period.gauge(Gauge::ActiveGroups)),
+    ("users_online_peak", |period| period.gauge(Gauge::UsersOnlinePeak)),
+    ("users_registered", |period| period.activity(Activity::UsersRegistered)),
+    ("groups_created", |period| period.activity(Activity::GroupsCreated)),
+    ("groups_dismissed", |period| period.activity(Activity::GroupsDismissed)),
+    ("group_members_joined", |period| period.activity(Activity::MembersJoined)),
+    ("group_members_left", |period| period.activity(Activity::MembersLeft)),
+    ("group_members_removed", |period| period.activity(Activity::MembersRemoved)),
+    ("group_members_invited", |period| period.activity(Activity::MembersInvited)),
+    ("group_join_requests", |period| period.activity(Activity::JoinRequests)),
+    ("friend_requests", |period| period.activity(Activity::FriendRequests)),
+    ("friendships_started", |period| period.activity(Activity::FriendshipsStarted)),
+    ("friendships_ended", |period| period.activity(Activity::FriendshipsEnded)),
+    ("user_blocks", |period| period.activity(Activity::UserBlocks)),
+    ("user_unblocks", |period| period.activity(Activity::UserUnblocks)),
+    ("group_message_revocations", |period| period.activity(Activity::GroupRevocations)),
+    ("single_message_revocations", |period| period.activity(Activity::SingleRevocations)),
+    ("group_messages_read", |period| period.activity(Activity::GroupReads)),
+    ("single_messages_read", |period| period.activity(Activity::SingleReads)),
+    ("group_offline_pushes", |period| period.activity(Activity::GroupPushes)),
+    ("single_offline_pushes", |period| period.activity(Activity::SinglePushes)),
+    ("group_message_attempts", |period| period.activity(Activity::GroupAttempts)),
+    ("single_message_attempts", |period| period.activity(Activity::SingleAttempts)),
+    ("callbacks_rejected", Period::refusals),
+];
+
+impl Row {
+    /// The numbers of a period.
+    fn of(stats: &Stats, step: Step, period: Period) -> Self {
+        let types = |chat| stats.content_types_of(&period, chat).collect();
+        Self {
+            date: (step == Step::Day).then(|| period.day().to_string()),
+            delays: period.delivery_delays(),
+            types: (step != Step::Minute).then(|| [types(Chat::Group), types(Chat::Single)]),
+            period,
+        }
+    }
+
+    /// The quantiles of the delays in seconds; `None` without a message that has a send time.
+    fn quantiles(&self) -> impl Iterator<Item = (&'static str, Option<f64>)> {
+        QUANTILES.into_iter().map(|(name, q)| (name, self.delays.quantile(q).map(|value| value / SECOND)))
+    }
+}
+
+impl Serialize for Row {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("time", &(self.period.begin.0 / 1000))?;
+        if let Some(date) = &self.date {
+            map.serialize_entry("date", date)?;
+        }
+        map.serialize_entry("complete", &self.period.is_complete)?;
+        for (name, value) in COLUMNS {
+            map.serialize_entry(name, &value(&self.period))?;
+        }
+        map.serialize_entry(DELAY, &(self.delays.count > 0).then(|| Map(self.quantiles().collect())))?;
+        if let Some([group, single]) = &self.types {
+            let types = [("group", group), ("single", single)].map(|(kind, types)| (kind, Map(types.clone())));
+            map.serialize_entry("by_content_type", &Map(types.to_vec()))?;
+        }
+        map.end()
+    }
+}
+
+/// A JSON object with its fields in this order.
+#[derive(Clone)]
+struct Map<K, V>(Vec<(K, V)>);
+
+impl<K: Serialize, V: Serialize> Serialize for Map<K, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+/// Rows as CSV, without the content types: <https://www.rfc-editor.org/rfc/rfc4180>. No value needs quotes.
+pub(crate) fn csv(rows: &[Row], step: Step) -> String {
+    let date = if step == Step::Day { ",date" } else { "" };
+    let mut text = format!("time{date},complete");
+    COLUMNS.iter().for_each(|(name, _)| text.extend([",", name]));
+    QUANTILES.iter().for_each(|(name, _)| text.extend([",", DELAY, "_", name]));
+    text.push_str("\r\n");
+    for row in rows {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{}", row.period.begin.0 / 1000);
+        row.date.iter().for_each(|date| text.extend([",", date]));
+        let _ = write!(text, ",{}", row.period.is_complete);
+        for (_, value) in COLUMNS {
+            let _ = write!(text, ",{}", value(&row.period));
+        }
+        for (_, value) in row.quantiles() {
+            let value = value.map(|value| value.to_string()).unwrap_or_default();
+            text.extend([",", &value]);
+        }
+        text.push_str("\r\n");
+    }
+    text
+}
