@@ -29,7 +29,7 @@ fn by_need(rules: Vec<Rule>) -> Vec<Vec<Rule>> {
 }
 
 /// A file with these rules in one group.
-fn file_of(rules: &[Rule]) -> String {
+pub(crate) fn file_of(rules: &[Rule]) -> String {
     let lines = rules.iter().flat_map(|rule| rule.text.lines()).filter(|line| line.starts_with("      "));
     format!("groups:\n  - name: recorded\n    rules:\n{}\n", lines.collect::<Vec<_>>().join("\n"))
 }

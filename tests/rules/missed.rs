@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::monitoring::{Rule, names, rules};
 
 /// The metrics that an alert uses, also those that its recording rules use.
-fn metrics_of(alert: &Rule, all: &[Rule]) -> BTreeSet<String> {
+pub(crate) fn metrics_of(alert: &Rule, all: &[Rule]) -> BTreeSet<String> {
     let (mut found, mut open) = (BTreeSet::new(), vec![&alert.expression]);
     while let Some(expression) = open.pop() {
         for selector in names(expression).selectors {
