@@ -101,27 +101,42 @@ fi
 
 section "Tests, including those that need the programs"
 cargo test --locked --no-run
-# These tests keep Prometheus, promtool, a browser or a disk busy for minutes, so they run in parallel with the others.
-beside=$(mktemp)
-# A separate process group, so that the trap also ends the programs that the tests start.
-setsid cargo test --locked --no-fail-fast --test disks --test rendered --test rules --test simulated_days -- --include-ignored >"$beside" 2>&1 &
-group=$!
-trap 'kill -- "-$group" 2>/dev/null || true; rm -f "$beside"' EXIT
+logs=$(mktemp -d)
+groups=()
+# Runs a command at the same time as the following ones. It has its own process group, so that the trap also ends the
+# programs that it starts.
+beside() {
+    setsid "$@" >"$logs/${#groups[@]}" 2>&1 &
+    groups+=($!)
+}
+trap 'for group in "${groups[@]}"; do kill -- "-$group" 2>/dev/null || true; done; rm -rf "$logs"' EXIT
+# These tests mostly wait, so many run at the same time.
+beside cargo test --locked --no-fail-fast --test alertmanager -- --include-ignored --test-threads=7
+# These keep a browser or a disk busy for minutes.
+beside cargo test --locked --no-fail-fast --test disks --test rendered -- --include-ignored
+# These compute for minutes. With low priority, they slow down no test that measures time.
+beside nice -n 5 cargo test --locked --no-fail-fast --test rules --test simulated_days -- --include-ignored
+# Link-time optimization takes minutes and changes nothing that these tests see.
+release=(env CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+    cargo test --release --locked --test drain --test simulate)
+beside nice -n 5 "${release[@]}" --no-run
 others=(--lib)
 for file in tests/*.rs tests/*/main.rs; do
     name=${file#tests/} && name=${name%.rs} && name=${name%/main}
-    [[ $name == disks || $name == rendered || $name == rules || $name == simulated_days || $name == alertmanager ]] || others+=(--test "$name")
+    case $name in
+        alertmanager | disks | rendered | rules | simulated_days) ;;
+        *) others+=(--test "$name") ;;
+    esac
 done
-# These tests mostly wait, so many run at the same time.
-cargo test --locked --test alertmanager -- --include-ignored --test-threads=7
 # The million callbacks follow in the release build.
 cargo test --locked --no-fail-fast "${others[@]}" -- --include-ignored --skip of_a_million_callbacks
-wait "$group" || { cat "$beside"; exit 1; }
-trap 'rm -f "$beside"' EXIT
-grep '^test result' "$beside"
+for number in "${!groups[@]}"; do
+    wait "${groups[$number]}" || { cat "$logs/$number"; exit 1; }
+    grep '^test result' "$logs/$number" || true
+done
+trap 'rm -rf "$logs"' EXIT
 
 section "Tests of draining and of simulate again, as a release build: different timing, no overflow checks"
-# Link-time optimization takes minutes and changes nothing that these tests see.
-CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo test --release --locked --test drain --test simulate -- --include-ignored
+"${release[@]}" -- --include-ignored
 
 section "All is well"
