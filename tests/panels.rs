@@ -5,6 +5,8 @@
 mod monitoring;
 mod oracle;
 mod support;
+#[path = "support/typical.rs"]
+mod typical;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,7 +16,9 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use monitoring::{all_rules, dashboards, expressions, parsed};
-use openim_exporter::domain::COMMANDS;
+use openim_exporter::arena::Boot;
+use openim_exporter::domain::{COMMANDS, UnixMillis};
+use openim_exporter::stats::{Capacities, Stats};
 use oracle::{Prometheus, config_for, config_of_both_pages, create_blocks_from, openim_job, serve_openim_s_metrics};
 use support::{Exporter, GROUP_MESSAGE_PATH, Running};
 use tempfile::TempDir;
@@ -33,6 +37,7 @@ fn history(exporter: SocketAddr) -> String {
             format!("{own},status=\"2\""),
             &(|time: u64| ((time - begin) * 10) as f64) as &dyn Fn(u64) -> f64,
         ),
+        ("openim_group_messages_by_group_total", format!("{own},group_id=\"g1\""), &|time| (time - begin) as f64),
         ("openim_message_attempts_total", format!("{own},chat=\"group\""), &|time| ((time - begin) * 11) as f64),
         ("openim_message_attempts_total", format!("{own},chat=\"single\""), &|time| (time - begin) as f64),
         ("job:openim_users_online:sum", "job=\"openim-exporter\"".into(), &rate),
@@ -68,6 +73,29 @@ fn with_history(config: &str, exporter: SocketAddr) -> Prometheus {
     fs::write(&file, history(exporter)).unwrap();
     create_blocks_from(&["openmetrics", file.to_str().unwrap(), data.to_str().unwrap()]);
     Prometheus::start_in(directory, config, &["--storage.tsdb.retention.time=30d"])
+}
+
+/// A state whose exporter counted a message on each of the last three days, so that the retention of senders is known.
+fn state_of_three_days() -> TempDir {
+    let directory = TempDir::new().unwrap();
+    let now = i64::try_from(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+    let capacities = Capacities {
+        groups: 10,
+        exported_groups: 1,
+        sender_pairs: 10,
+        dedup_window: Duration::ZERO,
+        online: 1,
+        history_days: 3,
+    };
+    let first = UnixMillis(now - 1000 - 2 * 86_400_000);
+    let stats = Stats::open(directory.path(), capacities, Boot::Unknown, first, &|_| ()).unwrap();
+    for day in 0..3 {
+        let time = UnixMillis(first.0 + day * 86_400_000);
+        stats.record(&typical::typical("g1", "u1", time), time);
+        stats.tick(time);
+    }
+    stats.close(UnixMillis(now), &|_| ()).unwrap();
+    directory
 }
 
 /// Lets an exporter receive callbacks.
@@ -111,7 +139,9 @@ fn activity() -> String {
 #[test]
 #[ignore = "needs prometheus"]
 fn each_panel_and_rule_has_data_in_a_prometheus_that_scrapes_a_busy_exporter() {
-    let exporter = Exporter::start(&["--callback.dedup-window", "1m"]);
+    let state = state_of_three_days();
+    let flags = ["--callback.dedup-window", "1m", "--storage.path", state.path().to_str().unwrap()];
+    let exporter = Exporter::start(&flags);
     let openim = serve_openim_s_metrics();
     let prometheus = with_history(&(config_for(exporter.address()) + &openim_job(openim)), exporter.address());
     let _sender = send_to(&exporter);
@@ -147,10 +177,11 @@ fn the_group_dashboard_shows_groups_that_only_metrics_groups_has() {
         prometheus.wait_for_scrapes_of(2);
     }
     let (_, text) = dashboards().into_iter().find(|(name, _)| name == "group").unwrap();
-    let now = |(title, expression): (String, String)| (title, expression.replace(" offset 1h", ""));
+    let now =
+        |(title, expression): (String, String)| (title, expression.replace(" offset 1h", "").replace(" offset 7d", ""));
     let of_groups = |(_, expression): &(String, String)| expression.contains("$group");
     let asked: Vec<_> = expressions(&parsed(&text)).into_iter().filter(of_groups).map(now).collect();
-    assert_eq!(asked.len(), 9);
+    assert_eq!(asked.len(), 12);
     assert_eq!(without_data(&prometheus, &asked), [""; 0]);
     for (title, expression) in asked {
         let groups = prometheus.query(&as_asked(&expression));

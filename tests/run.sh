@@ -117,12 +117,16 @@ trap 'for group in "${groups[@]}"; do kill -- "-$group" 2>/dev/null || true; don
 beside cargo test --locked --no-fail-fast --test alertmanager -- --include-ignored --test-threads=7
 # These keep a browser or a disk busy for minutes.
 beside cargo test --locked --no-fail-fast --test disks --test rendered -- --include-ignored
-# These compute for minutes. With low priority, they slow down no test that measures time.
-beside nice -n 5 cargo test --locked --no-fail-fast --test rules --test simulated_days -- --include-ignored
 # Link-time optimization takes minutes and changes nothing that these tests see.
 release=(env CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
     cargo test --release --locked --test drain --test simulate)
-beside nice -n 5 "${release[@]}" --no-run
+compute() {
+    nice -n 5 cargo test --locked --no-fail-fast --test rules --test simulated_days -- --include-ignored
+    nice -n 5 "${release[@]}" --no-run
+}
+export -f compute
+# These compute for minutes. With low priority, they slow down no test that measures time.
+beside bash -euc "$(declare -p release); compute"
 others=(--lib)
 for file in tests/*.rs tests/*/main.rs; do
     name=${file#tests/} && name=${name%.rs} && name=${name%/main}

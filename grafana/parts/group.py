@@ -20,6 +20,15 @@ LAST_MESSAGE = f"max_over_time(timestamp((rate({EXPORTED}[5m]) or rate({EXPORTED
 MESSAGES = f"sum by (group_id) (increase({TRACKED}[$__range])) or sum by (group_id) (increase({EXPORTED}[$__range]))"
 # NaN for a group without a message in the time range, so that it has words.
 SILENT = f"round(time() - max by (group_id) ({LAST_MESSAGE})) or 0 / 0 * ({MESSAGES})"
+
+
+def week(offset=""):
+    """Messages in seven days: for a group that is not exported, those of the series at /metrics/groups."""
+    return f"(sum by (group_id) (increase({TRACKED}[7d]{offset})) or sum by (group_id) (increase({EXPORTED}[7d]{offset})))"
+
+
+# Only if the group had messages in both weeks.
+CHANGE = f"{week()} / ({week(' offset 7d')} > 0) - 1"
 NEVER = {"mappings": [{"type": "special", "options": {"match": "null+nan", "result": {"text": "the whole time range", "index": 0}}}]}
 NO_GROUP = "The selected groups have no series in this time range: see --groups.max-exported"
 
@@ -39,6 +48,9 @@ def panels():
         Column("Messages", MESSAGES, **count),
         Column("Senders (1 h)", senders("1h"), **count),
         Column("Senders (24 h)", senders("24h"), **count),
+        Column("Last 7 days", week(), **count),
+        Column("7 days before", week(" offset 7d"), **count),
+        Column("Change", CHANGE, unit="percentunit", decimals=0),
         Column("Silent for", SILENT, **DURATION, **NEVER),
     ]
     dashed = override(".*, an hour before$", "byRegexp", custom__lineStyle={"fill": "dash", "dash": [8, 8]}, custom__fillOpacity=0)
@@ -46,7 +58,7 @@ def panels():
     return [
         *first_row(),
         lines("Messages per second, now and an hour before", flood, "mps", (NOW, "{{group_id}}"), (BEFORE, "{{group_id}}, an hour before"), empty=NO_GROUP, size=(24, 9), overrides=[dashed]),
-        table("Selected groups", "Messages in the selected time range, senders, and the time since the last message. This time is accurate to within 5 minutes; for groups that are not exported, or at scrape intervals above two minutes, to within 20 minutes.", columns, "Messages", empty=NO_GROUP),
+        table("Selected groups", "Messages in the selected time range, senders, the messages of the last seven days compared with the seven days before, and the time since the last message. This time is accurate to within 5 minutes; for groups that are not exported, or at scrape intervals above two minutes, to within 20 minutes.", columns, "Messages", empty=NO_GROUP),
         lines("Share of all messages", "Share of each group in all group messages.", "percentunit", (f"{NOW} / on () group_left () ({RATE} > 0)", "{{group_id}}"), empty=NO_GROUP, top=0.01),
         lines("Active senders (1 h)", "Distinct senders in the group in one hour.", "short", (senders("1h"), "{{group_id}}"), empty=NO_GROUP),
         lines("Active senders (24 h)", "Distinct senders in the group in 24 hours.", "short", (senders("24h"), "{{group_id}}"), empty=NO_GROUP),

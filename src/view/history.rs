@@ -48,6 +48,12 @@ impl Days {
     }
 }
 
+/// Messages by content type.
+type Types = Vec<(Cow<'static, str>, u64)>;
+
+/// A column: its name, and a period's number.
+type Column = (&'static str, fn(&Period) -> u64);
+
 /// The numbers of a period.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
@@ -56,11 +62,11 @@ pub(crate) struct Row {
     period: Period,
     delays: HistogramReading,
     /// Messages by content type, of groups and between two users; `None` if they are not kept.
-    types: Option<[Vec<(Cow<'static, str>, u64)>; 2]>,
+    types: Option<[Types; 2]>,
 }
 
 /// Its columns, except time, delays and content types. The order is that of the CSV.
-const COLUMNS: &[(&str, fn(&Period) -> u64)] = &[
+const COLUMNS: &[Column] = &[
     ("group_messages", |period| period.messages(Chat::Group)),
     ("single_messages", |period| period.messages(Chat::Single)),
     ("group_senders", |period| period.gauge(Gauge::GroupSenders)),

@@ -74,6 +74,13 @@ fn the_api_gives_the_documented_answers_after_the_example() {
             ("\"exported\": true", "\"exported\": 1"),
         ),
         (
+            "### History",
+            "/api/v1/history?step=hour",
+            &["step", "time_zone"],
+            ("\"complete\": false", "\"complete\": 0"),
+        ),
+        ("### Days", "/api/v1/days", &["time_zone"], ("\"days\": [{", "\"day\": [{")),
+        (
             "### Live",
             "/api/v1/live?format=json",
             &["version", "time_zone", "group_messages", "senders", "users_online", "groups", "viewers"],

@@ -50,7 +50,7 @@ fn every_link_is_valid() {
         assert_eq!(dead_links(page.path, page.text), [""; 0], "{}", page.path);
     }
     for (page, old, new) in [
-        (README, "](docs/overview.png)", "](docs/overviews.png)"),
+        (README, "](docs/page.png)", "](docs/pages.png)"),
         (README, "](docs/deploy.md#protect-it)", "](docs/deploy.md#protect)"),
         (DEPLOY, "](../SECURITY.md)", "](SECURITY.md)"),
         (FLAGS, "](web-config.md)", "](web-config.md#tls)"),

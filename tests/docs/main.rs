@@ -40,6 +40,7 @@ pages! {
     LIMITS = "docs/limits.md";
     METRICS = "docs/metrics.md";
     OPENIM = "docs/openim.md";
+    LIVE_PAGE = "docs/page.md";
     PERFORMANCE = "docs/performance.md";
     PROMETHEUS = "docs/prometheus.md";
     RUNBOOK = "docs/runbook.md";
