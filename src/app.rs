@@ -243,7 +243,8 @@ fn join(workers: Vec<JoinHandle<io::Result<WorkerEnd>>>) -> Result<usize, Error>
     outcomes.map(|outcome| Ok(outcome?.map_err(Error::Accept)?.cut_off)).sum()
 }
 
-/// The begin of the clock's next second. The history ends its periods at a tick, so ticks should come just after them.
+/// When the clock's next second begins. The history ends a period at the first tick after it, so ticks should come at
+/// the beginning of a second.
 fn next_second() -> Instant {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Instant::now() + TICK.saturating_sub(Duration::from_nanos(since_epoch.subsec_nanos().into()))

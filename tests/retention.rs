@@ -21,7 +21,7 @@ const DAY: i64 = 86_400_000;
 /// The largest error that the help of the metric allows.
 const MOST: f64 = 0.03;
 
-/// Sends a message of each person, some in groups and the others to one person.
+/// Sends a message from each person, some in groups and the others to one person.
 fn send(stats: &Stats, people: &BTreeSet<u64>, at: i64) {
     for person in people {
         let (id, now) = (format!("person-{person}"), UnixMillis(at));

@@ -23,11 +23,11 @@ SILENT = f"round(time() - max by (group_id) ({LAST_MESSAGE})) or 0 / 0 * ({MESSA
 
 
 def week(offset=""):
-    """Messages in seven days: for a group that is not exported, those of the series at /metrics/groups."""
+    """Messages in seven days, from the series at /metrics/groups if that page is scraped."""
     return f"(sum by (group_id) (increase({TRACKED}[7d]{offset})) or sum by (group_id) (increase({EXPORTED}[7d]{offset})))"
 
 
-# Only if the group had messages in both weeks.
+# Only if the group had messages in the earlier week.
 CHANGE = f"{week()} / ({week(' offset 7d')} > 0) - 1"
 NEVER = {"mappings": [{"type": "special", "options": {"match": "null+nan", "result": {"text": "the whole time range", "index": 0}}}]}
 NO_GROUP = "The selected groups have no series in this time range: see --groups.max-exported"

@@ -4,7 +4,7 @@ use std::fmt;
 
 use hyper::Uri;
 
-/// How to write it.
+/// What a valid URL looks like.
 const SHAPE: &str =
     "give a URL with http:// or https://, a host and at most a path, as in https://example.com/openim-exporter/";
 
@@ -20,7 +20,7 @@ impl ExternalUrl {
     /// Parses a URL.
     ///
     /// # Errors
-    /// When it is not one, or has parts that a prefix cannot have.
+    /// When the text is not a URL, or has parts that are not allowed here.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let wrong = |problem: &str| format!("{problem}; {SHAPE}");
         let url: Uri = text.parse().map_err(|_| wrong("this is not a URL"))?;
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_of_a_prefix_is_refused() {
+    fn a_wrong_url_is_refused_with_the_problem() {
         for (url, problem) in [
             ("", "this is not a URL"),
             ("http://", "this is not a URL"),

@@ -229,13 +229,13 @@ settings! {
 
         /// Time zone of the calendar days in the history, as an IANA name: Asia/Shanghai
         ///
-        /// Days begin at midnight there. If it is changed later, earlier days stay as they are.
+        /// Days begin at midnight there. After a change, earlier days stay as they are.
         #[arg(value_name = "ZONE", default_value = "UTC", value_parser = calendar)]
         "stats.time-zone" calendar: Calendar,
 
-        /// Number of complete calendar days of which the history keeps the numbers
+        /// Number of complete calendar days that the history keeps
         ///
-        /// A day takes 2 KiB of the state.
+        /// A day takes about 2 KiB of the state.
         #[arg(value_name = "N", default_value = "400", value_parser = number(1..=MAX_DAYS))]
         "stats.history-days" history_days: usize,
 

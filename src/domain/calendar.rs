@@ -14,7 +14,7 @@ pub struct Calendar(TimeZone);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Day(pub u64);
 
-/// The first of [`Day`].
+/// The date of day 0.
 const FIRST: Date = jiff::civil::date(1970, 1, 1);
 
 impl Calendar {
@@ -32,7 +32,7 @@ impl Calendar {
         self.0.iana_name().unwrap_or("UTC")
     }
 
-    /// The day that a time is in. The first or last one for times that no calendar has.
+    /// The day that a time is in. A time outside the calendar is in its first or last day.
     #[must_use]
     pub fn day_of(&self, time: UnixMillis) -> Day {
         let time = Timestamp::from_millisecond(time.0.max(0)).unwrap_or(Timestamp::MAX);
@@ -65,7 +65,7 @@ impl Day {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let date: Date = text.parse().ok()?;
-        // Without this, a date with a time would be a date too.
+        // Without the check of the length, a date with a time would be accepted too.
         (text.len() == "2026-11-29".len() && date >= FIRST).then(|| Self::from_date(date))
     }
 
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_contains_its_begin_and_not_the_moment_before() {
+    fn a_day_contains_its_beginning_and_not_the_moment_before() {
         for zone in ["UTC", "Asia/Kolkata", "America/New_York", "Africa/Cairo", "Pacific/Kiritimati"] {
             let calendar = Calendar::of_zone(zone).unwrap();
             for day in (0..24_000).step_by(13).map(Day) {

@@ -162,8 +162,8 @@ catalog! {
     ACTIVE_USERS = Gauge "openim_active_users" ["window"]
         Samples(|stats, now, rows| by_window(stats.active_users(now), rows));
     /// Of the people who sent messages on the calendar day that long before yesterday, the share who also sent messages
-    /// yesterday. Estimated: the error is within 0.03 while the days have similar numbers of people. Without a sample
-    /// until both days are over.
+    /// yesterday. Estimated: the error is within 0.03 while the days have similar numbers of people. Absent until both
+    /// days are over.
     SENDER_RETENTION = Gauge "openim_sender_retention_ratio" ["after"] Samples(|stats, now, rows| {
         for (after, days) in RETENTION {
             if let Some(ratio) = stats.sender_retention(days, now) {

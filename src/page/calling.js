@@ -4,11 +4,11 @@ import { ago, clockSeconds, dateTime, number, percent } from './format.js';
 import { commandName, reasonText } from './names.js';
 import { language, t } from './texts.js';
 
-// After these seconds without a callback the page says what to check.
+// After this many seconds without a callback, the page says what to check.
 const QUIET = 300;
-// Refusals of these last seconds are in the verdict.
+// A refusal in the last so many seconds is shown beside the verdict.
 const RECENT = 3600;
-// The table has as many refusals, newest first.
+// The table has at most this many refusals, newest first.
 const REFUSALS = 12;
 
 // The verdict in words: { level, text }.
@@ -21,13 +21,15 @@ export function verdict({ time, callbacks, uptime_seconds: uptime }) {
   return { level: 'warn', text: t('callback_never') };
 }
 
-export function drawCalling({ snapshot }) {
+export function drawCalling({ snapshot, minutes }) {
   if (!snapshot) return;
   const { callbacks, time } = snapshot;
   const { level, text } = verdict(snapshot);
   const newest = callbacks.last_rejected[0];
-  const refusals = Object.values(callbacks.rejected).reduce((sum, count) => sum + count, 0);
   const recent = newest && time - newest.time < RECENT;
+  const lately = minutes.filter((row) => row.time > time - RECENT).reduce((sum, row) => sum + row.callbacks_rejected, 0);
+  // The newest may not be in a minute yet.
+  const refusals = Math.max(lately, 1);
   byId('verdict-dot').className = `dot ${recent && level === 'good' ? 'warn' : level}`;
   put('callbacks.last', callbacks.last, text);
   drawAdvice(callbacks, level, recent ? { ...newest, refusals, age: time - newest.time } : null);

@@ -1,4 +1,4 @@
-// Charts: SVG in the size of their place, with real text. A chart is an image with its main numbers as its name.
+// Charts: SVG in the size of their host, with real text. A chart is an image; its accessible name has its main numbers.
 import { svg } from './dom.js';
 
 const LEFT = 48;

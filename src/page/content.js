@@ -5,7 +5,7 @@ import { dayAndMonth, dayOf, daysBefore, number, percent, wallClock } from './fo
 import { platformName, typeName } from './names.js';
 import { language, t } from './texts.js';
 
-// The bar shows as many types as there are colours; the rest is together.
+// The bar shows as many types as there are colours, and the rest as one part.
 const COLOURS = 7;
 
 const sum = (values) => values.reduce((total, value) => total + value, 0);

@@ -24,7 +24,7 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-// Shows a number of the API: data-raw has it as it is.
+// Shows a number from the API. `data-raw` has the number as the API wrote it.
 export function put(name, raw, text) {
   for (const node of document.querySelectorAll(`[data-v="${name}"]`)) {
     setText(node, text);

@@ -5,7 +5,7 @@ import { ago, change, dateTime, number, percent, rate } from './format.js';
 import { language, t } from './texts.js';
 
 const PER_PAGE = 25;
-// The exporter skips at most as many groups.
+// The exporter skips at most this many groups.
 const LAST_OFFSET = 100_000;
 const DAY = 86400;
 const SORTS = ['messages', 'growth', 'rate', 'active_senders', 'last_seen'];

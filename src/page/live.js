@@ -1,10 +1,11 @@
-// The live snapshots: a stream of server-sent events. If it fails, one snapshot is requested every ten seconds, and the
-// stream is tried again after each.
+// The live snapshots: a stream of server-sent events. If it is refused or silent, one snapshot is requested every ten
+// seconds, and the stream is tried again every minute.
 import { getJson } from './http.js';
 
 const POLL = 10_000;
 const RETRY = 3_000;
-// The stream has an event each second. After this silence it is taken for dead, as after a laptop's sleep.
+const NEXT_STREAM = 60_000;
+// The stream has an event each second. After this silence it is considered dead, as after a laptop's sleep.
 const SILENCE = 15_000;
 
 // `onSnapshot(snapshot)`; `onState(kind, code)`: kind is connecting, live, polling or lost, and code says why it is
@@ -15,8 +16,10 @@ export function follow(onSnapshot, onState) {
   let silence = 0;
   let running = false;
   let kind = '';
-  // The last request for one snapshot was answered, so a stream that fails now is refused.
+  // The last request for one snapshot was answered. So a stream that fails now is refused, or buffered by a proxy.
   let answered = false;
+  // When the stream is tried again while single snapshots arrive.
+  let nextStream = 0;
   let turn = 0;
 
   function report(next, code) {
@@ -31,7 +34,7 @@ export function follow(onSnapshot, onState) {
     source = null;
   }
 
-  // Many pages lose the exporter at once, so each waits a little differently.
+  // Many pages lose the exporter at once, so each waits a slightly different time.
   function later(delay, action) {
     clearTimeout(timer);
     timer = setTimeout(action, delay * (0.8 + 0.4 * Math.random()));
@@ -65,6 +68,7 @@ export function follow(onSnapshot, onState) {
     shut();
     if (kind === 'live') report('lost', 'cut');
     else if (answered && kind !== 'polling') report('polling');
+    if (answered) nextStream = Date.now() + NEXT_STREAM;
     later(answered ? POLL : 500, poll);
   }
 
@@ -77,11 +81,13 @@ export function follow(onSnapshot, onState) {
     if (mine !== turn) return;
     answered = !failure;
     if (failure) {
+      nextStream = 0;
       report('lost', failure.code);
       later(failure.code ? POLL : RETRY, poll);
     } else {
       onSnapshot(snapshot);
-      open();
+      if (Date.now() < nextStream) later(POLL, poll);
+      else open();
     }
   }
 

@@ -23,7 +23,7 @@ import { save } from './save.js';
 import { language, locale, preferredLanguage, setLanguage, t } from './texts.js';
 import { drawFast, drawWhen } from './when.js';
 
-// What is shown. `since`: when the last snapshot came before the page was not live any more.
+// What is shown. `since`: the time of the last snapshot before the page stopped being live.
 const state = {
   snapshot: null,
   minutes: [],
@@ -91,7 +91,7 @@ async function request(source) {
   const answer = await getJson(url).catch((failure) => {
     failed = failure.code;
   });
-  // Meanwhile the user wanted another page of groups.
+  // Meanwhile the user has asked for another page of groups.
   if (source.name === 'groups' && url !== groupsUrl()) return;
   source.failed = failed;
   if (failed === null) state[source.name] = source.read(answer);
@@ -225,7 +225,7 @@ function keepMinute(minute) {
   state.minutes = [...state.minutes.filter((row) => row.time !== minute.time && row.time > minute.time - 4000), minute];
 }
 
-// One sentence a minute for screen readers.
+// A summary once a minute for screen readers.
 let spoken = 0;
 function speak() {
   const minute = Math.floor(state.snapshot.time / 60);

@@ -35,7 +35,7 @@ const FILES: &[File] = &[
     ("/page/when.js", SCRIPT, include_bytes!("when.js")),
 ];
 
-/// Bytes of a hash in an [`Variant::etag`].
+/// Bytes of the hash in a [`Variant::etag`].
 const HASH_BYTES: usize = 12;
 
 /// The position of the file at this path in [`Page`]; `None` if there is none.
@@ -56,7 +56,7 @@ pub(crate) struct Served {
 /// A file in one encoding.
 pub(crate) struct Variant {
     pub(crate) bytes: Bytes,
-    /// Differs whenever the bytes differ. It has its quotes. RFC 9110, 8.8.3.
+    /// Differs whenever the bytes differ. Includes the quotes. RFC 9110, 8.8.3.
     pub(crate) etag: String,
 }
 
@@ -91,7 +91,7 @@ fn fill_in(html: &[u8], values: &[(&str, &str)]) -> Bytes {
 
 fn compress(bytes: &[u8]) -> Bytes {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-    // Writing to memory does not fail. If it did, clients would get an error instead of the page.
+    // Writing to memory does not fail. If it did, clients would get an empty file.
     let compressed = gzip.write_all(bytes).and_then(|()| gzip.finish());
     compressed.unwrap_or_default().into()
 }

@@ -19,11 +19,11 @@ const TYPES = {
   advanced_text: ['Rich text', '富文本'],
   markdown_text: ['Markdown', 'Markdown'],
   custom_online_only: ['Custom, online only', '自定义（仅在线）'],
-  signal_msg: ['Signal', '信令'],
+  signal_msg: ['Signalling', '信令'],
   custom_notification: ['Custom notification', '自定义通知'],
   oa_notification: ['OA notification', 'OA 通知'],
   group_created: ['Group created', '群创建'],
-  group_info_set: ['Group info set', '群资料变更'],
+  group_info_set: ['Group info changed', '群资料变更'],
   join_group_application: ['Join request', '入群申请'],
   member_quit: ['Member left', '成员退群'],
   member_kicked: ['Member removed', '成员被移除'],
@@ -59,8 +59,8 @@ const COMMANDS = {
   MsgSaveDB: ['Stored messages', '已存储的消息'],
   BeforeSendGroupMsg: ['Attempts to send, groups', '群聊发送请求'],
   BeforeSendSingleMsg: ['Attempts to send, single', '单聊发送请求'],
-  UserOnline: ['Users come online', '用户上线'],
-  UserOffline: ['Users go offline', '用户下线'],
+  UserOnline: ['Users came online', '用户上线'],
+  UserOffline: ['Users went offline', '用户下线'],
   UserRegister: ['Users registered', '用户注册'],
   CreateGroup: ['Groups created', '建群'],
   DisMissGroup: ['Groups dismissed', '解散群'],
@@ -84,16 +84,19 @@ const COMMANDS = {
   BeforeOfflinePush: ['Offline pushes', '离线推送'],
 };
 
-// Reasons for refusals, with what to do: docs/errors.md in one sentence each.
+// Reasons for refusals, and what to do: docs/errors.md in short.
 const REASONS = {
   empty_body: ['The request has no body. Check for a proxy that drops it.', '请求没有正文。请检查是否有代理丢弃了它。'],
   malformed_json: ['The body is not valid JSON. Check what sends it.', '正文不是有效的 JSON。请检查发送方。'],
-  wrong_type: ['A field has another type than documented. Check what sends it.', '字段类型与文档不符。请检查发送方。'],
+  wrong_type: ['A field does not have its documented type. Check what sends it.', '字段类型与文档不符。请检查发送方。'],
   out_of_range: ['A number or string is not valid. Check what sends it.', '数字或字符串无效。请检查发送方。'],
   value_too_long: ['An ID, name or URL is too long. Check what sends it.', 'ID、名称或 URL 过长。请检查发送方。'],
   too_deep: ['The JSON is nested too deeply. Check what sends it.', 'JSON 嵌套过深。请检查发送方。'],
-  missing_sender: ['`sendID` is absent or empty. Check what sends it.', '缺少 `sendID`。请检查发送方。'],
-  missing_group: ['`groupID` is absent or empty. Check what sends it.', '缺少 `groupID`。请检查发送方。'],
+  missing_sender: ['`sendID` is absent or empty. Check what sends it.', '`sendID` 缺失或为空。请检查发送方。'],
+  missing_group: [
+    '`groupID` and `recvID` are both absent or empty. Check what sends it.',
+    '`groupID` 和 `recvID` 均缺失或为空。请检查发送方。',
+  ],
   unknown_command: [
     'Neither the URL nor the body names a callback. Correct the `url` in `webhooks.yml`.',
     'URL 和正文都没有回调名。请更正 `webhooks.yml` 中的 `url`。',
@@ -107,21 +110,21 @@ const REASONS = {
     '正文提前结束。请检查网络和代理超时。',
   ],
   unauthorized: [
-    'The secret, or the user and password, are missing or wrong. Put the callbacks’ credentials into OpenIM’s `url`.',
+    'The secret, or the user and password, are missing or wrong. Put the credentials for callbacks into OpenIM’s `url`.',
     '密钥或用户名密码缺失或错误。请将回调凭据写入 OpenIM 的 `url`。',
   ],
   forbidden: [
-    'The client is not allowed. Add OpenIM’s network to `--callback.allowed-networks`.',
-    '客户端不被允许。请将 OpenIM 的网络加入 `--callback.allowed-networks`。',
+    'A web page, or a client outside `--callback.allowed-networks`, sent this. If it was OpenIM, add its network there.',
+    '请求来自网页，或来自 `--callback.allowed-networks` 之外的客户端。若为 OpenIM，请将其网络加入该参数。',
   ],
   not_found: ['There is no page at this path. Correct the address.', '该路径没有页面。请更正地址。'],
   method_not_allowed: ['Wrong method: callbacks use POST, pages use GET.', '方法错误：回调用 POST，页面用 GET。'],
   bad_query: ['A parameter is not valid. The detail says which.', '参数无效，详情中有说明。'],
   header_timeout: [
     'The request’s head took longer than 5 seconds. Check the network.',
-    '请求头超过 5 秒。请检查网络。',
+    '接收请求头超过 5 秒。请检查网络。',
   ],
-  body_timeout: ['The body took longer than 5 seconds. Check the network.', '正文超过 5 秒。请检查网络。'],
+  body_timeout: ['The body took longer than 5 seconds. Check the network.', '接收正文超过 5 秒。请检查网络。'],
   body_too_large: [
     'The body is too large. Raise `--callback.max-body-bytes`.',
     '正文过大。请提高 `--callback.max-body-bytes`。',
@@ -136,8 +139,8 @@ const REASONS = {
     '同时的抓取和 API 请求过多。请降低频率，或提高 `--web.max-requests`。',
   ],
   too_many_viewers: [
-    'As many pages like this are open as allowed, so further ones poll. Close some, or raise `--web.max-viewers`.',
-    '打开的本页面已达上限，更多的页面改为轮询。请关闭一些，或提高 `--web.max-viewers`。',
+    'Too many live pages are open, so further ones poll. Close some, or raise `--web.max-viewers`.',
+    '打开的实时页面已达上限，其余页面改为轮询。请关闭一些，或提高 `--web.max-viewers`。',
   ],
   rate_limited: [
     'Too many requests for pages. Raise `rate_limit` in `--web.config.file`.',
@@ -153,9 +156,9 @@ const REASONS = {
   ],
   overloaded: [
     'A limit on memory or work was reached. See `overloaded` in docs/errors.md.',
-    '达到内存或并发上限。见 docs/errors.md 的 `overloaded`。',
+    '已达到内存或并发上限。请参阅 docs/errors.md 中的 `overloaded`。',
   ],
-  internal: ['A bug in the exporter. Please report it, with the log.', '导出器的缺陷。请附日志报告。'],
+  internal: ['A bug in the exporter. Please report it, with the log.', '导出器存在缺陷。请附上日志反馈。'],
 };
 
 const own = (table, name) => (Object.hasOwn(table, name) ? pick(table[name]) : null);

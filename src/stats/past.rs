@@ -1,4 +1,4 @@
-//! Taking part in the history: what it stores, and reading it.
+//! The statistics' part of the history: what it stores, and reading it.
 
 use std::borrow::Cow;
 
@@ -49,15 +49,15 @@ impl Stats {
     #[must_use]
     pub fn group_week(&self, group: &Group, now: UnixMillis) -> Option<Week> {
         let today = || self.calendar().day_of(self.timeline.at(now));
-        group.is_exported.then(|| self.weeks.read(group, today())).flatten()
+        group.is_exported.then(|| self.weeks.read(group, self.calendar(), today())).flatten()
     }
 
     const fn distinct_sources(&self) -> Sources<'_> {
         Sources([&self.group_messages.senders, &self.single_messages.senders, &self.users, &self.active_groups])
     }
 
-    /// The periods of the history that begin from `from` to before `to`, the earliest first. A period during which the
-    /// exporter did not run is missing.
+    /// The periods of the history that begin at `from` or later, and before `to`, the earliest first. A period during
+    /// which the exporter did not run is missing.
     #[must_use]
     pub fn history(&self, step: Step, from: UnixMillis, to: UnixMillis, now: UnixMillis) -> Vec<Period> {
         self.history.read(step, (from, to), self.timeline.at(now), self.distinct_sources())
@@ -76,7 +76,7 @@ impl Stats {
     /// Of the people who sent messages on the calendar day `after` days before yesterday, the share that also sent
     /// messages yesterday. `None` if one of the days is not known, or nobody sent messages on the first.
     ///
-    /// The error is within 0.03 while the numbers of people on the two days are alike.
+    /// The error is within 0.03 while the two days have similar numbers of people.
     #[must_use]
     pub fn sender_retention(&self, after: u64, now: UnixMillis) -> Option<f64> {
         self.history.sender_retention(after, self.timeline.at(now))

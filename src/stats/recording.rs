@@ -65,7 +65,7 @@ pub struct Capacities {
     pub dedup_window: Duration,
     /// Maximum number of users online that are tracked; a user on two platforms counts twice.
     pub online: usize,
-    /// Complete calendar days of which the history keeps the numbers.
+    /// Complete calendar days that the history keeps.
     pub history_days: usize,
 }
 

@@ -64,7 +64,7 @@ impl SketchRing {
         }
     }
 
-    /// Whether no period has two sketches or is after `last`, and all ranks are possible.
+    /// Whether no period has two sketches, none is after `last`, and all ranks are possible.
     pub(super) fn is_plausible(&self, last: u64) -> bool {
         let mut periods: Vec<_> =
             self.periods.iter().map(|stored| stored.load(Ordering::Relaxed)).filter(|stored| *stored > 0).collect();
@@ -75,8 +75,8 @@ impl SketchRing {
         are_possible && hyperloglog::has_valid_ranks(&self.registers)
     }
 
-    /// Prepares the sketches of the current and of the next period, not on a serving thread. The periods are those of a
-    /// tick's three times.
+    /// Prepares the sketches of the current and of the next period, not on a serving thread. The periods are those of
+    /// the three times of a tick.
     pub(super) fn prepare(&self, [expected, now, continued]: [u64; 3]) {
         self.continued.store(continued, Ordering::Relaxed);
         self.follow_clock(expected, now);

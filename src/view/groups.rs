@@ -77,7 +77,7 @@ struct Row {
     week: Option<Days>,
 }
 
-/// Messages of the last days; `None` for a day that is not known.
+/// Messages of recent days; `None` for a day that is not known.
 #[derive(Debug, Serialize)]
 struct Days {
     /// Fourteen calendar days. The last is today.

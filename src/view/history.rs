@@ -15,7 +15,7 @@ const DELAY: &str = "delivery_delay_seconds";
 /// The quantiles of the delays.
 const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)];
 
-/// The rows of the periods that begin from `from` to before `to`, the earliest first.
+/// The rows of the periods that begin at `from` or later, and before `to`, the earliest first.
 pub(crate) fn rows(stats: &Stats, step: Step, [from, to]: [UnixMillis; 2], now: UnixMillis) -> Vec<Row> {
     let periods = stats.history(step, from, to, now).into_iter();
     periods.map(|period| Row::of(stats, step, period)).collect()

@@ -14,7 +14,7 @@ use crate::stats::{RETENTION, Stats, Step};
 /// The rate is the mean of at least this many milliseconds.
 const RATE_MS: u64 = 10_000;
 
-/// Milliseconds for which the numbers of the windows are kept: to read them takes the union of a few hundred sketches.
+/// Milliseconds for which the numbers of the windows are kept: reading them takes the union of a few hundred sketches.
 const WINDOWS_MS: u64 = 10_000;
 
 const MINUTE_MS: i64 = 60_000;
@@ -33,7 +33,7 @@ pub(crate) struct Snapshot {
     messages_per_second: f64,
     group_messages: u64,
     single_messages: u64,
-    /// The current minute; `None` before the first tick, like the days.
+    /// The current minute; `None` until the history has it. The same applies to the days.
     minute: Option<Row>,
     today: Option<Row>,
     yesterday: Option<Row>,
@@ -77,7 +77,7 @@ struct Groups {
     capacity: usize,
 }
 
-/// What a snapshot needs from earlier.
+/// What a snapshot needs from earlier readings.
 #[derive(Debug, Default)]
 pub(crate) struct Readings {
     /// Messages of both kinds at a running time in milliseconds, oldest first: one at least [`RATE_MS`] ago, if there is
@@ -219,7 +219,7 @@ mod tests {
         let rate = |run: &mut Run, uptime_ms| run.snapshot(uptime_ms)["messages_per_second"].as_f64().unwrap();
         assert_eq!(rate(&mut run, 500), 0.0);
         run.count(1000, "u");
-        // The count of an earlier process, or of the time before the first sample, is no rate.
+        // What was counted before the first sample, perhaps by an earlier process, is not in the rate.
         run.sample(1000);
         assert_eq!(rate(&mut run, 1000), 0.0);
         run.count(30, "u");

@@ -78,7 +78,7 @@ fn the_numbers_agree_with_the_metrics_and_the_summary() {
     assert_eq!(exporter.post(GROUP_MESSAGE_PATH, "{").status, 400);
     let live = exporter.get("/api/v1/live?format=json").json();
     let (summary, samples) = (exporter.get("/api/v1/summary").json(), exporter.scrape());
-    // Who sent both kinds counts once.
+    // A person who sent both kinds counts once.
     assert_eq!(live["senders"], json!({"5m": 2, "1h": 2, "24h": 2, "7d": 2, "30d": 2}));
     for (found, same) in [
         (&live["group_messages"], &summary["messages"]["total"]),
@@ -130,7 +130,7 @@ fn a_hundred_viewers_share_each_event_and_the_next_one_is_refused() {
     let samples = exporter.scrape();
     assert_eq!(samples.value("openim_exporter_live_viewers"), 100.0);
     assert_eq!(samples.value(r#"openim_exporter_callbacks_rejected_total{reason="too_many_viewers"}"#), 1.0);
-    // Its page polls.
+    // The refused viewer can poll.
     assert_eq!(exporter.get("/api/v1/live?format=json").json()["viewers"], 100);
     all.pop();
     eventually("a free place", || viewers(&exporter) == 99.0);

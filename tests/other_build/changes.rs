@@ -8,7 +8,7 @@ use std::{env, fs};
 /// A file, a text that occurs in it exactly once, and the text of the other build.
 type Change = (&'static str, &'static str, &'static str);
 
-/// Cargo takes packages of the same name and version in one build directory for the same, and would not build this one
+/// Cargo considers packages of the same name and version in one build directory the same, and would not build this one
 /// again after the other build.
 const VERSION: &[Change] = &[
     (

@@ -63,6 +63,7 @@ const ALWAYS_ZERO: &[(&str, &str)] = &[
 /// Expressions that have data only at times, and why.
 const SOMETIMES: &[(&str, &str)] = &[
     ("sum by (reason) (rate(openim_exporter_callbacks_rejected_total", "without refusals the panel must be empty"),
+    ("openim_sender_retention_ratio", "after a restart without a state, it is not known for two days"),
     ("(instance:openim_exporter_cap_used:growth1w{", "in the second week, growth counts only once it has lasted a day"),
 ];
 

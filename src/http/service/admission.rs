@@ -162,7 +162,8 @@ fn check_all_but_password(
     Ok((route, users.as_ref().map(|users| Proof { passwords: Arc::clone(users), realm })))
 }
 
-/// The route of a request, and whether it has the secret. True if no secret is set.
+/// The route of a request, and whether it has the secret; true if no secret is set. The secret may follow the path of
+/// the external URL.
 fn find_route(Exchange { site, caller, .. }: Exchange<'_>, access: &Access, head: &Parts) -> (Route, bool) {
     let (path, query) = (head.uri.path(), head.uri.query());
     let external_url = site.config.external_url.as_ref();

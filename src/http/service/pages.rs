@@ -18,8 +18,8 @@ use crate::page::Variant;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// The headers of the live page's files. The IDs on the page come from others: even if one became markup, it could run
-/// and load nothing.
+/// The headers of the live page's files. The IDs on the page come from senders: even if one became markup, it could not
+/// run scripts or load anything.
 const FILE_HEADERS: [(HeaderName, &str); 5] = [
     (header::CACHE_CONTROL, "no-cache"),
     (header::VARY, "Accept-Encoding"),
@@ -55,7 +55,7 @@ pub(super) fn no_icon() -> Reply {
     with_header(page("image/x-icon", ""), header::CACHE_CONTROL, "max-age=86400")
 }
 
-/// A file of the live page. A browser asks each time whether it has changed, because an upgrade changes all of them.
+/// A file of the live page. A browser asks each time whether it has changed, because the files must be of one version.
 pub(super) fn file(exchange: Exchange<'_>, position: usize, headers: &HeaderMap) -> Reply {
     let Some(file) = exchange.site.page.file(position) else {
         return exchange.refuse(Reason::Internal, "the file is missing");
@@ -77,7 +77,7 @@ pub(super) fn file(exchange: Exchange<'_>, position: usize, headers: &HeaderMap)
     reply
 }
 
-/// Sends the browser to the page.
+/// Redirects to the page, whose path ends with a slash.
 pub(super) fn with_slash(exchange: Exchange<'_>) -> Reply {
     let url = exchange.site.config.external_url.as_ref();
     let mut reply = empty(StatusCode::PERMANENT_REDIRECT);

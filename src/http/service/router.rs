@@ -111,8 +111,8 @@ impl<'a> Served<'a> {
 const PAGE_METHODS: &str = "GET, HEAD";
 const ACTION_METHODS: &str = "POST";
 
-/// Finds the route of a request. For a `POST`, a command in the URL comes first. A `POST` to a path that serves nothing
-/// else but a file of the page, is a callback whose body must contain the command.
+/// Finds the route of a request. For a `POST`, a command in the URL comes first. A `POST` to a path that serves
+/// nothing, or only a file of the page, is a callback. If the URL has no command, the body must contain it.
 pub(super) fn route(method: &Method, path: &str, query: Option<&str>, served: Served<'_>) -> Route {
     let command = || if served.callbacks { command_in_url(path, query) } else { None };
     let below_prefix = || match served.external_url?.strip(path)? {

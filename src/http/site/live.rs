@@ -26,7 +26,7 @@ const HEARTBEAT: &[u8] = b":\n\n";
 /// What viewers get next.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Latest {
-    /// Empty if nobody needed one lately.
+    /// Empty while there are no viewers.
     pub(super) event: Bytes,
     /// No event follows.
     pub(super) is_over: bool,
@@ -100,7 +100,7 @@ impl Live {
 
     fn send(&self, json: &[u8], seconds: i64, running_ms: u64) {
         self.latest.send_modify(|latest| {
-            // They also rise if the clock is set back.
+            // IDs rise even if the clock is set back.
             latest.id = seconds.max(latest.id.saturating_add(1));
             latest.sent_ms = running_ms;
             let head = format!("id: {}\nretry: {RETRY_MS}\ndata: ", latest.id);
@@ -129,7 +129,7 @@ impl Live {
     }
 
     fn wake_publisher(&self) {
-        // If the publisher has decided to wait, it does so by now.
+        // If the publisher has decided to wait, it is waiting by now.
         drop(self.deciding.lock());
         self.wanted.notify_one();
     }

@@ -223,7 +223,7 @@ impl Site {
             Phase::Multiplexed => drained(Duration::ZERO),
             Phase::Service => is_older(since_ms, limits.body) || drained(limits.request_draining),
             Phase::Stream | Phase::Answer => is_older(since_ms, limits.answer),
-            // Each event begins it anew, and events or comments never stop.
+            // Each event or comment restarts the time, and one comes at least every `heartbeat`.
             Phase::Event | Phase::Live => is_older(since_ms, limits.answer) || drained(limits.idle_draining),
             Phase::Linger => is_older(since_ms, limits.linger),
         }

@@ -1,4 +1,4 @@
-//! The quotas of a site. One address never gets all of a quota, except of the viewers.
+//! The quotas of a site. One address never gets all of a quota, except that of the viewers.
 
 use std::sync::Arc;
 

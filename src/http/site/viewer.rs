@@ -12,7 +12,7 @@ use crate::http::base::connections::{ProgressHandle, Tracker};
 use crate::http::base::progress::Phase;
 use crate::http::base::quota::Share;
 
-/// The events to one viewer. A viewer that is slow to read misses some: the next one is handed over when the previous
+/// The events to one viewer. A viewer that reads slowly misses some: the next one is handed over only when the previous
 /// one has been sent.
 pub(crate) struct Viewer {
     next: Pin<Box<dyn Future<Output = Option<watch::Receiver<Latest>>> + Send>>,

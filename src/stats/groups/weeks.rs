@@ -16,10 +16,10 @@ use crate::domain::{Calendar, Day, UnixMillis};
 use crate::stats::carry::{CarryOver, copy_words};
 use crate::stats::hyperloglog::hash;
 
-/// Days that a reader gets: two weeks, the last of them not over.
+/// Days that a reader gets: two weeks, the last day of which is today.
 const WEEK_DAYS: usize = 14;
 
-/// Days in a row: two complete weeks, the day before them, and today.
+/// Days that a row has: two complete weeks, the day before them, and today.
 const DAYS: usize = 16;
 
 /// Time between two updates.
@@ -43,12 +43,21 @@ const ROW_BYTES: usize = ROW_WORDS * size_of::<u64>();
 /// A group's recent days.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Week {
-    /// Messages on each day, the last is today; `None` if they are not known.
+    /// Messages on each day, the last of which is today; `None` if they are not known.
     pub days: [Option<u64>; WEEK_DAYS],
     /// Messages of the last seven complete days; `None` if they are not known.
     pub this: Option<u64>,
     /// Messages of the seven days before these.
     pub last: Option<u64>,
+}
+
+impl Week {
+    /// That of a group whose first message came today.
+    const fn of_new_group(messages: u64) -> Self {
+        let mut days = [Some(0); WEEK_DAYS];
+        days[WEEK_DAYS - 1] = Some(messages);
+        Self { days, this: Some(0), last: Some(0) }
+    }
 }
 
 /// The rows of the groups that are, or recently were, exported.
@@ -79,7 +88,8 @@ impl Weeks {
         rows.iter().zip(self.rows()).for_each(|(from, to)| copy_words(from.0, to.0));
     }
 
-    /// Whether the rows should be updated now: about as often as the exported groups may change.
+    /// Whether the rows should be updated now, about as often as the exported groups may change. If so, the next update
+    /// is due after the interval.
     pub(in crate::stats) fn is_due(&self, now: UnixMillis) -> bool {
         let is_due = !(0..UPDATE_INTERVAL_MS).contains(&now.since(UnixMillis(self.updated_at.load(Ordering::Relaxed))));
         if is_due {
@@ -113,7 +123,8 @@ impl Weeks {
         }
     }
 
-    /// The rows of groups that are not exported, the last one first to be reused: free rows, then those used longest ago.
+    /// The rows that may be reused, because their groups are not exported. The last one is to be reused first. So free
+    /// rows come last, and before them those used longest ago.
     fn reusable(&self, exported: &HashMap<u64, &Group, RandomState>) -> Vec<usize> {
         let rows = self.rows().enumerate().filter(|(_, row)| !exported.contains_key(&row.get(NAME)));
         let mut rows: Vec<_> = rows.map(|(number, row)| (row.get(LAST), number)).collect();
@@ -122,9 +133,13 @@ impl Weeks {
     }
 
     /// A group's recent days; `None` if it has no row.
-    pub(in crate::stats) fn read(&self, group: &Group, today: Day) -> Option<Week> {
-        let row = *self.by_name.lock().get(&name_of(group))?;
-        Some(self.row(row)?.read(today.0))
+    pub(in crate::stats) fn read(&self, group: &Group, calendar: &Calendar, today: Day) -> Option<Week> {
+        match self.by_name.lock().get(&name_of(group)) {
+            Some(row) => Some(self.row(*row)?.read(today.0)),
+            // Until the next update.
+            None if calendar.day_of(group.created) >= today => Some(Week::of_new_group(group.messages)),
+            None => None,
+        }
     }
 
     fn row(&self, number: usize) -> Option<Row<'_>> {
@@ -175,13 +190,13 @@ impl Row<'_> {
     fn update(self, messages: u64, Day(today): Day) {
         let mut last = self.get(LAST).saturating_sub(1);
         if last > today + 1 {
-            // The clock was ahead for days: the days before are lost.
+            // The clock was ahead by days: the earlier days are lost.
             let total = self.total(last);
             last = today.saturating_sub(1);
             self.set(total_word(last), total);
             self.set(FIRST, today);
         }
-        // If the clock was set back a little, the last day goes on.
+        // If the clock was set back a little, the last day continues.
         let today = today.max(last);
         let before = self.total(last).max(self.total(last.saturating_sub(1)));
         if self.get(OFFSET).saturating_add(messages) < before {
@@ -247,10 +262,13 @@ mod tests {
     #[test]
     fn a_new_group_has_no_messages_before_its_first_day() {
         let weeks = weeks(2);
+        let read = |created| weeks.read(&group(b'a', created, 3), &Calendar::default(), Day(TODAY));
+        assert_eq!(read(TODAY).map(|week| week.days[12..].to_vec()), Some(vec![Some(0), Some(3)]));
+        assert_eq!(read(TODAY - 1), None);
         for (day, messages) in [(0, 5), (0, 7), (1, 7), (3, 17)] {
             update(&weeks, TODAY + day, &[group(b'a', TODAY, messages)]);
         }
-        let week = weeks.read(&group(b'a', TODAY, 17), Day(TODAY + 3)).unwrap();
+        let week = weeks.read(&group(b'a', TODAY, 17), &Calendar::default(), Day(TODAY + 3)).unwrap();
         assert_eq!(week.days[8..], [Some(0), Some(0), Some(7), Some(0), Some(0), Some(10)]);
         assert_eq!((week.this, week.last), (Some(7), Some(0)));
     }
@@ -263,7 +281,7 @@ mod tests {
             update(&weeks, TODAY + day, &[group(b'a', TODAY - 50, messages)]);
             messages += day;
             update(&weeks, TODAY + day, &[group(b'a', TODAY - 50, messages)]);
-            let week = weeks.read(&group(b'a', 0, 0), Day(TODAY + day)).unwrap();
+            let week = weeks.read(&group(b'a', 0, 0), &Calendar::default(), Day(TODAY + day)).unwrap();
             assert_eq!(week.days[13], Some(day));
             assert_eq!(week.days[0], (day >= 13).then(|| day - 13), "{day}");
             let sum = |first: u64| (first..first + 7).sum::<u64>();
@@ -278,7 +296,7 @@ mod tests {
         for (day, messages) in [(0, 40), (1, 50), (1, 0), (1, 3), (2, 5), (1, 6)] {
             update(&weeks, TODAY + day, &[group(b'a', TODAY, messages)]);
         }
-        let week = weeks.read(&group(b'a', 0, 0), Day(TODAY + 2)).unwrap();
+        let week = weeks.read(&group(b'a', 0, 0), &Calendar::default(), Day(TODAY + 2)).unwrap();
         assert_eq!(week.days[11..], [Some(40), Some(13), Some(3)]);
     }
 
@@ -288,7 +306,7 @@ mod tests {
         for (day, messages) in [(0, 40), (40, 50), (0, 60), (1, 61)] {
             update(&weeks, TODAY + day, &[group(b'a', TODAY, messages)]);
         }
-        let week = weeks.read(&group(b'a', 0, 0), Day(TODAY + 1)).unwrap();
+        let week = weeks.read(&group(b'a', 0, 0), &Calendar::default(), Day(TODAY + 1)).unwrap();
         assert_eq!(week.days[11..], [None, Some(10), Some(1)]);
     }
 
@@ -298,7 +316,8 @@ mod tests {
         for (day, names) in [(0, *b"ab"), (1, *b"cd"), (2, *b"ae")] {
             update(&weeks, TODAY + day, &names.map(|name| group(name, TODAY, 10 * (day + 1))));
         }
-        let today = |name| weeks.read(&group(name, 0, 0), Day(TODAY + 2)).map(|week| week.days[13]);
+        let today =
+            |name| weeks.read(&group(name, 0, 0), &Calendar::default(), Day(TODAY + 2)).map(|week| week.days[13]);
         assert_eq!(b"abcde".map(|name| today(name).is_some()), [true, false, true, true, true]);
         assert_eq!(today(b'a'), Some(Some(20)));
         assert_eq!(today(b'c'), Some(None));

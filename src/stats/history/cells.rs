@@ -62,8 +62,8 @@ impl CellRing {
         Ok(Self { name, periods, cells, cell_words, counters })
     }
 
-    /// Copies the newest cells of an old ring. `find` returns the counter for a stored key, and `now` has the current
-    /// values: those of counters that the old ring does not have.
+    /// Copies the newest cells of an old ring. `find` returns the counter for a stored key. `now` has the current
+    /// values, which are used for counters that the old ring does not have.
     pub(super) fn carry_from(&self, old: &CarryOver<'_>, now: &[u64], find: impl Fn(&str) -> Option<usize>) {
         let Some(periods) = old.section(&periods_name(self.name), LAYOUT, size_of::<u64>()) else { return };
         let Some(cells) = old.section(self.name, LAYOUT, size_of::<u64>()) else { return };
@@ -128,12 +128,12 @@ impl CellRing {
         Some(self.counters_at(position).iter().map(|word| word.load(Ordering::Relaxed)).collect())
     }
 
-    /// Continues the ring after a start, with the current values. What was counted after the last tick of the process
-    /// before belongs to its last period. `is_torn`: some cells may be missing, and what they had must not count now.
+    /// Continues the ring after a start, with the current values. What was counted after the last tick of the previous
+    /// process belongs to its last period. `is_torn`: some cells may be missing, and what they had must not count now.
     pub(super) fn resume(&self, values: &[u64], is_torn: bool) {
         match self.latest() {
             None => self.start(BEFORE, values),
-            // The process before was killed before its first tick.
+            // The previous process was killed before its first tick.
             Some((BEFORE, _)) if !is_torn => {}
             Some((_, position)) => self.store(position, values),
         }
@@ -207,7 +207,7 @@ impl CellRing {
         self.gauges_at(position).iter().zip(distinct).for_each(|(gauge, value)| gauge.store(value, Ordering::Relaxed));
     }
 
-    /// The periods from `from` to before `to` that have a cell, the earliest first.
+    /// The periods that have a cell, from `from` up to but not including `to`, the earliest first.
     pub(super) fn read(&self, from: u64, to: u64) -> Vec<Cell> {
         let stored = self.in_order();
         let pairs = stored.iter().zip(stored.iter().skip(1));
@@ -226,7 +226,7 @@ impl CellRing {
             .collect()
     }
 
-    /// The periods that have a cell, with its position, the earliest first.
+    /// The periods that have a cell, with the cell's position, the earliest first.
     fn in_order(&self) -> Vec<(u64, usize)> {
         let stored = (0..self.periods.len()).filter_map(|place| Some((self.period_at(place).checked_sub(1)?, place)));
         let mut stored: Vec<_> = stored.collect();

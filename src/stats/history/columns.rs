@@ -1,4 +1,4 @@
-//! What the history has of each period: some gauges, and the values that counters had at its end.
+//! What the history stores for each period: some gauges, and the values that the counters had at its end.
 
 use crate::domain::{Activity, Chat};
 use crate::named::named;
@@ -28,7 +28,7 @@ named! {
 /// Gauges of a cell. They come first.
 pub(super) const GAUGES: usize = Gauge::ALL.len();
 
-/// Positions of counters after the gauges. Below [`BASE`], every ring has them.
+/// Positions of counters after the gauges. Every ring has those below [`BASE`].
 const GROUP_MESSAGES: usize = 0;
 const SINGLE_MESSAGES: usize = 1;
 const ACTIVITIES: usize = 2;
@@ -53,7 +53,7 @@ pub(super) fn counter_keys(count: usize) -> Vec<String> {
     all.take(count).collect()
 }
 
-/// The counter for a stored key. `type_row` finds the row of a group's or a single message's content type.
+/// The counter for a stored key. `type_row` finds the row of a content type, of group messages and of single messages.
 pub(super) fn counter_of_key(key: &str, type_row: [&dyn Fn(&str) -> usize; 2]) -> Option<usize> {
     if let Some(delay) = key.strip_prefix("delay ") {
         return Some(DELAYS + Histogram::value_of_key(BOUNDS_MS, delay)?);
@@ -70,7 +70,7 @@ pub(super) fn counter_of_key(key: &str, type_row: [&dyn Fn(&str) -> usize; 2]) -
 pub(in crate::stats) struct Sample(pub(super) Vec<u64>);
 
 impl Sample {
-    /// `by_type` and the other parts must come from one reading, so that they agree.
+    /// The total of each kind of messages is the sum of its `by_type`, so that they agree.
     pub(in crate::stats) fn new(
         by_type: [Vec<u64>; 2],
         activities: impl Fn(Activity) -> u64,

@@ -52,7 +52,7 @@ impl CalendarDays {
     }
 
     /// Adds what came in the last minutes to the calendar days. Adding something twice changes nothing. After a start,
-    /// all minutes that are still known are added, because the process before may have been killed before its last tick.
+    /// all minutes that are still known are added, because the previous process may have been killed between two ticks.
     pub(super) fn tick(&self, sources: Sources<'_>, tick: Tick, calendar: &Calendar, is_first: bool) {
         let [expected, now, continued] = [tick.expected, tick.now, tick.continued].map(|time| calendar.day_of(time).0);
         let minute = tick.now.period(MINUTE_MS);

@@ -1,8 +1,8 @@
 //! The history: what was counted in each minute, hour and calendar day.
 //!
 //! Callbacks do not change it. The tick, once a second, stores the values of the counters in the cells of the current
-//! periods. So a message that arrives within a second of a period's end may count in the next one, but never in two or
-//! none. A period during which the exporter did not run has no cell.
+//! periods. So a message that arrives in the first second of a period may count in the period before, but never in two
+//! or none. A period during which the exporter did not run has no cell.
 
 mod cells;
 mod columns;
@@ -56,7 +56,7 @@ pub(super) struct History {
     /// Added to the counters, so that the values in the cells never fall although the counters may start from 0 again.
     offsets: Section,
     calendar: Calendar,
-    /// Whether there was no tick yet.
+    /// True until the first tick.
     is_new: AtomicBool,
     /// Held while cells change or are read, never by a serving thread.
     in_use: Mutex<()>,
@@ -177,7 +177,7 @@ impl History {
         }
     }
 
-    /// The periods that begin from `from` to before `to`, the earliest first, without those that have no cell.
+    /// The periods that have a cell and begin at `from` or later, and before `to`, the earliest first.
     pub(super) fn read(
         &self,
         step: Step,

@@ -34,7 +34,7 @@ fn read(stats: &Stats, step: Step, now: i64) -> Vec<Period> {
     stats.history(step, UnixMillis(0), UnixMillis(i64::MAX), UnixMillis(now))
 }
 
-/// The begin of each period after [`START`], and its group messages.
+/// When each period begins, in milliseconds after [`START`], and its group messages.
 fn messages(stats: &Stats, step: Step, now: i64) -> Vec<(i64, u64)> {
     read(stats, step, now).iter().map(|period| (period.begin.0 - START, period.messages(Chat::Group))).collect()
 }
@@ -88,7 +88,7 @@ fn a_period_has_what_was_counted_in_it() {
 }
 
 #[test]
-fn a_range_contains_its_begin_and_not_its_end() {
+fn a_range_contains_its_beginning_and_not_its_end() {
     let stats = stats_in("UTC", 40, START);
     for minute in 0..10 {
         stats.tick(UnixMillis(START + minute * MINUTE));
@@ -160,7 +160,7 @@ fn a_period_without_the_exporter_is_missing_and_the_oldest_are_dropped() {
     stats.tick(UnixMillis(end));
     let begins: Vec<_> = messages(&stats, Step::Day, end).iter().map(|(begin, _)| begin.div_euclid(DAY) + 1).collect();
     assert_eq!(begins, [1, 2, 5, 6]);
-    // The tick of the third day ended the first two messages' days long after they began, but counted each once.
+    // The ticks came a day or more apart, but each message counts once.
     assert_eq!(sum(&stats, Step::Hour, end), 5);
 }
 

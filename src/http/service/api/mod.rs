@@ -89,7 +89,7 @@ pub(super) async fn live(exchange: Exchange<'_>, query: Option<&str>) -> Reply {
         return exchange.refuse(Reason::TooManyViewers, &detail);
     };
     let reply = events(Viewer::new(&site.live, share, tracker));
-    // nginx would collect events before it passes them on.
+    // Otherwise nginx buffers the events.
     let reply = with_header(reply, HeaderName::from_static("x-accel-buffering"), "no");
     with_header(reply, header::CACHE_CONTROL, "no-store")
 }
@@ -99,7 +99,7 @@ async fn answer_json<T: Serialize>(exchange: Exchange<'_>, read: impl FnOnce(&Si
     answer(exchange, JSON, move |site| serde_json::to_vec(&read(site))).await
 }
 
-/// The same for an answer that is written already.
+/// The same for an answer of any media type. `write` returns its bytes.
 async fn answer(
     exchange: Exchange<'_>,
     media_type: &'static str,

@@ -19,7 +19,7 @@ pub(super) enum Format {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PeriodQuery {
     pub(super) step: Step,
-    /// The periods begin from the first of these times to before the second.
+    /// The periods that begin at the first of these times or later, and before the second.
     pub(super) range: [UnixMillis; 2],
     pub(super) format: Format,
 }
