@@ -17,7 +17,7 @@ use crate::stats::counters::MAX_COUNT;
 const LAYOUT: u32 = 1;
 
 /// The period of the first cell of a new ring. It only holds the values from which the next period counts.
-const BEFORE: u64 = 0;
+pub(super) const BEFORE: u64 = 0;
 
 /// A ring of cells. Only one thread may change it.
 #[derive(Debug)]
@@ -106,6 +106,7 @@ impl CellRing {
 
     /// Makes a stored ring usable: if the machine went down, some pages may be older than others.
     pub(super) fn restore(&self) {
+        self.drop_replaced();
         let mut highest = vec![0; self.counters];
         let mut before = None;
         for (period, position) in self.in_order() {
@@ -119,6 +120,21 @@ impl CellRing {
                 word.store(*highest, Ordering::Relaxed);
             }
             before = Some(period);
+        }
+    }
+
+    /// Drops new cells that have the periods of the old ones they replaced, because the page with the periods is older.
+    /// They seem to be the oldest ones, but have higher values than the cells in the middle, which were written long ago.
+    fn drop_replaced(&self) {
+        let stored = self.in_order();
+        let (oldest, newest) = stored.split_at(stored.len() / 2);
+        // No cell is replaced before all are used.
+        let Some((_, middle)) = newest.first().filter(|_| stored.len() == self.periods.len()) else { return };
+        for (_, position) in oldest {
+            let mut pairs = self.counters_at(*position).iter().zip(self.counters_at(*middle));
+            if pairs.any(|(word, middle)| word.load(Ordering::Relaxed) > middle.load(Ordering::Relaxed)) {
+                self.set_period(*position, 0);
+            }
         }
     }
 
@@ -234,7 +250,8 @@ impl CellRing {
         stored
     }
 
-    fn latest(&self) -> Option<(u64, usize)> {
+    /// The latest period that has a cell, and its position.
+    pub(super) fn latest(&self) -> Option<(u64, usize)> {
         let latest = (0..self.periods.len()).map(|position| (self.period_at(position), position)).max()?;
         Some((latest.0.checked_sub(1)?, latest.1))
     }
@@ -268,5 +285,27 @@ impl CellRing {
 
     fn counters_at(&self, position: usize) -> &[AtomicU64] {
         self.cell(position).get(GAUGES..GAUGES + self.counters).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_with_the_period_of_the_one_it_replaced_spoils_no_other() {
+        let mut contents = Contents::default();
+        CellRing::reserve(&mut contents, "ring", 3, 1);
+        let ring = CellRing::open(&Block::in_memory(contents).unwrap(), "ring", 1).unwrap();
+        ring.resume(&[0], false);
+        let tick = |period: u64| ring.tick((period, period), (&[period * 10], false), 0, |_| None);
+        (1..=8).for_each(tick);
+        let periods: Vec<_> = ring.periods.iter().map(|period| period.load(Ordering::Relaxed)).collect();
+        (9..=10).for_each(tick);
+        // After a power loss, the page with the periods may be older than those with the cells.
+        ring.periods.iter().zip(&periods).for_each(|(word, period)| word.store(*period, Ordering::Relaxed));
+        ring.restore();
+        let rises: Vec<_> = ring.read(0, 100).iter().map(|cell| (cell.period, cell.rises[0])).collect();
+        assert_eq!(rises, [(7, 10), (8, 10)]);
     }
 }
