@@ -22,7 +22,7 @@ use crate::domain::{Calendar, UnixMillis};
 use crate::stats::carry::{CarryOver, keys};
 use crate::stats::timeline::Tick;
 use crate::stats::windows::{HOUR_MS, MINUTE_MS};
-use cells::CellRing;
+use cells::{BEFORE, CellRing};
 pub use columns::Gauge;
 pub(in crate::stats) use columns::Sample;
 use columns::{BASE, DETAILED, counter_keys, counter_of_key};
@@ -158,13 +158,15 @@ impl History {
         }
     }
 
-    /// The number of the period that a time is in.
+    /// The number of the period that a time is in. The first one counts as part of the second, because its number has
+    /// another meaning.
     fn period(&self, step: Step, time: UnixMillis) -> u64 {
-        match step {
+        let period = match step {
             Step::Minute => time.period(MINUTE_MS),
             Step::Hour => time.period(HOUR_MS),
             Step::Day => self.calendar.day_of(time).0,
-        }
+        };
+        period.max(BEFORE + 1)
     }
 
     /// When a period begins.
@@ -185,7 +187,6 @@ impl History {
         now: UnixMillis,
         sources: Sources<'_>,
     ) -> Vec<Period> {
-        let current = self.period(step, now);
         // The first period that begins at a time or after it.
         let first = |time| {
             let period = self.period(step, time);
@@ -198,7 +199,9 @@ impl History {
             Step::Day => days,
         };
         let _in_use = self.in_use.lock();
-        let periods = ring.read(first(from).max(1), first(to).min(current + 1)).into_iter();
+        // A period is not over before the tick that completes its cell.
+        let current = self.period(step, now).min(ring.latest().map_or(BEFORE, |(period, _)| period));
+        let periods = ring.read(first(from), first(to).min(current + 1)).into_iter();
         periods
             .map(|mut cell| {
                 let is_complete = cell.period < current;

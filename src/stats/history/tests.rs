@@ -214,6 +214,41 @@ fn with_a_wild_clock_and_changing_time_zones_every_message_is_in_one_period_of_e
 }
 
 #[test]
+fn what_is_counted_on_the_first_day_of_1970_is_in_the_history() {
+    // A machine without a clock battery boots then.
+    let stats = stats_in("UTC", 40, 5000);
+    for clock in [5000, 6000, START, START + 1000] {
+        stats.tick(UnixMillis(clock));
+        send(&stats, "u", clock);
+    }
+    let end = START + 2000;
+    stats.tick(UnixMillis(end));
+    assert_eq!(Step::ALL.map(|step| sum(&stats, step, end)), [4; 3]);
+}
+
+#[test]
+fn a_period_is_not_over_before_the_tick_that_ends_it() {
+    let stats = stats_in("UTC", 40, START);
+    stats.tick(UnixMillis(START));
+    let midnight = START - START.rem_euclid(DAY) + DAY;
+    stats.tick(UnixMillis(midnight - 1000));
+    ["u", "v"].into_iter().for_each(|sender| send(&stats, sender, midnight - 500));
+    let latest = |step| {
+        let latest = read(&stats, step, midnight + 300).pop().unwrap();
+        (latest.is_complete, latest.gauge(Gauge::Senders))
+    };
+    assert_eq!(latest(Step::Minute), (false, 2));
+    assert_eq!(latest(Step::Hour), (false, 2));
+    stats.tick(UnixMillis(midnight + 400));
+    for step in Step::ALL {
+        let periods = read(&stats, step, midnight + 500);
+        let [.., before, current] = &periods[..] else { panic!("{periods:?}") };
+        assert_eq!((before.is_complete, before.gauge(Gauge::Senders), before.messages(Chat::Group)), (true, 2, 2));
+        assert!(!current.is_complete);
+    }
+}
+
+#[test]
 fn retention_is_the_share_of_a_day_s_senders_who_came_back() {
     let midnight = START - START.rem_euclid(DAY);
     let stats = stats_in("UTC", 40, midnight);
