@@ -52,6 +52,11 @@ impl Stats {
         group.is_exported.then(|| self.weeks.read(group, self.calendar(), today())).flatten()
     }
 
+    /// The time that the statistics use at this time of the clock, which may be wrong.
+    pub(crate) fn time(&self, clock: UnixMillis) -> UnixMillis {
+        self.timeline.at(clock)
+    }
+
     const fn distinct_sources(&self) -> Sources<'_> {
         Sources([&self.group_messages.senders, &self.single_messages.senders, &self.users, &self.active_groups])
     }

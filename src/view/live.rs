@@ -101,7 +101,8 @@ impl Readings {
         let Source { stats, telemetry, now, uptime_ms } = source;
         let (group_messages, single_messages) = (stats.messages(), stats.single_messages());
         let by_platform = LabelCounts::users_online(stats);
-        let today = stats.calendar().day_of(now);
+        let time = stats.time(now);
+        let today = stats.calendar().day_of(time);
         Snapshot {
             time: now.seconds(),
             version: env!("CARGO_PKG_VERSION"),
@@ -111,7 +112,7 @@ impl Readings {
             messages_per_second: self.rate(uptime_ms, group_messages.wrapping_add(single_messages)),
             group_messages,
             single_messages,
-            minute: row_at(stats, Step::Minute, UnixMillis(now.0 - now.0.rem_euclid(MINUTE_MS)), now),
+            minute: row_at(stats, Step::Minute, UnixMillis(time.0 - time.0.rem_euclid(MINUTE_MS)), now),
             today: row_at(stats, Step::Day, stats.calendar().begin_of(today), now),
             yesterday: row_at(stats, Step::Day, stats.calendar().begin_of(Day(today.0.saturating_sub(1))), now),
             people: self.people(source),
@@ -242,5 +243,17 @@ mod tests {
         assert_eq!(senders(&mut run, 9_999), 1);
         assert_eq!(senders(&mut run, 10_000), 2);
         assert_eq!(run.snapshot(10_000)["group_messages"], 2);
+    }
+
+    #[test]
+    fn the_day_is_shown_while_the_clock_is_not_trusted() {
+        let mut run = Run::new();
+        run.stats.tick(UnixMillis(BEGIN));
+        run.count(3, "u");
+        run.stats.tick(UnixMillis(BEGIN - 3 * 86_400_000));
+        let Run { stats, telemetry, readings } = &mut run;
+        let source = Source { stats, telemetry, now: UnixMillis(BEGIN - 3 * 86_400_000), uptime_ms: 0 };
+        let snapshot = serde_json::to_value(readings.snapshot(source, 0)).unwrap();
+        assert_eq!([&snapshot["minute"], &snapshot["today"]].map(|row| &row["group_messages"]), [3, 3]);
     }
 }
