@@ -41,7 +41,7 @@ impl Stats {
         self.history.tick(tick, &self.sample(), self.distinct_sources(), online);
         if self.weeks.is_due(tick.now) {
             let exported: Vec<_> = self.exported_groups().into_iter().filter_map(|slot| self.group(slot)).collect();
-            self.weeks.update(&exported, self.calendar(), self.calendar().day_of(tick.now));
+            self.weeks.update(&exported, self.calendar(), self.started(), self.calendar().day_of(tick.now));
         }
     }
 

@@ -98,8 +98,9 @@ impl Weeks {
         is_due
     }
 
-    /// Updates the rows of the exported groups, whose names are distinct. Not on a serving thread.
-    pub(in crate::stats) fn update(&self, exported: &[Group], calendar: &Calendar, today: Day) {
+    /// Updates the rows of the exported groups, whose names are distinct. Not on a serving thread. `started`: when the
+    /// counters started.
+    pub(in crate::stats) fn update(&self, exported: &[Group], calendar: &Calendar, started: UnixMillis, today: Day) {
         let mut by_name = self.by_name.lock();
         if by_name.is_empty() {
             by_name.extend(
@@ -107,16 +108,26 @@ impl Weeks {
             );
         }
         let groups: HashMap<_, _, RandomState> = exported.iter().map(|group| (name_of(group), group)).collect();
+        let lasts = self.rows().map(|row| row.get(LAST));
+        // Later ones are of a time when the clock was ahead.
+        let latest = lasts.filter(|last| *last <= today.0 + 1).max().unwrap_or_default();
         let mut reusable = None;
         for (name, group) in &groups {
             let known = by_name.get(name).and_then(|row| self.row(*row));
+            if let Some(row) = known.filter(|row| row.get(LAST) < latest.min(today.0)) {
+                // For a whole day or longer, other groups were exported and this one was not: nobody knows what of its
+                // messages came when.
+                row.begin(*name, group, false, today);
+            }
             let row = known.or_else(|| {
                 // Found once for all new groups: usually there are none.
                 let number = reusable.get_or_insert_with(|| self.reusable(&groups)).pop()?;
                 let row = self.row(number)?;
                 by_name.remove(&row.get(NAME));
                 by_name.insert(*name, number);
-                row.begin(*name, group, calendar.day_of(group.created) >= today, today);
+                // When the counters start from 0, all groups begin anew.
+                let is_new = group.created > started && calendar.day_of(group.created) >= today;
+                row.begin(*name, group, is_new, today);
                 Some(row)
             });
             row.into_iter().for_each(|row| row.update(group.messages, today));
@@ -256,7 +267,7 @@ mod tests {
     }
 
     fn update(weeks: &Weeks, day: u64, groups: &[Group]) {
-        weeks.update(groups, &Calendar::default(), Day(day));
+        weeks.update(groups, &Calendar::default(), UnixMillis(0), Day(day));
     }
 
     #[test]
@@ -291,6 +302,28 @@ mod tests {
     }
 
     #[test]
+    fn a_group_that_began_anew_with_the_counters_is_not_new() {
+        let weeks = weeks(2);
+        let reset = group(b'a', TODAY, 5);
+        weeks.update(&[reset], &Calendar::default(), reset.created, Day(TODAY));
+        assert_eq!(weeks.read(&reset, Day(TODAY)).unwrap().days[12..], [None, Some(0)]);
+    }
+
+    #[test]
+    fn what_came_while_a_group_was_not_exported_is_not_of_today() {
+        let weeks = weeks(2);
+        let [mut a, b, c] = [b'a', b'b', b'c'].map(|name| group(name, TODAY, 10));
+        update(&weeks, TODAY, &[a, b]);
+        update(&weeks, TODAY + 1, &[c, b]);
+        a.messages = 110;
+        update(&weeks, TODAY + 2, &[a, b]);
+        a.messages = 115;
+        update(&weeks, TODAY + 2, &[a, b]);
+        assert_eq!(weeks.read(&a, Day(TODAY + 2)).unwrap().days[11..], [None, None, Some(5)]);
+        assert_eq!(weeks.read(&b, Day(TODAY + 2)).unwrap().days[11..], [Some(10), Some(0), Some(0)]);
+    }
+
+    #[test]
     fn a_counter_that_starts_from_0_loses_nothing_that_was_counted_before() {
         let weeks = weeks(2);
         for (day, messages) in [(0, 40), (1, 50), (1, 0), (1, 3), (2, 5), (1, 6)] {
@@ -319,11 +352,11 @@ mod tests {
         let today =
             |name| weeks.read(&group(name, 0, 0), &Calendar::default(), Day(TODAY + 2)).map(|week| week.days[13]);
         assert_eq!(b"abcde".map(|name| today(name).is_some()), [true, false, true, true, true]);
-        assert_eq!(today(b'a'), Some(Some(20)));
+        assert_eq!(today(b'a'), Some(Some(0)));
         assert_eq!(today(b'c'), Some(None));
         // After a restart, the rows are found again.
         weeks.by_name.lock().clear();
         update(&weeks, TODAY + 2, &[group(b'a', TODAY, 35)]);
-        assert_eq!(today(b'a'), Some(Some(25)));
+        assert_eq!(today(b'a'), Some(Some(5)));
     }
 }
