@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::net::TcpStream;
 
 use super::handshake::secure;
@@ -9,13 +10,12 @@ use super::proxy_protocol::identify;
 use super::{http1, http2};
 use crate::http::base::caller::Caller;
 use crate::http::base::connections::Tracker;
-use crate::http::base::limits::ALPN_HTTP2;
+use crate::http::base::limits::{ALPN_HTTP2, Limits};
 use crate::http::site::Site;
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(mut stream: TcpStream, tracker: Tracker, mut caller: Caller, site: &Arc<Site>) {
-    // A small response must not wait for the acknowledgement of the one before it. If this fails, it waits.
-    let _ = stream.set_nodelay(true);
+    set_options(&stream, &site.limits);
     if caller.is_trusted_proxy() && site.config.proxy_protocol {
         match identify(&mut stream, &tracker, caller, site).await {
             Some(client) => caller = client,
@@ -29,5 +29,34 @@ pub(super) async fn serve(mut stream: TcpStream, tracker: Tracker, mut caller: C
         http2::serve(stream, tracker, caller, site).await;
     } else {
         http1::serve(&mut stream, &tracker, &caller, site).await;
+    }
+}
+
+fn set_options(stream: &TcpStream, limits: &Limits) {
+    // A small response must not wait for the acknowledgement of the one before it. If this fails, it waits.
+    let _ = stream.set_nodelay(true);
+    // The kernel takes small events for a viewer that has vanished as sent, and would give it up only after a quarter of
+    // an hour. The sweep comes first if it can see that nobody reads.
+    let gives_up_after = u32::try_from(limits.answer.saturating_mul(2).as_millis()).unwrap_or(u32::MAX);
+    let _ = set_tcp_user_timeout(stream, gives_up_after);
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::sockopt::tcp_user_timeout;
+    use tokio::net::TcpListener;
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    #[test]
+    fn the_kernel_soon_gives_up_a_client_that_has_vanished() {
+        let runtime = Builder::new_current_thread().enable_io().build().unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            set_options(&stream, &Limits::default());
+            assert_eq!(tcp_user_timeout(&stream).unwrap(), 60_000);
+        });
     }
 }
