@@ -143,3 +143,32 @@ fn a_state_of_other_capacities_keeps_its_history() {
         assert_eq!(sums(&stats, end)[1], 60);
     }
 }
+
+#[test]
+fn a_power_loss_spoils_only_the_days_that_were_being_written() {
+    let mut random = Pcg64Mcg::seed_from_u64(5);
+    let capacities = Capacities { history_days: 20, ..CAPACITIES };
+    for round in 0..60 {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("state");
+        let (stats, _) = open_with(directory.path(), capacities, BOOT);
+        let mut earlier = Vec::new();
+        for day in 0..30 {
+            let now = later(day * 86_400_000);
+            stats.tick(now);
+            send(&stats, 0..10, now);
+            stats.tick(UnixMillis(now.0 + 1000));
+            if day >= 27 {
+                earlier.push(fs::read(&state).unwrap());
+            }
+        }
+        drop(stats);
+        roll_back(&state, &earlier, &mut random);
+        let after = later(30 * 86_400_000);
+        let (stats, _) = try_open(directory.path(), capacities, NEXT_BOOT, after).unwrap();
+        stats.tick(after);
+        let days = messages(&stats, Length::Day, after);
+        let whole = days.iter().filter(|(messages, _)| *messages == 10).count();
+        assert!(whole >= 15, "round {round}: {days:?}");
+    }
+}
