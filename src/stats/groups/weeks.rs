@@ -306,7 +306,7 @@ mod tests {
         let weeks = weeks(2);
         let reset = group(b'a', TODAY, 5);
         weeks.update(&[reset], &Calendar::default(), reset.created, Day(TODAY));
-        assert_eq!(weeks.read(&reset, Day(TODAY)).unwrap().days[12..], [None, Some(0)]);
+        assert_eq!(weeks.read(&reset, &Calendar::default(), Day(TODAY)).unwrap().days[12..], [None, Some(0)]);
     }
 
     #[test]
@@ -319,8 +319,11 @@ mod tests {
         update(&weeks, TODAY + 2, &[a, b]);
         a.messages = 115;
         update(&weeks, TODAY + 2, &[a, b]);
-        assert_eq!(weeks.read(&a, Day(TODAY + 2)).unwrap().days[11..], [None, None, Some(5)]);
-        assert_eq!(weeks.read(&b, Day(TODAY + 2)).unwrap().days[11..], [Some(10), Some(0), Some(0)]);
+        assert_eq!(weeks.read(&a, &Calendar::default(), Day(TODAY + 2)).unwrap().days[11..], [None, None, Some(5)]);
+        assert_eq!(
+            weeks.read(&b, &Calendar::default(), Day(TODAY + 2)).unwrap().days[11..],
+            [Some(10), Some(0), Some(0)]
+        );
     }
 
     #[test]
