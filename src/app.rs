@@ -147,7 +147,11 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Ins
 
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let (limits, parts) = (Limits::default(), (Arc::clone(&stats), Arc::clone(telemetry), Arc::clone(&clock)));
-    let site = Arc::new(Site::new(parts, config.http.clone(), access, limits, threads));
+    let mut site = Site::new(parts, config.http.clone(), access, limits, threads);
+    if !config.telemetry_listen.is_empty() {
+        site.set_callback_port(listeners.first().and_then(|first| first.address().ok()).map(|first| first.port()));
+    }
+    let site = Arc::new(site);
     let prepare = || {
         let addresses =
             listeners.iter().map(Listener::address).collect::<io::Result<Vec<_>>>().map_err(Error::Address)?;

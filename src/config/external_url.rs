@@ -25,7 +25,7 @@ impl ExternalUrl {
         let wrong = |problem: &str| format!("{problem}; {SHAPE}");
         let url: Uri = text.parse().map_err(|_| wrong("this is not a URL"))?;
         let Some(authority) = url.authority().filter(|_| matches!(url.scheme_str(), Some("http" | "https"))) else {
-            return Err(wrong("it has no scheme or no host"));
+            return Err(wrong("it has no host, or does not begin with http:// or https://"));
         };
         if authority.as_str().contains('@') || url.query().is_some() || text.contains('#') {
             return Err(wrong("a user, a query or a fragment has no meaning here"));
@@ -82,10 +82,10 @@ mod tests {
         for (url, problem) in [
             ("", "this is not a URL"),
             ("http://", "this is not a URL"),
-            ("/exporter", "it has no scheme or no host"),
-            ("example.com", "it has no scheme or no host"),
+            ("/exporter", "it has no host, or does not begin with http:// or https://"),
+            ("example.com", "it has no host, or does not begin with http:// or https://"),
             ("example.com/exporter", "this is not a URL"),
-            ("ftp://example.com/x", "it has no scheme or no host"),
+            ("ftp://example.com/x", "it has no host, or does not begin with http:// or https://"),
             ("http://user@example.com/", "a user, a query or a fragment has no meaning here"),
             ("http://example.com/?x", "a user, a query or a fragment has no meaning here"),
             ("http://example.com/a#b", "a user, a query or a fragment has no meaning here"),

@@ -50,9 +50,9 @@ pub(super) fn number<T: FlagNumber>(range: RangeInclusive<T>) -> impl TypedValue
             _ => (Some(text), 1),
         };
         let number = digits.and_then(|digits| digits.parse().ok()).and_then(|number: T| number.times(factor));
-        number
-            .filter(|number| range.contains(number))
-            .ok_or_else(|| format!("give a number from {} to {}, as in 1500, 100k or 1M", range.start(), range.end()))
+        number.filter(|number| range.contains(number)).ok_or_else(|| {
+            format!("give a number from {} to {}; 2k means 2000, 1M a million", range.start(), range.end())
+        })
     }
 }
 

@@ -235,7 +235,7 @@ settings! {
 
         /// Number of complete calendar days that the history keeps
         ///
-        /// A day takes about 2 KiB of the state.
+        /// A day takes about 2 KiB of the state. A lower number drops the earliest days at the next start.
         #[arg(value_name = "N", default_value = "400", value_parser = number(1..=MAX_DAYS))]
         "stats.history-days" history_days: usize,
 

@@ -39,6 +39,14 @@ impl Calendar {
         Day::from_date(self.0.to_datetime(time).date())
     }
 
+    /// A time in the time zone, with the offset from UTC, as in `2026-11-29T13:00:00+08:00` (RFC 3339).
+    #[must_use]
+    pub fn local(&self, time: UnixMillis) -> String {
+        let time = Timestamp::from_millisecond(time.0.max(0)).unwrap_or(Timestamp::MAX);
+        let local = time.to_zoned(self.0.clone());
+        local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+    }
+
     /// When a day begins: at midnight, or at the first moment after it if midnight is skipped.
     #[must_use]
     pub fn begin_of(&self, day: Day) -> UnixMillis {
@@ -135,6 +143,17 @@ mod tests {
         }
         for no_date in ["", "2026-02-30", "2026-1-1", "1969-12-31", "2026-11-29T10:00", "20261129", "tomorrow"] {
             assert_eq!(Day::parse(no_date), None, "{no_date}");
+        }
+    }
+
+    #[test]
+    fn a_local_time_has_its_offset() {
+        for (zone, local) in [
+            ("UTC", "2026-11-29T05:00:00+00:00"),
+            ("Asia/Shanghai", "2026-11-29T13:00:00+08:00"),
+            ("America/St_Johns", "2026-11-29T01:30:00-03:30"),
+        ] {
+            assert_eq!(Calendar::of_zone(zone).unwrap().local(UnixMillis(1_795_928_400_000)), local);
         }
     }
 

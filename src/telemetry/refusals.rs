@@ -24,6 +24,8 @@ pub struct Refusal {
     pub detail: String,
     /// The client's address.
     pub client: IpAddr,
+    /// Whether the request may have been a callback: not if its method was another than `POST`.
+    pub may_be_callback: bool,
     /// When it was refused.
     pub at: UnixMillis,
 }

@@ -7,7 +7,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::SECOND;
-use crate::domain::{Activity, Chat, UnixMillis};
+use crate::domain::{Activity, Calendar, Chat, UnixMillis};
 use crate::stats::{Gauge, HistogramReading, Period, Stats, Step};
 
 const DELAY: &str = "delivery_delay_seconds";
@@ -148,22 +148,22 @@ impl<K: Serialize, V: Serialize> Serialize for Map<K, V> {
 }
 
 /// Rows as CSV, without the content types: <https://www.rfc-editor.org/rfc/rfc4180>. No value needs quotes.
-pub(crate) fn csv(rows: &[Row], step: Step) -> String {
+pub(crate) fn csv(rows: &[Row], step: Step, calendar: &Calendar) -> String {
     let date = if step == Step::Day { ",date" } else { "" };
-    let mut text = format!("time{date},complete");
+    let mut text = format!("time,local_time{date},complete");
     COLUMNS.iter().for_each(|(name, _)| text.extend([",", name]));
     QUANTILES.iter().for_each(|(name, _)| text.extend([",", DELAY, "_", name]));
     text.push_str("\r\n");
     for row in rows {
         // Writing to a string does not fail.
-        let _ = write!(text, "{}", row.period.begin.0 / 1000);
+        let _ = write!(text, "{},{}", row.period.begin.0 / 1000, calendar.local(row.period.begin));
         row.date.iter().for_each(|date| text.extend([",", date]));
         let _ = write!(text, ",{}", row.period.is_complete);
         for (_, value) in COLUMNS {
             let _ = write!(text, ",{}", value(&row.period));
         }
         for (_, value) in row.quantiles() {
-            let value = value.map(|value| value.to_string()).unwrap_or_default();
+            let value = value.map(|value| format!("{value:.4}")).unwrap_or_default();
             text.extend([",", &value]);
         }
         text.push_str("\r\n");

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::counts::LabelCounts;
 use super::history::{Row, rows};
 use super::summary::{Callbacks, callbacks};
-use super::{SECOND, Source};
+use super::{SECOND, Setup, Source};
 use crate::domain::{Day, UnixMillis};
 use crate::stats::{RETENTION, Stats, Step};
 
@@ -43,6 +43,8 @@ pub(crate) struct Snapshot {
     callbacks: Callbacks,
     groups: Groups,
     viewers: usize,
+    max_viewers: usize,
+    setup: Setup,
 }
 
 /// Numbers of the sliding windows.
@@ -97,8 +99,8 @@ impl Readings {
     }
 
     /// The numbers now.
-    pub(crate) fn snapshot(&mut self, source: Source<'_>, viewers: usize) -> Snapshot {
-        let Source { stats, telemetry, now, uptime_ms } = source;
+    pub(crate) fn snapshot(&mut self, source: Source<'_>, [viewers, max_viewers]: [usize; 2]) -> Snapshot {
+        let Source { stats, telemetry, now, uptime_ms, .. } = source;
         let (group_messages, single_messages) = (stats.messages(), stats.single_messages());
         let by_platform = LabelCounts::users_online(stats);
         let time = stats.time(now);
@@ -120,6 +122,8 @@ impl Readings {
             callbacks: callbacks(stats, telemetry),
             groups: groups(stats),
             viewers,
+            max_viewers,
+            setup: source.setup,
         }
     }
 
@@ -199,7 +203,10 @@ mod tests {
 
         fn at(&mut self, uptime_ms: u64, read: impl FnOnce(&mut Readings, Source<'_>) -> Value) -> Value {
             let (stats, telemetry) = (&self.stats, &self.telemetry);
-            read(&mut self.readings, Source { stats, telemetry, now: UnixMillis(BEGIN), uptime_ms })
+            read(
+                &mut self.readings,
+                Source { stats, telemetry, now: UnixMillis(BEGIN), uptime_ms, setup: Setup::default() },
+            )
         }
 
         fn sample(&mut self, uptime_ms: u64) {
@@ -210,7 +217,7 @@ mod tests {
         }
 
         fn snapshot(&mut self, uptime_ms: u64) -> Value {
-            self.at(uptime_ms, |readings, source| serde_json::to_value(readings.snapshot(source, 3)).unwrap())
+            self.at(uptime_ms, |readings, source| serde_json::to_value(readings.snapshot(source, [3, 100])).unwrap())
         }
     }
 
@@ -253,7 +260,7 @@ mod tests {
         run.stats.tick(UnixMillis(BEGIN - 3 * 86_400_000));
         let Run { stats, telemetry, readings } = &mut run;
         let source = Source { stats, telemetry, now: UnixMillis(BEGIN - 3 * 86_400_000), uptime_ms: 0 };
-        let snapshot = serde_json::to_value(readings.snapshot(source, 0)).unwrap();
+        let snapshot = serde_json::to_value(readings.snapshot(source, [0, 100])).unwrap();
         assert_eq!([&snapshot["minute"], &snapshot["today"]].map(|row| &row["group_messages"]), [3, 3]);
     }
 }

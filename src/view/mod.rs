@@ -6,6 +6,8 @@ pub(crate) mod history;
 pub(crate) mod live;
 pub(crate) mod summary;
 
+use serde::Serialize;
+
 use crate::domain::UnixMillis;
 use crate::stats::Stats;
 use crate::telemetry::Telemetry;
@@ -21,4 +23,16 @@ pub(crate) struct Source<'a> {
     pub(crate) now: UnixMillis,
     /// Milliseconds since the process started, which no step of the clock changes.
     pub(crate) uptime_ms: u64,
+    pub(crate) setup: Setup,
+}
+
+/// What OpenIM's URL needs, as far as the exporter knows.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Setup {
+    /// The port for callbacks; `None` if it is the page's.
+    pub(crate) port: Option<u16>,
+    /// Whether the path must begin with a secret.
+    pub(crate) secret: bool,
+    /// Whether the URL needs a user and a password.
+    pub(crate) password: bool,
 }

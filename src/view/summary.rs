@@ -87,6 +87,8 @@ struct Rejected {
     reason: &'static str,
     client: IpAddr,
     detail: String,
+    /// Whether the request may have been a callback.
+    callback: bool,
 }
 
 /// A histogram. The mean and the quantiles are `null` while it has no observations.
@@ -101,7 +103,7 @@ struct Distribution {
 
 /// Reads the current values. `connections` are open.
 pub(crate) fn read(source: Source<'_>, connections: usize) -> Summary {
-    let Source { stats, telemetry, now, uptime_ms } = source;
+    let Source { stats, telemetry, now, uptime_ms, .. } = source;
     Summary {
         version: env!("CARGO_PKG_VERSION"),
         since: stats.started().seconds(),
@@ -171,8 +173,13 @@ fn distribution(reading: &HistogramReading, unit: f64) -> Distribution {
 }
 
 pub(super) fn callbacks(stats: &Stats, telemetry: &Telemetry) -> Callbacks {
-    let rejected =
-        |Refusal { reason, detail, client, at }| Rejected { time: at.seconds(), reason: reason.name(), client, detail };
+    let rejected = |Refusal { reason, detail, client, may_be_callback, at }| Rejected {
+        time: at.seconds(),
+        reason: reason.name(),
+        client,
+        detail,
+        callback: may_be_callback,
+    };
     let by_command = LabelCounts::of(stats.callbacks()).non_zero();
     Callbacks {
         total: by_command.sum(),

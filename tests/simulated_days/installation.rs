@@ -235,8 +235,13 @@ impl Installation {
         if story::REFUSALS.contains(&self.minute) {
             for _ in 0..3 {
                 Reason::ALL.iter().for_each(|reason| {
-                    let refusal =
-                        Refusal { reason: *reason, detail: String::new(), client: CLIENT, at: UnixMillis(now) };
+                    let refusal = Refusal {
+                        reason: *reason,
+                        detail: String::new(),
+                        client: CLIENT,
+                        may_be_callback: true,
+                        at: UnixMillis(now),
+                    };
                     self.telemetry.request_refused(refusal, self.stats.record_refusal(*reason));
                 });
                 self.telemetry.accept_failed(&io::Error::other("no more files"), now);

@@ -51,6 +51,11 @@ impl Quota {
         self.taken.lock().all
     }
 
+    /// The total limit.
+    pub(crate) const fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// The limit of one address.
     pub(crate) const fn limit_per_address(&self) -> usize {
         self.limit_per_address

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use hyper::Version;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
+use hyper::{Method, Version};
 
 use super::headers::HeaderFacts;
 use super::router::{Route, Served, route};
@@ -38,6 +38,7 @@ pub(super) fn admit<'a>(
 ) -> (Exchange<'a>, Admission) {
     let (route, has_secret) = find_route(exchange, access, head);
     let exchange = exchange.with_answer_use(route.answer_use(head));
+    let exchange = Exchange { may_be_callback: head.method == Method::POST, ..exchange };
     (exchange, admit_to(exchange, access, (route, has_secret), (head, facts)))
 }
 

@@ -22,12 +22,14 @@ pub(crate) struct Exchange<'a> {
     pub(crate) client: IpAddr,
     /// What OpenIM does with the answer: until this is known, [`AnswerUse::Obeyed`] to be safe.
     pub(crate) answer_use: AnswerUse,
+    /// Whether it may be a callback: false once it is known not to be a `POST`.
+    pub(crate) may_be_callback: bool,
 }
 
 impl<'a> Exchange<'a> {
     /// A request on a connection, from the connection's client.
     pub(crate) const fn new(site: &'a Arc<Site>, tracker: &'a Tracker, caller: &'a Caller) -> Self {
-        Self { site, tracker, caller, client: caller.address, answer_use: AnswerUse::Obeyed }
+        Self { site, tracker, caller, client: caller.address, answer_use: AnswerUse::Obeyed, may_be_callback: true }
     }
 
     /// The same request, after it is known what OpenIM does with the answer.
@@ -37,7 +39,7 @@ impl<'a> Exchange<'a> {
 
     /// Counts and logs a refusal, and returns the response.
     pub(crate) fn refuse(self, reason: Reason, detail: &str) -> Reply {
-        count_refusal(self.site, self.client, reason, detail);
+        count(self.site, (self.client, self.may_be_callback), reason, detail);
         refusal(reason, detail, self.answer_use)
     }
 
@@ -53,8 +55,12 @@ impl<'a> Exchange<'a> {
 
 /// Counts and logs a refusal of a client.
 pub(crate) fn count_refusal(site: &Site, client: IpAddr, reason: Reason, detail: &str) {
+    count(site, (client, true), reason, detail);
+}
+
+fn count(site: &Site, (client, may_be_callback): (IpAddr, bool), reason: Reason, detail: &str) {
     let total = site.stats.record_refusal(reason);
-    let refusal = Refusal { reason, detail: detail.to_owned(), client, at: site.now() };
+    let refusal = Refusal { reason, detail: detail.to_owned(), client, may_be_callback, at: site.now() };
     site.telemetry.request_refused(refusal, total);
 }
 

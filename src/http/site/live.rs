@@ -160,7 +160,9 @@ impl Live {
     /// Reads a new snapshot.
     fn read(&self, source: Source<'_>) -> serde_json::Result<Bytes> {
         let mut snapshots = self.snapshots.lock();
-        let json = Bytes::from(serde_json::to_vec(&snapshots.readings.snapshot(source, self.viewers.taken()))?);
+        let json = Bytes::from(serde_json::to_vec(
+            &snapshots.readings.snapshot(source, [self.viewers.taken(), self.viewers.limit()]),
+        )?);
         snapshots.last = Some((source.uptime_ms, json.clone()));
         Ok(json)
     }

@@ -28,7 +28,7 @@ use crate::http::base::quota::Share;
 use crate::page::Page;
 use crate::stats::Stats;
 use crate::telemetry::Telemetry;
-use crate::view::Source;
+use crate::view::{Setup, Source};
 use drain::{Drain, Stage};
 use live::Live;
 use quotas::Quotas;
@@ -55,6 +55,7 @@ pub struct Site {
     pub(crate) workers: Workers,
     pub(crate) page: Page,
     pub(crate) live: Live,
+    callback_port: Option<u16>,
 }
 
 impl Site {
@@ -87,7 +88,13 @@ impl Site {
             settings: Settings::new(access),
             drain: Drain::default(),
             workers: Workers::new(workers),
+            callback_port: None,
         }
+    }
+
+    /// Sets the port for callbacks, if it is not the pages' one.
+    pub fn set_callback_port(&mut self, port: Option<u16>) {
+        self.callback_port = port;
     }
 
     /// Begins the drain: from now on the workers accept no connections, every response closes its connection, and the
@@ -169,7 +176,13 @@ impl Site {
 
     /// What the API reads, as of now.
     pub(crate) fn source(&self) -> Source<'_> {
-        Source { stats: &self.stats, telemetry: &self.telemetry, now: self.now(), uptime_ms: self.uptime_ms() }
+        let access = self.settings.access();
+        let setup = Setup {
+            port: self.callback_port,
+            secret: access.secret.is_some(),
+            password: access.callback_users.is_some(),
+        };
+        Source { stats: &self.stats, telemetry: &self.telemetry, now: self.now(), uptime_ms: self.uptime_ms(), setup }
     }
 
     /// A new scrape, as of now.

@@ -44,9 +44,11 @@ pub(super) async fn groups(exchange: Exchange<'_>, query: Option<&str>) -> Reply
 
 /// The numbers of minutes, hours or days.
 pub(super) async fn history(exchange: Exchange<'_>, query: Option<&str>) -> Reply {
-    answer_periods(exchange, periods::parse_history(query.unwrap_or_default()), |stats, step, rows| {
-        serde_json::to_vec(&History::new(stats, step, rows))
-    })
+    answer_periods(
+        exchange,
+        periods::parse_history(query.unwrap_or_default(), exchange.site.stats.calendar()),
+        |stats, step, rows| serde_json::to_vec(&History::new(stats, step, rows)),
+    )
     .await
 }
 
@@ -68,7 +70,11 @@ async fn answer_periods(
     let media_type = if format == Format::Csv { CSV } else { JSON };
     answer(exchange, media_type, move |site| {
         let rows = rows(&site.stats, step, range, site.now());
-        if format == Format::Csv { Ok(csv(&rows, step).into_bytes()) } else { to_json(&site.stats, step, rows) }
+        if format == Format::Csv {
+            Ok(csv(&rows, step, site.stats.calendar()).into_bytes())
+        } else {
+            to_json(&site.stats, step, rows)
+        }
     })
     .await
 }

@@ -27,11 +27,11 @@ pub(super) struct PeriodQuery {
 /// The range without limits.
 const EVER: [UnixMillis; 2] = [UnixMillis(0), UnixMillis(i64::MAX)];
 
-/// Parses a query for the history: a step, and times in seconds since the epoch.
+/// Parses a query for the history: a step, and times in seconds since the epoch or as dates of the calendar.
 ///
 /// # Errors
 /// The detail of the refusal.
-pub(super) fn parse_history(query: &str) -> Result<PeriodQuery, String> {
+pub(super) fn parse_history(query: &str, calendar: &Calendar) -> Result<PeriodQuery, String> {
     let pairs = parse_pairs(query, &[STEP, FROM, TO, FORMAT])?;
     let of = |name| value(&pairs, name);
     let step = of(STEP).map_or(Ok(Step::Minute), |value| {
@@ -40,10 +40,10 @@ pub(super) fn parse_history(query: &str) -> Result<PeriodQuery, String> {
     })?;
     let [from, to] = EVER;
     let range = [
-        of(FROM).map_or(Ok(from), |value| parse_time(FROM, value))?,
-        of(TO).map_or(Ok(to), |value| parse_time(TO, value))?,
+        of(FROM).map_or(Ok(from), |value| parse_time(FROM, value, calendar))?,
+        of(TO).map_or(Ok(to), |value| parse_time(TO, value, calendar))?,
     ];
-    Ok(PeriodQuery { step, range, format: parse_format(of(FORMAT))? })
+    Ok(PeriodQuery { step, range: in_order(range)?, format: parse_format(of(FORMAT))? })
 }
 
 /// Parses a query for the daily report: dates of the calendar, both inclusive.
@@ -59,11 +59,15 @@ pub(super) fn parse_days(query: &str, calendar: &Calendar) -> Result<PeriodQuery
         of(FROM).map_or(Ok(from), |value| begin_of(FROM, value, 0))?,
         of(TO).map_or(Ok(to), |value| begin_of(TO, value, 1))?,
     ];
-    Ok(PeriodQuery { step: Step::Day, range, format: parse_format(of(FORMAT))? })
+    Ok(PeriodQuery { step: Step::Day, range: in_order(range)?, format: parse_format(of(FORMAT))? })
 }
 
 fn value<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
     pairs.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+}
+
+fn in_order([from, to]: [UnixMillis; 2]) -> Result<[UnixMillis; 2], String> {
+    if from <= to { Ok([from, to]) } else { Err(format!("{FROM} is later than {TO}; exchange them")) }
 }
 
 fn parse_format(value: Option<&str>) -> Result<Format, String> {
@@ -74,10 +78,14 @@ fn parse_format(value: Option<&str>) -> Result<Format, String> {
     }
 }
 
-fn parse_time(name: &str, value: &str) -> Result<UnixMillis, String> {
+fn parse_time(name: &str, value: &str, calendar: &Calendar) -> Result<UnixMillis, String> {
     let seconds = value.parse().ok().filter(|_| value.bytes().all(|byte| byte.is_ascii_digit()));
     let time = seconds.and_then(|seconds: i64| seconds.checked_mul(1000)).map(UnixMillis);
-    time.ok_or_else(|| format!("{name}: {} is not a time in whole seconds since 1970, as in 1764374400", quote(value)))
+    let time = time.or_else(|| Day::parse(value).map(|day| calendar.begin_of(day)));
+    time.ok_or_else(|| {
+        let value = quote(value);
+        format!("{name}: {value} is not a time in whole seconds since 1970 or a date, as in 1764374400 or 2026-11-29")
+    })
 }
 
 fn parse_date(name: &str, value: &str) -> Result<Day, String> {
@@ -91,16 +99,18 @@ mod tests {
     #[test]
     fn omitted_parameters_mean_every_minute_as_json() {
         let all = PeriodQuery { step: Step::Minute, range: EVER, format: Format::Json };
-        assert_eq!(parse_history(""), Ok(all.clone()));
+        assert_eq!(parse_history("", &Calendar::default()), Ok(all.clone()));
         assert_eq!(parse_days("", &Calendar::default()), Ok(PeriodQuery { step: Step::Day, ..all }));
     }
 
     #[test]
     fn times_and_dates_limit_the_range() {
-        let query = parse_history("step=hour&from=1764374400&to=1764378000&format=csv").unwrap();
+        let query = parse_history("step=hour&from=1764374400&to=1764378000&format=csv", &Calendar::default()).unwrap();
         let range = [UnixMillis(1_764_374_400_000), UnixMillis(1_764_378_000_000)];
         assert_eq!(query, PeriodQuery { step: Step::Hour, range, format: Format::Csv });
         let shanghai = Calendar::of_zone("Asia/Shanghai").unwrap();
+        let from = parse_history("from=2025-11-29", &shanghai).unwrap().range[0];
+        assert_eq!(from, UnixMillis(1_764_345_600_000));
         let range = parse_days("from=2025-11-29&to=2025-11-29", &shanghai).unwrap().range;
         assert_eq!(range, [UnixMillis(1_764_345_600_000), UnixMillis(1_764_432_000_000)]);
     }
@@ -110,22 +120,27 @@ mod tests {
         let calendar = Calendar::default();
         for (query, expected) in [
             ("step=week", "step: \"week\" is not one of minute, hour, day"),
-            ("from=-5", "from: \"-5\" is not a time in whole seconds since 1970, as in 1764374400"),
+            (
+                "from=-5",
+                "from: \"-5\" is not a time in whole seconds since 1970 or a date, as in 1764374400 or 2026-11-29",
+            ),
             (
                 "to=9999999999999999999",
-                "to: \"9999999999999999999\" is not a time in whole seconds since 1970, as in 1764374400",
+                "to: \"9999999999999999999\" is not a time in whole seconds since 1970 or a date, as in 1764374400 or 2026-11-29",
             ),
             (
                 "to=9000000000000000000",
-                "to: \"9000000000000000000\" is not a time in whole seconds since 1970, as in 1764374400",
+                "to: \"9000000000000000000\" is not a time in whole seconds since 1970 or a date, as in 1764374400 or 2026-11-29",
             ),
+            ("from=2&to=1", "from is later than to; exchange them"),
             ("format=xml", "format: \"xml\" is not one of json, csv"),
             ("last=5", "\"last\": unknown parameter; known parameters: step, from, to, format"),
         ] {
-            assert_eq!(parse_history(query).unwrap_err(), expected);
+            assert_eq!(parse_history(query, &calendar).unwrap_err(), expected);
         }
         for (query, expected) in [
             ("from=2026-02-30", "from: \"2026-02-30\" is not a date, as in 2026-11-29"),
+            ("from=2026-11-30&to=2026-11-28", "from is later than to; exchange them"),
             ("to=today", "to: \"today\" is not a date, as in 2026-11-29"),
             ("step=day", "\"step\": unknown parameter; known parameters: from, to, format"),
         ] {
