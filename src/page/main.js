@@ -292,6 +292,8 @@ function applyLanguage(name) {
   drawGroupTexts();
   draw();
   drawState();
+  spoken = 0;
+  if (state.snapshot) speak();
 }
 
 function setUp() {
