@@ -31,7 +31,7 @@ const known = (value) => typeof value === 'number' && Number.isFinite(value);
 export const number = (value) => (known(value) ? numbers('n', {}).format(value) : '–');
 // At most four characters, such as 4.9k, in both languages.
 const compact = new Intl.NumberFormat('en-GB', { notation: 'compact', maximumSignificantDigits: 2 });
-export const short = (value) => compact.format(value);
+export const short = (value) => (value < 1000 ? String(value) : compact.format(value));
 export const rate = (value) =>
   known(value) ? numbers(value < 100 ? 'r1' : 'r0', { maximumFractionDigits: value < 100 ? 1 : 0 }).format(value) : '–';
 export const percent = (value) =>
