@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{self, Exporter};
+use crate::support::{self, Exporter, eventually};
 use crate::{API, ERRORS, README, at, block};
 
 /// The file that the README's curl command sends, and the request path.
@@ -60,6 +60,8 @@ fn the_api_gives_the_documented_answers_after_the_example() {
     let (file, path) = example();
     let exporter = Exporter::start(&[]);
     assert_eq!(exporter.post(path, std::fs::read(at(file)).unwrap()).status, 200);
+    let hours = || exporter.get("/api/v1/history?step=hour").json();
+    eventually("the history to have the message", || hours()["rows"][0]["group_messages"] == 1);
     for (heading, path, fixed, (old, new)) in [
         (
             "### Summary",
