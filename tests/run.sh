@@ -116,7 +116,7 @@ trap 'for group in "${groups[@]}"; do kill -- "-$group" 2>/dev/null || true; don
 # These tests mostly wait, so many run at the same time.
 beside cargo test --locked --no-fail-fast --test alertmanager -- --include-ignored --test-threads=7
 # These keep a browser or a disk busy for minutes.
-beside cargo test --locked --no-fail-fast --test disks --test rendered -- --include-ignored
+beside cargo test --locked --no-fail-fast --test disks --test page --test rendered -- --include-ignored
 # Link-time optimization takes minutes and changes nothing that these tests see.
 release=(env CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
     cargo test --release --locked --test drain --test simulate)
@@ -131,7 +131,7 @@ others=(--lib)
 for file in tests/*.rs tests/*/main.rs; do
     name=${file#tests/} && name=${name%.rs} && name=${name%/main}
     case $name in
-        alertmanager | disks | rendered | rules | simulated_days) ;;
+        alertmanager | disks | page | rendered | rules | simulated_days) ;;
         *) others+=(--test "$name") ;;
     esac
 done

@@ -73,9 +73,9 @@ function drawMinutes(snapshot, minutes) {
         .reverse()
         .map((row) => [
           clock(row.time),
-          numberCell(row.group_messages, number(row.group_messages)),
-          numberCell(row.single_messages, number(row.single_messages)),
-          numberCell(row.senders, number(row.senders)),
+          ...['group_messages', 'single_messages', 'senders'].map((field) =>
+            numberCell(row[field], number(row[field]), `minute.${field}`),
+          ),
         ]),
       { attributes: (index) => ({ 'data-time': rows[rows.length - 1 - index].time }) },
     ),

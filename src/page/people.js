@@ -125,7 +125,7 @@ function drawTable(rows, today, step) {
       newest.map((row) => [
         calendarDay(row.date) + (named[row.date] ? ` (${named[row.date]})` : ''),
         ...COLUMNS.map(([field]) => numberCell(row[field], number(row[field]), `day.${field}`)),
-        numberCell(revoked(row), number(revoked(row))),
+        numberCell(revoked(row), number(revoked(row)), 'day.revocations'),
       ]),
       {
         attributes: (index) => ({

@@ -48,6 +48,7 @@ function drawHeat(host, now, cells) {
           return {
             nodes: [el('span', {}, short(count))],
             raw: count,
+            name: 'hour.messages',
             class: `l${Math.ceil((count / Math.max(max, 1)) * LEVELS)}`,
             title: t('heat_tip', describe(date, hour, count)),
             'data-hour': hour,
