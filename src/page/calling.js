@@ -21,71 +21,81 @@ export function verdict({ time, callbacks, uptime_seconds: uptime }) {
   return { level: 'warn', text: t('callback_never') };
 }
 
-export function drawCalling({ snapshot, minutes }) {
+export function drawCalling({ snapshot }) {
   if (!snapshot) return;
   const { callbacks, time } = snapshot;
   const { level, text } = verdict(snapshot);
-  const newest = callbacks.last_rejected[0];
+  // Not pages that were refused: they say nothing about OpenIM.
+  const refused = callbacks.last_rejected.filter((request) => request.callback);
+  const [newest] = refused;
   const recent = newest && time - newest.time < RECENT;
-  const lately = minutes.filter((row) => row.time > time - RECENT).reduce((sum, row) => sum + row.callbacks_rejected, 0);
-  // The newest may not be in a minute yet.
-  const refusals = Math.max(lately, 1);
   byId('verdict-dot').className = `dot ${recent && level === 'good' ? 'warn' : level}`;
   put('callbacks.last', callbacks.last, text);
-  drawAdvice(callbacks, level, recent ? { ...newest, refusals, age: time - newest.time } : null);
+  drawAdvice(snapshot, level, recent ? { ...newest, age: time - newest.time } : null);
   drawCommands(callbacks);
-  drawRefused(callbacks);
+  drawRefused(refused);
 }
 
-function drawAdvice(callbacks, level, refused) {
+function drawAdvice({ callbacks, setup }, level, refused) {
   const host = byId('advice');
   const never = callbacks.last === null;
   memo(host, [never, level, callbacks.total > 0, refused?.reason, refused?.time, language()], () => {
     host.replaceChildren();
     if (refused) host.append(el('p', { class: 'refusal', id: 'refusal' }));
-    if (level !== 'good' && callbacks.total > 0) host.append(...stoppedAdvice());
-    if (never) host.append(...setupAdvice());
+    if (level !== 'good' && callbacks.total > 0) host.append(...stoppedAdvice(setup));
+    if (never) host.append(...setupAdvice(setup));
+    // A test message is a callback too, so the settings stay within reach.
+    else host.append(el('details', {}, el('summary', {}, t('setup_again')), ...setupAdvice(setup)));
   });
   if (refused) drawRefusal(refused);
 }
 
 // Apart from the advice, because its age changes each second while the advice must stay selectable.
-function drawRefusal({ refusals, age, reason }) {
+function drawRefusal({ age, reason }) {
   const text = t('refused_recently', {
-    n: refusals,
     ago: ago(age < 60 ? age : Math.floor(age / 60) * 60),
     reason: reasonText(reason),
   });
   memo(byId('refusal'), text, (host) => host.replaceChildren(...rich(text)));
 }
 
-const here = (path) => new URL(path, location.href.split(/[?#]/)[0]).href.replaceAll("'", '%27');
+// The address of a path as OpenIM needs it, as far as the exporter knows.
+function address(path, { port, secret, password }, callback) {
+  const page = new URL(location.href.split(/[?#]/)[0]);
+  const url = port === null ? new URL(path, page) : new URL(`/${path}`, page);
+  if (port !== null) url.port = port;
+  const folder = url.pathname.slice(0, url.pathname.length - path.length);
+  const credentials = callback && password ? 'USER:PASSWORD@' : '';
+  const begin = callback && secret ? 'SECRET/' : '';
+  return `${url.protocol}//${credentials}${url.host}${folder}${begin}${path}`.replaceAll("'", '%27');
+}
 
-function stoppedAdvice() {
+function stoppedAdvice(setup) {
   return [
     el('p', {}, t('stopped_title')),
     el(
       'ol',
       {},
       el('li', {}, ...rich(t('check_running'))),
-      el('li', {}, ...rich(t('check_reach')), copyBlock(t('code_reach'), `curl -i '${here('-/healthy')}'`)),
+      el('li', {}, ...rich(t('check_reach')), copyBlock(t('code_reach'), `curl -i '${address('-/healthy', setup, false)}'`)),
       el('li', {}, ...rich(t('check_log'))),
     ),
   ];
 }
 
-function setupAdvice() {
+function setupAdvice(setup) {
   const lines = [
-    `url: ${here('callback')}`,
+    `url: ${address('callback', setup, true)}`,
     'afterSendGroupMsg: {enable: true, timeout: 5}',
     'afterSendSingleMsg: {enable: true, timeout: 5}',
   ].join('\n');
   const body = '{"sendID":"test-user","groupID":"test-group","contentType":101,"senderPlatformID":5,"content":"hello"}';
-  const test = `curl -H 'Content-Type: application/json' -d '${body}' '${here('callback/callbackAfterSendGroupMsgCommand')}'`;
+  const test = `curl -H 'Content-Type: application/json' -d '${body}' '${address('callback/callbackAfterSendGroupMsgCommand', setup, true)}'`;
   return [
     el('p', {}, ...rich(t('setup_title'))),
     copyBlock(t('code_yaml'), lines),
     el('p', { class: 'mute' }, ...rich(t('setup_address'))),
+    ...(setup.secret || setup.password ? [el('p', {}, ...rich(t('setup_placeholders')))] : []),
     el('p', {}, ...rich(t('setup_test'))),
     copyBlock(t('code_test'), test),
   ];
@@ -119,7 +129,7 @@ function drawCommands({ by_command: commands, total }) {
   }
 }
 
-function drawRefused({ last_rejected: all }) {
+function drawRefused(all) {
   const refused = all.slice(0, REFUSALS);
   const host = byId('refused');
   memo(host, [refused, language()], () =>

@@ -160,6 +160,8 @@ function drawAbout({ snapshot }) {
   );
 }
 
+const isFull = () => state.snapshot.viewers >= state.snapshot.max_viewers;
+
 // The connection's state, in the header and as a banner. Once a second, because it contains ages.
 function drawState() {
   const kind = state.paused ? 'paused' : state.kind;
@@ -177,7 +179,7 @@ function drawState() {
             time,
             why: state.code === 'cut' ? t('why_cut') : why(state.code),
           })
-        : t(`banner_${kind}`, { time });
+        : t(kind === 'polling' && isFull() ? 'banner_full' : `banner_${kind}`, { time });
   memo(byId('banner-text'), text, (host) => host.replaceChildren(...rich(text)));
   banner.hidden = !text;
   banner.className = kind === 'lost' ? 'banner bad' : 'banner';

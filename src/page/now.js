@@ -6,20 +6,26 @@ import { platformName } from './names.js';
 import { language, t } from './texts.js';
 
 const HOUR = 3600;
+// The callbacks that report users online, since v3.4.2 and before.
+const ONLINE = ['callbackAfterUserOnlineCommand', 'callbackUserOnlineCommand'];
 
 export const messagesOf = (row) => (row ? row.group_messages + row.single_messages : null);
 
 export function drawNow({ snapshot, minutes }) {
   if (!snapshot) return;
   put('messages_per_second', snapshot.messages_per_second, rate(snapshot.messages_per_second));
-  put('users_online.total', snapshot.users_online.total, number(snapshot.users_online.total));
+  const { by_command: commands } = snapshot.callbacks;
+  const knowsOnline = ONLINE.some((name) => name in commands);
+  put('users_online.total', snapshot.users_online.total, knowsOnline ? number(snapshot.users_online.total) : '–');
   put('today.messages', messagesOf(snapshot.today), number(messagesOf(snapshot.today)));
   const online = Object.entries(snapshot.users_online.by_platform)
     .filter(([, users]) => users > 0)
     .sort((a, b) => b[1] - a[1]);
   setText(
     byId('online-platforms'),
-    online.map(([name, users]) => `${platformName(name)}\u00a0${number(users)}`).join(' · '),
+    knowsOnline
+      ? online.map(([name, users]) => `${platformName(name)}\u00a0${number(users)}`).join(' · ')
+      : t('online_unknown'),
   );
   setText(
     byId('yesterday-messages'),

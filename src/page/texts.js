@@ -26,9 +26,13 @@ const TEXTS = {
   state_polling: ['Every 10 seconds', '每 10 秒更新'],
   state_lost: ['Not live', '未连接'],
   state_paused: ['Paused', '已暂停'],
+  banner_full: [
+    'Not live since {time}: `--web.max-viewers` viewers are connected. The numbers are updated every 10 seconds, and the page keeps trying.',
+    '自 {time} 起不再实时：观看者已达到 `--web.max-viewers` 的上限。数据每 10 秒更新一次，页面会继续尝试。',
+  ],
   banner_polling: [
-    'Not live since {time}: either `--web.max-viewers` viewers are connected, or a proxy buffers the live stream. The numbers are updated every 10 seconds, and the page keeps trying.',
-    '自 {time} 起不再实时：观看者已达到 `--web.max-viewers` 的上限，或代理缓冲了实时数据流。数据每 10 秒更新一次，页面会继续尝试。',
+    'Not live since {time}: the live stream ends or brings nothing, perhaps because a proxy buffers it or the exporter is shutting down. The numbers are updated every 10 seconds, and the page keeps trying.',
+    '自 {time} 起不再实时：实时数据流中断或没有数据，可能是代理缓冲了它，或导出器正在关闭。数据每 10 秒更新一次，页面会继续尝试。',
   ],
   banner_paused: ['Paused since {time}. The numbers are from then.', '自 {time} 起暂停，数据为当时的值。'],
   banner_lost: [
@@ -68,6 +72,7 @@ const TEXTS = {
   per_second: ['messages per second', '条消息/秒'],
   writing: ['people wrote in the last 5 minutes', '人在最近 5 分钟内发言'],
   online: ['users online', '在线用户'],
+  online_unknown: ['not reported by OpenIM', 'OpenIM 未上报'],
   messages_today: ['messages today', '今日消息'],
   yesterday_messages: ['Yesterday: {n}', '昨日：{n}'],
   minutes_title: ['Messages per minute, last 60 minutes', '最近 60 分钟每分钟消息数'],
@@ -92,10 +97,7 @@ const TEXTS = {
     '导出器在{ago}启动后尚未收到回调，此前收到 {n} 次。',
   ],
   just_now: ['just now', '刚才'],
-  refused_recently: [
-    '{n} [request was|requests were] refused in the last hour; the last one {ago}: {reason}',
-    '最近一小时拒绝了 {n} 个请求，最近一次在{ago}：{reason}',
-  ],
+  refused_recently: ['A callback was refused {ago}: {reason}', '{ago}拒绝了一个回调：{reason}'],
   stopped_title: [
     'If your users are writing, callbacks have stopped. Check in this order:',
     '如果用户正在发言，说明回调已停止。请依次检查：',
@@ -113,12 +115,17 @@ const TEXTS = {
     'OpenIM 日志中是否有 `webhook`？没有：设置未生效；`url` 不同：使用了旧配置；没有 `webhook success`：OpenIM 访问不到此地址。',
   ],
   setup_title: [
-    'Set these values in OpenIM’s `config/webhooks.yml` (v3.7 and newer), then restart all OpenIM processes:',
-    '在 OpenIM 的 `config/webhooks.yml`（v3.7 及更高版本）中设置以下各项，然后重启所有 OpenIM 进程：',
+    'Change these settings in OpenIM’s `config/webhooks.yml` (v3.7 and newer). Each may occur only once. Then restart all OpenIM processes:',
+    '在 OpenIM 的 `config/webhooks.yml`（v3.7 及更高版本）中修改以下设置（每项只能出现一次），然后重启所有 OpenIM 进程：',
+  ],
+  setup_again: ['Settings for OpenIM', 'OpenIM 的设置'],
+  setup_placeholders: [
+    'Replace `SECRET` by the secret of `--callback.secret-file`, and `USER` and `PASSWORD` by a user of `--callback.basic-auth-file`.',
+    '请将 `SECRET` 替换为 `--callback.secret-file` 中的密钥，将 `USER` 和 `PASSWORD` 替换为 `--callback.basic-auth-file` 中的用户。',
   ],
   setup_address: [
-    '`url` must be the address at which OpenIM’s processes reach this exporter: in a container, `localhost` is the container itself. If callbacks have their own address or secret, use it. docs/openim.md has the other versions and the other callbacks.',
-    '`url` 必须是 OpenIM 进程能访问到的本导出器地址：在容器里，`localhost` 是容器自身。如果回调使用单独的地址或密钥，请使用它们。其他版本和其他回调见 docs/openim.md。',
+    '`url` must be the address at which OpenIM’s processes reach this exporter: in a container, `localhost` is the container itself. docs/openim.md has the other versions and the other callbacks.',
+    '`url` 必须是 OpenIM 进程能访问到的本导出器地址：在容器里，`localhost` 是容器自身。其他版本和其他回调见 docs/openim.md。',
   ],
   setup_test: [
     'Or send a test message. It counts as a message in the group `test-group`:',
@@ -134,8 +141,8 @@ const TEXTS = {
   command: ['Callback', '回调'],
   count: ['Count', '次数'],
   share: ['Share', '占比'],
-  refused_title: ['Recently refused requests', '最近被拒绝的请求'],
-  refused_none: ['No request has been refused since the exporter started.', '导出器启动以来没有拒绝任何请求。'],
+  refused_title: ['Recently refused callbacks', '最近被拒绝的回调'],
+  refused_none: ['No callback has been refused since the exporter started.', '导出器启动以来没有拒绝任何回调。'],
   at: ['Time', '时间'],
   client: ['Client', '客户端'],
   reason: ['Why, and what to do', '原因与处理'],
@@ -171,9 +178,9 @@ const TEXTS = {
     'Of the people who wrote on an earlier day, this share also wrote yesterday.',
     '在较早某天发言的人中，昨天也发言的比例。',
   ],
-  retention_1d: ['of those who wrote the day before yesterday', '前天发言者'],
-  retention_7d: ['of those who wrote 7 days before yesterday', '比昨天早 7 天的发言者'],
-  retention_28d: ['of those who wrote 28 days before yesterday', '比昨天早 28 天的发言者'],
+  retention_1d: ['of those who wrote the day before yesterday', '次日留存'],
+  retention_7d: ['of those who wrote 7 days before yesterday', '7 日留存'],
+  retention_28d: ['of those who wrote 28 days before yesterday', '28 日留存'],
   unknown_yet: ['not known yet', '尚无数据'],
 
   // What they write
@@ -198,8 +205,8 @@ const TEXTS = {
   groups: ['Busiest groups', '最活跃的群'],
   groups_title: ['Groups', '群'],
   groups_caption: [
-    'All tracked groups. This week is the last 7 full days. The change is relative to the 7 days before.',
-    '所有已跟踪的群。本周：最近 7 个完整的自然日。变化：与再之前的 7 天相比。',
+    'All tracked groups. This week means the last 7 full days, without today. The change is relative to the 7 days before.',
+    '所有已跟踪的群。本周：最近 7 个完整的自然日，不含今天。变化：与再之前的 7 天相比。',
   ],
   growth: ['Grew most this week:', '本周增长最多：'],
   growth_text: [
@@ -217,13 +224,13 @@ const TEXTS = {
   group: ['Group', '群'],
   two_weeks: ['14 days', '14 天'],
   two_weeks_label: ['14 days: {list}', '14 天：{list}'],
-  this_week: ['This week', '本周'],
+  this_week: ['7 full days', '7 个完整日'],
   change: ['Change', '变化'],
-  rate: ['Per minute now', '当前每分钟'],
+  rate: ['Recently, per minute', '近期每分钟'],
   people_24h: ['People, 24 h', '人数，24 小时'],
   last_message: ['Last message', '最近消息'],
   new: ['new', '新'],
-  silent: ['silent', '沉默'],
+  silent: ['silent', '不活跃'],
   new_help: ['First seen within the last 7 days', '最近 7 天内首次出现'],
   silent_help: ['Had messages in the last two weeks, but none for 24 hours', '最近两周有消息，但最近 24 小时没有'],
   from_zero: ['from 0', '从 0 开始'],
@@ -231,10 +238,10 @@ const TEXTS = {
   no_match: ['No group matches.', '没有匹配的群。'],
   range: ['{from} to {to} of {n} [group|groups]', '第 {from} 至 {to} 个，共 {n} 个群'],
   pages: ['Pages', '分页'],
-  first: ['First', '首页'],
+  first: ['First', '第一页'],
   previous: ['Previous', '上一页'],
   next: ['Next', '下一页'],
-  last: ['Last', '末页'],
+  last: ['Last', '最后一页'],
 
   // When, how fast
   when: ['When', '时段分布'],
@@ -263,7 +270,7 @@ const TEXTS = {
 
   about: [
     'openim-exporter {version}. Counting since {since}, running for {uptime}. Times are in {zone}. {tracked} groups are tracked, of at most {capacity}. [1 viewer|{n} viewers].',
-    'openim-exporter {version}。自 {since} 起计数，已运行 {uptime}。时区 {zone}。跟踪 {tracked}/{capacity} 个群。{n} 位观看者。',
+    'openim-exporter {version}。自 {since} 起计数，已运行 {uptime}。时区 {zone}。跟踪 {tracked}/{capacity} 个群。{n} 人正在查看。',
   ],
   docs: ['Documentation in the repository:', '仓库中的文档：'],
 };

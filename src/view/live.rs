@@ -259,7 +259,8 @@ mod tests {
         run.count(3, "u");
         run.stats.tick(UnixMillis(BEGIN - 3 * 86_400_000));
         let Run { stats, telemetry, readings } = &mut run;
-        let source = Source { stats, telemetry, now: UnixMillis(BEGIN - 3 * 86_400_000), uptime_ms: 0 };
+        let source =
+            Source { stats, telemetry, now: UnixMillis(BEGIN - 3 * 86_400_000), uptime_ms: 0, setup: Setup::default() };
         let snapshot = serde_json::to_value(readings.snapshot(source, [0, 100])).unwrap();
         assert_eq!([&snapshot["minute"], &snapshot["today"]].map(|row| &row["group_messages"]), [3, 3]);
     }

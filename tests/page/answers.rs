@@ -1,11 +1,14 @@
 //! What a newcomer asks, and another time zone.
 
+use std::thread;
+use std::time::Duration;
+
 use jiff::ToSpan as _;
 use serde_json::Value;
 
 use crate::browser::Browser;
 use crate::past::{self, HOURS, now_in};
-use crate::support::{GROUP_MESSAGE_PATH, eventually};
+use crate::support::{Exporter, GROUP_MESSAGE_PATH, eventually};
 use crate::url;
 
 /// Whether a number of people is as exact as an estimate can be: two of a few people may be taken for one.
@@ -54,8 +57,36 @@ pub(crate) fn a_newcomer_finds_the_answers(browser: &Browser) {
     assert_eq!(exporter.post("/callback/callbackAfterSendGroupMsgCommand", body).status, 200);
     page.wait("document.querySelector('#verdict').textContent.includes('The last callback came')");
     exporter.post(GROUP_MESSAGE_PATH, "{").refusal(400);
-    page.wait("document.querySelector('#refusal')?.textContent.includes('1 request was refused')");
+    page.wait("document.querySelector('#refusal')?.textContent.includes('A callback was refused')");
+    // A test message is a callback too: the settings remain.
+    page.wait("document.querySelector('#advice details')?.textContent.includes('afterSendGroupMsg')");
     page.assert_quiet(&url(&exporter));
+}
+
+/// The settings and the test message contain what the exporter requires, and a page that is refused is no problem of
+/// OpenIM.
+pub(crate) fn the_settings_have_the_port_for_callbacks_and_the_secret(browser: &Browser) {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "0123456789abcdef").unwrap();
+    let flags = ["--web.telemetry-address", "127.0.0.1:0", "--callback.secret-file", secret.to_str().unwrap()];
+    let exporter = Exporter::start(&flags);
+    let [callbacks, pages] = exporter.addresses() else { panic!("two addresses") };
+    let page = browser.open(&format!("http://{pages}/"));
+    page.wait("document.querySelector('#advice')?.textContent.includes('afterSendGroupMsg')");
+    let lines = page.text("#advice");
+    for part in [
+        format!("url: http://{callbacks}/SECRET/callback\n"),
+        format!("'http://{callbacks}/SECRET/callback/callbackAfterSendGroupMsgCommand'"),
+        "--callback.secret-file".to_owned(),
+    ] {
+        assert!(lines.contains(&part), "{part}: {lines}");
+    }
+    let status = page.eval(&format!("fetch('http://{pages}/nothing').then((answer) => answer.status)"));
+    assert_eq!(status, 404);
+    page.wait("document.querySelector('[data-v=\"callbacks.last\"]')");
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(page.eval("document.querySelectorAll('#refusal, #refused [data-reason]').length"), 0);
 }
 
 pub(crate) fn days_and_hours_are_those_of_the_zone(browser: &Browser) {

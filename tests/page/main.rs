@@ -62,6 +62,7 @@ type Scene = (&'static str, fn(&Browser));
 const SCENES: &[Scene] = &[
     ("numbers", numbers::every_number_is_true),
     ("questions", answers::a_newcomer_finds_the_answers),
+    ("settings", answers::the_settings_have_the_port_for_callbacks_and_the_secret),
     ("zone", answers::days_and_hours_are_those_of_the_zone),
     ("cut", connection::a_cut_stream_resumes),
     ("silent", connection::a_silent_stream_is_noticed),
