@@ -99,6 +99,19 @@ fn the_numbers_agree_with_the_metrics_and_the_summary() {
 }
 
 #[test]
+fn a_reload_ends_the_streams_because_their_viewers_may_no_longer_be_users() {
+    let exporter = Exporter::start(&[]);
+    let (mut viewer, _) = Viewer::new(exporter.connect());
+    viewer.next().unwrap();
+    exporter.signal("HUP");
+    // An event may be on its way.
+    assert!((0..3).any(|_| viewer.next().is_err()));
+    let (mut viewer, head) = Viewer::new(exporter.connect());
+    assert_eq!(head.status, 200);
+    assert!((0..3).all(|_| viewer.next().is_ok()));
+}
+
+#[test]
 fn the_first_event_comes_at_once() {
     let served = Served::new(Limits::default(), 1);
     let first = || {

@@ -30,6 +30,8 @@ pub(super) struct Latest {
     pub(super) event: Bytes,
     /// No event follows.
     pub(super) is_over: bool,
+    /// How often all streams were ended so that their viewers connect again.
+    pub(super) renewals: u64,
     id: i64,
     /// The running time when it was sent, in milliseconds.
     sent_ms: u64,
@@ -126,6 +128,11 @@ impl Live {
     pub(super) fn end(&self) {
         self.latest.send_modify(|latest| latest.is_over = true);
         self.wake_publisher();
+    }
+
+    /// Ends all streams. Their viewers may connect again, if they are still allowed to.
+    pub(super) fn renew(&self) {
+        self.latest.send_modify(|latest| latest.renewals += 1);
     }
 
     fn wake_publisher(&self) {

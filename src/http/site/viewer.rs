@@ -18,6 +18,8 @@ pub(crate) struct Viewer {
     next: Pin<Box<dyn Future<Output = Option<watch::Receiver<Latest>>> + Send>>,
     /// Where the progress is recorded.
     handle: ProgressHandle,
+    /// The stream ends with the next of [`Latest::renewals`].
+    renewals: u64,
     /// Its share of the quota of viewers.
     _share: Share,
 }
@@ -25,14 +27,17 @@ pub(crate) struct Viewer {
 impl Viewer {
     /// A viewer that begins with the latest event.
     pub(crate) fn new(live: &Live, share: Share, tracker: &Tracker) -> Self {
-        Self { next: Box::pin(next(live.subscribe())), handle: tracker.handle().clone(), _share: share }
+        let events = live.subscribe();
+        let renewals = events.borrow().renewals;
+        Self { next: Box::pin(next(events)), handle: tracker.handle().clone(), renewals, _share: share }
     }
 
     /// The next event; `None` after the last one. An error ends the connection.
     pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         loop {
             let Some(receiver) = ready!(self.next.as_mut().poll(cx)) else { return Poll::Ready(None) };
-            let Latest { event, is_over, .. } = receiver.borrow().clone();
+            let Latest { event, is_over, renewals, .. } = receiver.borrow().clone();
+            let is_over = is_over || renewals != self.renewals;
             self.next = Box::pin(next(receiver));
             let is_sending = self.handle.progress().phase() == Phase::Event;
             // A viewer that does not read must not delay the end.
