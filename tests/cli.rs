@@ -235,7 +235,7 @@ fn an_invalid_variable_is_an_error_like_its_flag() {
     let refused = output(command::<&str>(&[]).env("OPENIM_EXPORTER_WEB_MAX_REQUESTS", "0"));
     assert_eq!(refused.status.code(), Some(2));
     let expected = "error: invalid value '0' for '--web.max-requests <N>' in the environment variable \
-                    'OPENIM_EXPORTER_WEB_MAX_REQUESTS': give a number from 1 to 10000, 2k means 2000, 1M a million\n";
+                    'OPENIM_EXPORTER_WEB_MAX_REQUESTS': give a number from 1 to 10000; 2k means 2000, 1M a million\n";
     assert!(stderr(&refused).starts_with(expected), "{}", stderr(&refused));
     // Values from a list, and switches, have other parsers.
     for (variable, flag, correction) in [

@@ -99,7 +99,8 @@ settings! {
 
         /// Maximum number of concurrent scrapes; further scrapes get 503
         ///
-        /// One address may use half of them, and at least one. Requests to the API count as scrapes.
+        /// One address may use half of them, and at least one. The same limits apply to requests to the API,
+        /// separately.
         #[arg(value_name = "N", default_value = "40", value_parser = number(1..=MAX_SCRAPES))]
         "web.max-requests" max_scrapes: usize,
 

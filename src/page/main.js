@@ -95,7 +95,8 @@ async function request(source) {
   if (source.name === 'groups' && url !== groupsUrl()) return;
   source.failed = failed;
   if (failed === null) state[source.name] = source.read(answer);
-  else source.due = Date.now() + 10_000;
+  // Many pages fail at once, so each waits a slightly different time.
+  else source.due = Date.now() + 10_000 * (0.8 + 0.4 * Math.random());
   draw();
 }
 

@@ -20,6 +20,7 @@ const fn short(head: Duration, body: Duration) -> Limits {
         head,
         body,
         answer: Duration::from_secs(30),
+        confirmation: Duration::from_secs(60),
         heartbeat: Duration::from_secs(15),
         idle: Duration::from_secs(600),
         linger: Duration::from_secs(1),

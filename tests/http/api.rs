@@ -314,7 +314,7 @@ fn head_and_get_have_the_same_head() {
 }
 
 #[test]
-fn an_answer_counts_as_a_scrape_until_it_is_read() {
+fn an_answer_counts_until_it_is_read_and_leaves_room_for_scrapes() {
     let exporter = Exporter::start(&["--web.max-requests", "1"]);
     let mut client = exporter.connect();
     for number in 0..1000 {
@@ -339,6 +339,7 @@ fn an_answer_counts_as_a_scrape_until_it_is_read() {
     });
     std::thread::sleep(Duration::from_millis(500));
     assert!((0..20).all(|_| status() == 503));
+    assert_eq!(exporter.get("/metrics").status, 200);
     drop(deaf);
     eventually("its share to be free", || status() == 200);
 }

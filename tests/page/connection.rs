@@ -221,7 +221,7 @@ pub(crate) fn a_stream_that_a_proxy_holds_back_is_replaced(browser: &Browser) {
     send(&exporter);
     let page = browser.open(&format!("http://{}/", network.address));
     let banner = page.wait_for("polling");
-    assert!(banner.contains("a proxy buffers the live stream"), "{banner}");
+    assert!(banner.contains("a proxy buffers it"), "{banner}");
     page.wait("document.querySelector('#groups-table [data-group=g]') && document.querySelector('#heat tbody')");
     send(&exporter);
     wait_for_total(&page, &exporter);

@@ -81,7 +81,7 @@ const LAYOUTS: &[(&str, u32, u64)] = &[
     ("users by calendar day", 1, 0xc30a_a731_6a36_b605),
     ("active groups by calendar day, times", 2, 0xccd6_395a_177d_2fc7),
     ("active groups by calendar day", 1, 0xd0c0_38b7_11c3_57d2),
-    ("group weeks", 1, 0x3ff4_c968_601b_5030),
+    ("group weeks", 1, 0xeab9_859a_d395_e004),
 ];
 
 /// Counts a message of each kind on one thread at fixed times, so that the words are always the same.

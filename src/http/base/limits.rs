@@ -11,6 +11,8 @@ pub struct Limits {
     pub body: Duration,
     /// For the client to read a response; for each piece of a long one, and each event of a live stream.
     pub answer: Duration,
+    /// For the client's system to confirm what was sent, or to make room for more. Then the kernel ends the connection.
+    pub confirmation: Duration,
     /// Without an event for this long, a live stream gets a comment, so that neither proxies nor [`Limits::answer`] end
     /// it.
     pub heartbeat: Duration,
@@ -35,6 +37,7 @@ impl Default for Limits {
             head: Duration::from_secs(5),
             body: Duration::from_secs(5),
             answer: Duration::from_secs(30),
+            confirmation: Duration::from_secs(60),
             heartbeat: Duration::from_secs(15),
             idle: Duration::from_secs(600),
             linger: Duration::from_secs(1),

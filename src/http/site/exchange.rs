@@ -43,7 +43,7 @@ impl<'a> Exchange<'a> {
         refusal(reason, detail, self.answer_use)
     }
 
-    /// Refuses because too many scrapes and API answers are in progress. `what` names them.
+    /// Refuses because too many scrapes or API answers are in progress. `what` names them.
     pub(crate) fn refuse_busy(self, what: &str) -> Reply {
         let (most, per_address) = (self.site.config.max_scrapes, self.site.quotas.scrapes.limit_per_address());
         let detail = format!(

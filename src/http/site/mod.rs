@@ -4,6 +4,7 @@ pub(crate) mod drain;
 pub(crate) mod exchange;
 pub(crate) mod live;
 pub(crate) mod quotas;
+mod recent;
 pub(crate) mod response;
 mod running;
 pub(crate) mod settings;
@@ -28,10 +29,12 @@ use crate::http::base::quota::Share;
 use crate::page::Page;
 use crate::stats::Stats;
 use crate::telemetry::Telemetry;
+use crate::view::groups::GroupQuery;
 use crate::view::{Setup, Source};
 use drain::{Drain, Stage};
 use live::Live;
 use quotas::Quotas;
+use recent::Recent;
 use running::RunningTime;
 use settings::{Settings, Turn};
 use workers::Workers;
@@ -56,6 +59,7 @@ pub struct Site {
     pub(crate) page: Page,
     pub(crate) live: Live,
     callback_port: Option<u16>,
+    pub(crate) recent_groups: Recent<GroupQuery>,
 }
 
 impl Site {
@@ -89,6 +93,7 @@ impl Site {
             drain: Drain::default(),
             workers: Workers::new(workers),
             callback_port: None,
+            recent_groups: Recent::default(),
         }
     }
 

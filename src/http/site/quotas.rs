@@ -16,8 +16,10 @@ const MAX_REFUSED_CONNECTIONS: usize = 128;
 
 /// The quotas of a site.
 pub(crate) struct Quotas {
-    /// Scrapes and API answers at a time.
+    /// Scrapes at a time.
     pub(crate) scrapes: Arc<Quota>,
+    /// API answers at a time: separate, so that many pages leave room for Prometheus.
+    pub(crate) answers: Arc<Quota>,
     /// Viewers of the live page.
     pub(crate) viewers: Arc<Quota>,
     /// Connections of each address.
@@ -42,6 +44,7 @@ impl Quotas {
         let bodies_of_one = config.max_buffered_bytes.div_ceil(2).max(config.max_body_bytes.saturating_mul(2));
         Self {
             scrapes: quota(config.max_scrapes, config.max_scrapes.div_ceil(2)),
+            answers: quota(config.max_scrapes, config.max_scrapes.div_ceil(2)),
             // All viewers may come through one proxy.
             viewers: quota(config.max_viewers, config.max_viewers),
             connections: quota(usize::MAX, config.max_connections_per_address),
@@ -56,9 +59,19 @@ impl Quotas {
     /// For the fuzz targets: whether this address has taken nothing.
     #[cfg(feature = "fuzzing")]
     pub(crate) fn are_free(&self, address: std::net::IpAddr) -> bool {
-        let Self { scrapes, viewers, connections, refused_connections, passwords, requests, partial_heads, bodies } =
-            self;
-        let all = [scrapes, viewers, connections, refused_connections, passwords, requests, partial_heads, bodies];
+        let Self {
+            scrapes,
+            answers,
+            viewers,
+            connections,
+            refused_connections,
+            passwords,
+            requests,
+            partial_heads,
+            bodies,
+        } = self;
+        let all =
+            [scrapes, answers, viewers, connections, refused_connections, passwords, requests, partial_heads, bodies];
         all.into_iter().all(|quota| quota.share(address).grow_to(quota.limit_per_address()))
     }
 }

@@ -35,10 +35,9 @@ pub(super) async fn serve(mut stream: TcpStream, tracker: Tracker, mut caller: C
 fn set_options(stream: &TcpStream, limits: &Limits) {
     // A small response must not wait for the acknowledgement of the one before it. If this fails, it waits.
     let _ = stream.set_nodelay(true);
-    // The kernel takes small events for a viewer that has vanished as sent, and would give it up only after a quarter of
-    // an hour. The sweep comes first if it can see that nobody reads.
-    let gives_up_after = u32::try_from(limits.answer.saturating_mul(2).as_millis()).unwrap_or(u32::MAX);
-    let _ = set_tcp_user_timeout(stream, gives_up_after);
+    // Small events for a viewer that has vanished look as if they were sent. Without this, the kernel gives it up only
+    // after a quarter of an hour.
+    let _ = set_tcp_user_timeout(stream, u32::try_from(limits.confirmation.as_millis()).unwrap_or(u32::MAX));
 }
 
 #[cfg(test)]
