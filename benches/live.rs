@@ -2,7 +2,7 @@
 //!
 //! Both get the same callbacks in turn, at a fixed rate.
 
-#![allow(clippy::indexing_slicing, dead_code, reason = "a benchmark may panic")]
+#![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, dead_code, reason = "a benchmark may panic")]
 
 mod support;
 
