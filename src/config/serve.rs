@@ -90,7 +90,7 @@ settings! {
         #[arg(value_name = "PATH", default_value = "/metrics", value_parser = metrics_path)]
         "web.telemetry-path" telemetry_path: String,
 
-        /// URL at which clients reach the pages, if a proxy adds a path: https://example.com/openim-exporter/
+        /// URL at which clients reach the pages, if a proxy adds a path: `https://example.com/openim-exporter/`
         ///
         /// Pages, the API and the health checks are then served below this path too. Callbacks are accepted at any path
         /// anyway.
