@@ -217,7 +217,8 @@ fn the_time_in_which_a_callback_arrives_is_not_the_exporter_s() {
     eventually("nine durations", || own(&exporter.scrape(), "count") == 9.0);
     let samples = exporter.scrape();
     assert_eq!(receive(&samples, "count"), 9.0);
-    assert!((0.9..1.5).contains(&receive(&samples, "sum")), "{}", receive(&samples, "sum"));
+    // On a busy machine, the exporter sees the first part late, or the second one.
+    assert!((0.6..1.5).contains(&receive(&samples, "sum")), "{}", receive(&samples, "sum"));
     assert!(own(&samples, "sum") < 0.3, "{}", own(&samples, "sum"));
 }
 

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use support::{Client, eventually, free_port};
+use support::{Client, copy_exporter, eventually, free_port};
 
 /// Runs the exporter with this limit of bash's `ulimit`, as this user if there is one. If it serves, sends scrapes at
 /// the same time. Returns how many were answered with 200, and the log.
@@ -18,7 +18,7 @@ fn run_limited(limit: &str, user: Option<u32>) -> (usize, String) {
     let directory = tempfile::tempdir().unwrap();
     // Another user may not reach the build directory.
     let program = directory.path().join("openim-exporter");
-    fs::copy(env!("CARGO_BIN_EXE_openim-exporter"), &program).unwrap();
+    copy_exporter(&program);
     fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
     let address = format!("127.0.0.1:{}", free_port());
     let become_user =

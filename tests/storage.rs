@@ -49,7 +49,7 @@ fn an_unwritable_directory_is_an_error_that_names_the_user() {
     // Readable by everyone, so that only writing fails. The program must be readable too.
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let program = directory.path().join("openim-exporter");
-    fs::copy(env!("CARGO_BIN_EXE_openim-exporter"), &program).unwrap();
+    support::copy_exporter(&program);
     let state = directory.path().join("state");
     fs::create_dir(&state).unwrap();
     let as_nobody = r#"shift; exec setpriv --reuid=65534 --regid=65534 --clear-groups "$0" "$@""#;

@@ -104,7 +104,11 @@ fn watch() -> Vec<(Series, f64, f64)> {
     let before: BTreeMap<_, _> = all().into_iter().collect();
     thread::sleep(WATCHED);
     let increase = |series: &Series, value: f64| (value - before.get(series).unwrap_or(&0.0)) / WATCHED.as_secs_f64();
-    let after = all().into_iter();
+    let after = all();
+    // Known only after two days.
+    let retention = after.iter().filter(|(series, _)| series["__name__"] == "openim_exporter_build_info");
+    let retention: Vec<_> = retention.map(|(series, _)| (retention_of(series), 0.4, 0.0)).collect();
+    let after = after.into_iter();
     stop.store(true, Ordering::Relaxed);
     let complete = |series: &Series, value: f64| value * window(&series["__name__"]) / WATCHED.as_secs_f64();
     let watched = after.map(|(series, value)| (series.clone(), complete(&series, value), increase(&series, value)));
@@ -113,7 +117,14 @@ fn watch() -> Vec<(Series, f64, f64)> {
         let labels = [("__name__", "job:openim_messages_missing:ratio30m"), ("job", "openim-exporter"), ("chat", chat)];
         (labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(), 0.02, 0.0)
     });
-    watched.chain(missing).collect()
+    watched.chain(missing).chain(retention).collect()
+}
+
+/// The retention of senders after a day, of the exporter of another series.
+fn retention_of(series: &Series) -> Series {
+    let labels = [("__name__", "openim_sender_retention_ratio"), ("after", "1d")];
+    let target = ["job", "instance"].map(|label| (label.to_owned(), series[label].clone()));
+    labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().chain(target).collect()
 }
 
 /// The window in seconds of a recorded rate, such as `:rate10m`, which was watched for only part of that window.

@@ -91,6 +91,13 @@ struct Log {
     grown: Condvar,
 }
 
+/// Copies the exporter's program. Not with `fs::copy`: a process that another thread starts meanwhile would hold the file
+/// open for writing for a moment, and then it cannot be run.
+pub(crate) fn copy_exporter(to: &Path) {
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_openim-exporter")).arg(to).status();
+    assert!(copied.unwrap().success());
+}
+
 impl Exporter {
     /// Starts one at a free port, with these additional flags.
     pub(crate) fn start(flags: &[&str]) -> Self {
