@@ -1,6 +1,7 @@
 //! The live page's events: each snapshot is read and written once, and shared by all viewers.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,6 +14,10 @@ use crate::view::live::Readings;
 
 /// Time between two events.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// Viewers are woken in this many turns, with this time in between: all at once would delay callbacks for milliseconds.
+const TURNS: usize = 20;
+const TURN: Duration = Duration::from_millis(25);
 
 /// The same in milliseconds: for this long, polls get the same snapshot.
 const PERIOD_MS: u64 = 1000;
@@ -41,7 +46,8 @@ pub(super) struct Latest {
 pub(crate) struct Live {
     viewers: Arc<Quota>,
     snapshots: Mutex<Snapshots>,
-    latest: watch::Sender<Latest>,
+    /// The same in each turn, a little later.
+    turns: [watch::Sender<Latest>; TURNS],
     /// Held while the publisher decides whether to wait for [`Live::wanted`].
     deciding: Mutex<()>,
     /// Notified when a viewer has come, and at the end.
@@ -60,7 +66,7 @@ impl Live {
         Self {
             viewers,
             snapshots: Mutex::default(),
-            latest: watch::Sender::default(),
+            turns: std::array::from_fn(|_| watch::Sender::default()),
             deciding: Mutex::default(),
             wanted: Condvar::new(),
         }
@@ -69,19 +75,22 @@ impl Live {
     /// Publishes an event each second while there are viewers, until [`Live::end`]. The first viewer gets one at once.
     pub(super) fn publish<'a>(&self, source: impl Fn() -> Source<'a>, running_ms: impl Fn() -> u64) {
         let mut due = Instant::now();
-        while !self.latest.borrow().is_over {
+        while !self.is_over() {
+            let begin = Instant::now();
             let source = source();
             // Always, so that the first snapshot has the rate of the last seconds.
             self.snapshots.lock().readings.sample(source);
             if self.viewers.taken() == 0 {
-                self.latest.send_if_modified(|latest| {
-                    latest.event = Bytes::new();
-                    false
-                });
+                for turn in &self.turns {
+                    turn.send_if_modified(|latest| {
+                        latest.event = Bytes::new();
+                        false
+                    });
+                }
             } else if let Ok(json) = self.read(source) {
                 self.send(&json, source.now.0.div_euclid(1000), running_ms());
             }
-            due = self.wait_until(due.max(Instant::now()) + PERIOD);
+            due = self.wait_until(due.max(begin) + PERIOD);
         }
     }
 
@@ -89,11 +98,9 @@ impl Live {
     fn wait_until(&self, due: Instant) -> Instant {
         let mut deciding = self.deciding.lock();
         loop {
-            let latest = self.latest.borrow();
-            if latest.is_over || latest.event.is_empty() && self.viewers.taken() > 0 {
+            if self.is_over() || self.first().borrow().event.is_empty() && self.viewers.taken() > 0 {
                 return Instant::now();
             }
-            drop(latest);
             if self.wanted.wait_until(&mut deciding, due).timed_out() {
                 return due;
             }
@@ -101,13 +108,26 @@ impl Live {
     }
 
     fn send(&self, json: &[u8], seconds: i64, running_ms: u64) {
-        self.latest.send_modify(|latest| {
-            // IDs rise even if the clock is set back.
-            latest.id = seconds.max(latest.id.saturating_add(1));
-            latest.sent_ms = running_ms;
-            let head = format!("id: {}\nretry: {RETRY_MS}\ndata: ", latest.id);
-            latest.event = [head.as_bytes(), json, b"\n\n"].concat().into();
-        });
+        // IDs rise even if the clock is set back.
+        let id = seconds.max(self.first().borrow().id.saturating_add(1));
+        let event = Bytes::from([format!("id: {id}\nretry: {RETRY_MS}\ndata: ").as_bytes(), json, b"\n\n"].concat());
+        for turn in &self.turns {
+            turn.send_modify(|latest| {
+                (latest.id, latest.sent_ms, latest.event) = (id, running_ms, event.clone());
+            });
+            if turn.receiver_count() > 0 && !self.is_over() {
+                thread::sleep(TURN);
+            }
+        }
+    }
+
+    fn first(&self) -> &watch::Sender<Latest> {
+        let [first, ..] = &self.turns;
+        first
+    }
+
+    fn is_over(&self) -> bool {
+        self.first().borrow().is_over
     }
 
     /// Sends a comment if there was no event for this long.
@@ -115,24 +135,26 @@ impl Live {
         if self.viewers.taken() == 0 {
             return;
         }
-        self.latest.send_if_modified(|latest| {
-            let is_due = Duration::from_millis(now_ms.saturating_sub(latest.sent_ms)) >= heartbeat;
-            if is_due {
-                (latest.event, latest.sent_ms) = (Bytes::from_static(HEARTBEAT), now_ms);
-            }
-            is_due
-        });
+        for turn in &self.turns {
+            turn.send_if_modified(|latest| {
+                let is_due = Duration::from_millis(now_ms.saturating_sub(latest.sent_ms)) >= heartbeat;
+                if is_due {
+                    (latest.event, latest.sent_ms) = (Bytes::from_static(HEARTBEAT), now_ms);
+                }
+                is_due
+            });
+        }
     }
 
     /// Ends all streams, and the publisher.
     pub(super) fn end(&self) {
-        self.latest.send_modify(|latest| latest.is_over = true);
+        self.turns.iter().for_each(|turn| turn.send_modify(|latest| latest.is_over = true));
         self.wake_publisher();
     }
 
     /// Ends all streams. Their viewers may connect again, if they are still allowed to.
     pub(super) fn renew(&self) {
-        self.latest.send_modify(|latest| latest.renewals += 1);
+        self.turns.iter().for_each(|turn| turn.send_modify(|latest| latest.renewals += 1));
     }
 
     fn wake_publisher(&self) {
@@ -143,8 +165,9 @@ impl Live {
 
     /// The events from now on, for a viewer that the quota has counted.
     pub(super) fn subscribe(&self) -> watch::Receiver<Latest> {
-        let mut events = self.latest.subscribe();
-        if self.latest.borrow().event.is_empty() {
+        let turn = self.turns.iter().min_by_key(|turn| turn.receiver_count()).unwrap_or(self.first());
+        let mut events = turn.subscribe();
+        if turn.borrow().event.is_empty() {
             self.wake_publisher();
         } else {
             events.mark_changed();
@@ -192,7 +215,7 @@ mod tests {
     fn a_comment_follows_if_there_is_no_event_for_long() {
         let (live, share) = viewed();
         live.send(b"{}", 7, 1000);
-        let mut events = live.latest.subscribe();
+        let mut events = live.first().subscribe();
         let mut next = |live: &Live, now_ms| {
             live.beat(now_ms, HEARTBEAT_AFTER);
             let has_changed = events.has_changed().unwrap();
@@ -213,7 +236,7 @@ mod tests {
         let (live, _share) = viewed();
         let ids = [100, 100, 50, 103].map(|seconds| {
             live.send(b"{}", seconds, 0);
-            live.latest.borrow().id
+            live.first().borrow().id
         });
         assert_eq!(ids, [100, 101, 102, 103]);
     }
