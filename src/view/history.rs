@@ -65,7 +65,7 @@ pub(crate) struct Row {
     types: Option<[Types; 2]>,
 }
 
-/// Its columns, except time, delays and content types. The order is that of the CSV.
+/// The columns of a [`Row`], except time, delays and content types, in the order of the CSV.
 const COLUMNS: &[Column] = &[
     ("group_messages", |period| period.messages(Chat::Group)),
     ("single_messages", |period| period.messages(Chat::Single)),

@@ -25,7 +25,7 @@ const PERIOD_MS: u64 = 1000;
 /// Milliseconds after which a browser connects again.
 const RETRY_MS: u64 = 3000;
 
-/// A comment. It is no event, but shows that the stream is alive.
+/// A comment, which browsers ignore. It shows that the stream is alive.
 const HEARTBEAT: &[u8] = b":\n\n";
 
 /// What viewers get next.
@@ -107,6 +107,7 @@ impl Live {
         }
     }
 
+    /// Sends an event in turns, which takes up to half a second.
     fn send(&self, json: &[u8], seconds: i64, running_ms: u64) {
         // IDs rise even if the clock is set back.
         let id = seconds.max(self.first().borrow().id.saturating_add(1));

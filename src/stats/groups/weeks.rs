@@ -52,7 +52,7 @@ pub struct Week {
 }
 
 impl Week {
-    /// That of a group whose first message came today.
+    /// The week of a group whose first message came today.
     const fn of_new_group(messages: u64) -> Self {
         let mut days = [Some(0); WEEK_DAYS];
         days[WEEK_DAYS - 1] = Some(messages);

@@ -85,17 +85,12 @@ impl Sample {
     }
 }
 
-/// The position of a kind of message.
-const fn kind(chat: Chat) -> usize {
+/// The counter of messages of a kind. The kinds have the same order among the content types.
+pub(super) const fn messages(chat: Chat) -> usize {
     match chat {
         Chat::Group => GROUP_MESSAGES,
         Chat::Single => SINGLE_MESSAGES,
     }
-}
-
-/// The counters of messages of a kind.
-pub(super) const fn messages(chat: Chat) -> usize {
-    kind(chat)
 }
 
 /// The counter of an activity.
@@ -115,7 +110,7 @@ pub(super) const fn delays() -> std::ops::Range<usize> {
 
 /// The content types of messages of a kind.
 pub(super) const fn types(chat: Chat) -> std::ops::Range<usize> {
-    BASE + kind(chat) * TYPES..BASE + (kind(chat) + 1) * TYPES
+    BASE + messages(chat) * TYPES..BASE + (messages(chat) + 1) * TYPES
 }
 
 #[cfg(test)]
