@@ -19,11 +19,11 @@ use openim_exporter::simulate::{self, Report};
 use support::server::{Load, Server, options};
 use support::{Failure, cpu_time, median, ratio, verdict};
 
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 25;
 const VIEWERS: usize = 100;
 /// Callbacks per second, and in each round.
 const RATE: f64 = 1000.0;
-const CALLBACKS: u64 = 8000;
+const CALLBACKS: u64 = 4000;
 
 const READ_INTERVAL: Duration = Duration::from_secs(2);
 

@@ -16,8 +16,9 @@ use crate::view::live::Readings;
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// Viewers are woken in this many turns, with this time in between: all at once would delay callbacks for milliseconds.
-const TURNS: usize = 20;
-const TURN: Duration = Duration::from_millis(25);
+/// Up to the default limit of viewers, each has a turn of its own.
+const TURNS: usize = 100;
+const TURN: Duration = Duration::from_millis(8);
 
 /// The same in milliseconds: for this long, polls get the same snapshot.
 const PERIOD_MS: u64 = 1000;
@@ -107,7 +108,7 @@ impl Live {
         }
     }
 
-    /// Sends an event in turns, which takes up to half a second.
+    /// Sends an event in turns, which takes up to 0.8 seconds.
     fn send(&self, json: &[u8], seconds: i64, running_ms: u64) {
         // IDs rise even if the clock is set back.
         let id = seconds.max(self.first().borrow().id.saturating_add(1));
