@@ -9,8 +9,10 @@ use tracing::level_filters::LevelFilter;
 use super::address::ListenAddress;
 use super::exclusions::ContentTypes;
 use super::external_url::ExternalUrl;
+use super::forward::Url as ForwardUrl;
 use super::networks::Networks;
-use crate::domain::{Calendar, MessageSource};
+use super::record::RecordContent;
+use crate::domain::{Calendar, FileSync, MessageSource};
 use crate::telemetry::LogFormat;
 
 /// Declares a struct of settings. A field with a flag's name in front is set by that flag: its doc comment is the
@@ -69,7 +71,7 @@ macro_rules! show_by_display {
         })+
     };
 }
-show_by_display!(bool, usize, String, ListenAddress, ExternalUrl, LevelFilter, Calendar);
+show_by_display!(bool, usize, u64, String, ListenAddress, ExternalUrl, LevelFilter, Calendar, ForwardUrl);
 
 impl<T: Shown> Shown for Option<T> {
     fn show(&self, flag: &str, text: &mut String) {
@@ -117,11 +119,16 @@ impl Shown for Duration {
     }
 }
 
-impl Shown for MessageSource {
-    fn show(&self, flag: &str, text: &mut String) {
-        line(flag, self.name(), text);
-    }
+macro_rules! show_by_name {
+    ($($kind:ty),+) => {
+        $(impl Shown for $kind {
+            fn show(&self, flag: &str, text: &mut String) {
+                line(flag, self.name(), text);
+            }
+        })+
+    };
 }
+show_by_name!(MessageSource, FileSync, RecordContent);
 
 impl Shown for LogFormat {
     fn show(&self, flag: &str, text: &mut String) {

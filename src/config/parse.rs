@@ -6,13 +6,20 @@ use std::path::{self, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 
 use super::duration::{self, Notation};
 use crate::domain::Calendar;
+use crate::named::Named;
 
 /// Largest number of bytes that a flag accepts: a callback's body is held in memory as a whole.
 const MAX_BYTES: u64 = 1 << 30;
+
+/// Sizes of what is kept on a disk. The smallest has room for a callback of the default maximum size.
+const DISK_BYTES: RangeInclusive<u64> = 1 << 20..=100 << 40;
+
+/// How long something may be kept on a disk.
+const AGES: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(3650 * 86_400);
 
 /// Longest time for which duplicate messages are ignored.
 const MAX_DEDUP_WINDOW: Duration = Duration::from_secs(24 * 3600);
@@ -65,21 +72,44 @@ pub(super) fn switch(text: &str) -> Result<bool, &'static str> {
     }
 }
 
-/// A number of bytes, with or without a unit. As in Prometheus, each unit is 1,024 times the one before.
+/// The value of an enum with this name.
+pub(super) fn name_of<T: Named + Send + Sync>() -> impl TypedValueParser<Value = T> {
+    let find = |name: String| T::VALUES.iter().copied().find(|value| value.name() == name).ok_or("unknown");
+    PossibleValuesParser::new(T::VALUES.iter().map(|value| value.name())).try_map(find)
+}
+
+/// A number of bytes that are held in memory.
 pub(super) fn bytes(text: &str) -> Result<usize, &'static str> {
+    size(text, 1..=MAX_BYTES)
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .ok_or("give a number of bytes from 1 to 1GiB, as in 1048576, 64KiB or 1MiB")
+}
+
+/// A number of bytes on a disk.
+pub(super) fn disk_bytes(text: &str) -> Result<u64, &'static str> {
+    size(text, DISK_BYTES).ok_or("give a size from 1MiB to 100TiB, as in 512MiB or 10GiB")
+}
+
+/// How long something is kept on a disk, in whole seconds.
+pub(super) fn age(text: &str) -> Result<Duration, &'static str> {
+    duration::parse(text, Notation::Flags)
+        .filter(|age| AGES.contains(age) && age.subsec_nanos() == 0)
+        .ok_or("give whole seconds from 1m to 3650d, as in 90m, 72h or 7d")
+}
+
+/// A number of bytes, with or without a unit. As in Prometheus, each unit is 1,024 times the one before.
+fn size(text: &str, range: RangeInclusive<u64>) -> Option<u64> {
     let digits = text.trim_end_matches(|character: char| !character.is_ascii_digit());
     let unit = match text.get(digits.len()..) {
         Some("" | "B") => 1,
         Some("KiB" | "KB" | "kB" | "K" | "k") => 1 << 10,
         Some("MiB" | "MB" | "M") => 1 << 20,
         Some("GiB" | "GB" | "G") => 1 << 30,
+        Some("TiB" | "TB" | "T") => 1 << 40,
         _ => 0,
     };
     let bytes = digits.parse().ok().and_then(|number: u64| number.checked_mul(unit));
-    bytes
-        .filter(|bytes| (1..=MAX_BYTES).contains(bytes))
-        .and_then(|bytes| usize::try_from(bytes).ok())
-        .ok_or("give a number of bytes from 1 to 1GiB, as in 1048576, 64KiB or 1MiB")
+    bytes.filter(|bytes| range.contains(bytes))
 }
 
 /// The path of a file or directory, as an absolute path: so an error or a log line shows where it is.

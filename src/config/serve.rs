@@ -18,8 +18,10 @@ use super::address::ListenAddress;
 use super::exclusions::ContentTypes;
 use super::external_url::ExternalUrl;
 use super::flag::{Shown, settings, variable};
+use super::forward::ForwardSettings;
 use super::networks::Networks;
-use super::parse::{absolute_path, bytes, calendar, dedup_window, metrics_path, number, switch};
+use super::parse::{absolute_path, bytes, calendar, dedup_window, metrics_path, name_of, number, switch};
+use super::record::RecordSettings;
 use crate::domain::{Calendar, MessageSource};
 use crate::telemetry::LogFormat;
 
@@ -80,6 +82,10 @@ settings! {
         /// The settings of the log.
         #[command(flatten)]
         log: LogSettings,
+
+        /// The settings of the records.
+        #[command(flatten)]
+        record: RecordSettings,
     }
 }
 
@@ -162,6 +168,10 @@ settings! {
         /// Access control, and what else is read from files.
         #[command(flatten)]
         access: AccessSettings,
+
+        /// Where callbacks are forwarded.
+        #[command(flatten)]
+        forward: ForwardSettings,
     }
 }
 
@@ -225,7 +235,7 @@ settings! {
         /// callbackAfterMsgSaveDBCommand. With auto, the first callback that reports a message decides, separately for
         /// group messages and single messages, until the next start. Messages from the other callback are counted in
         /// openim_exporter_callback_repeats_total only.
-        #[arg(value_name = "SOURCE", default_value = "auto", value_parser = message_source())]
+        #[arg(value_name = "SOURCE", default_value = "auto", value_parser = name_of::<MessageSource>())]
         "callback.message-source" message_source: MessageSource,
 
         /// Time zone of the calendar days in the history, as an IANA name: Asia/Shanghai
@@ -290,11 +300,6 @@ settings! {
 
 fn log_level() -> impl TypedValueParser<Value = LevelFilter> {
     PossibleValuesParser::new(["debug", "info", "warn", "error"]).try_map(|name| name.parse::<LevelFilter>())
-}
-
-fn message_source() -> impl TypedValueParser<Value = MessageSource> {
-    PossibleValuesParser::new(MessageSource::ALL.map(MessageSource::name))
-        .map(|name| MessageSource::ALL.into_iter().find(|source| source.name() == name).unwrap_or(MessageSource::Auto))
 }
 
 fn log_format() -> impl TypedValueParser<Value = LogFormat> {
