@@ -1,11 +1,16 @@
 //! Certificates and private keys: read from PEM, with errors that say what a file has instead and how to correct it.
 
+mod identity;
 mod keys;
 mod listed;
 mod pem;
 mod problem;
+mod server_verifier;
+mod system;
 
-pub(crate) use keys::{check_public_key, private_key_problem};
+pub(crate) use identity::{IdentityPart, identity};
 pub(crate) use listed::{Listed, Purpose};
 pub(crate) use pem::{certificates, private_keys};
-pub(crate) use problem::{authorities, parse, problem};
+pub(crate) use problem::{authorities, parse};
+pub(crate) use server_verifier::{Authorities, server_verifier};
+pub(crate) use system::system;

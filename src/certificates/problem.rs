@@ -4,6 +4,8 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::{CertificateError, Error as TlsError, RootCertStore};
 use x509_parser::prelude::{FromDer as _, X509Certificate, X509Version};
 
+use super::keys::check_public_key;
+
 /// A certificate that is not damaged.
 ///
 /// # Errors
@@ -45,7 +47,11 @@ pub(crate) fn authorities(certificates: &[CertificateDer<'_>]) -> Result<RootCer
     let mut roots = RootCertStore::empty();
     for (number, certificate) in (1..).zip(certificates) {
         let added = roots.add(certificate.clone());
-        added.map_err(|error| format!("certificate {number}: {}", problem(certificate, &error)))?;
+        let checked = added.map_err(|error| problem(certificate, &error)).and_then(|()| {
+            let parsed = parse(certificate)?;
+            check_public_key(parsed.public_key())
+        });
+        checked.map_err(|problem| format!("certificate {number}: {problem}"))?;
     }
     Ok(roots)
 }

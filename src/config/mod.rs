@@ -1,5 +1,6 @@
 //! Command line, environment and files -> checked settings, with one struct for each module that has settings.
 
+mod access;
 mod address;
 mod command_line;
 mod duration;
@@ -17,7 +18,9 @@ pub mod simulate;
 mod users;
 mod variables;
 pub mod web;
+mod yaml;
 
+pub use access::AccessSettings;
 pub use address::ListenAddress;
 pub use command_line::{Invocation, from_args, serve_flags};
 pub use exclusions::{ContentTypes, Senders};
@@ -27,6 +30,6 @@ pub use forward::ForwardSettings;
 pub use networks::Networks;
 pub use record::{RecordContent, RecordSettings};
 pub use secret::PathSecret;
-pub use serve::{AccessSettings, Config, Http, LogSettings, StatsSettings, Storage};
+pub use serve::{Config, Http, LogSettings, StatsSettings, Storage};
 pub use users::{PasswordHash, Users};
 pub use variables::unknown_variables;

@@ -38,7 +38,7 @@ mod tests {
             "OPENIM_EXPORTER_GROUPS_MAX_TRACKD",
             "OPENIM_EXPORTER_LISTEN_ADDRESS",
             "OPENIM_EXPORTER_LOGLEVEL",
-            "OPENIM_EXPORTER_FORWARDING",
+            "OPENIM_EXPORTER_KAFKA",
             "OPENIM_EXPORTER_",
             "OPENIM_EXPORTER_LOG_LEVEL",
             "OPENIM_EXPORTER",
@@ -61,7 +61,7 @@ mod tests {
                 ("OPENIM_EXPORTER_GROUPS_MAX_TRACKD", Some("OPENIM_EXPORTER_GROUPS_MAX_TRACKED")),
                 ("OPENIM_EXPORTER_LISTEN_ADDRESS", Some("OPENIM_EXPORTER_WEB_LISTEN_ADDRESS")),
                 ("OPENIM_EXPORTER_LOGLEVEL", Some("OPENIM_EXPORTER_LOG_LEVEL")),
-                ("OPENIM_EXPORTER_FORWARDING", None),
+                ("OPENIM_EXPORTER_KAFKA", None),
                 ("OPENIM_EXPORTER_", None),
                 ("OPENIM_EXPORTER_OTHER_PORT", None),
             ]

@@ -3,12 +3,10 @@
 //! A setting of the toolkit that this exporter does not support is an error. If it were ignored, a server could be
 //! unprotected although its configuration protects it.
 
-mod mapping;
 mod rate;
 #[cfg(test)]
 mod tests;
 mod tls;
-mod yaml;
 
 use std::path::Path;
 
@@ -16,7 +14,7 @@ use hyper::header::{HeaderName, HeaderValue};
 
 use super::file::{self, FileError};
 use super::users::Users;
-use mapping::Field;
+use super::yaml::{self, Field};
 pub use rate::RateLimit;
 pub use tls::{ClientAuth, PemSource, Tls, TlsVersion};
 

@@ -7,19 +7,12 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use tokio_rustls::rustls::client::{Resumption, WebPkiServerVerifier, verify_server_name};
-use tokio_rustls::rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
-};
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio_rustls::rustls::server::ParsedCertificate;
-use tokio_rustls::rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, InvalidMessage, RootCertStore,
-    SignatureScheme,
-};
+use tokio_rustls::rustls::client::Resumption;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{CertificateError, ClientConfig, Error as TlsError, InvalidMessage};
 
-use crate::certificates::{self, Listed, Purpose};
+use crate::certificates::{self, Authorities};
 use crate::config::simulate::CertificateTrust;
 
 /// HTTP/2's name in a handshake.
@@ -46,12 +39,15 @@ impl TlsClient {
             .with_safe_default_protocol_versions()
             .map_err(|error| format!("cannot set up TLS: {error}"))?;
         let trusted = match trust {
-            CertificateTrust::System => Some(Trusted::new(system_authorities()?, &provider)?),
-            CertificateTrust::Authorities(file) => Some(Trusted::new(authorities_in(file)?, &provider)?),
+            CertificateTrust::System => {
+                let advice = |problem| format!("{problem}, or give the target's CA with --ca-file");
+                Some(certificates::system().map_err(advice)?)
+            }
+            CertificateTrust::Authorities(file) => Some(authorities_in(file)?),
             CertificateTrust::Any => None,
         };
-        let verifier = Verifier { algorithms: provider.signature_verification_algorithms, trusted };
-        let mut config = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth();
+        let verifier = certificates::server_verifier(trusted, &provider)?;
+        let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
         config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
         // Like Go's client, which has no session cache by default.
         config.resumption = Resumption::disabled();
@@ -68,19 +64,6 @@ impl TlsClient {
 /// Whether the handshake selected HTTP/2.
 pub(super) fn is_http2(stream: &TlsStream<TcpStream>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(HTTP2)
-}
-
-type Authorities = (RootCertStore, Vec<CertificateDer<'static>>);
-
-fn system_authorities() -> Result<Authorities, String> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    // Unreadable certificates are skipped: the others may be sufficient.
-    if roots.add_parsable_certificates(found.certs.iter().cloned()).0 > 0 {
-        return Ok((roots, found.certs));
-    }
-    let why = found.errors.first().map_or_else(String::new, |error| format!(" ({error})"));
-    Err(format!("the system trusts no CA{why}; install ca-certificates, or give the target's CA with --ca-file"))
 }
 
 fn authorities_in(path: &Path) -> Result<Authorities, String> {
@@ -116,67 +99,4 @@ fn with_advice(error: &io::Error) -> String {
         _ => "",
     };
     format!("{error}{advice}")
-}
-
-/// Whose certificates are accepted.
-#[derive(Debug)]
-struct Trusted {
-    issuers: Arc<WebPkiServerVerifier>,
-    listed: Listed,
-}
-
-impl Trusted {
-    fn new((roots, listed): Authorities, provider: &Arc<CryptoProvider>) -> Result<Self, String> {
-        let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-        let issuers = builder.build().map_err(|error| format!("cannot set up TLS: {error}"))?;
-        Ok(Self { issuers, listed: Listed::new(listed, Purpose::Server) })
-    }
-}
-
-/// Verifies the server's certificate.
-#[derive(Debug)]
-struct Verifier {
-    algorithms: WebPkiSupportedAlgorithms,
-    /// `None` accepts any certificate. Signatures are verified nevertheless, so that a handshake has its usual cost.
-    trusted: Option<Trusted>,
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, TlsError> {
-        let Some(Trusted { issuers, listed }) = &self.trusted else { return Ok(ServerCertVerified::assertion()) };
-        if !listed.contains_valid(certificate, now)? {
-            return issuers.verify_server_cert(certificate, intermediates, name, ocsp, now);
-        }
-        verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        verify_tls12_signature(message, certificate, signature, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        verify_tls13_signature(message, certificate, signature, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
 }

@@ -3,9 +3,9 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::mapping::Field;
 use crate::config::duration::{self, Notation};
 use crate::config::file::FileError;
+use crate::config::yaml::Field;
 
 /// Longest interval, so that the time of a whole burst fits a `Duration`.
 const MAX_INTERVAL: Duration = Duration::from_secs(24 * 3600);

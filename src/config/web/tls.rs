@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use tokio_rustls::rustls::{CipherSuite, NamedGroup};
 
-use super::mapping::{Field, Mapping};
 use crate::config::file::{self, FileError};
+use crate::config::yaml::{Field, Mapping};
 
 const KEYS: [&str; 13] = [
     "cert",

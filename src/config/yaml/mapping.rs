@@ -1,16 +1,16 @@
 //! Access to a mapping with known keys, and to its values by type.
 
-use super::yaml::{MappingEntry, Node, YamlValue};
+use super::tree::{MappingEntry, Node, YamlValue};
 use crate::config::file::{FileError, redact_name};
 
 /// A mapping of the file. All of its keys are known. A key without a value counts as missing, as in the toolkit.
-pub(super) struct Mapping<'a> {
+pub(crate) struct Mapping<'a> {
     path: String,
     entries: &'a [MappingEntry],
 }
 
 /// A value of the file.
-pub(super) struct Field<'a> {
+pub(crate) struct Field<'a> {
     /// The line of the key; for an item of a list, its own.
     line: usize,
     /// The keys that lead to it, with dots; empty for the whole file.
@@ -20,31 +20,31 @@ pub(super) struct Field<'a> {
 
 impl<'a> Mapping<'a> {
     /// Whether no key has a value.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.entries.iter().all(|entry| matches!(entry.node.value, YamlValue::Null))
     }
 
     /// The value of a key.
-    pub(super) fn get(&self, key: &str) -> Option<Field<'a>> {
+    pub(crate) fn get(&self, key: &str) -> Option<Field<'a>> {
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
         let present = !matches!(entry.node.value, YamlValue::Null);
         present.then(|| Field { line: entry.line, path: join(&self.path, key), value: &entry.node.value })
     }
 
     /// The text of a key; empty text counts as missing.
-    pub(super) fn text(&self, key: &str) -> Result<Option<(Field<'a>, &'a str)>, FileError> {
+    pub(crate) fn text(&self, key: &str) -> Result<Option<(Field<'a>, &'a str)>, FileError> {
         let Some(field) = self.get(key) else { return Ok(None) };
         let text = field.text()?;
         Ok((!text.is_empty()).then_some((field, text)))
     }
 
     /// The items of a list, none if the key is missing.
-    pub(super) fn items(&self, key: &str) -> Result<Vec<Field<'a>>, FileError> {
+    pub(crate) fn items(&self, key: &str) -> Result<Vec<Field<'a>>, FileError> {
         self.get(key).map_or(Ok(Vec::new()), |field| field.items())
     }
 
     /// The value of a switch that is on by default.
-    pub(super) fn is_on(&self, key: &str) -> Result<bool, FileError> {
+    pub(crate) fn is_on(&self, key: &str) -> Result<bool, FileError> {
         let Some(field) = self.get(key) else { return Ok(true) };
         match field.value {
             YamlValue::Text(text) if ["true", "True", "TRUE"].contains(&text.as_str()) => Ok(true),
@@ -60,12 +60,12 @@ fn join(path: &str, key: &str) -> String {
 
 impl<'a> Field<'a> {
     /// The whole file.
-    pub(super) const fn root(node: &'a Node) -> Self {
+    pub(crate) const fn root(node: &'a Node) -> Self {
         Self { line: node.line, path: String::new(), value: &node.value }
     }
 
     /// An error about this value.
-    pub(super) fn error(&self, problem: impl Into<String>) -> FileError {
+    pub(crate) fn error(&self, problem: impl Into<String>) -> FileError {
         FileError::at_line(self.line, self.path.as_str(), problem)
     }
 
@@ -73,7 +73,7 @@ impl<'a> Field<'a> {
     ///
     /// # Errors
     /// When it is not a mapping, or has a key that is not `known`.
-    pub(super) fn mapping(&self, known: &[&str]) -> Result<Mapping<'a>, FileError> {
+    pub(crate) fn mapping(&self, known: &[&str]) -> Result<Mapping<'a>, FileError> {
         let entries = self.entries()?;
         if let Some(unknown) = entries.iter().find(|entry| !known.contains(&entry.key.as_str())) {
             let problem = format!("unknown key; the known keys are {}", known.join(", "));
@@ -82,7 +82,7 @@ impl<'a> Field<'a> {
         Ok(Mapping { path: self.path.clone(), entries })
     }
 
-    pub(super) fn text(&self) -> Result<&'a str, FileError> {
+    pub(crate) fn text(&self) -> Result<&'a str, FileError> {
         match self.value {
             YamlValue::Text(text) => Ok(text),
             _ => Err(self.wrong_type("text")),
@@ -90,7 +90,7 @@ impl<'a> Field<'a> {
     }
 
     /// The value that the text names.
-    pub(super) fn choice<T: Copy>(&self, names: &[(&str, T)]) -> Result<T, FileError> {
+    pub(crate) fn choice<T: Copy>(&self, names: &[(&str, T)]) -> Result<T, FileError> {
         let text = self.text()?;
         names.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice).ok_or_else(|| {
             let names: Vec<_> = names.iter().map(|(name, _)| *name).collect();
@@ -99,13 +99,13 @@ impl<'a> Field<'a> {
     }
 
     /// The items of a list.
-    pub(super) fn items(&self) -> Result<Vec<Self>, FileError> {
+    pub(crate) fn items(&self) -> Result<Vec<Self>, FileError> {
         let YamlValue::List(nodes) = self.value else { return Err(self.wrong_type("a list (- value)")) };
         Ok(nodes.iter().map(|node| Self { line: node.line, path: self.path.clone(), value: &node.value }).collect())
     }
 
     /// The entries of a mapping with any keys.
-    pub(super) fn pairs(&self) -> Result<Vec<(&'a str, Self)>, FileError> {
+    pub(crate) fn pairs(&self) -> Result<Vec<(&'a str, Self)>, FileError> {
         let pair = |MappingEntry { line, key, node }: &'a MappingEntry| {
             (key.as_str(), Self { line: *line, path: join(&self.path, &redact_name(key)), value: &node.value })
         };

@@ -14,12 +14,12 @@ const MAX_LEVELS: usize = 8;
 type Events<'a> = dyn Iterator<Item = Result<(Event<'a>, Span), ScanError>> + 'a;
 
 /// A value, and the line at which it begins, counted from 1.
-pub(super) struct Node {
-    pub(super) line: usize,
-    pub(super) value: YamlValue,
+pub(crate) struct Node {
+    pub(crate) line: usize,
+    pub(crate) value: YamlValue,
 }
 
-pub(super) enum YamlValue {
+pub(crate) enum YamlValue {
     /// No value, or `null` in one of its spellings.
     Null,
     Text(String),
@@ -27,18 +27,18 @@ pub(super) enum YamlValue {
     Map(Vec<MappingEntry>),
 }
 
-pub(super) struct MappingEntry {
+pub(crate) struct MappingEntry {
     /// The line of the key.
-    pub(super) line: usize,
-    pub(super) key: String,
-    pub(super) node: Node,
+    pub(crate) line: usize,
+    pub(crate) key: String,
+    pub(crate) node: Node,
 }
 
 /// The only document of a text; an empty text is null.
 ///
 /// # Errors
 /// When it is not YAML, or has a second document, an alias, a tag, a duplicate key, or a key that is not text.
-pub(super) fn parse(text: &str) -> Result<Node, FileError> {
+pub(crate) fn parse(text: &str) -> Result<Node, FileError> {
     let mut options = Options::default();
     options.disallow_directives = true;
     let mut parser = Parser::new_from_str_with_options(text, options);
