@@ -77,7 +77,7 @@ fn check(config: &Config) -> ExitCode {
         let advice = nearest.map_or_else(String::new, |nearest| format!("; did you mean {nearest}?"));
         let _ = writeln!(io::stderr(), "openim-exporter: warning: {name} sets no flag{advice}");
     }
-    match Access::read(&config.http.access).and_then(|access| access.check_validity(SystemClock.now())) {
+    match Access::read(&config.http).and_then(|access| access.check_validity(SystemClock.now())) {
         Ok(()) => print(&format!("the configuration is valid\n{}", config.describe())),
         Err(error) => fail(&error, USAGE),
     }
@@ -139,7 +139,7 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Ins
     // Before the rest, because from the next step on a signal must not just kill the process.
     let mut signals = Signals::catch().map_err(Error::Signals)?;
     // Before the state, so that a port in use leaves it unchanged. Clients that connect meanwhile wait.
-    let access = Access::read(&config.http.access)?;
+    let access = Access::read(&config.http)?;
     let listeners = listeners(config)?;
     raise_open_file_limit(telemetry, config.http.max_connections);
     check_address_space(telemetry, config);

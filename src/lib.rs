@@ -27,7 +27,7 @@
 //! which.
 //!
 //! # Adding a flag, a metric or a reason
-//! - A flag: a field in `config/serve.rs`.
+//! - A flag: a field in `config/serve.rs`, or in the file of its part, such as `config/forward/settings.rs`.
 //! - A metric that must survive restarts: a counter in `stats/recording.rs`, a method in `stats/readings.rs`, and a row
 //!   in `exposition/catalog.rs`.
 //! - A callback: a row in `domain/commands.rs`. What it counts: `domain/event.rs`.

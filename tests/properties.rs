@@ -109,6 +109,11 @@ fn settings_are_accepted_or_refused_and_no_error_shows_a_secret() {
 }
 
 #[test]
+fn targets_are_accepted_or_refused_and_no_error_shows_a_secret() {
+    try_all("forward_config", properties::forward_config::holds, TRIES);
+}
+
+#[test]
 fn a_state_file_of_any_bytes_is_opened_or_renamed_and_counting_continues() {
     // Fewer, because each file has several megabytes.
     try_all("state", properties::state::holds, TRIES / 4);

@@ -75,7 +75,7 @@ impl Exporter {
             access,
             ..Http::defaults().unwrap()
         };
-        let access = Access::read(&config.access).unwrap();
+        let access = Access::read(&config).unwrap();
         let clock = Arc::new(StoppedClock(now)) as Arc<dyn Clock>;
         let parts = (Arc::clone(&stats), Arc::clone(&telemetry), clock);
         Self { site: Arc::new(Site::new(parts, config, access, limits, 1)), stats, telemetry, counted: Cell::default() }

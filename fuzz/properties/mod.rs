@@ -15,6 +15,7 @@ pub(crate) mod carry;
 pub(crate) mod decode;
 mod exporter;
 mod exposition;
+pub(crate) mod forward_config;
 mod frames;
 pub(crate) mod framing;
 pub(crate) mod head;

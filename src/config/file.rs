@@ -8,6 +8,9 @@ use std::{fmt, io};
 
 use rustix::fs::OFlags;
 
+/// Largest file of certificates or keys, in bytes. A chain has a few thousand.
+pub(super) const MAX_PEM_BYTES: u64 = 1 << 20;
+
 /// An error in a file: where it is, and how to correct it. It shows no secret of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileError {

@@ -9,9 +9,7 @@ use tracing::level_filters::LevelFilter;
 use super::address::ListenAddress;
 use super::exclusions::ContentTypes;
 use super::external_url::ExternalUrl;
-use super::forward::Url as ForwardUrl;
 use super::networks::Networks;
-use super::record::RecordContent;
 use crate::domain::{Calendar, FileSync, MessageSource};
 use crate::telemetry::LogFormat;
 
@@ -71,7 +69,7 @@ macro_rules! show_by_display {
         })+
     };
 }
-show_by_display!(bool, usize, u64, String, ListenAddress, ExternalUrl, LevelFilter, Calendar, ForwardUrl);
+show_by_display!(bool, usize, u64, String, ListenAddress, ExternalUrl, LevelFilter, Calendar);
 
 impl<T: Shown> Shown for Option<T> {
     fn show(&self, flag: &str, text: &mut String) {
@@ -128,7 +126,7 @@ macro_rules! show_by_name {
         })+
     };
 }
-show_by_name!(MessageSource, FileSync, RecordContent);
+show_by_name!(MessageSource, FileSync);
 
 impl Shown for LogFormat {
     fn show(&self, flag: &str, text: &mut String) {

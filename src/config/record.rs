@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::flag::settings;
+use super::flag::{Shown, settings};
 use super::parse::{absolute_path, age, disk_bytes, name_of};
 use crate::domain::FileSync;
 use crate::named::named;
@@ -15,6 +15,12 @@ named! {
         Full = "full",
         /// All but the values of `content`, nicknames and the URLs of pictures.
         None = "none",
+    }
+}
+
+impl Shown for RecordContent {
+    fn show(&self, flag: &str, text: &mut String) {
+        self.name().to_owned().show(flag, text);
     }
 }
 

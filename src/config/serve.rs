@@ -4,9 +4,7 @@
 //! of flags that the tests compare with the documentation follow from it. Then run `UPDATE_DOCS=1 cargo test --test
 //! docs`, and fill the last cell of the flag's row in `docs/flags.md`.
 
-use std::ffi::OsString;
 use std::net::IpAddr;
-use std::path::{self, PathBuf};
 use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
@@ -23,6 +21,7 @@ use super::forward::ForwardSettings;
 use super::networks::Networks;
 use super::parse::{bytes, calendar, dedup_window, metrics_path, name_of, number, switch};
 use super::record::RecordSettings;
+use super::storage::Storage;
 use crate::domain::{Calendar, MessageSource};
 use crate::telemetry::LogFormat;
 
@@ -268,33 +267,6 @@ fn log_format() -> impl TypedValueParser<Value = LogFormat> {
     })
 }
 
-/// Where the state is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Storage {
-    /// In memory only.
-    Memory,
-    /// In this directory.
-    Directory(PathBuf),
-}
-
-impl From<OsString> for Storage {
-    fn from(path: OsString) -> Self {
-        if path.is_empty() {
-            return Self::Memory;
-        }
-        Self::Directory(path::absolute(&path).unwrap_or_else(|_| path.into()))
-    }
-}
-
-impl Shown for Storage {
-    fn show(&self, flag: &str, text: &mut String) {
-        match self {
-            Self::Memory => "(in memory)".to_owned().show(flag, text),
-            Self::Directory(path) => path.show(flag, text),
-        }
-    }
-}
-
 impl Http {
     /// Whether an address is that of a trusted proxy.
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
@@ -324,18 +296,29 @@ impl Config {
     /// # Errors
     /// When a configured value is higher than another flag allows.
     pub(super) fn reconcile(&mut self, matches: &ArgMatches) -> Result<(), String> {
-        let lower_default = |field: &str, value: &mut usize, max: usize| {
+        fn lower_default<T: Ord + Copy>(matches: &ArgMatches, field: &str, value: &mut T, max: T) {
             if matches.value_source(field) == Some(ValueSource::DefaultValue) {
                 *value = (*value).min(max);
             }
-        };
+        }
         let (http, stats) = (&mut self.http, &mut self.stats);
-        lower_default("max_connections_per_address", &mut http.max_connections_per_address, http.max_connections);
-        lower_default("max_exported_groups", &mut stats.max_exported_groups, stats.max_tracked_groups);
+        lower_default(
+            matches,
+            "max_connections_per_address",
+            &mut http.max_connections_per_address,
+            http.max_connections,
+        );
+        lower_default(matches, "max_exported_groups", &mut stats.max_exported_groups, stats.max_tracked_groups);
         if http.proxy_protocol && http.trusted_proxies.is_none() {
             return Err(
                 "--web.proxy-protocol: no proxy is trusted; set --web.trusted-proxies to the proxies' networks".into(),
             );
+        }
+        http.forward.check(&stats.storage)?;
+        let record = &mut self.record;
+        lower_default(matches, "max_file_bytes", &mut record.max_file_bytes, record.max_bytes);
+        if record.max_file_bytes > record.max_bytes {
+            return Err("--record.max-file-bytes: a file would be larger than --record.max-bytes; lower it".into());
         }
         // A body takes up to twice its size while it grows.
         http.max_buffered_bytes = http.max_buffered_bytes.max(http.max_body_bytes.saturating_mul(2));

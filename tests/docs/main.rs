@@ -5,6 +5,7 @@
 mod capacity;
 mod commands;
 mod examples;
+mod forwarding;
 mod links;
 mod names;
 #[path = "../support/mod.rs"]
@@ -37,6 +38,7 @@ pages! {
     DEPLOY = "docs/deploy.md";
     ERRORS = "docs/errors.md";
     FLAGS = "docs/flags.md";
+    FORWARDING = "docs/forwarding.md";
     LIMITS = "docs/limits.md";
     METRICS = "docs/metrics.md";
     OPENIM = "docs/openim.md";

@@ -44,7 +44,12 @@ fn corrected<const CELLS: usize>(text: &str, heading: &str, expected: &[[String;
     Some(rows.collect())
 }
 
-fn assert_table<const CELLS: usize>(page: &Page, heading: &str, expected: &[[String; CELLS]], spoils: &[(&str, &str)]) {
+pub(crate) fn assert_table<const CELLS: usize>(
+    page: &Page,
+    heading: &str,
+    expected: &[[String; CELLS]],
+    spoils: &[(&str, &str)],
+) {
     if let Some(rows) = corrected(page.text, heading, expected) {
         if std::env::var_os("UPDATE_DOCS").is_some() {
             let old: String = lines(page.text, heading).collect();
@@ -72,7 +77,7 @@ fn assert_table<const CELLS: usize>(page: &Page, heading: &str, expected: &[[Str
 }
 
 /// Formats a text as code, unless it is empty.
-fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!("`{text}`") }
 }
 

@@ -68,7 +68,7 @@ impl Served {
             wire::decode_group_message(body.as_bytes(), |message| stats.record(message, SystemClock.now())).unwrap();
         }
         let parts = (Arc::clone(&stats), Arc::clone(&telemetry), Arc::new(SystemClock) as Arc<dyn Clock>);
-        let access = Access::read(&config.access).unwrap();
+        let access = Access::read(&config).unwrap();
         let site = Arc::new(Site::new(parts, config, access, limits, 1));
         let address = listener.address().unwrap();
         let worker = Worker::create_all(&site, vec![listener]).unwrap().remove(0);

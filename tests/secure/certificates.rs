@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use openim_exporter::config::AccessSettings;
+use openim_exporter::config::Http;
 use openim_exporter::domain::UnixMillis;
 use openim_exporter::http::Access;
 use tempfile::TempDir;
@@ -40,7 +40,8 @@ pub(crate) fn run(directory: &Path, commands: &str) {
 
 /// What `--check-config` says about the files in the directory, with `DIR` instead of its path.
 pub(crate) fn check(directory: &Path) -> Result<(), String> {
-    let settings = AccessSettings { web_config: Some(directory.join("web.yml")), ..AccessSettings::default() };
+    let mut settings = Http::defaults().unwrap();
+    settings.access.web_config = Some(directory.join("web.yml"));
     let now = UnixMillis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis().try_into().unwrap());
     let checked = Access::read(&settings).and_then(|access| access.check_validity(now));
     checked.map_err(|error| error.to_string().replace(directory.to_str().unwrap(), "DIR"))

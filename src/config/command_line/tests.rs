@@ -58,6 +58,14 @@ fn errors_name_the_flag_and_say_how_to_correct_it() {
         (["--groups.max-tracked", "100000001"], "100000000"),
         (["--groups.max-exported", "100001"], "--groups.max-tracked"),
         (["--callback.dedup-window", "25h"], "24h"),
+        (["--forward.spool-max-bytes", "1KiB"], "give a size from 1MiB to 100TiB"),
+        (["--forward.spool-max-age", "59s"], "give whole seconds from 1m to 3650d"),
+        (["--forward.spool-sync", "never"], "[possible values: second, append]"),
+        (["--record.content", "some"], "[possible values: full, none]"),
+        (["--record.max-file-bytes", "11GiB"], "a file would be larger than --record.max-bytes; lower it"),
+        (["--record.max-bytes", "101TiB"], "give a size from 1MiB to 100TiB"),
+        (["--record.max-age", "1.5d"], "give whole seconds from 1m to 3650d"),
+        (["--record.sync", "always"], "[possible values: second, append]"),
         (["--callback.dedup-window", "500ms"], "10m"),
         (["--callback.dedup-window", "soon"], "10m"),
         (["--senders.max-tracked", "0"], "senders.max-tracked"),
@@ -123,4 +131,30 @@ fn each_flag_s_variable_is_its_name_in_capitals() {
         let expected = flag.trim_start_matches('-').replace(['.', '-'], "_").to_uppercase();
         assert_eq!(variable, format!("OPENIM_EXPORTER_{expected}"), "{flag}");
     }
+}
+
+#[test]
+fn forwarding_needs_one_source_of_targets_and_a_directory() {
+    let both = config(&["--forward.url", "http://h", "--forward.config.file", "f"]).unwrap_err();
+    assert!(both.contains("--forward.url: --forward.config.file is given too; remove one of them"), "{both}");
+    for (flag, value) in [("--forward.url", "http://h"), ("--forward.config.file", "f")] {
+        let memory = config(&[flag, value, "--storage.path", ""]).unwrap_err();
+        assert!(memory.contains(&format!("{flag}: callbacks wait for their delivery in the directory of")), "{memory}");
+        assert!(config(&[flag, value]).is_ok());
+    }
+}
+
+#[test]
+fn a_url_is_not_shown() {
+    let wrong = config(&["--forward.url", "http://openim:hunter2@h"]).unwrap_err();
+    assert!(wrong.contains("invalid value '(not shown)' for '--forward.url <URL>': it has a user"), "{wrong}");
+    let described = config(&["--forward.url", "http://h/hunter2"]).unwrap().describe();
+    assert!(described.contains("forward.url = http://h/...\n") && !wrong.contains("hunter2"), "{described}");
+}
+
+#[test]
+fn a_record_s_file_is_not_larger_than_all_of_them() {
+    let sizes = |flags: &[&str]| config(flags).map(|config| (config.record.max_file_bytes, config.record.max_bytes));
+    assert_eq!(sizes(&[]), Ok((256 << 20, 10 << 30)));
+    assert_eq!(sizes(&["--record.max-bytes", "1MiB"]), Ok((1 << 20, 1 << 20)));
 }

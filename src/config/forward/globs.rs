@@ -64,6 +64,11 @@ impl Commands {
         Self { known: bitmap(|name| patterns.matches(name)), patterns }
     }
 
+    /// Whether one of [`COMMANDS`] is in the set.
+    pub(super) fn has_known(&self) -> bool {
+        self.known.iter().any(|word| *word != 0)
+    }
+
     /// Whether a command is in the set. Does not allocate.
     #[must_use]
     pub fn contains(&self, command: &str) -> bool {
@@ -115,5 +120,102 @@ fn is_match(pattern: &[u8], text: &[u8], any_first: bool) -> bool {
                 _ => return false,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commands(patterns: &[&str]) -> Commands {
+        Commands::new(patterns.iter().map(|pattern| (*pattern).into()).collect())
+    }
+
+    #[test]
+    fn a_star_stands_for_any_run_of_characters() {
+        for (pattern, text, expected) in [
+            ("", "", true),
+            ("", "a", false),
+            ("*", "", true),
+            ("*", "anything", true),
+            ("abc", "abc", true),
+            ("abc", "abcd", false),
+            ("abc", "Abc", false),
+            ("a*", "a", true),
+            ("a*", "ba", false),
+            ("*c", "abc", true),
+            ("*c", "abcd", false),
+            ("a*c*e", "abcde", true),
+            ("a*c*e", "abcd", false),
+            ("a**e", "ae", true),
+            ("*aab*", "aaab", true),
+            ("*ab*ab", "abab", true),
+            ("*ab*ab", "aab", false),
+            ("gr\u{fc}*", "gr\u{fc}n", true),
+            ("a?c", "abc", false),
+        ] {
+            assert_eq!(Globs(vec![pattern.into()]).matches(text), expected, "{pattern} {text}");
+        }
+        assert!(!Globs(Vec::new()).matches(""));
+    }
+
+    #[test]
+    fn the_case_of_a_command_s_first_letter_does_not_matter() {
+        for pattern in ["callbackBefore*", "CallbackBefore*", "*callbackBefore*", "*Group*Command"] {
+            for command in ["callbackBeforeSendGroupMsgCommand", "CallbackBeforeGroupNewCommand"] {
+                assert!(commands(&[pattern]).contains(command), "{pattern} {command}");
+            }
+        }
+        for command in
+            ["callbackbeforeSendGroupMsgCommand", "allbackBeforeSendGroupMsgCommand", "xallbackBeforeX", "", "é"]
+        {
+            assert!(!commands(&["callbackBefore*"]).contains(command), "{command}");
+        }
+    }
+
+    #[test]
+    fn a_set_agrees_with_its_patterns_for_each_known_command() {
+        for patterns in [&["*"][..], &["callbackAfter*"], &["callbackSingleMsgRead", "*Online*"], &[]] {
+            let (set, globs) = (commands(patterns), Globs(patterns.iter().map(|text| (*text).into()).collect()));
+            for (position, known) in COMMANDS.iter().enumerate() {
+                assert_eq!(set.contains(known.name), globs.matches(known.name), "{patterns:?} {}", known.name);
+                assert_eq!(set.contains_known(position), globs.matches(known.name));
+            }
+            assert!(!set.contains_known(COMMANDS.len()));
+        }
+    }
+
+    #[test]
+    fn the_obeyed_commands_are_those_before_something_happens() {
+        let obeyed = Commands::obeyed();
+        for (command, expected) in [
+            ("callbackBeforeSendGroupMsgCommand", true),
+            ("CallbackBeforeSetGroupMemberInfoCommand", true),
+            ("callbackBeforeSomethingNewCommand", true),
+            ("callbackBeforeAfterMsgCommand", false),
+            ("CallbackBeforeAfterMsgCommand", false),
+            ("callbackWordFilterCommand", true),
+            ("callbackMsgModifyCommand", true),
+            ("callbackOnlinePushCommand", true),
+            ("callbackOfflinePushCommand", true),
+            ("callbackSuperGroupOnlinePushCommand", true),
+            ("callbackAfterSendGroupMsgCommand", false),
+            ("callbackUserOnlineCommand", false),
+            ("callbackSomethingNewCommand", false),
+        ] {
+            assert_eq!(obeyed.contains(command), expected, "{command}");
+        }
+    }
+
+    #[test]
+    fn matching_does_not_allocate() {
+        let (set, globs) = (commands(&["callbackBefore*Group*Command"]), Globs(vec!["team-*".into()]));
+        let counted = allocation_counter::measure(|| {
+            for command in ["callbackBeforeSendGroupMsgCommand", "CallbackBeforeGroupNewCommand", "callbackNew"] {
+                std::hint::black_box(set.contains(command));
+            }
+            std::hint::black_box(globs.matches("team-1"));
+        });
+        assert_eq!(counted.count_total, 0);
     }
 }

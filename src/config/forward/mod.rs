@@ -2,26 +2,54 @@
 
 mod breaker;
 mod globs;
+mod headers;
 mod policies;
 mod settings;
 mod signing_secret;
+mod target;
+mod targets;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod url;
+mod values;
 
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use hyper::header::{HeaderName, HeaderValue};
-
-use super::ContentTypes;
-use super::file::FileError;
+use super::file::{self, FileError};
+use super::yaml::{self, Field};
+use crate::certificates;
 pub use breaker::Breaker;
 pub use globs::{Commands, Globs};
 pub use policies::{Policies, Policy};
 pub use settings::ForwardSettings;
 pub use signing_secret::SigningSecret;
+pub use target::Target;
 pub use tls::{ClientIdentity, ClientTls, Trust};
 pub use url::Url;
+use values::Files;
+pub use values::ReadFile;
+
+/// Largest file of targets, in bytes.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// The keys of a target in the file, as the documentation must list them: `tls`, `tls.ca_file` and so on.
+#[must_use]
+pub fn target_keys() -> Vec<String> {
+    let sections = [
+        ("basic_auth", &headers::BASIC_KEYS[..]),
+        ("tls", &tls::KEYS),
+        ("policies", &policies::KEYS),
+        ("breaker", &breaker::KEYS),
+    ];
+    let with_inner = |key: &&str| {
+        let inner = sections.iter().filter(|(section, _)| section == key).flat_map(|(_, inner)| *inner);
+        let inner = inner.map(|inner| format!("{key}.{inner}"));
+        std::iter::once((*key).to_owned()).chain(inner).collect::<Vec<_>>()
+    };
+    targets::KEYS.iter().flat_map(with_inner).collect()
+}
 
 /// The targets, each with a unique name. At most one of them answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,106 +64,57 @@ impl Forward {
     ///
     /// # Errors
     /// When a file cannot be read or is not valid; names the file, the line and the key, and says how to correct it.
-    pub fn read(settings: &ForwardSettings, _before_read: &mut dyn FnMut(&std::path::Path)) -> Result<Self, FileError> {
-        let target = settings.url.clone().map(|url| {
-            Arc::new(Target {
-                max_bytes: settings.spool_max_bytes,
-                max_age: settings.spool_max_age,
-                ..Target::simple(url)
-            })
-        });
-        Ok(Self { targets: target.into_iter().collect() })
-    }
-}
-
-/// A server that gets callbacks. Its `Debug` shows no secret.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Target {
-    /// A label value and the name of a directory: lower-case letters, digits, `_` and `-`, at most 63.
-    pub name: String,
-    /// Where it is.
-    pub url: Url,
-    /// The commands that it answers; `None` if it gets copies only.
-    pub answers: Option<Commands>,
-    /// The commands that it gets.
-    pub commands: Commands,
-    /// The content types that it gets; `None` for all, and for callbacks without a content type.
-    pub content_types: Option<ContentTypes>,
-    /// The groups whose callbacks it gets; `None` for all, and for callbacks without a group.
-    pub groups: Option<Globs>,
-    /// Headers of each request, none of which the exporter sets itself. Marked as sensitive.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The `Authorization` header. Marked as sensitive.
-    pub authorization: Option<HeaderValue>,
-    /// TLS, for a URL with `https`.
-    pub tls: ClientTls,
-    /// The secrets that sign requests, at most two; the first signs first.
-    pub secrets: Vec<SigningSecret>,
-    /// Until a connection is established, TLS included.
-    pub connect_timeout: Duration,
-    /// Until the answer to a passed-through callback is complete; at most 4.5 s, because OpenIM gives up after 5 s.
-    pub answer_timeout: Duration,
-    /// Until the answer to a delivery is complete.
-    pub delivery_timeout: Duration,
-    /// Deliveries in parallel.
-    pub concurrency: usize,
-    /// Passed-through callbacks in progress.
-    pub max_in_flight: usize,
-    /// What OpenIM gets instead of an answer that is missing or unusable.
-    pub policies: Policies,
-    /// When the target counts as down.
-    pub breaker: Breaker,
-    /// Size of its spool, in bytes.
-    pub max_bytes: u64,
-    /// Age of the oldest callback in its spool.
-    pub max_age: Duration,
-}
-
-impl Target {
-    /// The target of `--forward.url`: it gets and answers everything, and all else is the default.
-    #[must_use]
-    pub fn simple(url: Url) -> Self {
-        Self {
-            name: "default".to_owned(),
-            url,
-            answers: Some(Commands::obeyed()),
-            commands: Commands::all(),
-            content_types: None,
-            groups: None,
-            headers: Vec::new(),
-            authorization: None,
-            tls: ClientTls::default(),
-            secrets: Vec::new(),
-            connect_timeout: Duration::from_secs(1),
-            answer_timeout: Duration::from_secs(3),
-            delivery_timeout: Duration::from_secs(10),
-            concurrency: 16,
-            max_in_flight: 256,
-            policies: Policies::default(),
-            breaker: Breaker::default(),
-            max_bytes: 1 << 30,
-            max_age: Duration::from_secs(72 * 3600),
+    pub fn read(settings: &ForwardSettings, before_read: &mut dyn FnMut(&Path)) -> Result<Self, FileError> {
+        match (&settings.file, &settings.url) {
+            (Some(path), _) => {
+                let directory = path.parent().unwrap_or(Path::new(""));
+                before_read(path);
+                let text = file::read(path, MAX_BYTES);
+                let mut read = |path: &Path, max_bytes| {
+                    before_read(path);
+                    file::read_bytes(path, max_bytes)
+                };
+                text.and_then(|text| Self::parse(&text, directory, settings, &mut read))
+                    .and_then(Self::check_system)
+                    .map_err(|error| error.in_file(path))
+            }
+            (None, Some(url)) => {
+                let (max_bytes, max_age) = (settings.spool_max_bytes, settings.spool_max_age);
+                let target = Target { max_bytes, max_age, ..Target::simple(url.clone()) };
+                Self { targets: vec![Arc::new(target)] }.check_system()
+            }
+            (None, None) => Ok(Self::default()),
         }
     }
 
-    /// Whether the filters need a callback's content type or group.
-    #[must_use]
-    pub const fn filters_by_body(&self) -> bool {
-        self.content_types.is_some() || self.groups.is_some()
+    /// Parses a file's text; relative paths in it start from `directory`. `read` reads a file of at most so many bytes.
+    ///
+    /// # Errors
+    /// As [`Forward::read`].
+    pub fn parse(
+        text: &str,
+        directory: &Path,
+        settings: &ForwardSettings,
+        read: &mut ReadFile<'_>,
+    ) -> Result<Self, FileError> {
+        let root = yaml::parse(text)?;
+        let defaults = (settings.spool_max_bytes, settings.spool_max_age);
+        let targets = targets::parse(&Field::root(&root), &mut Files { directory, read }, defaults)?;
+        Ok(Self { targets })
     }
 
-    /// Whether the filters by content type and group admit a callback.
-    #[must_use]
-    pub fn admits(&self, content_type: Option<i32>, group: Option<&str>) -> bool {
-        let type_fits =
-            self.content_types.as_ref().is_none_or(|types| content_type.is_some_and(|found| types.contains(found)));
-        let group_fits = self.groups.as_ref().is_none_or(|groups| group.is_some_and(|found| groups.matches(found)));
-        type_fits && group_fits
-    }
-
-    /// Whether it answers this command, if it gets the callback at all.
-    #[must_use]
-    pub fn answers(&self, command: &str) -> bool {
-        self.answers.as_ref().is_some_and(|commands| commands.contains(command))
+    /// Checks that the system trusts an authority, if a target's certificate is verified with those.
+    fn check_system(self) -> Result<Self, FileError> {
+        if let Some(target) =
+            self.targets.iter().find(|target| target.url.is_https() && target.tls.trust == Trust::System)
+        {
+            certificates::system().map_err(|problem| {
+                FileError::about_file(format!(
+                    "target {}: {problem}, or give the target's CA with tls.ca_file",
+                    target.name
+                ))
+            })?;
+        }
+        Ok(self)
     }
 }

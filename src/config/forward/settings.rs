@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::url::Url;
 use crate::config::flag::settings;
 use crate::config::parse::{absolute_path, age, disk_bytes, name_of};
+use crate::config::storage::Storage;
 use crate::domain::FileSync;
 
 settings! {
@@ -39,5 +40,30 @@ settings! {
         /// disk. A killed process loses nothing in either case.
         #[arg(value_name = "WHEN", default_value = "second", value_parser = name_of::<FileSync>())]
         "forward.spool-sync" spool_sync: FileSync,
+    }
+}
+
+impl ForwardSettings {
+    /// The flag that names the targets, without its hyphens; `None` if nothing is forwarded.
+    pub(crate) const fn flag(&self) -> Option<&'static str> {
+        match (&self.file, &self.url) {
+            (Some(_), _) => Some("forward.config.file"),
+            (None, Some(_)) => Some("forward.url"),
+            (None, None) => None,
+        }
+    }
+
+    /// # Errors
+    /// When two flags name targets, or a spool has no directory.
+    pub(in crate::config) fn check(&self, storage: &Storage) -> Result<(), String> {
+        if self.file.is_some() && self.url.is_some() {
+            return Err("--forward.url: --forward.config.file is given too; remove one of them".to_owned());
+        }
+        match self.flag() {
+            Some(flag) if *storage == Storage::Memory => Err(format!(
+                "--{flag}: callbacks wait for their delivery in the directory of --storage.path, which is empty; set it"
+            )),
+            _ => Ok(()),
+        }
     }
 }

@@ -4,8 +4,16 @@ use std::fmt;
 
 use hyper::Uri;
 use hyper::http::uri::{Authority, Scheme};
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use crate::config::flag::Shown;
 
 const SHAPE: &str = "write it like http://10.0.0.5:8080/callback or https://business.example.com/callback";
+
+/// The name that a certificate for this host has; `None` if it cannot have one.
+fn server_name(host: &str) -> Option<ServerName<'static>> {
+    ServerName::try_from(host.trim_start_matches('[').trim_end_matches(']').to_owned()).ok()
+}
 
 /// An `http` or `https` URL with a host, a port, and perhaps a path and a query. It is printed without its path and query,
 /// which may have a secret.
@@ -25,11 +33,32 @@ impl Url {
     /// # Errors
     /// Say what is wrong. They show nothing of the URL, because which part of a wrong URL is a password is unknown.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let uri: Uri = text.parse().map_err(|_| format!("this is not a URL; {SHAPE}"))?;
-        let parts = uri.into_parts();
+        let wrong = |problem: &str| format!("{problem}; {SHAPE}");
+        if text.contains('#') {
+            return Err(wrong("it has a #, and what follows is never sent"));
+        }
+        let parts = text.parse::<Uri>().map_err(|_| wrong("this is not a URL"))?.into_parts();
         let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
-            return Err(format!("it must start with http:// or https:// and a host; {SHAPE}"));
+            return Err(wrong("it must start with http:// or https:// and a host"));
         };
+        if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
+            return Err(wrong("it must start with http:// or https:// and a host"));
+        }
+        if authority.as_str().contains('@') {
+            return Err(
+                "it has a user or an @; give a user with basic_auth in the file of --forward.config.file".into()
+            );
+        }
+        if authority.host().contains('%') {
+            return Err(wrong("its host has a %, and a link-local address cannot be a target"));
+        }
+        let has_port = authority.as_str() != authority.host();
+        if authority.host().is_empty() || has_port && authority.port_u16().is_none_or(|port| port == 0) {
+            return Err(wrong("it has no usable host and port"));
+        }
+        if scheme == Scheme::HTTPS && server_name(authority.host()).is_none() {
+            return Err("a certificate cannot have this host's name; give a DNS name or an IP address".into());
+        }
         let (path, query) = parts.path_and_query.map_or_else(
             || ("/".to_owned(), String::new()),
             |rest| (rest.path().to_owned(), rest.query().unwrap_or_default().to_owned()),
@@ -74,8 +103,71 @@ impl fmt::Display for Url {
     }
 }
 
+impl Shown for Url {
+    fn show(&self, flag: &str, text: &mut String) {
+        self.to_string().show(flag, text);
+    }
+}
+
 impl fmt::Debug for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_callback_s_url_is_made_as_openim_makes_it() {
+        for (url, tail, query, expected) in [
+            ("http://h", "", "", "http://h/"),
+            ("http://h", "callbackXCommand", "", "http://h/callbackXCommand"),
+            ("http://h:81/cb", "", "", "http://h:81/cb"),
+            ("http://h/cb/", "", "", "http://h/cb/"),
+            ("http://h/cb/", "callbackXCommand", "", "http://h/cb/callbackXCommand"),
+            ("https://[::1]/cb", "callback%58Command", "key=a%2Fb", "https://[::1]/cb/callback%58Command?key=a%2Fb"),
+            ("http://h/cb?token=t", "callbackXCommand", "", "http://h/cb/callbackXCommand?token=t"),
+            ("http://h/cb?token=t", "", "command=callbackXCommand", "http://h/cb?token=t&command=callbackXCommand"),
+            ("HTTP://h/cb", "", "", "http://h/cb"),
+        ] {
+            let uri = Url::parse(url).unwrap().of_callback(tail, query).unwrap();
+            assert_eq!(uri.to_string(), expected, "{url}");
+        }
+        assert!(Url::parse("http://h").unwrap().of_callback("a b", "").is_err());
+    }
+
+    #[test]
+    fn a_wrong_url_is_an_error_that_says_how_to_write_one() {
+        for (url, expected) in [
+            ("", "this is not a URL; write it like http://10.0.0.5:8080/callback"),
+            ("http://", "this is not a URL; write it like"),
+            ("http://a b", "this is not a URL; write it like"),
+            ("http://[fe80::1%25lo]/x", "its host has a %, and a link-local address cannot be a target; write it like"),
+            ("/callback", "it must start with http:// or https:// and a host; write it like"),
+            ("localhost:8080", "it must start with http:// or https:// and a host; write it like"),
+            ("ftp://h/", "it must start with http:// or https:// and a host; write it like"),
+            ("http://u:hunter2@h/", "it has a user or an @; give a user with basic_auth in the file of"),
+            ("http://h/#hunter2", "it has a #, and what follows is never sent; write it like"),
+            ("http://h:0/", "it has no usable host and port; write it like"),
+            ("http://h:99999/", "it has no usable host and port; write it like"),
+            ("https://a..b/", "a certificate cannot have this host's name; give a DNS name or an IP address"),
+        ] {
+            let error = Url::parse(url).expect_err(url);
+            assert!(error.starts_with(expected) && !error.contains("hunter2"), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn neither_the_path_nor_the_query_is_shown() {
+        for (url, expected) in [
+            ("http://h", "http://h/"),
+            ("https://h:1/hunter2", "https://h:1/..."),
+            ("http://h/?k=hunter2", "http://h/..."),
+        ] {
+            let url = Url::parse(url).unwrap();
+            assert_eq!((url.to_string(), format!("{url:?}")), (expected.to_owned(), expected.to_owned()));
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tokio_rustls::rustls::{CipherSuite, NamedGroup};
 
-use crate::config::file::{self, FileError};
+use crate::config::file::{self, FileError, MAX_PEM_BYTES};
 use crate::config::yaml::{Field, Mapping};
 
 const KEYS: [&str; 13] = [
@@ -53,9 +53,6 @@ pub enum PemSource {
     /// Text in the web configuration.
     Inline(String),
 }
-
-/// Largest file of certificates or keys, in bytes. A chain has a few thousand.
-const MAX_PEM_BYTES: u64 = 1 << 20;
 
 impl PemSource {
     /// The PEM.

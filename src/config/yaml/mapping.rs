@@ -98,6 +98,11 @@ impl<'a> Field<'a> {
         })
     }
 
+    /// Whether it is a list.
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(self.value, YamlValue::List(_))
+    }
+
     /// The items of a list.
     pub(crate) fn items(&self) -> Result<Vec<Self>, FileError> {
         let YamlValue::List(nodes) = self.value else { return Err(self.wrong_type("a list (- value)")) };

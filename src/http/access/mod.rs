@@ -1,4 +1,4 @@
-//! The access settings, from the files that the configuration names. Read at the start, and again when they change.
+//! The access settings and the targets, from the files that the configuration names. Read at the start, and again when they change.
 
 mod basic;
 mod identity;
@@ -17,6 +17,7 @@ use std::sync::Arc;
 use hyper::header::{HeaderName, HeaderValue};
 use tokio_rustls::rustls::ServerConfig;
 
+use crate::config::forward::Forward;
 use crate::config::web::{ClientAuth, PemSource, Tls, TlsVersion, Web};
 use crate::config::{self, FileError, PathSecret, Senders, Users};
 use crate::domain::UnixMillis;
@@ -66,6 +67,8 @@ pub struct Access {
     pub(crate) callback_users: Option<Arc<Passwords>>,
     /// Senders whose messages are not counted.
     pub(crate) excluded_senders: Option<Senders>,
+    /// Where callbacks are forwarded.
+    pub(crate) forward: Arc<Forward>,
     /// The files that this was read from, with their stamps.
     files: Vec<(PathBuf, Stamp)>,
 }
@@ -75,13 +78,15 @@ impl Access {
     ///
     /// # Errors
     /// When a file cannot be read, or its content cannot be used.
-    pub fn read(config: &config::AccessSettings) -> Result<Self, AccessError> {
+    pub fn read(config: &config::Http) -> Result<Self, AccessError> {
         Self::default().reload(config)
     }
 
     /// Reads the files again. If the users are the same, verified passwords stay cached.
-    pub(crate) fn reload(&self, config: &config::AccessSettings) -> Result<Self, AccessError> {
+    pub(crate) fn reload(&self, config: &config::Http) -> Result<Self, AccessError> {
         let mut access = Self::default();
+        access.read_forward(&config.forward)?;
+        let config = &config.access;
         if let Some(path) = &config.web_config {
             access.record_stamp(path);
             let web = Web::read(path).map_err(|error| AccessError::File(WEB, error))?;
@@ -101,6 +106,13 @@ impl Access {
             access.excluded_senders = Some(Senders::read(path).map_err(|error| AccessError::File(SENDERS, error))?);
         }
         Ok(access)
+    }
+
+    fn read_forward(&mut self, settings: &config::ForwardSettings) -> Result<(), AccessError> {
+        let Some(flag) = settings.flag() else { return Ok(()) };
+        let forward = Forward::read(settings, &mut |path| self.record_stamp(path));
+        self.forward = Arc::new(forward.map_err(|error| AccessError::File(flag, error))?);
+        Ok(())
     }
 
     fn apply_web(&mut self, web: Web, before: &Self) -> Result<(), AccessError> {
@@ -244,7 +256,8 @@ mod tests {
         let path = directory.path().join("users");
         let write = |name: &str| fs::write(&path, format!("{name}:{}\n", bcrypt::hash("x", 4).unwrap())).unwrap();
         write("openim");
-        let config = config::AccessSettings { callback_users: Some(path.clone()), ..config::AccessSettings::default() };
+        let mut config = config::Http::defaults().unwrap();
+        config.access.callback_users = Some(path.clone());
         let first = Access::read(&config).unwrap();
         let same = first.reload(&config).unwrap();
         let passwords = |access: &Access| Arc::clone(access.callback_users.as_ref().unwrap());
@@ -258,10 +271,36 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("web.yml");
         fs::write(&path, format!("basic_auth_users:\n  a: {}\n", bcrypt::hash("x", 4).unwrap())).unwrap();
-        let config = config::AccessSettings { web_config: Some(path.clone()), ..config::AccessSettings::default() };
+        let mut config = config::Http::defaults().unwrap();
+        config.access.web_config = Some(path.clone());
         let first = Access::read(&config).unwrap();
         fs::write(&path, "").unwrap();
         let error = first.reload(&config).unwrap().check_successor_of(&first, UnixMillis(0)).unwrap_err().to_string();
         assert!(error.contains("the passwords for metrics would be turned off"), "{error}");
+    }
+
+    #[test]
+    fn the_targets_and_their_files_are_reloaded_as_a_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str| directory.path().join(name);
+        let targets =
+            |url: &str| format!("targets: [{{name: a, url: {url}, answers: true, bearer_token_file: token}}]\n");
+        fs::write(file("forward.yml"), targets("http://first")).unwrap();
+        fs::write(file("token"), "a").unwrap();
+        let mut config = config::Http::defaults().unwrap();
+        config.forward.file = Some(file("forward.yml"));
+        let first = Access::read(&config).unwrap();
+        assert_eq!(first.stamps(), first.stamps_when_read());
+
+        fs::write(file("token"), "longer").unwrap();
+        assert_ne!(first.stamps(), first.stamps_when_read());
+        let second = first.reload(&config).unwrap();
+        assert_ne!(second.forward, first.forward);
+
+        fs::write(file("forward.yml"), targets("ftp://second")).unwrap();
+        let error = second.reload(&config).err().unwrap().to_string();
+        let expected =
+            format!("--forward.config.file: {}:1: targets.url: it must start", file("forward.yml").display());
+        assert!(error.starts_with(&expected), "{error}");
     }
 }

@@ -142,7 +142,7 @@ impl Site {
     }
 
     pub(crate) fn reload_in_turn(&self, turn: &Turn) -> Result<(), AccessError> {
-        self.settings.reload(turn, &self.config.access, self.now(), &self.telemetry)?;
+        self.settings.reload(turn, &self.config, self.now(), &self.telemetry)?;
         // The users may have changed.
         self.live.renew();
         Ok(())

@@ -43,7 +43,7 @@ impl Settings {
     pub(super) fn reload(
         &self,
         _turn: &Turn,
-        config: &config::AccessSettings,
+        config: &config::Http,
         now: UnixMillis,
         telemetry: &Telemetry,
     ) -> Result<(), AccessError> {
