@@ -17,6 +17,7 @@
 //! - `page`: the files of the live page
 //! - [`exposition`]: the declarations of the statistics' metrics, the text formats, the scrape
 //! - [`telemetry`]: the exporter's own metrics, each declared once, and log events: one function per event
+//! - [`spool`]: the callbacks of a target that are answered but not delivered yet, on disk
 //! - [`simulate`]: a sender like OpenIM, for testing and sizing
 //! - [`app`]: composition root: open, build, serve, tick, drain, close, in that order
 //!
@@ -58,6 +59,7 @@ mod lanes;
 mod named;
 mod page;
 pub mod simulate;
+pub mod spool;
 pub mod stats;
 pub mod telemetry;
 mod view;

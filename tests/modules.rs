@@ -22,6 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("certificates", &[]),
     ("lanes", &[]),
     ("named", &[]),
+    ("spool", &["named"]),
     ("telemetry", &["domain", "lanes", "named"]),
     ("wire", &["domain"]),
     ("stats", &["domain", "arena", "lanes", "named"]),

@@ -1,0 +1,124 @@
+//! The thread that delivers: reads the spool's callbacks in their order and marks those that are delivered.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::record::{Entry, State, Verdict};
+use super::segment::{Position, Segment};
+use super::store::Spool;
+use super::window::{Step, Window, read_entry};
+
+/// Most bytes of a reason that are kept with a dead letter.
+const MAX_REASON: usize = 1024;
+
+/// Reads the callbacks of a spool in their order, and marks those that are delivered.
+pub struct Reader {
+    spool: Arc<Spool>,
+    window: Window,
+    /// Where the next record is.
+    place: Position,
+}
+
+impl Reader {
+    pub(super) const fn new(spool: Arc<Spool>) -> Self {
+        Self { spool, window: Window::new(), place: Position { segment: 0, offset: 0 } }
+    }
+
+    /// The next pending callback, in the order of the appends. `None` at the end.
+    ///
+    /// # Errors
+    /// When a file cannot be opened at the moment, for lack of memory or open files: try again later. What is damaged
+    /// or missing is counted and passed over.
+    #[allow(clippy::should_implement_trait, reason = "after the end, there may be more later")]
+    pub fn next(&mut self) -> io::Result<Option<(Position, Entry)>> {
+        let log = &self.spool.log;
+        while let Some(segment) = log.segment_from(self.place.segment) {
+            log.count(&segment, &mut self.window)?;
+            if segment.number != self.place.segment {
+                self.place = Position { segment: segment.number, offset: 0 };
+                self.window.clear();
+            }
+            let from = self.place.offset.max(segment.first_pending.load(Relaxed));
+            let mut found = None;
+            let end = log.walk(&segment, &mut self.window, from, |file, offset, step| {
+                let Step::Pending(entry) = step else { return true };
+                let position = Position { segment: segment.number, offset };
+                if entry.record().received_ms < log.cutoff_ms.load(Relaxed) {
+                    return true;
+                }
+                // The window may be older than the mark.
+                let is_pending = log.state(file, position).is_ok_and(|state| state == State::Pending);
+                found = is_pending.then(|| (position, entry.clone()));
+                found.is_none()
+            })?;
+            if let Some((position, entry)) = found {
+                self.place.offset = end + entry.bytes();
+                return Ok(Some((position, entry)));
+            }
+            self.place.offset = end;
+            match segment.extent() {
+                (limit, true) if end >= limit => self.place.segment += 1,
+                (_, true) => {}
+                (_, false) => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The callback at a position, again. `None` if it has been delivered or dropped since.
+    ///
+    /// # Errors
+    /// As [`Reader::next`].
+    pub fn read(&mut self, position: Position) -> io::Result<Option<Entry>> {
+        let Some((segment, file)) = self.file(position)? else { return Ok(None) };
+        let is_pending = self.spool.log.state(&file, position).is_ok_and(|state| state == State::Pending);
+        let entry = is_pending.then(|| read_entry(&file, segment.salt(), position.offset)).flatten();
+        Ok(entry.filter(|entry| entry.record().received_ms >= self.spool.log.cutoff_ms.load(Relaxed)))
+    }
+
+    /// Continues with the callback at this position.
+    pub fn rewind(&mut self, to: Position) {
+        // The window is of one segment only.
+        if to.segment != self.place.segment {
+            self.window.clear();
+        }
+        self.place = to;
+    }
+
+    /// Marks a callback as delivered.
+    ///
+    /// # Errors
+    /// When the mark cannot be written. It is kept in memory and tried again by [`Spool::maintain`], so there is nothing
+    /// to do but to report it: after a crash of the process, the callback would be delivered again.
+    pub fn delivered(&mut self, position: Position) -> io::Result<()> {
+        let Some((segment, file)) = self.file(position)? else { return Ok(()) };
+        let entry = read_entry(&file, segment.salt(), position.offset);
+        let is_done = || self.spool.log.state(&file, position).is_ok_and(|state| state == State::Done);
+        match entry {
+            Some(entry) if !is_done() => self.spool.log.finish(&segment, &file, position, entry.header()),
+            // Damaged since, and counted as such.
+            _ => Ok(()),
+        }
+    }
+
+    /// Moves a callback to the dead letters.
+    ///
+    /// # Errors
+    /// When the dead letter cannot be written. The callback is still pending then.
+    pub fn bury(&mut self, position: Position, status: u16, reason: &str) -> io::Result<()> {
+        if let Some(entry) = self.read(position)? {
+            let reason = reason.get(..reason.floor_char_boundary(MAX_REASON)).unwrap_or_default();
+            self.spool.bury(&entry, Verdict { status, reason })?;
+        }
+        self.delivered(position)
+    }
+
+    /// The segment of a position and its file, if it is still a part of the spool.
+    fn file(&self, position: Position) -> io::Result<Option<(Arc<Segment>, Arc<File>)>> {
+        let segment = self.spool.log.segment_from(position.segment).filter(|found| found.number == position.segment);
+        let Some(segment) = segment else { return Ok(None) };
+        Ok(self.spool.log.file(&segment)?.map(|file| (segment, file)))
+    }
+}

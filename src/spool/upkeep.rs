@@ -1,0 +1,432 @@
+//! The work of the maintaining thread on one directory: new segments, limits, removals, what operators asked for, syncs.
+
+use std::fs;
+use std::hash::{BuildHasher as _, RandomState};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use std::{mem, thread};
+
+use super::files::{self, Found};
+use super::limits::{Dropped, Limits, Sync};
+use super::log::{Active, Log, mark};
+use super::manifest;
+use super::record::{Entry, State};
+use super::segment::{Noted, Position, Segment};
+use super::window::{Step, Window, read_entry};
+
+/// Most files that are set aside.
+const MAX_ASIDE: usize = 64;
+
+/// Most bytes of an earlier process' segments that are counted in one call.
+const MAX_COUNTED: u64 = 64 << 20;
+
+/// A longer file is not a segment.
+const MAX_SEGMENT: u64 = 4 << 30;
+
+/// The spool has about this many segments when it is full. The oldest is dropped as a whole.
+const SEGMENTS: u32 = 64;
+
+/// Bytes of a segment, at least and at most.
+const SEGMENT_BYTES: (u64, u64) = (4 << 10, 16 << 20);
+
+/// How long a call waits for appends in progress, in milliseconds.
+const MAX_WAIT: u32 = 50;
+
+/// The name of the file that says that an operator marked records.
+pub(super) const REQUESTS: &str = "requests";
+
+/// A file that was set aside.
+struct Aside {
+    path: PathBuf,
+    bytes: u64,
+    modified_ms: i64,
+}
+
+/// What the maintaining thread knows about a directory.
+pub(super) struct Upkeep {
+    window: Window,
+    /// The sequence number of the newest segment.
+    sequence: u32,
+    /// How the files of the current segment are synced.
+    sync: Sync,
+    /// When the current segment got its first record, at most a call later.
+    begun_ms: Option<i64>,
+    /// No longer current, but perhaps still written to, or not synced.
+    closing: Vec<Arc<Active>>,
+    aside: Vec<Aside>,
+    /// Files to remove.
+    removals: Vec<PathBuf>,
+    /// The segments of the list on disk, with their bytes.
+    listed: Vec<(u64, u64)>,
+    /// Bytes of the current segment that are on disk.
+    synced: u64,
+    are_names_synced: bool,
+}
+
+/// Opens a directory. Reads no record.
+///
+/// # Errors
+/// When the directory cannot be created or read.
+pub(super) fn open(directory: &Path, limits: Limits) -> io::Result<(Log, Upkeep)> {
+    files::create_directory(directory)?;
+    let log = Log::new(directory, limits);
+    let mut upkeep = Upkeep {
+        window: Window::new(),
+        sequence: 0,
+        sync: limits.sync,
+        begun_ms: None,
+        closing: Vec::new(),
+        aside: Vec::new(),
+        removals: Vec::new(),
+        listed: Vec::new(),
+        synced: 0,
+        are_names_synced: false,
+    };
+    let mut noted = manifest::read(directory);
+    for (path, found) in files::list(directory)? {
+        match found {
+            Found::Segment(number) => {
+                upkeep.find(&log, &path, number, noted.remove(&number).unwrap_or_default());
+            }
+            Found::Damaged => log.set_aside.lock().push(path),
+            Found::Other => {}
+        }
+    }
+    for (number, missing) in noted {
+        upkeep.sequence = upkeep.sequence.max(Segment::sequence_of(number));
+        log.drop_records(Dropped::Damaged, missing.pending.max(u64::from(missing.bytes == 0)));
+    }
+    // If this fails, appends are refused and counted until it works.
+    let _ = upkeep.begin(&log);
+    Ok((log, upkeep))
+}
+
+impl Upkeep {
+    /// Adds a segment of an earlier process.
+    fn find(&mut self, log: &Log, path: &Path, number: u64, noted: Noted) {
+        let bytes = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file).map(|file| file.len());
+        let is_possible = |bytes: &u64| *bytes <= MAX_SEGMENT && Segment::sequence_of(number) < u32::MAX;
+        if let Some(bytes) = bytes.filter(is_possible) {
+            self.sequence = self.sequence.max(Segment::sequence_of(number));
+            log.segments.lock().insert(number, Arc::new(Segment::found(number, bytes, noted)));
+        } else {
+            log.drop_records(Dropped::Damaged, noted.pending.max(1));
+            // If this fails, it stays there, and is tried again at the next start.
+            let _ = log.set_aside(path);
+        }
+    }
+
+    /// Does all work. If a part fails, does the rest nevertheless, and returns the first error.
+    pub(super) fn run(&mut self, log: &Log, now_ms: i64, append: &dyn Fn(&Entry) -> bool) -> io::Result<()> {
+        let limits = *log.limits.lock();
+        let max_age = i64::try_from(limits.max_age.as_millis()).unwrap_or(i64::MAX);
+        log.cutoff_ms.store(now_ms.saturating_sub(max_age), Relaxed);
+        let begun = self.begin_if_needed(log, limits, now_ms);
+        self.close();
+        let counted = self.count(log);
+        let requested = self.obey(log, append);
+        let marked = mark_again(log);
+        let advanced = self.advance(log);
+        self.notice_aside(log);
+        let limited = self.limit(log, limits);
+        // Before files are removed: a file that is missing but listed counts as damaged.
+        let listed = self.list(log);
+        let removed = self.remove(log);
+        let synced = self.sync(log);
+        begun.and(counted).and(requested).and(marked).and(advanced).and(limited).and(listed).and(removed).and(synced)
+    }
+
+    fn begin_if_needed(&mut self, log: &Log, limits: Limits, now_ms: i64) -> io::Result<()> {
+        let is_needed = log.current.load().as_deref().is_none_or(|active| {
+            let bytes = active.segment.bytes();
+            if bytes > 0 && self.begun_ms.is_none() {
+                self.begun_ms = Some(now_ms);
+            }
+            let age = self.begun_ms.map_or(0, |begun| now_ms.saturating_sub(begun)).unsigned_abs();
+            bytes >= segment_bytes(limits)
+                || Duration::from_millis(age) > limits.max_age / SEGMENTS
+                || limits.sync != self.sync
+                || !is_in_place(active, &log.path(active.segment.number))
+        });
+        if log.has_failed.swap(false, Relaxed) || is_needed { self.begin(log) } else { Ok(()) }
+    }
+
+    /// Begins a new segment.
+    fn begin(&mut self, log: &Log) -> io::Result<()> {
+        let limits = *log.limits.lock();
+        files::create_directory(&log.directory)?;
+        self.sequence = self.sequence.checked_add(1).ok_or(io::ErrorKind::FileTooLarge)?;
+        let salt = Segment::salt_of(RandomState::new().hash_one(self.sequence));
+        let number = Segment::number_of(self.sequence, salt);
+        let file = files::create(&log.path(number), limits.sync)?;
+        if limits.sync == Sync::Append {
+            files::sync_directory(&log.directory)?;
+        }
+        let segment = Arc::new(Segment::new(number));
+        log.segments.lock().insert(number, Arc::clone(&segment));
+        let before = log.current.swap(Some(Arc::new(Active { file, segment })));
+        self.closing.extend(before);
+        (self.sync, self.begun_ms, self.synced, self.are_names_synced) = (limits.sync, None, 0, false);
+        Ok(())
+    }
+
+    /// Closes the segments that are no longer current, when no thread writes to them any more.
+    fn close(&self) {
+        for active in self.closing.iter().filter(|active| !active.segment.is_closed()) {
+            let is_unused = || Arc::strong_count(active) == 1;
+            for _ in 0..MAX_WAIT {
+                if is_unused() {
+                    active.segment.close();
+                    break;
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    /// Counts what an earlier process left.
+    fn count(&mut self, log: &Log) -> io::Result<()> {
+        let mut bytes = 0;
+        for segment in log.all_segments().iter().filter(|segment| !segment.is_counted()) {
+            if bytes > MAX_COUNTED {
+                break;
+            }
+            bytes += segment.bytes();
+            log.count(segment, &mut self.window)?;
+        }
+        Ok(())
+    }
+
+    /// Does what operators asked for with marks in the files.
+    fn obey(&mut self, log: &Log, append: &dyn Fn(&Entry) -> bool) -> io::Result<()> {
+        let segments = log.all_segments();
+        let requests = log.directory.join(REQUESTS);
+        if fs::symlink_metadata(&requests).is_ok() {
+            // It may be something else than a file.
+            fs::remove_file(&requests).or_else(|_| log.set_aside(&requests))?;
+            segments.iter().for_each(|segment| segment.has_requests.store(true, Relaxed));
+        }
+        for segment in segments.iter().filter(|segment| segment.is_counted() && segment.has_requests.load(Relaxed)) {
+            // Before: another request may come meanwhile.
+            segment.has_requests.store(false, Relaxed);
+            self.obey_in(log, segment, append).inspect_err(|_| segment.has_requests.store(true, Relaxed))?;
+        }
+        Ok(())
+    }
+
+    fn obey_in(&mut self, log: &Log, segment: &Segment, append: &dyn Fn(&Entry) -> bool) -> io::Result<()> {
+        self.window.clear();
+        let mut obeyed = Ok(());
+        log.walk(segment, &mut self.window, segment.first_pending.load(Relaxed), |file, offset, step| {
+            let Step::Other(header) = step else { return true };
+            let position = Position { segment: segment.number, offset };
+            match header.state {
+                State::ToDrop => log.drop_records(Dropped::Operator, 1),
+                State::ToReplay => {
+                    let entry = read_entry(file, segment.salt(), offset);
+                    if !entry.as_ref().is_none_or(append) {
+                        obeyed = Err(io::ErrorKind::StorageFull.into());
+                        return false;
+                    }
+                    if entry.is_none() {
+                        log.drop_records(Dropped::Damaged, 1);
+                    }
+                }
+                State::Pending | State::Done => return true,
+            }
+            // A mark that could not be written is tried again.
+            let _ = log.finish(segment, file, position, header);
+            true
+        })?;
+        obeyed
+    }
+
+    /// Passes over what is done and drops what is too old, in the first segment that has more. Finds segments of which
+    /// all is done.
+    fn advance(&mut self, log: &Log) -> io::Result<()> {
+        let mut oldest_ms = i64::MAX;
+        for segment in log.all_segments().iter().filter(|segment| segment.is_counted()) {
+            let is_oldest = oldest_ms == i64::MAX;
+            if !is_oldest && !(segment.is_closed() && segment.pending() == 0) {
+                continue;
+            }
+            let cutoff_ms = log.cutoff_ms.load(Relaxed);
+            let mut pending_ms = None;
+            self.window.clear();
+            let from = segment.first_pending.load(Relaxed);
+            let end = log.walk(segment, &mut self.window, from, |file, offset, step| {
+                let position = Position { segment: segment.number, offset };
+                let header = match step {
+                    Step::Other(header) if header.state != State::Done => {
+                        pending_ms = Some(header.received_ms);
+                        return false;
+                    }
+                    Step::Pending(entry) if !log.unmarked.lock().contains(&position) => entry.header(),
+                    _ => return true,
+                };
+                if header.received_ms >= cutoff_ms {
+                    pending_ms = Some(header.received_ms);
+                    return false;
+                }
+                log.drop_records(Dropped::Age, 1);
+                // A mark that could not be written is tried again.
+                let _ = log.finish(segment, file, position, header);
+                true
+            })?;
+            segment.first_pending.store(end, Relaxed);
+            if pending_ms.is_some() && segment.pending() == 0 {
+                segment.expect_one();
+            }
+            oldest_ms = oldest_ms.min(pending_ms.unwrap_or(i64::MAX));
+            if segment.extent() == (end, true) && log.forget(segment) {
+                // What was counted, but is not found any more.
+                log.drop_records(Dropped::Damaged, segment.pending());
+                self.discard(log, segment)?;
+            }
+        }
+        log.oldest_ms.store(oldest_ms, Relaxed);
+        Ok(())
+    }
+
+    /// Gets rid of the file of a segment that is done.
+    fn discard(&mut self, log: &Log, segment: &Segment) -> io::Result<()> {
+        let path = log.path(segment.number);
+        let kept = if segment.is_damaged() && path.exists() { log.set_aside(&path) } else { Ok(()) };
+        // Unless it has another name now.
+        self.removals.push(path);
+        kept
+    }
+
+    /// Learns of files that were set aside.
+    fn notice_aside(&mut self, log: &Log) {
+        let aside = |path: PathBuf| {
+            let found = fs::symlink_metadata(&path).ok()?;
+            Some(Aside { path, bytes: found.len(), modified_ms: found.mtime().saturating_mul(1000) })
+        };
+        self.aside.extend(mem::take(&mut *log.set_aside.lock()).into_iter().filter_map(aside));
+        self.aside.sort_by_key(|aside| aside.modified_ms);
+    }
+
+    /// Drops what is above the limits: files that were set aside first, then the oldest segments.
+    fn limit(&mut self, log: &Log, limits: Limits) -> io::Result<()> {
+        let cutoff_ms = log.cutoff_ms.load(Relaxed);
+        let segments = log.all_segments();
+        let of_segments: u64 = segments.iter().map(|segment| segment.bytes()).sum();
+        let mut bytes = of_segments + self.aside.iter().map(|aside| aside.bytes).sum::<u64>();
+        // Room for the appends until the next call.
+        let most = limits.max_bytes.saturating_sub(2 * segment_bytes(limits));
+        let mut kept = self.aside.len();
+        let (removals, mut rest) = (&mut self.removals, bytes);
+        self.aside.retain(|aside| {
+            let is_kept = rest <= most && kept <= MAX_ASIDE && aside.modified_ms >= cutoff_ms;
+            if !is_kept {
+                (rest, kept) = (rest - aside.bytes, kept - 1);
+                removals.push(aside.path.clone());
+            }
+            is_kept
+        });
+        bytes = rest;
+        log.damaged_files.store(self.aside.len() as u64, Relaxed);
+        for segment in segments.iter().filter(|segment| segment.is_closed()) {
+            let reason = match () {
+                () if segment.newest_ms() < cutoff_ms => Dropped::Age,
+                () if bytes > most => Dropped::Bytes,
+                () => continue,
+            };
+            log.count(segment, &mut self.window)?;
+            bytes = bytes.saturating_sub(segment.bytes());
+            if log.forget(segment) {
+                log.drop_records(reason, segment.pending());
+                self.removals.push(log.path(segment.number));
+            }
+        }
+        let current = log.current.load().as_deref().map_or(0, |active| active.segment.bytes());
+        log.room.store(limits.max_bytes.saturating_sub(bytes.saturating_sub(current)), Relaxed);
+        Ok(())
+    }
+
+    /// Writes the list of segments, if it changed.
+    fn list(&mut self, log: &Log) -> io::Result<()> {
+        let segments = log.all_segments();
+        let known = |segment: &Arc<Segment>| (segment.number, if segment.is_closed() { segment.bytes() } else { 0 });
+        let listed: Vec<_> = segments.iter().map(known).collect();
+        if listed != self.listed || !manifest::path(&log.directory).is_file() {
+            manifest::write(&log.directory, &segments)?;
+            self.listed = listed;
+        }
+        Ok(())
+    }
+
+    /// Removes files. What cannot be removed now is tried again at the next call.
+    fn remove(&mut self, log: &Log) -> io::Result<()> {
+        let mut removed = Ok(());
+        self.removals.retain(|path| match fs::remove_file(path) {
+            Ok(()) => false,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) if fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()) => {
+                // Only an empty one: what is in it is not the spool's.
+                let is_stuck = fs::remove_dir(path).is_err() && log.set_aside(path).is_err();
+                removed = if is_stuck { Err(error) } else { Ok(()) };
+                is_stuck
+            }
+            Err(error) => {
+                removed = Err(error);
+                true
+            }
+        });
+        removed
+    }
+
+    /// Writes what was appended to the disk itself.
+    fn sync(&mut self, log: &Log) -> io::Result<()> {
+        let mut synced = Ok(());
+        for active in mem::take(&mut self.closing) {
+            synced = synced.and(active.file.sync_data());
+            if !active.segment.is_closed() {
+                self.closing.push(active);
+            }
+        }
+        if let Some(active) = log.current.load_full().filter(|_| self.sync == Sync::Second) {
+            let bytes = active.segment.bytes();
+            if bytes != self.synced {
+                // After an error, another file may work.
+                synced = synced.and(active.file.sync_data().inspect_err(|_| log.has_failed.store(true, Relaxed)));
+                self.synced = bytes;
+            }
+        }
+        if !self.are_names_synced {
+            synced = synced.and(files::sync_directory(&log.directory));
+            self.are_names_synced = synced.is_ok();
+        }
+        synced
+    }
+}
+
+/// Tries again to write marks.
+fn mark_again(log: &Log) -> io::Result<()> {
+    let unmarked = log.unmarked.lock().clone();
+    for position in unmarked {
+        let segment = log.segment_from(position.segment).filter(|segment| segment.number == position.segment);
+        if let Some(file) = segment.map(|segment| log.file(&segment)).transpose()?.flatten() {
+            mark(&file, position)?;
+        }
+        log.unmarked.lock().remove(&position);
+    }
+    Ok(())
+}
+
+/// When a segment is long enough.
+fn segment_bytes(limits: Limits) -> u64 {
+    (limits.max_bytes / u64::from(SEGMENTS)).clamp(SEGMENT_BYTES.0, SEGMENT_BYTES.1)
+}
+
+/// Whether the file that is written to is still the one at its path.
+fn is_in_place(active: &Active, path: &Path) -> bool {
+    let identity = |file: fs::Metadata| (file.dev(), file.ino());
+    let (is, should_be) = (active.file.metadata().map(identity), fs::symlink_metadata(path).map(identity));
+    matches!((is, should_be), (Ok(is), Ok(should_be)) if is == should_be)
+}
