@@ -34,7 +34,7 @@ pub(super) struct Active {
 pub(super) struct Log {
     pub(super) directory: PathBuf,
     pub(super) current: ArcSwapOption<Active>,
-    /// True after an append failed: another file may work.
+    /// True if the next segment should begin soon: another file may work.
     pub(super) has_failed: AtomicBool,
     pub(super) limits: Mutex<Limits>,
     /// Most bytes that the current segment may have, so that all have no more than the limit.
@@ -204,6 +204,10 @@ impl Log {
                 Step::Damage { until } => {
                     if segment.is_new_damage(at, *until) {
                         self.drop_records(Dropped::Damaged, 1);
+                        // If it is the current one: what else is lost is known when the segment ends.
+                        if !is_final {
+                            self.has_failed.store(true, Relaxed);
+                        }
                     }
                     at = *until;
                     continue;

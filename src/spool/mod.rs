@@ -19,6 +19,7 @@ mod log;
 mod manifest;
 mod reader;
 mod record;
+mod requests;
 mod segment;
 mod store;
 mod upkeep;

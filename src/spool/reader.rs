@@ -5,9 +5,9 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::log::Log;
 use super::record::{Entry, State, Verdict};
 use super::segment::{Position, Segment};
-use super::store::Spool;
 use super::window::{Step, Window, read_entry};
 
 /// Most bytes of a reason that are kept with a dead letter.
@@ -15,15 +15,16 @@ const MAX_REASON: usize = 1024;
 
 /// Reads the callbacks of a spool in their order, and marks those that are delivered.
 pub struct Reader {
-    spool: Arc<Spool>,
+    log: Arc<Log>,
+    dead: Arc<Log>,
     window: Window,
     /// Where the next record is.
     place: Position,
 }
 
 impl Reader {
-    pub(super) const fn new(spool: Arc<Spool>) -> Self {
-        Self { spool, window: Window::new(), place: Position { segment: 0, offset: 0 } }
+    pub(super) const fn new(log: Arc<Log>, dead: Arc<Log>) -> Self {
+        Self { log, dead, window: Window::new(), place: Position { segment: 0, offset: 0 } }
     }
 
     /// The next pending callback, in the order of the appends. `None` at the end.
@@ -33,7 +34,7 @@ impl Reader {
     /// or missing is counted and passed over.
     #[allow(clippy::should_implement_trait, reason = "after the end, there may be more later")]
     pub fn next(&mut self) -> io::Result<Option<(Position, Entry)>> {
-        let log = &self.spool.log;
+        let log = Arc::clone(&self.log);
         while let Some(segment) = log.segment_from(self.place.segment) {
             log.count(&segment, &mut self.window)?;
             if segment.number != self.place.segment {
@@ -73,9 +74,9 @@ impl Reader {
     /// As [`Reader::next`].
     pub fn read(&mut self, position: Position) -> io::Result<Option<Entry>> {
         let Some((segment, file)) = self.file(position)? else { return Ok(None) };
-        let is_pending = self.spool.log.state(&file, position).is_ok_and(|state| state == State::Pending);
+        let is_pending = self.log.state(&file, position).is_ok_and(|state| state == State::Pending);
         let entry = is_pending.then(|| read_entry(&file, segment.salt(), position.offset)).flatten();
-        Ok(entry.filter(|entry| entry.record().received_ms >= self.spool.log.cutoff_ms.load(Relaxed)))
+        Ok(entry.filter(|entry| entry.record().received_ms >= self.log.cutoff_ms.load(Relaxed)))
     }
 
     /// Continues with the callback at this position.
@@ -90,14 +91,14 @@ impl Reader {
     /// Marks a callback as delivered.
     ///
     /// # Errors
-    /// When the mark cannot be written. It is kept in memory and tried again by [`Spool::maintain`], so there is nothing
+    /// When the mark cannot be written. It is kept in memory and tried again by `Spool::maintain`, so there is nothing
     /// to do but to report it: after a crash of the process, the callback would be delivered again.
     pub fn delivered(&mut self, position: Position) -> io::Result<()> {
         let Some((segment, file)) = self.file(position)? else { return Ok(()) };
         let entry = read_entry(&file, segment.salt(), position.offset);
-        let is_done = || self.spool.log.state(&file, position).is_ok_and(|state| state == State::Done);
+        let is_done = || self.log.state(&file, position).is_ok_and(|state| state == State::Done);
         match entry {
-            Some(entry) if !is_done() => self.spool.log.finish(&segment, &file, position, entry.header()),
+            Some(entry) if !is_done() => self.log.finish(&segment, &file, position, entry.header()),
             // Damaged since, and counted as such.
             _ => Ok(()),
         }
@@ -110,15 +111,15 @@ impl Reader {
     pub fn bury(&mut self, position: Position, status: u16, reason: &str) -> io::Result<()> {
         if let Some(entry) = self.read(position)? {
             let reason = reason.get(..reason.floor_char_boundary(MAX_REASON)).unwrap_or_default();
-            self.spool.bury(&entry, Verdict { status, reason })?;
+            self.dead.append(&entry.record(), Verdict { status, reason }).map_err(io::Error::other)?;
         }
         self.delivered(position)
     }
 
     /// The segment of a position and its file, if it is still a part of the spool.
     fn file(&self, position: Position) -> io::Result<Option<(Arc<Segment>, Arc<File>)>> {
-        let segment = self.spool.log.segment_from(position.segment).filter(|found| found.number == position.segment);
+        let segment = self.log.segment_from(position.segment).filter(|found| found.number == position.segment);
         let Some(segment) = segment else { return Ok(None) };
-        Ok(self.spool.log.file(&segment)?.map(|file| (segment, file)))
+        Ok(self.log.file(&segment)?.map(|file| (segment, file)))
     }
 }

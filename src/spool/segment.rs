@@ -117,8 +117,9 @@ impl Segment {
         self.closed.load(Acquire)
     }
 
-    /// Nothing is appended any more.
-    pub(super) fn close(&self) {
+    /// Nothing is appended any more. The file has this many bytes, perhaps also some that were not appended here.
+    pub(super) fn close(&self, bytes: u64) {
+        self.written.fetch_max(bytes, AcqRel);
         self.closed.store(true, Release);
     }
 

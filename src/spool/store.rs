@@ -19,8 +19,8 @@ pub(super) const DEAD: &str = "dead";
 
 /// The spool of a target. Serving threads append, one thread delivers with the [`Reader`], one thread maintains.
 pub struct Spool {
-    pub(super) log: Log,
-    dead: Log,
+    log: Arc<Log>,
+    dead: Arc<Log>,
     /// Nobody waits for this lock: it says who maintains.
     upkeep: Mutex<[Upkeep; 2]>,
 }
@@ -33,8 +33,9 @@ impl Spool {
     pub fn open(directory: &Path, limits: Limits) -> io::Result<(Arc<Self>, Reader)> {
         let (log, upkeep) = upkeep::open(directory, limits)?;
         let (dead, dead_upkeep) = upkeep::open(&directory.join(DEAD), limits)?;
-        let spool = Arc::new(Self { log, dead, upkeep: Mutex::new([upkeep, dead_upkeep]) });
-        Ok((Arc::clone(&spool), Reader::new(spool)))
+        let (log, dead) = (Arc::new(log), Arc::new(dead));
+        let reader = Reader::new(Arc::clone(&log), Arc::clone(&dead));
+        Ok((Arc::new(Self { log, dead, upkeep: Mutex::new([upkeep, dead_upkeep]) }), reader))
     }
 
     /// Uses other limits from the next [`Spool::maintain`] on.
@@ -92,18 +93,13 @@ impl Spool {
         figures.damaged_files = self.log.damaged_files.load(Relaxed) + self.dead.damaged_files.load(Relaxed);
         figures
     }
-
-    /// Writes a dead letter.
-    pub(super) fn bury(&self, entry: &Entry, verdict: Verdict<'_>) -> io::Result<()> {
-        self.dead.append(&entry.record(), verdict).map_err(io::Error::other)
-    }
 }
 
 impl Drop for Spool {
     /// Writes the lists of segments, now that every file's length is final.
     fn drop(&mut self) {
         for log in [&self.log, &self.dead] {
-            log.current.load().iter().for_each(|active| active.segment.close());
+            log.current.load().iter().for_each(|active| active.segment.close(0));
             // Without it, a segment that goes missing until the next start is not noticed.
             let _ = manifest::write(&log.directory, &log.all_segments());
         }

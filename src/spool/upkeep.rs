@@ -15,8 +15,9 @@ use super::limits::{Dropped, Limits, Sync};
 use super::log::{Active, Log, mark};
 use super::manifest;
 use super::record::{Entry, State};
+use super::requests;
 use super::segment::{Noted, Position, Segment};
-use super::window::{Step, Window, read_entry};
+use super::window::{Step, Window};
 
 /// Most files that are set aside.
 const MAX_ASIDE: usize = 64;
@@ -36,8 +37,8 @@ const SEGMENT_BYTES: (u64, u64) = (4 << 10, 16 << 20);
 /// How long a call waits for appends in progress, in milliseconds.
 const MAX_WAIT: u32 = 50;
 
-/// The name of the file that says that an operator marked records.
-pub(super) const REQUESTS: &str = "requests";
+/// Every second sequence number is left free for [`read_again`].
+const STEP: u32 = 2;
 
 /// A file that was set aside.
 struct Aside {
@@ -126,9 +127,9 @@ impl Upkeep {
         let max_age = i64::try_from(limits.max_age.as_millis()).unwrap_or(i64::MAX);
         log.cutoff_ms.store(now_ms.saturating_sub(max_age), Relaxed);
         let begun = self.begin_if_needed(log, limits, now_ms);
-        self.close();
+        self.close(log);
         let counted = self.count(log);
-        let requested = self.obey(log, append);
+        let requested = requests::obey(log, &mut self.window, append);
         let marked = mark_again(log);
         let advanced = self.advance(log);
         self.notice_aside(log);
@@ -159,7 +160,7 @@ impl Upkeep {
     fn begin(&mut self, log: &Log) -> io::Result<()> {
         let limits = *log.limits.lock();
         files::create_directory(&log.directory)?;
-        self.sequence = self.sequence.checked_add(1).ok_or(io::ErrorKind::FileTooLarge)?;
+        self.sequence = self.sequence.checked_add(STEP).ok_or(io::ErrorKind::FileTooLarge)?;
         let salt = Segment::salt_of(RandomState::new().hash_one(self.sequence));
         let number = Segment::number_of(self.sequence, salt);
         let file = files::create(&log.path(number), limits.sync)?;
@@ -175,15 +176,15 @@ impl Upkeep {
     }
 
     /// Closes the segments that are no longer current, when no thread writes to them any more.
-    fn close(&self) {
+    fn close(&self, log: &Log) {
         for active in self.closing.iter().filter(|active| !active.segment.is_closed()) {
             let is_unused = || Arc::strong_count(active) == 1;
-            for _ in 0..MAX_WAIT {
-                if is_unused() {
-                    active.segment.close();
-                    break;
+            if wait_until(is_unused) {
+                let bytes = active.file.metadata().map_or(0, |file| file.len());
+                if bytes < active.segment.bytes() {
+                    read_again(log, &active.segment, bytes);
                 }
-                thread::sleep(Duration::from_millis(1));
+                active.segment.close(bytes);
             }
         }
     }
@@ -201,57 +202,14 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Does what operators asked for with marks in the files.
-    fn obey(&mut self, log: &Log, append: &dyn Fn(&Entry) -> bool) -> io::Result<()> {
-        let segments = log.all_segments();
-        let requests = log.directory.join(REQUESTS);
-        if fs::symlink_metadata(&requests).is_ok() {
-            // It may be something else than a file.
-            fs::remove_file(&requests).or_else(|_| log.set_aside(&requests))?;
-            segments.iter().for_each(|segment| segment.has_requests.store(true, Relaxed));
-        }
-        for segment in segments.iter().filter(|segment| segment.is_counted() && segment.has_requests.load(Relaxed)) {
-            // Before: another request may come meanwhile.
-            segment.has_requests.store(false, Relaxed);
-            self.obey_in(log, segment, append).inspect_err(|_| segment.has_requests.store(true, Relaxed))?;
-        }
-        Ok(())
-    }
-
-    fn obey_in(&mut self, log: &Log, segment: &Segment, append: &dyn Fn(&Entry) -> bool) -> io::Result<()> {
-        self.window.clear();
-        let mut obeyed = Ok(());
-        log.walk(segment, &mut self.window, segment.first_pending.load(Relaxed), |file, offset, step| {
-            let Step::Other(header) = step else { return true };
-            let position = Position { segment: segment.number, offset };
-            match header.state {
-                State::ToDrop => log.drop_records(Dropped::Operator, 1),
-                State::ToReplay => {
-                    let entry = read_entry(file, segment.salt(), offset);
-                    if !entry.as_ref().is_none_or(append) {
-                        obeyed = Err(io::ErrorKind::StorageFull.into());
-                        return false;
-                    }
-                    if entry.is_none() {
-                        log.drop_records(Dropped::Damaged, 1);
-                    }
-                }
-                State::Pending | State::Done => return true,
-            }
-            // A mark that could not be written is tried again.
-            let _ = log.finish(segment, file, position, header);
-            true
-        })?;
-        obeyed
-    }
-
     /// Passes over what is done and drops what is too old, in the first segment that has more. Finds segments of which
     /// all is done.
     fn advance(&mut self, log: &Log) -> io::Result<()> {
         let mut oldest_ms = i64::MAX;
         for segment in log.all_segments().iter().filter(|segment| segment.is_counted()) {
             let is_oldest = oldest_ms == i64::MAX;
-            if !is_oldest && !(segment.is_closed() && segment.pending() == 0) {
+            let may_be_done = segment.is_closed() && segment.pending() == 0;
+            if !is_oldest && !may_be_done {
                 continue;
             }
             let cutoff_ms = log.cutoff_ms.load(Relaxed);
@@ -424,9 +382,34 @@ fn segment_bytes(limits: Limits) -> u64 {
     (limits.max_bytes / u64::from(SEGMENTS)).clamp(SEGMENT_BYTES.0, SEGMENT_BYTES.1)
 }
 
-/// Whether the file that is written to is still the one at its path.
+/// Whether the file that is written to is still the one at its path, with all that was appended and nothing else.
 fn is_in_place(active: &Active, path: &Path) -> bool {
-    let identity = |file: fs::Metadata| (file.dev(), file.ino());
-    let (is, should_be) = (active.file.metadata().map(identity), fs::symlink_metadata(path).map(identity));
-    matches!((is, should_be), (Ok(is), Ok(should_be)) if is == should_be)
+    let identity = |file: &fs::Metadata| (file.dev(), file.ino());
+    let is_same = || {
+        let (Ok(is), Ok(should_be)) = (active.file.metadata(), fs::symlink_metadata(path)) else { return false };
+        identity(&is) == identity(&should_be)
+    };
+    let has_all = || active.file.metadata().is_ok_and(|file| file.len() == active.segment.bytes());
+    // An append may be in progress.
+    is_same() && wait_until(has_all)
+}
+
+/// Waits a moment for a condition. Returns whether it is true.
+fn wait_until(is_so: impl Fn() -> bool) -> bool {
+    (0..MAX_WAIT).any(|_| {
+        is_so() || {
+            thread::sleep(Duration::from_millis(1));
+            false
+        }
+    })
+}
+
+/// Something made the file shorter while it was appended to, so nobody knows what is where. It gets the next number, as if
+/// an earlier process had written it, and everything in it is read.
+fn read_again(log: &Log, segment: &Segment, bytes: u64) {
+    let number = segment.number + Segment::number_of(1, 0);
+    if fs::rename(log.path(segment.number), log.path(number)).is_ok() && log.forget(segment) {
+        log.drop_records(Dropped::Damaged, 1);
+        log.segments.lock().insert(number, Arc::new(Segment::found(number, bytes, Noted::default())));
+    }
 }

@@ -14,7 +14,8 @@ pub(crate) const NOW: i64 = 1_800_000_000_000;
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(crate) const LIMITS: Limits = Limits { max_bytes: 1 << 20, max_age: Duration::from_secs(3600), sync: Sync::Second };
+pub(crate) const LIMITS: Limits =
+    Limits { max_bytes: 1 << 20, max_age: Duration::from_secs(1000 * 86_400), sync: Sync::Second };
 
 /// A callback whose body begins with this number.
 pub(crate) fn body(number: u32) -> String {
@@ -59,6 +60,11 @@ pub(crate) fn deliver(reader: &mut Reader) -> Vec<u32> {
         assert!(Instant::now() < deadline, "a spool that is read forever");
     }
     delivered
+}
+
+/// A temporary directory in memory, where thousands of syncs take no time.
+pub(crate) fn in_memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 pub(crate) fn open(directory: &Path) -> (Arc<Spool>, Reader) {
