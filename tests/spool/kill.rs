@@ -1,0 +1,85 @@
+//! A process that appends is killed: everything that it was told is appended is there.
+
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use openim_exporter::spool::{Limits, Spool};
+
+use crate::store::{self, LIMITS, NOW, append, maintain_until_empty};
+
+/// The variable with the directory of the process that is to be killed.
+const DIRECTORY: &str = "SPOOL_TEST_DIRECTORY";
+
+const LARGE: Limits = Limits { max_bytes: 1 << 30, ..LIMITS };
+
+/// Runs in a process of its own: four threads append until it is killed, and a number is printed for each append.
+#[test]
+#[ignore = "only run by the test below"]
+fn appends_until_it_is_killed() {
+    let Some(directory) = std::env::var_os(DIRECTORY).map(PathBuf::from) else { return };
+    let (spool, _reader) = Spool::open(&directory, LARGE).unwrap();
+    let next = AtomicU32::new(0);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    append(&spool, [number]);
+                    // One system call, not split on a pipe.
+                    std::io::stderr().write_all(&number.to_le_bytes()).unwrap();
+                }
+            });
+        }
+        loop {
+            spool.maintain(NOW).unwrap();
+            thread::sleep(Duration::from_millis(3));
+        }
+    });
+}
+
+/// Kills a process that appends after some time. Returns the numbers that it printed.
+fn killed(directory: &Path, after: Duration) -> Vec<u32> {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", "kill::appends_until_it_is_killed", "--nocapture"]);
+    let mut child = command.env(DIRECTORY, directory).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    let reading = thread::spawn(move || {
+        let mut printed = Vec::new();
+        stderr.read_to_end(&mut printed).unwrap();
+        printed
+    });
+    thread::sleep(after);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let printed = reading.join().unwrap();
+    printed.chunks_exact(4).map(|number| u32::from_le_bytes(number.try_into().unwrap())).collect()
+}
+
+#[test]
+fn everything_that_was_appended_is_there_after_a_kill() {
+    let mut total = 0;
+    for round in 0..10 {
+        let directory = tempfile::tempdir().unwrap();
+        let mut acknowledged = killed(directory.path(), Duration::from_millis(300 + 37 * round));
+        total += acknowledged.len();
+        let (spool, mut reader) = Spool::open(directory.path(), LARGE).unwrap();
+        let mut delivered = Vec::new();
+        while let Some((position, entry)) = reader.next().unwrap() {
+            delivered.push(store::number(&entry.record()));
+            reader.delivered(position).unwrap();
+        }
+        let appended = delivered.len();
+        delivered.sort_unstable();
+        delivered.dedup();
+        assert_eq!(delivered.len(), appended, "a record is there twice");
+        acknowledged.retain(|number| delivered.binary_search(number).is_err());
+        assert_eq!(acknowledged, [0; 0], "of {appended}");
+        // The four in progress.
+        maintain_until_empty(&spool, directory.path());
+    }
+    assert!(total > 1000, "{total}");
+}
