@@ -12,6 +12,7 @@
 //! - `certificates`: certificates and keys from PEM, and what is wrong with them
 //! - `lanes`: counters that threads add to without waiting for each other
 //! - `named`: enums whose values have names, as label values or stored keys
+//! - `niceness`: the priority of threads that do not answer callbacks
 //! - [`arena`]: the one block of memory that holds every number
 //! - `view`: the current numbers as plain values, for the API and the live page
 //! - `page`: the files of the live page
@@ -57,6 +58,7 @@ pub mod exposition;
 pub mod http;
 mod lanes;
 mod named;
+mod niceness;
 mod page;
 pub mod simulate;
 pub mod spool;

@@ -21,8 +21,8 @@ use tokio::sync::watch;
 use super::basic::{self, Credentials, MAX_HEADER_BYTES};
 use super::verdicts::{Fingerprint, Fingerprints, VerdictWriter, Verdicts};
 use crate::config::Users;
-use crate::http::base::niceness::lower_priority;
 use crate::http::base::quota::Share;
+use crate::niceness::lower_priority;
 
 /// Credentials that may wait for a verdict. Further ones are refused at once.
 const MAX_WAITING: usize = 64;

@@ -3,6 +3,5 @@
 pub(crate) mod caller;
 pub(crate) mod connections;
 pub(crate) mod limits;
-pub(crate) mod niceness;
 pub(crate) mod progress;
 pub(crate) mod quota;

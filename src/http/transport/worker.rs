@@ -17,11 +17,11 @@ use super::listen::{BACKLOG, Listener};
 use crate::domain::Reason;
 use crate::http::base::caller::{Caller, Role};
 use crate::http::base::connections::{Connections, Tracker};
-use crate::http::base::niceness::lower_priority;
 use crate::http::site::Site;
 use crate::http::site::drain::Stage;
 use crate::http::site::exchange::count_refusal;
 use crate::lanes::claim_lane;
+use crate::niceness::lower_priority;
 
 /// Threads of one worker that write scrapes. Further scrapes wait.
 const SCRAPE_THREADS: usize = 2;
