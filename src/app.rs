@@ -1,6 +1,7 @@
 //! The composition root: builds the parts, runs them, and shuts them down in order.
 
 mod error;
+mod forwarding;
 mod settings;
 mod state;
 
@@ -144,12 +145,17 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Ins
     raise_open_file_limit(telemetry, config.http.max_connections);
     check_address_space(telemetry, config);
     let stats = Arc::new(state::open(&config.stats, clock.as_ref(), telemetry)?);
+    // After the state, whose lock also protects the spools.
+    let forwarding = forwarding::start(config, &access, telemetry, &clock).inspect_err(|_| stats.abandon())?;
 
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let (limits, parts) = (Limits::default(), (Arc::clone(&stats), Arc::clone(telemetry), Arc::clone(&clock)));
     let mut site = Site::new(parts, config.http.clone(), access, limits, threads);
     if !config.telemetry_listen.is_empty() {
         site.set_callback_port(listeners.first().and_then(|first| first.address().ok()).map(|first| first.port()));
+    }
+    if let Some(forwarding) = &forwarding {
+        site.set_forwarding(Arc::clone(forwarding));
     }
     let site = Arc::new(site);
     let prepare = || {
@@ -182,7 +188,10 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Ins
     }
     site.end();
     telemetry.drained(join(workers)?);
-    // Nothing is counted any more.
+    // Nothing is counted or forwarded any more.
+    if let Some(forwarding) = &forwarding {
+        forwarding.stop(deadline);
+    }
     watcher.stop();
     // The drain has ended this thread, which does not panic.
     let _ = live.join();

@@ -18,6 +18,7 @@
 //! - `page`: the files of the live page
 //! - [`exposition`]: the declarations of the statistics' metrics, the text formats, the scrape
 //! - [`telemetry`]: the exporter's own metrics, each declared once, and log events: one function per event
+//! - `forward`: the targets of callbacks: requests, delivery from the spools, pass-through
 //! - [`spool`]: the callbacks of a target that are answered but not delivered yet, on disk
 //! - [`simulate`]: a sender like OpenIM, for testing and sizing
 //! - [`app`]: composition root: open, build, serve, tick, drain, close, in that order
@@ -55,6 +56,7 @@ mod certificates;
 pub mod config;
 pub mod domain;
 pub mod exposition;
+mod forward;
 pub mod http;
 mod lanes;
 mod named;

@@ -33,9 +33,15 @@ pub(crate) fn verdict(ratio: f64, budget: f64) -> String {
 
 /// The CPU time of all threads of a process, as counted by the kernel in nanoseconds.
 pub(crate) fn cpu_time(process: u32) -> Duration {
+    cpu_time_of(process, |_| true)
+}
+
+/// The same of those threads whose names are wanted.
+pub(crate) fn cpu_time_of(process: u32, is_wanted: impl Fn(&str) -> bool) -> Duration {
     let threads = std::fs::read_dir(Path::new("/proc").join(process.to_string()).join("task"));
     let on_cpu = |thread: std::fs::DirEntry| {
-        let schedstat = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        let read = |file| std::fs::read_to_string(thread.path().join(file)).ok();
+        let schedstat = read("schedstat").filter(|_| read("comm").is_some_and(|name| is_wanted(&name)))?;
         schedstat.split(' ').next()?.parse::<u64>().ok()
     };
     let nanoseconds = threads.into_iter().flatten().filter_map(|thread| on_cpu(thread.ok()?)).sum();

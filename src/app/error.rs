@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::arena::{self, Damage};
+use crate::forward;
 use crate::http::AccessError;
 
 /// The step of starting, serving or stopping that failed, and how to make it work.
@@ -19,6 +20,12 @@ pub(super) enum Error {
     Socket(io::Error),
     #[error("{0}")]
     Listen(io::Error),
+    #[error(
+        "--{0}: callbacks are kept in --storage.path until they are delivered, but that is empty; set it to a directory"
+    )]
+    NoSpool(&'static str),
+    #[error("--{0}: {1}")]
+    Forward(&'static str, forward::Error),
     #[error("cannot read the address of a listening socket: {0}")]
     Address(io::Error),
     #[error("cannot reserve memory for the state: {0}; lower --groups.max-tracked or --senders.max-tracked")]

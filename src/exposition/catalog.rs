@@ -1,5 +1,5 @@
 //! All metrics. This file declares those of the statistics, with the source of their samples: their numbers are in the
-//! state, so they survive a restart. `telemetry::events` declares the exporter's own, and says what else to update for
+//! state, so they survive a restart. `telemetry::events` and `telemetry::forward` declare the exporter's own, and says what else to update for
 //! a new metric.
 
 use std::sync::LazyLock;
@@ -8,7 +8,7 @@ use super::writer::{FamilyWriter, MILLISECONDS, Observed};
 use crate::domain::codes::{OTHER, STATUSES};
 use crate::domain::{Activity, Chat, UnixMillis};
 use crate::stats::{ClockError, Group, RETENTION, StateStart, Stats, WINDOWS};
-use crate::telemetry::FAMILIES;
+use crate::telemetry::families;
 
 pub use super::writer::EXEMPLAR_LABEL;
 pub use crate::telemetry::{Family, Kind};
@@ -49,17 +49,17 @@ fn group_active_senders(group: &Group, _: UnixMillis, rows: &mut FamilyWriter<'_
 }
 
 fn content_bytes(stats: &Stats, chat: Chat, rows: &mut FamilyWriter<'_, '_>) {
-    rows.histogram(&Observed::from_reading(&stats.content_bytes(chat), 1.0), &[]);
+    rows.histogram(None, &Observed::from_reading(&stats.content_bytes(chat), 1.0), &[]);
 }
 
 fn delivery_delay(stats: &Stats, chat: Chat, rows: &mut FamilyWriter<'_, '_>) {
     // Before the buckets: a message is observed before it becomes an exemplar, so each exemplar has been counted.
     let exemplars = stats.delivery_exemplars(chat);
-    rows.histogram(&Observed::from_reading(&stats.delivery_delays(chat), MILLISECONDS), &exemplars);
+    rows.histogram(None, &Observed::from_reading(&stats.delivery_delays(chat), MILLISECONDS), &exemplars);
 }
 
 fn submit_delay(stats: &Stats, chat: Chat, rows: &mut FamilyWriter<'_, '_>) {
-    rows.histogram(&Observed::from_reading(&stats.submit_delays(chat), MILLISECONDS), &[]);
+    rows.histogram(None, &Observed::from_reading(&stats.submit_delays(chat), MILLISECONDS), &[]);
 }
 
 fn clock_errors(stats: &Stats, chat: Chat, rows: &mut FamilyWriter<'_, '_>) {
@@ -293,7 +293,7 @@ catalog! {
 /// All families that begin with `openim_`, in the order of a scrape. Each is on one page only, so that a Prometheus
 /// that scrapes both pages counts nothing twice.
 pub static CATALOG: LazyLock<Vec<Family>> =
-    LazyLock::new(|| STATISTICS.iter().map(|declared| declared.family).chain(FAMILIES).copied().collect());
+    LazyLock::new(|| STATISTICS.iter().map(|declared| declared.family).chain(families()).copied().collect());
 
 #[cfg(test)]
 mod tests {
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn what_starts_with_the_process_says_so_in_its_help() {
-        for family in FAMILIES.iter().filter(|family| family.kind != Kind::Gauge) {
+        for family in families().filter(|family| family.kind != Kind::Gauge) {
             assert!(family.help.contains("since the process started"), "{}: {}", family.name, family.help);
         }
         for Declaration { family, .. } in STATISTICS {
@@ -312,7 +312,9 @@ mod tests {
     #[test]
     fn names_are_unique_and_follow_prometheus_rules() {
         for (position, family) in CATALOG.iter().enumerate() {
-            assert!(CATALOG[..position].iter().all(|other| other.name != family.name), "{}", family.name);
+            // OpenMetrics leaves `_total` out of a family's name.
+            let name = |family: &Family| family.name.trim_end_matches("_total");
+            assert!(CATALOG[..position].iter().all(|other| name(other) != name(family)), "{}", family.name);
             assert_eq!(family.name.ends_with("_total"), family.kind == Kind::Counter, "{}", family.name);
             // Nothing in it has to be escaped, in either format.
             assert!(!family.help.is_empty() && !family.help.contains(['\n', '\\', '"']), "{}", family.name);

@@ -34,12 +34,12 @@ pub fn write_to_vec(families: &Families, format: Format) -> Vec<u8> {
     }
     let mut gauges = writer.family(&catalog::GROUP_ACTIVE_SENDERS);
     for (name, value) in &families.gauges {
-        gauges.sample([name, name], *value);
+        gauges.sample([name.as_str(), name.as_str()], *value);
     }
     let buckets = families.buckets.iter().map(|(bound, count, _)| (*bound, *count)).collect();
     let observed = Observed { buckets, sum: families.sum, count: families.count };
     let exemplars: Vec<_> = families.buckets.iter().map(|(.., exemplar)| exemplar.clone()).collect();
-    writer.family(&catalog::DELIVERY_DELAY).histogram(&observed, &exemplars);
+    writer.family(&catalog::DELIVERY_DELAY).histogram(None, &observed, &exemplars);
     writer.end();
     out
 }

@@ -10,7 +10,7 @@ use prometheus::proto::MetricFamily;
 use super::catalog::{Declaration, Family, OfGroup, STATISTICS, SampleSource};
 use super::format::Format;
 use super::process;
-use super::writer::{Observed, Writer};
+use super::writer::{FamilyWriter, Observed, Writer};
 use crate::domain::UnixMillis;
 use crate::stats::{MixCell, RetirementPause, Stats};
 use crate::telemetry::{Samples, Telemetry};
@@ -217,15 +217,29 @@ impl Scraper {
 fn write_own(family: &'static Family, samples: Samples, began: Option<UnixMillis>, writer: &mut Writer<'_>) {
     let mut rows = writer.family_since(&family.into(), family.labels, began);
     match samples {
+        Samples::ByTarget(targets) => {
+            for (target, samples) in targets {
+                write_samples(samples, Some(&target), &mut rows);
+            }
+        }
+        samples => write_samples(samples, None, &mut rows),
+    }
+}
+
+/// Writes the samples of a family, or those of one target.
+fn write_samples(samples: Samples, target: Option<&str>, rows: &mut FamilyWriter<'_, '_>) {
+    match samples {
         Samples::Single(value) => {
-            rows.sample([], value);
+            rows.sample(target, value);
         }
         Samples::ByLabel(mut counts) => {
             counts.sort_unstable();
             for (label, count) in counts {
-                rows.sample([label], count);
+                rows.sample(target.into_iter().chain([label]), count);
             }
         }
-        Samples::Histogram { buckets, sum, count } => rows.histogram(&Observed { buckets, sum, count }, &[]),
+        Samples::Histogram { buckets, sum, count } => rows.histogram(target, &Observed { buckets, sum, count }, &[]),
+        // A target has no targets.
+        Samples::ByTarget(_) => {}
     }
 }

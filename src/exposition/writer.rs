@@ -243,9 +243,9 @@ pub(super) struct FamilyWriter<'w, 'a> {
 
 impl FamilyWriter<'_, '_> {
     /// A sample with the values of the family's labels, in the order of the declaration.
-    pub(super) fn sample<const LABELS: usize>(
+    pub(super) fn sample<'l>(
         &mut self,
-        labels: [&str; LABELS],
+        labels: impl IntoIterator<Item = &'l str>,
         value: impl Into<SampleValue>,
     ) -> &mut Self {
         self.labelled(self.labels.iter().copied().zip(labels), value.into(), self.created)
@@ -282,13 +282,16 @@ impl FamilyWriter<'_, '_> {
         self
     }
 
-    /// A histogram without labels, with the exemplars of its buckets.
-    pub(super) fn histogram(&mut self, observed: &Observed, exemplars: &[Option<Exemplar>]) {
+    /// A histogram with the value of the family's label, if it has one, and with the exemplars of its buckets.
+    pub(super) fn histogram(&mut self, label: Option<&str>, observed: &Observed, exemplars: &[Option<Exemplar>]) {
+        let names = self.labels;
+        let labels = || names.iter().copied().zip(label);
         let buckets = observed.buckets.iter().copied().chain([(f64::INFINITY, observed.count)]);
         let mut below = f64::NEG_INFINITY;
         for ((bound, count), exemplar) in buckets.zip(exemplars.iter().map(Option::as_ref).chain(repeat(None))) {
             self.begin(self.name, "_bucket");
-            self.writer.labels([("le", self.writer.bound(bound).as_str())]);
+            let bound_text = self.writer.bound(bound);
+            self.writer.labels(labels().chain([("le", bound_text.as_str())]));
             self.writer.value(count.into());
             if let Some(exemplar) = exemplar {
                 self.exemplar(exemplar, below, bound);
@@ -296,14 +299,15 @@ impl FamilyWriter<'_, '_> {
             self.writer.text("\n");
             below = bound;
         }
-        self.begin(self.name, "_sum");
-        self.writer.value(observed.sum.into());
-        self.writer.text("\n");
-        self.begin(self.name, "_count");
-        self.writer.value(observed.count.into());
-        self.writer.text("\n");
+        for (suffix, value) in [("_sum", observed.sum.into()), ("_count", observed.count.into())] {
+            self.begin(self.name, suffix);
+            self.writer.labels(labels());
+            self.writer.value(value);
+            self.writer.text("\n");
+        }
         if let Some(created) = self.created {
             self.begin(self.name, "_created");
+            self.writer.labels(labels());
             self.writer.seconds(created);
             self.writer.text("\n");
         }

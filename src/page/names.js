@@ -170,6 +170,10 @@ const REASONS = {
     'Too many connections from one address. If it is a proxy, set `--web.trusted-proxies`.',
     '同一地址的连接过多。若为代理，请设置 `--web.trusted-proxies`。',
   ],
+  forward_loop: [
+    'A target of forwarding leads back to this exporter. Correct `--forward.url` or the targets’ URLs.',
+    '转发目标指回了本导出器。请更正 `--forward.url` 或各目标的 URL。',
+  ],
   overloaded: [
     'A limit on memory or work was reached. See `overloaded` in docs/errors.md.',
     '已达到内存或并发上限。请参阅 docs/errors.md 中的 `overloaded`。',

@@ -41,6 +41,8 @@ pub struct Record<'a> {
     pub operation_id: &'a [u8],
     /// The content type, or empty.
     pub content_type: &'a [u8],
+    /// The `Via`, or empty: with it, a loop over several exporters is found.
+    pub via: &'a [u8],
     /// The sender's address.
     pub client: IpAddr,
     /// The address of the proxy that it came through.
@@ -101,8 +103,8 @@ pub(super) struct Header {
     client: IpAddr,
     proxy: Option<IpAddr>,
     status: u16,
-    /// Lengths of the command, the tail, the query, the operation ID, the content type and the reason.
-    texts: [u16; 6],
+    /// Lengths of the command, the tail, the query, the operation ID, the content type, the `Via` and the reason.
+    texts: [u16; 7],
 }
 
 impl Header {
@@ -119,11 +121,11 @@ impl Header {
         let length = u32::from_le_bytes(fields.take()?);
         let sum = u32::from_le_bytes(fields.take()?);
         let status = u16::from_le_bytes(fields.take()?);
-        let mut texts = [0; 6];
+        let mut texts = [0; 7];
         for text in &mut texts {
             *text = u16::from_le_bytes(fields.take()?);
         }
-        fields.take::<6>()?;
+        fields.take::<4>()?;
         let received_ms = i64::from_le_bytes(fields.take()?);
         let (client, proxy) = (address(client, fields.take()?)?, address(proxy, fields.take()?));
         let is_consistent = format == FORMAT && texts.iter().map(|text| u64::from(*text)).sum::<u64>() <= length.into();
@@ -186,10 +188,11 @@ pub(super) fn encode<T>(
         record.query.as_bytes(),
         record.operation_id,
         record.content_type,
+        record.via,
         verdict.reason.as_bytes(),
     ];
-    let [command, tail, query, operation_id, content_type, reason] = texts;
-    let parts = [command, tail, query, operation_id, content_type, reason, record.body];
+    let [command, tail, query, operation_id, content_type, via, reason] = texts;
+    let parts = [command, tail, query, operation_id, content_type, via, reason, record.body];
     let length: usize = parts.iter().map(|part| part.len()).sum();
     let (client, client_bytes) = address_bytes(Some(record.client));
     let (proxy, proxy_bytes) = address_bytes(record.proxy);
@@ -203,7 +206,7 @@ pub(super) fn encode<T>(
     for text in texts {
         put(&u16::try_from(text.len()).ok()?.to_le_bytes())?;
     }
-    put(&[0; 6])?;
+    put(&[0; 4])?;
     put(&record.received_ms.to_le_bytes())?;
     put(&client_bytes)?;
     put(&proxy_bytes)?;
@@ -212,7 +215,7 @@ pub(super) fn encode<T>(
     start.write_all(&MAGIC).ok()?;
     start.write_all(&sum.to_le_bytes()).ok()?;
     start.write_all(&[State::Pending.byte()]).ok()?;
-    let slices = [header.as_slice(), command, tail, query, operation_id, content_type, reason, record.body];
+    let slices = [header.as_slice(), command, tail, query, operation_id, content_type, via, reason, record.body];
     Some(write(&mut slices.map(IoSlice::new), HEADER + length))
 }
 
@@ -234,7 +237,7 @@ impl Entry {
     /// The callback.
     #[must_use]
     pub fn record(&self) -> Record<'_> {
-        let [command, tail, query, operation_id, content_type, _] = self.texts();
+        let [command, tail, query, operation_id, content_type, via, _] = self.texts();
         let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
         Record {
             received_ms: self.header.received_ms,
@@ -243,6 +246,7 @@ impl Entry {
             query: text(query),
             operation_id,
             content_type,
+            via,
             client: self.header.client,
             proxy: self.header.proxy,
             body: self.payload.get(self.body_at()..).unwrap_or_default(),
@@ -282,7 +286,7 @@ impl Entry {
         self.header.texts.iter().map(|text| usize::from(*text)).sum()
     }
 
-    fn texts(&self) -> [&[u8]; 6] {
+    fn texts(&self) -> [&[u8]; 7] {
         let mut rest = self.payload.as_ref();
         self.header.texts.map(|length| {
             let (text, others) = rest.split_at_checked(length.into()).unwrap_or_default();

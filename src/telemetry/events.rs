@@ -1,6 +1,7 @@
 //! What happens in the exporter: each event has one function, which counts it and logs it.
 //!
-//! A new metric that starts with the process needs a row in the table below, sorted by name, and a function that updates it. Then run `UPDATE_DOCS=1
+//! A new metric that starts with the process needs a row in the table below, sorted by name, and a function that
+//! updates it. The metrics of the targets of forwarding are in `telemetry/forward.rs`. Then run `UPDATE_DOCS=1
 //! cargo test --test docs`. If no dashboard shows the metric, add it to `UNUSED` in `tests/dashboards.rs`; if it stays 0
 //! in the simulated days, add it to `ALWAYS_ZERO` in `tests/simulated_days/main.rs`.
 
@@ -16,6 +17,7 @@ use prometheus::proto::MetricFamily;
 use tracing::{debug, error, info, warn};
 
 use super::family::{Family, Samples};
+use super::forward::Targets;
 use super::metric::{Counter, CounterVec, Durations, Gauge, Info, Metric, metrics};
 use super::refusals::{Refusal, Refusals};
 use crate::domain::{Chat, MessageSource, Stage};
@@ -86,6 +88,7 @@ pub struct Telemetry {
     refusals: Refusals,
     /// Whether it was logged that messages in groups, and those between two users, are left out.
     left_out_logged: [AtomicBool; 2],
+    pub(super) targets: Targets,
 }
 
 impl Default for Telemetry {
@@ -98,6 +101,7 @@ impl Default for Telemetry {
             process: ProcessCollector::for_self(),
             refusals: Refusals::default(),
             left_out_logged: Default::default(),
+            targets: Targets::default(),
         }
     }
 }
@@ -106,7 +110,7 @@ impl Telemetry {
     /// The samples of all families now, in the order of a scrape.
     #[must_use]
     pub fn samples(&self) -> Vec<(&'static Family, Samples)> {
-        self.metrics.samples()
+        self.metrics.samples().into_iter().chain(self.targets.samples()).collect()
     }
 
     /// The metrics of the process now, by name.

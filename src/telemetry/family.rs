@@ -1,5 +1,7 @@
 //! A family of metrics: its declaration, and its samples.
 
+use std::sync::Arc;
+
 /// The types of metrics that the exporter has.
 ///
 /// <https://prometheus.io/docs/concepts/metric_types/>
@@ -59,11 +61,11 @@ impl Family {
 /// The current samples of a family.
 #[derive(Clone, Debug)]
 pub enum Samples {
-    /// One, without labels.
+    /// One, without labels of its own.
     Single(f64),
-    /// One for each value of the only label.
+    /// One for each value of the only label, or of the one after the target.
     ByLabel(Vec<(&'static str, u64)>),
-    /// A histogram without labels, in the unit of the family.
+    /// A histogram without labels of its own, in the unit of the family.
     Histogram {
         /// The inclusive upper bound of each bucket, with the number of observations up to it.
         buckets: Vec<(f64, u64)>,
@@ -72,4 +74,6 @@ pub enum Samples {
         /// The number of observations.
         count: u64,
     },
+    /// Those of each target, whose name is the first label's value. Sorted by name.
+    ByTarget(Vec<(Arc<str>, Self)>),
 }

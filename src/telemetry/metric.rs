@@ -136,10 +136,20 @@ impl Counter {
     /// Counts an event at a time in milliseconds since the epoch. Calls `log` with the count if none was logged for a
     /// minute.
     pub(super) fn inc_and_log(&self, at_ms: i64, log: impl FnOnce(u64)) {
-        let count = self.inc();
+        self.inc();
+        self.log(at_ms, log);
+    }
+
+    /// Calls `log` with the count, if none was logged for a minute.
+    pub(super) fn log(&self, at_ms: i64, log: impl FnOnce(u64)) {
         if self.throttle.allows(at_ms) {
-            log(count);
+            log(self.get());
         }
+    }
+
+    /// Takes over a total that is counted elsewhere. Returns by how much it rose.
+    pub(super) fn raise_to(&self, total: u64) -> u64 {
+        total.saturating_sub(self.count.fetch_max(total, Ordering::Relaxed))
     }
 }
 
@@ -153,6 +163,30 @@ impl Metric for Counter {
 
     fn samples(&self) -> Samples {
         Samples::Single(self.get() as f64)
+    }
+}
+
+/// A counter for events of callbacks: per thread.
+#[derive(Debug)]
+pub(super) struct BusyCounter(Lanes);
+
+impl BusyCounter {
+    #[inline]
+    pub(super) fn inc(&self) {
+        self.0.add(0, 1);
+    }
+}
+
+impl Metric for BusyCounter {
+    const KIND: Kind = Kind::Counter;
+    type Settings = ();
+
+    fn new((): ()) -> Self {
+        Self(Lanes::in_memory(1))
+    }
+
+    fn samples(&self) -> Samples {
+        Samples::Single(self.0.sum(0) as f64)
     }
 }
 

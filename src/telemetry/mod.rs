@@ -2,15 +2,22 @@
 
 mod events;
 mod family;
+mod forward;
 mod log;
 mod log_queue;
 mod metric;
 mod refusals;
 mod state;
+mod targets;
 
-pub(crate) use events::FAMILIES;
 pub use events::Telemetry;
 pub use family::{Family, Kind, Samples};
+pub use forward::{AnswerFailure, Backlog, BreakerState, Outcome, TargetTelemetry, Verdict};
 pub use log::LogFormat;
 pub(crate) use log::init_log;
 pub use refusals::Refusal;
+
+/// The families of the exporter's own metrics.
+pub(crate) fn families() -> impl Iterator<Item = &'static Family> {
+    events::FAMILIES.iter().chain(forward::FAMILIES)
+}

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use super::command::Command;
 use super::decode::{Problem, decode_command_name, problem_of};
+use super::verdict::UrlForm;
 use crate::domain::AnswerUse;
 
 /// The answer to an accepted callback. In all answers `nextCode` is 0: another value would stop the action of a
@@ -13,6 +14,9 @@ pub const SUCCESS: &str = r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":""
 
 /// The longest `errDlt` in bytes, which may quote the request.
 const MAX_DETAIL_BYTES: usize = 400;
+
+/// The `errCode` of a refusal that OpenIM obeys: the first one that its documentation leaves to the servers behind it.
+const REFUSED: u16 = 20_001;
 
 /// The callback before a change of a group that can include more fields.
 const SET_GROUP_INFO_EX: &str = "callbackBeforeSetGroupInfoExCommand";
@@ -35,6 +39,17 @@ pub fn refusal(status: u16, message: &'static str, detail: &str, answer_use: Ans
     let detail = &detail[..detail.floor_char_boundary(MAX_DETAIL_BYTES)];
     let (action_code, err_code) = if answer_use == AnswerUse::Ignored { (1, status) } else { (0, 0) };
     let answer = Answer { action_code, err_code, err_msg: message, err_dlt: detail, next_code: 0 };
+    // Serializing numbers and strings into memory does not fail.
+    serde_json::to_string(&answer).unwrap_or_default()
+}
+
+/// The body of an answer with which all versions that have this form of URL refuse the user's action. `message` may be
+/// shown to the user.
+#[must_use]
+pub fn obeyed_refusal(form: UrlForm, message: &str) -> String {
+    // OpenIM 3.7 and newer refuse only if it is 0, and 2.3 only if it is not.
+    let action_code = i32::from(form == UrlForm::Body);
+    let answer = Answer { action_code, err_code: REFUSED, err_msg: message, err_dlt: "", next_code: 1 };
     // Serializing numbers and strings into memory does not fail.
     serde_json::to_string(&answer).unwrap_or_default()
 }
@@ -87,6 +102,7 @@ pub fn echo(command: Command, body: &[u8]) -> Result<String, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::verdict::{Judged, judge};
 
     #[test]
     fn a_refusal_is_valid_json_with_any_quoted_text() {
@@ -106,6 +122,13 @@ mod tests {
         for answer_use in [AnswerUse::Obeyed, AnswerUse::Copied] {
             let expected = r#"{"actionCode":0,"errCode":0,"errMsg":"overloaded","errDlt":"try again","nextCode":0}"#;
             assert_eq!(refusal(503, "overloaded", "try again", answer_use), expected);
+        }
+    }
+
+    #[test]
+    fn a_refusal_to_be_obeyed_is_one_for_each_form_of_url() {
+        for form in [UrlForm::Path, UrlForm::Query, UrlForm::Body] {
+            assert_eq!(judge(obeyed_refusal(form, "\"no\"").as_bytes(), form), Judged::Refuses, "{form:?}");
         }
     }
 

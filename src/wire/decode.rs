@@ -180,7 +180,7 @@ pub(super) fn parse<'a, T: Fill<'a>>(body: &'a [u8]) -> Result<T, Problem> {
 
 /// Decodes any JSON with `serde_json`, which determines what is refused.
 fn parse_any_json<'a, T: Fill<'a>>(text: &'a str) -> Result<T, Problem> {
-    if let Some(at) = too_deep_at(text) {
+    if let Some(at) = too_deep_at(text, MAX_DEPTH) {
         return Err(Problem::new(Reason::TooDeep, format!("nesting exceeds {MAX_DEPTH} levels at byte {at}")));
     }
     let mut value = T::default();

@@ -9,15 +9,14 @@ pub(super) const MAX_NAME_BYTES: usize = 16 * 1024;
 /// The maximum nesting of objects and lists. OpenIM's body is an object with a list in it.
 pub(super) const MAX_DEPTH: usize = 64;
 
-/// The offset at which a body's nesting exceeds [`MAX_DEPTH`]. Misplaced brackets count too: such a body is refused
-/// anyway.
-pub(super) fn too_deep_at(body: &str) -> Option<usize> {
+/// The offset at which the nesting of JSON exceeds a depth. Misplaced brackets count too: such JSON is refused anyway.
+pub(super) fn too_deep_at(body: &str, most: usize) -> Option<usize> {
     let brackets = memchr::memchr2_iter(b'{', b'[', body.as_bytes());
     // Nearly every body has too few brackets, including those in strings.
-    if brackets.take(MAX_DEPTH + 1).count() > MAX_DEPTH { search(body.as_bytes()) } else { None }
+    if brackets.take(most + 1).count() > most { search(body.as_bytes(), most) } else { None }
 }
 
-fn search(body: &[u8]) -> Option<usize> {
+fn search(body: &[u8], most: usize) -> Option<usize> {
     let mut depth = 0_usize;
     let mut bytes = body.iter().enumerate();
     while let Some((at, byte)) = bytes.next() {
@@ -27,7 +26,7 @@ fn search(body: &[u8]) -> Option<usize> {
                 {
                 }
             }
-            b'{' | b'[' if depth == MAX_DEPTH => return Some(at),
+            b'{' | b'[' if depth == most => return Some(at),
             b'{' | b'[' => depth += 1,
             b'}' | b']' => depth = depth.saturating_sub(1),
             _ => {}
@@ -39,6 +38,10 @@ fn search(body: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn too_deep_at(body: &str) -> Option<usize> {
+        super::too_deep_at(body, MAX_DEPTH)
+    }
 
     #[test]
     fn one_level_too_many_is_too_deep() {

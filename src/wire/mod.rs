@@ -12,8 +12,10 @@ mod field;
 mod limits;
 mod object;
 mod quick;
+mod subject;
+mod verdict;
 
-pub use answer::{SUCCESS, echo, refusal};
+pub use answer::{SUCCESS, echo, obeyed_refusal, refusal};
 pub use command::Command;
 #[cfg(feature = "fuzzing")]
 pub use decode::{DecoderComparison, compare_decoders};
@@ -21,3 +23,5 @@ pub use decode::{Problem, decode_command_name, decode_group_message};
 pub(crate) use encode::body;
 pub use encode::{Callback, Content, MENTION_OF_ALL, Media, OPERATION_ID_HEADER, encode, is_success, write_content};
 pub use event::{Report, decode_report};
+pub use subject::{Subject, subject};
+pub use verdict::{Judged, UrlForm, judge};

@@ -12,6 +12,9 @@ use crate::{limits, protocols};
 const OF_PAGES: [Reason; 5] =
     [Reason::BadQuery, Reason::TooManyScrapes, Reason::TooManyViewers, Reason::BadSettings, Reason::Internal];
 
+/// The reason that needs a target: `tests/pass_through`.
+const OF_TARGETS: Reason = Reason::ForwardLoop;
+
 /// The reasons that need a site or a client of their own, and their tests.
 const ELSEWHERE: [(Reason, fn()); 12] = [
     (Reason::HeaderTimeout, limits::late_heads),
@@ -135,7 +138,7 @@ fn every_reason_is_provoked_or_concerns_pages_only() {
     for reason in Reason::ALL {
         let is_provoked = SCENES.iter().any(|scene| scene.reason == reason)
             || ELSEWHERE.iter().any(|(found, _)| *found == reason)
-            || [Reason::UnknownCommand, Reason::HeaderTooLarge].contains(&reason);
+            || [Reason::UnknownCommand, Reason::HeaderTooLarge, OF_TARGETS].contains(&reason);
         let is_of_pages = OF_PAGES.contains(&reason);
         assert!(is_provoked != is_of_pages, "decide whether a callback can be refused as {}", reason.name());
     }

@@ -30,6 +30,7 @@ pub(crate) fn record(body: &str) -> Record<'_> {
         query: "key=1",
         operation_id: b"op",
         content_type: b"application/json",
+        via: b"1.1 x",
         client: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7)),
         proxy: Some(IpAddr::V6(Ipv6Addr::LOCALHOST)),
         body: body.as_bytes(),

@@ -149,7 +149,7 @@ impl Client {
         let (status, headers) = parse_head(&self.head()?);
         let length = headers.iter().find(|(name, _)| name == "content-length").map(|(_, value)| value.parse().unwrap());
         let mut response = Response { status, headers, body: Vec::new() };
-        if method == "HEAD" || status < 200 || status == 304 {
+        if method == "HEAD" || status < 200 || status == 204 || status == 304 {
             return Ok(response);
         }
         response.body = match length {

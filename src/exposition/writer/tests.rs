@@ -51,7 +51,8 @@ fn openmetrics_counter_families_lack_total_and_have_created_samples() {
 fn histograms_are_cumulative_and_in_the_unit_of_the_family() {
     let reading = HistogramReading { buckets: vec![(5, 1), (3_600_000, 2)], sum: 1005, count: 3 };
     let observed = Observed::from_reading(&reading, MILLISECONDS);
-    let text = write_to_string(Format::Text, |writer| writer.family(&catalog::SUBMIT_DELAY).histogram(&observed, &[]));
+    let text =
+        write_to_string(Format::Text, |writer| writer.family(&catalog::SUBMIT_DELAY).histogram(None, &observed, &[]));
     assert_eq!(
         samples(&text),
         [
@@ -74,7 +75,7 @@ fn openmetrics_histograms_have_units_float_bounds_and_exemplars_within_their_buc
     let observed = Observed::from_reading(&reading, MILLISECONDS);
     // The third is on the lower bound of its bucket, the fourth above the upper bound.
     let exemplars = [exemplar(0), exemplar(1000), exemplar(1000), exemplar(3001), exemplar(3001)];
-    let write = |writer: &mut Writer<'_>| writer.family(&catalog::SUBMIT_DELAY).histogram(&observed, &exemplars);
+    let write = |writer: &mut Writer<'_>| writer.family(&catalog::SUBMIT_DELAY).histogram(None, &observed, &exemplars);
     let text = write_to_string(Format::OpenMetrics, write);
     assert!(text.contains("# UNIT openim_group_message_submit_delay_seconds seconds\n"), "{text}");
     assert_eq!(

@@ -68,7 +68,7 @@ pub struct Access {
     /// Senders whose messages are not counted.
     pub(crate) excluded_senders: Option<Senders>,
     /// Where callbacks are forwarded.
-    pub(crate) forward: Arc<Forward>,
+    forward: Arc<Forward>,
     /// The files that this was read from, with their stamps.
     files: Vec<(PathBuf, Stamp)>,
 }
@@ -106,6 +106,12 @@ impl Access {
             access.excluded_senders = Some(Senders::read(path).map_err(|error| AccessError::File(SENDERS, error))?);
         }
         Ok(access)
+    }
+
+    /// Where callbacks are forwarded.
+    #[must_use]
+    pub fn forward(&self) -> &Forward {
+        &self.forward
     }
 
     fn read_forward(&mut self, settings: &config::ForwardSettings) -> Result<(), AccessError> {

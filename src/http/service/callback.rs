@@ -1,10 +1,14 @@
 //! Receives callbacks.
 
+use bytes::Bytes;
 use hyper::header::{self, HeaderMap};
+use hyper::http::request::Parts;
 
 use super::body::{self, BodyError, RequestBody};
+use super::forwarding;
 use super::headers::{HeaderFacts, is_identity, is_json};
 use crate::domain::{AnswerUse, Event, Exclusion, GROUP_MESSAGE, Reason};
+use crate::forward::{self, Passed, Waiting};
 use crate::http::site::Site;
 use crate::http::site::exchange::Exchange;
 use crate::http::site::response::{Reply, closing, echo, success};
@@ -39,14 +43,18 @@ impl From<Problem> for Refusal {
 pub(super) async fn read_and_answer(
     exchange: Exchange<'_>,
     (command, facts): (Option<Command>, HeaderFacts),
-    headers: HeaderMap,
+    mut head: Parts,
     body: RequestBody,
 ) -> Reply {
     let Exchange { site, tracker, client, .. } = exchange;
     tracker.progress().begin_callback();
     let mut share = site.quotas.bodies.share(client);
     match body::read(body, site.config.max_body_bytes, &mut share, tracker.progress()).await {
-        Ok(body) => answer(exchange, (command, facts), headers, &body),
+        Ok(body) => match answer(exchange, (command, facts), &mut head, &body) {
+            Answered::Now(reply) => reply,
+            // The body keeps its share of the memory.
+            Answered::Waits(waiting) => forwarding::reply_after(exchange, waiting).await,
+        },
         Err(error) => {
             // The wait for the body is the client's.
             tracker.progress().begin_callback();
@@ -57,37 +65,53 @@ pub(super) async fn read_and_answer(
     }
 }
 
-/// Counts a callback whose body is complete, and answers it.
+/// How a callback is answered.
+pub(super) enum Answered {
+    Now(Reply),
+    /// After the target.
+    Waits(Waiting),
+}
+
+/// Counts a callback whose body is complete, forwards it, and answers it.
 pub(super) fn answer(
     exchange: Exchange<'_>,
     context: (Option<Command>, HeaderFacts),
-    headers: HeaderMap,
-    body: &[u8],
-) -> Reply {
+    head: &mut Parts,
+    body: &Bytes,
+) -> Answered {
     exchange.site.telemetry.callback_received(exchange.tracker.progress().receive_callback());
-    match command(context, &headers, body) {
-        Ok(command) => {
-            let exchange = match context.0 {
-                Some(_) => exchange,
-                None => exchange.with_answer_use(command.answer_use()),
-            };
-            match count(exchange, command, body) {
-                Ok(None) => success(headers),
-                Ok(Some(answer)) => echo(answer),
-                // OpenIM 2.3 posts all callbacks to one URL, which may name another command than the body.
-                Err(refusal) => match command_in_body(body) {
-                    Ok(command) if command.may_be_obeyed() => {
-                        refuse_callback(exchange.with_answer_use(AnswerUse::Obeyed), &refusal)
-                    }
-                    _ => refuse_callback(exchange, &refusal),
-                },
-            }
-        }
+    let (exchange, command) = match command(exchange, context, &head.headers, body) {
+        Ok(command) if context.0.is_none() => (exchange.with_answer_use(command.answer_use()), command),
+        Ok(command) => (exchange, command),
         // Such a request is not a callback.
         Err(refusal) if refusal.reason == Reason::UnknownCommand => {
-            refuse_callback(exchange.with_answer_use(AnswerUse::Ignored), &refusal)
+            return Answered::Now(refuse_callback(exchange.with_answer_use(AnswerUse::Ignored), &refusal));
         }
-        Err(refusal) => refuse_callback(exchange, &refusal),
+        Err(refusal) => return Answered::Now(refuse_callback(exchange, &refusal)),
+    };
+    let counted = count(exchange, command, body);
+    let passed = exchange.site.forwarding.as_ref().and_then(|forwarding| {
+        let echo = counted.as_ref().ok().and_then(|echo| echo.clone());
+        let carry_on = echo.map_or(Bytes::from_static(wire::SUCCESS.as_bytes()), Bytes::from);
+        forwarding::forward(exchange, forwarding, (head, context.1), body, carry_on)
+    });
+    let refuse = |refusal: &Refusal| match command_in_body(body) {
+        // OpenIM 2.3 posts all callbacks to one URL, which may name another command than the body.
+        Ok(command) if command.may_be_obeyed() => refuse_callback(exchange.with_answer_use(AnswerUse::Obeyed), refusal),
+        _ => refuse_callback(exchange, refusal),
+    };
+    match (passed, counted) {
+        (Some(passed), counted) => {
+            // The refusal is counted, but the target's answer is sent.
+            counted.inspect_err(|refusal| drop(refuse(refusal))).ok();
+            match passed {
+                Passed::Now(answer) => Answered::Now(forwarding::reply(answer)),
+                Passed::Waits(waiting) => Answered::Waits(waiting),
+            }
+        }
+        (None, Ok(None)) => Answered::Now(success(std::mem::take(&mut head.headers))),
+        (None, Ok(Some(answer))) => Answered::Now(echo(answer)),
+        (None, Err(refusal)) => Answered::Now(refuse(&refusal)),
     }
 }
 
@@ -98,12 +122,18 @@ fn refuse_callback(exchange: Exchange<'_>, refusal: &Refusal) -> Reply {
 
 /// The command of a callback: in its URL, or otherwise in its body.
 fn command(
+    Exchange { site, .. }: Exchange<'_>,
     (command, facts): (Option<Command>, HeaderFacts),
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Command, Refusal> {
     if facts.may_not_be_json {
         check_media_type(headers)?;
+    }
+    if facts.has_via && site.forwarding.is_some() && forward::is_own(headers) {
+        let detail = "Via shows that this exporter forwarded the request before; the URL of a target leads back to it, see \
+                      --forward.url and --forward.config.file";
+        return Err(Refusal::new(Reason::ForwardLoop, detail));
     }
     command.map_or_else(|| command_in_body(body), Ok)
 }

@@ -18,6 +18,8 @@ pub(super) struct HeaderFacts {
     pub(super) may_not_be_json: bool,
     /// There is an `Origin`: only browsers send it, for requests from a web page.
     pub(super) has_origin: bool,
+    /// There is a `Via`: the request was forwarded.
+    pub(super) has_via: bool,
     /// Why the headers of a trusted proxy name no client.
     pub(super) client_problem: Option<&'static str>,
 }
@@ -39,6 +41,7 @@ impl HeaderFacts {
                 header::EXPECT => facts.expects_continue = true,
                 header::CONTENT_TYPE => facts.may_not_be_json |= !is_json(value.as_bytes()),
                 header::ORIGIN => facts.has_origin = true,
+                header::VIA => facts.has_via = true,
                 header::CONTENT_ENCODING => facts.may_not_be_json |= !is_identity(value.as_bytes()),
                 _ => {}
             }
@@ -94,7 +97,7 @@ mod tests {
     #[test]
     fn each_header_that_matters_is_found_even_if_repeated() {
         let none = HeaderFacts::default();
-        let cases: [(&[(&str, &str)], HeaderFacts); 15] = [
+        let cases: [(&[(&str, &str)], HeaderFacts); 16] = [
             (&[("host", "x"), ("host", "x")], HeaderFacts { host_count: 2, ..none }),
             (&[("transfer-encoding", "Chunked")], none),
             (&[("transfer-encoding", "gzip")], HeaderFacts { has_other_coding: true, ..none }),
@@ -104,6 +107,7 @@ mod tests {
             ),
             (&[("expect", "100-continue")], HeaderFacts { expects_continue: true, ..none }),
             (&[("origin", "null")], HeaderFacts { has_origin: true, ..none }),
+            (&[("via", "1.1 x")], HeaderFacts { has_via: true, ..none }),
             (&[("content-type", "text/plain")], HeaderFacts { may_not_be_json: true, ..none }),
             (
                 &[("content-type", "application/json"), ("content-type", "text/plain")],

@@ -7,6 +7,7 @@ mod body;
 mod callback;
 mod form;
 mod forwarded;
+mod forwarding;
 mod headers;
 mod lists;
 mod negotiation;
@@ -25,6 +26,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Version};
 
 use crate::domain::Reason;
+use crate::forward::Waiting;
 use crate::http::access::Access;
 use crate::http::base::caller::{Caller, Role};
 use crate::http::base::progress::Phase;
@@ -33,6 +35,7 @@ use crate::http::site::exchange::Exchange;
 use crate::http::site::response::{Reply, closing, start_sending, with_header};
 use admission::Admission;
 use body::RequestBody;
+use callback::Answered;
 use headers::HeaderFacts;
 use router::Route;
 
@@ -87,14 +90,17 @@ impl Future for ResponseFuture<'_> {
             if let Admission::Granted(Route::Callback(command)) = admission
                 && let Some(whole) = body.take_whole(exchange.site.config.max_body_bytes, cx)
             {
-                let headers = std::mem::take(&mut head.headers);
+                let answered = callback::answer(exchange, (command, facts), head, &whole);
                 *request = None;
-                let reply = callback::answer(exchange, (command, facts), headers, &whole);
-                return Poll::Ready(Ok(finish(reply, exchange, &access)));
+                match answered {
+                    Answered::Now(reply) => return Poll::Ready(Ok(finish(reply, exchange, &access))),
+                    Answered::Waits(target) => *waiting = Some(Box::pin(answer_after_target(exchange, target))),
+                }
+            } else {
+                *waiting = request
+                    .take()
+                    .map(|request| Box::pin(answer_after_waiting((exchange, facts), request, admission)) as _);
             }
-            *waiting = request
-                .take()
-                .map(|request| Box::pin(answer_after_waiting((exchange, facts), request, admission)) as _);
         }
         match waiting {
             Some(waiting) => waiting.as_mut().poll(cx).map(Ok),
@@ -102,6 +108,11 @@ impl Future for ResponseFuture<'_> {
             None => Poll::Pending,
         }
     }
+}
+
+/// Answers a callback as soon as its target has.
+async fn answer_after_target(exchange: Exchange<'_>, target: Waiting) -> Reply {
+    finish(forwarding::reply_after(exchange, target).await, exchange, &exchange.site.settings.access())
 }
 
 /// Answers a request that may have to wait.
@@ -112,7 +123,7 @@ async fn answer_after_waiting(
 ) -> Reply {
     let (site, progress) = (exchange.site, exchange.tracker.progress());
     let reply = match admission::verify(exchange, admission).await {
-        Ok(Route::Callback(command)) => callback::read_and_answer(exchange, (command, facts), head.headers, body).await,
+        Ok(Route::Callback(command)) => callback::read_and_answer(exchange, (command, facts), head, body).await,
         admitted => {
             // Read the unused body anyway: the next request follows it, and a client that is still sending may not read
             // the response.

@@ -1,5 +1,7 @@
 //! Finds the route of a request.
 
+use std::borrow::Cow;
+
 use hyper::Method;
 use hyper::http::request::Parts;
 
@@ -170,10 +172,13 @@ fn command_in_url(path: &str, query: Option<&str>) -> Option<Command> {
 }
 
 fn command_in_query(query: &str) -> Option<Command> {
-    query.split('&').find_map(|pair| {
-        let name = form::decode(pair.strip_prefix("command=")?).ok()?;
-        Command::from_name(&name)
-    })
+    Command::from_name(&name_in_query(query)?)
+}
+
+/// The name of the command in a query.
+pub(super) fn name_in_query(query: &str) -> Option<Cow<'_, str>> {
+    let named = query.split('&').filter_map(|pair| form::decode(pair.strip_prefix("command=")?).ok());
+    named.into_iter().find(|name| Command::from_name(name).is_some())
 }
 
 #[cfg(test)]

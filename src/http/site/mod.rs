@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use crate::config;
 use crate::domain::{Clock, Reason, UnixMillis};
 use crate::exposition::{Format, Scope, Scraper};
+use crate::forward::Forwarding;
 use crate::http::access::{Access, AccessError, Stamps};
 use crate::http::base::limits::Limits;
 use crate::http::base::progress::Phase;
@@ -60,6 +61,7 @@ pub struct Site {
     pub(crate) live: Live,
     callback_port: Option<u16>,
     pub(crate) recent_groups: Recent<GroupQuery>,
+    pub(crate) forwarding: Option<Arc<Forwarding>>,
 }
 
 impl Site {
@@ -94,6 +96,7 @@ impl Site {
             workers: Workers::new(workers),
             callback_port: None,
             recent_groups: Recent::default(),
+            forwarding: None,
         }
     }
 
@@ -102,10 +105,18 @@ impl Site {
         self.callback_port = port;
     }
 
+    /// Forwards callbacks.
+    pub fn set_forwarding(&mut self, forwarding: Arc<Forwarding>) {
+        self.forwarding = Some(forwarding);
+    }
+
     /// Begins the drain: from now on the workers accept no connections, every response closes its connection, and the
     /// site is not ready.
     pub fn drain(&self) {
         self.drain.begin(self.running.advance());
+        if let Some(forwarding) = &self.forwarding {
+            forwarding.drain(Instant::now() + self.limits.request_draining);
+        }
         self.live.end();
     }
 
@@ -143,8 +154,12 @@ impl Site {
 
     pub(crate) fn reload_in_turn(&self, turn: &Turn) -> Result<(), AccessError> {
         self.settings.reload(turn, &self.config, self.now(), &self.telemetry)?;
+        if let Some(forwarding) = &self.forwarding {
+            forwarding.apply(self.settings.access().forward());
+        }
         // The users may have changed.
         self.live.renew();
+        self.telemetry.reloaded();
         Ok(())
     }
 

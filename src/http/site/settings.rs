@@ -53,7 +53,6 @@ impl Settings {
             .and_then(|access| access.check_successor_of(&current, now).map(|()| access))
             .inspect_err(|error| telemetry.reload_failed(error))?;
         telemetry.set_certificate_expiry(reloaded.expires());
-        telemetry.reloaded();
         self.access.store(Arc::new(reloaded));
         Ok(())
     }

@@ -1,0 +1,248 @@
+//! Passing callbacks through: the target's answer decides, and its policy if there is none.
+//!
+//! A thread of its own talks to the targets, because deadlines need timers, which the serving threads do not have. The
+//! thread that serves the callback waits for a message from it.
+
+mod policy;
+mod talk;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use tokio::runtime::{self, Handle};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::{sleep_until, timeout_at};
+
+use super::breaker::Permit;
+use super::request::request;
+use super::target::TargetHandle;
+use crate::domain::Clock;
+use crate::spool::Record;
+use crate::telemetry::{AnswerFailure, Verdict};
+use crate::wire::{Judged, UrlForm, judge};
+pub(crate) use policy::Answer;
+use policy::Fallback;
+use talk::{Failure, ask};
+
+/// The thread that passes callbacks through.
+pub(crate) struct Answering {
+    runtime: Handle,
+    clock: Arc<dyn Clock>,
+    /// The largest body of an answer, in bytes.
+    max_answer_bytes: usize,
+    /// Until when everything that waits is answered.
+    drain: watch::Sender<Option<Instant>>,
+    ended: Arc<Notify>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Answering {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system provides no thread, or no file descriptor for its runtime.
+    pub(crate) fn start(clock: Arc<dyn Clock>, max_answer_bytes: usize) -> io::Result<Self> {
+        let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let (handle, ended) = (runtime.handle().clone(), Arc::new(Notify::new()));
+        let end = Arc::clone(&ended);
+        let run = move || {
+            runtime.block_on(end.notified());
+            // What still waits is given up, and a look-up of a name must not delay the end.
+            runtime.shutdown_background();
+        };
+        let thread = thread::Builder::new().name("forward-answer".to_owned()).spawn(run)?;
+        let drain = watch::Sender::new(None);
+        Ok(Self { runtime: handle, clock, max_answer_bytes, drain, ended, thread: Some(thread) })
+    }
+
+    /// From this time on, the policies answer what still waits.
+    pub(crate) fn drain(&self, until: Instant) {
+        self.drain.send_replace(Some(until));
+    }
+
+    /// Passes a callback through to a target.
+    pub(crate) fn pass(&self, target: &Arc<TargetHandle>, record: &Record<'_>, context: Context) -> Passed {
+        let settings = &target.target;
+        let Context { body, carry_on, form } = context;
+        let case = Case {
+            fallback: Fallback { policy: settings.policies.of(record.command), carry_on, form },
+            command: record.command.into(),
+            began: Instant::now(),
+            target: Arc::clone(target),
+            clock: Arc::clone(&self.clock),
+        };
+        let Some(place) = Place::take(target, settings.max_in_flight) else {
+            let what = format_args!("{} requests are in progress", settings.max_in_flight);
+            return Passed::Now(case.give_up(&Failure::new(AnswerFailure::InFlight, what), None));
+        };
+        let Some(permit) = target.breaker.permit(case.began) else {
+            let failure = Failure::new(AnswerFailure::Breaker, "too many requests failed; it gets a pause");
+            return Passed::Now(case.give_up(&failure, None));
+        };
+        match request(settings, record, body, self.clock.now()) {
+            Ok(request) => self.send(case, request, (place, permit)),
+            Err(error) => Passed::Now(case.give_up(&Failure::new(AnswerFailure::Unreachable, error), None)),
+        }
+    }
+
+    fn send(&self, case: Case, request: Request<Full<Bytes>>, (place, permit): (Place, Permit)) -> Passed {
+        let (mut sender, answer) = oneshot::channel();
+        let (drain, limit, deadline) =
+            (self.drain.subscribe(), self.max_answer_bytes, case.began + case.target.target.answer_timeout);
+        let case = Arc::new(case);
+        let waiting = Waiting { answer, case: Arc::clone(&case) };
+        self.runtime.spawn(async move {
+            let _place = place;
+            let asked = async {
+                tokio::select! {
+                    asked = timeout_at(deadline.into(), ask(&case.target.answer_client, request, limit)) => asked.ok(),
+                    () = drained(drain) => None,
+                }
+            };
+            tokio::select! {
+                asked = asked => drop(sender.send(case.end(asked, permit))),
+                // Nobody waits any more.
+                () = sender.closed() => {}
+            }
+        });
+        Passed::Waits(waiting)
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.ended.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // It does not panic.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Waits until everything must be answered.
+async fn drained(mut drain: watch::Receiver<Option<Instant>>) {
+    let until = drain.wait_for(Option::is_some).await.ok().and_then(|until| *until);
+    if let Some(until) = until {
+        sleep_until(until.into()).await;
+    }
+}
+
+/// What passing a callback through needs in addition to its record.
+pub(crate) struct Context {
+    pub(crate) body: Bytes,
+    /// The body of the answer with which OpenIM carries on.
+    pub(crate) carry_on: Bytes,
+    pub(crate) form: UrlForm,
+}
+
+/// A callback that was passed through.
+pub(crate) enum Passed {
+    /// The policy answered at once.
+    Now(Answer),
+    Waits(Waiting),
+}
+
+/// The wait for an answer. Dropping it gives up the request.
+pub(crate) struct Waiting {
+    answer: oneshot::Receiver<Answer>,
+    case: Arc<Case>,
+}
+
+impl Waiting {
+    /// The target's answer, or that of its policy.
+    pub(crate) async fn answer(&mut self) -> Answer {
+        match (&mut self.answer).await {
+            Ok(answer) => answer,
+            Err(_) => self.give_up(),
+        }
+    }
+
+    /// The policy's answer, because the wait ends too late.
+    pub(crate) fn give_up(&self) -> Answer {
+        self.case.give_up(&Failure::new(AnswerFailure::Timeout, "the exporter is shutting down or overloaded"), None)
+    }
+}
+
+/// A callback that is being passed through.
+struct Case {
+    target: Arc<TargetHandle>,
+    command: Box<str>,
+    fallback: Fallback,
+    began: Instant,
+    clock: Arc<dyn Clock>,
+}
+
+impl Case {
+    /// Decides what OpenIM gets, and counts it. `None`: time is up.
+    fn end(&self, asked: Option<Result<Answer, Failure>>, permit: Permit) -> Answer {
+        let now = Instant::now();
+        let took = now.saturating_duration_since(self.began);
+        let asked = asked.unwrap_or_else(|| {
+            Err(Failure::new(AnswerFailure::Timeout, format_args!("no answer within {} ms", took.as_millis())))
+        });
+        // A target whose answers OpenIM cannot use may still accept deliveries.
+        match &asked {
+            Ok(answer) if !answer.status.is_server_error() && answer.status != TOO_MANY_REQUESTS => {
+                permit.succeeded(now);
+            }
+            _ => permit.failed(now),
+        }
+        match asked {
+            Ok(answer) => self.judge(answer, took),
+            Err(failure) => self.give_up(&failure, None),
+        }
+    }
+
+    fn judge(&self, answer: Answer, took: Duration) -> Answer {
+        let verdict = match judge(&answer.body, self.fallback.form) {
+            Judged::Allows => Verdict::Allowed,
+            Judged::Refuses => Verdict::Refused,
+            Judged::LooksLikeRefusal => {
+                self.target.telemetry.refused_without_effect(&self.command, self.clock.now().0);
+                Verdict::IneffectiveRefusal
+            }
+            Judged::Unusable => {
+                let what = format!("status {}, {} bytes that OpenIM cannot read", answer.status, answer.body.len());
+                return self.give_up(&Failure::new(AnswerFailure::Unusable, what), Some(answer));
+            }
+        };
+        self.target.telemetry.answered(verdict, took);
+        answer
+    }
+
+    /// The policy decides, because of this failure.
+    fn give_up(&self, failure: &Failure, came_back: Option<Answer>) -> Answer {
+        let (answer, verdict) = self.fallback.answer(came_back);
+        let telemetry = &self.target.telemetry;
+        telemetry.answer_failed(failure.kind, &self.command, &failure.what, self.clock.now().0);
+        telemetry.answered(verdict, self.began.elapsed());
+        answer
+    }
+}
+
+const TOO_MANY_REQUESTS: hyper::StatusCode = hyper::StatusCode::TOO_MANY_REQUESTS;
+
+/// A place among the requests to a target that are in progress.
+struct Place(Arc<TargetHandle>);
+
+impl Place {
+    /// `None` if this many are taken.
+    fn take(target: &Arc<TargetHandle>, most: usize) -> Option<Self> {
+        let taken: &AtomicUsize = &target.in_flight;
+        let place =
+            taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken < most).then_some(taken + 1));
+        place.ok().map(|_| Self(Arc::clone(target)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,30 @@
+//! Targets of forwarding that come and go.
+
+use std::sync::Arc;
+
+use tracing::warn;
+
+use super::events::Telemetry;
+use super::forward::TargetTelemetry;
+
+impl Telemetry {
+    /// Adds a target's metrics, or returns those that it has.
+    pub fn add_target(&self, name: &str) -> Arc<TargetTelemetry> {
+        self.targets.add(name)
+    }
+
+    /// Removes a target's metrics.
+    pub(crate) fn remove_target(&self, name: &str) {
+        self.targets.remove(name);
+    }
+
+    /// A spool belongs to no target of the settings.
+    pub(crate) fn spool_without_target(&self, name: &str, callbacks: Option<u64>, bytes: u64) {
+        warn!(
+            target_name = name,
+            callbacks,
+            bytes,
+            "this spool belongs to no target of the settings; it is kept, and delivered when a target has this name again"
+        );
+    }
+}

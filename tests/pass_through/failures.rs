@@ -1,0 +1,141 @@
+//! A target without a usable answer: the policy answers in time, and the callback is counted once.
+
+use std::time::Duration;
+
+use openim_exporter::wire::{Judged, UrlForm, judge};
+
+use crate::scene::{ANSWER_TIMEOUT, CONTINUES, REFUSES, SLACK, Scene, TRANSPARENT, failures};
+use crate::support::{SUCCESS, eventually, free_port};
+use crate::target::{Deed, Target, after, allows, and_closes, answers, answers_at_length, is_silent, resets, writes};
+
+/// What a target does, why that is no answer, and the status and body that came back.
+struct Failing {
+    deed: Deed,
+    reason: &'static str,
+    came_back: (u16, &'static str),
+}
+
+const NOTHING: (u16, &str) = (502, "");
+const PAGE: &str = "<html><body>It works!</body></html>";
+
+fn failing(deed: Deed, reason: &'static str, came_back: (u16, &'static str)) -> Failing {
+    Failing { deed, reason, came_back }
+}
+
+/// Checks the answer of each policy.
+fn check(scene: &Scene, reason: &str, (status, body): (u16, &str)) {
+    let what = |answer: &crate::support::Response| format!("{reason}: {} {}", answer.status, answer.text());
+    let most = ANSWER_TIMEOUT + SLACK;
+    let (answer, took) = scene.post(CONTINUES);
+    assert_eq!((answer.status, answer.text()), (200, SUCCESS.to_owned()), "{}", what(&answer));
+    assert!(took < most, "{reason}: {took:?}");
+    let (answer, took) = scene.post(REFUSES);
+    assert_eq!(judge(&answer.body, UrlForm::Path), Judged::Refuses, "{}", what(&answer));
+    assert!(took < most, "{reason}: {took:?}");
+    let (answer, took) = scene.post(TRANSPARENT);
+    assert_eq!((answer.status, answer.text().as_str()), (status, body), "{}", what(&answer));
+    assert_eq!(answer.header("location"), None);
+    assert!(took < most, "{reason}: {took:?}");
+    let samples = scene.exporter.scrape();
+    assert_eq!(failures(&samples, reason), 3.0, "{reason}");
+    assert_eq!(samples.sum("openim_exporter_forward_answer_failures_total"), 3.0);
+    for verdict in ["policy_continue", "policy_refuse", "policy_transparent"] {
+        assert_eq!(samples.sum_of("openim_exporter_forward_answers_total", "verdict", verdict), 1.0, "{reason}");
+    }
+    assert_eq!(samples.sum("openim_message_attempts_total"), 2.0, "{reason}");
+    assert_eq!(samples.sum("openim_exporter_callbacks_total"), 3.0, "{reason}");
+}
+
+#[test]
+fn each_policy_answers_in_time_whatever_a_target_does() {
+    const LONG: &str = "HTTP/1.1 200 OK\r\nContent-Length: 104857600\r\n\r\n";
+    const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let chunk = [b"10000\r\n", &[b' '; 1 << 16][..], b"\r\n"].concat();
+    let half = "HTTP/1.1 200 OK\r\nContent-Length: 66\r\n\r\n{\"actionCode\":0";
+    let all = [
+        failing(resets(), "unreachable", NOTHING),
+        failing(and_closes(writes("")), "unreachable", NOTHING),
+        failing(and_closes(writes("\x00\x01garbage\r\n\r\n")), "unreachable", NOTHING),
+        failing(and_closes(writes(half)), "unreachable", NOTHING),
+        failing(writes(half), "timeout", NOTHING),
+        failing(is_silent(), "timeout", NOTHING),
+        failing(after(ANSWER_TIMEOUT * 2, allows()), "timeout", NOTHING),
+        failing(answers("200 OK", "text/html", PAGE.as_bytes()), "unusable", (200, PAGE)),
+        failing(answers("301 Moved Permanently", "text/html", PAGE.as_bytes()), "unusable", (301, PAGE)),
+        failing(answers("500 Internal Server Error", "text/plain", b"oops"), "unusable", (500, "oops")),
+        failing(writes("HTTP/1.1 204 No Content\r\n\r\n"), "unusable", (204, "")),
+        failing(answers("200 OK", "application/json", b"[]"), "unusable", (200, "[]")),
+        failing(answers_at_length(LONG, vec![b' '; 1 << 16]), "too_large", NOTHING),
+        failing(answers_at_length(CHUNKED, chunk), "too_large", NOTHING),
+    ];
+    std::thread::scope(|scope| {
+        for Failing { deed, reason, came_back } in all {
+            scope.spawn(move || {
+                let target = Target::start(deed);
+                check(&Scene::start(&target.url(), &[]), reason, came_back);
+                // Nothing was sent twice.
+                assert_eq!(target.got().len(), 3, "{reason}");
+            });
+        }
+    });
+}
+
+#[test]
+fn each_policy_answers_in_time_without_a_target() {
+    check(&Scene::start(&format!("http://127.0.0.1:{}", free_port()), &[]), "unreachable", NOTHING);
+}
+
+#[test]
+fn the_policy_continue_echoes_what_openim_copies() {
+    let scene = Scene::start(&format!("http://127.0.0.1:{}", free_port()), &[]);
+    let (answer, _) = scene.post("callbackBeforeSetGroupInfoCommand");
+    assert_eq!((answer.json()["groupID"].as_str(), answer.json()["groupName"].as_str()), (Some("g1"), Some("Hikers")));
+}
+
+#[test]
+fn a_target_that_keeps_failing_gets_no_requests_until_it_works_again() {
+    let target = Target::start(resets());
+    let breaker = "breaker: {window: 10s, min_requests: 3, failure_rate: 0.5, open_for: 300ms}";
+    let scene = Scene::start(&target.url(), &[breaker]);
+    let state = || scene.exporter.scrape().value("openim_exporter_forward_breaker_state{target=\"business\"}");
+    for _ in 0..3 {
+        assert_eq!(state(), 0.0);
+        assert_eq!(scene.post(CONTINUES).0.text(), SUCCESS);
+    }
+    assert_eq!(state(), 2.0);
+    assert_eq!(scene.post(CONTINUES).0.text(), SUCCESS);
+    assert_eq!((scene.failures("breaker"), scene.failures("unreachable"), target.got().len()), (1.0, 3.0, 3));
+    target.set(allows());
+    eventually("the probe", || scene.post(CONTINUES).0.text().contains("target"));
+    assert_eq!(state(), 0.0);
+    assert_eq!(target.got().len(), 4);
+}
+
+#[test]
+fn beyond_the_limit_of_requests_in_progress_the_policy_answers_at_once() {
+    let target = Target::start(after(Duration::from_millis(800), allows()));
+    let scene = Scene::start(&target.url(), &["max_in_flight: 2", "answer_timeout: 4s"]);
+    let mut waiting = [scene.waiting(CONTINUES), scene.waiting(CONTINUES)];
+    eventually("two requests", || target.got().len() == 2);
+    let (answer, took) = scene.post(REFUSES);
+    assert_eq!(judge(&answer.body, UrlForm::Path), Judged::Refuses);
+    assert!(took < Duration::from_millis(400), "{took:?}");
+    assert!(waiting.iter_mut().all(|client| client.answer().text().contains("target")));
+    assert_eq!((scene.failures("in_flight"), scene.verdicts("allowed"), target.got().len()), (1.0, 2.0, 2));
+    // Their places are free again.
+    assert!(scene.post(REFUSES).0.text().contains("target"));
+}
+
+#[test]
+fn a_connection_that_the_target_has_closed_is_not_used_again() {
+    let target = Target::start(and_closes(allows()));
+    let scene = Scene::start(&target.url(), &[]);
+    let mut client = scene.exporter.connect();
+    for number in 0..50 {
+        let body = crate::scene::body(CONTINUES);
+        let answer = client.post(&format!("/{CONTINUES}"), body);
+        assert!(answer.text().contains("target"), "{number}: {}", answer.text());
+        eventually("the end of the connection", || target.closed() == number + 1);
+    }
+    assert_eq!(target.got().len(), 50);
+}

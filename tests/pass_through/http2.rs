@@ -1,0 +1,81 @@
+//! Callbacks that come over HTTP/2.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use h2::Reason;
+use hyper::StatusCode;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::authority::Authority;
+use crate::http2_client::{WIDE, block_on, connect, request, whole};
+use crate::scene::{CONTINUES, Scene, body};
+use crate::support::SUCCESS;
+use crate::target::{ALLOWED, Target, after, allows, is_silent};
+
+fn scene(target: &Target) -> (Authority, Scene) {
+    let authority = Authority::new();
+    authority.issue("server", &["localhost"]);
+    let web = authority.web_config("server", "");
+    let scene =
+        Scene::start_with(&target.url(), &["answer_timeout: 4s"], &["--web.config.file", web.to_str().unwrap()]);
+    (authority, scene)
+}
+
+#[test]
+fn the_callbacks_of_a_connection_wait_side_by_side() {
+    let target = Target::start(after(Duration::from_millis(500), allows()));
+    let (authority, scene) = scene(&target);
+    block_on(async {
+        let requests = connect(&authority, scene.exporter.address(), WIDE).await;
+        let began = Instant::now();
+        let mut tasks = JoinSet::new();
+        for number in 0..40 {
+            let command = if number % 2 == 0 { CONTINUES } else { "callbackAfterUserOnlineCommand" };
+            let mut requests = requests.clone().ready().await.unwrap();
+            tasks.spawn(async move {
+                let (answer, mut sent) = requests.send_request(request("POST", &format!("/{command}")), false).unwrap();
+                sent.send_data(Bytes::from(body(command)), true).unwrap();
+                let expected = if number % 2 == 0 { std::str::from_utf8(ALLOWED).unwrap() } else { SUCCESS };
+                assert_eq!(whole(answer.await.unwrap()).await, (StatusCode::OK, expected.to_owned()));
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            done.unwrap();
+        }
+        // One after the other, they would take 10 s.
+        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    });
+    assert_eq!(target.got().len(), 20);
+}
+
+#[test]
+fn a_request_that_is_reset_is_given_up_and_others_go_on() {
+    let target = Target::start(is_silent());
+    let (authority, scene) = scene(&target);
+    block_on(async {
+        let mut requests = connect(&authority, scene.exporter.address(), WIDE).await;
+        let (_answer, mut sent) = requests.send_request(request("POST", &format!("/{CONTINUES}")), false).unwrap();
+        sent.send_data(Bytes::from(body(CONTINUES)), true).unwrap();
+        let until = |is_so: fn(&Target) -> bool| {
+            let target = &target;
+            async move {
+                while !is_so(target) {
+                    sleep(Duration::from_millis(10)).await;
+                }
+            }
+        };
+        until(|target| target.got().len() == 1).await;
+        assert_eq!(target.closed(), 0);
+        let began = Instant::now();
+        sent.send_reset(Reason::CANCEL);
+        until(|target| target.closed() == 1).await;
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        target.set(allows());
+        let mut requests = requests.ready().await.unwrap();
+        let (answer, mut sent) = requests.send_request(request("POST", &format!("/{CONTINUES}")), false).unwrap();
+        sent.send_data(Bytes::from(body(CONTINUES)), true).unwrap();
+        assert_eq!(whole(answer.await.unwrap()).await.1.as_bytes(), ALLOWED);
+    });
+}
