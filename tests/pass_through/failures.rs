@@ -1,5 +1,8 @@
 //! A target without a usable answer: the policy answers in time, and the callback is counted once.
 
+use std::net::TcpListener;
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::Duration;
 
 use openim_exporter::wire::{Judged, UrlForm, judge};
@@ -68,7 +71,7 @@ fn each_policy_answers_in_time_whatever_a_target_does() {
         failing(answers_at_length(LONG, vec![b' '; 1 << 16]), "too_large", NOTHING),
         failing(answers_at_length(CHUNKED, chunk), "too_large", NOTHING),
     ];
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for Failing { deed, reason, came_back } in all {
             scope.spawn(move || {
                 let target = Target::start(deed);
@@ -83,6 +86,21 @@ fn each_policy_answers_in_time_whatever_a_target_does() {
 #[test]
 fn each_policy_answers_in_time_without_a_target() {
     check(&Scene::start(&format!("http://127.0.0.1:{}", free_port()), &[]), "unreachable", NOTHING);
+}
+
+#[test]
+fn a_connection_that_fails_before_the_request_is_tried_once_more() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/callback", listener.local_addr().unwrap());
+    let (sender, connections) = channel();
+    // The handshake fails.
+    thread::spawn(move || listener.incoming().try_for_each(|stream| sender.send(stream.is_ok())));
+    let scene = Scene::start(&url, &["tls: {insecure_skip_verify: true}"]);
+    for _ in 0..3 {
+        assert_eq!(scene.post(CONTINUES).0.text(), SUCCESS);
+        assert_eq!(connections.try_iter().count(), 2);
+    }
+    assert_eq!(scene.failures("unreachable"), 3.0);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "../secure/authority.rs"]
+#[allow(dead_code, reason = "each test program uses a part of this")]
 mod authority;
 #[path = "../secure/http2_client.rs"]
 mod http2_client;

@@ -91,7 +91,7 @@ fn config(url: &str, settings: &[&str]) -> String {
     let usual = if settings.iter().any(|line| line.starts_with("answer_timeout")) { "" } else { &timeout };
     let lines: String = settings.iter().chain([&usual]).map(|line| format!("    {line}\n")).collect();
     format!(
-        "targets:\n  - name: business\n    url: {url}\n    answers: [callbackBefore*]\n    policies:\n      \
+        "targets:\n  - name: business\n    url: {url}\n    commands: [callbackBefore*]\n    answers: true\n    policies:\n      \
          - commands: [{REFUSES}]\n        policy: refuse\n      - commands: [{TRANSPARENT}]\n        \
          policy: transparent\n{lines}"
     )
