@@ -81,6 +81,11 @@ fn both_decoders_agree_on_any_body_and_a_refusal_gives_the_reason() {
 }
 
 #[test]
+fn an_answer_is_judged_as_a_whole_and_by_the_last_of_its_fields() {
+    try_all("judge", properties::judge::holds, TRIES);
+}
+
+#[test]
 fn any_callback_reports_what_its_body_says_or_is_refused() {
     try_all("report", properties::report::holds, TRIES);
 }

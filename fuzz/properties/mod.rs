@@ -20,6 +20,7 @@ mod frames;
 pub(crate) mod framing;
 pub(crate) mod head;
 mod hpack;
+pub(crate) mod judge;
 pub(crate) mod multiplex;
 pub(crate) mod report;
 mod responses;
