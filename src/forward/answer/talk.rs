@@ -2,8 +2,8 @@
 
 use std::fmt::Display;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::CONTENT_TYPE;
 use hyper::{Request, Response, StatusCode};
@@ -40,17 +40,35 @@ pub(super) async fn ask(client: &Client, request: Request<Full<Bytes>>, limit: u
 
 async fn read(response: Response<Incoming>, limit: usize) -> Result<Answer, Failure> {
     let (mut head, body) = response.into_parts();
-    let too_large = || Failure::new(AnswerFailure::TooLarge, format_args!("the answer is over {limit} bytes"));
-    if body.size_hint().lower() > limit as u64 {
-        return Err(too_large());
-    }
-    // A body that arrives in one piece is not copied.
-    let body = match Limited::new(body, limit).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
-        Err(error) => return Err(Failure::new(AnswerFailure::Unreachable, causes(error.as_ref()))),
-    };
+    let body = read_body(body, limit).await?;
     // It would begin another protocol.
     let status = if head.status.is_informational() { StatusCode::BAD_GATEWAY } else { head.status };
     Ok(Answer { status, content_type: head.headers.remove(CONTENT_TYPE), body })
+}
+
+/// Reads a body. If it arrives in one piece, it is not copied. Pieces are not kept, because many small ones need much more
+/// memory than their bytes.
+async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes, Failure> {
+    let too_large = || Failure::new(AnswerFailure::TooLarge, format_args!("the answer is over {limit} bytes"));
+    let announced = usize::try_from(body.size_hint().lower()).ok().filter(|announced| *announced <= limit);
+    let announced = announced.ok_or_else(too_large)?;
+    let (mut first, mut whole) = (Bytes::new(), BytesMut::new());
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Failure::new(AnswerFailure::Unreachable, causes(&error)))?;
+        // Trailers are ignored.
+        let Ok(piece) = frame.into_data() else { continue };
+        if first.len() + whole.len() + piece.len() > limit {
+            return Err(too_large());
+        }
+        if first.is_empty() && whole.is_empty() {
+            first = piece;
+            continue;
+        }
+        if whole.is_empty() {
+            whole.reserve(announced);
+        }
+        whole.extend_from_slice(&std::mem::take(&mut first));
+        whole.extend_from_slice(&piece);
+    }
+    Ok(if whole.is_empty() { first } else { whole.freeze() })
 }
