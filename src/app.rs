@@ -1,7 +1,7 @@
 //! The composition root: builds the parts, runs them, and shuts them down in order.
 
 mod error;
-mod forwarding;
+mod outputs;
 mod settings;
 mod state;
 
@@ -25,6 +25,7 @@ use crate::http::{Access, Limits, Listener, Role, Site, Worker, WorkerEnd, liste
 use crate::simulate;
 use crate::telemetry::{Telemetry, init_log};
 use error::Error;
+use outputs::Outputs;
 use settings::Reloader;
 use state::Watcher;
 
@@ -145,8 +146,7 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Ins
     raise_open_file_limit(telemetry, config.http.max_connections);
     check_address_space(telemetry, config);
     let stats = Arc::new(state::open(&config.stats, clock.as_ref(), telemetry)?);
-    // After the state, whose lock also protects the spools.
-    let forwarding = forwarding::start(config, &access, telemetry, &clock).inspect_err(|_| stats.abandon())?;
+    let outputs = Outputs::start(config, &access, (telemetry, &clock)).inspect_err(|_| stats.abandon())?;
 
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let (limits, parts) = (Limits::default(), (Arc::clone(&stats), Arc::clone(telemetry), Arc::clone(&clock)));
@@ -154,9 +154,7 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Ins
     if !config.telemetry_listen.is_empty() {
         site.set_callback_port(listeners.first().and_then(|first| first.address().ok()).map(|first| first.port()));
     }
-    if let Some(forwarding) = &forwarding {
-        site.set_forwarding(Arc::clone(forwarding));
-    }
+    outputs.give_to(&mut site);
     let site = Arc::new(site);
     let prepare = || {
         let addresses =
@@ -188,10 +186,8 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Ins
     }
     site.end();
     telemetry.drained(join(workers)?);
-    // Nothing is counted or forwarded any more.
-    if let Some(forwarding) = &forwarding {
-        forwarding.stop(deadline);
-    }
+    // Nothing is counted, forwarded or recorded any more.
+    outputs.stop(deadline);
     watcher.stop();
     // The drain has ended this thread, which does not panic.
     let _ = live.join();

@@ -4,9 +4,13 @@
 
 mod support;
 
-use openim_exporter::domain::UnixMillis;
+use openim_exporter::config::{RecordContent, RecordSettings};
+use openim_exporter::domain::{Clock, FileSync, SystemClock, UnixMillis};
+use openim_exporter::record::{Record, Recorder};
 use openim_exporter::stats::{Capacities, Recorded, Stats};
+use openim_exporter::telemetry::Telemetry;
 use openim_exporter::wire::{self, Command, Report};
+use std::sync::Arc;
 use std::time::Duration;
 use support::{callbacks, message};
 
@@ -46,6 +50,37 @@ fn a_callback_for_a_known_group_allocates_nothing() {
         }
         count(&stats, &body);
         assert_eq!(allocations(&stats, &body), 0, "{name}");
+    }
+}
+
+#[test]
+fn recording_a_callback_allocates_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    for content in RecordContent::ALL {
+        let settings = RecordSettings {
+            path: None,
+            content,
+            max_file_bytes: 1 << 20,
+            max_bytes: 1 << 30,
+            max_age: Duration::from_secs(3600),
+            sync: FileSync::Second,
+        };
+        let path = directory.path().join(content.name());
+        let recorder = Recorder::start(&path, &settings, &Arc::new(Telemetry::default()), &clock).unwrap();
+        let body = message("g", "u");
+        let record = Record {
+            received: NOW,
+            path: "/callbackX",
+            query: "key=1",
+            command: "callbackX",
+            body: body.as_bytes(),
+            is_json: true,
+        };
+        // The first one creates this thread's buffer.
+        recorder.append(&record);
+        let allocations = allocation_counter::measure(|| recorder.append(&record)).count_total;
+        assert_eq!(allocations, 0, "{}", content.name());
     }
 }
 

@@ -31,6 +31,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("exposition", &["domain", "stats", "telemetry"]),
     ("view", &["domain", "stats", "telemetry"]),
     ("page", &[]),
+    ("record", &["config::RecordContent", "config::RecordSettings", "domain", "niceness", "telemetry", "wire"]),
     // Only its own settings.
     (
         "http",
@@ -46,6 +47,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "exposition",
             "view",
             "page",
+            "record",
             "telemetry",
             "config::Http",
             "config::ExternalUrl",
@@ -62,20 +64,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("simulate", &["certificates", "domain", "wire", "config::simulate"]),
     // Values of settings.
+    ("config", &["certificates", "domain", "named", "telemetry::LogFormat"]),
     (
-        "config",
-        &[
-            "certificates",
-            "domain::COMMANDS",
-            "domain::Calendar",
-            "domain::FileSync",
-            "domain::MessageSource",
-            "domain::codes",
-            "named",
-            "telemetry::LogFormat",
-        ],
+        "app",
+        &["arena", "config", "domain", "exposition", "forward", "http", "record", "simulate", "stats", "telemetry"],
     ),
-    ("app", &["arena", "config", "domain", "exposition", "forward", "http", "simulate", "stats", "telemetry"]),
     ("main", &["app", "config"]),
     ("lib", &[]),
 ];

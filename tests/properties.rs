@@ -76,6 +76,11 @@ fn try_all(target: &str, holds: fn(&[u8]), tries: usize) {
 }
 
 #[test]
+fn any_body_is_recorded_on_one_line_of_json() {
+    try_all("record", properties::record::holds, TRIES);
+}
+
+#[test]
 fn both_decoders_agree_on_any_body_and_a_refusal_gives_the_reason() {
     try_all("decode", properties::decode::holds, TRIES);
 }

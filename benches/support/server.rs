@@ -70,6 +70,7 @@ pub(crate) fn options(target: &Target, load: Load) -> Simulate {
         target: target.clone(),
         rate: None,
         callbacks: Callbacks::GroupMessages,
+        replay: None,
         groups: load.groups,
         senders: load.senders,
         connections: load.connections,

@@ -22,6 +22,7 @@ pub(crate) mod head;
 mod hpack;
 pub(crate) mod judge;
 pub(crate) mod multiplex;
+pub(crate) mod record;
 pub(crate) mod report;
 mod responses;
 pub(crate) mod state;

@@ -30,6 +30,11 @@ pub(super) enum Error {
     Address(io::Error),
     #[error("cannot reserve memory for the state: {0}; lower --groups.max-tracked or --senders.max-tracked")]
     Memory(io::Error),
+    #[error(
+        "--record.path {path}: {1}; name a directory that only this exporter writes to, or remove the flag",
+        path = .0.display()
+    )]
+    Record(PathBuf, io::Error),
     #[error("{0}")]
     State(#[from] arena::Error),
     #[error("--storage.path is empty, so the state is in memory; set it to the directory of the exporter's state")]

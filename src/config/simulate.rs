@@ -21,6 +21,11 @@ const MAX_CONNECTIONS: usize = 1024;
 /// Callbacks per second.
 const RATES: RangeInclusive<f64> = 0.001..=10_000_000.0;
 
+/// Times the pace of the records.
+const SPEEDS: RangeInclusive<f64> = 0.001..=1_000_000.0;
+
+const DEFAULT_DURATION: Duration = Duration::from_secs(10);
+
 const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Send made-up callbacks as an OpenIM server does, and report how they were answered.
@@ -52,6 +57,22 @@ pub(super) struct SimulateFlags {
     #[arg(long, conflicts_with = "ca_file")]
     tls_skip_verify: bool,
 
+    /// Send the callbacks of these records again: files of --record.path, compressed or not; `-` is standard input
+    ///
+    /// Each callback is sent as it came, its path and query included, and as long after the first one as it came then:
+    /// --speed and --rate change that. Those of one group, or else of one user, are sent one after the other. Several
+    /// files are sent in the order of their first records. Only a made-up run counts what is in the callbacks.
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["callbacks", "groups", "senders", "seed"])]
+    replay: Vec<PathBuf>,
+
+    /// With --replay, how many times as fast as they were received: 10, or 0.5 for half as fast [default: 1]
+    #[arg(long, value_name = "FACTOR", requires = "replay", conflicts_with = "rate", value_parser = number(SPEEDS))]
+    speed: Option<f64>,
+
+    /// With --replay, count lines that are not records and go on; by default, the first one ends the run
+    #[arg(long, requires = "replay")]
+    skip_invalid: bool,
+
     /// Callbacks per second, over all connections [default: as fast as they are answered]
     ///
     /// The sender keeps to one schedule and catches up after a slow answer; the report says if it could not.
@@ -78,9 +99,9 @@ pub(super) struct SimulateFlags {
     #[arg(long, value_name = "N", default_value = "2", value_parser = number(1..=MAX_CONNECTIONS))]
     connections: usize,
 
-    /// Duration of the run, unless --count is set: 30s, 5m, 1h30m
-    #[arg(long, value_name = "TIME", default_value = "10s", conflicts_with = "count", value_parser = run_time)]
-    duration: Duration,
+    /// Duration of the run, unless --count is set: 30s, 5m, 1h30m [default: 10s; with --replay, until the last record]
+    #[arg(long, value_name = "TIME", conflicts_with = "count", value_parser = run_time)]
+    duration: Option<Duration>,
 
     /// Number of callbacks to send, however long it takes
     #[arg(long, value_name = "N", value_parser = number(1..=u64::MAX))]
@@ -102,8 +123,10 @@ pub struct Simulate {
     pub target: Target,
     /// Callbacks per second in all; `None` means as fast as they are answered.
     pub rate: Option<f64>,
-    /// Which callbacks are sent.
+    /// Which callbacks are made up and sent.
     pub callbacks: Callbacks,
+    /// The records that are sent instead.
+    pub replay: Option<Replay>,
     /// Number of groups, at least 1.
     pub groups: u32,
     /// Number of people, at least 1.
@@ -127,6 +150,17 @@ pub enum Callbacks {
     All,
 }
 
+/// Records that are sent again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replay {
+    /// The files, at least one; `-` is the standard input.
+    pub files: Vec<PathBuf>,
+    /// How many times as fast as they were received, unless there is a rate.
+    pub speed: f64,
+    /// Whether lines that are not records are skipped.
+    pub skip_invalid: bool,
+}
+
 /// When a simulation ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
@@ -134,6 +168,8 @@ pub enum Until {
     Elapsed(Duration),
     /// After this many callbacks.
     Sent(u64),
+    /// After the last record.
+    Replayed,
 }
 
 /// Where the full report goes.
@@ -164,14 +200,28 @@ impl SimulateFlags {
         }
         let report =
             self.report.map(|path| if path.as_os_str() == "-" { ReportTo::Stdout } else { ReportTo::File(path) });
+        if self.replay.len() > 1 && self.replay.iter().any(|path| path.as_os_str() == "-") {
+            return Err("--replay: standard input (-) cannot be combined with files; give either".to_owned());
+        }
+        let until = match (self.count, self.duration) {
+            (Some(count), _) => Until::Sent(count),
+            (None, None) if !self.replay.is_empty() => Until::Replayed,
+            (None, duration) => Until::Elapsed(duration.unwrap_or(DEFAULT_DURATION)),
+        };
+        let replay = (!self.replay.is_empty()).then(|| Replay {
+            files: self.replay,
+            speed: self.speed.unwrap_or(1.0),
+            skip_invalid: self.skip_invalid,
+        });
         Ok(Simulate {
             target,
             rate: self.rate,
             callbacks: self.callbacks,
+            replay,
             groups: self.groups,
             senders: self.senders,
             connections: self.connections,
-            until: self.count.map_or(Until::Elapsed(self.duration), Until::Sent),
+            until,
             seed: self.seed,
             report,
         })
@@ -293,6 +343,19 @@ mod tests {
         assert_eq!(callbacks("all"), Ok(Callbacks::All));
         assert_eq!(callbacks("group-messages"), Ok(Callbacks::GroupMessages));
         assert!(callbacks("most").unwrap_err().contains("[possible values: group-messages, all]"));
+    }
+
+    #[test]
+    fn records_are_sent_until_the_last_one_at_their_own_pace() {
+        let simulate = checked(&["--replay", "a", "b.gz", "--target", "http://h"]).unwrap();
+        let replay = Replay { files: vec!["a".into(), "b.gz".into()], speed: 1.0, skip_invalid: false };
+        assert_eq!((simulate.replay, simulate.until), (Some(replay), Until::Replayed));
+        for [flag, value] in [["--groups", "5"], ["--callbacks", "all"], ["--seed", "7"], ["--senders", "7"]] {
+            let both = checked(&["--target", "http://h", flag, value, "--replay", "a"]).unwrap_err();
+            assert!(both.contains("--replay") && both.contains(flag), "{both}");
+        }
+        assert!(checked(&["--target", "http://h", "--speed", "2"]).unwrap_err().contains("--replay"));
+        assert!(checked(&["--target", "http://h", "--replay", "a", "--speed", "0"]).is_err());
     }
 
     #[test]

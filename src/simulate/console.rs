@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use super::counts::Failures;
 use super::error::Error;
+use super::replay::ReplayCounts;
 use super::report::{Report, per_second};
 use super::run::{RunProgress, run};
 use super::tally::SendCount;
-use crate::config::simulate::{Callbacks, ReportTo, Simulate};
+use crate::config::simulate::{Callbacks, Replay, ReportTo, Simulate};
 use crate::domain::GROUP_MESSAGE;
 
 /// A callback that starts this late means that the rate was not kept; less is a timer's resolution.
@@ -108,19 +109,21 @@ impl<W: Write> ProgressLine<W> {
 
 fn summarise(report: &Report, options: &Simulate, into: &mut dyn Write) -> io::Result<()> {
     let commands = match options.callbacks {
-        Callbacks::GroupMessages => GROUP_MESSAGE,
-        Callbacks::All => "COMMAND",
+        Callbacks::GroupMessages if options.replay.is_none() => GROUP_MESSAGE,
+        _ => "COMMAND",
     };
     writeln!(into, "{}/{commands}", options.target)?;
-    writeln!(
-        into,
-        "  {} connections of {}, {} groups, {} senders, seed {}",
-        report.connections,
-        report.protocol,
-        with_commas(report.groups.into()),
-        with_commas(report.senders.into()),
-        report.seed
-    )?;
+    write!(into, "  {} connections of {}, ", report.connections, report.protocol)?;
+    match &options.replay {
+        Some(Replay { files, .. }) => writeln!(into, "{} files of records", files.len())?,
+        None => writeln!(
+            into,
+            "{} groups, {} senders, seed {}",
+            with_commas(report.groups.into()),
+            with_commas(report.senders.into()),
+            report.seed
+        )?,
+    }
     writeln!(into, "  sent      {}", with_commas(report.sent))?;
     writeln!(into, "  answered  {}", with_commas(report.answered))?;
     writeln!(into, "  failed    {}", failures(&report.failed))?;
@@ -134,6 +137,11 @@ fn summarise(report: &Report, options: &Simulate, into: &mut dyn Write) -> io::R
     let [p50, p99, max] = answers;
     writeln!(into, "  answers   p50 {p50:.3} ms, p99 {p99:.3} ms, max {max:.3} ms")?;
     pace(report, into)?;
+    if let Some(replay) = &report.replay {
+        replayed(replay, into)?;
+        table("callback", &by_size(&report.by_command), usize::MAX, into)?;
+        return into.flush();
+    }
     writeln!(into, "  senders   {} distinct", with_commas(report.distinct_senders.sent))?;
     table("content type", &by_size(&report.by_content_type), usize::MAX, into)?;
     table("platform", &by_size(&report.by_platform), usize::MAX, into)?;
@@ -142,6 +150,27 @@ fn summarise(report: &Report, options: &Simulate, into: &mut dyn Write) -> io::R
         all_callbacks(report, into)?;
     }
     into.flush()
+}
+
+fn replayed(replay: &ReplayCounts, into: &mut dyn Write) -> io::Result<()> {
+    if replay.latest_start_seconds > LATE.as_secs_f64() {
+        let late = replay.latest_start_seconds;
+        writeln!(into, "  behind    up to {late:.1} s late; try more --connections or a lower --speed")?;
+    }
+    for (count, what) in
+        [(replay.without_body, "records have no body"), (replay.skipped_lines, "lines are not records")]
+    {
+        if count > 0 {
+            writeln!(into, "  skipped   {} {what}", with_commas(count))?;
+        }
+    }
+    match &replay.ended_by {
+        // It may contain parts of a file: control characters must not reach the terminal.
+        Some(problem) => {
+            writeln!(into, "  ended     {}; --skip-invalid skips such lines", problem.replace(char::is_control, " "))
+        }
+        None => Ok(()),
+    }
 }
 
 /// What only all callbacks report.

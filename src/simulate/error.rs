@@ -30,6 +30,12 @@ pub enum Error {
     /// A request could not be built.
     #[error("cannot build a request: {0}")]
     Request(#[from] http::Error),
+    /// A file of records cannot be read.
+    #[error("--replay: cannot read {path}: {error}", path = .0.display(), error = .1)]
+    Replay(PathBuf, io::Error),
+    /// The thread that reads records could not be started.
+    #[error("cannot start a thread: {0}; raise the limit of threads (ulimit -u)")]
+    Thread(io::Error),
     /// A connection's task panicked.
     #[error("a connection's task failed: {0}")]
     Task(#[from] JoinError),

@@ -48,8 +48,10 @@ pub(super) struct Details {
 /// A callback to be sent. The buffers are reused for each callback.
 #[derive(Debug, Default)]
 pub struct EncodedCallback {
-    /// The command, which is also the end of the path.
+    /// The command, which is also the end of the path, unless the callback is a recorded one.
     pub command: &'static str,
+    /// The end of the path and the query of a recorded callback.
+    pub recorded_url: Option<String>,
     /// The body.
     pub body: Vec<u8>,
     /// The operation ID, which is also a header.

@@ -10,6 +10,7 @@ use super::counts::{Counts, Failures, MentionCounts, MessageCounts};
 use super::link::Protocol;
 use super::population::group_id;
 use super::presence::OnlineCount;
+use super::replay::ReplayCounts;
 use super::schedule::Pace;
 use super::tally::SendCount;
 use crate::config::simulate::Simulate;
@@ -43,6 +44,8 @@ pub struct Report {
     pub answered_per_second: f64,
     /// How closely `--rate` was kept, if it was set.
     pub pace: Option<Pace>,
+    /// What was read, with `--replay`. Then only the counts by command are those of the callbacks.
+    pub replay: Option<ReplayCounts>,
     /// How long complete answers took.
     pub answer_seconds: AnswerTimes,
     /// By command.
@@ -144,6 +147,7 @@ impl Report {
             elapsed_seconds: elapsed.as_secs_f64(),
             answered_per_second: per_second(answered, elapsed),
             pace,
+            replay: None,
             answer_seconds: AnswerTimes::from_microseconds(&counts.answers),
             by_command: counts.commands.iter().copied().collect(),
             by_content_type: by_name(&messages.content_types, content_type_name),
@@ -162,10 +166,10 @@ impl Report {
         }
     }
 
-    /// Whether every callback was answered with success.
+    /// Whether every callback was answered with success, and every record was read.
     #[must_use]
-    pub const fn is_success(&self) -> bool {
-        self.failed.total == 0
+    pub fn is_success(&self) -> bool {
+        self.failed.total == 0 && self.replay.as_ref().is_none_or(|replay| replay.ended_by.is_none())
     }
 }
 

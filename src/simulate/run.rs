@@ -15,6 +15,7 @@ use super::error::Error;
 use super::generator::Generator;
 use super::link::{ANSWER_TIMEOUT, ConnectError, Endpoint, Link};
 use super::mix::{CallbackSource, Mix};
+use super::replay::{Replay, ReplayCounts};
 use super::report::Report;
 use super::schedule::Schedule;
 use super::sender::{CallbackSender, Orders, RequestTemplate, RunState};
@@ -53,6 +54,7 @@ pub async fn run(
         Callbacks::All => CallbackSource::All(Box::new(Mix::new(generator))),
     };
     let counts = Counts::new(options.senders)?;
+    let replay = options.replay.as_ref().map(Replay::open).transpose()?.map(Rc::new);
     let first = connect(&template.endpoint, &options.target).await?;
     let protocol = first.protocol();
     let mut first = Some(first);
@@ -62,7 +64,7 @@ pub async fn run(
     let (halt, halted) = watch::channel(false);
     let (local, mut senders) = (LocalSet::new(), JoinSet::new());
     for _ in 0..options.connections {
-        let shared = (Rc::clone(&shared), Rc::clone(&orders));
+        let shared = (Rc::clone(&shared), Rc::clone(&orders), replay.clone());
         let sender = CallbackSender::new(Rc::clone(&template), shared, halted.clone(), first.take());
         senders.spawn_local_on(sender.run(), &local);
     }
@@ -73,7 +75,10 @@ pub async fn run(
     local.run_until(supervise(senders, &shared, start, (stop, halt), progress)).await?;
     let shared = shared.borrow();
     let end = Instant::now();
-    Ok(Report::new((options, protocol), &shared.counts, shared.schedule.pace(end), end - start))
+    let latest_start_seconds = shared.schedule.latest().as_secs_f64();
+    let replay = replay.map(|replay| ReplayCounts { latest_start_seconds, ..replay.counts() });
+    let report = Report::new((options, protocol), &shared.counts, shared.schedule.pace(end), end - start);
+    Ok(Report { replay, ..report })
 }
 
 async fn connect(endpoint: &Endpoint, target: &Target) -> Result<Link, Error> {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::config::simulate::{Simulate, Until};
+use crate::domain::UnixMillis;
 
 /// Hands out turns. A turn is the right to send one callback from a certain time on.
 pub(super) struct Schedule {
@@ -16,6 +17,18 @@ pub(super) struct Schedule {
     end: Option<Instant>,
     taken: u64,
     latest: Duration,
+    records: Option<Records>,
+}
+
+/// The pace of records.
+struct Records {
+    speed: f64,
+    /// When the first one was received, and when it was due.
+    first: Option<(UnixMillis, Instant)>,
+    /// When the last one was due.
+    due: Instant,
+    /// How late it was.
+    late: Duration,
 }
 
 /// How closely the rate was kept.
@@ -34,23 +47,49 @@ impl Schedule {
         let (limit, end) = match options.until {
             Until::Sent(count) => (Some(count), None),
             Until::Elapsed(duration) => (None, start.checked_add(duration)),
+            Until::Replayed => (None, None),
         };
-        Self { start, rate: options.rate, limit, end, taken: 0, latest: Duration::ZERO }
+        let speed = options.replay.as_ref().filter(|_| options.rate.is_none()).map(|replay| replay.speed);
+        let records = speed.map(|speed| Records { speed, first: None, due: start, late: Duration::ZERO });
+        Self { start, rate: options.rate, limit, end, taken: 0, latest: Duration::ZERO, records }
     }
 
     /// Takes the next turn and returns when it is due, possibly in the past; `None` after the last one.
     pub(super) fn take(&mut self, now: Instant) -> Option<Instant> {
-        let is_past_end = |at: Instant| self.end.is_some_and(|end| at >= end);
-        if self.limit.is_some_and(|limit| self.taken >= limit) || is_past_end(now) {
-            return None;
-        }
         let due = if self.rate.is_some() { self.due(self.taken)? } else { now };
-        if is_past_end(due) {
+        self.take_due(due, now)
+    }
+
+    /// The same for a record that was received at this time.
+    pub(super) fn take_recorded(&mut self, time: UnixMillis, now: Instant) -> Option<Instant> {
+        let Some(Records { speed, first, due, late }) = &mut self.records else { return self.take(now) };
+        let (first, start) = *first.get_or_insert((time, now));
+        let seconds = Duration::from_millis(time.since(first).max(0).unsigned_abs()).as_secs_f64() / *speed;
+        // Records of several threads are not quite in the order of time.
+        *due = start.checked_add(Duration::try_from_secs_f64(seconds).ok()?)?.max(*due);
+        *late = now.saturating_duration_since(*due);
+        let due = *due;
+        self.take_due(due, now)
+    }
+
+    fn take_due(&mut self, due: Instant, now: Instant) -> Option<Instant> {
+        let is_past_end = |at: Instant| self.end.is_some_and(|end| at >= end);
+        if self.limit.is_some_and(|limit| self.taken >= limit) || is_past_end(now) || is_past_end(due) {
             return None;
         }
         self.taken += 1;
         self.latest = self.latest.max(now.saturating_duration_since(due));
         Some(due)
+    }
+
+    /// There are no more records.
+    pub(super) const fn exhaust(&mut self) {
+        self.limit = Some(self.taken);
+    }
+
+    /// How late the latest turn was taken.
+    pub(super) const fn latest(&self) -> Duration {
+        self.latest
     }
 
     /// Hands out no more turns from now on.
@@ -60,6 +99,9 @@ impl Schedule {
 
     /// How late the next turn is.
     pub(super) fn behind(&self, now: Instant) -> Duration {
+        if let Some(records) = &self.records {
+            return records.late;
+        }
         let due = self.due(self.taken).filter(|_| self.limit.is_none_or(|limit| self.taken < limit));
         due.map_or(Duration::ZERO, |due| now.saturating_duration_since(due))
     }
@@ -100,6 +142,7 @@ mod tests {
             target,
             rate,
             callbacks: Callbacks::GroupMessages,
+            replay: None,
             groups: 1,
             senders: 1,
             connections: 1,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri, http};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, MutexGuard, watch};
 use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -19,7 +19,8 @@ use super::counts::{Counts, Failure, FailureKind};
 use super::error::Error;
 use super::link::{ANSWER_TIMEOUT, Endpoint, ExchangeError, Link, MAX_ANSWER, Protocol};
 use super::message::EncodedCallback;
-use super::mix::CallbackSource;
+use super::mix::{CallbackSource, Drawn};
+use super::replay::Replay;
 use super::schedule::Schedule;
 use crate::config::simulate::Target;
 use crate::domain::{COMMANDS, Clock, SystemClock};
@@ -65,6 +66,8 @@ pub(super) struct RequestTemplate {
 
 /// The headers in Go's order; each request replaces the values of length and operation ID. The URIs are by command.
 struct RequestHead {
+    /// What a recorded callback's path and query are appended to.
+    base: String,
     uris: HashMap<&'static str, Uri, FixedState>,
     headers: HeaderMap,
 }
@@ -75,13 +78,18 @@ impl RequestTemplate {
         let operation_id = HeaderName::from_static(OPERATION_ID_HEADER);
         // In HTTP/2 the host is part of the URI.
         let absolute = format!("https://{}{}", target.authority, target.prefix);
-        let http1 = RequestHead { uris: uris(&target.prefix)?, headers: http1_headers(target, &operation_id)? };
-        let http2 = RequestHead { uris: uris(&absolute)?, headers: http2_headers(target, &operation_id) };
+        let http1 = RequestHead {
+            base: target.prefix.clone(),
+            uris: uris(&target.prefix)?,
+            headers: http1_headers(target, &operation_id)?,
+        };
+        let uris = uris(&absolute)?;
+        let http2 = RequestHead { base: absolute, uris, headers: http2_headers(target, &operation_id) };
         Ok(Self { endpoint, operation_id, http1, http2 })
     }
 
     fn request(&self, callback: &EncodedCallback, protocol: Protocol) -> Result<Request<Bytes>, http::Error> {
-        let RequestHead { uris, headers } = match protocol {
+        let RequestHead { base, uris, headers } = match protocol {
             Protocol::Http1 => &self.http1,
             Protocol::Http2 => &self.http2,
         };
@@ -91,9 +99,19 @@ impl RequestTemplate {
         headers.insert(self.operation_id.clone(), HeaderValue::from_str(&callback.operation_id)?);
         *request.headers_mut() = headers;
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = uris.get(callback.command).cloned().unwrap_or_default();
+        *request.uri_mut() = match &callback.recorded_url {
+            Some(url) => recorded_uri(base, url)?,
+            None => uris.get(callback.command).cloned().unwrap_or_default(),
+        };
         Ok(request)
     }
+}
+
+/// The URI of a recorded callback with this end.
+fn recorded_uri(base: &str, end: &str) -> Result<Uri, http::Error> {
+    // Like Go, which sends a slash where there is no path.
+    let slash = if base.is_empty() && !end.starts_with('/') { "/" } else { "" };
+    Ok(Uri::try_from(format!("{base}{slash}{end}"))?)
 }
 
 /// The URI of each command.
@@ -137,6 +155,8 @@ pub(super) struct CallbackSender {
     template: Rc<RequestTemplate>,
     shared: Rc<RefCell<RunState>>,
     orders: Rc<Orders>,
+    /// The records to send, instead of what the run's source draws.
+    replay: Option<Rc<Replay>>,
     halted: watch::Receiver<bool>,
     link: Option<Link>,
     callback: EncodedCallback,
@@ -148,7 +168,7 @@ pub(super) struct CallbackSender {
 impl CallbackSender {
     pub(super) fn new(
         template: Rc<RequestTemplate>,
-        (shared, orders): (Rc<RefCell<RunState>>, Rc<Orders>),
+        (shared, orders, replay): (Rc<RefCell<RunState>>, Rc<Orders>, Option<Rc<Replay>>),
         halted: watch::Receiver<bool>,
         link: Option<Link>,
     ) -> Self {
@@ -156,6 +176,7 @@ impl CallbackSender {
             template,
             shared,
             orders,
+            replay,
             halted,
             link,
             callback: EncodedCallback::default(),
@@ -165,20 +186,13 @@ impl CallbackSender {
     }
 
     pub(super) async fn run(mut self) -> Result<(), Error> {
-        let orders = Rc::clone(&self.orders);
+        let (orders, replay) = (Rc::clone(&self.orders), self.replay.clone());
         loop {
-            let turn = self.shared.borrow_mut().schedule.take(Instant::now());
-            let Some(due) = turn else { return Ok(()) };
-            if !self.wait_until(due).await {
-                return Ok(());
-            }
-            let drawn = self.shared.borrow_mut().source.draw(SystemClock.now(), &mut self.callback);
-            let drawn = drawn.map_err(Error::Callback)?;
-            let order = match drawn.order().and_then(|order| orders.lock(order)) {
-                // Asked for at once, in the order in which the callbacks were drawn.
-                Some(order) => Some(unconstrained(order.lock()).await),
-                None => None,
+            let next = match &replay {
+                Some(replay) => self.next_recorded(replay, &orders).await,
+                None => self.next_drawn(&orders).await?,
             };
+            let Some((drawn, order)) = next else { return Ok(()) };
             let start = Instant::now();
             let result = self.deliver(start + ANSWER_TIMEOUT).await?;
             let could_connect = result.as_ref().err().is_none_or(|failure| failure.kind != FailureKind::NotConnected);
@@ -188,15 +202,57 @@ impl CallbackSender {
         }
     }
 
+    /// Waits for the next turn and draws a callback. Also returns its lock, if its order matters; `None` at the end.
+    async fn next_drawn<'o>(
+        &mut self,
+        orders: &'o Orders,
+    ) -> Result<Option<(Drawn, Option<MutexGuard<'o, ()>>)>, Error> {
+        let turn = self.shared.borrow_mut().schedule.take(Instant::now());
+        let Some(due) = turn else { return Ok(None) };
+        if !self.wait_until(due).await {
+            return Ok(None);
+        }
+        let drawn = self.shared.borrow_mut().source.draw(SystemClock.now(), &mut self.callback);
+        let drawn = drawn.map_err(Error::Callback)?;
+        let order = match drawn.order().and_then(|order| orders.lock(order)) {
+            // Asked for at once, in the order in which the callbacks were drawn.
+            Some(order) => Some(unconstrained(order.lock()).await),
+            None => None,
+        };
+        Ok(Some((drawn, order)))
+    }
+
+    /// The same for a recorded callback, whose lock is held while it waits: others of its group are due later.
+    async fn next_recorded<'o>(
+        &mut self,
+        replay: &Replay,
+        orders: &'o Orders,
+    ) -> Option<(Drawn, Option<MutexGuard<'o, ()>>)> {
+        let Some(recorded) = self.unless_halted(replay.next()).await? else {
+            self.shared.borrow_mut().schedule.exhaust();
+            return None;
+        };
+        let due = self.shared.borrow_mut().schedule.take_recorded(recorded.time, Instant::now())?;
+        let order = match orders.lock(recorded.order) {
+            // Asked for at once, in the order in which the records were read.
+            Some(order) => Some(unconstrained(order.lock()).await),
+            None => None,
+        };
+        self.callback = recorded.callback;
+        self.wait_until(due).await.then_some((Drawn::Nothing, order))
+    }
+
     /// Returns false if the run ends meanwhile.
     async fn wait_until(&mut self, due: Instant) -> bool {
-        if due <= Instant::now() {
-            return true;
-        }
+        due <= Instant::now() || self.unless_halted(sleep_until(due)).await.is_some()
+    }
+
+    /// Waits, unless the run ends meanwhile.
+    async fn unless_halted<T>(&mut self, wait: impl Future<Output = T>) -> Option<T> {
         let wait = async {
             tokio::select! {
-                () = sleep_until(due) => true,
-                _ = self.halted.wait_for(|halted| *halted) => false,
+                waited = wait => Some(waited),
+                _ = self.halted.wait_for(|halted| *halted) => None,
             }
         };
         match &mut self.link {

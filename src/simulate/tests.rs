@@ -36,6 +36,7 @@ fn options(port: u16, until: Until) -> Simulate {
         target,
         rate: None,
         callbacks: Callbacks::GroupMessages,
+        replay: None,
         groups: 100,
         senders: 1000,
         connections: 4,

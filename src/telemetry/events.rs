@@ -18,7 +18,8 @@ use tracing::{debug, error, info, warn};
 
 use super::family::{Family, Samples};
 use super::forward::Targets;
-use super::metric::{Counter, CounterVec, Durations, Gauge, Info, Metric, metrics};
+use super::metric::{BusyCounter, Counter, CounterVec, Durations, Gauge, Info, Metric, metrics};
+use super::record_reasons::{RecordFailure, RecordRemoval};
 use super::refusals::{Refusal, Refusals};
 use crate::domain::{Chat, MessageSource, Stage};
 use crate::named::named;
@@ -60,6 +61,15 @@ metrics! {
     live_viewers: Gauge = "openim_exporter_live_viewers" [];
     /// Log lines dropped since the process started, because standard error did not accept them.
     log_lines_dropped: Counter = "openim_exporter_log_lines_dropped_total" [];
+    /// Size of the files with records of callbacks, in bytes.
+    record_bytes: Gauge = "openim_exporter_record_bytes" [];
+    /// Failures to record a callback, or to keep the files of the records, since the process started.
+    record_failures: CounterVec<RecordFailure> = "openim_exporter_record_failures_total" ["reason"];
+    /// Files with records that were removed, because they were too old or the files took too much space, since the
+    /// process started.
+    record_files_removed: CounterVec<RecordRemoval> = "openim_exporter_record_files_removed_total" ["reason"];
+    /// Callbacks recorded since the process started.
+    record_written: BusyCounter = "openim_exporter_record_written_total" [];
     /// Time taken to write a scrape, since the process started.
     scrape_duration: Durations = "openim_exporter_scrape_duration_seconds" [] (SCRAPE_BOUNDS_US);
     /// Series in the previous scrape.

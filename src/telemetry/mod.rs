@@ -6,6 +6,8 @@ mod forward;
 mod log;
 mod log_queue;
 mod metric;
+mod record;
+mod record_reasons;
 mod refusals;
 mod state;
 mod targets;
@@ -15,6 +17,7 @@ pub use family::{Family, Kind, Samples};
 pub use forward::{AnswerFailure, Backlog, BreakerState, Outcome, TargetTelemetry, Verdict};
 pub use log::LogFormat;
 pub(crate) use log::init_log;
+pub use record_reasons::{RecordFailure, RecordRemoval};
 pub use refusals::Refusal;
 
 /// The families of the exporter's own metrics.

@@ -61,6 +61,12 @@ impl Command {
         self.answer_use() != AnswerUse::Ignored
     }
 
+    /// Whether [`decode_report`](super::decode_report) reads its body, so that a body that it accepts is JSON.
+    #[must_use]
+    pub fn has_report(self) -> bool {
+        self.subject() != Subject::Nothing
+    }
+
     /// What it reports.
     #[inline]
     pub(super) fn subject(self) -> Subject {
@@ -68,7 +74,7 @@ impl Command {
     }
 
     /// Its name, if it is listed.
-    pub(super) fn name(self) -> Option<&'static str> {
+    pub(crate) fn name(self) -> Option<&'static str> {
         self.known().map(|known| known.name)
     }
 

@@ -45,6 +45,7 @@ pages! {
     LIVE_PAGE = "docs/page.md";
     PERFORMANCE = "docs/performance.md";
     PROMETHEUS = "docs/prometheus.md";
+    RECORDS = "docs/records.md";
     RUNBOOK = "docs/runbook.md";
     STATE = "docs/state.md";
     WEB_CONFIG = "docs/web-config.md";

@@ -7,11 +7,13 @@ use hyper::http::request::Parts;
 use super::body::{self, BodyError, RequestBody};
 use super::forwarding;
 use super::headers::{HeaderFacts, is_identity, is_json};
+use super::named::{Named, named};
 use crate::domain::{AnswerUse, Event, Exclusion, GROUP_MESSAGE, Reason};
 use crate::forward::{self, Passed, Waiting};
 use crate::http::site::Site;
 use crate::http::site::exchange::Exchange;
 use crate::http::site::response::{Reply, closing, echo, success};
+use crate::record::Record;
 use crate::stats::Recorded;
 use crate::wire::{self, Command, Problem, Report};
 
@@ -72,7 +74,7 @@ pub(super) enum Answered {
     Waits(Waiting),
 }
 
-/// Counts a callback whose body is complete, forwards it, and answers it.
+/// Counts a callback whose body is complete, records and forwards it, and answers it.
 pub(super) fn answer(
     exchange: Exchange<'_>,
     context: (Option<Command>, HeaderFacts),
@@ -90,11 +92,18 @@ pub(super) fn answer(
         Err(refusal) => return Answered::Now(refuse_callback(exchange, &refusal)),
     };
     let counted = count(exchange, command, body);
-    let passed = exchange.site.forwarding.as_ref().and_then(|forwarding| {
-        let echo = counted.as_ref().ok().and_then(|echo| echo.clone());
-        let carry_on = echo.map_or(Bytes::from_static(wire::SUCCESS.as_bytes()), Bytes::from);
-        forwarding::forward(exchange, forwarding, (head, context.1), body, carry_on)
-    });
+    let passed = if exchange.site.forwarding.is_none() && exchange.site.recorder.is_none() {
+        None
+    } else {
+        // A body that was decoded is JSON.
+        let is_json = counted.is_ok() && command.has_report();
+        named(&head.uri, body).and_then(|named| {
+            record(exchange, &named, head, (body, is_json));
+            let echo = counted.as_ref().ok().and_then(|echo| echo.clone());
+            let carry_on = echo.map_or(Bytes::from_static(wire::SUCCESS.as_bytes()), Bytes::from);
+            forwarding::forward(exchange, &named, (head, context.1), (body, carry_on))
+        })
+    };
     let refuse = |refusal: &Refusal| match command_in_body(body) {
         // OpenIM 2.3 posts all callbacks to one URL, which may name another command than the body.
         Ok(command) if command.may_be_obeyed() => refuse_callback(exchange.with_answer_use(AnswerUse::Obeyed), refusal),
@@ -112,6 +121,20 @@ pub(super) fn answer(
         (None, Ok(None)) => Answered::Now(success(std::mem::take(&mut head.headers))),
         (None, Ok(Some(answer))) => Answered::Now(echo(answer)),
         (None, Err(refusal)) => Answered::Now(refuse(&refusal)),
+    }
+}
+
+/// Records a callback, if that is wanted. `is_json`: whether the body is known to be JSON.
+fn record(Exchange { site, .. }: Exchange<'_>, named: &Named<'_>, head: &Parts, (body, is_json): (&[u8], bool)) {
+    if let Some(recorder) = &site.recorder {
+        recorder.append(&Record {
+            received: site.now(),
+            path: named.path,
+            query: head.uri.query().unwrap_or_default(),
+            command: &named.command,
+            body,
+            is_json: is_json || wire::is_json(body),
+        });
     }
 }
 

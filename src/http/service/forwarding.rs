@@ -4,20 +4,19 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use bytes::Bytes;
+use hyper::Response;
 use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
-use hyper::{Response, Uri};
-use percent_encoding::percent_decode_str;
 
 use super::headers::HeaderFacts;
-use super::router::name_in_query;
-use crate::forward::{Answer, Context, Forwarding, Passed, Waiting};
+use super::named::Named;
+use crate::forward::{Answer, Context, Passed, Waiting};
 use crate::http::base::connections::{Overdue, in_time};
 use crate::http::base::progress::Phase;
 use crate::http::site::exchange::Exchange;
 use crate::http::site::response::{Payload, Reply};
 use crate::spool::Record;
-use crate::wire::{self, Command, OPERATION_ID_HEADER, UrlForm};
+use crate::wire::OPERATION_ID_HEADER;
 
 /// The longest `Via` that is passed on. A request has been forwarded in vain before it is this long.
 const MAX_VIA_BYTES: usize = 4096;
@@ -26,17 +25,16 @@ const MAX_VIA_BYTES: usize = 4096;
 /// `carry_on` is the body of the answer with which OpenIM carries on.
 pub(super) fn forward(
     exchange: Exchange<'_>,
-    forwarding: &Forwarding,
+    Named { command, path, form }: &Named<'_>,
     (head, facts): (&Parts, HeaderFacts),
-    body: &Bytes,
-    carry_on: Bytes,
+    (body, carry_on): (&Bytes, Bytes),
 ) -> Option<Passed> {
-    let Named { command, tail, form } = named(&head.uri, body)?;
+    let forwarding = exchange.site.forwarding.as_ref()?;
     let text = |name: &str| head.headers.get(name).map_or(&[][..], |value| value.as_bytes());
     let record = Record {
         received_ms: exchange.site.now().0,
-        command: &command,
-        tail,
+        command,
+        tail: path.trim_start_matches('/'),
         query: head.uri.query().unwrap_or_default(),
         operation_id: text(OPERATION_ID_HEADER),
         content_type: text(header::CONTENT_TYPE.as_str()),
@@ -47,7 +45,7 @@ pub(super) fn forward(
     };
     forwarding.spool(&record);
     let target = forwarding.answering(&record)?;
-    Some(forwarding.pass(&target, &record, Context { body: body.clone(), carry_on, form }))
+    Some(forwarding.pass(&target, &record, Context { body: body.clone(), carry_on, form: *form }))
 }
 
 /// The reply to a callback that was passed through. The wait has a deadline of its own, after which the policy answers.
@@ -66,36 +64,6 @@ pub(super) fn reply(answer: Answer) -> Reply {
         reply.headers_mut().insert(header::CONTENT_TYPE, content_type);
     }
     reply
-}
-
-/// The name of a callback's command, and where OpenIM put it.
-#[derive(Debug, PartialEq, Eq)]
-struct Named<'a> {
-    /// As it was sent, without the whitespace around it.
-    command: Cow<'a, str>,
-    /// The last segment of the path as it was sent, if it is the command.
-    tail: &'a str,
-    form: UrlForm,
-}
-
-/// Finds a command's name where [`route`](super::router::route) and `callback` find the command.
-fn named<'a>(uri: &'a Uri, body: &'a [u8]) -> Option<Named<'a>> {
-    let in_query = uri.query().and_then(name_in_query);
-    if Command::from_path(uri.path()).is_some() {
-        let tail = uri.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        let command = match percent_decode_str(tail).decode_utf8().ok()? {
-            Cow::Borrowed(name) => Cow::Borrowed(name.trim()),
-            Cow::Owned(name) => Cow::Owned(name.trim().rsplit('/').next().unwrap_or_default().to_owned()),
-        };
-        // OpenIM 3.0 to 3.4.0 append the query also to a URL that ends with a command.
-        let form = if in_query.is_some() { UrlForm::Query } else { UrlForm::Path };
-        return Some(Named { command, tail, form });
-    }
-    if let Some(command) = in_query {
-        return Some(Named { command, tail: "", form: UrlForm::Query });
-    }
-    let command = wire::decode_command_name(body).ok()?;
-    Some(Named { command, tail: "", form: UrlForm::Body })
 }
 
 /// The `Via` of a request, in one line.
@@ -117,35 +85,6 @@ fn proxy(Exchange { caller, client, .. }: Exchange<'_>) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_command_is_named_as_it_was_sent() {
-        let body = br#"{"callbackCommand":"CallbackBeforeXCommand"}"#;
-        for (uri, command, tail, form) in [
-            (
-                "/callback/callbackBeforeXCommand?key=a",
-                "callbackBeforeXCommand",
-                "callbackBeforeXCommand",
-                UrlForm::Path,
-            ),
-            ("/callback%42eforeXCommand%20//", "callbackBeforeXCommand", "callback%42eforeXCommand%20", UrlForm::Path),
-            ("/a%2fcallbackBeforeXCommand", "callbackBeforeXCommand", "a%2fcallbackBeforeXCommand", UrlForm::Path),
-            ("/callback?command=CallbackBeforeYCommand", "CallbackBeforeYCommand", "", UrlForm::Query),
-            ("/?a=b&command=callbackBefore%59Command", "callbackBeforeYCommand", "", UrlForm::Query),
-            (
-                "/callbackBeforeXCommand?command=callbackBeforeYCommand",
-                "callbackBeforeXCommand",
-                "callbackBeforeXCommand",
-                UrlForm::Query,
-            ),
-            ("/callback?command=", "CallbackBeforeXCommand", "", UrlForm::Body),
-            ("/callbackExample", "CallbackBeforeXCommand", "", UrlForm::Body),
-        ] {
-            let uri: Uri = uri.parse().unwrap();
-            assert_eq!(named(&uri, body), Some(Named { command: command.into(), tail, form }), "{uri}");
-        }
-        assert_eq!(named(&"/callback".parse().unwrap(), b"{"), None);
-    }
 
     #[test]
     fn the_lines_of_via_are_joined_and_bounded() {

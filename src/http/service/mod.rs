@@ -10,6 +10,7 @@ mod forwarded;
 mod forwarding;
 mod headers;
 mod lists;
+mod named;
 mod negotiation;
 mod pages;
 mod router;

@@ -175,10 +175,12 @@ fn command_in_query(query: &str) -> Option<Command> {
     Command::from_name(&name_in_query(query)?)
 }
 
-/// The name of the command in a query.
+/// The name of the command in a query, as it was sent.
 pub(super) fn name_in_query(query: &str) -> Option<Cow<'_, str>> {
-    let named = query.split('&').filter_map(|pair| form::decode(pair.strip_prefix("command=")?).ok());
-    named.into_iter().find(|name| Command::from_name(name).is_some())
+    query.split('&').find_map(|pair| {
+        let name = form::decode(pair.strip_prefix("command=")?).ok()?;
+        Command::from_name(&name).is_some().then_some(name)
+    })
 }
 
 #[cfg(test)]

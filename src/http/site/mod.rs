@@ -28,6 +28,7 @@ use crate::http::base::progress::Phase;
 use crate::http::base::quota::Share;
 use crate::niceness::lower_priority;
 use crate::page::Page;
+use crate::record::Recorder;
 use crate::stats::Stats;
 use crate::telemetry::Telemetry;
 use crate::view::groups::GroupQuery;
@@ -60,6 +61,7 @@ pub struct Site {
     pub(crate) page: Page,
     pub(crate) live: Live,
     callback_port: Option<u16>,
+    pub(crate) recorder: Option<Arc<Recorder>>,
     pub(crate) recent_groups: Recent<GroupQuery>,
     pub(crate) forwarding: Option<Arc<Forwarding>>,
 }
@@ -95,6 +97,7 @@ impl Site {
             drain: Drain::default(),
             workers: Workers::new(workers),
             callback_port: None,
+            recorder: None,
             recent_groups: Recent::default(),
             forwarding: None,
         }
@@ -105,9 +108,14 @@ impl Site {
         self.callback_port = port;
     }
 
-    /// Forwards callbacks.
-    pub fn set_forwarding(&mut self, forwarding: Arc<Forwarding>) {
-        self.forwarding = Some(forwarding);
+    /// Forwards callbacks from now on, if there is something to forward them.
+    pub fn set_forwarding(&mut self, forwarding: Option<Arc<Forwarding>>) {
+        self.forwarding = forwarding;
+    }
+
+    /// Records callbacks from now on.
+    pub fn set_recorder(&mut self, recorder: Option<Arc<Recorder>>) {
+        self.recorder = recorder;
     }
 
     /// Begins the drain: from now on the workers accept no connections, every response closes its connection, and the

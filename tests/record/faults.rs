@@ -1,0 +1,115 @@
+//! Kills, a full disk, and a directory that is gone.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::{Client, GROUP_MESSAGE_PATH, eventually, post_bytes};
+use crate::volume::Volume;
+use crate::{lines, recording, records, stop};
+
+const KILLS: usize = 10;
+
+fn message(number: u64) -> String {
+    format!(r#"{{"sendID":"1","groupID":"2","ex":"number {number}","content":"{}"}}"#, "x".repeat(500))
+}
+
+fn number(record: &Value) -> u64 {
+    record["body"]["ex"].as_str().unwrap().strip_prefix("number ").unwrap().parse().unwrap()
+}
+
+#[test]
+fn after_a_kill_each_answered_callback_has_a_whole_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let (next, answered) = (AtomicU64::new(0), std::sync::Mutex::new(BTreeSet::new()));
+    for _ in 0..KILLS {
+        let exporter = recording(directory.path(), &["--record.max-file-bytes", "1MiB"]);
+        let address = exporter.address();
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let mut client = Client::connect(address).unwrap();
+                    while !done.load(Ordering::Relaxed) {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        let request = post_bytes(GROUP_MESSAGE_PATH, "", message(number).as_bytes());
+                        if !client
+                            .send(request)
+                            .is_ok_and(|()| client.try_answer().is_ok_and(|answer| answer.status == 200))
+                        {
+                            return;
+                        }
+                        answered.lock().unwrap().insert(number);
+                    }
+                });
+            }
+            thread::sleep(Duration::from_millis(500));
+            exporter.signal("KILL");
+            exporter.wait();
+            done.store(true, Ordering::Relaxed);
+        });
+    }
+    // The next start compresses everything that was left.
+    let exporter = recording(directory.path(), &[]);
+    eventually("compressed files", || {
+        let plain =
+            crate::files(directory.path()).iter().filter(|path| !path.to_string_lossy().ends_with(".gz")).count();
+        plain == 1
+    });
+    stop(exporter);
+    let whole = lines(directory.path()).into_iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+    let recorded: Vec<_> = whole.map(|record| number(&record)).collect();
+    let distinct: BTreeSet<_> = recorded.iter().copied().collect();
+    let answered = answered.into_inner().unwrap();
+    assert!(answered.len() > 1000 && distinct.is_superset(&answered), "{:?}", answered.difference(&distinct));
+    assert_eq!(recorded.len(), distinct.len(), "a callback was recorded twice");
+}
+
+#[test]
+fn a_full_disk_stops_no_answer_and_is_counted() {
+    let volume = Volume::of("tmpfs").unwrap();
+    let exporter = recording(&volume.path().join("records"), &[]);
+    let post = |number| {
+        let response = exporter.post(GROUP_MESSAGE_PATH, message(number));
+        assert_eq!(response.status, 200, "{}", response.text());
+    };
+    (0..100).for_each(post);
+    let full = volume.fill();
+    (100..300).for_each(post);
+    let scrape = exporter.scrape();
+    let lost = scrape.sum("openim_exporter_record_failures_total");
+    assert!(lost > 100.0, "{lost}");
+    assert_eq!(scrape.sum("openim_exporter_record_written_total") + lost, 300.0);
+    drop(full);
+    (300..400).for_each(post);
+    assert_eq!(exporter.scrape().sum("openim_exporter_record_failures_total"), lost);
+    stop(exporter);
+    let lines = lines(&volume.path().join("records"));
+    let whole: Vec<_> = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok()).collect();
+    assert_eq!(whole.len() as f64 + lost, 400.0);
+    assert!(whole.iter().map(number).filter(|number| *number >= 300).eq(300..400), "the disk had space");
+    // At most one line is torn; an empty one may follow.
+    assert!(lines.iter().filter(|line| !line.is_empty()).count() <= whole.len() + 1, "{lines:?}");
+}
+
+#[test]
+fn a_directory_that_is_removed_is_created_again() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("records");
+    let exporter = recording(&directory, &[]);
+    exporter.post(GROUP_MESSAGE_PATH, message(1));
+    fs::remove_dir_all(&directory).unwrap();
+    let failures = || exporter.scrape().sum("openim_exporter_record_failures_total");
+    eventually("the failure", || failures() == 1.0 && directory.exists());
+    exporter.post(GROUP_MESSAGE_PATH, message(2));
+    assert_eq!(records(&directory).iter().map(number).collect::<Vec<_>>(), [2]);
+    // Other settings are reloaded; the records go on.
+    exporter.signal("HUP");
+    exporter.wait_for_log("a reload", |lines| lines.iter().any(|line| line.contains("reloaded")));
+    exporter.post(GROUP_MESSAGE_PATH, message(3));
+    assert_eq!(records(&directory).iter().map(number).collect::<Vec<_>>(), [2, 3]);
+}
