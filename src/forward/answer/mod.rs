@@ -17,6 +17,7 @@ use http_body_util::Full;
 use hyper::Request;
 use tokio::runtime::{self, Handle};
 use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::yield_now;
 use tokio::time::{sleep_until, timeout_at};
 
 use super::breaker::Permit;
@@ -99,6 +100,8 @@ impl Answering {
         let waiting = Waiting { answer, case: Arc::clone(&case) };
         self.runtime.spawn(async move {
             let _place = place;
+            // The runtime then looks for events, such as the end of a connection in the pool.
+            yield_now().await;
             let asked = async {
                 tokio::select! {
                     asked = timeout_at(deadline.into(), ask(&case.target.answer_client, request, limit)) => asked.ok(),
