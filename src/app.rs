@@ -3,6 +3,7 @@
 mod error;
 mod outputs;
 mod settings;
+mod spool;
 mod state;
 
 use std::env;
@@ -63,6 +64,10 @@ pub fn run(invocation: Result<Invocation, clap::Error>) -> ExitCode {
         Ok(Invocation::Simulate(options)) => simulate(&options),
         Ok(Invocation::ResetCounters(path)) => match state::request_reset(&path) {
             Ok(()) => print("the counters will start from 0 at the next start; groups and windows are kept\n"),
+            Err(error) => fail(&error, 1),
+        },
+        Ok(Invocation::Spool(command)) => match spool::run(&command, &mut io::stdout().lock()) {
+            Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, 1),
         },
         // Also the help and the version, which go to standard output.

@@ -141,6 +141,11 @@ fn a_file_is_a_state_only_if_its_checksums_match() {
 }
 
 #[test]
+fn each_record_of_a_spool_that_is_not_damaged_is_found() {
+    try_all("spool", properties::spool::holds, TRIES);
+}
+
+#[test]
 fn written_names_and_numbers_are_read_back_unchanged() {
     try_all("writers", properties::writers::holds, TRIES);
 }

@@ -25,6 +25,7 @@ pub(crate) mod multiplex;
 pub(crate) mod record;
 pub(crate) mod report;
 mod responses;
+pub(crate) mod spool;
 pub(crate) mod state;
 pub(crate) mod state_header;
 pub(crate) mod web_config;

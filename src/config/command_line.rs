@@ -9,13 +9,11 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use super::flag::variable;
+use super::flag::{STORAGE_FLAG, variable};
 use super::parse::{absolute_path, switch};
 use super::serve::Config;
 use super::simulate::{Simulate, SimulateFlags};
-
-/// The flag whose empty variable is a value.
-const STORAGE_FLAG: &str = "storage.path";
+use super::spool::{SpoolCommand, SpoolFlags};
 
 /// A checked command line.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +26,8 @@ pub enum Invocation {
     Simulate(Simulate),
     /// Reset the counters of the state in this directory at the next start.
     ResetCounters(PathBuf),
+    /// Look at the callbacks that wait for delivery, or change what happens to them.
+    Spool(SpoolCommand),
 }
 
 #[derive(Parser)]
@@ -65,6 +65,8 @@ enum Subcommands {
     /// Change the state of an exporter that is not running
     #[command(subcommand)]
     State(StateCommand),
+    #[command(subcommand)]
+    Spool(SpoolFlags),
 }
 
 #[derive(Subcommand)]
@@ -105,7 +107,7 @@ pub fn from_args<T: Into<OsString>>(args: impl IntoIterator<Item = T>) -> Result
     let args = with_negative_values(args.into_iter().map(Into::into));
     let mut command = Cli::command();
     // The variables are `serve`'s: a wrong one must not stop another subcommand that runs in the same shell.
-    if args.get(1).is_none_or(|first| first != "simulate" && first != "state") {
+    if args.get(1).is_none_or(|first| first != "simulate" && first != "state" && first != "spool") {
         command = command.mut_args(with_set_variable);
         command = command.mut_subcommand("serve", |serve| serve.mut_args(with_set_variable));
     }
@@ -125,6 +127,7 @@ pub fn from_args<T: Into<OsString>>(args: impl IntoIterator<Item = T>) -> Result
         Some(Subcommands::State(StateCommand::ResetCounters { storage })) => {
             return Ok(Invocation::ResetCounters(storage));
         }
+        Some(Subcommands::Spool(flags)) => return Ok(Invocation::Spool(flags.check())),
         Some(Subcommands::Serve(flags)) => *flags,
         None => cli.serve,
     };

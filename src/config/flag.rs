@@ -39,6 +39,9 @@ pub(super) use settings;
 /// The start of the environment variables that set flags.
 pub(super) const VARIABLES: &str = "OPENIM_EXPORTER_";
 
+/// The flag whose empty variable is a value.
+pub(super) const STORAGE_FLAG: &str = "storage.path";
+
 /// The name of the environment variable that sets a flag.
 pub(super) fn variable(flag: &str) -> String {
     format!("{VARIABLES}{}", flag.replace(['.', '-'], "_").to_uppercase())

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 
 use crate::config::forward::{Forward, Target};
 use crate::domain::{Clock, FileSync};
-use crate::spool::{self, Limits, Reader, Record, Spool};
+use crate::spool::{Limits, Reader, Record, Spool};
 use crate::telemetry::Telemetry;
 use answer::Answering;
 pub(crate) use answer::{Answer, Context, Passed, Waiting};
@@ -60,7 +60,7 @@ pub struct Forwarding {
     answering: Answering,
     /// The directory of the spools.
     directory: PathBuf,
-    sync: spool::Sync,
+    sync: FileSync,
     telemetry: Arc<Telemetry>,
     clock: Arc<dyn Clock>,
 }
@@ -85,10 +85,7 @@ impl Forwarding {
             upkeep: upkeep.map_err(Error::Thread)?,
             answering: Answering::start(Arc::clone(&clock), max_answer_bytes).map_err(Error::Thread)?,
             directory: directory.to_owned(),
-            sync: match sync {
-                FileSync::Second => spool::Sync::Second,
-                FileSync::Append => spool::Sync::Append,
-            },
+            sync,
             telemetry,
             clock,
         };

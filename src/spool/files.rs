@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::limits::Sync;
+use crate::domain::FileSync;
 
 /// The end of the name of a file that was set aside.
 const DAMAGED: &str = ".damaged";
@@ -70,16 +70,16 @@ impl From<io::Error> for Trouble {
     }
 }
 
-/// Opens a segment for reading and for marks. Never follows a link, and never waits for the other end of a pipe.
-pub(super) fn open(path: &Path) -> Result<File, Trouble> {
+/// Opens a file for reading, and for marks. Never follows a link, and never waits for the other end of a pipe.
+pub(super) fn open(path: &Path, for_marks: bool) -> Result<File, Trouble> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?;
+    let file = OpenOptions::new().read(true).write(for_marks).custom_flags(flags).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(Trouble::Unusable) }
 }
 
 /// Creates a segment for appending.
-pub(super) fn create(path: &Path, sync: Sync) -> io::Result<File> {
-    let flags = if sync == Sync::Append { OFlags::DSYNC.bits().cast_signed() } else { 0 };
+pub(super) fn create(path: &Path, sync: FileSync) -> io::Result<File> {
+    let flags = if sync == FileSync::Append { OFlags::DSYNC.bits().cast_signed() } else { 0 };
     OpenOptions::new().append(true).create_new(true).mode(0o600).custom_flags(flags).open(path)
 }
 

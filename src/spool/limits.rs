@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::FileSync;
 use crate::named::named;
 
 /// The limits of a target's spool. The dead letters have the same limits of their own.
@@ -11,19 +12,8 @@ pub struct Limits {
     pub max_bytes: u64,
     /// A callback that was received longer ago is dropped.
     pub max_age: Duration,
-    /// When appended callbacks are written to the disk itself.
-    pub sync: Sync,
-}
-
-/// When appended callbacks are written to the disk itself, so that they survive a power loss. They survive a crash of the
-/// process in either case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sync {
-    /// Each second.
-    #[default]
-    Second,
-    /// Before the append returns.
-    Append,
+    /// When appended callbacks are written through to the disk.
+    pub sync: FileSync,
 }
 
 named! {

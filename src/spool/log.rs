@@ -136,7 +136,7 @@ impl Log {
         if known.is_some() {
             return Ok(known);
         }
-        match files::open(&self.path(segment.number)) {
+        match files::open(&self.path(segment.number), true) {
             Ok(file) => {
                 let file = Arc::new(file);
                 let mut files = self.files.lock();
@@ -267,7 +267,7 @@ impl Log {
     /// When the mark cannot be written now.
     pub(super) fn finish(&self, segment: &Segment, file: &File, position: Position, header: &Header) -> io::Result<()> {
         segment.did(header.bytes());
-        mark(file, position).inspect_err(|_| {
+        mark(file, position.offset, State::Done).inspect_err(|_| {
             let mut unmarked = self.unmarked.lock();
             if unmarked.len() < MAX_UNMARKED {
                 unmarked.insert(position);
@@ -276,7 +276,7 @@ impl Log {
     }
 }
 
-/// Writes the mark of a record that is done.
-pub(super) fn mark(file: &File, position: Position) -> io::Result<()> {
-    file.write_all_at(&[State::Done.byte()], position.offset + STATE_AT)
+/// Changes the state of the record at an offset.
+pub(super) fn mark(file: &File, offset: u64, state: State) -> io::Result<()> {
+    file.write_all_at(&[state.byte()], offset + STATE_AT)
 }

@@ -41,7 +41,7 @@ pub(super) fn write(directory: &Path, segments: &[Arc<Segment>]) -> io::Result<(
 /// Reads the list. Empty if there is no usable one.
 pub(super) fn read(directory: &Path) -> BTreeMap<u64, Noted> {
     let read = || {
-        let file = files::open(&path(directory))?;
+        let file = files::open(&path(directory), false)?;
         let mut text = String::new();
         file.take(MAX_BYTES).read_to_string(&mut text)?;
         Ok::<_, Trouble>(text)

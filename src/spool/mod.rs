@@ -13,10 +13,14 @@
 //!
 //! Operators mark records in the same way, in the files of a running or a stopped exporter.
 
+mod current;
 mod files;
+#[cfg(feature = "fuzzing")]
+pub mod fuzz;
 mod limits;
 mod log;
 mod manifest;
+mod operator;
 mod reader;
 mod record;
 mod requests;
@@ -25,7 +29,8 @@ mod store;
 mod upkeep;
 mod window;
 
-pub use limits::{AppendError, Dropped, Figures, Limits, Sync};
+pub use limits::{AppendError, Dropped, Figures, Limits};
+pub use operator::{Listing, Part, Request, list, request, visit};
 pub use reader::Reader;
 pub use record::{Entry, Record};
 pub use segment::Position;

@@ -23,6 +23,9 @@ pub(super) const STATE_AT: u64 = 8;
 /// Bytes of a header that the checksum does not cover: the magic number, the checksum, the state.
 const UNCHECKED: usize = 9;
 
+/// Texts of a record.
+const TEXTS: usize = 7;
+
 /// The version of the format.
 const FORMAT: u8 = 1;
 
@@ -103,8 +106,8 @@ pub(super) struct Header {
     client: IpAddr,
     proxy: Option<IpAddr>,
     status: u16,
-    /// Lengths of the command, the tail, the query, the operation ID, the content type, the `Via` and the reason.
-    texts: [u16; 7],
+    /// Lengths of the command, the tail, the query, the operation ID, the content type, the Via headers and the reason.
+    texts: [u16; TEXTS],
 }
 
 impl Header {
@@ -121,7 +124,7 @@ impl Header {
         let length = u32::from_le_bytes(fields.take()?);
         let sum = u32::from_le_bytes(fields.take()?);
         let status = u16::from_le_bytes(fields.take()?);
-        let mut texts = [0; 7];
+        let mut texts = [0; TEXTS];
         for text in &mut texts {
             *text = u16::from_le_bytes(fields.take()?);
         }
@@ -286,7 +289,7 @@ impl Entry {
         self.header.texts.iter().map(|text| usize::from(*text)).sum()
     }
 
-    fn texts(&self) -> [&[u8]; 7] {
+    fn texts(&self) -> [&[u8]; TEXTS] {
         let mut rest = self.payload.as_ref();
         self.header.texts.map(|length| {
             let (text, others) = rest.split_at_checked(length.into()).unwrap_or_default();

@@ -1,5 +1,7 @@
 //! What is known about a segment: one file of a spool.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
@@ -8,6 +10,24 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 pub struct Position {
     pub(super) segment: u64,
     pub(super) offset: u64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:x}:{}", self.segment, self.offset)
+    }
+}
+
+impl FromStr for Position {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parse = || {
+            let (segment, offset) = text.split_once(':')?;
+            Some(Self { segment: u64::from_str_radix(segment, 16).ok()?, offset: offset.parse().ok()? })
+        };
+        parse().ok_or("give a position as `openim-exporter spool show` prints it, as in 2a7c41f05:1520")
+    }
 }
 
 /// What was written down about a segment.

@@ -1,18 +1,17 @@
-//! The work of the maintaining thread on one directory: new segments, limits, removals, what operators asked for, syncs.
+//! The work of the maintaining thread on one directory: limits, removals, and in their order all other steps.
 
 use std::fs;
-use std::hash::{BuildHasher as _, RandomState};
 use std::io;
+use std::mem;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
-use std::{mem, thread};
 
+use super::current::{Current, segment_bytes};
 use super::files::{self, Found};
-use super::limits::{Dropped, Limits, Sync};
-use super::log::{Active, Log, mark};
+use super::limits::{Dropped, Limits};
+use super::log::{Log, mark};
 use super::manifest;
 use super::record::{Entry, State};
 use super::requests;
@@ -28,18 +27,6 @@ const MAX_COUNTED: u64 = 64 << 20;
 /// A longer file is not a segment.
 const MAX_SEGMENT: u64 = 4 << 30;
 
-/// The spool has about this many segments when it is full. The oldest is dropped as a whole.
-const SEGMENTS: u32 = 64;
-
-/// Bytes of a segment, at least and at most.
-const SEGMENT_BYTES: (u64, u64) = (4 << 10, 16 << 20);
-
-/// How long a call waits for appends in progress, in milliseconds.
-const MAX_WAIT: u32 = 50;
-
-/// Every second sequence number is left free for [`read_again`].
-const STEP: u32 = 2;
-
 /// A file that was set aside.
 struct Aside {
     path: PathBuf,
@@ -50,22 +37,12 @@ struct Aside {
 /// What the maintaining thread knows about a directory.
 pub(super) struct Upkeep {
     window: Window,
-    /// The sequence number of the newest segment.
-    sequence: u32,
-    /// How the files of the current segment are synced.
-    sync: Sync,
-    /// When the current segment got its first record, at most a call later.
-    begun_ms: Option<i64>,
-    /// No longer current, but perhaps still written to, or not synced.
-    closing: Vec<Arc<Active>>,
+    current: Current,
     aside: Vec<Aside>,
     /// Files to remove.
     removals: Vec<PathBuf>,
     /// The segments of the list on disk, with their bytes.
     listed: Vec<(u64, u64)>,
-    /// Bytes of the current segment that are on disk.
-    synced: u64,
-    are_names_synced: bool,
 }
 
 /// Opens a directory. Reads no record.
@@ -77,15 +54,10 @@ pub(super) fn open(directory: &Path, limits: Limits) -> io::Result<(Log, Upkeep)
     let log = Log::new(directory, limits);
     let mut upkeep = Upkeep {
         window: Window::new(),
-        sequence: 0,
-        sync: limits.sync,
-        begun_ms: None,
-        closing: Vec::new(),
+        current: Current::new(limits.sync),
         aside: Vec::new(),
         removals: Vec::new(),
         listed: Vec::new(),
-        synced: 0,
-        are_names_synced: false,
     };
     let mut noted = manifest::read(directory);
     for (path, found) in files::list(directory)? {
@@ -98,11 +70,11 @@ pub(super) fn open(directory: &Path, limits: Limits) -> io::Result<(Log, Upkeep)
         }
     }
     for (number, missing) in noted {
-        upkeep.sequence = upkeep.sequence.max(Segment::sequence_of(number));
+        upkeep.current.follow(number);
         log.drop_records(Dropped::Damaged, missing.pending.max(u64::from(missing.bytes == 0)));
     }
     // If this fails, appends are refused and counted until it works.
-    let _ = upkeep.begin(&log);
+    let _ = upkeep.current.begin(&log);
     Ok((log, upkeep))
 }
 
@@ -112,7 +84,7 @@ impl Upkeep {
         let bytes = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file).map(|file| file.len());
         let is_possible = |bytes: &u64| *bytes <= MAX_SEGMENT && Segment::sequence_of(number) < u32::MAX;
         if let Some(bytes) = bytes.filter(is_possible) {
-            self.sequence = self.sequence.max(Segment::sequence_of(number));
+            self.current.follow(number);
             log.segments.lock().insert(number, Arc::new(Segment::found(number, bytes, noted)));
         } else {
             log.drop_records(Dropped::Damaged, noted.pending.max(1));
@@ -126,8 +98,8 @@ impl Upkeep {
         let limits = *log.limits.lock();
         let max_age = i64::try_from(limits.max_age.as_millis()).unwrap_or(i64::MAX);
         log.cutoff_ms.store(now_ms.saturating_sub(max_age), Relaxed);
-        let begun = self.begin_if_needed(log, limits, now_ms);
-        self.close(log);
+        let begun = self.current.begin_if_needed(log, limits, now_ms);
+        self.current.close(log);
         let counted = self.count(log);
         let requested = requests::obey(log, &mut self.window, append);
         let marked = mark_again(log);
@@ -137,56 +109,8 @@ impl Upkeep {
         // Before files are removed: a file that is missing but listed counts as damaged.
         let listed = self.list(log);
         let removed = self.remove(log);
-        let synced = self.sync(log);
+        let synced = self.current.sync(log);
         begun.and(counted).and(requested).and(marked).and(advanced).and(limited).and(listed).and(removed).and(synced)
-    }
-
-    fn begin_if_needed(&mut self, log: &Log, limits: Limits, now_ms: i64) -> io::Result<()> {
-        let is_needed = log.current.load().as_deref().is_none_or(|active| {
-            let bytes = active.segment.bytes();
-            if bytes > 0 && self.begun_ms.is_none() {
-                self.begun_ms = Some(now_ms);
-            }
-            let age = self.begun_ms.map_or(0, |begun| now_ms.saturating_sub(begun)).unsigned_abs();
-            bytes >= segment_bytes(limits)
-                || Duration::from_millis(age) > limits.max_age / SEGMENTS
-                || limits.sync != self.sync
-                || !is_in_place(active, &log.path(active.segment.number))
-        });
-        if log.has_failed.swap(false, Relaxed) || is_needed { self.begin(log) } else { Ok(()) }
-    }
-
-    /// Begins a new segment.
-    fn begin(&mut self, log: &Log) -> io::Result<()> {
-        let limits = *log.limits.lock();
-        files::create_directory(&log.directory)?;
-        self.sequence = self.sequence.checked_add(STEP).ok_or(io::ErrorKind::FileTooLarge)?;
-        let salt = Segment::salt_of(RandomState::new().hash_one(self.sequence));
-        let number = Segment::number_of(self.sequence, salt);
-        let file = files::create(&log.path(number), limits.sync)?;
-        if limits.sync == Sync::Append {
-            files::sync_directory(&log.directory)?;
-        }
-        let segment = Arc::new(Segment::new(number));
-        log.segments.lock().insert(number, Arc::clone(&segment));
-        let before = log.current.swap(Some(Arc::new(Active { file, segment })));
-        self.closing.extend(before);
-        (self.sync, self.begun_ms, self.synced, self.are_names_synced) = (limits.sync, None, 0, false);
-        Ok(())
-    }
-
-    /// Closes the segments that are no longer current, when no thread writes to them any more.
-    fn close(&self, log: &Log) {
-        for active in self.closing.iter().filter(|active| !active.segment.is_closed()) {
-            let is_unused = || Arc::strong_count(active) == 1;
-            if wait_until(is_unused) {
-                let bytes = active.file.metadata().map_or(0, |file| file.len());
-                if bytes < active.segment.bytes() {
-                    read_again(log, &active.segment, bytes);
-                }
-                active.segment.close(bytes);
-            }
-        }
     }
 
     /// Counts what an earlier process left.
@@ -338,30 +262,6 @@ impl Upkeep {
         });
         removed
     }
-
-    /// Writes what was appended to the disk itself.
-    fn sync(&mut self, log: &Log) -> io::Result<()> {
-        let mut synced = Ok(());
-        for active in mem::take(&mut self.closing) {
-            synced = synced.and(active.file.sync_data());
-            if !active.segment.is_closed() {
-                self.closing.push(active);
-            }
-        }
-        if let Some(active) = log.current.load_full().filter(|_| self.sync == Sync::Second) {
-            let bytes = active.segment.bytes();
-            if bytes != self.synced {
-                // After an error, another file may work.
-                synced = synced.and(active.file.sync_data().inspect_err(|_| log.has_failed.store(true, Relaxed)));
-                self.synced = bytes;
-            }
-        }
-        if !self.are_names_synced {
-            synced = synced.and(files::sync_directory(&log.directory));
-            self.are_names_synced = synced.is_ok();
-        }
-        synced
-    }
 }
 
 /// Tries again to write marks.
@@ -370,46 +270,9 @@ fn mark_again(log: &Log) -> io::Result<()> {
     for position in unmarked {
         let segment = log.segment_from(position.segment).filter(|segment| segment.number == position.segment);
         if let Some(file) = segment.map(|segment| log.file(&segment)).transpose()?.flatten() {
-            mark(&file, position)?;
+            mark(&file, position.offset, State::Done)?;
         }
         log.unmarked.lock().remove(&position);
     }
     Ok(())
-}
-
-/// When a segment is long enough.
-fn segment_bytes(limits: Limits) -> u64 {
-    (limits.max_bytes / u64::from(SEGMENTS)).clamp(SEGMENT_BYTES.0, SEGMENT_BYTES.1)
-}
-
-/// Whether the file that is written to is still the one at its path, with all that was appended and nothing else.
-fn is_in_place(active: &Active, path: &Path) -> bool {
-    let identity = |file: &fs::Metadata| (file.dev(), file.ino());
-    let is_same = || {
-        let (Ok(is), Ok(should_be)) = (active.file.metadata(), fs::symlink_metadata(path)) else { return false };
-        identity(&is) == identity(&should_be)
-    };
-    let has_all = || active.file.metadata().is_ok_and(|file| file.len() == active.segment.bytes());
-    // An append may be in progress.
-    is_same() && wait_until(has_all)
-}
-
-/// Waits a moment for a condition. Returns whether it is true.
-fn wait_until(is_so: impl Fn() -> bool) -> bool {
-    (0..MAX_WAIT).any(|_| {
-        is_so() || {
-            thread::sleep(Duration::from_millis(1));
-            false
-        }
-    })
-}
-
-/// Something made the file shorter while it was appended to, so nobody knows what is where. It gets the next number, as if
-/// an earlier process had written it, and everything in it is read.
-fn read_again(log: &Log, segment: &Segment, bytes: u64) {
-    let number = segment.number + Segment::number_of(1, 0);
-    if fs::rename(log.path(segment.number), log.path(number)).is_ok() && log.forget(segment) {
-        log.drop_records(Dropped::Damaged, 1);
-        log.segments.lock().insert(number, Arc::new(Segment::found(number, bytes, Noted::default())));
-    }
 }

@@ -33,7 +33,7 @@ pub(super) struct Source<'a> {
 pub(super) enum Step {
     /// A pending record, whose checksum is right.
     Pending(Entry),
-    /// The header of another record.
+    /// The header of another record, whose checksum is right too.
     Other(Header),
     /// No record. The next one may be at `until`.
     Damage { until: u64 },
@@ -74,16 +74,12 @@ impl Window {
         if !is_complete && !source.is_final {
             return Step::End;
         }
-        match header {
-            Some(header) if is_complete && header.state != State::Pending => return Step::Other(header),
-            Some(header) if is_complete => {
-                if let Some(entry) = self.entry(source, at, header) {
-                    return Step::Pending(entry);
-                }
-            }
-            _ => {}
+        let complete = header.filter(|_| is_complete);
+        match complete.and_then(|header| self.entry(source, at, header)) {
+            Some(entry) if entry.header().state == State::Pending => Step::Pending(entry),
+            Some(entry) => Step::Other(*entry.header()),
+            None => Step::Damage { until: self.next_record(source, at + 1) },
         }
-        Step::Damage { until: self.next_record(source, at + 1) }
     }
 
     /// The offset of the first record from `at` on; the limit if there is none.

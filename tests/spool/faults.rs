@@ -131,8 +131,8 @@ fn copy(from: &Path, to: &Path) {
 fn offsets(segment: u32) -> Vec<usize> {
     let lengths = (0..EACH).map(|at| {
         let body = store::body(segment * EACH + at);
-        let Record { command, tail, query, operation_id, content_type, .. } = record(&body);
-        80 + command.len() + tail.len() + query.len() + operation_id.len() + content_type.len() + body.len()
+        let Record { command, tail, query, operation_id, content_type, via, .. } = record(&body);
+        80 + via.len() + command.len() + tail.len() + query.len() + operation_id.len() + content_type.len() + body.len()
     });
     let mut offsets = vec![0];
     offsets.extend(lengths.scan(0, |at, length| {
@@ -162,13 +162,11 @@ fn undamaged(fault: &Fault, segment: u32) -> Vec<u32> {
 fn is_noticed(fault: &Fault, segment: u32, is_closed: bool) -> bool {
     let last = segment == 2 && !is_closed;
     let offsets = offsets(segment);
-    // What is behind the header of the done record.
-    let body = if segment == 0 { 80..offsets[DONE as usize] } else { 0..0 };
     match fault {
         // Nothing says how long the last file was.
         Fault::Cut(length) if last => !offsets.contains(length),
-        // The state, or the body of what is delivered already.
-        Fault::Flipped(at, _) => !offsets.contains(&at.wrapping_sub(8)) && !body.contains(at),
+        // The state.
+        Fault::Flipped(at, _) => !offsets.contains(&at.wrapping_sub(8)),
         _ => true,
     }
 }

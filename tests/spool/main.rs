@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod commands;
 mod faults;
 mod full;
 mod kill;
@@ -13,7 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use openim_exporter::spool::{AppendError, Dropped, Limits, Spool, Sync};
+use openim_exporter::domain::FileSync;
+use openim_exporter::spool::{AppendError, Dropped, Limits, Record, Spool};
 use store::{LIMITS, NOW, append, body, deliver, maintain_until_empty, number, open, record, segments};
 
 #[test]
@@ -125,9 +127,7 @@ fn old_callbacks_are_dropped_one_by_one() {
     let max_age = i64::try_from(LIMITS.max_age.as_millis()).unwrap();
     for number in 0..10 {
         let body = body(number);
-        spool
-            .append(&openim_exporter::spool::Record { received_ms: NOW + i64::from(number), ..record(&body) })
-            .unwrap();
+        spool.append(&Record { received_ms: NOW + i64::from(number), ..record(&body) }).unwrap();
     }
     spool.maintain(NOW + max_age + 4).unwrap();
     let figures = spool.figures();
@@ -171,7 +171,7 @@ fn a_body_that_looks_like_a_record_is_none() {
     // Everything that this segment has, as the body of a callback.
     let first = fs::read(&segments(directory.path())[0]).unwrap();
     let (spool, mut reader) = open(directory.path());
-    spool.append(&openim_exporter::spool::Record { body: &first, ..record("") }).unwrap();
+    spool.append(&Record { body: &first, ..record("") }).unwrap();
     append(&spool, 3..5);
     // Without the header before it.
     let path = segments(directory.path())[1].clone();
@@ -187,7 +187,7 @@ fn a_field_that_is_too_long_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let (spool, mut reader) = open(directory.path());
     let query = "q".repeat(65_536);
-    let refused = spool.append(&openim_exporter::spool::Record { query: &query, ..record("") });
+    let refused = spool.append(&Record { query: &query, ..record("") });
     assert!(matches!(refused, Err(AppendError::TooLong)));
     assert_eq!(spool.figures().dropped(Dropped::Disk), 1);
     append(&spool, 0..1);
@@ -197,12 +197,12 @@ fn a_field_that_is_too_long_is_refused() {
 #[test]
 fn large_bodies_and_synchronous_appends() {
     let directory = tempfile::tempdir().unwrap();
-    let limits = Limits { max_bytes: 64 << 20, sync: Sync::Append, ..LIMITS };
+    let limits = Limits { max_bytes: 64 << 20, sync: FileSync::Append, ..LIMITS };
     let (spool, mut reader) = Spool::open(directory.path(), limits).unwrap();
     for megabytes in 1..4 {
         spool.append(&record(&"z".repeat(megabytes << 20))).unwrap();
     }
-    spool.set_limits(Limits { sync: Sync::Second, ..limits });
+    spool.set_limits(Limits { sync: FileSync::Second, ..limits });
     spool.maintain(NOW).unwrap();
     spool.append(&record("end")).unwrap();
     for length in [1 << 20, 2 << 20, 3 << 20, 3] {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use openim_exporter::spool::{Figures, Limits, Reader, Record, Spool, Sync};
+use openim_exporter::domain::FileSync;
+use openim_exporter::spool::{Figures, Limits, Reader, Record, Spool};
 
 /// When the callbacks were received, and when the spool is maintained.
 pub(crate) const NOW: i64 = 1_800_000_000_000;
@@ -15,7 +16,7 @@ pub(crate) const NOW: i64 = 1_800_000_000_000;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) const LIMITS: Limits =
-    Limits { max_bytes: 1 << 20, max_age: Duration::from_secs(1000 * 86_400), sync: Sync::Second };
+    Limits { max_bytes: 1 << 20, max_age: Duration::from_secs(1000 * 86_400), sync: FileSync::Second };
 
 /// A callback whose body begins with this number.
 pub(crate) fn body(number: u32) -> String {
@@ -30,9 +31,9 @@ pub(crate) fn record(body: &str) -> Record<'_> {
         query: "key=1",
         operation_id: b"op",
         content_type: b"application/json",
-        via: b"1.1 x",
         client: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7)),
         proxy: Some(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+        via: b"1.1 proxy",
         body: body.as_bytes(),
     }
 }

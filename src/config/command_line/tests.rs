@@ -9,7 +9,7 @@ use crate::telemetry::LogFormat;
 fn config(flags: &[&str]) -> Result<Config, String> {
     match from_args(std::iter::once(&"openim-exporter").chain(flags)) {
         Ok(Invocation::Serve(config) | Invocation::CheckConfig(config)) => Ok(config),
-        Ok(Invocation::Simulate(_) | Invocation::ResetCounters(_)) => Err("another subcommand".to_owned()),
+        Ok(_) => Err("another subcommand".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -53,7 +53,7 @@ impl Commands {
     }
 
     /// The commands that match one of these patterns.
-    pub(super) fn new(patterns: Vec<Box<str>>) -> Self {
+    pub(in crate::config) fn new(patterns: Vec<Box<str>>) -> Self {
         let lower = |mut pattern: Box<str>| {
             if let Some(first) = pattern.get_mut(..1) {
                 first.make_ascii_lowercase();
