@@ -20,6 +20,7 @@ import { follow } from './live.js';
 import { drawNow } from './now.js';
 import { drawPeople } from './people.js';
 import { save } from './save.js';
+import { drawTargets } from './targets.js';
 import { language, locale, preferredLanguage, setLanguage, t } from './texts.js';
 import { drawFast, drawWhen } from './when.js';
 
@@ -111,6 +112,7 @@ const reloadGroups = () => request(SOURCES.find(({ name }) => name === 'groups')
 const DRAWINGS = [
   drawNow,
   drawCalling,
+  drawTargets,
   drawPeople,
   drawContent,
   drawGroups,

@@ -31,6 +31,7 @@ const FILES: &[File] = &[
     ("/page/now.js", SCRIPT, include_bytes!("now.js")),
     ("/page/people.js", SCRIPT, include_bytes!("people.js")),
     ("/page/save.js", SCRIPT, include_bytes!("save.js")),
+    ("/page/targets.js", SCRIPT, include_bytes!("targets.js")),
     ("/page/texts.js", SCRIPT, include_bytes!("texts.js")),
     ("/page/when.js", SCRIPT, include_bytes!("when.js")),
 ];

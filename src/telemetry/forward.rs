@@ -1,5 +1,7 @@
 //! What happens to the callbacks that are forwarded: the metrics of each target, and their log events.
 
+pub(super) mod figures;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;

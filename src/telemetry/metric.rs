@@ -68,6 +68,10 @@ impl Gauge {
     pub(super) fn set(&self, value: i64) {
         self.0.store(value, Ordering::Relaxed);
     }
+
+    pub(super) fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Metric for Gauge {
@@ -79,7 +83,7 @@ impl Metric for Gauge {
     }
 
     fn samples(&self) -> Samples {
-        Samples::Single(self.0.load(Ordering::Relaxed) as f64)
+        Samples::Single(self.get() as f64)
     }
 }
 
@@ -175,6 +179,10 @@ impl BusyCounter {
     pub(super) fn inc(&self) {
         self.0.add(0, 1);
     }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.sum(0)
+    }
 }
 
 impl Metric for BusyCounter {
@@ -186,7 +194,7 @@ impl Metric for BusyCounter {
     }
 
     fn samples(&self) -> Samples {
-        Samples::Single(self.0.sum(0) as f64)
+        Samples::Single(self.get() as f64)
     }
 }
 

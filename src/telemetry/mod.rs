@@ -14,6 +14,7 @@ mod targets;
 
 pub use events::Telemetry;
 pub use family::{Family, Kind, Samples};
+pub(crate) use forward::figures::TargetFigures;
 pub use forward::{AnswerFailure, Backlog, BreakerState, Outcome, TargetTelemetry, Verdict};
 pub use log::LogFormat;
 pub(crate) use log::init_log;

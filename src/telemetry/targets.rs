@@ -6,11 +6,17 @@ use tracing::warn;
 
 use super::events::Telemetry;
 use super::forward::TargetTelemetry;
+use super::forward::figures::TargetFigures;
 
 impl Telemetry {
     /// Adds a target's metrics, or returns those that it has.
     pub fn add_target(&self, name: &str) -> Arc<TargetTelemetry> {
         self.targets.add(name)
+    }
+
+    /// The numbers of all targets, by name.
+    pub(crate) fn targets(&self) -> Vec<TargetFigures> {
+        self.targets.figures()
     }
 
     /// Removes a target's metrics.

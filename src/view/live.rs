@@ -1,17 +1,20 @@
 //! What the live page shows: one snapshot a second.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
 use super::counts::LabelCounts;
 use super::history::{Row, rows};
 use super::summary::{Callbacks, callbacks};
+use super::targets::Target;
 use super::{SECOND, Setup, Source};
 use crate::domain::{Day, UnixMillis};
 use crate::stats::{RETENTION, Stats, Step};
+use crate::telemetry::TargetFigures;
 
-/// The rate is the mean of at least this many milliseconds.
+/// Rates are the mean of at least this many milliseconds.
 const RATE_MS: u64 = 10_000;
 
 /// Milliseconds for which the numbers of the windows are kept: reading them takes the union of a few hundred sketches.
@@ -41,6 +44,7 @@ pub(crate) struct Snapshot {
     people: People,
     users_online: Online,
     callbacks: Callbacks,
+    targets: Vec<Forwarded>,
     groups: Groups,
     viewers: usize,
     max_viewers: usize,
@@ -73,6 +77,14 @@ struct Online {
     by_platform: LabelCounts,
 }
 
+/// A server to which callbacks are forwarded.
+#[derive(Debug, Serialize)]
+struct Forwarded {
+    #[serde(flatten)]
+    target: Target,
+    delivered_per_second: f64,
+}
+
 #[derive(Debug, Serialize)]
 struct Groups {
     tracked: usize,
@@ -82,18 +94,39 @@ struct Groups {
 /// What a snapshot needs from earlier readings.
 #[derive(Debug, Default)]
 pub(crate) struct Readings {
-    /// Messages of both kinds at a running time in milliseconds, oldest first: one at least [`RATE_MS`] ago, if there is
-    /// one, and all later ones.
-    samples: VecDeque<(u64, u64)>,
+    /// Oldest first: one at least [`RATE_MS`] ago, if there is one, and all later ones.
+    samples: VecDeque<Sample>,
     /// The numbers of the windows, and the running time when they were read.
     people: Option<(u64, People)>,
 }
 
+/// The counters of the rates at one moment.
+#[derive(Debug)]
+struct Sample {
+    /// The running time in milliseconds.
+    at: u64,
+    /// Of both kinds.
+    messages: u64,
+    /// By target.
+    delivered: Vec<(Arc<str>, u64)>,
+}
+
+impl Sample {
+    /// What was delivered to a target; `None` if it did not exist.
+    fn delivered_to(&self, name: &str) -> Option<u64> {
+        self.delivered.iter().find(|(target, _)| **target == *name).map(|(_, delivered)| *delivered)
+    }
+}
+
 impl Readings {
-    /// Reads the total of messages. Call it about once a second.
-    pub(crate) fn sample(&mut self, Source { stats, uptime_ms, .. }: Source<'_>) {
-        self.samples.push_back((uptime_ms, stats.messages().wrapping_add(stats.single_messages())));
-        while self.samples.get(1).is_some_and(|(at, _)| uptime_ms.saturating_sub(*at) >= RATE_MS) {
+    /// Reads the counters of the rates. Call it about once a second.
+    pub(crate) fn sample(&mut self, Source { stats, telemetry, uptime_ms, .. }: Source<'_>) {
+        self.samples.push_back(Sample {
+            at: uptime_ms,
+            messages: stats.messages().wrapping_add(stats.single_messages()),
+            delivered: telemetry.targets().into_iter().map(|target| (target.name, target.delivered)).collect(),
+        });
+        while self.samples.get(1).is_some_and(|sample| uptime_ms.saturating_sub(sample.at) >= RATE_MS) {
             self.samples.pop_front();
         }
     }
@@ -111,7 +144,8 @@ impl Readings {
             since: stats.started().seconds(),
             uptime_seconds: uptime_ms as f64 / SECOND,
             time_zone: stats.calendar().to_string(),
-            messages_per_second: self.rate(uptime_ms, group_messages.wrapping_add(single_messages)),
+            messages_per_second: self
+                .rate(uptime_ms, group_messages.wrapping_add(single_messages), |sample| Some(sample.messages)),
             group_messages,
             single_messages,
             minute: row_at(stats, Step::Minute, UnixMillis(time.0 - time.0.rem_euclid(MINUTE_MS)), now),
@@ -120,6 +154,7 @@ impl Readings {
             people: self.people(source),
             users_online: Online { total: by_platform.sum(), by_platform },
             callbacks: callbacks(stats, telemetry),
+            targets: telemetry.targets().into_iter().map(|target| self.forwarded(uptime_ms, target)).collect(),
             groups: groups(stats),
             viewers,
             max_viewers,
@@ -127,13 +162,19 @@ impl Readings {
         }
     }
 
-    /// Messages per second since the oldest sample.
-    fn rate(&self, uptime_ms: u64, messages: u64) -> f64 {
-        let Some((at, before)) = self.samples.front() else { return 0.0 };
-        match uptime_ms.saturating_sub(*at) {
+    /// By how much a counter rose per second since the oldest sample that has it.
+    fn rate(&self, uptime_ms: u64, counter: u64, before: impl Fn(&Sample) -> Option<u64>) -> f64 {
+        let oldest = self.samples.iter().find_map(|sample| Some((sample.at, before(sample)?)));
+        let Some((at, before)) = oldest else { return 0.0 };
+        match uptime_ms.saturating_sub(at) {
             0 => 0.0,
-            passed => messages.saturating_sub(*before) as f64 * SECOND / passed as f64,
+            passed => counter.saturating_sub(before) as f64 * SECOND / passed as f64,
         }
+    }
+
+    fn forwarded(&self, uptime_ms: u64, figures: TargetFigures) -> Forwarded {
+        let delivered_per_second = self.rate(uptime_ms, figures.delivered, |sample| sample.delivered_to(&figures.name));
+        Forwarded { target: figures.into(), delivered_per_second }
     }
 
     fn people(&mut self, Source { stats, now, uptime_ms, .. }: Source<'_>) -> People {
@@ -166,12 +207,12 @@ fn groups(stats: &Stats) -> Groups {
 mod tests {
     use std::time::Duration;
 
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::domain::Message;
     use crate::stats::Capacities;
-    use crate::telemetry::Telemetry;
+    use crate::telemetry::{Backlog, BreakerState, Outcome, Telemetry, Verdict};
 
     const BEGIN: i64 = 1_700_000_000_000;
 
@@ -238,6 +279,46 @@ mod tests {
         run.sample(12_000);
         assert_eq!(rate(&mut run, 12_000), 0.0);
         assert_eq!(run.readings.samples.len(), 11);
+    }
+
+    #[test]
+    fn a_target_has_its_numbers_and_the_rate_of_its_deliveries() {
+        let mut run = Run::new();
+        assert_eq!(run.snapshot(0)["targets"], json!([]));
+        run.sample(0);
+        let target = run.telemetry.add_target("business");
+        let deliver = |times: u32| {
+            (0..times).for_each(|_| target.attempted(Outcome::Success, Duration::ZERO, &"", BEGIN));
+        };
+        deliver(5);
+        run.sample(1000);
+        deliver(30);
+        target.received();
+        target.answered(Verdict::Refused, Duration::ZERO);
+        target.breaker_changed(BreakerState::Open);
+        let oldest_age = Duration::from_secs(400);
+        target.set_backlog(&Backlog {
+            callbacks: 2,
+            bytes: 700,
+            oldest_age,
+            dead_letters: 1,
+            dropped: [0, 7, 0, 0, 0],
+        });
+        let expected = json!([{
+            "name": "business",
+            "breaker": "open",
+            "pending_callbacks": 2,
+            "pending_bytes": 700,
+            "oldest_pending_age_seconds": 400,
+            "received": 1,
+            "delivered": 35,
+            "dropped": {"age": 0, "bytes": 7, "damaged": 0, "disk": 0, "operator": 0},
+            "dead_letters": 1,
+            "answers": {"allowed": 0, "refused": 1, "ineffective_refusal": 0, "policy_continue": 0, "policy_refuse": 0,
+                "policy_transparent": 0},
+            "delivered_per_second": 10.0,
+        }]);
+        assert_eq!(run.snapshot(4000)["targets"], expected);
     }
 
     #[test]

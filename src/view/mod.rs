@@ -5,6 +5,7 @@ pub(crate) mod groups;
 pub(crate) mod history;
 pub(crate) mod live;
 pub(crate) mod summary;
+mod targets;
 
 use serde::Serialize;
 

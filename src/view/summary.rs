@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::counts::{LabelCounts, MixCounts};
+use super::targets::{Target, targets};
 use super::{SECOND, Source};
 use crate::domain::codes::{OTHER, STATUSES};
 use crate::domain::{Chat, UnixMillis};
@@ -33,6 +34,7 @@ pub(crate) struct Summary {
     active_users: LabelCounts,
     users_online: LabelCounts,
     callbacks: Callbacks,
+    targets: Vec<Target>,
     connections: usize,
 }
 
@@ -127,6 +129,7 @@ pub(crate) fn read(source: Source<'_>, connections: usize) -> Summary {
         active_users: LabelCounts::by_window(stats.active_users(now)),
         users_online: LabelCounts::users_online(stats),
         callbacks: callbacks(stats, telemetry),
+        targets: targets(telemetry),
         connections,
     }
 }

@@ -42,7 +42,7 @@ fn the_example_s_command_works() {
 }
 
 /// The path and the type of each value. For a list, only its first item is used.
-fn shape(value: &Value) -> Vec<String> {
+pub(crate) fn shape(value: &Value) -> Vec<String> {
     let under =
         |key: &str, value: &Value| shape(value).into_iter().map(|path| format!("/{key}{path}")).collect::<Vec<_>>();
     match value {

@@ -8,6 +8,9 @@
 mod packages;
 #[path = "../support/mod.rs"]
 mod support;
+#[allow(dead_code, reason = "this test uses a part of it")]
+#[path = "../pass_through/target.rs"]
+mod target;
 #[path = "../support/typical.rs"]
 mod typical;
 
@@ -21,6 +24,7 @@ mod languages;
 mod numbers;
 mod past;
 mod proxies;
+mod targets;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -75,6 +79,7 @@ const SCENES: &[Scene] = &[
     ("files", controls::the_files_to_save_are_right),
     ("languages", languages::both_languages_are_complete),
     ("looks", languages::each_look_is_accessible),
+    ("targets", targets::each_target_has_a_line),
     ("nginx", proxies::the_page_works_below_a_path_behind_nginx),
 ];
 
