@@ -20,7 +20,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use scene::{Scene, hastened};
-use server::Alertmanager;
+use server::{Alertmanager, Labels};
 use socket2::{Domain, Socket, Type};
 use support::{message, post_bytes};
 
@@ -171,29 +171,53 @@ fn a_wrong_clock_is_reported() {
     assert_eq!(alert["labels"]["kind"], "future");
 }
 
+/// Alertmanager inhibits the first alerts, and not the others, once another one is active.
+fn assert_inhibits(inhibiting: Labels<&str>, follows: &[Labels<&str>], others: &[Labels<&str>]) {
+    let alertmanager = Alertmanager::start();
+    let named =
+        |alerts: &[Labels<&str>]| -> BTreeSet<_> { alerts.iter().map(|alert| alert.map(str::to_owned)).collect() };
+    let all = [follows, others].concat();
+    alertmanager.raise(&all);
+    support::eventually("the alerts are active", || alertmanager.active() == named(&all));
+    alertmanager.raise(&[inhibiting]);
+    let inhibiting = inhibiting.map(str::to_owned);
+    support::eventually("the alert is active", || alertmanager.active().contains(&inhibiting));
+    let mut expected = named(others);
+    expected.insert(inhibiting);
+    assert_eq!(alertmanager.active(), expected);
+}
+
 #[test]
 #[ignore = "needs prometheus-alertmanager"]
 fn an_exporter_that_is_down_inhibits_its_other_alerts_but_none_of_another_exporter() {
-    let alertmanager = Alertmanager::start();
     let job = "openim-exporter";
     let follows = [
-        ["OpenimCountersReset", job, "a:10006"],
-        ["OpenimNoCallbacks", job, ""],
-        ["OpenimCallbacksMissing", job, ""],
-        ["OpenimTrafficLow", job, ""],
+        ["OpenimCountersReset", job, "a:10006", ""],
+        ["OpenimForwardTargetDown", job, "a:10006", "business"],
+        ["OpenimNoCallbacks", job, "", ""],
+        ["OpenimCallbacksMissing", job, "", ""],
+        ["OpenimTrafficLow", job, "", ""],
     ];
     let others = [
-        ["OpenimCapReached", job, "b:10006"],
-        ["OpenimCallbacksRejected", job, "b:10006"],
-        ["OpenimAnswersSlow", job, ""],
-        ["OpenimNoCallbacks", "another-job", ""],
-        ["OpenimClockErrors", "another-job", "a:10006"],
+        ["OpenimCapReached", job, "b:10006", ""],
+        ["OpenimCallbacksRejected", job, "b:10006", ""],
+        ["OpenimAnswersSlow", job, "", ""],
+        ["OpenimNoCallbacks", "another-job", "", ""],
+        ["OpenimClockErrors", "another-job", "a:10006", ""],
     ];
-    let named = |alerts: &[[&str; 3]]| -> BTreeSet<_> { alerts.iter().map(|alert| alert.map(str::to_owned)).collect() };
-    alertmanager.raise(&[&follows[..], &others].concat());
-    support::eventually("the alerts are active", || alertmanager.active() == named(&[&follows[..], &others].concat()));
-    let down = [["OpenimExporterDown", job, "a:10006"]];
-    alertmanager.raise(&down);
-    support::eventually("the alert is active", || alertmanager.active().contains(&named(&down).pop_first().unwrap()));
-    assert_eq!(alertmanager.active(), named(&[&down[..], &others].concat()));
+    assert_inhibits(["OpenimExporterDown", job, "a:10006", ""], &follows, &others);
+}
+
+#[test]
+#[ignore = "needs prometheus-alertmanager"]
+fn a_target_that_is_down_inhibits_the_alert_about_its_backlog() {
+    let [job, a] = ["openim-exporter", "a:10006"];
+    let others = [
+        ["OpenimForwardBacklog", job, a, "bot"],
+        ["OpenimForwardBacklog", job, "b:10006", "business"],
+        ["OpenimForwardDropped", job, a, "business"],
+        ["OpenimForwardUnanswered", job, a, "business"],
+    ];
+    let follows = [["OpenimForwardBacklog", job, a, "business"]];
+    assert_inhibits(["OpenimForwardTargetDown", job, a, "business"], &follows, &others);
 }

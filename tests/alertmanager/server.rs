@@ -13,6 +13,11 @@ use tempfile::TempDir;
 use crate::monitoring::read;
 use crate::support::{Client, post_bytes};
 
+/// The labels by which the inhibition rules tell alerts apart.
+const LABELS: [&str; 4] = ["alertname", "job", "instance", "target"];
+
+pub(crate) type Labels<T> = [T; LABELS.len()];
+
 /// A running Alertmanager. It is killed when dropped.
 pub(crate) struct Alertmanager {
     process: Child,
@@ -49,11 +54,11 @@ impl Alertmanager {
         client.answer().json().as_array().unwrap().clone()
     }
 
-    /// Raises alerts with a name, a job and an instance. An alert for a whole job has no instance.
-    pub(crate) fn raise(&self, alerts: &[[&str; 3]]) {
-        let labels = |[name, job, instance]: &[&str; 3]| match *instance {
-            "" => serde_json::json!({"alertname": name, "job": job}),
-            instance => serde_json::json!({"alertname": name, "job": job, "instance": instance}),
+    /// Raises alerts with these values of [`LABELS`]. An alert for a whole job has no instance.
+    pub(crate) fn raise(&self, alerts: &[Labels<&str>]) {
+        let labels = |alert: &Labels<&str>| -> Value {
+            let all = LABELS.into_iter().zip(*alert).filter(|(_, value)| !value.is_empty());
+            all.map(|(label, value)| (label.to_owned(), Value::from(value))).collect::<serde_json::Map<_, _>>().into()
         };
         let body: Vec<_> = alerts.iter().map(|alert| serde_json::json!({"labels": labels(alert)})).collect();
         let body = Value::from(body).to_string();
@@ -62,11 +67,11 @@ impl Alertmanager {
         assert_eq!(client.answer().status, 200);
     }
 
-    /// The alerts that are not inhibited, by name, job and instance.
-    pub(crate) fn active(&self) -> BTreeSet<[String; 3]> {
+    /// The alerts that are not inhibited, by [`LABELS`].
+    pub(crate) fn active(&self) -> BTreeSet<Labels<String>> {
         let shown = self.alerts().into_iter().filter(|alert| alert["status"]["state"] != "suppressed");
         let label = |alert: &Value, label| alert["labels"][label].as_str().unwrap_or_default().to_owned();
-        shown.map(|alert| ["alertname", "job", "instance"].map(|name| label(&alert, name))).collect()
+        shown.map(|alert| LABELS.map(|name| label(&alert, name))).collect()
     }
 
     /// The names of all alerts.

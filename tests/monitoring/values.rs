@@ -14,12 +14,12 @@ use openim_exporter::wire;
 use super::{Rule, family_of, names, read};
 
 /// Labels with arbitrary values.
-const OPEN: &[&str] = &["group_id", "instance", "version"];
+const OPEN: &[&str] = &["group_id", "instance", "target", "version"];
 
 /// By family and label.
 type Values = BTreeMap<(String, String), BTreeSet<String>>;
 
-/// The values that the exporter shows from its start, or from a group's first message.
+/// The values that the exporter shows from its start, or from a group's first message, with a target.
 static SHOWN: LazyLock<Values> = LazyLock::new(|| {
     let now = UnixMillis(0);
     let capacities = Capacities {
@@ -35,6 +35,7 @@ static SHOWN: LazyLock<Values> = LazyLock::new(|| {
     wire::decode_group_message(br#"{"sendID":"u","groupID":"g"}"#, |message| stats.record(message, now)).unwrap();
     stats.tick(UnixMillis(60_000));
     let telemetry = Arc::new(Telemetry::default());
+    telemetry.add_target("business");
     let mut page = Vec::new();
     for scope in [Scope::Metrics, Scope::Groups] {
         let (stats, telemetry) = (Arc::clone(&stats), Arc::clone(&telemetry));

@@ -141,6 +141,7 @@ const CASES: &[Case] = &[
                 (moment.wrong_clock, moment.delayed) = (0.3, 0.3);
                 (moment.pairs, moment.message_ids) = (0.9, 0.9);
                 (moment.is_state_file_missing, moment.are_settings_used, moment.certificate) = (true, false, 10.0);
+                moment.is_forwarding = false;
             }
         },
         alerts: &[
@@ -154,6 +155,13 @@ const CASES: &[Case] = &[
             ("OpenimStateFileMissing", AT_ONCE, 30),
             ("OpenimCertificateExpires", AT_ONCE, 30),
             ("OpenimSettingsNotUsed", AT_ONCE, 30),
+            ("OpenimForwardTargetDown", AT_ONCE, 30),
+            ("OpenimForwardBacklog", AT_ONCE, 30),
+            ("OpenimForwardDropped", AT_ONCE, 30),
+            ("OpenimForwardDeadLetters", AT_ONCE, 30),
+            ("OpenimForwardRefusalsIgnored", AT_ONCE, 30),
+            ("OpenimForwardUnanswered", AT_ONCE, 30),
+            ("OpenimRecordFailures", AT_ONCE, 30),
         ],
     },
     Case {

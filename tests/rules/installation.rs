@@ -88,6 +88,8 @@ pub(crate) struct Moment {
     pub(crate) refused_messages: f64,
     /// Offline pushes for each message.
     pub(crate) pushes: f64,
+    /// Whether the target takes what is forwarded, and the disk what is recorded.
+    pub(crate) is_forwarding: bool,
     pub(crate) is_state_file_missing: bool,
     pub(crate) are_settings_used: bool,
     /// Days until the certificate expires.
@@ -117,10 +119,28 @@ impl Moment {
             online: 300.0 * rhythm * noise(minute),
             refused_messages: 0.1,
             pushes: 0.5,
+            is_forwarding: true,
             is_state_file_missing: false,
             are_settings_used: true,
             certificate: 60.0,
         }
+    }
+
+    /// Those of forwarding and recording.
+    fn of_forwarding(&self) -> [(&'static str, &'static str, Value); 9] {
+        use Value::{Gauge, Lost};
+        let (fine, faults) = if self.is_forwarding { (self.sent, 0.0) } else { (0.0, 0.1) };
+        [
+            ("openim_exporter_forward_attempts_total", r#"target="b",outcome="success""#, Lost(fine)),
+            ("openim_exporter_forward_attempts_total", r#"target="b",outcome="unreachable""#, Lost(faults)),
+            ("openim_exporter_forward_oldest_pending_age_seconds", r#"target="b""#, Gauge(6000.0 * faults)),
+            ("openim_exporter_forward_dropped_total", r#"target="b",reason="bytes""#, Lost(faults)),
+            ("openim_exporter_forward_dead_letters_total", r#"target="b""#, Lost(faults)),
+            ("openim_exporter_forward_answers_total", r#"target="b",verdict="allowed""#, Lost(fine)),
+            ("openim_exporter_forward_answers_total", r#"target="b",verdict="ineffective_refusal""#, Lost(faults)),
+            ("openim_exporter_forward_answer_failures_total", r#"target="b",reason="timeout""#, Lost(faults)),
+            ("openim_exporter_record_failures_total", r#"reason="disk_full""#, Lost(faults)),
+        ]
     }
 
     /// The metrics, their labels and their values.
@@ -129,7 +149,7 @@ impl Moment {
         let received = self.sent * self.arriving + self.flood;
         let prompt = received * (1.0 - self.delayed);
         let (refused, hits) = (self.refused / 60.0, self.hits / 60.0);
-        vec![
+        let mut all = vec![
             ("openim_group_messages_by_status_total", r#"status="2""#, Kept(received)),
             // Not all groups have series.
             ("openim_group_messages_by_group_total", r#"group_id="g1""#, Kept(self.sent * self.arriving * 0.6)),
@@ -171,7 +191,9 @@ impl Moment {
             ("openim_exporter_build_info", "", Gauge(1.0)),
             ("openim_exporter_state_file_missing", "", Gauge(f64::from(self.is_state_file_missing))),
             ("openim_exporter_config_last_reload_successful", "", Gauge(f64::from(self.are_settings_used))),
-        ]
+        ];
+        all.extend(self.of_forwarding());
+        all
     }
 }
 

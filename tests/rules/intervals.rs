@@ -106,6 +106,7 @@ fn scenarios() -> Vec<Scenario> {
         all.push(scenario(alert, 60, 20, vec![(&name, counter(0.2, 2.0))]));
     }
     all.extend(of_the_state_and_settings());
+    all.extend(of_forwarding());
     all.extend(of_limits());
     all.extend(of_days());
     all
@@ -145,6 +146,31 @@ fn of_the_state_and_settings() -> Vec<Scenario> {
             ],
         ),
     ]
+}
+
+/// Targets and records.
+fn of_forwarding() -> Vec<Scenario> {
+    let of = |family: &str, labels: &str| format!(r#"openim_exporter_forward_{family}{{target="b"{labels}}}"#);
+    let attempts = |outcome: &str| of("attempts_total", &format!(r#",outcome="{outcome}""#));
+    let answers = |verdict: &str| of("answers_total", &format!(r#",verdict="{verdict}""#));
+    let [unreachable, success, allowed] = [attempts("unreachable"), attempts("success"), answers("allowed")];
+    let down = vec![(&*unreachable, counter(0.1, 2.0)), (&*success, counter(60.0, 0.0))];
+    let late = of("answer_failures_total", r#",reason="timeout""#);
+    let unanswered = vec![(&*late, counter(0.1, 2.0)), (&*allowed, counter(60.0, 58.0))];
+    let mut all = vec![
+        scenario("OpenimForwardTargetDown", 60, 35, down),
+        scenario("OpenimForwardUnanswered", 60, 35, unanswered),
+        scenario("OpenimForwardBacklog", 60, 12, vec![(&of("oldest_pending_age_seconds", ""), gauge(2.0, 600.0))]),
+    ];
+    for (alert, counted) in [
+        ("OpenimForwardDropped", of("dropped_total", r#",reason="bytes""#)),
+        ("OpenimForwardDeadLetters", of("dead_letters_total", "")),
+        ("OpenimForwardRefusalsIgnored", answers("ineffective_refusal")),
+        ("OpenimRecordFailures", r#"openim_exporter_record_failures_total{reason="disk_full"}"#.to_owned()),
+    ] {
+        all.push(scenario(alert, 60, 12, vec![(&counted, counter(0.0, 5.0))]));
+    }
+    all
 }
 
 /// Each limit, near and reached.

@@ -10,7 +10,9 @@ use std::time::Duration;
 use openim_exporter::domain::{Activity, COMMANDS, Event, Exclusion, GROUP_MESSAGE, Presence, Reason, UnixMillis};
 use openim_exporter::exposition::{Format, Scope, Scraper};
 use openim_exporter::stats::{Capacities, Stats};
-use openim_exporter::telemetry::{Refusal, Telemetry};
+use openim_exporter::telemetry::{
+    AnswerFailure, Backlog, BreakerState, Outcome, RecordFailure, RecordRemoval, Refusal, Telemetry, Verdict,
+};
 use openim_exporter::wire::{self, Report};
 
 use crate::story::{self, DAY, LAST_DAY};
@@ -212,6 +214,47 @@ impl Installation {
         }
     }
 
+    /// What a target gets in a minute: deliveries from the spool, and callbacks that are passed through.
+    fn forward(&self) {
+        let (target, now) = (self.telemetry.add_target("business"), self.now_ms());
+        let is_down = story::NO_TARGET.contains(&self.minute);
+        let (outcome, verdict) = match is_down {
+            true => (Outcome::Unreachable, Verdict::PolicyContinue),
+            false => (Outcome::Success, Verdict::Allowed),
+        };
+        for _ in 0..4 {
+            target.received();
+            target.attempted(outcome, Duration::from_millis(20), &"no route", now);
+            target.answered(verdict, Duration::from_millis(5));
+            if is_down {
+                target.answer_failed(AnswerFailure::Unreachable, GROUP_MESSAGE, &"no route", now);
+                target.answered(Verdict::IneffectiveRefusal, Duration::from_millis(5));
+                target.buried(GROUP_MESSAGE, 404, now);
+                target.stalled(now);
+            }
+        }
+        let down_for = if is_down { self.minute - story::NO_TARGET.start + 1 } else { 0 };
+        let callbacks = u64::from(1 + 4 * down_for);
+        let oldest_age = Duration::from_secs(1 + 600 * u64::from(is_down));
+        let dropped = [0, u64::from(down_for), 0, 0, 0];
+        target.set_backlog(&Backlog { callbacks, bytes: 700 * callbacks, oldest_age, dead_letters: 1, dropped });
+        if self.minute == story::NO_TARGET.start {
+            target.breaker_changed(BreakerState::Open);
+        } else if self.minute == story::NO_TARGET.end {
+            target.breaker_changed(BreakerState::Closed);
+        }
+    }
+
+    /// What is recorded in a minute.
+    fn record(&self) {
+        self.telemetry.callback_recorded();
+        self.telemetry.set_record_bytes(1 << 20);
+        if story::NO_TARGET.contains(&self.minute) {
+            self.telemetry.record_failed(RecordFailure::DiskFull, &io::Error::other("no space"), self.now_ms());
+            self.telemetry.record_file_removed(RecordRemoval::Bytes, Path::new("records/1.jsonl.gz"));
+        }
+    }
+
     /// The events of a minute other than group messages.
     fn happen(&self) {
         let now = self.now_ms();
@@ -226,6 +269,8 @@ impl Installation {
             record(Event::Offline(Presence { user_id: "u1", platform_id: 1 }));
         }
         self.act();
+        self.forward();
+        self.record();
         for number in 0..SINGLE {
             self.send_single(if number == 0 { now + 60_000 } else { now - 300 }, now);
         }

@@ -27,6 +27,8 @@ pub(crate) const SPOILT_SETTINGS: Range<u32> = on_the_last_day((7, 0), (7, 20));
 pub(crate) const WRONG_CLOCKS: Range<u32> = on_the_last_day((8, 0), (8, 40));
 /// Messages take eight seconds to arrive.
 pub(crate) const DELAY: Range<u32> = on_the_last_day((9, 0), (9, 40));
+/// The target takes no callbacks, and the disk no records.
+pub(crate) const NO_TARGET: Range<u32> = on_the_last_day((10, 0), (10, 20));
 /// New groups appear every minute, and the table is full.
 pub(crate) const NEWCOMERS: Range<u32> = on_the_last_day((10, 30), (11, 0));
 /// Answers take seconds.
@@ -109,6 +111,12 @@ pub(crate) fn due(alert: &str) -> Vec<Range<u32>> {
         "OpenimCountersReset" => only(DOWN.start..DOWN.end + 60),
         "OpenimStateFileMissing" => only(NO_STATE_FILE),
         "OpenimSettingsNotUsed" => only(seen_after(&SPOILT_SETTINGS, 5)),
+        "OpenimForwardTargetDown" | "OpenimForwardUnanswered" => only(seen_after(&NO_TARGET, 10)),
+        "OpenimForwardBacklog" => only(seen_after(&NO_TARGET, 2)),
+        "OpenimForwardDropped" | "OpenimForwardDeadLetters" | "OpenimForwardRefusalsIgnored" => {
+            only(seen_after(&NO_TARGET, 60))
+        }
+        "OpenimRecordFailures" => only(seen_after(&NO_TARGET, 60)),
         // The answers at noon become slower each day. The forecast needs a week.
         "OpenimSenderLimitForecast" => only(8 * DAY..END),
         _ => panic!("add when {alert} must fire"),
