@@ -8,7 +8,7 @@ import json
 import pathlib
 import sys
 
-from parts import capacity, community, group, health, overview
+from parts import capacity, community, forwarding, group, health, overview
 from parts.panel import JOBS, SOURCE, placed
 from parts.top import annotations, links
 
@@ -78,6 +78,7 @@ DASHBOARDS = {
     "group": dashboard("group", "one group", "One or more selected groups.", group.panels(), with_group=True),
     "capacity": dashboard("capacity", "capacity", "Peaks, growth, and the time until a limit is reached.", capacity.panels(), since="now-7d"),
     "exporter-health": dashboard("exporter-health", "exporter health", "Health of the exporter itself.", health.panels(), since="now-1h"),
+    "forwarding": dashboard("forwarding", "forwarding", "Callbacks that are passed through to other servers, delivered from a spool, and recorded.", forwarding.panels()),
 }
 
 

@@ -5,6 +5,9 @@
 mod monitoring;
 mod oracle;
 mod support;
+#[allow(dead_code, reason = "this test uses a part of it")]
+#[path = "pass_through/target.rs"]
+mod target;
 #[path = "support/typical.rs"]
 mod typical;
 
@@ -21,6 +24,7 @@ use openim_exporter::domain::{COMMANDS, UnixMillis};
 use openim_exporter::stats::{Capacities, Stats};
 use oracle::{Prometheus, config_for, config_of_both_pages, create_blocks_from, openim_job, serve_openim_s_metrics};
 use support::{Exporter, GROUP_MESSAGE_PATH, Running};
+use target::{Target, allows};
 use tempfile::TempDir;
 
 /// Samples of the nine days up to ten minutes ago, for expressions that look back days and weeks.
@@ -140,8 +144,10 @@ fn activity() -> String {
 #[ignore = "needs prometheus"]
 fn each_panel_and_rule_has_data_in_a_prometheus_that_scrapes_a_busy_exporter() {
     let state = state_of_three_days();
-    let flags = ["--callback.dedup-window", "1m", "--storage.path", state.path().to_str().unwrap()];
-    let exporter = Exporter::start(&flags);
+    let (target, records) = (Target::start(allows()), TempDir::new().unwrap());
+    let [state, records] = [&state, &records].map(|directory| directory.path().to_str().unwrap());
+    let flags = ["--callback.dedup-window", "1m", "--storage.path", state, "--record.path", records];
+    let exporter = Exporter::start(&[&flags[..], &["--forward.url", &target.url()]].concat());
     let openim = serve_openim_s_metrics();
     let prometheus = with_history(&(config_for(exporter.address()) + &openim_job(openim)), exporter.address());
     let _sender = send_to(&exporter);

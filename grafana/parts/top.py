@@ -57,7 +57,7 @@ def alerts_and_workers():
     """The second row: what is wrong, and how close OpenIM is to dropping callbacks."""
     severity = colored({severity: (severity, color) for severity, color in SEVERITIES.items()})
     what = [Column("Alert", "alertname", custom__width=240, links=[link("Runbook", f"{DOCS}/runbook.md#${{__value.raw}}")]), Column("Severity", "severity", **severity), Column("Exporter", "instance")]
-    what += [Column(name, label) for name, label in (("Reason", "reason"), ("Limit", "cap"), ("Clock error", "kind"))]
+    what += [Column(name, label) for name, label in (("Target", "target"), ("Reason", "reason"), ("Limit", "cap"), ("Clock error", "kind"))]
     what.append(Column("Group", "group_id", links=group_link("__data.fields.Group")))
     each = "max by (instance) (instance:openim_sender_workers_busy:ratio5m{$S})"
     hidden = ["__name__", "alertstate", "job", "Value"]
@@ -77,7 +77,7 @@ def annotations():
     changed = f"{builds} unless last_over_time({builds}[1h] offset 5m) and on (job, instance) last_over_time({builds}[1d] offset 5m)"
     started = f"1000 * process_start_time_seconds{{$S}} {OURS}"
     return [
-        annotation("Alerts", "red", FIRING, "{{alertname}}", "{{instance}} {{reason}} {{cap}} {{kind}} {{group_id}}"),
+        annotation("Alerts", "red", FIRING, "{{alertname}}", "{{instance}} {{target}} {{reason}} {{cap}} {{kind}} {{group_id}}"),
         # The value is the time in milliseconds.
         annotation("Restarts", "blue", started, "Exporter started", useValueForTime=True),
         annotation("Version changes", "purple", changed, "Version {{version}}"),

@@ -260,7 +260,7 @@ pub(crate) fn dashboards() -> Vec<(String, String)> {
         files("grafana/dashboards", ".json").iter().map(|f| (named(f), fs::read_to_string(f).unwrap())).collect();
     assert_eq!(
         all.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
-        ["capacity", "community", "exporter-health", "group", "overview"]
+        ["capacity", "community", "exporter-health", "forwarding", "group", "overview"]
     );
     all
 }

@@ -44,6 +44,8 @@ pub(crate) enum Expected {
     Rows(&'static [&'static str], usize),
 }
 
+const NOTHING_FORWARDED: &str = "Nothing is forwarded: set --forward.url, see docs/forwarding.md";
+const NOTHING_RECORDED: &str = "Nothing is recorded: set --record.path, see docs/records.md";
 const ARRIVED: &str = "Callbacks received vs. processed by OpenIM";
 const NO_OPENIM: &str = "Prometheus does not scrape OpenIM's own metrics: see docs/prometheus.md";
 
@@ -216,5 +218,24 @@ pub(crate) const USUAL: &[(&str, &str, Expected)] = &[
 pub(crate) const USUALLY_NO_DATA: &[(&str, &str, &str)] = &[
     (ANY, "Alerts that fire", "No alert is firing"),
     ("overview", "Gone quiet", "No group has gone quiet"),
+    ("forwarding", "Targets", NOTHING_FORWARDED),
+    ("forwarding", "Answers to OpenIM", NOTHING_FORWARDED),
+    ("forwarding", "Time until the target answers, quantiles", NOTHING_FORWARDED),
+    ("forwarding", "Received and delivered", NOTHING_FORWARDED),
+    ("forwarding", "Age of the oldest pending callback", NOTHING_FORWARDED),
+    ("forwarding", "Pending callbacks", NOTHING_FORWARDED),
+    ("forwarding", "Attempts", NOTHING_FORWARDED),
+    ("forwarding", "No usable answer", NOTHING_FORWARDED),
+    ("forwarding", "Dropped", NOTHING_FORWARDED),
+    ("forwarding", "Rejected by the target", NOTHING_FORWARDED),
+    ("forwarding", "Stalls", NOTHING_FORWARDED),
+    ("forwarding", "Breaker of each target", NOTHING_FORWARDED),
+    ("forwarding", "Dead letters on disk", NOTHING_FORWARDED),
+    ("forwarding", "Bytes that wait", NOTHING_FORWARDED),
+    ("forwarding", "Time of a delivery, quantiles", NOTHING_FORWARDED),
+    ("forwarding", "Recorded callbacks", NOTHING_RECORDED),
+    ("forwarding", "Failures to record", NOTHING_RECORDED),
+    ("forwarding", "Records on disk", NOTHING_RECORDED),
+    ("forwarding", "Records removed", NOTHING_RECORDED),
     ("exporter-health", "Refused requests", "No request was refused"),
 ];
