@@ -5,12 +5,16 @@
 mod capacity;
 mod commands;
 mod examples;
+mod forwarded;
 mod forwarding;
 mod links;
 mod names;
 #[path = "../support/mod.rs"]
 mod support;
 mod tables;
+#[allow(dead_code, reason = "this test uses a part of it")]
+#[path = "../pass_through/target.rs"]
+mod target;
 
 use std::path::{Path, PathBuf};
 
