@@ -38,7 +38,7 @@ def targets():
         Column("Oldest pending", f"max by (job, instance, target) ({family('oldest_pending_age_seconds')})", **DURATION, **late),
         Column("Delivered per second", f"{EACH} (rate({family('delivered_total')}{LONG}))", "reqps", decimals=1),
         Column("Dropped (1 h)", f"{EACH} (increase({family('dropped_total')}[1h]))", **count, **bad),
-        Column("Dead letters", f"{EACH} ({family('dead_letters')})", **count, **bad),
+        Column("Dead letters", f"{EACH} ({family('dead_letters_stored')})", **count, **bad),
         Column("Spool", f"{EACH} ({family('pending_bytes')})", "bytes"),
     ]
     return table("Targets", "Each server to which callbacks are forwarded, now. docs/forwarding.md explains the columns.", columns, "Oldest pending", hidden=["job"], empty=NOTHING)
@@ -73,7 +73,7 @@ def failures():
 
 def spool():
     return [
-        lines("Dead letters on disk", "Callbacks that the target rejected, until they are replayed, dropped or too old.", "short", by_target("dead_letters"), empty=NOTHING),
+        lines("Dead letters on disk", "Callbacks that the target rejected, until they are replayed, dropped or too old.", "short", by_target("dead_letters_stored"), empty=NOTHING),
         lines("Bytes that wait", "Bytes of the callbacks in the spool that are not delivered yet. At the limit, the oldest are dropped.", "bytes", by_target("pending_bytes"), empty=NOTHING),
         lines("Time of a delivery, quantiles", "From the start of a request from the spool to its answer.", "s", *quantiles("openim_exporter_forward_duration_seconds"), empty=NOTHING),
     ]

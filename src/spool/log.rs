@@ -258,7 +258,13 @@ impl Log {
     pub(super) fn state(&self, file: &File, position: Position) -> io::Result<State> {
         let mut byte = [0];
         file.read_exact_at(&mut byte, position.offset + STATE_AT)?;
-        Ok(if self.unmarked.lock().contains(&position) { State::Done } else { State::of(byte[0]) })
+        let state = State::of(byte[0]);
+        Ok(if self.is_done(position, state) { State::Done } else { state })
+    }
+
+    /// Whether the record with this state in the file is done: the mark may be missing.
+    pub(super) fn is_done(&self, position: Position, state: State) -> bool {
+        state == State::Done || self.unmarked.lock().contains(&position)
     }
 
     /// Marks a record as done, and counts it as such. If the mark cannot be written, that is remembered.

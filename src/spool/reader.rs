@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::log::Log;
 use super::record::{Entry, State, Verdict};
 use super::segment::{Position, Segment};
-use super::window::{Step, Window, read_entry};
+use super::window::{Step, Window, read_entry, read_header};
 
 /// Most bytes of a reason that are kept with a dead letter.
 const MAX_REASON: usize = 1024;
@@ -95,11 +95,11 @@ impl Reader {
     /// to do but to report it: after a crash of the process, the callback would be delivered again.
     pub fn delivered(&mut self, position: Position) -> io::Result<()> {
         let Some((segment, file)) = self.file(position)? else { return Ok(()) };
-        let entry = read_entry(&file, segment.salt(), position.offset);
-        let is_done = || self.log.state(&file, position).is_ok_and(|state| state == State::Done);
-        match entry {
-            Some(entry) if !is_done() => self.log.finish(&segment, &file, position, entry.header()),
-            // Damaged since, and counted as such.
+        match read_header(&file, segment.salt(), position.offset) {
+            Some(header) if !self.log.is_done(position, header.state) => {
+                self.log.finish(&segment, &file, position, &header)
+            }
+            // An operator dropped it meanwhile, or it is damaged since, and counted as such.
             _ => Ok(()),
         }
     }

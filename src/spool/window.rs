@@ -172,11 +172,16 @@ impl Window {
     }
 }
 
-/// The record at an offset as it is in the file now, in any state. `None` if there is none any more.
-pub(super) fn read_entry(file: &File, salt: u32, at: u64) -> Option<Entry> {
+/// The header of the record at an offset as it is in the file now. `None` if there is none any more.
+pub(super) fn read_header(file: &File, salt: u32, at: u64) -> Option<Header> {
     let mut header = [0; HEADER];
     file.read_exact_at(&mut header, at).ok()?;
-    let header = Header::read(&header, salt)?;
+    Header::read(&header, salt)
+}
+
+/// The record at an offset as it is in the file now, in any state. `None` if there is none any more.
+pub(super) fn read_entry(file: &File, salt: u32, at: u64) -> Option<Entry> {
+    let header = read_header(file, salt, at)?;
     let payload_at = at + HEADER as u64;
     // A damaged length must not reserve memory.
     let is_there = file.metadata().ok()?.len() >= payload_at + u64::from(header.length);
