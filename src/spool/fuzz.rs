@@ -26,7 +26,7 @@ pub fn pending(file: &File, salt: u32, lengths: &[u64]) -> Vec<(u64, Entry)> {
                     until
                 }
                 Step::Other(header) => at + header.bytes(),
-                Step::Damage { until } => until,
+                Step::Damage { until, .. } => until,
                 Step::End => break,
             };
         }

@@ -201,8 +201,8 @@ impl Log {
             let step = window.step(&Source { file: &file, salt: segment.salt(), limit, is_final }, at);
             let until = match &step {
                 Step::End => return Ok(at),
-                Step::Damage { until } => {
-                    if segment.is_new_damage(at, *until) {
+                Step::Damage { until, is_torn } => {
+                    if segment.is_new_loss(at, *until, *is_torn) {
                         self.drop_records(Dropped::Damaged, 1);
                         // If it is the current one: what else is lost is known when the segment ends.
                         if !is_final {

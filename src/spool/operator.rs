@@ -165,8 +165,8 @@ fn walk(
             let step = window.step(&source, offset);
             let until = match &step {
                 Step::End => break,
-                Step::Damage { until } => {
-                    damaged += 1;
+                Step::Damage { until, is_torn } => {
+                    damaged += u64::from(!is_torn);
                     *until
                 }
                 Step::Pending(entry) => offset + entry.bytes(),

@@ -54,8 +54,6 @@ pub(super) struct Segment {
     newest_ms: AtomicI64,
     done: AtomicU64,
     done_bytes: AtomicU64,
-    /// Appends that wrote a part of their record. They were reported then.
-    torn: AtomicU64,
     /// Damaged parts, and the end of the last one.
     damaged: AtomicU64,
     damaged_until: AtomicU64,
@@ -96,7 +94,6 @@ impl Segment {
             newest_ms: AtomicI64::new(i64::MIN),
             done: AtomicU64::new(0),
             done_bytes: AtomicU64::new(0),
-            torn: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
             damaged_until: AtomicU64::new(0),
             first_pending: AtomicU64::new(0),
@@ -154,7 +151,6 @@ impl Segment {
 
     /// A part of a record was written.
     pub(super) fn tore(&self, bytes: u64) {
-        self.torn.fetch_add(1, Relaxed);
         self.written.fetch_add(bytes, Release);
     }
 
@@ -199,23 +195,23 @@ impl Segment {
         self.records.store(self.done.load(Relaxed) + 1, Relaxed);
     }
 
-    /// Bytes from `from` to `until` are no record. Returns whether that was not known yet.
-    pub(super) fn is_new_damage(&self, from: u64, until: u64) -> bool {
+    /// Bytes from `from` to `until` are no record. Returns whether a record is lost that was not known to be. What is torn
+    /// was reported when it was appended, or its process ended before it answered.
+    pub(super) fn is_new_loss(&self, from: u64, until: u64, is_torn: bool) -> bool {
         let known = self.damaged_until.fetch_max(until, AcqRel);
         // What begins where the last one ended is its continuation.
         if known > from || known == from && known > 0 {
             return false;
         }
-        // Reported when it was appended.
-        let is_torn = self.torn.fetch_update(AcqRel, Acquire, |torn| torn.checked_sub(1)).is_ok();
-        if !is_torn {
-            self.damaged.fetch_add(1, Relaxed);
-            // A damaged record was counted as pending, unless the damage was found by counting.
-            if self.is_counted() && self.pending() > 0 {
-                self.records.fetch_sub(1, Relaxed);
-            }
+        if is_torn {
+            return false;
         }
-        !is_torn
+        self.damaged.fetch_add(1, Relaxed);
+        // A damaged record was counted as pending, unless the damage was found by counting.
+        if self.is_counted() && self.pending() > 0 {
+            self.records.fetch_sub(1, Relaxed);
+        }
+        true
     }
 
     pub(super) fn is_damaged(&self) -> bool {

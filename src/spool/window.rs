@@ -35,8 +35,9 @@ pub(super) enum Step {
     Pending(Entry),
     /// The header of another record, whose checksum is right too.
     Other(Header),
-    /// No record. The next one may be at `until`.
-    Damage { until: u64 },
+    /// No record. The next one may be at `until`. `is_torn`: it is the beginning of a record of which the rest was never
+    /// written, because the process ended or the disk was full. So its callback was not answered.
+    Damage { until: u64, is_torn: bool },
     /// Nothing, or not yet.
     End,
 }
@@ -68,7 +69,7 @@ impl Window {
         let fits = source.limit - at >= HEADER as u64;
         let header = match self.header(source, at) {
             Ok(header) => header,
-            Err(_) => return Step::Damage { until: self.after_unreadable(source, at) },
+            Err(_) => return Step::Damage { until: self.after_unreadable(source, at), is_torn: false },
         };
         let is_complete = header.map_or(fits, |header| header.bytes() <= source.limit - at);
         if !is_complete && !source.is_final {
@@ -78,8 +79,21 @@ impl Window {
         match complete.and_then(|header| self.entry(source, at, header)) {
             Some(entry) if entry.header().state == State::Pending => Step::Pending(entry),
             Some(entry) => Step::Other(*entry.header()),
-            None => Step::Damage { until: self.next_record(source, at + 1) },
+            None => {
+                let until = self.next_record(source, at + 1);
+                Step::Damage { until, is_torn: self.is_torn(source, (at, until), header) }
+            }
         }
+    }
+
+    /// Whether the bytes are the beginning of a record that needs more than there are before the next one or the end.
+    fn is_torn(&mut self, source: &Source<'_>, (at, until): (u64, u64), header: Option<Header>) -> bool {
+        let length = header.map_or(HEADER as u64, |header| header.bytes());
+        let there = usize::try_from(until - at).unwrap_or(usize::MAX);
+        let is_begun = |bytes: &[u8]| bytes.iter().take(there).zip(MAGIC).all(|(byte, magic)| *byte == magic);
+        until - at < length
+            && (source.is_final || self.is_record(source, until))
+            && self.bytes(source, at, MAGIC.len()).is_ok_and(|bytes| !bytes.is_empty() && is_begun(bytes))
     }
 
     /// The offset of the first record from `at` on; the limit if there is none.

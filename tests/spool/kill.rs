@@ -1,5 +1,6 @@
 //! A process that appends is killed: everything that it was told is appended is there.
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use openim_exporter::spool::{Limits, Spool};
 
-use crate::store::{self, LIMITS, NOW, append, maintain_until_empty};
+use crate::store::{self, LIMITS, NOW, append, deliver, maintain_until_empty, open, segments};
 
 /// The variable with the directory of the process that is to be killed.
 const DIRECTORY: &str = "SPOOL_TEST_DIRECTORY";
@@ -78,8 +79,34 @@ fn everything_that_was_appended_is_there_after_a_kill() {
         assert_eq!(delivered.len(), appended, "a record is there twice");
         acknowledged.retain(|number| delivered.binary_search(number).is_err());
         assert_eq!(acknowledged, [0; 0], "of {appended}");
-        // The four in progress.
-        maintain_until_empty(&spool, directory.path());
+        // The four in progress were not answered.
+        let figures = maintain_until_empty(&spool, directory.path());
+        assert_eq!((figures.dropped, figures.damaged_files), ([0; 5], 0));
     }
     assert!(total > 1000, "{total}");
+}
+
+/// A tear that a process leaves, in each of these places, is not counted again by the next one.
+#[test]
+fn what_was_torn_is_not_counted_by_the_next_process() {
+    for torn in [1, 3, 4, 50, 79, 80, 81, 150] {
+        for following in [0, 2] {
+            let directory = store::in_memory();
+            let (spool, reader) = open(directory.path());
+            append(&spool, 0..4);
+            // As after a kill: the list does not know the file's length.
+            std::mem::forget((spool, reader));
+            let path = segments(directory.path())[0].clone();
+            let bytes = fs::read(&path).unwrap();
+            // Each body is one byte longer than the one before.
+            let at = |number: usize| (bytes.len() - 6) / 4 * number + number * number.saturating_sub(1) / 2;
+            let parts = [&bytes[..at(1)], &bytes[at(1)..at(1) + torn], &bytes[at(2)..at(2 + following)]];
+            fs::write(&path, parts.concat()).unwrap();
+            let (spool, mut reader) = open(directory.path());
+            let expected: Vec<_> = [0, 2, 3].into_iter().take(1 + following).collect();
+            assert_eq!(deliver(&mut reader), expected, "{torn} {following}");
+            let figures = maintain_until_empty(&spool, directory.path());
+            assert_eq!((figures.dropped, figures.damaged_files), ([0; 5], 0), "{torn} {following}");
+        }
+    }
 }
