@@ -65,6 +65,7 @@ fn each_policy_answers_in_time_whatever_a_target_does() {
         failing(after(ANSWER_TIMEOUT * 2, allows()), "timeout", NOTHING),
         failing(answers("200 OK", "text/html", PAGE.as_bytes()), "unusable", (200, PAGE)),
         failing(answers("301 Moved Permanently", "text/html", PAGE.as_bytes()), "unusable", (301, PAGE)),
+        failing(answers("307 Temporary Redirect", "application/json", SUCCESS.as_bytes()), "unusable", (307, SUCCESS)),
         failing(answers("500 Internal Server Error", "text/plain", b"oops"), "unusable", (500, "oops")),
         failing(writes("HTTP/1.1 204 No Content\r\n\r\n"), "unusable", (204, "")),
         failing(answers("200 OK", "application/json", b"[]"), "unusable", (200, "[]")),

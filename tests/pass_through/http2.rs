@@ -72,6 +72,8 @@ fn a_request_that_is_reset_is_given_up_and_others_go_on() {
         sent.send_reset(Reason::CANCEL);
         until(|target| target.closed() == 1).await;
         assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        let is_counted = |lines: &[String]| lines.iter().any(|line| line.contains("the sender gave up after"));
+        scene.exporter.wait_for_log("the failure", is_counted);
         target.set(allows());
         let mut requests = requests.ready().await.unwrap();
         let (answer, mut sent) = requests.send_request(request("POST", &format!("/{CONTINUES}")), false).unwrap();

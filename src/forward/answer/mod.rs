@@ -8,7 +8,7 @@ mod talk;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,10 @@ use crate::wire::{Judged, UrlForm, judge};
 pub(crate) use policy::Answer;
 use policy::Fallback;
 use talk::{Failure, ask};
+
+/// A sender that gives up after at least this time waited for the target; before, it probably ended. OpenIM 2.3 waits for
+/// two seconds.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The thread that passes callbacks through.
 pub(crate) struct Answering {
@@ -77,6 +81,7 @@ impl Answering {
             began: Instant::now(),
             target: Arc::clone(target),
             clock: Arc::clone(&self.clock),
+            has_ended: AtomicBool::new(false),
         };
         let Some(place) = Place::take(target, settings.max_in_flight) else {
             let what = format_args!("{} requests are in progress", settings.max_in_flight);
@@ -110,8 +115,7 @@ impl Answering {
             };
             tokio::select! {
                 asked = asked => drop(sender.send(case.end(asked, permit))),
-                // Nobody waits any more.
-                () = sender.closed() => {}
+                () = sender.closed() => case.abandon(permit),
             }
         });
         Passed::Waits(waiting)
@@ -179,9 +183,30 @@ struct Case {
     fallback: Fallback,
     began: Instant,
     clock: Arc<dyn Clock>,
+    /// Whether its end is counted.
+    has_ended: AtomicBool,
 }
 
 impl Case {
+    /// True once: both the thread that waits and the one that talks to the target may end it.
+    fn ends(&self) -> bool {
+        !self.has_ended.swap(true, Ordering::Relaxed)
+    }
+
+    /// Nobody waits any more, because the sender reset the request (HTTP/2): its limit may be shorter than ours. If it
+    /// waited for long, the target is too slow.
+    fn abandon(&self, permit: Permit) {
+        if !self.ends() {
+            return;
+        }
+        let waited = self.began.elapsed();
+        if waited >= PATIENCE {
+            permit.failed(Instant::now());
+        }
+        let what = format_args!("the sender gave up after {} ms", waited.as_millis());
+        self.target.telemetry.answer_failed(AnswerFailure::Timeout, &self.command, &what, self.clock.now().0);
+    }
+
     /// Decides what OpenIM gets, and counts it. `None`: time is up.
     fn end(&self, asked: Option<Result<Answer, Failure>>, permit: Permit) -> Answer {
         let now = Instant::now();
@@ -203,7 +228,10 @@ impl Case {
     }
 
     fn judge(&self, answer: Answer, took: Duration) -> Answer {
-        let verdict = match judge(&answer.body, self.fallback.form) {
+        // Go follows a redirect, and some of its versions fail without a `Location`, which is not passed on.
+        let is_redirect = matches!(answer.status.as_u16(), 301..=303 | 307 | 308);
+        let judged = if is_redirect { Judged::Unusable } else { judge(&answer.body, self.fallback.form) };
+        let verdict = match judged {
             Judged::Allows => Verdict::Allowed,
             Judged::Refuses => Verdict::Refused,
             Judged::LooksLikeRefusal => {
@@ -215,16 +243,20 @@ impl Case {
                 return self.give_up(&Failure::new(AnswerFailure::Unusable, what), Some(answer));
             }
         };
-        self.target.telemetry.answered(verdict, took);
+        if self.ends() {
+            self.target.telemetry.answered(verdict, took);
+        }
         answer
     }
 
     /// The policy decides, because of this failure.
     fn give_up(&self, failure: &Failure, came_back: Option<Answer>) -> Answer {
         let (answer, verdict) = self.fallback.answer(came_back);
-        let telemetry = &self.target.telemetry;
-        telemetry.answer_failed(failure.kind, &self.command, &failure.what, self.clock.now().0);
-        telemetry.answered(verdict, self.began.elapsed());
+        if self.ends() {
+            let telemetry = &self.target.telemetry;
+            telemetry.answer_failed(failure.kind, &self.command, &failure.what, self.clock.now().0);
+            telemetry.answered(verdict, self.began.elapsed());
+        }
         answer
     }
 }
