@@ -1,7 +1,11 @@
 //! One attempt to deliver a callback.
 
 use std::fmt;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -44,6 +48,10 @@ pub(super) enum Attempt {
 }
 
 impl Attempt {
+    const fn failed(outcome: Outcome, problem: String) -> Self {
+        Self::Failed { outcome, problem, retry_after: None }
+    }
+
     pub(super) const fn outcome(&self) -> Outcome {
         match self {
             Self::Delivered => Outcome::Success,
@@ -73,10 +81,9 @@ pub(super) async fn attempt(
     let began = Instant::now();
     let answer = timeout(limit, client.send(request)).await;
     let took = began.elapsed();
-    let failed = |outcome, problem| Attempt::Failed { outcome, problem, retry_after: None };
     let ended = match answer {
-        Err(_) => failed(Outcome::Timeout, format!("no answer within {} s", limit.as_secs_f64())),
-        Ok(Err(error)) => failed(Outcome::Unreachable, error.to_string()),
+        Err(_) => Attempt::failed(Outcome::Timeout, format!("no answer within {} s", limit.as_secs_f64())),
+        Ok(Err(error)) => Attempt::failed(Outcome::Unreachable, error.to_string()),
         Ok(Ok(response)) => {
             let (head, body) = response.into_parts();
             let start = read_rest(body, head.status).await;
@@ -84,6 +91,19 @@ pub(super) async fn attempt(
         }
     };
     (ended, took)
+}
+
+/// Waits for an attempt, and takes a panic for a failure: otherwise its key would be busy for ever.
+pub(super) async fn caught(attempt: impl Future<Output = (Attempt, Duration)>) -> (Attempt, Duration) {
+    let (mut attempt, began) = (pin!(attempt), Instant::now());
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| attempt.as_mut().poll(cx)));
+        polled.unwrap_or_else(|_| {
+            let problem = "a defect of the exporter: it panicked; see the log".to_owned();
+            Poll::Ready((Attempt::failed(Outcome::Failed, problem), began.elapsed()))
+        })
+    })
+    .await
 }
 
 /// What the answer's head says. `start` is the start of its body, if that is of interest.
@@ -166,6 +186,12 @@ mod tests {
         for status in [301, 302, 304, 408, 409, 425, 429, 500, 502, 503, 504, 599] {
             assert!(matches!(judged(status, ""), Attempt::Failed { retry_after: None, .. }), "{status}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure() {
+        let (attempt, _) = caught(async { panic!("a defect") }).await;
+        assert!(matches!(attempt, Attempt::Failed { outcome: Outcome::Failed, .. }), "{attempt:?}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep_until, timeout_at};
 
-use super::attempt::{Attempt, attempt};
+use super::attempt::{Attempt, attempt, caught};
 use super::order::Order;
 use crate::domain::Clock;
 use crate::forward::breaker::Permit;
@@ -235,7 +235,12 @@ impl Delivery {
     }
 
     fn next_in_spool(&mut self, now: Instant) -> Option<(u64, Position, Entry)> {
-        if now < self.read_at || self.stalls() {
+        if now < self.read_at {
+            return None;
+        }
+        if self.stalls() {
+            // Otherwise the thread would look again at once, until a key is free.
+            self.read_at = now + POLL;
             return None;
         }
         for _ in 0..READ_AT_ONCE {
@@ -290,7 +295,7 @@ impl Delivery {
             Ok(request) => {
                 let attempt = attempt(Arc::clone(&self.client), request, self.target.target.delivery_timeout, now);
                 self.flights.spawn(async move {
-                    let (attempt, took) = attempt.await;
+                    let (attempt, took) = caught(attempt).await;
                     Flight { key, position, permit, command, attempt, took }
                 });
             }
@@ -303,7 +308,7 @@ impl Delivery {
 
     /// Takes note of how a delivery ended.
     fn settle(&mut self, ended: Result<Flight, JoinError>) {
-        // A task ends with an error only if it panics, which the log has then.
+        // A task ends with an error only if it panics, which `caught` prevents.
         let Ok(Flight { key, position, permit, command, attempt, took }) = ended else { return };
         let now = Instant::now();
         self.target.telemetry.attempted(attempt.outcome(), took, &attempt, self.clock.now().0);
