@@ -195,6 +195,18 @@ fn a_field_that_is_too_long_is_refused() {
 }
 
 #[test]
+fn an_append_allocates_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (spool, mut reader) = open(directory.path());
+    let body = body(1);
+    let append = || spool.append(&record(&body)).unwrap();
+    // The first in a thread may.
+    append();
+    assert_eq!(allocation_counter::measure(append).count_total, 0);
+    assert_eq!(deliver(&mut reader), [1, 1]);
+}
+
+#[test]
 fn large_bodies_and_synchronous_appends() {
     let directory = tempfile::tempdir().unwrap();
     let limits = Limits { max_bytes: 64 << 20, sync: FileSync::Append, ..LIMITS };
