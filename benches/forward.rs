@@ -1,8 +1,7 @@
 //! The cost of forwarding: exporters whose spools fill, with a target that works, is slow, or is dead, compared with one
 //! that forwards nothing.
 //!
-//! CPU time is measured with as many callbacks as are answered, and with a target in another process. The answers' times
-//! are measured at a fixed rate.
+//! CPU time is measured at full speed, with a target in another process. Answer latency is measured at a fixed rate.
 
 #![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, dead_code, reason = "a benchmark may panic")]
 
@@ -28,7 +27,7 @@ const SERVE_TARGET: &str = "--serve-target";
 const ROUNDS: usize = 7;
 const LOAD: Load = Load { connections: 2, callbacks: 20_000, groups: 1000, senders: 10_000, seed: 0 };
 
-/// Callbacks per second and in each round, for the answers' times.
+/// Callbacks per second and in each round, for the answer latency.
 const RATE: f64 = 1000.0;
 const AT_RATE: u64 = 8000;
 
@@ -98,7 +97,7 @@ fn cpu(out: &mut impl Write) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Compares the times of the answers.
+/// Compares the latency of the answers.
 fn answers(out: &mut impl Write) -> Result<(), Failure> {
     let slow = format!("http://{}", slow_target()?);
     let (off, _off) = exporter("none", None)?;

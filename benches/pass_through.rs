@@ -1,4 +1,4 @@
-//! What passing a callback through adds to the time of its answer: the same server, asked directly and through the
+//! How much latency passing a callback through adds to its answer: the same server, asked directly and through the
 //! exporter.
 //!
 //! The senders are plain sockets, one thread each, so that they add as little as possible.

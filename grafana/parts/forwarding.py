@@ -41,7 +41,7 @@ def targets():
         Column("Dead letters", f"{EACH} ({family('dead_letters_stored')})", **count, **bad),
         Column("Spool", f"{EACH} ({family('pending_bytes')})", "bytes"),
     ]
-    return table("Targets", "Each server to which callbacks are forwarded, now. docs/forwarding.md explains the columns.", columns, "Oldest pending", hidden=["job"], empty=NOTHING)
+    return table("Targets", "Each server to which callbacks are forwarded, now. See docs/forwarding.md.", columns, "Oldest pending", hidden=["job"], empty=NOTHING)
 
 
 def answers():
@@ -57,30 +57,30 @@ def deliveries():
         lines("Received and delivered", "Callbacks per second that go to the spool, and that are delivered from it. After an outage, more are delivered than received.", "reqps", (rate("received_total"), "{{target}} received"), (rate("delivered_total"), "{{target}} delivered"), empty=NOTHING),
         lines("Age of the oldest pending callback", "OpenimForwardBacklog fires above the line at five minutes.", "s", by_target("oldest_pending_age_seconds"), empty=NOTHING, limits=[(300, "orange")]),
         lines("Pending callbacks", "Callbacks in the spool that are not delivered yet.", "short", by_target("pending_callbacks"), empty=NOTHING),
-        lines("Attempts", "Attempts to deliver a callback, per second, by outcome: `rejected` is a 4xx, after which the callback becomes a dead letter; `failed` is another status, after which it is repeated.", "reqps", (rate("attempts_total", "outcome"), "{{target}} {{outcome}}"), empty=NOTHING, stack=True),
+        lines("Attempts", "Attempts to deliver a callback, per second, by outcome: `rejected` is a 4xx, after which the callback becomes a dead letter; `failed` is any other status except 2xx, after which it is retried.", "reqps", (rate("attempts_total", "outcome"), "{{target}} {{outcome}}"), empty=NOTHING, stack=True),
     ]
 
 
 def failures():
     return [
         lines("No usable answer", "Callbacks per second that the target should answer but did not, by reason: see OpenimForwardUnanswered in the runbook.", "reqps", (rate("answer_failures_total", "reason"), "{{target}} {{reason}}"), empty=NOTHING),
-        lines("Dropped", "Callbacks per second that the target never gets, by reason: see OpenimForwardDropped in the runbook.", "reqps", (rate("dropped_total", "reason"), "{{target}} {{reason}}"), empty=NOTHING),
+        lines("Dropped", "Callbacks per second that the target will never get, by reason: see OpenimForwardDropped in the runbook.", "reqps", (rate("dropped_total", "reason"), "{{target}} {{reason}}"), empty=NOTHING),
         lines("Rejected by the target", "Callbacks per second that became dead letters.", "reqps", (rate("dead_letters_total"), "{{target}}"), empty=NOTHING),
-        lines("Stalls", "Times per second that no further callback could be sent, because too many groups or senders wait for another try.", "reqps", (rate("stalls_total"), "{{target}}"), empty=NOTHING),
+        lines("Stalls", "Times per second that delivery stalled because too many groups or senders were waiting for a retry.", "reqps", (rate("stalls_total"), "{{target}}"), empty=NOTHING),
         lines("Breaker of each target", "0: closed, requests are sent. 1: half-open, one request probes the target. 2: open, no requests are sent.", "none", by_target("breaker_state"), empty=NOTHING, most=2),
     ]
 
 
 def spool():
     return [
-        lines("Dead letters on disk", "Callbacks that the target rejected, until they are replayed, dropped or too old.", "short", by_target("dead_letters_stored"), empty=NOTHING),
-        lines("Bytes that wait", "Bytes of the callbacks in the spool that are not delivered yet. At the limit, the oldest are dropped.", "bytes", by_target("pending_bytes"), empty=NOTHING),
-        lines("Time of a delivery, quantiles", "From the start of a request from the spool to its answer.", "s", *quantiles("openim_exporter_forward_duration_seconds"), empty=NOTHING),
+        lines("Dead letters on disk", "Callbacks that the target rejected and that are not replayed, dropped or too old yet.", "short", by_target("dead_letters_stored"), empty=NOTHING),
+        lines("Pending bytes", "Size of the callbacks in the spool that are not delivered yet. At the limit, the oldest are dropped.", "bytes", by_target("pending_bytes"), empty=NOTHING),
+        lines("Duration of delivery attempts, quantiles", "From the start of a request from the spool to its answer.", "s", *quantiles("openim_exporter_forward_duration_seconds"), empty=NOTHING),
     ]
 
 
 def if_recorded(expression):
-    """The expression, if there are records or there were on the last day."""
+    """The expression, if there are records now or were within the last day."""
     return f"{expression} and on () (sum(max_over_time(openim_exporter_record_bytes{{$S}}[1d])) > 0)"
 
 
@@ -92,8 +92,8 @@ def records():
     return [
         lines("Recorded callbacks", "Callbacks per second that are written to the records.", "reqps", (written, "{{instance}}"), empty=NO_RECORDS),
         lines("Failures to record", "Problems with the records per second, by reason: see OpenimRecordFailures in the runbook.", "reqps", (failed, "{{reason}}"), empty=NO_RECORDS),
-        lines("Records on disk", "Bytes of all files of records. At the limit, the oldest files are removed.", "bytes", (kept, "{{instance}}"), empty=NO_RECORDS),
-        lines("Records removed", "Files of records that were removed in an hour, by the limit that they reached.", "short", (removed, "{{reason}}"), empty=NO_RECORDS),
+        lines("Records on disk", "Size of all record files. At the limit, the oldest files are removed.", "bytes", (kept, "{{instance}}"), empty=NO_RECORDS),
+        lines("Records removed", "Record files that were removed in an hour, by the limit that they reached.", "short", (removed, "{{reason}}"), empty=NO_RECORDS),
     ]
 
 

@@ -1,4 +1,4 @@
-//! What callbacks go to, in addition to the statistics: targets and records.
+//! Where callbacks go, in addition to the statistics: targets and records.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::telemetry::Telemetry;
 /// The directory of the spools, in that of the state.
 const SPOOLS: &str = "forward";
 
-/// How long the exit waits for the records to reach the disk, if the drain took all its time.
+/// How long the shutdown waits for the records to reach the disk, if the drain has used up its time.
 const MIN_RECORD_FLUSH: Duration = Duration::from_millis(100);
 
 /// Forwarding and recording, each if a flag asks for it.
@@ -43,7 +43,7 @@ impl Outputs {
         site.set_recorder(self.recorder.clone());
     }
 
-    /// Stops them, when nothing is forwarded or recorded any more. Ends by the deadline, or soon after it.
+    /// Stops them. Call it when nothing is forwarded or recorded any more. Ends by the deadline, or soon after it.
     pub(super) fn stop(self, deadline: Instant) {
         if let Some(forwarding) = self.forwarding {
             forwarding.stop(deadline);

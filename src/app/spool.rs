@@ -17,20 +17,20 @@ use crate::spool::{Entry, Listing, Part, Position, Request, list, request, visit
 /// The directory of the spools, in --storage.path.
 const SPOOLS: &str = "forward";
 
-/// Why the command cannot be done.
+/// Why the command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error("--storage.path is empty; set it to the directory of the exporter's state and spools")]
     NoDirectory,
     #[error("{path}: there is no spool; set --storage.path to that of the exporter that forwards", path = .0.display())]
     NoSpool(PathBuf),
-    #[error("there is no spool of the target {name}; there are spools of {others}")]
+    #[error("there is no spool for the target {name}; there are spools for {others}")]
     NoTarget { name: String, others: String },
-    #[error("there are spools of several targets; choose one with --target: {0}")]
+    #[error("there are spools for several targets; choose one with --target: {0}")]
     SeveralTargets(String),
     #[error("{path}: {1}; run this as the exporter's user or as root", path = .0.display())]
     Spool(PathBuf, io::Error),
-    #[error("cannot write to the standard output: {0}")]
+    #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
     #[error("{0} would be dropped and lost; add --yes to drop them")]
     NotConfirmed(String),
@@ -161,7 +161,7 @@ fn remarks_on(target: &str, listing: &Listing) -> Vec<String> {
     }
     if listing.damaged > 0 {
         remarks.push(format!(
-            "{target}: {} parts of files are damaged or missing; the exporter passes over them",
+            "{target}: {} parts of files are damaged or missing; the exporter skips them",
             listing.damaged
         ));
     }
@@ -199,7 +199,7 @@ fn mark(target: &Target, part: Part, what: Request, selection: &Selection) -> Re
         .map_err(|error| Error::Spool(target.path.clone(), error))
 }
 
-/// A callback as a line of JSON. What is also in a record has the same names.
+/// A callback as a line of JSON. Fields that a record also has, have the same names.
 #[derive(Serialize)]
 struct Line<'a> {
     time: String,

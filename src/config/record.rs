@@ -27,21 +27,21 @@ impl Shown for RecordContent {
 settings! {
     /// The records of received callbacks.
     pub struct RecordSettings {
-        /// Directory for a record of each received callback, as lines of JSON; created if it is missing
+        /// Directory for the records of received callbacks, one line of JSON each; created if it is missing
         ///
-        /// The records have everything that OpenIM sends, message content included. By default there are none.
+        /// The records contain everything that OpenIM sends, including messages. By default, nothing is recorded.
         #[arg(value_name = "DIR", value_parser = absolute_path())]
         "record.path" path: Option<PathBuf>,
 
-        /// What the records have of the bodies: full, or none, which leaves out content, nicknames and picture URLs
+        /// What is recorded of the bodies: full, or none, which leaves out content, nicknames and picture URLs
         #[arg(value_name = "CONTENT", default_value = "full", value_parser = name_of::<RecordContent>())]
         "record.content" content: RecordContent,
 
-        /// Size at which a file is compressed and a new one begun; this also happens at midnight
+        /// Size at which a file is compressed and a new one is started; this also happens at midnight (UTC)
         #[arg(value_name = "BYTES", default_value = "256MiB", value_parser = disk_bytes)]
         "record.max-file-bytes" max_file_bytes: u64,
 
-        /// Maximum size of all files together; beyond it the oldest ones are removed
+        /// Maximum total size of all files; beyond it, the oldest ones are removed
         #[arg(value_name = "BYTES", default_value = "10GiB", value_parser = disk_bytes)]
         "record.max-bytes" max_bytes: u64,
 
@@ -49,7 +49,7 @@ settings! {
         #[arg(value_name = "DURATION", default_value = "7d", value_parser = age)]
         "record.max-age" max_age: Duration,
 
-        /// When the records are written through to the disk (fsync): second or append
+        /// When the records are synced to disk (fsync): every second, or with each append
         ///
         /// With append, each answer waits for the disk.
         #[arg(value_name = "WHEN", default_value = "second", value_parser = name_of::<FileSync>())]

@@ -59,8 +59,8 @@ pub(super) struct SimulateFlags {
 
     /// Send the callbacks of these records again: files of --record.path, compressed or not; `-` is standard input
     ///
-    /// Each callback is sent as it came, its path and query included, and as long after the first one as it came then:
-    /// --speed and --rate change that. Those of one group, or else of one user, are sent one after the other. Several
+    /// Each callback is sent as it was received, with its path and query, and with the original timing unless --speed
+    /// or --rate changes it. Those of one group, or else of one user, are sent one after the other. Several
     /// files are sent in the order of their first records. Only a made-up run counts what is in the callbacks.
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["callbacks", "groups", "senders", "seed"])]
     replay: Vec<PathBuf>,
@@ -69,7 +69,7 @@ pub(super) struct SimulateFlags {
     #[arg(long, value_name = "FACTOR", requires = "replay", conflicts_with = "rate", value_parser = number(SPEEDS))]
     speed: Option<f64>,
 
-    /// With --replay, count lines that are not records and go on; by default, the first one ends the run
+    /// With --replay, count lines that are not records and continue; by default, the first one ends the run
     #[arg(long, requires = "replay")]
     skip_invalid: bool,
 

@@ -10,16 +10,16 @@ use super::forward::Commands;
 use super::parse::{absolute_path, age, number};
 use crate::spool::Position;
 
-/// List callbacks that wait for delivery and dead letters; replay or drop them
+/// List pending callbacks and dead letters; replay or drop them
 ///
 /// A callback that is answered at once waits in the spool of each target until the target accepts it. One that a target
-/// refuses with a status from 400 to 499 is not sent again: it becomes a dead letter.
+/// rejects with a 4xx status, except 408, 409, 425 and 429, is not retried: it becomes a dead letter.
 ///
 /// This works on the files in --storage.path, whether the exporter is running or not. A running exporter does what `replay`
-/// and `drop` ask for within seconds, another one after its next start. Run it as the exporter's user or as root.
+/// and `drop` ask for within seconds, a stopped one after its next start. Run it as the exporter's user or as root.
 #[derive(Subcommand)]
 pub(super) enum SpoolFlags {
-    /// List the targets with what waits for them and their dead letters
+    /// List the targets with their pending callbacks and dead letters
     List {
         #[command(flatten)]
         place: Place,
@@ -27,20 +27,20 @@ pub(super) enum SpoolFlags {
     /// Print callbacks as lines of JSON, oldest first
     ///
     /// A line has the fields of a record (--record.path): time, path, query, command, and body or text. It also has the
-    /// position, which `replay` and `drop` take, and for a dead letter the target's status and the reason.
+    /// position, which `replay` and `drop` accept, and for a dead letter the target's status and the reason.
     Show {
         #[command(flatten)]
         place: Place,
         #[command(flatten)]
         selection: SelectionFlags,
-        /// Print the dead letters, not what waits for delivery
+        /// Print the dead letters instead of the pending callbacks
         #[arg(long)]
         dead_letters: bool,
         /// Print at most this many
         #[arg(long, value_name = "N", value_parser = number(1..=u64::MAX))]
         limit: Option<u64>,
     },
-    /// Deliver dead letters once more, after what waits already
+    /// Deliver dead letters again, after the pending callbacks
     #[command(group = chosen())]
     Replay {
         #[command(flatten)]
@@ -51,7 +51,7 @@ pub(super) enum SpoolFlags {
         #[arg(long, conflicts_with_all = CHOICES)]
         all: bool,
     },
-    /// Drop dead letters or callbacks that wait for delivery; they are lost, and counted
+    /// Drop pending callbacks or dead letters; they are lost, and counted
     ///
     /// Without --yes, it only says how many it would drop.
     #[command(group = chosen())]
@@ -60,10 +60,10 @@ pub(super) enum SpoolFlags {
         place: Place,
         #[command(flatten)]
         selection: SelectionFlags,
-        /// Drop dead letters, not what waits for delivery
+        /// Drop dead letters instead of pending callbacks
         #[arg(long)]
         dead_letters: bool,
-        /// All of the target
+        /// All those of the target
         #[arg(long, conflicts_with_all = CHOICES)]
         all: bool,
         /// Drop them
@@ -123,11 +123,11 @@ pub struct SpoolCommand {
 pub enum SpoolAction {
     /// Print what there is.
     List,
-    /// Print the dead letters, or what waits for delivery, and at most this many.
+    /// Print the dead letters or the pending callbacks, and at most this many.
     Show(Selection, bool, Option<u64>),
     /// Deliver dead letters once more.
     Replay(Selection),
-    /// Drop dead letters, or what waits for delivery; or say how many, if it is not confirmed.
+    /// Drop dead letters or pending callbacks; if it is not confirmed, only say how many.
     Drop {
         /// Which callbacks.
         selection: Selection,

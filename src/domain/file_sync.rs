@@ -1,10 +1,10 @@
-//! When a file that grows is written to the disk.
+//! When a file that grows is synced to disk.
 
 use crate::named::named;
 
 named! {
-    /// When appended data is written through to the disk (`fsync`), so that it survives a loss of power. It survives the end
-    /// of the process in any case.
+    /// When appended data is synced to disk (`fsync`), so that it survives a power failure. It survives the end of the
+    /// process in any case.
     pub enum FileSync {
         /// Each second.
         Second = "second",

@@ -96,7 +96,7 @@ reasons! {
     TooManyConnections = "too_many_connections", 503, "too many connections";
     /// The client's address has the maximum number of connections open.
     TooManyConnectionsPerAddress = "too_many_connections_per_address", 503, "too many connections from one address";
-    /// The exporter forwarded this request itself before: a target leads back to it.
+    /// This exporter has forwarded this request before: a target leads back to it.
     ForwardLoop = "forward_loop", 508, "forwarding loop";
     /// There is no memory for the request, or the maximum number of requests is in progress.
     Overloaded = "overloaded", 503, "overloaded";

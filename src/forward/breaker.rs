@@ -1,4 +1,4 @@
-//! The circuit breaker of a target: while most requests fail, it gets a pause.
+//! The circuit breaker of a target: if too many requests fail, no requests are sent for a while.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use parking_lot::Mutex;
 use crate::config::forward::Breaker as Settings;
 use crate::telemetry::{BreakerState, TargetTelemetry};
 
-/// Parts of the window. The oldest part leaves it as a whole.
+/// Number of parts of the window. Each part leaves the window as a whole.
 const PARTS: u32 = 10;
 
-/// The longest pause.
+/// The longest time for which the breaker is open before a probe.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// A breaker, which the delivery and the pass-through of a target share.
@@ -112,7 +112,7 @@ impl Breaker {
             Phase::HalfOpen { pause } if is_probe => {
                 Some(open((*pause * 2).min(MAX_PAUSE).max(settings.open_for), now))
             }
-            // A request that was sent before the pause.
+            // A request that was sent before the breaker opened.
             Phase::Open { .. } | Phase::HalfOpen { .. } => None,
         };
         let Some(next) = next else { return };
@@ -131,7 +131,7 @@ impl Breaker {
     }
 }
 
-/// A pause. Up to a tenth is added at random, so that several exporters do not return to a target at the same moment.
+/// The open phase. Up to a tenth is added at random, so that several exporters do not probe a target at the same time.
 fn open(pause: Duration, now: Instant) -> Phase {
     Phase::Open { until: now + pause.mul_f64(rand::random_range(1.0..1.1)), pause }
 }

@@ -19,8 +19,8 @@ use tokio_rustls::rustls::crypto::ring;
 use crate::certificates::{authorities, server_verifier, system};
 use crate::config::forward::{Target, Trust};
 
-/// How long a connection stays open without a request. Less than the 5 s after which Node's servers close theirs: a
-/// request that is sent in that moment fails.
+/// How long an idle connection stays open. Less than the 5 s after which Node.js servers close theirs, because a
+/// request that is sent at that moment fails.
 const MAX_IDLE: Duration = Duration::from_secs(4);
 
 /// Longest head of an answer, in bytes.
@@ -52,7 +52,7 @@ impl Client {
         let connector = HttpsConnector::new(connector, Arc::clone(tls), target.url.is_https(), name);
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder.pool_idle_timeout(MAX_IDLE).pool_timer(TokioTimer::new());
-        // As Go writes them.
+        // As Go's client writes header names.
         builder.http1_title_case_headers(true).http1_max_buf_size(MAX_ANSWER_HEAD);
         Self(builder.build(connector))
     }
@@ -92,7 +92,7 @@ pub(crate) fn tls(target: &Target) -> Result<Arc<ClientConfig>, String> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| format!("cannot set up TLS: {error}"))?;
     let trusted = match &target.tls.trust {
-        // It is not used.
+        // TLS is not used.
         _ if !target.url.is_https() => None,
         Trust::System => Some(system().map_err(|problem| format!("{problem}, or set ca_file"))?),
         Trust::Authorities(listed) => Some((authorities(listed)?, listed.clone())),

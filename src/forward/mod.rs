@@ -96,7 +96,7 @@ impl Forwarding {
         Ok(forwarding)
     }
 
-    /// Takes over reloaded settings: new targets get a spool and a thread, and the threads of removed ones end. Their
+    /// Applies reloaded settings: new targets get a spool and a thread, and the threads of removed ones end. Their
     /// spools stay on the disk. A target that cannot be used is logged.
     pub fn apply(&self, forward: &Forward) {
         for (target, applied) in self.replace(forward) {
@@ -128,12 +128,12 @@ impl Forwarding {
         self.answering.pass(target, callback, context)
     }
 
-    /// From this time on, the policies answer what waits for a target.
+    /// From this time on, the policies answer the callbacks that wait for a target.
     pub(crate) fn drain(&self, until: Instant) {
         self.answering.drain(until);
     }
 
-    /// Ends the deliveries, by this time at the latest. What is pending stays in the spools.
+    /// Ends the deliveries, by this time at the latest. Pending callbacks stay in the spools.
     pub fn stop(&self, deadline: Instant) {
         end(std::mem::take(&mut *self.workers.lock()), deadline);
         self.upkeep.stop(deadline);

@@ -26,8 +26,8 @@ const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature
 /// Characters of a digest in an ID: 132 bits.
 const DIGEST_CHARACTERS: usize = 22;
 
-/// This process in a `Via`: an exporter that gets it back finds a loop. It is random, so that two exporters one after
-/// the other are none.
+/// This process in a `Via`: if a request comes back with it, there is a loop. It is random, so that a chain of two
+/// exporters is not taken for a loop.
 static PSEUDONYM: LazyLock<String> = LazyLock::new(|| format!("openim-exporter-{:016x}", rand::random::<u64>()));
 
 /// The request that passes a callback on to a target at this time. `body` is the callback's.
@@ -102,7 +102,7 @@ fn sign(
     Ok(())
 }
 
-/// The same for each attempt to send a callback: its command, and the message's ID or else a digest.
+/// The ID of a callback, the same for each attempt: its command, and the message's ID or else a digest.
 fn id(callback: &Record<'_>) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let plain = |text: &str| !text.is_empty() && text.len() <= 128 && text.bytes().all(is_plain);

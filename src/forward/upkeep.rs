@@ -14,7 +14,7 @@ use crate::domain::{Clock, UnixMillis};
 use crate::niceness::lower_priority;
 use crate::telemetry::Backlog;
 
-/// Time between two rounds.
+/// Interval between two rounds.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The thread. It ends when this is dropped.

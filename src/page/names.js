@@ -171,7 +171,7 @@ const REASONS = {
     '同一地址的连接过多。若为代理，请设置 `--web.trusted-proxies`。',
   ],
   forward_loop: [
-    'A target of forwarding leads back to this exporter. Correct `--forward.url` or the targets’ URLs.',
+    'A forwarding target leads back to this exporter. Correct `--forward.url` or the targets’ URLs.',
     '转发目标指回了本导出器。请更正 `--forward.url` 或各目标的 URL。',
   ],
   overloaded: [

@@ -1,4 +1,4 @@
-// Where callbacks are forwarded: a line for each server. Hidden if there is none.
+// Where callbacks are forwarded: a row for each server. Hidden if there is none.
 import { byId, el, memo, numberCell, numberHead, setText, table } from './dom.js';
 import { number, period, rate } from './format.js';
 import { language, t } from './texts.js';
@@ -18,7 +18,7 @@ const NUMBERS = {
 
 const sum = (counts) => Object.values(counts).reduce((total, count) => total + count, 0);
 
-// Whether all is well with a target, and why not.
+// Whether a target works; if not, why.
 function condition({ breaker, oldest_pending_age_seconds: oldest }) {
   if (breaker !== 'closed') return ['bad', `target_${breaker}`];
   return oldest > LATE ? ['warn', 'target_late'] : ['good', 'target_closed'];
@@ -57,7 +57,7 @@ export function drawTargets({ snapshot }) {
       { attributes: (index) => ({ 'data-target': lines[index][0] }) },
     ),
   );
-  // Apart from the table, because the numbers change each second while the table must stay selectable.
+  // Updated without redrawing the table: the numbers change each second, and the table's text must stay selectable.
   for (const row of host.tBodies[0].rows) {
     const target = targets.get(row.dataset.target);
     if (!target) continue;

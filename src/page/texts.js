@@ -152,9 +152,9 @@ const TEXTS = {
   targets_title: ['Servers to which callbacks are forwarded', '接收转发回调的服务器'],
   target: ['Server', '服务器'],
   target_closed: ['works', '正常'],
-  target_late: ['callbacks wait for more than 5 minutes', '有回调已等待超过 5 分钟'],
-  target_half_open: ['is tried again', '正在重试'],
-  target_open: ['fails, and is tried again in a moment', '故障，稍后重试'],
+  target_late: ['callbacks have waited for more than 5 minutes', '有回调已等待超过 5 分钟'],
+  target_half_open: ['is being probed', '正在重试'],
+  target_open: ['is failing and will be probed soon', '故障，稍后重试'],
   target_waiting: ['Waiting', '等待投递'],
   target_oldest: ['Oldest', '最长等待'],
   target_rate: ['Delivered per second', '每秒投递'],
@@ -164,7 +164,7 @@ const TEXTS = {
   target_answers: ['Answers to OpenIM', '对 OpenIM 的应答'],
   answers_allowed: ['{count} allowed', '允许 {count}'],
   answers_refused: ['{count} refused', '拒绝 {count}'],
-  answers_ineffective: ['{count} refused, but OpenIM allows', '拒绝但 OpenIM 仍放行 {count}'],
+  answers_ineffective: ['{count} refused, but OpenIM allowed', '拒绝但 OpenIM 仍放行 {count}'],
   answers_by_policy: ['{count} by its policy', '按策略应答 {count}'],
 
   // People

@@ -14,7 +14,7 @@ use super::files::{RecordFile, compressed, part};
 /// Bytes in a step: a few milliseconds.
 const STEP: usize = 256 * 1024;
 
-/// A file that is being compressed. What was written of the compressed file is removed if this is dropped before its end.
+/// A file that is being compressed. If this is dropped before the end, the partial compressed file is removed.
 pub(super) struct Compression {
     from: File,
     into: Option<GzEncoder<File>>,

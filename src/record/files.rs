@@ -63,7 +63,7 @@ impl Directory {
         }
         match directory.try_lock() {
             Err(TryLockError::WouldBlock) => {
-                Err(io::Error::new(io::ErrorKind::ResourceBusy, "another exporter records in this directory"))
+                Err(io::Error::new(io::ErrorKind::ResourceBusy, "another exporter uses this directory for its records"))
             }
             // Some network file systems have no locks.
             Ok(()) | Err(TryLockError::Error(_)) => Ok(Self { path: path.to_owned(), _locked: directory }),

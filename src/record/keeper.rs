@@ -1,4 +1,4 @@
-//! Keeps the files of the records: begins, compresses and removes them.
+//! Maintains the record files: starts, compresses and removes them.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -15,19 +15,19 @@ use crate::domain::{Clock, FileSync};
 use crate::niceness::lower_priority;
 use crate::telemetry::{RecordFailure, RecordRemoval, Telemetry};
 
-/// Time between two looks at the current file. It grows beyond its limit by what is recorded in this time.
+/// Interval between two checks of the current file. It can exceed its limit by what is recorded in this time.
 const CHECK: Duration = Duration::from_millis(100);
 
-/// Time between two writes through to the disk.
+/// Interval between two syncs.
 const SYNC: Duration = Duration::from_secs(1);
 
-/// Time between two listings of the directory, which finds files that are too old or that others have removed.
+/// Interval between two listings of the directory, which find files that are too old or that others have removed.
 const LIST: Duration = Duration::from_secs(10);
 
-/// Time before the next try, after a failure to begin a file.
+/// Delay before a retry, after a failure to create a file.
 const BEGIN_AGAIN: Duration = Duration::from_secs(1);
 
-/// The same after a failure to compress a file, which reads it again from its beginning.
+/// The same after a failure to compress a file. The retry reads the file from its beginning.
 const COMPRESS_AGAIN: Duration = Duration::from_secs(60);
 
 const DAY_MS: u64 = 24 * 3600 * 1000;

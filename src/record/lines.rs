@@ -65,7 +65,7 @@ impl Lines {
         Ok(())
     }
 
-    /// Writes through to the disk what was appended.
+    /// Syncs to disk what was appended.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
@@ -93,7 +93,7 @@ pub(super) fn failure(error: &io::Error) -> RecordFailure {
     if is_full(error) { RecordFailure::DiskFull } else { RecordFailure::Write }
 }
 
-/// Whether there is no space: on the disk, in the user's quota, or below the limit of the size of a file.
+/// Whether there is no space: on the disk, in the user's quota, or within the limit on the file size.
 pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }

@@ -2,7 +2,7 @@
 //!
 //! A serving thread writes a line with one `write` to a file that is open for appending, so it takes no lock. A thread of
 //! the records' own does the rest: it begins a new file when the current one is large or the UTC day ends, compresses the
-//! old one, removes old files, writes through to the disk, and notices if a file or the directory is gone.
+//! old one, removes old files, syncs to disk, and notices if a file or the directory is gone.
 
 mod compression;
 mod files;
@@ -34,7 +34,7 @@ pub use line::Record;
 /// The largest buffer that a thread keeps for its next line. Bodies are nearly always smaller.
 const MAX_KEPT_BYTES: usize = 1 << 20;
 
-/// How long to wait between two looks at whether the thread has ended.
+/// Interval between two checks of whether the thread has ended.
 const STOP_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The line of a record, with a line break in front.
@@ -56,7 +56,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Begins to record in a directory, which is created if it is missing.
+    /// Starts recording in a directory, which is created if it is missing.
     ///
     /// # Errors
     /// When the directory or a file in it cannot be created, another exporter uses the directory, or no thread can be
@@ -95,7 +95,7 @@ impl Recorder {
         }
     }
 
-    /// Ends the records: what was written goes to the disk. Waits until the deadline at most, because a disk may hang.
+    /// Stops recording, and syncs what was written to disk. Waits until the deadline at most, because a disk may hang.
     pub fn stop(&self, deadline: Instant) {
         let Some((stop, thread)) = self.keeper.lock().take() else { return };
         drop(stop);

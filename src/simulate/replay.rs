@@ -35,7 +35,7 @@ pub struct ReplayCounts {
     pub without_body: u64,
     /// Lines that are not records, with `--skip-invalid`.
     pub skipped_lines: u64,
-    /// How late the latest callback started, because every connection was still waiting for an answer.
+    /// The longest delay of a callback's start, because every connection was still waiting for an answer.
     pub latest_start_seconds: f64,
     /// Why the replay ended before the last record, with the file and the line.
     pub ended_by: Option<String>,

@@ -87,7 +87,7 @@ impl Schedule {
         self.limit = Some(self.taken);
     }
 
-    /// How late the latest turn was taken.
+    /// The longest delay of a turn.
     pub(super) const fn latest(&self) -> Duration {
         self.latest
     }

@@ -105,7 +105,7 @@ impl Current {
         }
     }
 
-    /// Writes what was appended to the disk itself.
+    /// Syncs what was appended to disk.
     pub(super) fn sync(&mut self, log: &Log) -> io::Result<()> {
         let mut synced = Ok(());
         for active in mem::take(&mut self.closing) {
@@ -117,7 +117,7 @@ impl Current {
         if let Some(active) = log.current.load_full().filter(|_| self.sync == FileSync::Second) {
             let bytes = active.segment.bytes();
             if bytes != self.synced {
-                // After an error, another file may work.
+                // After an error, a new file may work.
                 synced = synced.and(active.file.sync_data().inspect_err(|_| log.has_failed.store(true, Relaxed)));
                 self.synced = bytes;
             }

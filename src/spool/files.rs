@@ -14,7 +14,7 @@ use crate::domain::FileSync;
 /// The end of the name of a file that was set aside.
 const DAMAGED: &str = ".damaged";
 
-/// Most files of one name that are set aside.
+/// Maximum number of files of one name that are set aside.
 const MAX_NUMBER: u32 = 1000;
 
 /// What is in the spool's directory.

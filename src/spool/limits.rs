@@ -5,14 +5,14 @@ use std::time::Duration;
 use crate::domain::FileSync;
 use crate::named::named;
 
-/// The limits of a target's spool. The dead letters have the same limits of their own.
+/// The limits of a target's spool. They apply separately to its dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most bytes of the files on disk.
+    /// Maximum total size of the files on disk, in bytes.
     pub max_bytes: u64,
-    /// A callback that was received longer ago is dropped.
+    /// Callbacks that were received longer ago are dropped.
     pub max_age: Duration,
-    /// When appended callbacks are written through to the disk.
+    /// When appended callbacks are synced to disk.
     pub sync: FileSync,
 }
 
@@ -25,7 +25,7 @@ named! {
         Bytes = "bytes",
         /// A part of a file is damaged, or a file is missing. At least one for each damaged part.
         Damaged = "damaged",
-        /// They could not be written, because the disk is full for example.
+        /// They could not be written, for example because the disk was full.
         Disk = "disk",
         /// An operator dropped them.
         Operator = "operator",
@@ -69,10 +69,10 @@ pub enum AppendError {
     /// The file cannot be written.
     #[error("the spool cannot be written: {0}")]
     Disk(#[from] std::io::Error),
-    /// There is no file to write to, because none could be created. Tried again each second.
+    /// There is no file to write to, because none could be created. Retried each second.
     #[error("the spool has no file to write to")]
     NoFile,
-    /// The file has as many bytes as the whole spool may have, because the thread that begins a new one does not keep up.
+    /// The file is as large as the whole spool may be, because the thread that creates a new one does not keep up.
     #[error("the spool is full")]
     Full,
     /// A field is longer than 64 KiB, or the body than 4 GiB.

@@ -18,10 +18,10 @@ use super::record::{Header, Record, STATE_AT, State, Verdict, encode};
 use super::segment::{Position, Segment};
 use super::window::{Source, Step, Window};
 
-/// Most files that are open for reading.
+/// Maximum number of files that are open for reading.
 const MAX_OPEN: usize = 8;
 
-/// Most records that are done although their marks could not be written. Others may be delivered again.
+/// Maximum number of delivered records whose marks could not be written. Records beyond it may be delivered again.
 const MAX_UNMARKED: usize = 65_536;
 
 /// The file that is appended to.
@@ -34,12 +34,12 @@ pub(super) struct Active {
 pub(super) struct Log {
     pub(super) directory: PathBuf,
     pub(super) current: ArcSwapOption<Active>,
-    /// True if the next segment should begin soon: another file may work.
+    /// True if a write failed, so that the next segment should begin soon: another file may work.
     pub(super) has_failed: AtomicBool,
     pub(super) limits: Mutex<Limits>,
-    /// Most bytes that the current segment may have, so that all have no more than the limit.
+    /// Maximum size of the current segment in bytes, so that all segments together stay within the limit.
     pub(super) room: AtomicU64,
-    /// What was received before is dropped, in milliseconds since the Unix epoch.
+    /// Callbacks that were received before this are dropped, in milliseconds since the Unix epoch.
     pub(super) cutoff_ms: AtomicI64,
     /// When the oldest pending record was received; the highest number if there is none.
     pub(super) oldest_ms: AtomicI64,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::files::{self, Trouble};
 use super::segment::{Noted, Segment};
 
-/// More bytes than any list has.
+/// Upper bound for the size of a list, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
 
 pub(super) fn path(directory: &Path) -> PathBuf {

@@ -1,15 +1,15 @@
 //! The callbacks of one target that are answered but not delivered yet, on disk.
 //!
 //! A directory has segments: files to which records are only appended, each with one system call. A record that is
-//! delivered is marked in place, with one byte. A segment of which every record is done is removed. Records that the
-//! target refuses are moved to the directory of the dead letters, which has the same format.
+//! delivered is marked in place, with one byte. A segment is removed once every record in it is done. Records that the
+//! target rejects are moved to the directory of the dead letters, which has the same format.
 //!
 //! Threads: serving threads append to the current segment, without a lock. One thread delivers with the `Reader`. One
-//! thread calls [`Spool::maintain`] each second: only this one begins, drops and removes segments.
+//! thread calls [`Spool::maintain`] each second: only this one creates, drops and removes segments.
 //!
-//! What the files say is what counts; the numbers in memory are for the metrics. So a segment is removed only after every
-//! record in it was seen to be done. Damage is counted once and passed over, and its file is kept under another name.
-//! No error ends the work: each step passes over what cannot be used, or is tried again in the next second.
+//! The files are authoritative; the numbers in memory are only for the metrics. So a segment is removed only after every
+//! record in it was found to be done in the file. Damage is counted once and skipped, and the damaged file is set aside.
+//! No error stops the work: each step skips what cannot be used, or is retried a second later.
 //!
 //! Operators mark records in the same way, in the files of a running or a stopped exporter.
 

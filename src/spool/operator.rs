@@ -18,7 +18,7 @@ use super::{manifest, requests};
 pub enum Part {
     /// Callbacks to be delivered.
     Pending,
-    /// Callbacks that the target refused.
+    /// Callbacks that the target rejected.
     DeadLetters,
 }
 

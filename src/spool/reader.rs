@@ -10,7 +10,7 @@ use super::record::{Entry, State, Verdict};
 use super::segment::{Position, Segment};
 use super::window::{Step, Window, read_entry, read_header};
 
-/// Most bytes of a reason that are kept with a dead letter.
+/// Maximum number of bytes of a reason that are kept with a dead letter.
 const MAX_REASON: usize = 1024;
 
 /// Reads the callbacks of a spool in their order, and marks those that are delivered.
@@ -79,7 +79,7 @@ impl Reader {
         Ok(entry.filter(|entry| entry.record().received_ms >= self.log.cutoff_ms.load(Relaxed)))
     }
 
-    /// Continues with the callback at this position.
+    /// Rewinds: continues with the callback at this position.
     pub fn rewind(&mut self, to: Position) {
         // The window is of one segment only.
         if to.segment != self.place.segment {

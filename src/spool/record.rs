@@ -62,7 +62,7 @@ pub(super) struct Verdict<'a> {
     pub(super) reason: &'a str,
 }
 
-/// The state of a record. The values differ in several bits, so that damage to the byte does not make one of another.
+/// The state of a record. The values differ in several bits, so that a damaged bit does not turn one into another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// To be delivered, or a dead letter. Also any unknown value: delivering twice is better than never.
@@ -266,7 +266,7 @@ impl Entry {
         &self.header
     }
 
-    /// The status with which a dead letter was refused.
+    /// The status with which the target rejected a dead letter.
     #[must_use]
     pub const fn status(&self) -> u16 {
         self.header.status

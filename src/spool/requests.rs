@@ -28,7 +28,7 @@ pub(super) fn obey(log: &Log, window: &mut Window, append: &dyn Fn(&Entry) -> bo
         segments.iter().for_each(|segment| segment.has_requests.store(true, Relaxed));
     }
     for segment in segments.iter().filter(|segment| segment.is_counted() && segment.has_requests.load(Relaxed)) {
-        // Before: another request may come meanwhile.
+        // Cleared first, because another request may arrive meanwhile.
         segment.has_requests.store(false, Relaxed);
         obey_in(log, segment, window, append).inspect_err(|_| segment.has_requests.store(true, Relaxed))?;
     }

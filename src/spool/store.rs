@@ -56,11 +56,11 @@ impl Spool {
         })
     }
 
-    /// To be called each second, on a thread that may wait for the disk: syncs, begins a new file, drops what is above
+    /// To be called each second, on a thread that may wait for the disk: syncs, creates a new file, drops what is above
     /// the limits, removes what is delivered, does what operators asked for.
     ///
     /// # Errors
-    /// The first error. All other work is done nevertheless, and what failed is tried again at the next call.
+    /// The first error. All other work is still done, and what failed is retried at the next call.
     pub fn maintain(&self, now_ms: i64) -> io::Result<()> {
         let Some(mut upkeep) = self.upkeep.try_lock() else { return Ok(()) };
         let [pending, dead] = &mut *upkeep;

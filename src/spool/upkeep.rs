@@ -18,10 +18,10 @@ use super::requests;
 use super::segment::{Noted, Position, Segment};
 use super::window::{Step, Window};
 
-/// Most files that are set aside.
+/// Maximum number of files that are set aside.
 const MAX_ASIDE: usize = 64;
 
-/// Most bytes of an earlier process' segments that are counted in one call.
+/// Maximum number of bytes of an earlier process's segments that are counted in one call.
 const MAX_COUNTED: u64 = 64 << 20;
 
 /// A longer file is not a segment.
@@ -126,8 +126,8 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Passes over what is done and drops what is too old, in the first segment that has more. Finds segments of which
-    /// all is done.
+    /// Skips records that are done and drops those that are too old, in the first segment with other records. Finds
+    /// segments in which everything is done.
     fn advance(&mut self, log: &Log) -> io::Result<()> {
         let mut oldest_ms = i64::MAX;
         for segment in log.all_segments().iter().filter(|segment| segment.is_counted()) {
@@ -243,7 +243,7 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Removes files. What cannot be removed now is tried again at the next call.
+    /// Removes files. If one cannot be removed now, the next call retries.
     fn remove(&mut self, log: &Log) -> io::Result<()> {
         let mut removed = Ok(());
         self.removals.retain(|path| match fs::remove_file(path) {

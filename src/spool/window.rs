@@ -15,7 +15,7 @@ const CHUNK: usize = 256 * 1024;
 /// After a byte that the disk cannot read, reading continues at the next multiple of this.
 const PAGE: u64 = 4096;
 
-/// The rest of a segment with more unreadable places than this is given up: each may take seconds.
+/// A segment with more unreadable places than this is given up from there on, because each may take seconds.
 const MAX_UNREADABLE: u32 = 16;
 
 /// A file that is read.

@@ -61,12 +61,11 @@ metrics! {
     live_viewers: Gauge = "openim_exporter_live_viewers" [];
     /// Log lines dropped since the process started, because standard error did not accept them.
     log_lines_dropped: Counter = "openim_exporter_log_lines_dropped_total" [];
-    /// Size of the files with records of callbacks, in bytes.
+    /// Size of all record files, in bytes.
     record_bytes: Gauge = "openim_exporter_record_bytes" [];
-    /// Failures to record a callback, or to keep the files of the records, since the process started.
+    /// Failures to record a callback or to maintain the record files, since the process started.
     record_failures: CounterVec<RecordFailure> = "openim_exporter_record_failures_total" ["reason"];
-    /// Files with records that were removed, because they were too old or the files took too much space, since the
-    /// process started.
+    /// Record files removed because of their age or their total size, since the process started.
     record_files_removed: CounterVec<RecordRemoval> = "openim_exporter_record_files_removed_total" ["reason"];
     /// Callbacks recorded since the process started.
     record_written: BusyCounter = "openim_exporter_record_written_total" [];

@@ -15,7 +15,7 @@ use super::metric::{BusyCounter, Counter, CounterVec, Durations, Gauge, Metric, 
 use crate::named::named;
 use crate::spool::Dropped;
 
-/// Upper bounds of the times that targets take, in microseconds: up to the longest time limit.
+/// Upper bounds of the targets' response times, in microseconds: up to the longest timeout.
 const TARGET_BOUNDS_US: &[u64] = &[
     200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000,
     10_000_000, 30_000_000,
@@ -46,16 +46,16 @@ metrics! {
     dropped: CounterVec<Dropped> = "openim_exporter_forward_dropped_total" ["target", "reason"];
     /// Time of each attempt to deliver a callback from the spool, since the process started.
     duration: Durations = "openim_exporter_forward_duration_seconds" ["target"] (TARGET_BOUNDS_US);
-    /// Age of the oldest callback in the spool, in seconds; 0 if there is none.
+    /// Age of the oldest pending callback in the spool, in seconds; 0 if there is none.
     oldest_pending_age: Gauge = "openim_exporter_forward_oldest_pending_age_seconds" ["target"];
-    /// Size of the callbacks in the spool that are not delivered yet.
+    /// Size of the callbacks in the spool that are not delivered yet, in bytes.
     pending_bytes: Gauge = "openim_exporter_forward_pending_bytes" ["target"];
     /// Callbacks in the spool that are not delivered yet.
     pending_callbacks: Gauge = "openim_exporter_forward_pending_callbacks" ["target"];
-    /// Callbacks for the target's spool since the process started.
+    /// Callbacks received for the target's spool since the process started.
     received: BusyCounter = "openim_exporter_forward_received_total" ["target"];
-    /// Times that no further callback could be sent, because too many groups or senders were waiting for another try,
-    /// since the process started.
+    /// Times that delivery stalled because too many groups or senders were waiting for a retry, since the process
+    /// started.
     stalls: Counter = "openim_exporter_forward_stalls_total" ["target"];
 }
 
@@ -116,13 +116,13 @@ named! {
 pub enum BreakerState {
     /// Requests are sent.
     Closed = 0,
-    /// One request tries whether the target works again.
+    /// One request probes whether the target works again.
     HalfOpen = 1,
     /// No request is sent.
     Open = 2,
 }
 
-/// How much a target's spool has, and what it dropped since the process started.
+/// What a target's spool holds, and what it dropped since the process started.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Backlog {
     /// Callbacks that are not delivered yet.
@@ -172,7 +172,7 @@ impl Targets {
 pub struct TargetTelemetry {
     name: Arc<str>,
     metrics: TargetMetrics,
-    /// Of the log lines about the spool.
+    /// Limits the log lines about the spool.
     spool_failures: Throttle,
 }
 
@@ -205,12 +205,12 @@ impl TargetTelemetry {
             }
             Outcome::Failed | Outcome::Timeout | Outcome::Unreachable => {}
         }
-        debug!(target_name = %self.name, outcome = outcome.name(), problem = %what, "a delivery failed");
+        debug!(target_name = %self.name, outcome = outcome.name(), problem = %what, "a delivery attempt failed");
         counter.inc_and_log(at_ms, |total| {
             let outcome = outcome.name();
             warn!(
                 target_name = %self.name, outcome, problem = %what, total,
-                "a delivery failed; logged at most once a minute for each outcome"
+                "a delivery attempt failed; logged at most once a minute for each outcome"
             );
         });
     }
@@ -220,15 +220,15 @@ impl TargetTelemetry {
         self.metrics.dead_letters_total.inc_and_log(at_ms, |total| {
             warn!(
                 target_name = %self.name, command, status, total,
-                "the target rejected a callback, which is kept as a dead letter; see: openim-exporter spool list"
+                "the target rejected a callback; it is kept as a dead letter: see openim-exporter spool list"
             );
         });
     }
 
-    /// Deliveries must wait, because too many groups or senders wait for another try.
+    /// Delivery stalled, because too many groups or senders are waiting for a retry.
     pub fn stalled(&self, at_ms: i64) {
         self.metrics.stalls.inc_and_log(at_ms, |total| {
-            warn!(target_name = %self.name, total, "too many groups or senders wait for another try; others wait too");
+            warn!(target_name = %self.name, total, "too many groups or senders wait for a retry; others wait too");
         });
     }
 
@@ -238,7 +238,7 @@ impl TargetTelemetry {
         if self.spool_failures.allows(at_ms) {
             warn!(
                 target_name = %self.name, %error,
-                "the spool cannot be read or written; trying again each second, logged at most once a minute"
+                "the spool cannot be read or written; retried every second, logged at most once a minute"
             );
         }
     }
@@ -253,7 +253,7 @@ impl TargetTelemetry {
         error!(target_name = %self.name, %error, "the target cannot be used, so its callbacks are lost until the next reload");
     }
 
-    /// A passed-through callback was answered. `after`: since it arrived.
+    /// A passed-through callback was answered, this long `after` it arrived.
     pub fn answered(&self, verdict: Verdict, after: Duration) {
         self.metrics.answer_duration.observe(after);
         if let Some(counter) = self.metrics.answers.get(verdict) {
@@ -276,7 +276,7 @@ impl TargetTelemetry {
     /// A passed-through callback has no usable answer.
     pub fn answer_failed(&self, failure: AnswerFailure, command: &str, what: &dyn Display, at_ms: i64) {
         let Some(counter) = self.metrics.answer_failures.get(failure) else { return };
-        debug!(target_name = %self.name, reason = failure.name(), command, problem = %what, "no answer of the target");
+        debug!(target_name = %self.name, reason = failure.name(), command, problem = %what, "no usable answer");
         counter.inc_and_log(at_ms, |total| {
             warn!(
                 target_name = %self.name, reason = failure.name(), command, problem = %what, total,
@@ -290,9 +290,9 @@ impl TargetTelemetry {
         self.metrics.breaker_state.set(state as i64);
         match state {
             BreakerState::Closed => info!(target_name = %self.name, "the target works again"),
-            BreakerState::HalfOpen => debug!(target_name = %self.name, "trying the target again"),
+            BreakerState::HalfOpen => debug!(target_name = %self.name, "probing the target"),
             BreakerState::Open => {
-                warn!(target_name = %self.name, "too many requests to the target failed; it gets a pause")
+                warn!(target_name = %self.name, "too many requests to the target failed; its circuit breaker is open")
             }
         }
     }

@@ -144,14 +144,14 @@ impl Counter {
         self.log(at_ms, log);
     }
 
-    /// Calls `log` with the count, if none was logged for a minute.
+    /// Calls `log` with the count, if nothing was logged in the last minute.
     pub(super) fn log(&self, at_ms: i64, log: impl FnOnce(u64)) {
         if self.throttle.allows(at_ms) {
             log(self.get());
         }
     }
 
-    /// Takes over a total that is counted elsewhere. Returns by how much it rose.
+    /// Sets the counter to a total that is counted elsewhere. Returns the increase.
     pub(super) fn raise_to(&self, total: u64) -> u64 {
         total.saturating_sub(self.count.fetch_max(total, Ordering::Relaxed))
     }

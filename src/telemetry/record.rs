@@ -18,7 +18,7 @@ impl Telemetry {
     pub fn record_directory_is_open(&self, directory: &Path, mode: u32) {
         warn!(
             directory = %directory.display(), mode = format!("{mode:o}"),
-            "other users have access to the directory of the records; only its owner should (chmod 700)"
+            "other users have access to the records directory; only its owner should (chmod 700)"
         );
     }
 
@@ -34,25 +34,25 @@ impl Telemetry {
         let reason = what.name();
         if let Some(counter) = self.metrics.record_failures.get(what) {
             counter.inc_and_log(at_ms, |total| {
-                warn!(reason, %error, total, "the records of callbacks have a problem; logged at most once a minute for each reason");
+                warn!(reason, %error, total, "recording callbacks failed; logged at most once a minute for each reason");
             });
         }
     }
 
-    /// A file with records was begun.
+    /// A record file was started.
     pub fn record_file_begun(&self, path: &Path) {
-        debug!(path = %path.display(), "a file with records was begun");
+        debug!(path = %path.display(), "a record file was started");
     }
 
-    /// A file with records was removed.
+    /// A record file was removed.
     pub fn record_file_removed(&self, limit: RecordRemoval, path: &Path) {
         if let Some(counter) = self.metrics.record_files_removed.get(limit) {
             counter.inc();
         }
-        debug!(path = %path.display(), reason = limit.name(), "a file with records was removed");
+        debug!(path = %path.display(), reason = limit.name(), "a record file was removed");
     }
 
-    /// Sets the size of all files with records.
+    /// Sets the size of all record files.
     pub fn set_record_bytes(&self, bytes: u64) {
         self.metrics.record_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }

@@ -1,4 +1,4 @@
-//! Targets of forwarding that come and go.
+//! Forwarding targets that are added and removed.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ impl Telemetry {
             target_name = name,
             callbacks,
             bytes,
-            "this spool belongs to no target of the settings; it is kept, and delivered when a target has this name again"
+            "this spool belongs to no configured target; it is kept, and delivered when a target has this name again"
         );
     }
 }

@@ -6,12 +6,12 @@ use serde::de::IgnoredAny;
 
 use super::limits::{MAX_DEPTH, too_deep_at};
 
-/// Fields with what people write to each other, in small letters: messages, requests to join or to become a friend, and
+/// Fields with what people write to each other, in lower case: messages, requests to join or to become a friend, and
 /// the names that they give each other. Up to 3.8.0, `secret` is OpenIM's own, in registrations.
 const PRIVATE: [&str; 9] =
     ["content", "title", "desc", "reqmsg", "reqmessage", "handlemsg", "reason", "remark", "secret"];
 
-/// The ends of the names of fields with nicknames and with the URLs of pictures, in small letters.
+/// How the names of fields with nicknames and with URLs of pictures end, in lower case.
 const PRIVATE_ENDS: [&str; 2] = ["nickname", "faceurl"];
 
 /// Whether a body is JSON in UTF-8 that other programs can read too: most limit the nesting.
@@ -23,8 +23,8 @@ pub fn is_json(body: &[u8]) -> bool {
 }
 
 /// Appends a body without its private values: messages, nicknames and the URLs of pictures, however deep they are in it.
-/// In their place is an empty string, or `null` if they were none. The body must be JSON; of anything else, no private
-/// value is guaranteed to be found.
+/// Each is replaced by an empty string, or by `null` if it was not a string. The body must be JSON: in anything else,
+/// private values may be missed.
 pub fn append_without_content(body: &[u8], to: &mut Vec<u8>) {
     let mut rest = body;
     while let Some(quote) = memchr::memchr(b'"', rest) {

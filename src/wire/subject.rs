@@ -1,4 +1,4 @@
-//! What a callback is about, whatever its command: enough to keep an order and to filter.
+//! What a callback is about, whatever its command: enough to keep its order and to filter it.
 
 use std::borrow::Cow;
 use std::fmt;

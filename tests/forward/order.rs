@@ -1,4 +1,4 @@
-//! The order of deliveries: kept in each group, and of no concern to others.
+//! The order of deliveries is kept within each group, and groups do not delay one another.
 
 use std::io::Write;
 use std::sync::Arc;

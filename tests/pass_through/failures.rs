@@ -90,7 +90,7 @@ fn each_policy_answers_in_time_without_a_target() {
 }
 
 #[test]
-fn a_connection_that_fails_before_the_request_is_tried_once_more() {
+fn a_connection_that_fails_before_the_request_is_retried_once() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}/callback", listener.local_addr().unwrap());
     let (sender, connections) = channel();

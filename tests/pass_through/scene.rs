@@ -10,7 +10,7 @@ pub(crate) const CONTINUES: &str = "callbackBeforeSendSingleMsgCommand";
 pub(crate) const REFUSES: &str = "callbackBeforeSendGroupMsgCommand";
 pub(crate) const TRANSPARENT: &str = "callbackBeforeCreateGroupCommand";
 
-/// The time limit of a target's answer.
+/// The timeout of a target's answer.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_millis(400);
 
 /// How much later an answer may come: the machine is busy with other tests.

@@ -32,7 +32,7 @@ fn lines(storage: &Path, arguments: &[&str]) -> Vec<Value> {
     printed(storage, arguments).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Three callbacks, of which the second was refused.
+/// Three callbacks, of which the target rejected the second.
 fn build(storage: &Path) -> (std::sync::Arc<Spool>, Reader) {
     let (spool, mut reader) = Spool::open(&storage.join("forward/default"), LIMITS).unwrap();
     store::append(&spool, 0..3);
@@ -153,7 +153,7 @@ fn errors_say_what_to_do() {
     let (_, error) = refused(storage.path(), &["show"]);
     assert!(error.contains("choose one with --target: one, two"), "{error}");
     let (_, error) = refused(storage.path(), &["show", "--target", "three"]);
-    assert!(error.contains("three; there are spools of one, two"), "{error}");
+    assert!(error.contains("three; there are spools for one, two"), "{error}");
     for arguments in [
         &["replay", "--target", "one"][..],
         &["drop", "--target", "one"],

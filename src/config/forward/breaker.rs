@@ -13,11 +13,11 @@ pub(super) const KEYS: [&str; 4] = ["window", "min_requests", "failure_rate", "o
 pub struct Breaker {
     /// The time over which failures are counted.
     pub window: Duration,
-    /// The breaker stays closed while fewer requests ended in the window.
+    /// The breaker stays closed while fewer requests than this ended in the window.
     pub min_requests: u32,
     /// The share of failures at which it opens: more than 0, at most 1.
     pub failure_rate: f64,
-    /// Until the first probe. The time doubles with each probe that fails, up to 30 s.
+    /// Time until the first probe. It doubles with each probe that fails, up to 30 s.
     pub open_for: Duration,
 }
 

@@ -94,7 +94,7 @@ fn bitmap(is_in: impl Fn(&str) -> bool) -> [u64; WORDS] {
     words
 }
 
-/// Whether a pattern matches a text: the usual search, which goes back to the latest `*`. With `any_first`, the case of the
+/// Whether a pattern matches a text: the usual search, which backtracks to the last `*`. With `any_first`, the case of the
 /// text's first letter does not matter, and the pattern's is lower.
 fn is_match(pattern: &[u8], text: &[u8], any_first: bool) -> bool {
     let (mut place, mut at) = (0, 0);

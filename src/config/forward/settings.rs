@@ -14,9 +14,9 @@ settings! {
     pub struct ForwardSettings {
         /// URL of a business server that answers OpenIM through the exporter: http://10.0.0.5:8080/callback
         ///
-        /// It gets every callback, as OpenIM sends it. OpenIM gets its answers to the callbacks before something
-        /// happens; all others are answered at once and delivered from a spool in --storage.path. If it does not answer,
-        /// OpenIM carries on. For more than this, use --forward.config.file.
+        /// It gets every callback, as OpenIM sends it. OpenIM gets its answers to the callbacks that OpenIM waits for
+        /// and obeys; all others are answered at once and delivered from a spool in --storage.path. If it does not
+        /// answer, OpenIM carries on. For more than this, use --forward.config.file.
         #[arg(value_name = "URL", value_parser = Url::parse)]
         "forward.url" url: Option<Url>,
 
@@ -26,18 +26,18 @@ settings! {
         #[arg(value_name = "FILE", value_parser = absolute_path())]
         "forward.config.file" file: Option<PathBuf>,
 
-        /// Maximum size of each target's spool; beyond it the oldest callbacks are dropped, and counted
+        /// Maximum size of each target's spool; beyond it, the oldest callbacks are dropped and counted
         #[arg(value_name = "BYTES", default_value = "1GiB", value_parser = disk_bytes)]
         "forward.spool-max-bytes" spool_max_bytes: u64,
 
-        /// Maximum age of a callback in a spool; older ones are dropped, and counted
+        /// Maximum age of a callback in a spool; older ones are dropped and counted
         #[arg(value_name = "DURATION", default_value = "72h", value_parser = age)]
         "forward.spool-max-age" spool_max_age: Duration,
 
-        /// When a spool is written through to the disk (fsync): second or append
+        /// When a spool is synced to disk (fsync): every second, or with each append
         ///
-        /// With second, the last second of callbacks can be lost with the power. With append, each answer waits for the
-        /// disk. A killed process loses nothing in either case.
+        /// With second, a power failure can lose the callbacks of the last second. With append, each answer waits for
+        /// the disk. A killed process loses nothing in either case.
         #[arg(value_name = "WHEN", default_value = "second", value_parser = name_of::<FileSync>())]
         "forward.spool-sync" spool_sync: FileSync,
     }

@@ -17,7 +17,7 @@ use crate::config::exclusions::ContentTypes;
 pub struct Target {
     /// A label value and the name of a directory: lower-case letters, digits, `_` and `-`, at most 63.
     pub name: String,
-    /// Where it is.
+    /// The URL that the command is appended to.
     pub url: Url,
     /// The commands that it answers; `None` if it gets copies only.
     pub answers: Option<Commands>,
@@ -35,15 +35,15 @@ pub struct Target {
     pub tls: ClientTls,
     /// The secrets that sign requests, at most two; the first signs first.
     pub secrets: Vec<SigningSecret>,
-    /// Until a connection is established, TLS included.
+    /// Timeout for establishing a connection, including TLS.
     pub connect_timeout: Duration,
-    /// Until the answer to a passed-through callback is complete; at most 4.5 s, because OpenIM gives up after 5 s.
+    /// Timeout for the complete answer to a passed-through callback; at most 4.5 s, because OpenIM gives up after 5 s.
     pub answer_timeout: Duration,
-    /// Until the answer to a delivery is complete.
+    /// Timeout for the answer to a delivery.
     pub delivery_timeout: Duration,
-    /// Deliveries in parallel.
+    /// Maximum number of deliveries in parallel.
     pub concurrency: usize,
-    /// Passed-through callbacks in progress.
+    /// Maximum number of passed-through callbacks in progress.
     pub max_in_flight: usize,
     /// What OpenIM gets instead of an answer that is missing or unusable.
     pub policies: Policies,

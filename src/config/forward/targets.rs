@@ -126,7 +126,7 @@ fn target(
     }
 }
 
-/// The target with its limits on time and number.
+/// The target with its timeouts and limits.
 fn timing(mapping: &Mapping, target: Target) -> Result<Target, FileError> {
     let (least, millis) = (Duration::from_millis(10), Duration::from_millis);
     Ok(Target {

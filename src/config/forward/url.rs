@@ -15,8 +15,8 @@ fn server_name(host: &str) -> Option<ServerName<'static>> {
     ServerName::try_from(host.trim_start_matches('[').trim_end_matches(']').to_owned()).ok()
 }
 
-/// An `http` or `https` URL with a host, a port, and perhaps a path and a query. It is printed without its path and query,
-/// which may have a secret.
+/// An `http` or `https` URL with a host, a port, and perhaps a path and a query. It is printed without its path and
+/// query, which may contain a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Url {
     scheme: Scheme,

@@ -19,7 +19,7 @@ const MAX_PATTERN: usize = 256;
 /// Largest file with a password, a token or a secret, in bytes.
 const MAX_SECRET: u64 = 4096;
 
-/// A pattern that is this similar to a command, from 0 to 1, is taken for a misspelled one.
+/// A name that is more similar to a command than this, from 0 to 1, is taken for a misspelling of it.
 const MIN_SIMILARITY: f64 = 0.7;
 
 /// Reads a file of at most so many bytes.

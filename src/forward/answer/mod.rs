@@ -41,7 +41,7 @@ pub(crate) struct Answering {
     clock: Arc<dyn Clock>,
     /// The largest body of an answer, in bytes.
     max_answer_bytes: usize,
-    /// Until when everything that waits is answered.
+    /// The time by which every waiting callback is answered.
     drain: watch::Sender<Option<Instant>>,
     ended: Arc<Notify>,
     thread: Option<JoinHandle<()>>,
@@ -58,7 +58,7 @@ impl Answering {
         let end = Arc::clone(&ended);
         let run = move || {
             runtime.block_on(end.notified());
-            // What still waits is given up, and a look-up of a name must not delay the end.
+            // Requests in progress are given up. A DNS lookup must not delay the shutdown.
             runtime.shutdown_background();
         };
         let thread = thread::Builder::new().name("forward-answer".to_owned()).spawn(run)?;
@@ -66,7 +66,7 @@ impl Answering {
         Ok(Self { runtime: handle, clock, max_answer_bytes, drain, ended, thread: Some(thread) })
     }
 
-    /// From this time on, the policies answer what still waits.
+    /// From this time on, the policies answer the callbacks that still wait.
     pub(crate) fn drain(&self, until: Instant) {
         self.drain.send_replace(Some(until));
     }
@@ -88,7 +88,7 @@ impl Answering {
             return Passed::Now(case.give_up(&Failure::new(AnswerFailure::InFlight, what), None));
         };
         let Some(permit) = target.breaker.permit(case.began) else {
-            let failure = Failure::new(AnswerFailure::Breaker, "too many requests failed; it gets a pause");
+            let failure = Failure::new(AnswerFailure::Breaker, "its circuit breaker is open");
             return Passed::Now(case.give_up(&failure, None));
         };
         match request(settings, record, body, self.clock.now()) {

@@ -9,7 +9,7 @@ use crate::telemetry::Verdict;
 use crate::wire::{self, UrlForm};
 
 /// What the user is told if the policy refuses the action.
-const REFUSAL: &str = "the server that decides about this is not available";
+const REFUSAL: &str = "the server that decides on this is unavailable";
 
 /// An answer to a callback.
 #[derive(Clone, Debug, PartialEq, Eq)]

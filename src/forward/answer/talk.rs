@@ -27,8 +27,8 @@ impl Failure {
 
 /// Sends a request and reads the answer, of which the body has at most this many bytes.
 ///
-/// The client sends the request again if it took a connection that the target had closed, and so did not send any of it.
-/// If no connection could be established, there is one more try. Nothing is sent twice.
+/// The client repeats the request if the pooled connection was already closed by the target, so that nothing was sent.
+/// If no connection could be established, it is retried once. Nothing is sent twice.
 pub(super) async fn ask(client: &Client, request: Request<Full<Bytes>>, limit: usize) -> Result<Answer, Failure> {
     let again = request.clone();
     let response = match client.send(request).await {
@@ -41,7 +41,7 @@ pub(super) async fn ask(client: &Client, request: Request<Full<Bytes>>, limit: u
 async fn read(response: Response<Incoming>, limit: usize) -> Result<Answer, Failure> {
     let (mut head, body) = response.into_parts();
     let body = read_body(body, limit).await?;
-    // It would begin another protocol.
+    // 101 would switch to another protocol.
     let status = if head.status.is_informational() { StatusCode::BAD_GATEWAY } else { head.status };
     Ok(Answer { status, content_type: head.headers.remove(CONTENT_TYPE), body })
 }

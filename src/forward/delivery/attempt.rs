@@ -20,7 +20,7 @@ use crate::domain::UnixMillis;
 use crate::forward::client::Client;
 use crate::telemetry::Outcome;
 
-/// The longest pause that a target can ask for.
+/// The longest delay that a target can ask for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 /// How much of an answer is read, so that the connection can be used again, and how long that may take.
@@ -39,7 +39,7 @@ pub(super) enum Attempt {
         status: u16,
         reason: String,
     },
-    /// It must be sent again: after `retry_after`, if the target said so.
+    /// It must be retried: after `retry_after`, if the target said so.
     Failed {
         outcome: Outcome,
         problem: String,
@@ -142,12 +142,12 @@ async fn read_rest(mut body: Incoming, status: StatusCode) -> Vec<u8> {
             }
         }
     };
-    // What is late has been said by the head.
+    // If the body is late: the head has already decided the outcome.
     let _ = timeout(MAX_ANSWER_TIME, rest).await;
     start
 }
 
-/// The pause that the target asked for: seconds or a date. RFC 9110, 10.2.3.
+/// The delay that the target asked for with `Retry-After`: seconds or a date. RFC 9110, 10.2.3.
 fn retry_after(headers: &HeaderMap, now: UnixMillis) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let pause = match text.parse() {

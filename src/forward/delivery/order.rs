@@ -1,18 +1,17 @@
 //! The order of deliveries: one at a time for each key, so for each group or sender.
 //!
 //! The spool is read from its beginning to its end. A callback whose key is free is sent at once. Otherwise its position
-//! is parked behind the one that is being sent. A key that must wait for another try parks nothing: its next position is
-//! noted, and the reader goes back to it later. So a group whose callbacks fail never blocks the others, and the memory
-//! is bounded.
+//! is parked behind the one that is being sent. A key that waits for a retry parks nothing: its next position is noted,
+//! and the reader returns to it later. So a group whose callbacks fail never blocks the others, and memory is bounded.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Instant;
 
-/// The most positions that are parked, of all keys.
+/// Maximum number of parked positions of all keys.
 const MAX_PARKED: usize = 65_536;
 
-/// The most keys that are being sent or wait for another try.
+/// Maximum number of keys that are being sent or wait for a retry.
 const MAX_KEYS: usize = 65_536;
 
 /// What each key is doing. A key is the hash of a group or a sender.
@@ -40,7 +39,7 @@ struct Key<P> {
     parked: VecDeque<P>,
     /// The last position that is known here: the current one, or the last parked one.
     last: P,
-    /// The first position after these that the reader passed over.
+    /// The first position after these that the reader skipped.
     later: Option<P>,
 }
 
@@ -54,7 +53,7 @@ enum State {
         until: Instant,
         must: bool,
     },
-    /// Until the reader is back at the position that it passed over.
+    /// Until the reader returns to the position that it skipped.
     Waiting,
 }
 
@@ -162,7 +161,7 @@ impl<P: Copy + Ord> Order<P> {
         self.pauses.peek().map(|Reverse((until, _))| *until)
     }
 
-    /// Makes the paused key ready that would be the next one, to try whether the target works again.
+    /// Makes the key ready whose pause ends next, as a probe of whether the target works again.
     pub(super) fn wake_one(&mut self) {
         let free = self.keys.iter_mut().filter_map(|(key, found)| match found.state {
             State::Paused { until, must: false } => Some((until, key, found)),
@@ -174,7 +173,7 @@ impl<P: Copy + Ord> Order<P> {
         }
     }
 
-    /// Begins all pauses again, because the target works: each ends at the time from `until`, unless the target asked for a
+    /// Restarts all pauses, because the target works: each ends at the time from `until`, unless the target asked for a
     /// longer one.
     pub(super) fn restart(&mut self, mut until: impl FnMut() -> Instant) {
         for (key, found) in &mut self.keys {
@@ -186,7 +185,7 @@ impl<P: Copy + Ord> Order<P> {
         }
     }
 
-    /// Where the reader must go back to, if it passed over a callback whose key is free now.
+    /// Where the reader must return to, if it skipped a callback whose key is free now.
     pub(super) fn take_rewind(&mut self) -> Option<P> {
         if self.waiting == 0 {
             return None;

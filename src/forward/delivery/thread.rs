@@ -24,24 +24,24 @@ use crate::niceness::lower_priority;
 use crate::spool::{Entry, Position, Reader, Record};
 use crate::wire;
 
-/// Time between two looks at an empty spool. Nobody wakes the thread, because that would cost the serving threads a system
+/// How often an empty spool is polled. The serving threads do not wake this thread, because that would cost them a system
 /// call for each callback.
 const POLL: Duration = Duration::from_millis(20);
 
-/// Time after which the spool is read again if that failed.
+/// Delay before the spool is read again after a failure.
 const RETRY_READING: Duration = Duration::from_secs(1);
 
-/// How many callbacks are read in a row without one that can be sent.
+/// Maximum number of callbacks that are read in a row without finding one that can be sent.
 const READ_AT_ONCE: usize = 1000;
 
-/// Time between two times that the reader goes back.
+/// Shortest interval between two rewinds of the reader.
 const REWIND_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The range of the times to the next try, which doubles with each one.
+/// The shortest and the longest delay before a retry. The delay doubles with each failed attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// How long the end waits for deliveries in progress, so that they need not be repeated.
+/// How long the shutdown waits for deliveries in progress, so that they need not be repeated.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// A delivery thread.
@@ -65,7 +65,7 @@ impl Worker {
         let run = move || {
             lower_priority();
             runtime.block_on(async { Delivery::new(current, reader, clock).run(&mut stopped).await });
-            // A look-up of a name must not delay the end.
+            // A DNS lookup must not delay the shutdown.
             runtime.shutdown_background();
         };
         Ok(Self { target, stop, thread: thread::Builder::new().name(name).spawn(run)? })
@@ -81,12 +81,12 @@ impl Worker {
         self.target.store(target);
     }
 
-    /// Begins the end: nothing is sent any more, and what is being sent is given up at the deadline.
+    /// Starts the shutdown: nothing more is sent, and deliveries in progress are given up at the deadline.
     pub(crate) fn stop(&self, deadline: Instant) {
         self.stop.send_replace(Some(deadline));
     }
 
-    /// Waits for the end until the deadline.
+    /// Waits for the thread to end, until the deadline at most.
     pub(crate) fn join(self, deadline: Instant) {
         while !self.thread.is_finished() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));
@@ -162,7 +162,7 @@ impl Delivery {
         }
     }
 
-    /// Takes over new settings, and begins the pauses again if the target works again.
+    /// Applies new settings, and restarts the pauses if the target works again.
     fn refresh(&mut self) {
         let current = self.current.load();
         if !Arc::ptr_eq(&current, &self.target) {
@@ -278,7 +278,7 @@ impl Delivery {
         self.read_at = now + RETRY_READING;
     }
 
-    /// What keeps its order: a group, or a sender, or else a command.
+    /// The key whose callbacks keep their order: a group, or a sender, or else a command.
     fn key(&self, callback: &Record<'_>) -> u64 {
         let subject = wire::subject(callback.body);
         match (&subject.group, &subject.sender) {
@@ -350,7 +350,7 @@ impl Delivery {
     }
 }
 
-/// A random time up to this one: "full jitter", so that the tries of many callbacks are spread out.
+/// A random delay up to this one ("full jitter"), so that the retries of many callbacks are spread out.
 fn jittered(longest: Duration) -> Duration {
     longest.mul_f64(rand::random_range(0.0..1.0))
 }

@@ -111,7 +111,7 @@ pub(super) fn answer(
     };
     match (passed, counted) {
         (Some(passed), counted) => {
-            // The refusal is counted, but the target's answer is sent.
+            // The refusal is counted, but OpenIM gets the target's answer.
             counted.inspect_err(|refusal| drop(refuse(refusal))).ok();
             match passed {
                 Passed::Now(answer) => Answered::Now(forwarding::reply(answer)),

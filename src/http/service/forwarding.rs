@@ -18,7 +18,7 @@ use crate::http::site::response::{Payload, Reply};
 use crate::spool::Record;
 use crate::wire::OPERATION_ID_HEADER;
 
-/// The longest `Via` that is passed on. A request has been forwarded in vain before it is this long.
+/// The longest `Via` that is forwarded; the rest is cut off. Only a loop makes it this long.
 const MAX_VIA_BYTES: usize = 4096;
 
 /// Forwards a callback: to the spools of the targets that get copies, and to the target that answers it, if one does.
