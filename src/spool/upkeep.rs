@@ -227,7 +227,9 @@ impl Upkeep {
             }
         }
         let current = log.current.load().as_deref().map_or(0, |active| active.segment.bytes());
-        log.room.store(limits.max_bytes.saturating_sub(bytes.saturating_sub(current)), Relaxed);
+        let room = limits.max_bytes.saturating_sub(bytes.saturating_sub(current));
+        // Otherwise the next process would take a file that grew while the disk hung for damaged.
+        log.room.store(room.min(MAX_SEGMENT / 2), Relaxed);
         Ok(())
     }
 

@@ -151,3 +151,23 @@ fn a_dead_letter_that_cannot_be_written_is_still_pending() {
     reader.bury(position, 400, "").unwrap();
     assert_eq!((spool.figures().pending, spool.figures().dead_letters), (1, 1));
 }
+
+#[test]
+fn what_follows_a_torn_record_is_delivered_when_a_new_file_can_be_created_again() {
+    let disk = Disk::new();
+    let (spool, mut reader) = open(&disk.spool());
+    disk.fill(2);
+    disk.fill_names();
+    let long = format!("0 {}", "x".repeat(100_000));
+    assert!(spool.append(&record(&long)).is_err());
+    // There is space again, but not for another file.
+    fs::remove_file(disk.0.path().join("full")).unwrap();
+    File::create(disk.0.path().join("full")).unwrap();
+    assert!(spool.maintain(NOW).is_err());
+    assert_eq!(try_append(&spool, 1..3).len(), 2);
+    disk.free();
+    for _ in 0..2 {
+        spool.maintain(NOW).unwrap();
+    }
+    assert_eq!(deliver_long(&mut reader), [1, 2]);
+}
