@@ -3,11 +3,11 @@
 use std::net::TcpListener;
 use std::sync::mpsc::channel;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openim_exporter::wire::{Judged, UrlForm, judge};
 
-use crate::scene::{ANSWER_TIMEOUT, CONTINUES, REFUSES, SLACK, Scene, TRANSPARENT, failures};
+use crate::scene::{ANSWER_TIMEOUT, CONTINUES, REFUSES, SLACK, Scene, TRANSPARENT, body, failures};
 use crate::support::{SUCCESS, eventually, free_port};
 use crate::target::{Deed, Target, after, allows, and_closes, answers, answers_at_length, is_silent, resets, writes};
 
@@ -151,10 +151,20 @@ fn a_connection_that_the_target_has_closed_is_not_used_again() {
     let scene = Scene::start(&target.url(), &[]);
     let mut client = scene.exporter.connect();
     for number in 0..50 {
-        let body = crate::scene::body(CONTINUES);
+        let body = body(CONTINUES);
         let answer = client.post(&format!("/{CONTINUES}"), body);
         assert!(answer.text().contains("target"), "{number}: {}", answer.text());
         eventually("the end of the connection", || target.closed() == number + 1);
     }
     assert_eq!(target.got().len(), 50);
+}
+
+#[test]
+fn openim_2_3_which_waits_for_two_seconds_gets_the_policy_s_answer_too() {
+    let target = Target::start(is_silent());
+    let scene = Scene::start(&target.url(), &["answer_timeout: 4s"]);
+    let began = Instant::now();
+    let answer = scene.exporter.post("/callback", body(CONTINUES));
+    assert_eq!((answer.status, answer.text().as_str()), (200, SUCCESS));
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }

@@ -31,8 +31,10 @@ pub(crate) use policy::Answer;
 use policy::Fallback;
 use talk::{Failure, ask};
 
-/// A sender that gives up after at least this time waited for the target; before, it probably ended. OpenIM 2.3 waits for
-/// two seconds.
+/// OpenIM 2.3, which sends the command only in the body, gives up after two seconds; later versions after five.
+const LIMIT_IN_BODY_FORM: Duration = Duration::from_millis(1800);
+
+/// A sender that gives up after at least this time waited for the target; before, it probably ended.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The thread that passes callbacks through.
@@ -99,8 +101,7 @@ impl Answering {
 
     fn send(&self, case: Case, request: Request<Full<Bytes>>, (place, permit): (Place, Permit)) -> Passed {
         let (mut sender, answer) = oneshot::channel();
-        let (drain, limit, deadline) =
-            (self.drain.subscribe(), self.max_answer_bytes, case.began + case.target.target.answer_timeout);
+        let (drain, limit, deadline) = (self.drain.subscribe(), self.max_answer_bytes, case.deadline());
         let case = Arc::new(case);
         let waiting = Waiting { answer, case: Arc::clone(&case) };
         self.runtime.spawn(async move {
@@ -205,6 +206,12 @@ impl Case {
         }
         let what = format_args!("the sender gave up after {} ms", waited.as_millis());
         self.target.telemetry.answer_failed(AnswerFailure::Timeout, &self.command, &what, self.clock.now().0);
+    }
+
+    /// When the policy answers instead of the target.
+    fn deadline(&self) -> Instant {
+        let limit = self.target.target.answer_timeout;
+        self.began + if self.fallback.form == UrlForm::Body { limit.min(LIMIT_IN_BODY_FORM) } else { limit }
     }
 
     /// Decides what OpenIM gets, and counts it. `None`: time is up.
