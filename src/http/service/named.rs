@@ -37,10 +37,18 @@ pub(super) fn named<'a>(uri: &'a Uri, body: &'a [u8]) -> Option<Named<'a>> {
         return Some(Named { command, path, form });
     }
     if let Some(command) = in_query {
-        return Some(Named { command, path: "", form: UrlForm::Query });
+        return Some(Named { command: trimmed(command), path: "", form: UrlForm::Query });
     }
-    let command = wire::decode_command_name(body).ok()?;
+    let command = trimmed(wire::decode_command_name(body).ok()?);
     Some(Named { command, path: "", form: UrlForm::Body })
+}
+
+/// As in [`Command::from_name`].
+fn trimmed(name: Cow<'_, str>) -> Cow<'_, str> {
+    match name {
+        Cow::Borrowed(name) => Cow::Borrowed(name.trim()),
+        Cow::Owned(name) => Cow::Owned(name.trim().to_owned()),
+    }
 }
 
 /// As in [`Command::from_path`].
@@ -55,7 +63,7 @@ mod tests {
 
     #[test]
     fn the_command_is_named_as_it_was_sent() {
-        let body = br#"{"callbackCommand":"CallbackBeforeXCommand"}"#;
+        let body = br#"{"callbackCommand":" CallbackBeforeXCommand\n"}"#;
         for (uri, command, path, form) in [
             (
                 "/secret/callbackBeforeXCommand?key=a",
@@ -75,6 +83,7 @@ mod tests {
                 "/callbackBeforeXCommand",
                 UrlForm::Query,
             ),
+            ("/?command=+callbackBeforeYCommand%0A", "callbackBeforeYCommand", "", UrlForm::Query),
             ("/secret?command=", "CallbackBeforeXCommand", "", UrlForm::Body),
             ("/callbackExample", "CallbackBeforeXCommand", "", UrlForm::Body),
         ] {
