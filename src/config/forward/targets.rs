@@ -13,7 +13,7 @@ use super::url::Url;
 use super::values::{Files, as_flag, commands, globs, list, number, time};
 use super::{breaker, policies, tls};
 use crate::config::exclusions::ContentTypes;
-use crate::config::file::FileError;
+use crate::config::file::{FileError, redact_name};
 use crate::config::parse::{age, disk_bytes};
 use crate::config::yaml::{Field, Mapping};
 
@@ -170,6 +170,10 @@ fn answers(mapping: &Mapping) -> Result<Option<Commands>, FileError> {
 fn content_types(field: &Field) -> Result<ContentTypes, FileError> {
     let items = list(field, usize::MAX, "a content type")?;
     let texts = items.iter().map(Field::text).collect::<Result<Vec<_>, _>>()?;
+    // Anything else may be a misplaced secret.
+    if let Some((item, _)) = items.iter().zip(&texts).find(|(_, text)| redact_name(text) != **text) {
+        return Err(item.error("this is not a content type; give names, numbers, or ranges such as 1000-5000"));
+    }
     ContentTypes::parse(&texts.join(",")).map_err(|problem| field.error(problem))
 }
 

@@ -63,6 +63,10 @@ fn a_wrong_value_of_a_target_is_an_error() {
         ("max_bytes: 1KiB", "max_bytes: give a size from 1MiB to 100TiB, as in 512MiB or 10GiB"),
         ("max_age: 1s", "max_age: give whole seconds from 1m to 3650d, as in 90m, 72h or 7d"),
         ("content_types: []", "content_types: the list is empty; add a content type, or remove the key"),
+        (
+            "content_types: ['$2y$10$secret']",
+            "content_types: this is not a content type; give names, numbers, or ranges",
+        ),
         ("content_types: [tpying]", "content_types: \"tpying\": not a content type; give names"),
         ("groups: []", "groups: the list is empty; add a group's ID, or remove the key"),
         ("groups: ['']", "groups: give 1 to 256 bytes; * stands for any characters"),
