@@ -22,6 +22,9 @@ const SEGMENTS: u32 = 64;
 /// Bytes of a segment, at least and at most.
 const SEGMENT_BYTES: (u64, u64) = (4 << 10, 16 << 20);
 
+/// A segment of which everything is delivered is kept no longer than this: it has the content of messages.
+const MAX_KEPT: Duration = Duration::from_secs(60);
+
 /// How long a call waits for appends in progress, in milliseconds.
 const MAX_WAIT: u32 = 50;
 
@@ -61,8 +64,10 @@ impl Current {
                 self.begun_ms = Some(now_ms);
             }
             let age = self.begun_ms.map_or(0, |begun| now_ms.saturating_sub(begun)).unsigned_abs();
+            let age = Duration::from_millis(age);
             bytes >= segment_bytes(limits)
-                || Duration::from_millis(age) > limits.max_age / SEGMENTS
+                || age > limits.max_age / SEGMENTS
+                || age >= MAX_KEPT && active.segment.pending() == 0
                 || limits.sync != self.sync
                 || !is_in_place(active, &log.path(active.segment.number))
         });

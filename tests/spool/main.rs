@@ -32,6 +32,20 @@ fn what_is_appended_is_delivered_in_order_and_removed() {
 }
 
 #[test]
+fn what_is_delivered_is_off_the_disk_after_a_minute() {
+    let directory = tempfile::tempdir().unwrap();
+    let (spool, mut reader) = open(directory.path());
+    append(&spool, 0..3);
+    spool.maintain(NOW).unwrap();
+    let bytes = || segments(directory.path()).iter().map(|path| fs::metadata(path).unwrap().len()).sum::<u64>();
+    assert_eq!(deliver(&mut reader), [0, 1, 2]);
+    spool.maintain(NOW + 59_000).unwrap();
+    assert!(bytes() > 0);
+    spool.maintain(NOW + 60_000).unwrap();
+    assert_eq!(bytes(), 0);
+}
+
+#[test]
 fn what_is_not_delivered_is_there_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let (spool, mut reader) = open(directory.path());
