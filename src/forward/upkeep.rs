@@ -2,12 +2,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 
 use super::target::TargetHandle;
 use crate::domain::{Clock, UnixMillis};
@@ -17,40 +16,54 @@ use crate::telemetry::Backlog;
 /// Interval between two rounds.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The thread. It ends when this is dropped.
+/// The thread.
 pub(super) struct Upkeep {
-    /// `None` once it was told to end.
-    running: Mutex<Option<(Sender<()>, JoinHandle<()>)>>,
+    stops: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
 }
 
 impl Upkeep {
-    /// Starts to maintain the spools of the current targets each second.
+    /// Starts to maintain the spools of the current targets each second, and those that are full at once.
     ///
     /// # Errors
     /// When the system provides no thread.
     pub(super) fn start(targets: Arc<ArcSwap<Vec<Arc<TargetHandle>>>>, clock: Arc<dyn Clock>) -> io::Result<Self> {
-        let (sender, ended) = channel::<()>();
+        let stops = Arc::new(AtomicBool::new(false));
+        let is_last = Arc::clone(&stops);
         let run = move || {
             lower_priority();
+            let mut due = Instant::now();
             loop {
-                let is_last = !matches!(ended.recv_timeout(INTERVAL), Err(RecvTimeoutError::Timeout));
-                targets.load().iter().for_each(|target| maintain(target, clock.now()));
+                let is_last = is_last.load(Ordering::Acquire);
+                let is_due = is_last || Instant::now() >= due;
+                let work = if is_due { maintain } else { make_room };
+                targets.load().iter().for_each(|target| work(target, clock.now()));
                 if is_last {
                     return;
                 }
+                if is_due {
+                    due = Instant::now() + INTERVAL;
+                }
+                // A spool that is full unparks the thread.
+                thread::park_timeout(due.saturating_duration_since(Instant::now()));
             }
         };
-        let thread = thread::Builder::new().name("forward-disk".to_owned()).spawn(run)?;
-        Ok(Self { running: Mutex::new(Some((sender, thread))) })
+        Ok(Self { stops, thread: thread::Builder::new().name("forward-disk".to_owned()).spawn(run)? })
     }
 
     /// Maintains the spools once more, and ends, by this time at the latest.
     pub(super) fn stop(&self, deadline: Instant) {
-        let Some((sender, thread)) = self.running.lock().take() else { return };
-        drop(sender);
-        while !thread.is_finished() && Instant::now() < deadline {
+        self.stops.store(true, Ordering::Release);
+        self.thread.thread().unpark();
+        while !self.thread.is_finished() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));
         }
+    }
+}
+
+fn make_room(target: &TargetHandle, now: UnixMillis) {
+    if let Err(error) = target.spool.make_room(now.0) {
+        target.telemetry.spool_failed(&error, now.0);
     }
 }
 

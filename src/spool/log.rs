@@ -5,9 +5,10 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::{Arc, OnceLock};
+use std::thread::Thread;
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
@@ -39,6 +40,10 @@ pub(super) struct Log {
     pub(super) limits: Mutex<Limits>,
     /// Maximum size of the current segment in bytes, so that all segments together stay within the limit.
     pub(super) room: AtomicU64,
+    /// When the current segment has this many bytes, the next one should begin.
+    pub(super) enough: AtomicU64,
+    /// The maintaining thread, which is woken when there is no more room, or soon none.
+    pub(super) maintainer: OnceLock<Thread>,
     /// Callbacks that were received before this are dropped, in milliseconds since the Unix epoch.
     pub(super) cutoff_ms: AtomicI64,
     /// When the oldest pending record was received; the highest number if there is none.
@@ -60,6 +65,8 @@ impl Log {
             has_failed: AtomicBool::new(false),
             limits: Mutex::new(limits),
             room: AtomicU64::new(limits.max_bytes),
+            enough: AtomicU64::new(u64::MAX),
+            maintainer: OnceLock::new(),
             cutoff_ms: AtomicI64::new(i64::MIN),
             oldest_ms: AtomicI64::new(i64::MAX),
             segments: Mutex::default(),
@@ -76,6 +83,7 @@ impl Log {
         let current = self.current.load();
         let Some(active) = current.as_deref() else { return Err(AppendError::NoFile) };
         if active.segment.bytes() >= self.room.load(Relaxed) {
+            self.wake_maintainer();
             return Err(AppendError::Full);
         }
         let written = encode(record, verdict, active.segment.salt(), |slices, length| {
@@ -83,7 +91,11 @@ impl Log {
                 match (&active.file).write_vectored(slices) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Ok(written) if written == length => {
-                        active.segment.appended(written as u64, record.received_ms);
+                        let bytes = active.segment.appended(written as u64, record.received_ms);
+                        let enough = self.enough.load(Relaxed);
+                        if bytes >= enough && bytes - (written as u64) < enough {
+                            self.wake_maintainer();
+                        }
                         return Ok(());
                     }
                     Ok(written) => {
@@ -98,6 +110,12 @@ impl Log {
             self.has_failed.store(true, Relaxed);
             AppendError::Disk(error)
         })
+    }
+
+    pub(super) fn wake_maintainer(&self) {
+        if let Some(thread) = self.maintainer.get() {
+            thread.unpark();
+        }
     }
 
     pub(super) fn path(&self, number: u64) -> PathBuf {

@@ -140,13 +140,13 @@ impl Segment {
         self.closed.store(true, Release);
     }
 
-    /// A record was written.
-    pub(super) fn appended(&self, bytes: u64, received_ms: i64) {
+    /// A record was written. Returns how many bytes are written now.
+    pub(super) fn appended(&self, bytes: u64, received_ms: i64) -> u64 {
         self.records.fetch_add(1, Relaxed);
         self.record_bytes.fetch_add(bytes, Relaxed);
         self.newest_ms.fetch_max(received_ms, Relaxed);
         // Only now may it be read and marked as done.
-        self.written.fetch_add(bytes, Release);
+        self.written.fetch_add(bytes, Release) + bytes
     }
 
     /// A part of a record was written.

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
 
 use parking_lot::Mutex;
 
@@ -38,10 +39,11 @@ impl Spool {
         Ok((Arc::new(Self { log, dead, upkeep: Mutex::new([upkeep, dead_upkeep]) }), reader))
     }
 
-    /// Uses other limits from the next [`Spool::maintain`] on.
+    /// Uses other limits from the next [`Spool::maintain`] or [`Spool::make_room`] on, for which the thread is woken.
     pub fn set_limits(&self, limits: Limits) {
         *self.log.limits.lock() = limits;
         *self.dead.limits.lock() = limits;
+        self.log.wake_maintainer();
     }
 
     /// Appends a callback with one system call, without a lock or an allocation. Afterwards it survives a crash of the
@@ -62,11 +64,23 @@ impl Spool {
     /// # Errors
     /// The first error. All other work is still done, and what failed is retried at the next call.
     pub fn maintain(&self, now_ms: i64) -> io::Result<()> {
+        self.log.maintainer.get_or_init(thread::current);
         let Some(mut upkeep) = self.upkeep.try_lock() else { return Ok(()) };
         let [pending, dead] = &mut *upkeep;
         let append = |entry: &Entry| self.log.append(&entry.record(), Verdict::default()).is_ok();
         let (dead, pending) = (dead.run(&self.dead, now_ms, &append), pending.run(&self.log, now_ms, &append));
         pending.and(dead)
+    }
+
+    /// Begins a new file and drops the oldest callbacks, if that is needed. To be called by the thread that called
+    /// [`Spool::maintain`] first, whenever it is unparked: so bursts drop the oldest callbacks and not the newest.
+    ///
+    /// # Errors
+    /// As [`Spool::maintain`].
+    pub fn make_room(&self, now_ms: i64) -> io::Result<()> {
+        let Some(mut upkeep) = self.upkeep.try_lock() else { return Ok(()) };
+        let [pending, _] = &mut *upkeep;
+        pending.make_room(&self.log, now_ms)
     }
 
     /// What the spool holds and what it dropped. Cheap.

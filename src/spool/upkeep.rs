@@ -93,6 +93,17 @@ impl Upkeep {
         }
     }
 
+    /// Begins a new segment and drops the oldest ones, if that is needed. Waits for no sync.
+    pub(super) fn make_room(&mut self, log: &Log, now_ms: i64) -> io::Result<()> {
+        let limits = *log.limits.lock();
+        let begun = self.current.begin_if_needed(log, limits, now_ms);
+        self.current.close(log);
+        let limited = self.limit(log, limits);
+        // Before files are removed: a file that is missing but listed counts as damaged.
+        let listed = self.list(log);
+        begun.and(limited).and(listed).and(self.remove(log))
+    }
+
     /// Does all work. If a part fails, does the rest nevertheless, and returns the first error.
     pub(super) fn run(&mut self, log: &Log, now_ms: i64, append: &dyn Fn(&Entry) -> bool) -> io::Result<()> {
         let limits = *log.limits.lock();
@@ -200,7 +211,7 @@ impl Upkeep {
         let of_segments: u64 = segments.iter().map(|segment| segment.bytes()).sum();
         let mut bytes = of_segments + self.aside.iter().map(|aside| aside.bytes).sum::<u64>();
         // Room for the appends until the next call.
-        let most = limits.max_bytes.saturating_sub(2 * segment_bytes(limits));
+        let most = limits.max_bytes.saturating_sub((2 * segment_bytes(limits)).max(limits.max_bytes / 8));
         let mut kept = self.aside.len();
         let (removals, mut rest) = (&mut self.removals, bytes);
         self.aside.retain(|aside| {
@@ -230,6 +241,7 @@ impl Upkeep {
         let room = limits.max_bytes.saturating_sub(bytes.saturating_sub(current));
         // Otherwise the next process would take a file that grew while the disk hung for damaged.
         log.room.store(room.min(MAX_SEGMENT / 2), Relaxed);
+        log.enough.store(segment_bytes(limits).min(room / 2), Relaxed);
         Ok(())
     }
 

@@ -124,6 +124,38 @@ fn the_oldest_callbacks_are_dropped_by_bytes() {
 }
 
 #[test]
+fn a_burst_drops_the_oldest_callbacks_too() {
+    let directory = store::in_memory();
+    let (spool, mut reader) = open(directory.path());
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let (spool, done) = (&spool, &done);
+        let maintainer = scope.spawn(move || {
+            spool.maintain(NOW).unwrap();
+            while !done.load(Ordering::Relaxed) {
+                thread::park();
+                spool.make_room(NOW).unwrap();
+            }
+        });
+        let long = "y".repeat(700);
+        // Four times as much as it may have, within a second.
+        for number in 0..5000 {
+            let _ = spool.append(&record(&format!("{number} {long}")));
+            thread::sleep(Duration::from_micros(50));
+        }
+        done.store(true, Ordering::Relaxed);
+        maintainer.thread().unpark();
+    });
+    let mut newest = 0;
+    while let Some((position, entry)) = reader.next().unwrap() {
+        newest += u32::from(entry.body().starts_with(b"49"));
+        reader.delivered(position).unwrap();
+    }
+    assert!(newest > 80, "{newest} of the newest 100 callbacks");
+    assert!(spool.figures().dropped(Dropped::Bytes) > 3000);
+}
+
+#[test]
 fn a_spool_that_nobody_maintains_is_bounded_too() {
     let directory = tempfile::tempdir().unwrap();
     let (spool, _) = open(directory.path());
