@@ -48,6 +48,11 @@ impl FileError {
         Self { file: None, line: Some(line), key: key.into(), problem: problem.into() }
     }
 
+    /// With what its problem is about before it.
+    pub(super) fn about(self, what: &str) -> Self {
+        Self { problem: format!("{what}{}", self.problem), ..self }
+    }
+
     pub(super) fn in_file(self, file: &Path) -> Self {
         Self { file: Some(file.to_owned()), ..self }
     }

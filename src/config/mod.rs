@@ -14,6 +14,7 @@ mod parse;
 mod record;
 mod secret;
 mod serve;
+mod similar;
 pub mod simulate;
 mod spool;
 mod storage;

@@ -92,9 +92,12 @@ pub(super) fn disk_bytes(text: &str) -> Result<u64, &'static str> {
 
 /// How long something is kept on a disk, in whole seconds.
 pub(super) fn age(text: &str) -> Result<Duration, &'static str> {
-    duration::parse(text, Notation::Flags)
-        .filter(|age| AGES.contains(age) && age.subsec_nanos() == 0)
-        .ok_or("give whole seconds from 1m to 3650d, as in 90m, 72h or 7d")
+    duration::parse(text, Notation::Flags).filter(|age| AGES.contains(age) && age.subsec_nanos() == 0).ok_or_else(
+        || match text.parse::<u64>() {
+            Ok(_) => "the unit is missing; give whole seconds from 1m to 3650d, as in 90m, 72h or 7d",
+            Err(_) => "give whole seconds from 1m to 3650d, as in 90m, 72h or 7d",
+        },
+    )
 }
 
 /// A number of bytes, with or without a unit. As in Prometheus, each unit is 1,024 times the one before.

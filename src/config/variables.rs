@@ -2,19 +2,15 @@
 
 use super::command_line::serve_flags;
 use super::flag::VARIABLES;
-
-/// How similar a variable must be to be suggested, from 0 to 1: the value from which clap suggests flags.
-const MIN_SIMILARITY: f64 = 0.7;
+use super::similar::nearest;
 
 /// The variables with the exporter's prefix that set no flag, each with the most similar one that does.
 #[must_use]
 pub fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<(String, Option<String>)> {
     let known: Vec<_> = serve_flags().into_iter().map(|[_, variable, _]| variable).collect();
-    let nearest = |rest: &str| {
-        let similarity = |variable: &String| strsim::jaro(rest, variable.trim_start_matches(VARIABLES));
-        let similar = known.iter().map(|variable| (similarity(variable), variable));
-        let best = similar.filter(|(similarity, _)| *similarity > MIN_SIMILARITY).max_by(|a, b| a.0.total_cmp(&b.0));
-        best.map(|(_, variable)| variable.clone())
+    let suggested = |rest: &str| {
+        let best = nearest(rest, known.iter().map(|variable| variable.trim_start_matches(VARIABLES)));
+        best.map(|variable| format!("{VARIABLES}{variable}"))
     };
     let names: Vec<_> = names.filter(|name| name.starts_with(VARIABLES)).collect();
     // Kubernetes sets several for each Service, such as one with the name `openim-exporter`.
@@ -25,7 +21,7 @@ pub fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<(String, Op
         rest.any(|rest| rest.starts_with("SERVICE_") || rest.starts_with("PORT"))
     };
     let unknown = names.iter().filter(|name| !known.contains(name) && !is_of_service(name));
-    unknown.map(|name| (name.clone(), nearest(name.trim_start_matches(VARIABLES)))).collect()
+    unknown.map(|name| (name.clone(), suggested(name.trim_start_matches(VARIABLES)))).collect()
 }
 
 #[cfg(test)]

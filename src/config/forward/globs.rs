@@ -64,9 +64,15 @@ impl Commands {
         Self { known: bitmap(|name| patterns.matches(name)), patterns }
     }
 
-    /// Whether one of [`COMMANDS`] is in the set.
-    pub(super) fn has_known(&self) -> bool {
-        self.known.iter().any(|word| *word != 0)
+    /// The names of those of [`COMMANDS`] that are in the set.
+    pub(super) fn known(&self) -> impl Iterator<Item = &'static str> {
+        let known = COMMANDS.iter().enumerate().filter(|(position, _)| self.contains_known(*position));
+        known.map(|(_, known)| known.name)
+    }
+
+    /// Whether a pattern of the set matches every command.
+    pub(super) fn has_all(&self) -> bool {
+        self.patterns.0.iter().any(|pattern| pattern.bytes().all(|byte| byte == b'*'))
     }
 
     /// Whether a command is in the set. Does not allocate.

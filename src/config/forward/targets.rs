@@ -101,29 +101,44 @@ fn target(
     let url = mapping.get("url").ok_or_else(|| missing("url"))?;
     let url = Url::parse(url.text()?).map_err(|problem| url.error(problem))?;
     let tls = tls_of(mapping, &url, files)?;
-    let target = Target {
+    let commands = mapping.get("commands").map_or_else(|| Ok(Commands::all()), |field| commands(&field))?;
+    let answers = answers(mapping)?;
+    check_effect(mapping, answers.as_ref(), &commands)?;
+    let is_answered = |name: &str| answers.as_ref().is_some_and(|set| set.contains(name)) && commands.contains(name);
+    let policies = mapping.get("policies").map(|field| policies::parse(&field, &is_answered)).transpose()?;
+    Ok(Target {
         name,
-        answers: answers(mapping)?,
-        commands: mapping.get("commands").map_or_else(|| Ok(Commands::all()), |field| commands(&field))?,
+        answers,
+        commands,
         content_types: mapping.get("content_types").map(|field| content_types(&field)).transpose()?,
         groups: mapping.get("groups").map(|field| globs(&field)).transpose()?,
         headers: mapping.get("headers").map_or_else(|| Ok(Vec::new()), |field| headers(&field))?,
         authorization: authorization(mapping, files)?,
         tls,
         secrets: mapping.get("signing_secret_files").map_or_else(|| Ok(Vec::new()), |field| secrets(&field, files))?,
-        policies: mapping.get("policies").map(|field| policies::parse(&field)).transpose()?.unwrap_or_default(),
+        policies: policies.unwrap_or_default(),
         breaker: mapping.get("breaker").map(|field| breaker::parse(&field)).transpose()?.unwrap_or_default(),
         max_bytes: as_flag(mapping, "max_bytes", max_bytes, disk_bytes)?,
         max_age: as_flag(mapping, "max_age", max_age, age)?,
         ..timing(mapping, Target::simple(url))?
-    };
-    let without_effect = OF_ANSWERS.iter().find_map(|key| mapping.get(key)).filter(|_| target.answers.is_none());
-    match without_effect {
-        Some(field) => {
-            Err(field.error("this target gets copies only, so it has no effect; remove it, or set answers: true"))
-        }
-        None => Ok(target),
+    })
+}
+
+/// Checks that nothing about answers is without effect.
+fn check_effect(mapping: &Mapping, answers: Option<&Commands>, commands: &Commands) -> Result<(), FileError> {
+    let without_effect = OF_ANSWERS.iter().find_map(|key| mapping.get(key)).filter(|_| answers.is_none());
+    if let Some(field) = without_effect {
+        return Err(field.error("this target gets copies only, so it has no effect; remove it, or set answers: true"));
     }
+    let (Some(answers), Some(field)) = (answers, mapping.get("commands")) else { return Ok(()) };
+    // A set without a known command may be for a newer OpenIM.
+    let has_known = |set: &Commands| set.known().next().is_some();
+    if has_known(answers) && has_known(commands) && !answers.known().any(|name| commands.contains(name)) {
+        return Err(
+            field.error("the target gets none of the commands that it answers; add them, or set answers: false")
+        );
+    }
+    Ok(())
 }
 
 /// The target with its timeouts and limits.
@@ -179,7 +194,11 @@ fn content_types(field: &Field) -> Result<ContentTypes, FileError> {
 
 fn secrets(field: &Field, files: &mut Files) -> Result<Vec<SigningSecret>, FileError> {
     let items = list(field, MAX_SECRETS, "a file with a secret")?;
-    items.iter().map(|item| files.secret(item, SigningSecret::parse)).collect()
+    let mut secret = |(number, item): (usize, &Field)| {
+        let which = if items.len() > 1 { format!("file {number}: ") } else { String::new() };
+        files.secret(item, SigningSecret::parse).map_err(|error| error.about(&which))
+    };
+    (1..).zip(&items).map(&mut secret).collect()
 }
 
 fn tls_of(mapping: &Mapping, url: &Url, files: &mut Files) -> Result<ClientTls, FileError> {

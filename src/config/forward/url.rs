@@ -7,6 +7,7 @@ use hyper::http::uri::{Authority, Scheme};
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::config::flag::Shown;
+use crate::domain::COMMANDS;
 
 const SHAPE: &str = "write it like http://10.0.0.5:8080/callback or https://business.example.com/callback";
 
@@ -63,6 +64,13 @@ impl Url {
             || ("/".to_owned(), String::new()),
             |rest| (rest.path().to_owned(), rest.query().unwrap_or_default().to_owned()),
         );
+        let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        if let Some(known) = COMMANDS.iter().find(|known| known.name.eq_ignore_ascii_case(last)) {
+            return Err(format!(
+                "its path ends with a command; remove /{}, because the exporter appends it",
+                known.name
+            ));
+        }
         Ok(Self { scheme, authority, path, query })
     }
 
@@ -153,6 +161,11 @@ mod tests {
             ("http://h:0/", "it has no usable host and port; write it like"),
             ("http://h:99999/", "it has no usable host and port; write it like"),
             ("https://a..b/", "a certificate cannot have this host's name; give a DNS name or an IP address"),
+            (
+                "http://h/hunter2/callbackBeforeSendGroupMsgCommand/?k=hunter2",
+                "its path ends with a command; remove /callbackBeforeSendGroupMsgCommand, because the exporter appends it",
+            ),
+            ("http://h/CallbackBeforeSendGroupMsgCommand", "its path ends with a command; remove /callbackBeforeSend"),
         ] {
             let error = Url::parse(url).expect_err(url);
             assert!(error.starts_with(expected) && !error.contains("hunter2"), "{url}: {error}");

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::globs::{Commands, Globs};
 use crate::config::duration::{self, Notation};
 use crate::config::file::{FileError, redact_name};
+use crate::config::similar::did_you_mean;
 use crate::config::yaml::{Field, Mapping};
 use crate::domain::COMMANDS;
 
@@ -18,9 +19,6 @@ const MAX_PATTERN: usize = 256;
 
 /// Largest file with a password, a token or a secret, in bytes.
 const MAX_SECRET: u64 = 4096;
-
-/// A name that is more similar to a command than this, from 0 to 1, is taken for a misspelling of it.
-const MIN_SIMILARITY: f64 = 0.7;
 
 /// Reads a file of at most so many bytes.
 pub type ReadFile<'a> = dyn FnMut(&Path, u64) -> Result<Vec<u8>, FileError> + 'a;
@@ -71,8 +69,19 @@ pub(super) fn time(
     let text = field.text()?;
     let time = duration::parse(text, Notation::Flags).or_else(|| duration::parse(text, Notation::Go));
     time.filter(|time| range.contains(time)).ok_or_else(|| {
-        field.error(format!("give a time from {:?} to {:?}, as in 500ms, 2.5s or 1m30s", range.start(), range.end()))
+        let missing = if text.parse::<f64>().is_ok() { "the unit is missing; " } else { "" };
+        let (least, most) = (in_words(*range.start()), in_words(*range.end()));
+        field.error(format!("{missing}give a time from {least} to {most}, as in 500ms, 2.5s or 1m30s"))
     })
+}
+
+/// A limit as the documentation writes it.
+fn in_words(time: Duration) -> String {
+    match time.as_secs() {
+        0 => format!("{} ms", time.as_millis()),
+        seconds if seconds > 60 && seconds % 60 == 0 => format!("{} minutes", seconds / 60),
+        _ => format!("{} s", time.as_secs_f64()),
+    }
 }
 
 /// A number, or the default if the key is missing.
@@ -129,12 +138,10 @@ pub(super) fn commands(field: &Field) -> Result<Commands, FileError> {
 /// A name of a command, or a pattern. A name that no version of OpenIM uses would match nothing.
 fn command(field: &Field) -> Result<Box<str>, FileError> {
     let text = pattern(field)?;
-    if text.contains('*') || Commands::new(vec![text.clone()]).has_known() {
+    if text.contains('*') || Commands::new(vec![text.clone()]).known().next().is_some() {
         return Ok(text);
     }
-    let similar = COMMANDS.iter().map(|known| (strsim::jaro(&text, known.name), known.name));
-    let nearest = similar.filter(|(similarity, _)| *similarity > MIN_SIMILARITY).max_by(|a, b| a.0.total_cmp(&b.0));
-    let advice = nearest.map_or_else(String::new, |(_, name)| format!("did you mean {name}? "));
+    let advice = did_you_mean(&text, COMMANDS.iter().map(|known| known.name));
     Err(field.error(format!(
         "{} is not a known command; {advice}docs/callbacks.md lists them; for one of a newer OpenIM, add a * at its end",
         redact_name(&text)

@@ -93,12 +93,12 @@ fn an_unknown_key_is_an_error_at_every_level() {
     for (text, expected) in [
         (
             "tls_config: {}\n",
-            "line 1: tls_config: unknown key; the known keys are tls_server_config, http_server_config, \
+            "line 1: tls_config: unknown key; did you mean tls_server_config? the known keys are tls_server_config, http_server_config, \
             basic_auth_users, rate_limit",
         ),
         (
             "\nhttp_server_config:\n  http3: true\n",
-            "line 3: http_server_config.http3: unknown key; the known keys are \
+            "line 3: http_server_config.http3: unknown key; did you mean http2? the known keys are \
             http2, headers",
         ),
         ("rate_limit: {rate: 1}\n", "line 1: rate_limit.rate: unknown key; the known keys are interval, burst"),
@@ -112,7 +112,12 @@ fn an_unknown_key_is_an_error_at_every_level() {
         assert_eq!(error(text), expected);
     }
     let words = error(&tls(&["certfile: a"]));
-    assert!(words.starts_with("line 4: tls_server_config.certfile: unknown key; the known keys are cert, "), "{words}");
+    assert!(
+        words.starts_with(
+            "line 4: tls_server_config.certfile: unknown key; did you mean cert_file? the known keys are cert, "
+        ),
+        "{words}"
+    );
 }
 
 #[test]

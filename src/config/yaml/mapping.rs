@@ -2,6 +2,7 @@
 
 use super::tree::{MappingEntry, Node, YamlValue};
 use crate::config::file::{FileError, redact_name};
+use crate::config::similar::did_you_mean;
 
 /// A mapping of the file. All of its keys are known. A key without a value counts as missing, as in the toolkit.
 pub(crate) struct Mapping<'a> {
@@ -76,7 +77,8 @@ impl<'a> Field<'a> {
     pub(crate) fn mapping(&self, known: &[&str]) -> Result<Mapping<'a>, FileError> {
         let entries = self.entries()?;
         if let Some(unknown) = entries.iter().find(|entry| !known.contains(&entry.key.as_str())) {
-            let problem = format!("unknown key; the known keys are {}", known.join(", "));
+            let advice = did_you_mean(&unknown.key, known.iter().copied());
+            let problem = format!("unknown key; {advice}the known keys are {}", known.join(", "));
             return Err(FileError::at_line(unknown.line, join(&self.path, &redact_name(&unknown.key)), problem));
         }
         Ok(Mapping { path: self.path.clone(), entries })

@@ -45,7 +45,7 @@ fn a_wrong_password_or_token_is_an_error_and_not_shown() {
         (
             "  basic_auth: {user: a}",
             "",
-            "targets.basic_auth.user: unknown key; the known keys are username, password_file",
+            "targets.basic_auth.user: unknown key; did you mean username? the known keys are username, password_file",
         ),
         (basic, "", "targets.basic_auth.password_file: a password is one line without control"),
         (basic, "hunter2\nx", "targets.basic_auth.password_file: a password is one line"),
@@ -79,6 +79,11 @@ fn secrets_are_read_in_order() {
         let expected = "line 5: targets.signing_secret_files: a secret is one line, whsec_ and 24 to 64";
         assert!(words.starts_with(expected) && !words.contains("hunter2"), "{words}");
     }
+    let both = "  signing_secret_files: [new, old]";
+    let words = with(&[both], &[("new", new.as_str()), ("old", "hunter2")]).unwrap_err();
+    assert!(words.starts_with("line 5: targets.signing_secret_files: file 2: a secret is one line"), "{words}");
+    let words = with(&[both], &[("old", old.as_str())]).unwrap_err();
+    assert!(words.starts_with("line 5: targets.signing_secret_files: file 1: it is missing"), "{words}");
     let words = with(&["  signing_secret_files: [a, b, c]"], &[]).unwrap_err();
     assert_eq!(words, "line 5: targets.signing_secret_files: 3 are too many; give at most 2");
 }
@@ -104,7 +109,7 @@ fn certificates_and_keys_are_read() {
     assert_eq!(tls("insecure_skip_verify: true").unwrap().tls.trust, Trust::Any);
     assert_eq!(tls("insecure_skip_verify: false").unwrap().tls.trust, Trust::System);
     for (lines, expected) in [
-        ("ca: x", "ca: unknown key; the known keys are ca_file, cert_file, "),
+        ("ca: x", "ca: unknown key; did you mean ca_file? the known keys are ca_file, cert_file, "),
         ("insecure_skip_verify: 1", "insecure_skip_verify: expected true or false, found text"),
         (
             "ca_file: ca, insecure_skip_verify: true",

@@ -18,7 +18,7 @@ fn the_list_of_targets_is_checked() {
     let many: String = (0..17).map(|number| format!("- {{name: a{number}, url: http://h}}\n")).collect();
     for (text, expected) in [
         ("", "line 1: targets is missing; give a list with a name and a url"),
-        ("target: []\n", "line 1: target: unknown key; the known keys are targets"),
+        ("target: []\n", "line 1: target: unknown key; did you mean targets? the known keys are targets"),
         ("targets: []\n", "line 1: targets: the list is empty; add a target, or remove the key"),
         (&format!("targets:\n{many}"), "line 1: targets: 17 are too many; give at most 16"),
         ("targets:\n- {url: http://h}\n", "line 2: targets: name is missing"),
@@ -54,14 +54,19 @@ fn a_wrong_value_of_a_target_is_an_error() {
     let long = format!("groups: [{}]", "g".repeat(257));
     let many = format!("groups: [{}]", vec!["g"; 65].join(","));
     expect(&[
+        (
+            "delivery_time: 1m",
+            "delivery_time: unknown key; did you mean delivery_timeout? the known keys are name, url, answers, ",
+        ),
         ("timeout: 1s", "timeout: unknown key; the known keys are name, url, answers, "),
-        ("connect_timeout: 61s", "connect_timeout: give a time from 10ms to 60s, as in 500ms, 2.5s or 1m30s"),
-        ("answer_timeout: 5s", "answer_timeout: give a time from 10ms to 4.5s, as in"),
-        ("delivery_timeout: 10", "delivery_timeout: give a time from 10ms to 300s, as in"),
+        ("connect_timeout: 61s", "connect_timeout: give a time from 10 ms to 60 s, as in 500ms, 2.5s or 1m30s"),
+        ("answer_timeout: 5s", "answer_timeout: give a time from 10 ms to 4.5 s, as in"),
+        ("delivery_timeout: 10", "delivery_timeout: the unit is missing; give a time from 10 ms to 5 minutes, as in"),
         ("concurrency: 0", "concurrency: give a number from 1 to 256"),
         ("max_in_flight: many", "max_in_flight: give a number from 1 to 10000"),
         ("max_bytes: 1KiB", "max_bytes: give a size from 1MiB to 100TiB, as in 512MiB or 10GiB"),
         ("max_age: 1s", "max_age: give whole seconds from 1m to 3650d, as in 90m, 72h or 7d"),
+        ("max_age: 3600", "max_age: the unit is missing; give whole seconds from 1m to 3650d"),
         ("content_types: []", "content_types: the list is empty; add a content type, or remove the key"),
         (
             "content_types: ['$2y$10$secret']",
@@ -86,11 +91,11 @@ fn a_wrong_value_of_a_target_is_an_error() {
             "policies: [{policy: allow}]",
             "policies.policy: allow is not supported; give one of continue, refuse, transparent",
         ),
-        ("breaker: {window: 1ms}", "breaker.window: give a time from 1s to 600s"),
+        ("breaker: {window: 1ms}", "breaker.window: give a time from 1 s to 10 minutes"),
         ("breaker: {min_requests: 0}", "breaker.min_requests: give a number from 1 to 100000"),
         ("breaker: {failure_rate: NaN}", "breaker.failure_rate: give a number from 0.01 to 1"),
         ("breaker: {failure_rate: 50%}", "breaker.failure_rate: give a number from 0.01 to 1"),
-        ("breaker: {open_for: 31s}", "breaker.open_for: give a time from 100ms to 30s"),
+        ("breaker: {open_for: 31s}", "breaker.open_for: give a time from 100 ms to 30 s"),
         ("breaker: {rate: 1}", "breaker.rate: unknown key; the known keys are window, "),
     ]);
     let words = target(&["  answers: maybe"]).unwrap_err().to_string();
@@ -104,6 +109,52 @@ fn a_wrong_value_of_a_target_is_an_error() {
             "{words}"
         );
     }
+}
+
+#[test]
+fn what_has_no_effect_on_answers_is_an_error() {
+    let group = "callbackBeforeSendGroupMsgCommand";
+    let of = |answers: &str, lines: &[&str]| target(&[&[answers], lines].concat()).map_err(|error| error.to_string());
+    let policies = |answers, entries: &str| of(answers, &[&format!("  policies: [{entries}]")]);
+    let refuse = |commands: &str| format!("{{commands: [{commands}], policy: refuse}}");
+    let not_answered = "the target does not answer this, so the policy has no effect; remove it here, or add it to the \
+                        target's answers and commands";
+    for (answers, commands) in [
+        ("  answers: true", "callbackAfterSendGroupMsgCommand"),
+        ("  answers: true", "callbackAfter*"),
+        ("  answers: true", "callbackBeforeAfterMsgCommand"),
+        ("  answers: [callbackBeforeUserRegisterCommand]", group),
+        ("  answers: [callbackBeforeUserRegisterCommand]", "callbackBeforeSend*"),
+    ] {
+        let words = policies(answers, &refuse(commands)).expect_err(commands);
+        assert_eq!(words, format!("line 5: targets.policies.commands: {commands}: {not_answered}"));
+    }
+    let lines = ["  commands: [callbackOnlinePushCommand]", &format!("  policies: [{}]", refuse(group))];
+    let words = of("  answers: true", &lines).unwrap_err();
+    assert!(words.starts_with(&format!("line 6: targets.policies.commands: {group}: the target does not")), "{words}");
+
+    let carry_on = |commands: &str| format!("{{commands: ['{commands}'], policy: continue}}");
+    let all = "an entry before this one applies to all commands, so this one has no effect; move it up, or remove it";
+    for first in ["{policy: continue}".to_owned(), carry_on("*")] {
+        let words = policies("  answers: true", &format!("{first}, {}", refuse(group))).unwrap_err();
+        assert_eq!(words, format!("line 5: targets.policies: {all}"));
+    }
+    let words =
+        policies("  answers: true", &format!("{}, {}", carry_on("callbackBefore*"), refuse(group))).unwrap_err();
+    let one = "an entry before this one applies, so this one has no effect; move it up, or remove it";
+    assert_eq!(words, format!("line 5: targets.policies.commands: {group}: {one}"));
+
+    for answers in ["  answers: true", "  answers: [callbackBeforeUserRegisterCommand]"] {
+        let words = of(answers, &["  commands: ['callbackAfter*']"]).unwrap_err();
+        let none = "the target gets none of the commands that it answers; add them, or set answers: false";
+        assert_eq!(words, format!("line 5: targets.commands: {none}"));
+    }
+    // For a newer OpenIM, and exceptions before a rule.
+    let entries = [refuse(group), refuse("'callbackBeforeNewThing*'"), carry_on("callbackBefore*")].join(", ");
+    assert!(policies("  answers: true", &entries).is_ok());
+    assert!(policies("  answers: ['*']", &refuse("callbackAfterSendGroupMsgCommand")).is_ok());
+    assert!(of("  answers: true", &["  commands: ['callbackBeforeNewThing*']"]).is_ok());
+    assert!(of("  answers: ['callbackNewThing*']", &["  commands: ['callbackAfter*', 'callbackNewThing*']"]).is_ok());
 }
 
 #[test]
