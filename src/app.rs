@@ -68,6 +68,8 @@ pub fn run(invocation: Result<Invocation, clap::Error>) -> ExitCode {
         },
         Ok(Invocation::Spool(command)) => match spool::run(&command, &mut io::stdout().lock()) {
             Ok(()) => ExitCode::SUCCESS,
+            // The reader has seen enough, as `head` does.
+            Err(spool::Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Err(error) => fail(&error, 1),
         },
         // Also the help and the version, which go to standard output.

@@ -34,6 +34,8 @@ pub(super) enum Error {
     Output(#[from] io::Error),
     #[error("{0} would be dropped and lost; add --yes to drop them")]
     NotConfirmed(String),
+    #[error("nothing matches in the {part} of {target}", part = if *.part == Part::Pending { "pending callbacks" } else { "dead letters" })]
+    NothingMatches { part: Part, target: String },
 }
 
 /// A spool that was found.
@@ -60,15 +62,15 @@ pub(super) fn run(command: &SpoolCommand, output: &mut dyn Write) -> Result<(), 
         SpoolAction::Replay(selection) => {
             let target = chosen(targets, command)?;
             let marked = mark(&target, Part::DeadLetters, Request::Replay, selection)?;
-            let number = counted(marked, Part::DeadLetters);
+            let number = counted(marked, Part::DeadLetters, &target)?;
             writeln!(output, "{number} of {} will be delivered again {WHEN}", target.name)?;
         }
         SpoolAction::Drop { selection, dead_letters, is_confirmed } => {
             let (target, part) = (chosen(targets, command)?, part(*dead_letters));
             if !is_confirmed {
-                return Err(Error::NotConfirmed(counted(count(&target, part, selection)?, part)));
+                return Err(Error::NotConfirmed(counted(count(&target, part, selection)?, part, &target)?));
             }
-            let number = counted(mark(&target, part, Request::Drop, selection)?, part);
+            let number = counted(mark(&target, part, Request::Drop, selection)?, part, &target)?;
             writeln!(output, "{number} of {} will be dropped {WHEN}", target.name)?;
         }
     }
@@ -82,12 +84,17 @@ const fn part(dead_letters: bool) -> Part {
     if dead_letters { Part::DeadLetters } else { Part::Pending }
 }
 
-fn counted(number: u64, part: Part) -> String {
+/// What was found, in words.
+///
+/// # Errors
+/// When it is nothing: then the selection is probably wrong.
+fn counted(number: u64, part: Part, target: &Target) -> Result<String, Error> {
     match (part, number) {
-        (Part::Pending, 1) => "1 callback".to_owned(),
-        (Part::Pending, _) => format!("{number} callbacks"),
-        (Part::DeadLetters, 1) => "1 dead letter".to_owned(),
-        (Part::DeadLetters, _) => format!("{number} dead letters"),
+        (_, 0) => Err(Error::NothingMatches { part, target: target.name.clone() }),
+        (Part::Pending, 1) => Ok("1 callback".to_owned()),
+        (Part::Pending, _) => Ok(format!("{number} callbacks")),
+        (Part::DeadLetters, 1) => Ok("1 dead letter".to_owned()),
+        (Part::DeadLetters, _) => Ok(format!("{number} dead letters")),
     }
 }
 
@@ -157,13 +164,15 @@ fn print_table(targets: &[Target], output: &mut dyn Write) -> Result<(), Error> 
 fn remarks_on(target: &str, listing: &Listing) -> Vec<String> {
     let mut remarks = Vec::new();
     if listing.requested > 0 {
-        remarks.push(format!("{target}: {} are marked to be replayed or dropped {WHEN}", listing.requested));
+        let verb = if listing.requested == 1 { "is" } else { "are" };
+        remarks.push(format!("{target}: {} {verb} marked to be replayed or dropped {WHEN}", listing.requested));
     }
     if listing.damaged > 0 {
-        remarks.push(format!(
-            "{target}: {} parts of files are damaged or missing; the exporter skips them",
-            listing.damaged
-        ));
+        let what = match listing.damaged {
+            1 => "1 part of a file is damaged or missing; the exporter skips it".to_owned(),
+            damaged => format!("{damaged} parts of files are damaged or missing; the exporter skips them"),
+        };
+        remarks.push(format!("{target}: {what}"));
     }
     let set_aside = listing.set_aside.iter();
     remarks.extend(set_aside.map(|path| format!("{target}: {} was set aside because it is damaged", path.display())));

@@ -60,8 +60,8 @@ pub(super) struct SimulateFlags {
     /// Send the callbacks of these records again: files of --record.path, compressed or not; `-` is standard input
     ///
     /// Each callback is sent as it was received, with its path and query, and with the original timing unless --speed
-    /// or --rate changes it. Those of one group, or else of one user, are sent one after the other. Several
-    /// files are sent in the order of their first records. Only a made-up run counts what is in the callbacks.
+    /// or --rate changes it. Those of one group, or else of one user, are sent one after the other. Several files are
+    /// sent in the order of their first records. The report of a replay has no table of messages and groups.
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["callbacks", "groups", "senders", "seed"])]
     replay: Vec<PathBuf>,
 

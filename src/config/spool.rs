@@ -18,6 +18,11 @@ use crate::spool::Position;
 /// This works on the files in --storage.path, whether the exporter is running or not. A running exporter does what `replay`
 /// and `drop` ask for within seconds, a stopped one after its next start. Run it as the exporter's user or as root.
 #[derive(Subcommand)]
+#[command(after_help = "Examples:\n  \
+    openim-exporter spool list\n  \
+    openim-exporter spool show --target business --dead-letters --limit 10\n  \
+    openim-exporter spool replay --target business --all\n  \
+    openim-exporter spool drop --target business --dead-letters --older-than 7d --yes")]
 pub(super) enum SpoolFlags {
     /// List the targets with their pending callbacks and dead letters
     List {
@@ -47,6 +52,9 @@ pub(super) enum SpoolFlags {
         place: Place,
         #[command(flatten)]
         selection: SelectionFlags,
+        /// No effect, because only dead letters are replayed
+        #[arg(long)]
+        dead_letters: bool,
         /// All dead letters of the target
         #[arg(long, conflicts_with_all = CHOICES)]
         all: bool,
@@ -87,7 +95,7 @@ pub(super) struct Place {
     #[arg(value_parser = absolute_path())]
     storage: PathBuf,
 
-    /// Name of the target; needed if there are several
+    /// Name of the target; needed if there are several, except for `list`, which lists all of them
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
 }

@@ -42,19 +42,24 @@ pub(crate) async fn command(options: &Simulate) -> Result<bool, Error> {
     let _ = line.finish();
     let report = result?;
     // Standard output gets either text or JSON, never both.
-    if options.report == Some(ReportTo::Stdout) {
+    let printed = if options.report == Some(ReportTo::Stdout) {
         summarise(&report, options, &mut io::stderr())
     } else {
         summarise(&report, options, &mut io::stdout())
-    }
-    .map_err(Error::Print)?;
+    };
+    unless_unread(printed).map_err(Error::Print)?;
     if let Some(full) = full {
-        write_full(&report, full).map_err(|error| match &options.report {
+        unless_unread(write_full(&report, full)).map_err(|error| match &options.report {
             Some(ReportTo::File(path)) => Error::Report(path.clone(), error),
             _ => Error::Print(error),
         })?;
     }
     Ok(report.is_success())
+}
+
+/// It is no error if the reader has seen enough and ended, as `head` does.
+fn unless_unread(printed: io::Result<()>) -> io::Result<()> {
+    printed.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
 }
 
 async fn interrupted() {
@@ -115,6 +120,7 @@ fn summarise(report: &Report, options: &Simulate, into: &mut dyn Write) -> io::R
     writeln!(into, "{}/{commands}", options.target)?;
     write!(into, "  {} connections of {}, ", report.connections, report.protocol)?;
     match &options.replay {
+        Some(Replay { files, .. }) if files.len() == 1 => writeln!(into, "1 file of records")?,
         Some(Replay { files, .. }) => writeln!(into, "{} files of records", files.len())?,
         None => writeln!(
             into,
@@ -157,11 +163,12 @@ fn replayed(replay: &ReplayCounts, into: &mut dyn Write) -> io::Result<()> {
         let late = replay.latest_start_seconds;
         writeln!(into, "  behind    up to {late:.1} s late; try more --connections or a lower --speed")?;
     }
-    for (count, what) in
-        [(replay.without_body, "records have no body"), (replay.skipped_lines, "lines are not records")]
-    {
+    for (count, one, many) in [
+        (replay.without_body, "record has no body", "records have no body"),
+        (replay.skipped_lines, "line is not a record", "lines are not records"),
+    ] {
         if count > 0 {
-            writeln!(into, "  skipped   {} {what}", with_commas(count))?;
+            writeln!(into, "  skipped   {} {}", with_commas(count), if count == 1 { one } else { many })?;
         }
     }
     match &replay.ended_by {

@@ -1,6 +1,6 @@
 //! What operators see of a spool and ask for, through its files. The exporter may be running.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -127,7 +127,7 @@ pub fn request(
     });
     if marked > 0 {
         // Only now: the exporter removes the file before it looks for marks.
-        fs::write(requests::path(&directory), "")?;
+        files::replace(&requests::path(&directory), "")?;
     }
     walked.and(written).map(|()| marked)
 }

@@ -1,5 +1,6 @@
 //! `openim-exporter spool` with the spool of a stopped and of a running exporter.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -62,7 +63,7 @@ fn list_says_what_waits_and_what_is_damaged() {
     bytes[100] ^= 1;
     std::fs::write(&path, bytes).unwrap();
     let text = printed(storage.path(), &["list", "--target", "default"]);
-    assert!(text.contains("default: 1 parts of files are damaged or missing"), "{text}");
+    assert!(text.contains("default: 1 part of a file is damaged or missing"), "{text}");
     std::fs::rename(&path, path.with_extension("spool.damaged")).unwrap();
     let text = printed(storage.path(), &["list", "--target", "default"]);
     assert!(text.contains(".spool.damaged was set aside"), "{text}");
@@ -95,6 +96,17 @@ fn show_prints_lines_of_json() {
     // They are from the future.
     assert_eq!(number(&["--older-than", "1m"]), 0);
     assert_eq!(number(&["--position", shown[1]["position"].as_str().unwrap()]), 1);
+}
+
+#[test]
+fn a_reader_that_ends_early_is_no_error() {
+    let storage = tempfile::tempdir().unwrap();
+    let _build = build(storage.path());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_openim-exporter"));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command.args(["spool", "show", "--storage.path"]).arg(storage.path()).stdout(writer).output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
 }
 
 #[test]
@@ -131,9 +143,12 @@ fn a_stopped_exporter_replays_and_drops_after_its_start() {
     printed(storage.path(), &["replay", "--position", &position(&letters[0])]);
     printed(storage.path(), &["drop", "--dead-letters", "--position", &position(&letters[1]), "--yes"]);
     printed(storage.path(), &["drop", "--command", "callbackAfter*", "--yes"]);
+    let mode =
+        |file: &str| std::fs::metadata(storage.path().join("forward/default").join(file)).unwrap().mode() & 0o777;
+    assert_eq!((mode("requests"), mode("dead/requests")), (0o600, 0o600));
     let text = printed(storage.path(), &["list"]);
     assert!(text.contains("default: 2 are marked"), "{text}");
-    assert!(text.contains("default: 1 are marked"), "{text}");
+    assert!(text.contains("default: 1 is marked"), "{text}");
     let (spool, mut reader) = Spool::open(&storage.path().join("forward/default"), LIMITS).unwrap();
     spool.maintain(NOW).unwrap();
     assert_eq!(deliver(&mut reader), [1]);
@@ -163,6 +178,12 @@ fn errors_say_what_to_do() {
     ] {
         let (status, error) = refused(storage.path(), arguments);
         assert_eq!(status, Some(2), "{arguments:?}: {error}");
+    }
+    for arguments in
+        [&["replay", "--dead-letters"][..], &["drop"], &["drop", "--yes"], &["drop", "--dead-letters", "--yes"]]
+    {
+        let (status, error) = refused(storage.path(), &[arguments, &["--target", "one", "--all"]].concat());
+        assert!(status == Some(1) && error.contains("nothing matches in the ") && error.contains(" of one"), "{error}");
     }
     let (_, error) = refused(storage.path(), &["show", "--position", "7"]);
     assert!(error.contains("spool show"), "{error}");
