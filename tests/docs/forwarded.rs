@@ -53,6 +53,20 @@ fn the_documented_code_accepts_a_signature_and_rejects_a_wrong_one() {
     assert!(!is_genuine("whsec_eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4", &got));
     let changed = Got { body: b"{}".to_vec(), ..got.clone() };
     assert!(!is_genuine(secrets[0], &changed));
+    for (name, value) in [
+        ("webhook-timestamp", "soon"),
+        ("webhook-timestamp", ""),
+        ("webhook-timestamp", &"9".repeat(400)),
+        ("webhook-signature", "é v1,"),
+        ("webhook-signature", ""),
+        ("webhook-id", "é"),
+    ] {
+        let mut odd = got.clone();
+        odd.headers.iter_mut().filter(|(found, _)| found == name).for_each(|(_, found)| *found = value.to_owned());
+        assert!(!is_genuine(secrets[0], &odd), "{name}: {value}");
+    }
+    assert!(is_genuine(&format!("{}\n", secrets[0]), &got));
+    assert!(!is_genuine(secrets[0], &Got { headers: Vec::new(), ..got.clone() }));
     let mut old = got;
     for (_, value) in old.headers.iter_mut().filter(|(name, _)| name == "webhook-timestamp") {
         *value = (value.parse::<i64>().unwrap() - 600).to_string();
