@@ -9,7 +9,7 @@ use super::*;
 const LAYOUTS: &[(&str, u32, u64)] = &[
     ("began", 1, 0x4f3f_a2ae_6c35_1ca5),
     ("callbacks", 1, 0xb43b_4415_1cc9_687b),
-    ("refusals", 1, 0x0152_24ab_0390_12ce),
+    ("refusals", 1, 0x2d46_fa03_d366_a646),
     ("exclusions", 1, 0x29c8_f6e6_288c_f26a),
     ("last callback", 1, 0x1107_c587_b92c_efce),
     ("activities", 1, 0x3647_dab0_12d1_771a),
