@@ -48,7 +48,7 @@ def answers():
     verdicts = "What OpenIM got for the callbacks that are passed through, per second: the target's answer, by what OpenIM reads in it, or the answer of the policy. `ineffective_refusal` looks like a refusal, but OpenIM v3.7 and newer lets the user go on."
     return [
         lines("Answers to OpenIM", verdicts, "reqps", (rate("answers_total", "verdict"), "{{target}} {{verdict}}"), empty=NOTHING, stack=True),
-        lines("Time until the target answers, quantiles", "For callbacks that are passed through. OpenIM waits for it.", "s", *quantiles("openim_exporter_forward_answer_duration_seconds"), empty=NOTHING),
+        lines("Time until the target answers, quantiles", "For callbacks that are passed through. OpenIM waits for it. Timeouts count too, but not failed connections, and not callbacks that are not sent because the circuit breaker is open or too many requests are in progress.", "s", *quantiles("openim_exporter_forward_answer_duration_seconds"), empty=NOTHING),
     ]
 
 

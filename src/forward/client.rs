@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::http::uri::Authority;
 use hyper::{Request, Response};
 use hyper_rustls::{DefaultServerNameResolver, FixedServerNameResolver, HttpsConnector, ResolveServerName};
 use hyper_util::client::legacy;
@@ -27,7 +28,11 @@ const MAX_IDLE: Duration = Duration::from_secs(4);
 const MAX_ANSWER_HEAD: usize = 64 * 1024;
 
 /// A client with a pool of connections. It works in the runtime of the thread that sends with it.
-pub(crate) struct Client(legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+pub(crate) struct Client {
+    pool: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    /// Host and port of the target.
+    authority: Authority,
+}
 
 /// Why a request got no head of an answer.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +59,7 @@ impl Client {
         builder.pool_idle_timeout(MAX_IDLE).pool_timer(TokioTimer::new());
         // As Go's client writes header names.
         builder.http1_title_case_headers(true).http1_max_buf_size(MAX_ANSWER_HEAD);
-        Self(builder.build(connector))
+        Self { pool: builder.build(connector), authority: target.url.authority().clone() }
     }
 
     /// Sends a request, and waits for the head of the answer. Only what was never sent is sent again: over another
@@ -63,7 +68,19 @@ impl Client {
     /// # Errors
     /// Say why there is no answer.
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, SendError> {
-        self.0.request(request).await.map_err(|error| SendError { is_unsent: error.is_connect(), what: causes(&error) })
+        self.pool.request(request).await.map_err(|error| self.problem(&error))
+    }
+
+    fn problem(&self, error: &legacy::Error) -> SendError {
+        let what = match error.source() {
+            Some(cause) if error.is_connect() => {
+                let causes = causes(cause);
+                let cause = causes.strip_prefix("tcp connect error: ").unwrap_or(&causes);
+                format!("connecting to {}: {cause}", self.authority)
+            }
+            _ => causes(error),
+        };
+        SendError { what, is_unsent: error.is_connect() }
     }
 }
 

@@ -16,20 +16,29 @@ const NUMBERS = {
   dead_letters: ['target_dead', number],
 };
 
+// How an attempt to reach a target can fail.
+const FAILURES = ['failed', 'timeout', 'unreachable'];
+
 const sum = (counts) => Object.values(counts).reduce((total, count) => total + count, 0);
 
 // Whether a target works; if not, why.
-function condition({ breaker, oldest_pending_age_seconds: oldest }) {
-  if (breaker !== 'closed') return ['bad', `target_${breaker}`];
-  return oldest > LATE ? ['warn', 'target_late'] : ['good', 'target_closed'];
+function condition({ breaker, last_attempt: last, dead_letters: count, oldest_pending_age_seconds: oldest }) {
+  if (breaker !== 'closed') return ['bad', t(`target_${breaker}`)];
+  if (FAILURES.includes(last)) return ['bad', t('target_failed', { reason: t(`attempt_${last}`) })];
+  if (count || last === 'rejected') return ['warn', t('target_rejects', { count: number(count) })];
+  return oldest > LATE ? ['warn', t('target_late')] : ['good', t('target_works')];
 }
+
+// What was lost, without what an operator dropped.
+const lost = ({ operator, ...counts }) => sum(counts);
 
 // What OpenIM got: the server's answers, and those that its policy gave instead.
 function answersText(answers) {
   const { allowed, refused, ineffective_refusal: ineffective } = answers;
   const counts = { allowed, refused, ineffective, by_policy: sum(answers) - allowed - refused - ineffective };
   const given = Object.entries(counts).filter(([, count]) => count > 0);
-  return given.map(([name, count]) => t(`answers_${name}`, { count })).join(', ') || '–';
+  const texts = given.map(([name, count]) => t(`answers_${name}`, { count: number(count) }));
+  return texts.length ? t('target_answers', { answers: texts.join('; ') }) : '';
 }
 
 export function drawTargets({ snapshot }) {
@@ -37,36 +46,41 @@ export function drawTargets({ snapshot }) {
   const targets = new Map(snapshot.targets.map((target) => [target.name, target]));
   for (const id of ['targets', 'to-targets']) byId(id).hidden = !targets.size;
   const host = byId('targets-table');
-  const lines = [...targets.values()].map((target) => [target.name, ...condition(target)]);
-  memo(host, [lines, language()], () =>
+  const names = [...targets.keys()];
+  memo(host, [names, language()], () =>
     table(
       host,
       t('targets_title'),
-      [t('target'), ...Object.values(NUMBERS).map(([heading]) => numberHead(t(heading))), t('target_answers')],
-      lines.map(([name, level, text]) => [
+      [t('target'), ...Object.values(NUMBERS).map(([heading]) => numberHead(t(heading)))],
+      names.map((name) => [
         {
           nodes: [
-            el('span', { class: `dot ${level}`, 'aria-hidden': 'true' }),
+            el('span', { 'aria-hidden': 'true' }),
             el('bdi', {}, name),
-            el('span', { class: 'mute' }, ` ${t(text)}`),
+            ' ',
+            el('span', { class: 'mute' }),
+            el('div', { class: 'mute' }),
           ],
         },
         ...Object.keys(NUMBERS).map((number) => numberCell('', '', `target.${number}`)),
-        '',
       ]),
-      { attributes: (index) => ({ 'data-target': lines[index][0] }) },
+      { attributes: (index) => ({ 'data-target': names[index] }) },
     ),
   );
   // Updated without redrawing the table: the numbers change each second, and the table's text must stay selectable.
   for (const row of host.tBodies[0].rows) {
     const target = targets.get(row.dataset.target);
     if (!target) continue;
+    const [dot, , text, answers] = row.cells[0].children;
+    const [level, words] = condition(target);
+    dot.className = `dot ${level}`;
+    setText(text, words);
+    setText(answers, answersText(target.answers));
     Object.entries(NUMBERS).forEach(([name, [, show]], index) => {
-      const value = name === 'dropped' ? sum(target.dropped) : target[name];
+      const value = name === 'dropped' ? lost(target.dropped) : target[name];
       const cell = row.cells[index + 1];
       setText(cell, show(value));
       cell.setAttribute('data-raw', value);
     });
-    setText(row.cells[row.cells.length - 1], answersText(target.answers));
   }
 }

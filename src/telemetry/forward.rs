@@ -5,6 +5,7 @@ pub(super) mod figures;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -26,7 +27,7 @@ metrics! {
     /// The metrics of one target. Counters and histograms start with the process, or when the target is added.
     struct TargetMetrics;
 
-    /// Time from a passed-through callback to the target's answer, since the process started.
+    /// Time from a passed-through callback to the target's answer or the timeout, since the process started.
     answer_duration: Durations = "openim_exporter_forward_answer_duration_seconds" ["target"] (TARGET_BOUNDS_US);
     /// Passed-through callbacks without a usable answer from the target, since the process started.
     answer_failures: CounterVec<AnswerFailure> = "openim_exporter_forward_answer_failures_total" ["target", "reason"];
@@ -111,6 +112,18 @@ named! {
     }
 }
 
+impl AnswerFailure {
+    /// How the attempt to get an answer ended; `None` if nothing was sent.
+    const fn outcome(self) -> Option<Outcome> {
+        match self {
+            Self::Timeout => Some(Outcome::Timeout),
+            Self::Unreachable => Some(Outcome::Unreachable),
+            Self::Unusable | Self::TooLarge => Some(Outcome::Failed),
+            Self::Breaker | Self::InFlight => None,
+        }
+    }
+}
+
 /// The state of a target's circuit breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerState {
@@ -120,6 +133,22 @@ pub enum BreakerState {
     HalfOpen = 1,
     /// No request is sent.
     Open = 2,
+}
+
+/// How the last request to a target ended, whether it delivered a callback or passed it through: the position in
+/// [`Outcome::ALL`] plus 1; 0 before the first.
+#[derive(Debug, Default)]
+struct LastAttempt(AtomicUsize);
+
+impl LastAttempt {
+    fn set(&self, outcome: Outcome) {
+        self.0.store(outcome as usize + 1, Ordering::Relaxed);
+    }
+
+    fn name(&self) -> Option<&'static str> {
+        let place = self.0.load(Ordering::Relaxed).checked_sub(1)?;
+        Outcome::ALL.get(place).map(|outcome| outcome.name())
+    }
 }
 
 /// What a target's spool holds, and what it dropped since the process started.
@@ -146,7 +175,12 @@ impl Targets {
     pub(super) fn add(&self, name: &str) -> Arc<TargetTelemetry> {
         let new = || {
             let (metrics, spool_failures) = (TargetMetrics::new(), Throttle::default());
-            Arc::new(TargetTelemetry { name: name.into(), metrics, spool_failures })
+            Arc::new(TargetTelemetry {
+                name: name.into(),
+                metrics,
+                spool_failures,
+                last_attempt: LastAttempt::default(),
+            })
         };
         Arc::clone(self.0.write().entry(name.into()).or_insert_with(new))
     }
@@ -174,6 +208,7 @@ pub struct TargetTelemetry {
     metrics: TargetMetrics,
     /// Limits the log lines about the spool.
     spool_failures: Throttle,
+    last_attempt: LastAttempt,
 }
 
 impl TargetTelemetry {
@@ -185,12 +220,13 @@ impl TargetTelemetry {
 
     /// A callback could not be stored in the spool. The spool counts it.
     pub fn not_stored(&self, error: &dyn Display) {
-        debug!(target_name = %self.name, %error, "a callback could not be stored for a target");
+        debug!(target = %self.name, %error, "a callback could not be stored for a target");
     }
 
     /// An attempt to deliver a callback ended after this time. `what` is the problem, if there is one.
     pub fn attempted(&self, outcome: Outcome, took: Duration, what: &dyn Display, at_ms: i64) {
         self.metrics.duration.observe(took);
+        self.last_attempt.set(outcome);
         let Some(counter) = self.metrics.attempts.get(outcome) else { return };
         match outcome {
             Outcome::Success => {
@@ -205,11 +241,11 @@ impl TargetTelemetry {
             }
             Outcome::Failed | Outcome::Timeout | Outcome::Unreachable => {}
         }
-        debug!(target_name = %self.name, outcome = outcome.name(), problem = %what, "a delivery attempt failed");
+        debug!(target = %self.name, outcome = outcome.name(), problem = %what, "a delivery attempt failed");
         counter.inc_and_log(at_ms, |total| {
             let outcome = outcome.name();
             warn!(
-                target_name = %self.name, outcome, problem = %what, total,
+                target = %self.name, outcome, problem = %what, total,
                 "a delivery attempt failed; logged at most once a minute for each outcome"
             );
         });
@@ -219,8 +255,9 @@ impl TargetTelemetry {
     pub fn buried(&self, command: &str, status: u16, at_ms: i64) {
         self.metrics.dead_letters_total.inc_and_log(at_ms, |total| {
             warn!(
-                target_name = %self.name, command, status, total,
-                "the target rejected a callback; it is kept as a dead letter: see openim-exporter spool list"
+                target = %self.name, command, status, total,
+                "the target rejected a callback; it is kept as a dead letter: see openim-exporter spool show \
+                 --dead-letters; logged at most once a minute"
             );
         });
     }
@@ -228,16 +265,19 @@ impl TargetTelemetry {
     /// Delivery stalled, because too many groups or senders are waiting for a retry.
     pub fn stalled(&self, at_ms: i64) {
         self.metrics.stalls.inc_and_log(at_ms, |total| {
-            warn!(target_name = %self.name, total, "too many groups or senders wait for a retry; others wait too");
+            warn!(
+                target = %self.name, total,
+                "too many groups or senders wait for a retry; others wait too; logged at most once a minute"
+            );
         });
     }
 
     /// The spool cannot be read or written.
     pub fn spool_failed(&self, error: &dyn Display, at_ms: i64) {
-        debug!(target_name = %self.name, %error, "the spool cannot be read or written");
+        debug!(target = %self.name, %error, "the spool cannot be read or written");
         if self.spool_failures.allows(at_ms) {
             warn!(
-                target_name = %self.name, %error,
+                target = %self.name, %error,
                 "the spool cannot be read or written; retried every second, logged at most once a minute"
             );
         }
@@ -245,17 +285,23 @@ impl TargetTelemetry {
 
     /// A callback in the spool cannot be made into a request.
     pub fn unusable(&self, command: &str, error: &dyn Display) {
-        warn!(target_name = %self.name, command, %error, "a callback cannot be sent as a request; it is a dead letter");
+        warn!(target = %self.name, command, %error, "a callback cannot be sent as a request; it is a dead letter");
     }
 
     /// The target cannot be used after a reload.
     pub fn not_applied(&self, error: &dyn Display) {
-        error!(target_name = %self.name, %error, "the target cannot be used, so its callbacks are lost until the next reload");
+        error!(target = %self.name, %error, "the target cannot be used, so its callbacks are lost until the next reload");
     }
 
-    /// A passed-through callback was answered, this long `after` it arrived.
+    /// The target answered a passed-through callback, this long `after` it arrived.
     pub fn answered(&self, verdict: Verdict, after: Duration) {
         self.metrics.answer_duration.observe(after);
+        self.last_attempt.set(Outcome::Success);
+        self.decided(verdict);
+    }
+
+    /// OpenIM gets this answer.
+    pub fn decided(&self, verdict: Verdict) {
         if let Some(counter) = self.metrics.answers.get(verdict) {
             counter.inc();
         }
@@ -266,20 +312,33 @@ impl TargetTelemetry {
         let Some(counter) = self.metrics.answers.get(Verdict::IneffectiveRefusal) else { return };
         counter.log(at_ms, |total| {
             warn!(
-                target_name = %self.name, command, total,
+                target = %self.name, command, total,
                 "the target's answer looks like a refusal, but OpenIM 3.7 and newer let the action go on: a refusal needs \
-                 actionCode 0 and nextCode 1"
+                 actionCode 0 and nextCode 1; logged at most once a minute"
             );
         });
     }
 
-    /// A passed-through callback has no usable answer.
-    pub fn answer_failed(&self, failure: AnswerFailure, command: &str, what: &dyn Display, at_ms: i64) {
+    /// A passed-through callback has no usable answer, this long `after` it arrived.
+    pub fn answer_failed(
+        &self,
+        (failure, what): (AnswerFailure, &dyn Display),
+        (command, policy): (&str, &str),
+        after: Duration,
+        at_ms: i64,
+    ) {
+        if let Some(outcome) = failure.outcome() {
+            self.last_attempt.set(outcome);
+            // Without a connection, this is not the target's time.
+            if outcome != Outcome::Unreachable {
+                self.metrics.answer_duration.observe(after);
+            }
+        }
         let Some(counter) = self.metrics.answer_failures.get(failure) else { return };
-        debug!(target_name = %self.name, reason = failure.name(), command, problem = %what, "no usable answer");
+        debug!(target = %self.name, reason = failure.name(), command, problem = %what, "no usable answer");
         counter.inc_and_log(at_ms, |total| {
             warn!(
-                target_name = %self.name, reason = failure.name(), command, problem = %what, total,
+                target = %self.name, reason = failure.name(), command, policy, problem = %what, total,
                 "the target gave no usable answer, so its policy decided; logged at most once a minute for each reason"
             );
         });
@@ -287,12 +346,14 @@ impl TargetTelemetry {
 
     /// The circuit breaker changed its state.
     pub fn breaker_changed(&self, state: BreakerState) {
+        let was_closed = self.metrics.breaker_state.get() == BreakerState::Closed as i64;
         self.metrics.breaker_state.set(state as i64);
         match state {
-            BreakerState::Closed => info!(target_name = %self.name, "the target works again"),
-            BreakerState::HalfOpen => debug!(target_name = %self.name, "probing the target"),
+            BreakerState::Closed => info!(target = %self.name, "the target works again"),
+            BreakerState::HalfOpen => debug!(target = %self.name, "probing the target"),
+            BreakerState::Open if !was_closed => debug!(target = %self.name, "the target still fails"),
             BreakerState::Open => {
-                warn!(target_name = %self.name, "too many requests to the target failed; its circuit breaker is open")
+                warn!(target = %self.name, "too many requests to the target failed; its circuit breaker is open")
             }
         }
     }
@@ -308,7 +369,7 @@ impl TargetTelemetry {
             let more = self.metrics.dropped.get(reason).map_or(0, |counter| counter.raise_to(total));
             if more > 0 {
                 let reason = reason.name();
-                warn!(target_name = %self.name, reason, callbacks = more, total, "callbacks for the target were dropped");
+                warn!(target = %self.name, reason, callbacks = more, total, "callbacks for the target were dropped");
             }
         }
     }

@@ -27,7 +27,7 @@ impl Telemetry {
     /// A spool belongs to no target of the settings.
     pub(crate) fn spool_without_target(&self, name: &str, callbacks: Option<u64>, bytes: u64) {
         warn!(
-            target_name = name,
+            target = name,
             callbacks,
             bytes,
             "this spool belongs to no configured target; it is kept, and delivered when a target has this name again"

@@ -307,6 +307,7 @@ mod tests {
         let expected = json!([{
             "name": "business",
             "breaker": "open",
+            "last_attempt": "success",
             "pending_callbacks": 2,
             "pending_bytes": 700,
             "oldest_pending_age_seconds": 400,

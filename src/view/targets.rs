@@ -11,6 +11,8 @@ pub(super) struct Target {
     name: String,
     /// `closed`, `half_open` or `open`.
     breaker: &'static str,
+    /// The outcome of the last delivery or passed-through callback; `None` before the first.
+    last_attempt: Option<&'static str>,
     pending_callbacks: u64,
     pending_bytes: u64,
     oldest_pending_age_seconds: u64,
@@ -26,6 +28,7 @@ impl From<TargetFigures> for Target {
         Self {
             name: figures.name.as_ref().to_owned(),
             breaker: figures.breaker,
+            last_attempt: figures.last_attempt,
             pending_callbacks: figures.pending_callbacks,
             pending_bytes: figures.pending_bytes,
             oldest_pending_age_seconds: figures.oldest_pending_age_seconds,

@@ -59,7 +59,7 @@ fn a_reload_adds_changes_and_removes_targets() {
     };
     assert_eq!(names(&scene), ["a", "c"]);
     scene.exporter().wait_for_log("what b has", |lines| {
-        lines.iter().any(|line| line.contains("target_name=b") && line.contains("callbacks=1"))
+        lines.iter().any(|line| line.contains("target=b") && line.contains("callbacks=1"))
     });
     // It is back, and gets it.
     let fourth = Target::start(accepts());

@@ -45,6 +45,9 @@ fn check(scene: &Scene, reason: &str, (status, body): (u16, &str)) {
     for verdict in ["policy_continue", "policy_refuse", "policy_transparent"] {
         assert_eq!(samples.sum_of("openim_exporter_forward_answers_total", "verdict", verdict), 1.0, "{reason}");
     }
+    // The time of what is not an answer, and no timeout, would make an outage look fast.
+    let timed = samples.sum("openim_exporter_forward_answer_duration_seconds_count");
+    assert_eq!(timed, if reason == "unreachable" { 0.0 } else { 3.0 }, "{reason}");
     assert_eq!(samples.sum("openim_message_attempts_total"), 2.0, "{reason}");
     assert_eq!(samples.sum("openim_exporter_callbacks_total"), 3.0, "{reason}");
 }

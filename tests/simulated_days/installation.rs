@@ -1,6 +1,6 @@
 //! A simulated OpenIM and the exporter's own code under a simulated clock, and the scrapes of a Prometheus.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -225,9 +225,13 @@ impl Installation {
         for _ in 0..4 {
             target.received();
             target.attempted(outcome, Duration::from_millis(20), &"no route", now);
-            target.answered(verdict, Duration::from_millis(5));
+            match verdict {
+                Verdict::Allowed => target.answered(verdict, Duration::from_millis(5)),
+                _ => target.decided(verdict),
+            }
             if is_down {
-                target.answer_failed(AnswerFailure::Unreachable, GROUP_MESSAGE, &"no route", now);
+                let failure = (AnswerFailure::Unreachable, &"no route" as &dyn Display);
+                target.answer_failed(failure, (GROUP_MESSAGE, "continue"), Duration::ZERO, now);
                 target.answered(Verdict::IneffectiveRefusal, Duration::from_millis(5));
                 target.buried(GROUP_MESSAGE, 404, now);
                 target.stalled(now);

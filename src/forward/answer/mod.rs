@@ -6,6 +6,7 @@
 mod policy;
 mod talk;
 
+use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -205,7 +206,12 @@ impl Case {
             permit.failed(Instant::now());
         }
         let what = format_args!("the sender gave up after {} ms", waited.as_millis());
-        self.target.telemetry.answer_failed(AnswerFailure::Timeout, &self.command, &what, self.clock.now().0);
+        self.failed((AnswerFailure::Timeout, &what), waited);
+    }
+
+    fn failed(&self, failure: (AnswerFailure, &dyn Display), after: Duration) {
+        let decision = (&*self.command, self.fallback.policy.name());
+        self.target.telemetry.answer_failed(failure, decision, after, self.clock.now().0);
     }
 
     /// When the policy answers instead of the target.
@@ -214,13 +220,23 @@ impl Case {
         self.began + if self.fallback.form == UrlForm::Body { limit.min(LIMIT_IN_BODY_FORM) } else { limit }
     }
 
+    /// Which limit is reached now.
+    fn timeout(&self, now: Instant) -> String {
+        let limit = self.target.target.answer_timeout;
+        if now < self.deadline() {
+            "no answer before the shutdown".to_owned()
+        } else if self.fallback.form == UrlForm::Body && limit > LIMIT_IN_BODY_FORM {
+            format!("no answer within {LIMIT_IN_BODY_FORM:?}: OpenIM 2.3 waits for 2s")
+        } else {
+            format!("no answer within answer_timeout ({limit:?})")
+        }
+    }
+
     /// Decides what OpenIM gets, and counts it. `None`: time is up.
     fn end(&self, asked: Option<Result<Answer, Failure>>, permit: Permit) -> Answer {
         let now = Instant::now();
         let took = now.saturating_duration_since(self.began);
-        let asked = asked.unwrap_or_else(|| {
-            Err(Failure::new(AnswerFailure::Timeout, format_args!("no answer within {} ms", took.as_millis())))
-        });
+        let asked = asked.unwrap_or_else(|| Err(Failure::new(AnswerFailure::Timeout, self.timeout(now))));
         // A target whose answers OpenIM cannot use may still accept deliveries.
         match &asked {
             Ok(answer) if !answer.status.is_server_error() && answer.status != TOO_MANY_REQUESTS => {
@@ -241,10 +257,7 @@ impl Case {
         let verdict = match judged {
             Judged::Allows => Verdict::Allowed,
             Judged::Refuses => Verdict::Refused,
-            Judged::LooksLikeRefusal => {
-                self.target.telemetry.refused_without_effect(&self.command, self.clock.now().0);
-                Verdict::IneffectiveRefusal
-            }
+            Judged::LooksLikeRefusal => Verdict::IneffectiveRefusal,
             Judged::Unusable => {
                 let what = format!("status {}, {} bytes that OpenIM cannot read", answer.status, answer.body.len());
                 return self.give_up(&Failure::new(AnswerFailure::Unusable, what), Some(answer));
@@ -252,6 +265,9 @@ impl Case {
         };
         if self.ends() {
             self.target.telemetry.answered(verdict, took);
+            if verdict == Verdict::IneffectiveRefusal {
+                self.target.telemetry.refused_without_effect(&self.command, self.clock.now().0);
+            }
         }
         answer
     }
@@ -260,9 +276,8 @@ impl Case {
     fn give_up(&self, failure: &Failure, came_back: Option<Answer>) -> Answer {
         let (answer, verdict) = self.fallback.answer(came_back);
         if self.ends() {
-            let telemetry = &self.target.telemetry;
-            telemetry.answer_failed(failure.kind, &self.command, &failure.what, self.clock.now().0);
-            telemetry.answered(verdict, self.began.elapsed());
+            self.failed((failure.kind, &failure.what), self.began.elapsed());
+            self.target.telemetry.decided(verdict);
         }
         answer
     }

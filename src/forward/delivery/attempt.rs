@@ -82,7 +82,7 @@ pub(super) async fn attempt(
     let answer = timeout(limit, client.send(request)).await;
     let took = began.elapsed();
     let ended = match answer {
-        Err(_) => Attempt::failed(Outcome::Timeout, format!("no answer within {} s", limit.as_secs_f64())),
+        Err(_) => Attempt::failed(Outcome::Timeout, format!("no answer within delivery_timeout ({limit:?})")),
         Ok(Err(error)) => Attempt::failed(Outcome::Unreachable, error.to_string()),
         Ok(Ok(response)) => {
             let (head, body) = response.into_parts();

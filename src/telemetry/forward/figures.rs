@@ -9,6 +9,7 @@ use super::{TargetTelemetry, Targets};
 pub(crate) struct TargetFigures {
     pub(crate) name: Arc<str>,
     pub(crate) breaker: &'static str,
+    pub(crate) last_attempt: Option<&'static str>,
     pub(crate) pending_callbacks: u64,
     pub(crate) pending_bytes: u64,
     pub(crate) oldest_pending_age_seconds: u64,
@@ -37,6 +38,7 @@ impl TargetTelemetry {
                 1 => "half_open",
                 _ => "open",
             },
+            last_attempt: self.last_attempt.name(),
             pending_callbacks: number(metrics.pending_callbacks.get()),
             pending_bytes: number(metrics.pending_bytes.get()),
             oldest_pending_age_seconds: number(metrics.oldest_pending_age.get()),
