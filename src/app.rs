@@ -19,6 +19,7 @@ use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
+use crate::config::forward::{Forward, Target};
 use crate::config::simulate::Simulate;
 use crate::config::{Config, Invocation, unknown_variables};
 use crate::domain::{Clock, SystemClock};
@@ -86,10 +87,20 @@ fn check(config: &Config) -> ExitCode {
         let advice = nearest.map_or_else(String::new, |nearest| format!("; did you mean {nearest}?"));
         let _ = writeln!(io::stderr(), "openim-exporter: warning: {name} sets no flag{advice}");
     }
-    match Access::read(&config.http).and_then(|access| access.check_validity(SystemClock.now())) {
-        Ok(()) => print(&format!("the configuration is valid\n{}", config.describe())),
+    let access = Access::read(&config.http);
+    match access.and_then(|access| access.check_validity(SystemClock.now()).map(|()| access)) {
+        Ok(access) => print(&format!("the configuration is valid\n{}{}", config.describe(), list(access.forward()))),
         Err(error) => fail(&error, USAGE),
     }
+}
+
+/// The targets of callbacks, one on each line.
+fn list(forward: &Forward) -> String {
+    let line = |target: &Arc<Target>| {
+        let (host, answers) = (target.url.authority(), target.answers.is_some());
+        format!("target {}: host={host} answers={answers}\n", target.name)
+    };
+    forward.targets.iter().map(line).collect()
 }
 
 /// The names of the environment variables.

@@ -184,6 +184,9 @@ fn check_config_prints_the_settings_and_does_not_serve() {
         let is_printed = text.lines().any(|line| line.starts_with(&format!("{name} = ")));
         assert_eq!(is_printed, name != "check-config", "{flag}: {text}");
     }
+    let flags = ["--check-config", "--storage.path", "/nowhere", "--forward.url", "http://business:8080/secret?key=1"];
+    let text = stdout(&output(&mut command(&flags)));
+    assert!(text.contains("\ntarget default: host=business:8080 answers=true\n"), "{text}");
     let refused = output(&mut command(&["--check-config", "--groups.max-exported", "100001"]));
     assert_eq!(refused.status.code(), Some(2));
 }

@@ -15,6 +15,7 @@ mod upkeep;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -22,7 +23,7 @@ use parking_lot::Mutex;
 
 use crate::config::forward::{Forward, Target};
 use crate::domain::{Clock, FileSync};
-use crate::spool::{Limits, Reader, Record, Spool};
+use crate::spool::{self, Limits, Part, Reader, Record, Spool};
 use crate::telemetry::Telemetry;
 use answer::Answering;
 pub(crate) use answer::{Answer, Context, Passed, Waiting};
@@ -54,8 +55,10 @@ pub enum Error {
 pub struct Forwarding {
     /// In the order of the settings.
     targets: Arc<ArcSwap<Vec<Arc<TargetHandle>>>>,
-    /// The delivery of each target. Locked by reloads and at the end, which do not overlap.
+    /// The delivery of each target. A reload takes them out while it changes them.
     workers: Mutex<Vec<Worker>>,
+    /// A reload after the end starts nothing.
+    is_stopped: AtomicBool,
     upkeep: Upkeep,
     answering: Answering,
     /// The directory of the spools.
@@ -82,6 +85,7 @@ impl Forwarding {
         let forwarding = Self {
             targets,
             workers: Mutex::default(),
+            is_stopped: AtomicBool::new(false),
             upkeep: upkeep.map_err(Error::Thread)?,
             answering: Answering::start(Arc::clone(&clock), max_answer_bytes).map_err(Error::Thread)?,
             directory: directory.to_owned(),
@@ -135,12 +139,16 @@ impl Forwarding {
 
     /// Ends the deliveries, by this time at the latest. Pending callbacks stay in the spools.
     pub fn stop(&self, deadline: Instant) {
+        self.is_stopped.store(true, Ordering::Relaxed);
         end(std::mem::take(&mut *self.workers.lock()), deadline);
         self.upkeep.stop(deadline);
     }
 
     /// Replaces the targets. Returns how each one fared.
     fn replace(&self, forward: &Forward) -> Vec<(String, Result<(), Error>)> {
+        if self.is_stopped.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
         let mut before = std::mem::take(&mut *self.workers.lock());
         let (mut workers, mut outcomes) = (Vec::new(), Vec::new());
         for target in &forward.targets {
@@ -163,12 +171,16 @@ impl Forwarding {
         }
         self.targets.store(Arc::new(workers.iter().map(Worker::target).collect()));
         *self.workers.lock() = workers;
+        if self.is_stopped.load(Ordering::Relaxed) {
+            // The end came meanwhile, and found no threads.
+            end(std::mem::take(&mut *self.workers.lock()), Instant::now() + REMOVAL);
+        }
         let removed: Vec<_> = before.iter().map(Worker::target).collect();
         end(before, Instant::now() + REMOVAL);
         for target in removed {
             self.telemetry.remove_target(&target.target.name);
             let figures = target.spool.figures();
-            self.telemetry.spool_without_target(&target.target.name, Some(figures.pending), figures.pending_bytes);
+            self.telemetry.spool_without_target(&target.target.name, figures.pending, figures.pending_bytes);
         }
         outcomes
     }
@@ -187,7 +199,13 @@ impl Forwarding {
             spool,
             in_flight: Arc::default(),
         };
-        Worker::start(Arc::new(handle), reader, Arc::clone(&self.clock)).map_err(Error::Thread)
+        let worker = Worker::start(Arc::new(handle), reader, Arc::clone(&self.clock)).map_err(Error::Thread)?;
+        self.report(target);
+        Ok(worker)
+    }
+
+    fn report(&self, target: &Target) {
+        self.telemetry.forwarding(&target.name, target.url.authority(), target.answers.is_some());
     }
 
     fn open(&self, target: &Target) -> Result<(Arc<Spool>, Reader), Error> {
@@ -210,21 +228,21 @@ impl Forwarding {
                 before.breaker.set(target.breaker);
                 before.spool.set_limits(self.limits(target));
                 worker.set(Arc::new(before.with(target, tls)));
+                self.report(target);
                 Ok(worker)
             }
             Err(problem) => Err((Some(worker), Error::Tls(target.name.clone(), problem))),
         }
     }
 
-    /// Logs which spools on the disk belong to no target.
+    /// Logs which callbacks on the disk belong to no target.
     fn report_spools_without_target(&self) {
         let targets = self.targets.load();
         for entry in std::fs::read_dir(&self.directory).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             if entry.path().is_dir() && !targets.iter().any(|target| target.target.name == name) {
-                let files = std::fs::read_dir(entry.path()).into_iter().flatten().flatten();
-                let bytes = files.filter_map(|file| Some(file.metadata().ok()?.len())).sum();
-                self.telemetry.spool_without_target(&name, None, bytes);
+                let pending = spool::list(&entry.path(), Part::Pending).unwrap_or_default();
+                self.telemetry.spool_without_target(&name, pending.records, pending.bytes);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::{io, panic};
+use std::{io, panic, thread};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -37,7 +37,10 @@ pub(crate) fn init_log(level: LevelFilter, format: LogFormat, telemetry: &Arc<Te
     // This fails only if the process already has a log.
     if tracing_subscriber::registry().with(ours).with(lines).try_init().is_ok() {
         // The default hook waits for standard error.
-        panic::set_hook(Box::new(|panic| error!(%panic, "a thread panicked; please report this as a bug")));
+        panic::set_hook(Box::new(|panic| {
+            let thread = thread::current().name().unwrap_or_default().to_owned();
+            error!(thread, %panic, "a thread panicked; please report this as a bug");
+        }));
     }
     Ok(queue)
 }

@@ -1,8 +1,9 @@
 //! Forwarding targets that are added and removed.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::events::Telemetry;
 use super::forward::TargetTelemetry;
@@ -24,13 +25,20 @@ impl Telemetry {
         self.targets.remove(name);
     }
 
-    /// A spool belongs to no target of the settings.
-    pub(crate) fn spool_without_target(&self, name: &str, callbacks: Option<u64>, bytes: u64) {
-        warn!(
-            target = name,
-            callbacks,
-            bytes,
-            "this spool belongs to no configured target; it is kept, and delivered when a target has this name again"
-        );
+    /// A target gets callbacks from now on, with these settings.
+    pub(crate) fn forwarding(&self, name: &str, host: &dyn Display, answers: bool) {
+        info!(target = name, %host, answers, "forwarding callbacks");
+    }
+
+    /// A spool belongs to no target of the settings. If it is empty, this does not matter.
+    pub(crate) fn spool_without_target(&self, name: &str, callbacks: u64, bytes: u64) {
+        if callbacks > 0 {
+            warn!(
+                target = name,
+                callbacks,
+                bytes,
+                "this spool belongs to no configured target; it is kept, and delivered when a target has this name again"
+            );
+        }
     }
 }

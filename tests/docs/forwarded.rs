@@ -81,7 +81,7 @@ fn the_api_gives_the_documented_target() {
     let shown = section.split("```json").nth(1).unwrap().split("```").next().unwrap();
     let shown: Value = serde_json::from_str(shown).unwrap();
     let target = || exporter.get("/api/v1/summary").json()["targets"][0].clone();
-    support::eventually("an attempt", || target()["last_attempt"].is_string());
+    eventually("an attempt", || target()["last_attempt"].is_string());
     assert_eq!(shape(&shown), shape(&target()));
     let live = &exporter.get("/api/v1/live?format=json").json()["targets"][0];
     assert_eq!(live["name"], "business");

@@ -52,6 +52,12 @@ fn a_reload_adds_changes_and_removes_targets() {
     scene.post("g", 1);
     second.wait_for(1);
     third.wait_for(1);
+    let lines = scene.exporter().log();
+    let begun = |name: &str, target: &Target| {
+        let words = format!("target={name} host={} answers=false", target.url().split('/').nth(2).unwrap());
+        lines.iter().any(|line| line.contains("forwarding callbacks") && line.contains(&words))
+    };
+    assert!(begun("a", first) && begun("a", second) && begun("c", third), "{lines:#?}");
     let names = |scene: &Scene| {
         let samples = scene.samples();
         let series = samples.of("openim_exporter_forward_received_total").map(|(series, _)| series.to_owned());
