@@ -12,15 +12,15 @@ mod support;
 
 use std::future::pending;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use empty::Layout;
 use openim_exporter::config::simulate::{Simulate, Until};
 use openim_exporter::simulate::{self, Report};
-use support::server::{Load, Server, options, send};
+use support::server::{Load, Server, options, send, wait_until_delivered};
 use support::{Failure, cpu_time, cpu_time_of, median, ratio, verdict};
 
 const SERVE_TARGET: &str = "--serve-target";
@@ -41,7 +41,7 @@ const ANSWER_BUDGET: f64 = 1.3;
 
 fn main() -> Result<(), Failure> {
     if std::env::args().any(|argument| argument == SERVE_TARGET) {
-        return Ok(empty::serve(Layout::Ours.name())?);
+        return Ok(empty::serve(Layout::Ours.name(), "127.0.0.1:0")?);
     }
     let mut out = std::io::stdout();
     cpu(&mut out)?;
@@ -72,7 +72,7 @@ fn cpu(out: &mut impl Write) -> Result<(), Failure> {
             let spent = || [cpu_time_of(process, |thread| thread.starts_with("serve-")), cpu_time(process)];
             let before = spent();
             let report = send(&server.target, Load { seed: round as u64, ..LOAD })?;
-            wait_until_delivered(server)?;
+            wait_until_delivered(server, PATIENCE)?;
             let after = spent();
             // The first one warms up.
             if round > 0 {
@@ -157,31 +157,4 @@ fn send_at_rate(server: &Server, seed: u64) -> Result<Report, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(simulate::run(&options, pending(), |_| {}))?;
     if report.is_success() { Ok(report) } else { Err(format!("callbacks failed: {:?}", report.first_failure).into()) }
-}
-
-/// Waits until a server has delivered what it received; at once if it forwards nothing.
-fn wait_until_delivered(server: &Server) -> Result<(), Failure> {
-    let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline {
-        let metrics = scrape(server)?;
-        let number = |name: &str| {
-            let start = format!("openim_exporter_forward_{name}_total{{");
-            metrics.lines().find(|line| line.starts_with(&start)).map(|line| line.rsplit(' ').next().map(str::to_owned))
-        };
-        if number("received") == number("delivered") {
-            return Ok(());
-        }
-        // A scrape is cheap, but not free.
-        thread::sleep(Duration::from_millis(200));
-    }
-    Err("not everything was delivered in time".into())
-}
-
-fn scrape(server: &Server) -> Result<String, Failure> {
-    let address = server.target.to_string();
-    let mut stream = TcpStream::connect(address.trim_start_matches("http://").trim_end_matches('/'))?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
 }

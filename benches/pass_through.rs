@@ -35,7 +35,7 @@ const SERVE: &str = "serve";
 
 fn main() -> Result<(), Failure> {
     if std::env::args().nth(1).as_deref() == Some(SERVE) {
-        return Ok(empty::serve(Layout::Ours.name())?);
+        return Ok(empty::serve(Layout::Ours.name(), "127.0.0.1:0")?);
     }
     let (_target, direct) = target()?;
     let storage = tempfile::tempdir()?;

@@ -35,7 +35,7 @@ fn main() -> Result<(), Failure> {
     if let [_, mode, layout] = args.as_slice()
         && mode == SERVE_EMPTY
     {
-        return Ok(empty::serve(layout)?);
+        return Ok(empty::serve(layout, "127.0.0.1:0")?);
     }
     // The default configuration, with the state in a file.
     let directory = tempfile::tempdir()?;

@@ -36,9 +36,9 @@ impl Layout {
     }
 }
 
-/// Serves until the process is killed. Prints the port first.
-pub(crate) fn serve(layout: &str) -> std::io::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
+/// Serves at this address until the process is killed. Prints the port first.
+pub(crate) fn serve(layout: &str, address: &str) -> std::io::Result<()> {
+    let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     writeln!(std::io::stdout(), "{}", listener.local_addr()?.port())?;
     if layout == Layout::Default.name() {

@@ -1,8 +1,11 @@
 //! A server in a separate process, and a sender.
 
 use std::future::pending;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use openim_exporter::config::simulate::{Callbacks, Simulate, Target, Until};
 use openim_exporter::simulate::{self, Report};
@@ -37,7 +40,7 @@ impl Server {
             }
         };
         // Reads the rest of the log, because the exporter would block on a full pipe.
-        std::thread::spawn(move || log.read_to_end(&mut Vec::new()));
+        thread::spawn(move || log.read_to_end(&mut Vec::new()));
         Ok(Self { name, process, target: target(&format!("http://127.0.0.1:{port}"))? })
     }
 }
@@ -116,4 +119,32 @@ pub(crate) fn interleaved(servers: &[Server], rounds: usize, load: Load) -> Resu
         }
     }
     Ok(taken)
+}
+
+/// Waits until a server has delivered what it received; at once if it forwards nothing. Returns how long that took.
+pub(crate) fn wait_until_delivered(server: &Server, patience: Duration) -> Result<Duration, Failure> {
+    let begin = Instant::now();
+    while begin.elapsed() < patience {
+        let metrics = scrape(server)?;
+        let number = |name: &str| {
+            let start = format!("openim_exporter_forward_{name}_total{{");
+            metrics.lines().find(|line| line.starts_with(&start)).map(|line| line.rsplit(' ').next().map(str::to_owned))
+        };
+        if number("received") == number("delivered") {
+            return Ok(begin.elapsed());
+        }
+        // A scrape is cheap, but not free.
+        thread::sleep(Duration::from_millis(200));
+    }
+    Err("not everything was delivered in time".into())
+}
+
+/// The answer to a scrape of `/metrics`.
+pub(crate) fn scrape(server: &Server) -> Result<String, Failure> {
+    let address = server.target.to_string();
+    let mut stream = TcpStream::connect(address.trim_start_matches("http://").trim_end_matches('/'))?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
