@@ -20,11 +20,14 @@ pub struct Reader {
     window: Window,
     /// Where the next record is.
     place: Position,
+    /// The highest place so far. Records before it may have been delivered since the window was read.
+    furthest: Position,
 }
 
 impl Reader {
     pub(super) const fn new(log: Arc<Log>, dead: Arc<Log>) -> Self {
-        Self { log, dead, window: Window::new(), place: Position { segment: 0, offset: 0 } }
+        let place = Position { segment: 0, offset: 0 };
+        Self { log, dead, window: Window::new(), place, furthest: place }
     }
 
     /// The next pending callback, in the order of the appends. `None` at the end.
@@ -43,20 +46,22 @@ impl Reader {
             }
             let from = self.place.offset.max(segment.first_pending.load(Relaxed));
             let mut found = None;
-            let end = log.walk(&segment, &mut self.window, from, |file, offset, step| {
-                let Step::Pending(entry) = step else { return true };
-                let position = Position { segment: segment.number, offset };
-                if entry.record().received_ms < log.cutoff_ms.load(Relaxed) {
-                    return true;
+            let end = log.walk(&segment, &mut self.window, from, |_, offset, step| {
+                if let Step::Pending(entry) = step
+                    && entry.record().received_ms >= log.cutoff_ms.load(Relaxed)
+                {
+                    found = Some((Position { segment: segment.number, offset }, entry.clone()));
                 }
-                // The window may be older than the mark.
-                let is_pending = log.state(file, position).is_ok_and(|state| state == State::Pending);
-                found = is_pending.then(|| (position, entry.clone()));
                 found.is_none()
             })?;
             if let Some((position, entry)) = found {
                 self.place.offset = end + entry.bytes();
-                return Ok(Some((position, entry)));
+                let is_pending = self.is_still_pending(&segment, position);
+                self.furthest = self.furthest.max(self.place);
+                if is_pending? {
+                    return Ok(Some((position, entry)));
+                }
+                continue;
             }
             self.place.offset = end;
             match segment.extent() {
@@ -68,14 +73,27 @@ impl Reader {
         Ok(None)
     }
 
+    /// Whether a record that was pending in the window still is. It may have been delivered since, if it was read before,
+    /// and an operator may have changed it.
+    fn is_still_pending(&self, segment: &Segment, position: Position) -> io::Result<bool> {
+        if position >= self.furthest && !self.window.is_old() {
+            return Ok(!self.log.is_done(position, State::Pending));
+        }
+        let Some(file) = self.log.file(segment)? else { return Ok(false) };
+        Ok(self.log.state(&file, position).is_ok_and(|state| state == State::Pending))
+    }
+
     /// The callback at a position, again. `None` if it has been delivered or dropped since.
     ///
     /// # Errors
     /// As [`Reader::next`].
     pub fn read(&mut self, position: Position) -> io::Result<Option<Entry>> {
         let Some((segment, file)) = self.file(position)? else { return Ok(None) };
-        let is_pending = self.log.state(&file, position).is_ok_and(|state| state == State::Pending);
-        let entry = is_pending.then(|| read_entry(&file, segment.salt(), position.offset)).flatten();
+        let is_pending = |entry: &Entry| {
+            let state = entry.header().state;
+            state == State::Pending && !self.log.is_done(position, state)
+        };
+        let entry = read_entry(&file, segment.salt(), position.offset).filter(is_pending);
         Ok(entry.filter(|entry| entry.record().received_ms >= self.log.cutoff_ms.load(Relaxed)))
     }
 

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use memchr::memmem;
@@ -11,6 +12,12 @@ use super::record::{Entry, HEADER, Header, MAGIC, State};
 
 /// Bytes that are read at a time.
 const CHUNK: usize = 256 * 1024;
+
+/// Bytes that are read at once of a single record: more than most have.
+const USUAL_BYTES: usize = 4096;
+
+/// How long the states in a window are believed: an operator's request may take effect this much later.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// After a byte that the disk cannot read, reading continues at the next multiple of this.
 const PAGE: u64 = 4096;
@@ -47,18 +54,25 @@ pub(super) struct Window {
     buffer: Vec<u8>,
     /// Where it is in the file.
     start: u64,
+    /// When it was read; `None` while it is empty.
+    read_at: Option<Instant>,
     unreadable: u32,
 }
 
 impl Window {
     pub(super) const fn new() -> Self {
-        Self { buffer: Vec::new(), start: 0, unreadable: 0 }
+        Self { buffer: Vec::new(), start: 0, read_at: None, unreadable: 0 }
     }
 
     /// To be called before another file is read, and to read the same bytes again.
     pub(super) fn clear(&mut self) {
         *self = Self { buffer: std::mem::take(&mut self.buffer), ..Self::new() };
         self.buffer.clear();
+    }
+
+    /// Whether the states of its records may have changed since it was read.
+    pub(super) fn is_old(&self) -> bool {
+        self.read_at.is_none_or(|at| at.elapsed() >= FRESH)
     }
 
     /// What is at this offset.
@@ -165,6 +179,7 @@ impl Window {
     fn fill(&mut self, source: &Source<'_>, at: u64) -> io::Result<()> {
         let wanted = usize::try_from(source.limit - at).unwrap_or(usize::MAX).min(CHUNK);
         self.start = at;
+        self.read_at = Some(Instant::now());
         self.buffer.clear();
         self.buffer.resize(wanted, 0);
         let mut filled = 0;
@@ -195,11 +210,17 @@ pub(super) fn read_header(file: &File, salt: u32, at: u64) -> Option<Header> {
 
 /// The record at an offset as it is in the file now, in any state. `None` if there is none any more.
 pub(super) fn read_entry(file: &File, salt: u32, at: u64) -> Option<Entry> {
-    let header = read_header(file, salt, at)?;
+    let mut usual = [0; USUAL_BYTES];
+    let read = file.read_at(&mut usual, at).ok()?;
+    let header = Header::read(usual.get(..read)?, salt)?;
+    let length = header.length as usize;
+    if let Some(payload) = usual.get(HEADER..read).and_then(|rest| rest.get(..length)) {
+        return Entry::new(header, Bytes::copy_from_slice(payload), salt);
+    }
     let payload_at = at + HEADER as u64;
     // A damaged length must not reserve memory.
     let is_there = file.metadata().ok()?.len() >= payload_at + u64::from(header.length);
-    let mut payload = vec![0; if is_there { header.length as usize } else { 0 }];
+    let mut payload = vec![0; if is_there { length } else { 0 }];
     file.read_exact_at(&mut payload, payload_at).ok()?;
     Entry::new(header, payload.into(), salt)
 }

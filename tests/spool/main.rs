@@ -83,6 +83,19 @@ fn a_reader_goes_back_and_passes_over_what_is_done() {
 }
 
 #[test]
+fn a_callback_that_is_delivered_after_it_was_read_again_does_not_come_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (spool, mut reader) = open(directory.path());
+    append(&spool, 0..5);
+    let positions: Vec<_> = std::iter::from_fn(|| reader.next().unwrap()).map(|(position, _)| position).collect();
+    reader.rewind(positions[0]);
+    assert_eq!(reader.next().unwrap().map(|(position, _)| position), Some(positions[0]));
+    // The others are in the bytes that were just read.
+    [1, 3].into_iter().for_each(|number| reader.delivered(positions[number]).unwrap());
+    assert_eq!(deliver(&mut reader), [2, 4]);
+}
+
+#[test]
 fn only_the_owner_can_read_it() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("forward/default");
