@@ -33,6 +33,14 @@ const UNUSED: &[(&str, &str)] = &[
     ("openim_exporter_live_viewers", "how many people look at the page is no problem; refused viewers are shown"),
     ("openim_exporter_log_lines_dropped_total", "a gap in the log is reported in the log"),
     ("openim_exporter_record_files_removed_total", "old records are removed on purpose"),
+    ("openim_exporter_replicas_active", "no dashboard of several exporters yet"),
+    ("openim_exporter_replicas_clock_skew_seconds", "no dashboard of several exporters yet"),
+    ("openim_exporter_replicas_damaged_total", "no dashboard of several exporters yet"),
+    ("openim_exporter_replicas_disconnects_dropped_total", "no dashboard of several exporters yet"),
+    ("openim_exporter_replicas_failures_total", "no dashboard of several exporters yet"),
+    ("openim_exporter_replicas_last_union_timestamp_seconds", "no dashboard of several exporters yet"),
+    ("openim_exporter_replicas_name_conflicts_total", "no dashboard of several exporters yet"),
+    ("openim_exporter_replicas_union_duration_seconds", "no dashboard of several exporters yet"),
     ("process_virtual_memory_bytes", "reserved addresses cost nothing, and would flatten the memory in use"),
 ];
 

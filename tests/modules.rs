@@ -32,6 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("exposition", &["domain", "stats", "telemetry"]),
     ("view", &["domain", "stats", "telemetry"]),
     ("page", &[]),
+    ("replicas", &["config::ReplicasSettings", "config::replicas", "domain", "named", "niceness", "stats", "telemetry"]),
     ("record", &["config::RecordContent", "config::RecordSettings", "domain", "niceness", "telemetry", "wire"]),
     // Only its own settings.
     ("http", &[
@@ -53,6 +54,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "forward",
             "http",
             "record",
+            "replicas",
             "simulate",
             "spool",
             "stats",
@@ -159,7 +161,8 @@ fn misplaced_unsafe(source: &Source) -> Vec<usize> {
 }
 
 /// Where metrics are declared: those of the statistics, and the exporter's own.
-const DECLARATIONS: [&str; 3] = ["src/exposition/catalog.rs", "src/telemetry/events.rs", "src/telemetry/forward.rs"];
+const DECLARATIONS: [&str; 4] =
+    ["src/exposition/catalog.rs", "src/telemetry/events.rs", "src/telemetry/forward.rs", "src/telemetry/replicas.rs"];
 
 /// String literals that begin like a metric's name, outside of declarations and tests.
 fn misplaced_metric_names(source: &Source) -> Vec<String> {

@@ -21,6 +21,7 @@ use super::forward::ForwardSettings;
 use super::networks::Networks;
 use super::parse::{bytes, calendar, dedup_window, metrics_path, name_of, number, switch};
 use super::record::RecordSettings;
+use super::replicas::ReplicasSettings;
 use super::storage::Storage;
 use crate::domain::{Calendar, MessageSource};
 use crate::telemetry::LogFormat;
@@ -86,6 +87,10 @@ settings! {
         /// The settings of the records.
         #[command(flatten)]
         record: RecordSettings,
+
+        /// The settings of the union with other exporters.
+        #[command(flatten)]
+        replicas: ReplicasSettings,
     }
 }
 

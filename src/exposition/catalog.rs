@@ -1,6 +1,6 @@
 //! All metrics. This file declares those of the statistics, with the source of their samples: their numbers are in the
-//! state, so they survive a restart. `telemetry::events` and `telemetry::forward` declare the exporter's own, and says what else to update for
-//! a new metric.
+//! state, so they survive a restart. `telemetry::events`, `telemetry::forward` and `telemetry::replicas` declare the
+//! exporter's own, and the first says what else to update for a new metric.
 
 use std::sync::LazyLock;
 

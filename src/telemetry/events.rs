@@ -1,14 +1,15 @@
 //! What happens in the exporter: each event has one function, which counts it and logs it.
 //!
 //! A new metric that starts with the process needs a row in the table below, sorted by name, and a function that
-//! updates it. The metrics of the targets of forwarding are in `telemetry/forward.rs`. Then run `UPDATE_DOCS=1
-//! cargo test --test docs`. If no dashboard shows the metric, add it to `UNUSED` in `tests/dashboards.rs`; if it stays 0
+//! updates it. The metrics of the targets of forwarding are in `telemetry/forward.rs`, those of the union with other
+//! exporters in `telemetry/replicas.rs`. Then run `UPDATE_DOCS=1 cargo test --test docs`. If no dashboard shows the metric, add it to `UNUSED` in `tests/dashboards.rs`; if it stays 0
 //! in the simulated days, add it to `ALWAYS_ZERO` in `tests/simulated_days/main.rs`.
 
 use std::fmt::Display;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -21,6 +22,7 @@ use super::forward::Targets;
 use super::metric::{BusyCounter, Counter, CounterVec, Durations, Gauge, Info, Metric, metrics};
 use super::record_reasons::{RecordFailure, RecordRemoval};
 use super::refusals::{Refusal, Refusals};
+use super::replicas::{self, ReplicasTelemetry};
 use crate::domain::{Chat, MessageSource, Stage};
 use crate::named::named;
 
@@ -98,6 +100,7 @@ pub struct Telemetry {
     /// Whether it was logged that messages in groups, and those between two users, are left out.
     left_out_logged: [AtomicBool; 2],
     pub(super) targets: Targets,
+    pub(super) replicas: OnceLock<Arc<ReplicasTelemetry>>,
 }
 
 impl Default for Telemetry {
@@ -111,6 +114,7 @@ impl Default for Telemetry {
             refusals: Refusals::default(),
             left_out_logged: Default::default(),
             targets: Targets::default(),
+            replicas: OnceLock::new(),
         }
     }
 }
@@ -119,7 +123,13 @@ impl Telemetry {
     /// The samples of all families now, in the order of a scrape.
     #[must_use]
     pub fn samples(&self) -> Vec<(&'static Family, Samples)> {
-        self.metrics.samples().into_iter().chain(self.targets.samples()).collect()
+        let own = self.metrics.samples().into_iter();
+        own.chain(self.targets.samples()).chain(replicas::samples(&self.replicas)).collect()
+    }
+
+    /// Adds the metrics of the union with other exporters, or returns them.
+    pub fn add_replicas(&self) -> Arc<ReplicasTelemetry> {
+        Arc::clone(self.replicas.get_or_init(|| Arc::new(ReplicasTelemetry::new())))
     }
 
     /// The metrics of the process now, by name.

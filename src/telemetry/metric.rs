@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::family::{Kind, Samples};
+use crate::domain::UnixMillis;
 use crate::lanes::Lanes;
 use crate::named::Named;
 
@@ -87,6 +88,29 @@ impl Metric for Gauge {
     }
 }
 
+/// A time or a difference of times: set in milliseconds, and exposed in seconds.
+#[derive(Debug)]
+pub(super) struct TimeGauge(Gauge);
+
+impl TimeGauge {
+    pub(super) fn set_ms(&self, value: i64) {
+        self.0.set(value);
+    }
+}
+
+impl Metric for TimeGauge {
+    const KIND: Kind = Kind::Gauge;
+    type Settings = ();
+
+    fn new((): ()) -> Self {
+        Self(Gauge::new(()))
+    }
+
+    fn samples(&self) -> Samples {
+        Samples::Single(UnixMillis(self.0.get()).seconds())
+    }
+}
+
 /// A constant 1 with a label.
 #[derive(Debug)]
 pub(super) struct Info(&'static str);
@@ -131,6 +155,10 @@ impl Counter {
     /// Adds 1 and returns the new count.
     pub(super) fn inc(&self) -> u64 {
         self.count.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(super) fn add(&self, more: u64) {
+        self.count.fetch_add(more, Ordering::Relaxed);
     }
 
     pub(super) fn get(&self) -> u64 {

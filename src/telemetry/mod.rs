@@ -9,6 +9,7 @@ mod metric;
 mod record;
 mod record_reasons;
 mod refusals;
+mod replicas;
 mod state;
 mod targets;
 
@@ -20,8 +21,9 @@ pub use log::LogFormat;
 pub(crate) use log::init_log;
 pub use record_reasons::{RecordFailure, RecordRemoval};
 pub use refusals::Refusal;
+pub use replicas::{DamagedPart, ReplicasFailure, ReplicasTelemetry};
 
 /// The families of the exporter's own metrics.
 pub(crate) fn families() -> impl Iterator<Item = &'static Family> {
-    events::FAMILIES.iter().chain(forward::FAMILIES)
+    events::FAMILIES.iter().chain(forward::FAMILIES).chain(replicas::FAMILIES)
 }

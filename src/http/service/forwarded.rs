@@ -35,7 +35,7 @@ pub(super) fn client(headers: &HeaderMap, peer: IpAddr, config: &Http) -> Result
             }
             client = address.ok_or(problem)?;
         }
-        Ok((!chain.is_empty()).then_some(client))
+        Ok::<_, &str>((!chain.is_empty()).then_some(client))
     };
     let usual = follow(&in_x_forwarded_for(headers), NO_ADDRESS)?;
     let standard = follow(&in_forwarded(headers)?, NO_ELEMENT)?;
