@@ -44,6 +44,11 @@ impl<'a> CarryOver<'a> {
         None
     }
 
+    /// The version of the old section with this name.
+    pub(super) fn version(&self, name: &str) -> Option<u32> {
+        Some(self.old.contents().find(name)?.layout.version)
+    }
+
     /// Copies an old section of one word.
     pub(super) fn copy(&self, name: &str, version: u32, to: &SingleWord) {
         if let Some(word) = self.section(name, version, size_of::<u64>()).as_ref().and_then(|from| from.first()) {

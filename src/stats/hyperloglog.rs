@@ -167,8 +167,24 @@ impl Union {
         }
     }
 
+    /// The union with these registers, in Redis's order, a byte each. `None` if their number is not [`REGISTERS`], or one
+    /// of them is not a possible rank.
+    #[must_use]
+    pub fn from_registers(registers: &[u8]) -> Option<Self> {
+        let words: Box<[_]> = registers.as_chunks().0.into();
+        let is_possible = registers.len() == REGISTERS && registers.iter().all(|rank| usize::from(*rank) <= MAX_RANK);
+        is_possible.then_some(Self { registers: words.try_into().ok()? })
+    }
+
+    /// Adds an element.
+    pub(super) fn add(&mut self, element: Element) {
+        if let Some(register) = self.registers.as_flattened_mut().get_mut(element.register) {
+            *register = (*register).max(element.rank);
+        }
+    }
+
     /// Merges another union into this one.
-    pub(super) fn merge_union(&mut self, other: &Self) {
+    pub fn merge_union(&mut self, other: &Self) {
         for (registers, other) in self.registers.iter_mut().zip(&*other.registers) {
             merge_word(registers, u64::from_le_bytes(*other));
         }
@@ -315,6 +331,31 @@ mod tests {
         union.merge(&right);
         let error = (union.estimate() as f64 / 20_001.0 - 1.0).abs();
         assert!(error <= 0.02, "{error}");
+    }
+
+    #[test]
+    fn a_union_has_the_registers_that_it_is_made_from() {
+        let sketch = empty_sketch();
+        let mut added = Union::default();
+        for person in 0..5000_u64 {
+            let element = Element::new(&person.to_le_bytes());
+            element.add_to(&sketch);
+            added.add(element);
+        }
+        let mut merged = Union::default();
+        merged.merge(&sketch);
+        let registers: Vec<_> = merged.registers().collect();
+        let same = Union::from_registers(&registers).unwrap();
+        assert!(same.registers().eq(merged.registers()) && added.registers().eq(merged.registers()));
+    }
+
+    #[test]
+    fn registers_of_another_length_or_with_an_impossible_rank_are_refused() {
+        let registers = |rank, length| Union::from_registers(&vec![rank; length]).map(|union| union.estimate());
+        assert_eq!(registers(51, REGISTERS), Some(u64::MAX));
+        for (rank, length) in [(52, REGISTERS), (255, REGISTERS), (0, 0), (0, REGISTERS - 1), (0, REGISTERS + 8)] {
+            assert_eq!(registers(rank, length), None, "{rank} {length}");
+        }
     }
 
     #[test]

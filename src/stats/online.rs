@@ -1,8 +1,8 @@
 //! Users that are online: seen online, and not seen offline since.
 //!
-//! An entry is a user on a platform, and the minute in which the user was last seen online there. It expires half an
-//! hour later, because OpenIM may fail to report that a user went offline. Since 3.8.2, OpenIM reports users that stay
-//! online again every 10 to 20 minutes.
+//! An entry is a user on a platform, and the time when the user was last seen online there. It expires half an hour
+//! later, because OpenIM may fail to report that a user went offline. Since 3.8.2, OpenIM reports users that stay online
+//! again every 10 to 20 minutes.
 //!
 //! A hash table with linear probing, in shards with a lock each: messages do not use it, and a lock is held for less
 //! than a microsecond, or for the sweep of one shard. The table has at least twice as many entries as the capacity.
@@ -17,14 +17,16 @@ use parking_lot::Mutex;
 
 use super::carry::CarryOver;
 use super::counters::CounterSet;
-use super::hyperloglog::hash_pair;
+use super::disconnects::Disconnect;
+use super::hyperloglog::{Element, Union, hash_pair};
+use super::windows::MINUTE_MS;
 use crate::arena::{Block, Contents, Layout, Section};
 use crate::domain::UnixMillis;
 use crate::domain::codes::{PLATFORMS, platform_position};
 use crate::named::named;
 
-/// How long a user stays online without a report, in minutes.
-const EXPIRY_MINUTES: u64 = 30;
+/// How long a user stays online without a report, in milliseconds.
+const EXPIRY_MS: u64 = 30 * MINUTE_MS;
 
 /// Entries of a shard, unless the table has fewer. So many that a shard does not become full by chance while the table is
 /// half empty, and so few that the sweep of one takes only microseconds.
@@ -34,8 +36,8 @@ const SHARD_ENTRIES: usize = 8192;
 const TABLE: &str = "users online";
 const COUNTERS: &str = "users online, counters";
 
-/// Version of the layout of [`TABLE`].
-const LAYOUT: u32 = 1;
+/// Version of the layout of [`TABLE`]. Version 1 had the minutes of sightings, and not their milliseconds.
+const LAYOUT: u32 = 2;
 
 /// An entry's words in the block: the key, 0 for none, and the sighting.
 type Words = [AtomicU64; 2];
@@ -48,17 +50,30 @@ named! {
     }
 }
 
+/// The latest time of a sighting.
+const MAX_TIME: u64 = u64::MAX >> 8;
+
 /// The numbers of users online by platform: first those that are not listed, then [`PLATFORMS`].
 type ByPlatform = [usize; PLATFORMS.len() + 1];
 
-/// When and where a user was last seen online: the minute since the epoch, and below it 8 bits with the position of the
-/// platform in [`ByPlatform`].
+/// When and where a user was last seen online: milliseconds since the epoch, and below them 8 bits with the position of
+/// the platform in [`ByPlatform`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Sighting(u64);
 
 impl Sighting {
     fn new(platform_id: i32, now: UnixMillis) -> Self {
-        Self((now.period(60_000) << 8) | platform_number(platform_id))
+        Self((Self::time(now) << 8) | platform_number(platform_id))
+    }
+
+    /// The sighting that version 1 of the layout stored with a minute. It expires when it did.
+    fn from_minute(Self(stored): Self) -> Self {
+        let last_ms = (stored >> 8).saturating_mul(MINUTE_MS).saturating_add(MINUTE_MS - 1);
+        Self((last_ms.min(MAX_TIME) << 8) | (stored & 0xff))
+    }
+
+    fn time(time: UnixMillis) -> u64 {
+        time.period(1).min(MAX_TIME)
     }
 
     const fn platform(self) -> usize {
@@ -66,8 +81,12 @@ impl Sighting {
     }
 
     /// Whether it is too far from `now`: in the past or, if the clock was set back, in the future.
-    const fn is_expired(self, now: UnixMillis) -> bool {
-        (self.0 >> 8).abs_diff(now.period(60_000)) > EXPIRY_MINUTES
+    fn is_expired(self, now: UnixMillis) -> bool {
+        (self.0 >> 8).abs_diff(Self::time(now)) > EXPIRY_MS
+    }
+
+    fn is_after(self, time: UnixMillis) -> bool {
+        self.0 >> 8 > Self::time(time)
     }
 }
 
@@ -104,9 +123,10 @@ impl Online {
     /// Takes the users of an old table.
     pub(super) fn carry_from(&self, old: &CarryOver<'_>) {
         self.counters.carry_from(old);
-        let Some(stored) = old.section(TABLE, LAYOUT, size_of::<Words>()) else { return };
+        let Some(stored) = old.section_with_version(TABLE, 1..=LAYOUT, size_of::<Words>()) else { return };
+        let has_minutes = old.version(TABLE) == Some(1);
         entries_in_use(stored.as_chunks().0).into_iter().for_each(|(key, seen)| {
-            self.insert(key, seen);
+            self.insert(key, if has_minutes { Sighting::from_minute(seen) } else { seen });
         });
         // `restore` counts the users.
     }
@@ -156,12 +176,38 @@ impl Online {
         }
     }
 
-    /// Records that a user went offline.
-    pub(super) fn remove(&self, user: u64, platform_id: i32) {
+    /// Records that a user went offline. Returns the key of the user and the platform.
+    pub(super) fn remove(&self, user: u64, platform_id: i32) -> u64 {
         let key = key(user, platform_id);
         if let Some((shard, entries)) = self.shard(key) {
             self.remove_in(&mut shard.lock(), entries, key);
         }
+        key
+    }
+
+    /// Removes a user on a platform who went offline elsewhere, unless the user was seen online here later.
+    pub(super) fn remove_elsewhere(&self, Disconnect { key, at }: Disconnect) {
+        let Some((shard, entries)) = self.shard(key) else { return };
+        let mut users = shard.lock();
+        if find(entries, key).is_some_and(|found| found.has(key) && !found.seen().is_after(at)) {
+            self.remove_in(&mut users, entries, key);
+        }
+    }
+
+    /// The users online on each of [`PLATFORMS`], and then on other platforms, one shard after the other. The key of a
+    /// user on a platform is the hash of the element, and the same in every exporter.
+    pub(super) fn sketches(&self) -> Vec<Union> {
+        let mut sketches = vec![Union::default(); PLATFORMS.len() + 1];
+        for (shard, entries) in self.shards() {
+            let _users = shard.lock();
+            for entry in Entry::from(entries, 0).filter(|entry| !entry.has(0)) {
+                if let Some(sketch) = sketches.get_mut(entry.seen().platform()) {
+                    sketch.add(Element::from_hash(entry.key.load(Ordering::Relaxed)));
+                }
+            }
+        }
+        sketches.rotate_left(1);
+        sketches
     }
 
     /// Removes the users that were not seen for too long, one shard after the other.

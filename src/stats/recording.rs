@@ -14,6 +14,7 @@ use super::callbacks::Callbacks;
 use super::carry::keys;
 use super::counters::Counters;
 use super::dedup::{self, Dedup, DedupResult};
+use super::disconnects::{Disconnect, Disconnects};
 use super::groups::{GroupTable, Recorded, Weeks};
 use super::history::History;
 use super::hyperloglog::{Element, hash, hash_pair};
@@ -23,18 +24,21 @@ use super::pairs::Pairs;
 use super::stages::Stages;
 use super::state_start::StateStart;
 use super::timeline::{Tick, Timeline};
+use super::united::United;
 use super::windows::{CurrentPeriods, Windows};
 use crate::arena::{Arena, Block, Contents, Directory, Layout, SingleWord};
 use crate::domain::codes::{self, OTHER, STATUSES};
 use crate::domain::{Activity, Attempt, Chat, Event, Exclusion, Message, MessageSource, Presence, Reason, UnixMillis};
 
 /// Names of sections in a state.
+pub(super) const ID: &str = "id";
 pub(super) const STARTED: &str = "began";
 pub(super) const MESSAGE_COUNTERS: &str = "tallies";
 pub(super) const ACTIVE_GROUPS: &str = "active groups";
 pub(super) const USERS: &str = "users";
 
-/// Version of the layout of [`STARTED`].
+/// Versions of the layouts of [`ID`] and [`STARTED`].
+pub(super) const ID_LAYOUT: u32 = 1;
 pub(super) const STARTED_LAYOUT: u32 = 1;
 
 /// Counters of messages.
@@ -77,6 +81,8 @@ pub struct Stats {
     pub(super) directory: Option<Directory>,
     pub(super) state_start: StateStart,
     pub(super) timeline: Timeline,
+    /// A random number, by which the state is known to other exporters; 0 until it is chosen.
+    pub(super) id: SingleWord,
     pub(super) started: SingleWord,
     pub(super) callbacks: Callbacks,
     pub(super) activities: Activities,
@@ -89,17 +95,20 @@ pub struct Stats {
     /// Users that came online or read messages. Senders are in the messages' windows.
     pub(super) users: Windows,
     pub(super) online: Online,
+    pub(super) disconnects: Disconnects,
     pub(super) groups: GroupTable,
     pub(super) pairs: Pairs,
     pub(super) dedup: Dedup,
     pub(super) history: History,
     pub(super) weeks: Weeks,
+    pub(super) united: United,
 }
 
 impl Stats {
     /// The sections of a block for these capacities.
     pub(super) fn contents(capacities: Capacities) -> Contents {
         let mut contents = Contents::default();
+        contents.reserve(Layout::new(ID, ID_LAYOUT, size_of::<u64>(), 1));
         contents.reserve(Layout::new(STARTED, STARTED_LAYOUT, size_of::<u64>(), 1));
         Callbacks::reserve(&mut contents);
         Activities::reserve(&mut contents);
@@ -124,6 +133,7 @@ impl Stats {
             directory: None,
             state_start: StateStart::Fresh,
             timeline: Timeline::default(),
+            id: block.single_word(ID)?,
             started: block.single_word(STARTED)?,
             callbacks: Callbacks::open(block)?,
             activities: Activities::open(block)?,
@@ -134,11 +144,13 @@ impl Stats {
             active_groups: Windows::open(block, ACTIVE_GROUPS)?,
             users: Windows::open(block, USERS)?,
             online: Online::open(block, capacities.online)?,
+            disconnects: Disconnects::default(),
             groups: GroupTable::open(block, capacities.exported_groups)?,
             pairs: Pairs::open(block, capacities.sender_pairs)?,
             dedup: Dedup::open(block, capacities.dedup_window)?,
             history: History::open(block)?,
             weeks: Weeks::open(block)?,
+            united: United::default(),
         })
     }
 
@@ -149,6 +161,7 @@ impl Stats {
     pub fn in_memory(capacities: Capacities, now: UnixMillis) -> io::Result<Self> {
         let stats = Self::in_block(&Block::in_memory(Self::contents(capacities))?, capacities)?;
         stats.set_started(now);
+        stats.choose_id();
         stats.history.begin(&stats.sample());
         stats.prepare(now);
         Ok(stats)
@@ -248,7 +261,8 @@ impl Stats {
                 }
             }
             Event::Offline(Presence { user_id, platform_id }) => {
-                self.online.remove(hash(user_id.as_bytes()), platform_id);
+                let key = self.online.remove(hash(user_id.as_bytes()), platform_id);
+                self.disconnects.add(Disconnect { key, at: now });
                 self.activities.disconnect(platform_id);
             }
         }

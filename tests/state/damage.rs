@@ -186,7 +186,7 @@ fn a_section_of_a_newer_version_is_dropped_and_the_rest_is_converted() {
     let path = directory.path().join("state");
     let mut names = Vec::new();
     relist(&path, |contents| names = contents.sections.iter().map(|entry| entry.layout.name.clone()).collect());
-    assert_eq!(names.len(), 75);
+    assert_eq!(names.len(), 76);
     for name in names {
         let mut original = Vec::new();
         let (_directory, stats, steps) = after_damage(false, |path| {

@@ -7,6 +7,7 @@ mod copies;
 mod damage;
 mod first_version;
 mod history;
+mod identity;
 mod layouts;
 mod power_loss;
 #[path = "../support/typical.rs"]

@@ -1,5 +1,7 @@
 //! Messages by group, up to a capacity.
 
+mod agreed;
+mod candidates;
 mod dismissal;
 mod dismissed;
 mod exported;
@@ -11,6 +13,7 @@ mod table;
 mod tests;
 mod weeks;
 
+pub use candidates::Candidate;
 pub use idle::RetirementPause;
 pub use slot::{Group, GroupName};
 pub(super) use stored::SlotMapping;

@@ -196,7 +196,7 @@ impl GroupTable {
             dashmap::Entry::Vacant(entry) => {
                 if let Some(slot) = self.slot(number) {
                     slot.occupy(name, now);
-                    self.exported.add(number, slot, now);
+                    self.exported.add(number, name, now, |number| self.slot(number));
                 }
                 self.tracked.fetch_add(1, Ordering::Relaxed);
                 entry.insert(number);

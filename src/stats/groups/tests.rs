@@ -4,6 +4,8 @@ use std::thread;
 
 use parking_lot::Mutex;
 
+mod agreed;
+
 use super::table::{DISMISSED, shards};
 use super::{Group, GroupTable, Recorded};
 use crate::arena::{Block, Contents};

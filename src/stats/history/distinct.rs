@@ -8,6 +8,7 @@ use super::step::Step;
 use crate::arena::{Block, Contents};
 use crate::domain::{Calendar, UnixMillis};
 use crate::stats::carry::CarryOver;
+use crate::stats::distinct::Distinct as What;
 use crate::stats::hyperloglog::{Union, merge_into};
 use crate::stats::sketch_ring::SketchRing;
 use crate::stats::timeline::Tick;
@@ -73,6 +74,11 @@ impl CalendarDays {
     pub(super) fn of_period(&self, sources: Sources<'_>, step: Step, period: u64) -> Option<Distinct> {
         let sketches = self.sketches_of(sources, step, period);
         sketches.iter().any(Option::is_some).then(|| distinct(sketches))
+    }
+
+    /// The sketches of the days, with their numbers.
+    pub(super) fn sketches(&self, of: What) -> impl Iterator<Item = (u64, &[AtomicU64])> {
+        self.0.iter().zip(What::ALL).filter(move |(_, name)| *name == of).flat_map(|(ring, _)| ring.sketches())
     }
 
     /// The senders of messages of either kind on a day; `None` if the day's sketches are not there.

@@ -13,13 +13,14 @@ mod step;
 mod tests;
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use crate::arena::{Block, Contents, Layout, Section};
 use crate::domain::{Calendar, UnixMillis};
 use crate::stats::carry::{CarryOver, keys};
+use crate::stats::distinct::Distinct as What;
 use crate::stats::timeline::Tick;
 use crate::stats::windows::{HOUR_MS, MINUTE_MS};
 use cells::{BEFORE, CellRing};
@@ -167,6 +168,11 @@ impl History {
             Step::Day => self.calendar.day_of(time).0,
         };
         period.max(BEFORE + 1)
+    }
+
+    /// The sketches of the calendar days, with their numbers.
+    pub(super) fn sketches_of_days(&self, of: What) -> impl Iterator<Item = (u64, &[AtomicU64])> {
+        self.days.sketches(of)
     }
 
     /// When a period begins.

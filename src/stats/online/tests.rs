@@ -70,7 +70,7 @@ fn users_over_the_capacity_are_counted() {
             let over = 2500 - capacity;
             assert_eq!((online(&users), users.overflow()), ([capacity, 0, 0], over as u64 * (round + 1)));
         }
-        (0..2500).for_each(|number| users.remove(user(number), 1));
+        (0..2500).for_each(|number| assert_ne!(users.remove(user(number), 1), 0));
         assert_eq!(online(&users), [0; 3]);
     }
 }
@@ -97,7 +97,7 @@ fn every_user_is_found_after_many_random_changes() {
     assert_eq!(online(&users), [by(1), by(2), 0]);
     users.restore();
     assert_eq!(online(&users), [by(1), by(2), 0]);
-    expected.keys().for_each(|(number, platform)| users.remove(user(*number), *platform));
+    expected.keys().for_each(|(number, platform)| assert_ne!(users.remove(user(*number), *platform), 0));
     assert_eq!((online(&users), users.used.load(Ordering::Relaxed)), ([0; 3], 0));
     assert!(users.entries().iter().all(|[key, _]| key.load(Ordering::Relaxed) == 0));
 }
@@ -113,6 +113,71 @@ fn a_table_of_another_size_takes_the_users() {
         users.restore();
         assert_eq!((online(&users), users.overflow()), ([0, capacity.min(100), 0], 0));
     }
+}
+
+#[test]
+fn users_of_the_first_layout_expire_when_they_did() {
+    let mut contents = Contents::default();
+    contents.reserve(Layout::new(TABLE, 1, size_of::<Words>(), 32));
+    let old = Block::in_memory(contents).unwrap();
+    let table = old.section(TABLE).unwrap();
+    for (place, number) in [(3, 1), (7, 2)] {
+        table[place * 2].store(key(user(number), 2), Ordering::Relaxed);
+        table[place * 2 + 1].store(((NOW.0 / 60_000).cast_unsigned() + u64::from(number)) << 8 | 2, Ordering::Relaxed);
+    }
+    let users = new(10);
+    users.carry_from(&CarryOver::new(&old));
+    users.restore();
+    // The old layout expired a user as soon as its minute was more than 30 minutes ago.
+    let minute = |number: i64| NOW.0 / 60_000 * 60_000 + number * 60_000;
+    for (time, expected) in [(minute(32) - 1, 2), (minute(32), 1), (minute(33) - 1, 1), (minute(33), 0)] {
+        users.sweep(UnixMillis(time));
+        assert_eq!(online(&users), [0, expected, 0], "{time}");
+    }
+}
+
+#[test]
+fn a_disconnect_elsewhere_removes_who_was_not_seen_later() {
+    let users = new(10);
+    let at = |ms: i64| UnixMillis(NOW.0 + ms);
+    users.add(user(1), 1, at(0));
+    users.add(user(1), 2, at(0));
+    users.add(user(2), 1, at(1));
+    let [first, second] = [1, 2].map(|number| key(user(number), 1));
+    for (key, ms, expected) in [
+        (first, -1, [2, 1, 0]),
+        (second, 0, [2, 1, 0]),
+        (key(user(3), 1), 5, [2, 1, 0]),
+        (first, 0, [1, 1, 0]),
+        (first, 0, [1, 1, 0]),
+        (second, 1, [0, 1, 0]),
+    ] {
+        users.remove_elsewhere(Disconnect { key, at: at(ms) });
+        assert_eq!(online(&users), expected, "{ms}");
+    }
+    assert_eq!(users.remove(user(1), 2), key(user(1), 2));
+    assert_eq!(online(&users), [0; 3]);
+    for extreme in [i64::MIN, -1, i64::MAX] {
+        users.add(user(1), 1, UnixMillis(extreme));
+        users.remove_elsewhere(Disconnect { key: first, at: UnixMillis(extreme) });
+        assert_eq!(online(&users), [0; 3], "{extreme}");
+    }
+}
+
+#[test]
+fn sketches_of_two_tables_unite_to_the_users_online_at_either() {
+    let [left, right] = [new(50_000), new(50_000)];
+    (0..20_000).for_each(|number| left.add(user(number), 1, NOW));
+    (12_000..30_000).for_each(|number| right.add(user(number), 1, NOW));
+    (0..500).for_each(|number| right.add(user(number), 77, NOW));
+    let mut united = left.sketches();
+    united.iter_mut().zip(right.sketches()).for_each(|(united, other)| united.merge_union(&other));
+    let [ios, others @ .., unknown] = &united[..] else { panic!("{}", united.len()) };
+    for (sketch, expected) in [(ios, 30_000.0), (unknown, 500.0)] {
+        let error = (sketch.estimate() as f64 / expected - 1.0).abs();
+        assert!(error <= 0.02, "{expected}: {error}");
+    }
+    assert_eq!((others.len(), others.iter().map(Union::estimate).sum()), (PLATFORMS.len() - 1, 0));
 }
 
 #[test]

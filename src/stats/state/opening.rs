@@ -121,6 +121,7 @@ impl Opening<'_> {
     fn start_empty(&self, old: Option<OldState>) -> Result<Stats, Error> {
         let new = self.create(Stats::contents(self.capacities))?;
         new.set_started(self.now);
+        new.choose_id();
         new.history.begin(&new.sample());
         let generation = self.directory.next_generation(&new.arena);
         self.put_in_place(&new, old, generation).map_err(|error| self.directory.discard_new(error))?;

@@ -4,7 +4,7 @@ use crate::arena::{Block, Contents, Damage, Trust};
 use crate::domain::UnixMillis;
 use crate::stats::carry::CarryOver;
 use crate::stats::recording::{
-    ACTIVE_GROUPS, MESSAGE_COUNTERS, STARTED, STARTED_LAYOUT, Stats, USERS, message_counter_keys,
+    ACTIVE_GROUPS, ID, ID_LAYOUT, MESSAGE_COUNTERS, STARTED, STARTED_LAYOUT, Stats, USERS, message_counter_keys,
 };
 
 impl Stats {
@@ -14,6 +14,7 @@ impl Stats {
     /// When the block's numbers contradict each other.
     pub(super) fn carry_from(&self, old: &Block, wanted: &Contents, now: UnixMillis) -> Result<Vec<String>, Damage> {
         let old = CarryOver::new(old);
+        old.copy(ID, ID_LAYOUT, &self.id);
         old.copy(STARTED, STARTED_LAYOUT, &self.started);
         if self.started().0 == 0 {
             self.set_started(now);
@@ -49,6 +50,7 @@ impl Stats {
         if is_torn {
             self.reset_counters(now);
         }
+        self.choose_id();
         self.groups.restore(is_torn).map_err(|_| Damage::Numbers("groups"))?;
         self.pairs.restore(|slot| self.groups.is_used(slot));
         self.group_messages.restore();
