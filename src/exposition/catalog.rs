@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use super::writer::{FamilyWriter, MILLISECONDS, Observed};
 use crate::domain::codes::{OTHER, STATUSES};
 use crate::domain::{Activity, Chat, UnixMillis};
-use crate::stats::{ClockError, Group, RETENTION, StateStart, Stats, WINDOWS};
+use crate::stats::{ClockError, Distinct, Group, RETENTION, StateStart, Stats, WINDOWS};
 use crate::telemetry::families;
 
 pub use super::writer::EXEMPLAR_LABEL;
@@ -71,6 +71,13 @@ fn clock_errors(stats: &Stats, chat: Chat, rows: &mut FamilyWriter<'_, '_>) {
 fn by_window(counts: [u64; WINDOWS.len()], rows: &mut FamilyWriter<'_, '_>) {
     for (window, count) in WINDOWS.into_iter().zip(counts) {
         rows.sample([window.name], count);
+    }
+}
+
+/// Writes the numbers of all exporters together, if they are known.
+fn united_by_window(stats: &Stats, of: Distinct, rows: &mut FamilyWriter<'_, '_>) {
+    if let Some(united) = stats.united() {
+        by_window(united.of(of), rows);
     }
 }
 
@@ -176,6 +183,31 @@ catalog! {
     USERS_ONLINE = Gauge "openim_users_online" ["platform"] Samples(|stats, _, rows| {
         for (platform, users) in stats.users_online() {
             rows.sample([platform], users as u64);
+        }
+    });
+    /// Distinct senders of group messages in the window over all exporters, estimated (standard error 0.81 %). Each
+    /// exporter has the same value, so query it with max(). Absent without Redis, and while Redis is unavailable.
+    ACTIVE_SENDERS_UNITED = Gauge "openim_active_senders_united" ["window"]
+        Samples(|stats, _, rows| united_by_window(stats, Distinct::Senders, rows));
+    /// Distinct groups with messages in the window over all exporters, estimated (standard error 0.81 %). Each exporter
+    /// has the same value, so query it with max(). Absent without Redis, and while Redis is unavailable.
+    ACTIVE_GROUPS_UNITED = Gauge "openim_active_groups_united" ["window"]
+        Samples(|stats, _, rows| united_by_window(stats, Distinct::Groups, rows));
+    /// Distinct senders of messages between two users in the window over all exporters, estimated (standard error
+    /// 0.81 %). Each exporter has the same value, so query it with max(). Absent without Redis, and while Redis is
+    /// unavailable.
+    SINGLE_ACTIVE_SENDERS_UNITED = Gauge "openim_single_active_senders_united" ["window"]
+        Samples(|stats, _, rows| united_by_window(stats, Distinct::SingleSenders, rows));
+    /// Distinct users in the window over all exporters that sent or read messages or came online, estimated (standard
+    /// error 0.81 %). Each exporter has the same value, so query it with max(). Absent without Redis, and while Redis is
+    /// unavailable.
+    ACTIVE_USERS_UNITED = Gauge "openim_active_users_united" ["window"]
+        Samples(|stats, _, rows| united_by_window(stats, Distinct::Users, rows));
+    /// Users online over all exporters, estimated (standard error 0.81 %). A user on two platforms counts on both. Each
+    /// exporter has the same value, so query it with max(). Absent without Redis, and while Redis is unavailable.
+    USERS_ONLINE_UNITED = Gauge "openim_users_online_united" ["platform"] Samples(|stats, _, rows| {
+        for (platform, users) in stats.united().iter().flat_map(|united| united.users_online()) {
+            rows.sample([platform], users);
         }
     });
     /// Connections of users that ended. Another connection of the same user may remain.

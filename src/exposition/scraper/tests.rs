@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::domain::Message;
 use crate::exposition::catalog;
-use crate::stats::{Capacities, Recorded};
+use crate::stats::{Capacities, Recorded, UnitedCounts};
 
 const NOW: UnixMillis = UnixMillis(1_732_345_678_000);
 const HOUR_MS: i64 = 3_600_000;
@@ -101,6 +101,30 @@ fn a_scrape_has_all_families_in_order_and_then_those_of_the_process() {
     assert_eq!(ours, expected.iter().filter(|name| !of_groups.contains(name)).cloned().collect::<Vec<_>>());
     assert_eq!(ours.len() + of_groups.len(), expected.len());
     assert!(!process.is_empty() && process.iter().all(|name| name.starts_with("process_")), "{process:?}");
+}
+
+#[test]
+fn the_numbers_of_all_exporters_are_exposed_while_they_are_known() {
+    let stats = stats(1, 1);
+    let united = |line: &&str| line.contains("_united{");
+    let text = || chunks(&mut scraper(Scope::Metrics, Format::Text, &stats)).concat();
+    assert_eq!(text().lines().filter(united).collect::<Vec<_>>(), [""; 0]);
+    stats.set_united(UnitedCounts {
+        windows: [[1, 2, 3, 4, 5], [6; 5], [7; 5], [8; 5]],
+        online: std::array::from_fn(|platform| platform as u64 + 9),
+        ..UnitedCounts::default()
+    });
+    let text = text();
+    let line = |line: &str| assert!(text.lines().any(|found| found == line), "{line}");
+    [("5m", 1), ("1h", 2), ("24h", 3), ("7d", 4), ("30d", 5)]
+        .iter()
+        .for_each(|(window, senders)| line(&format!("openim_active_senders_united{{window=\"{window}\"}} {senders}")));
+    line("openim_single_active_senders_united{window=\"30d\"} 6");
+    line("openim_active_users_united{window=\"5m\"} 7");
+    line("openim_active_groups_united{window=\"1h\"} 8");
+    line("openim_users_online_united{platform=\"ios\"} 9");
+    line("openim_users_online_united{platform=\"unknown\"} 20");
+    assert_eq!(text.lines().filter(united).count(), 4 * 5 + 12);
 }
 
 #[test]
