@@ -17,6 +17,7 @@ export function drawNow({ snapshot, minutes }) {
   const { by_command: commands } = snapshot.callbacks;
   const knowsOnline = ONLINE.some((name) => name in commands);
   put('users_online.total', snapshot.users_online.total, knowsOnline ? number(snapshot.users_online.total) : '–');
+  drawUnited(snapshot.united);
   put('today.messages', messagesOf(snapshot.today), number(messagesOf(snapshot.today)));
   const online = Object.entries(snapshot.users_online.by_platform)
     .filter(([, users]) => users > 0)
@@ -32,6 +33,13 @@ export function drawNow({ snapshot, minutes }) {
     snapshot.yesterday ? t('yesterday_messages', { n: messagesOf(snapshot.yesterday) }) : '',
   );
   drawMinutes(snapshot, minutes);
+}
+
+// The numbers of all exporters, if there are others.
+function drawUnited(united) {
+  for (const node of document.querySelectorAll('[data-united]')) node.hidden = !united;
+  put('united.senders.5m', united?.senders['5m'], number(united?.senders['5m']));
+  put('united.users_online.total', united?.users_online.total, number(united?.users_online.total));
 }
 
 function drawMinutes(snapshot, minutes) {

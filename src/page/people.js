@@ -16,7 +16,29 @@ const PERIODS = [
   ['7d', 7, 'day'],
   ['30d', 30, 'day'],
 ];
-const COUNTS = ['senders', 'active_users', 'active_groups'];
+// [the API's name, the column's title]
+const COUNTS = [
+  ['senders', 'wrote'],
+  ['active_users', 'active'],
+  ['active_groups', 'groups_short'],
+];
+
+// The counts of a period as [place, value]: at this exporter, and at all of them.
+const countsHere = (snapshot, name, isWindow) =>
+  COUNTS.map(([count]) =>
+    isWindow ? [`${count}.${name}`, snapshot[count][name]] : [`${name}.${count}`, snapshot[name]?.[count]],
+  );
+const countsEverywhere = ({ united, ...days }, name, isWindow) =>
+  united
+    ? COUNTS.map(([count]) =>
+        isWindow
+          ? [`united.${count}.${name}`, united[count][name]]
+          : [`${name}.${count}_united`, days[name]?.[`${count}_united`]],
+      )
+    : [];
+// The titles of the columns of all exporters, if there are others.
+const titlesEverywhere = ({ united }) =>
+  united ? COUNTS.map(([, title]) => numberHead(t('of_all_exporters', { what: t(title) }))) : [];
 
 export function drawPeople({ snapshot, days }) {
   if (!snapshot) return;
@@ -31,34 +53,34 @@ export function drawPeople({ snapshot, days }) {
   if (current) recent.push(current);
   drawDays(recent, today);
   // Every ten seconds only, so that the table can be read and copied.
-  drawTable(recent, today, Math.floor(snapshot.time / 10));
+  drawTable(recent, today, snapshot);
 }
 
 function drawPeriods(snapshot) {
   const host = byId('periods');
-  memo(host, language(), () =>
+  host.closest('.split').classList.toggle('even', Boolean(snapshot.united));
+  memo(host, [Boolean(snapshot.united), language()], () =>
     table(
       host,
       [t('periods_title'), ' ', el('small', {}, t('active_help'))],
       [
         t('period'),
-        numberHead(t('wrote')),
-        numberHead(t('active')),
-        numberHead(t('groups_short')),
+        ...COUNTS.map(([, title]) => numberHead(t(title))),
         numberHead(t('messages')),
+        ...titlesEverywhere(snapshot),
       ],
       PERIODS.map(([name, value, unit]) => [
         value ? exactly(value, unit) : t(name),
-        ...COUNTS.map((count) => numberCell('', '–', value ? `${count}.${name}` : `${name}.${count}`)),
+        ...countsHere(snapshot, name, value).map(([place]) => numberCell('', '–', place)),
         value ? { text: '' } : numberCell('', '–', `${name}.messages`),
+        ...countsEverywhere(snapshot, name, value).map(([place]) => numberCell('', '–', place)),
       ]),
       { attributes: (index) => ({ class: PERIODS[index][0] === 'yesterday' ? 'marked' : null }) },
     ),
   );
   for (const [name, value] of PERIODS) {
-    for (const count of COUNTS) {
-      const raw = value ? snapshot[count][name] : snapshot[name]?.[count];
-      put(value ? `${count}.${name}` : `${name}.${count}`, raw, number(raw));
+    for (const [place, count] of [...countsHere(snapshot, name, value), ...countsEverywhere(snapshot, name, value)]) {
+      put(place, count, number(count));
     }
     if (!value) put(`${name}.messages`, messagesOf(snapshot[name]), number(messagesOf(snapshot[name])));
   }
@@ -101,9 +123,7 @@ function drawDays(rows, today) {
 
 // [the row's field, the column's title]
 const COLUMNS = [
-  ['senders', 'wrote'],
-  ['active_users', 'active'],
-  ['active_groups', 'groups_short'],
+  ...COUNTS,
   ['group_messages', 'group_messages'],
   ['single_messages', 'single_messages'],
   ['users_online_peak', 'online_peak'],
@@ -112,20 +132,28 @@ const COLUMNS = [
   ['group_members_left', 'left'],
 ];
 
-function drawTable(rows, today, step) {
+function drawTable(rows, today, snapshot) {
   const host = byId('days-table');
+  const step = Math.floor(snapshot.time / 10);
+  const everywhere = snapshot.united ? COUNTS.map(([count]) => `${count}_united`) : [];
   const newest = [...rows].reverse();
   const named = { [today]: t('today'), [daysBefore(today, 1)]: t('yesterday') };
   const revoked = (row) => row.group_message_revocations + row.single_message_revocations;
-  memo(host, [step, newest.length, today, language()], () =>
+  memo(host, [step, newest.length, today, everywhere, language()], () =>
     table(
       host,
       t('days_title'),
-      [t('day'), ...COLUMNS.map(([, title]) => numberHead(t(title))), numberHead(t('revoked'))],
+      [
+        t('day'),
+        ...COLUMNS.map(([, title]) => numberHead(t(title))),
+        numberHead(t('revoked')),
+        ...titlesEverywhere(snapshot),
+      ],
       newest.map((row) => [
         calendarDay(row.date) + (named[row.date] ? ` (${named[row.date]})` : ''),
         ...COLUMNS.map(([field]) => numberCell(row[field], number(row[field]), `day.${field}`)),
         numberCell(revoked(row), number(revoked(row)), 'day.revocations'),
+        ...everywhere.map((field) => numberCell(row[field], number(row[field]), `day.${field}`)),
       ]),
       {
         attributes: (index) => ({

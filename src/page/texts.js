@@ -72,6 +72,8 @@ const TEXTS = {
   per_second: ['messages per second', '条消息/秒'],
   writing: ['people wrote in the last 5 minutes', '人在最近 5 分钟内发言'],
   online: ['users online', '在线用户'],
+  all_exporters: ['at all exporters', '（所有导出器）'],
+  of_all_exporters: ['{what}, all exporters', '{what}（所有导出器）'],
   online_unknown: ['not reported by OpenIM', 'OpenIM 未上报'],
   messages_today: ['messages today', '今日消息'],
   yesterday_messages: ['Yesterday: {n}', '昨日：{n}'],

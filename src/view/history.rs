@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::SECOND;
 use crate::domain::{Activity, Calendar, Chat, UnixMillis};
-use crate::stats::{Gauge, HistogramReading, Period, Stats, Step};
+use crate::stats::{Gauge, HistogramReading, Period, Stats, Step, UnitedCounts, UnitedDay};
 
 const DELAY: &str = "delivery_delay_seconds";
 
@@ -18,7 +18,8 @@ const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)]
 /// The rows of the periods that begin at `from` or later, and before `to`, the earliest first.
 pub(crate) fn rows(stats: &Stats, step: Step, [from, to]: [UnixMillis; 2], now: UnixMillis) -> Vec<Row> {
     let periods = stats.history(step, from, to, now).into_iter();
-    periods.map(|period| Row::of(stats, step, period)).collect()
+    let united = stats.united();
+    periods.map(|period| Row::of(stats, step, period, united.as_deref())).collect()
 }
 
 /// The rows of a step, as JSON.
@@ -54,6 +55,9 @@ type Types = Vec<(Cow<'static, str>, u64)>;
 /// A column: its name, and a period's number.
 type Column = (&'static str, fn(&Period) -> u64);
 
+/// The same for a calendar day over all exporters.
+type UnitedColumn = (&'static str, fn(&UnitedDay) -> u64);
+
 /// The numbers of a period.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
@@ -63,6 +67,8 @@ pub(crate) struct Row {
     delays: HistogramReading,
     /// Messages by content type, of groups and between two users; `None` if they are not kept.
     types: Option<[Types; 2]>,
+    /// The numbers of a calendar day over all exporters, if they are known.
+    united: Option<UnitedDay>,
 }
 
 /// The columns of a [`Row`], except time, delays and content types, in the order of the CSV.
@@ -99,15 +105,27 @@ const COLUMNS: &[Column] = &[
     ("callbacks_rejected", Period::refusals),
 ];
 
+/// The columns of a calendar day over all exporters, which come last.
+const UNITED: [UnitedColumn; 5] = [
+    ("group_senders_united", |day| day.group_senders),
+    ("single_senders_united", |day| day.single_senders),
+    ("senders_united", |day| day.senders),
+    ("active_users_united", |day| day.active_users),
+    ("active_groups_united", |day| day.active_groups),
+];
+
 impl Row {
     /// The numbers of a period.
-    fn of(stats: &Stats, step: Step, period: Period) -> Self {
+    fn of(stats: &Stats, step: Step, period: Period, united: Option<&UnitedCounts>) -> Self {
+        let day = (step == Step::Day).then(|| period.day());
+        let united = united.zip(day).and_then(|(united, day)| united.day(day));
         let types = |chat| stats.content_types_of(&period, chat).collect();
         Self {
-            date: (step == Step::Day).then(|| period.day().to_string()),
+            date: day.map(|day| day.to_string()),
             delays: period.delivery_delays(),
             types: (step != Step::Minute).then(|| [types(Chat::Group), types(Chat::Single)]),
             period,
+            united,
         }
     }
 
@@ -133,6 +151,11 @@ impl Serialize for Row {
             let types = [("group", group), ("single", single)].map(|(kind, types)| (kind, Map(types.clone())));
             map.serialize_entry("by_content_type", &Map(types.to_vec()))?;
         }
+        if self.date.is_some() {
+            for (name, value) in UNITED {
+                map.serialize_entry(name, &self.united.as_ref().map(value))?;
+            }
+        }
         map.end()
     }
 }
@@ -153,6 +176,8 @@ pub(crate) fn csv(rows: &[Row], step: Step, calendar: &Calendar) -> String {
     let mut text = format!("time,local_time{date},complete");
     COLUMNS.iter().for_each(|(name, _)| text.extend([",", name]));
     QUANTILES.iter().for_each(|(name, _)| text.extend([",", DELAY, "_", name]));
+    let united = if step == Step::Day { &UNITED[..] } else { &[] };
+    united.iter().for_each(|(name, _)| text.extend([",", name]));
     text.push_str("\r\n");
     for row in rows {
         // Writing to a string does not fail.
@@ -166,7 +191,65 @@ pub(crate) fn csv(rows: &[Row], step: Step, calendar: &Calendar) -> String {
             let value = value.map(|value| format!("{value:.4}")).unwrap_or_default();
             text.extend([",", &value]);
         }
+        for (_, value) in united {
+            let value = row.united.as_ref().map(|day| value(day).to_string()).unwrap_or_default();
+            text.extend([",", &value]);
+        }
         text.push_str("\r\n");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::Message;
+    use crate::stats::Capacities;
+
+    const DAY_MS: i64 = 86_400_000;
+    /// 2023-11-15, 00:00 UTC.
+    const MIDNIGHT: i64 = 1_700_006_400_000;
+
+    #[test]
+    fn the_days_that_are_known_have_the_numbers_of_all_exporters_in_the_last_columns() {
+        let capacities = Capacities {
+            groups: 10,
+            exported_groups: 2,
+            sender_pairs: 100,
+            dedup_window: Duration::ZERO,
+            online: 100,
+            history_days: 40,
+        };
+        let stats = Stats::in_memory(capacities, UnixMillis(MIDNIGHT)).unwrap();
+        let today = UnixMillis(MIDNIGHT + DAY_MS);
+        for now in [UnixMillis(MIDNIGHT), today] {
+            stats.tick(now);
+            stats.record(&Message::of("g", "u"), now);
+        }
+        stats.tick(today);
+        let rows = |step| rows(&stats, step, [UnixMillis(0), UnixMillis(i64::MAX)], today);
+        let of_days = || -> Vec<_> {
+            let json = serde_json::to_value(rows(Step::Day)).unwrap();
+            json.as_array().unwrap().iter().map(|row| UNITED.map(|(name, _)| row[name].as_u64())).collect()
+        };
+        let ends = |step| -> Vec<_> {
+            let text = csv(&rows(step), step, stats.calendar());
+            text.lines().map(|line| line.rsplitn(6, ',').take(5).collect::<Vec<_>>().join(",")).collect()
+        };
+        assert_eq!(of_days(), [[None; 5]; 2]);
+        assert_eq!(ends(Step::Day)[1..], [",,,,"; 2]);
+        let day = UnitedDay { group_senders: 1, single_senders: 2, senders: 3, active_users: 4, active_groups: 5 };
+        let days = vec![(stats.calendar().day_of(today), day)];
+        stats.set_united(UnitedCounts { days, ..UnitedCounts::default() });
+        assert_eq!(of_days(), [[None; 5], [1, 2, 3, 4, 5].map(Some)]);
+        let reversed =
+            "active_groups_united,active_users_united,senders_united,single_senders_united,group_senders_united";
+        assert_eq!(ends(Step::Day), [reversed, ",,,,", "5,4,3,2,1"]);
+        for step in [Step::Hour, Step::Minute] {
+            assert!(serde_json::to_value(rows(step)).unwrap()[0].get("senders_united").is_none());
+            assert!(!csv(&rows(step), step, stats.calendar()).contains("united"));
+        }
+    }
 }

@@ -9,6 +9,7 @@ use super::counts::LabelCounts;
 use super::history::{Row, rows};
 use super::summary::{Callbacks, callbacks};
 use super::targets::Target;
+use super::united::{Online, United, united};
 use super::{SECOND, Setup, Source};
 use crate::domain::{Day, UnixMillis};
 use crate::stats::{RETENTION, Stats, Step};
@@ -43,6 +44,8 @@ pub(crate) struct Snapshot {
     #[serde(flatten)]
     people: People,
     users_online: Online,
+    /// The numbers of people over all exporters.
+    united: Option<United>,
     callbacks: Callbacks,
     targets: Vec<Forwarded>,
     groups: Groups,
@@ -69,12 +72,6 @@ impl Serialize for Retention {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0)
     }
-}
-
-#[derive(Debug, Serialize)]
-struct Online {
-    total: u64,
-    by_platform: LabelCounts,
 }
 
 /// A server to which callbacks are forwarded.
@@ -135,7 +132,6 @@ impl Readings {
     pub(crate) fn snapshot(&mut self, source: Source<'_>, [viewers, max_viewers]: [usize; 2]) -> Snapshot {
         let Source { stats, telemetry, now, uptime_ms, .. } = source;
         let (group_messages, single_messages) = (stats.messages(), stats.single_messages());
-        let by_platform = LabelCounts::users_online(stats);
         let time = stats.time(now);
         let today = stats.calendar().day_of(time);
         Snapshot {
@@ -152,7 +148,8 @@ impl Readings {
             today: row_at(stats, Step::Day, stats.calendar().begin_of(today), now),
             yesterday: row_at(stats, Step::Day, stats.calendar().begin_of(Day(today.0.saturating_sub(1))), now),
             people: self.people(source),
-            users_online: Online { total: by_platform.sum(), by_platform },
+            users_online: Online::of(LabelCounts::users_online(stats)),
+            united: united(stats),
             callbacks: callbacks(stats, telemetry),
             targets: telemetry.targets().into_iter().map(|target| self.forwarded(uptime_ms, target)).collect(),
             groups: groups(stats),
@@ -211,7 +208,7 @@ mod tests {
 
     use super::*;
     use crate::domain::Message;
-    use crate::stats::Capacities;
+    use crate::stats::{Capacities, UnitedCounts, UnitedDay};
     use crate::telemetry::{Backlog, BreakerState, Outcome, Telemetry, Verdict};
 
     const BEGIN: i64 = 1_700_000_000_000;
@@ -332,6 +329,31 @@ mod tests {
         assert_eq!(senders(&mut run, 9_999), 1);
         assert_eq!(senders(&mut run, 10_000), 2);
         assert_eq!(run.snapshot(10_000)["group_messages"], 2);
+    }
+
+    #[test]
+    fn the_numbers_of_all_exporters_are_there_while_they_are_known() {
+        let mut run = Run::new();
+        run.stats.tick(UnixMillis(BEGIN));
+        let snapshot = run.snapshot(0);
+        assert_eq!([&snapshot["united"], &snapshot["today"]["senders_united"]], [&Value::Null; 2]);
+        let day = UnitedDay { senders: 11, active_groups: 12, ..UnitedDay::default() };
+        run.stats.set_united(UnitedCounts {
+            windows: [[1, 2, 3, 4, 5], [6; 5], [7; 5], [8; 5]],
+            senders: [9; 5],
+            online: std::array::from_fn(|platform| 1 << platform),
+            days: vec![(run.stats.calendar().day_of(UnixMillis(BEGIN)), day)],
+        });
+        let snapshot = run.snapshot(1000);
+        let united = &snapshot["united"];
+        assert_eq!(united["active_senders"], json!({"5m": 1, "1h": 2, "24h": 3, "7d": 4, "30d": 5}));
+        let of = |name: &str| united[name]["5m"].as_u64().unwrap();
+        assert_eq!(["single_active_senders", "active_users", "active_groups", "senders"].map(of), [6, 7, 8, 9]);
+        let online = &united["users_online"];
+        assert_eq!((&online["total"], &online["by_platform"]["ios"]), (&json!(0xfff), &json!(1)));
+        assert_eq!(online["by_platform"]["unknown"], 0x800);
+        let of_day = |name: &str| snapshot["today"][name].as_u64();
+        assert_eq!(["senders_united", "active_groups_united"].map(of_day), [Some(11), Some(12)]);
     }
 
     #[test]

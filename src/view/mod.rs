@@ -6,6 +6,7 @@ pub(crate) mod history;
 pub(crate) mod live;
 pub(crate) mod summary;
 mod targets;
+mod united;
 
 use serde::Serialize;
 

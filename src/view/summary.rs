@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::counts::{LabelCounts, MixCounts};
 use super::targets::{Target, targets};
+use super::united::{United, united};
 use super::{SECOND, Source};
 use crate::domain::codes::{OTHER, STATUSES};
 use crate::domain::{Chat, UnixMillis};
@@ -33,6 +34,8 @@ pub(crate) struct Summary {
     single_messages: SingleMessages,
     active_users: LabelCounts,
     users_online: LabelCounts,
+    /// The numbers of people over all exporters.
+    united: Option<United>,
     callbacks: Callbacks,
     targets: Vec<Target>,
     connections: usize,
@@ -128,6 +131,7 @@ pub(crate) fn read(source: Source<'_>, connections: usize) -> Summary {
         single_messages: single_messages(source),
         active_users: LabelCounts::by_window(stats.active_users(now)),
         users_online: LabelCounts::users_online(stats),
+        united: united(stats),
         callbacks: callbacks(stats, telemetry),
         targets: targets(telemetry),
         connections,

@@ -142,7 +142,25 @@ fn expected(api: &Api) -> BTreeMap<String, f64> {
         }
     }
     add_sums(&mut all, api);
+    add_united(&mut all, api);
     all
+}
+
+/// The numbers of all exporters, if there are others.
+fn add_united(all: &mut BTreeMap<String, f64>, api: &Api) {
+    let live = &api.live;
+    let mut add_value = |place: String, value: &Value| all.extend(value.as_f64().map(|value| (place, value)));
+    for count in ["senders", "active_users", "active_groups"] {
+        for (window, value) in live["united"][count].as_object().into_iter().flatten() {
+            add_value(format!("united.{count}.{window}"), value);
+        }
+        let field = format!("{count}_united");
+        ["today", "yesterday"].iter().for_each(|day| add_value(format!("{day}.{field}"), &live[day][&field]));
+        for row in api.recent_days() {
+            add_value(format!("day.{field} {}", row["date"].as_str().unwrap()), &row[&field]);
+        }
+    }
+    add_value("united.users_online.total".into(), &live["united"]["users_online"]["total"]);
 }
 
 /// The numbers that the page sums up.
