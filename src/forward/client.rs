@@ -15,9 +15,8 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio_rustls::rustls::ClientConfig;
-use tokio_rustls::rustls::crypto::ring;
 
-use crate::certificates::{authorities, server_verifier, system};
+use crate::certificates::{authorities, client_config, system};
 use crate::config::forward::{Target, Trust};
 
 /// How long an idle connection stays open. Less than the 5 s after which Node.js servers close theirs, because a
@@ -105,9 +104,6 @@ pub(super) fn causes(error: &dyn Error) -> String {
 /// # Errors
 /// Say what is wrong, and how to correct it.
 pub(crate) fn tls(target: &Target) -> Result<Arc<ClientConfig>, String> {
-    let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| format!("cannot set up TLS: {error}"))?;
     let trusted = match &target.tls.trust {
         // TLS is not used.
         _ if !target.url.is_https() => None,
@@ -115,13 +111,7 @@ pub(crate) fn tls(target: &Target) -> Result<Arc<ClientConfig>, String> {
         Trust::Authorities(listed) => Some((authorities(listed)?, listed.clone())),
         Trust::Any => None,
     };
-    let builder = builder.dangerous().with_custom_certificate_verifier(server_verifier(trusted, &provider)?);
-    let config = match &target.tls.identity {
-        Some(identity) => {
-            let with_identity = builder.with_client_auth_cert(identity.certificates.clone(), identity.key.clone_key());
-            with_identity.map_err(|error| format!("the client certificate cannot be used: {error}"))?
-        }
-        None => builder.with_no_client_auth(),
-    };
-    Ok(Arc::new(config))
+    let identity = target.tls.identity.as_ref();
+    let identity = identity.map(|identity| (identity.certificates.clone(), identity.key.clone_key()));
+    Ok(Arc::new(client_config(trusted, identity)?))
 }

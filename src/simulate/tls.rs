@@ -8,9 +8,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::Resumption;
-use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{CertificateError, ClientConfig, Error as TlsError, InvalidMessage};
+use tokio_rustls::rustls::{CertificateError, Error as TlsError, InvalidMessage};
 
 use crate::certificates::{self, Authorities};
 use crate::config::simulate::CertificateTrust;
@@ -34,10 +33,6 @@ impl TlsClient {
         let name = name.map_err(|_| {
             format!("--target: certificates cannot have the name {host}; give a DNS name or an IP address")
         })?;
-        let provider = Arc::new(ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| format!("cannot set up TLS: {error}"))?;
         let trusted = match trust {
             CertificateTrust::System => {
                 let advice = |problem| format!("{problem}, or give the target's CA with --ca-file");
@@ -46,8 +41,7 @@ impl TlsClient {
             CertificateTrust::Authorities(file) => Some(authorities_in(file)?),
             CertificateTrust::Any => None,
         };
-        let verifier = certificates::server_verifier(trusted, &provider)?;
-        let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+        let mut config = certificates::client_config(trusted, None)?;
         config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
         // Like Go's client, which has no session cache by default.
         config.resumption = Resumption::disabled();
