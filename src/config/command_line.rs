@@ -92,9 +92,9 @@ struct ServeFlags {
     /// Check the flags and the files that they name, print the settings and exit; status 0 if they are valid
     ///
     /// Checks each value, resolves host names, and reads the files of --web.config.file, --callback.secret-file,
-    /// --callback.basic-auth-file, --stats.exclude-senders-file and --forward.config.file, and those that they name. Does not listen on the
-    /// addresses, so they may be in use or not on this machine, and does not open or create the directory of
-    /// --storage.path.
+    /// --callback.basic-auth-file, --stats.exclude-senders-file and --forward.config.file, those that they name, and the
+    /// files for Redis. Does not listen on the addresses, so they may be in use or not on this machine, does not connect
+    /// to Redis, and does not open or create the directory of --storage.path.
     #[arg(long = "check-config", value_parser = switch)]
     check_config: bool,
 }
@@ -191,7 +191,9 @@ fn with_set_variable(flag: Arg) -> Arg {
 
 /// Names the environment variable in an error about its value, which clap reports as if the flag had been given.
 fn with_source(mut error: clap::Error, args: &[OsString]) -> clap::Error {
-    let is_url = |arg: &ContextValue| arg.to_string().starts_with("--forward.url ");
+    let is_url = |arg: &ContextValue| {
+        ["--forward.url ", "--replicas.redis-url "].iter().any(|flag| arg.to_string().starts_with(flag))
+    };
     if error.get(ContextKind::InvalidArg).is_some_and(is_url) {
         // It may have a password, and which part of a wrong URL that is, is unknown.
         error.insert(ContextKind::InvalidValue, ContextValue::String("(not shown)".to_owned()));

@@ -12,7 +12,7 @@ pub mod forward;
 mod networks;
 mod parse;
 mod record;
-mod replicas;
+pub mod replicas;
 mod secret;
 mod serve;
 mod similar;

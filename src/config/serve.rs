@@ -320,6 +320,7 @@ impl Config {
             );
         }
         http.forward.check(&stats.storage)?;
+        self.replicas.check()?;
         let record = &mut self.record;
         lower_default(matches, "max_file_bytes", &mut record.max_file_bytes, record.max_bytes);
         if record.max_file_bytes > record.max_bytes {

@@ -150,6 +150,20 @@ fn a_url_is_not_shown() {
     assert!(wrong.contains("invalid value '(not shown)' for '--forward.url <URL>': it has a user"), "{wrong}");
     let described = config(&["--forward.url", "http://h/hunter2"]).unwrap().describe();
     assert!(described.contains("forward.url = http://h/...\n") && !wrong.contains("hunter2"), "{described}");
+    let wrong = config(&["--replicas.redis-url", "redis://:hunter2@h:0"]).unwrap_err();
+    assert!(wrong.contains("invalid value '(not shown)' for '--replicas.redis-url <URL>': it has no"), "{wrong}");
+    let described = config(&["--replicas.redis-url", "redis://:hunter2@h"]).unwrap().describe();
+    assert!(described.contains("replicas.redis-url = redis://h:6379/0\n") && !wrong.contains("hunter2"), "{described}");
+}
+
+#[test]
+fn the_flags_of_redis_fit_together() {
+    let wrong = config(&["--replicas.name", "a"]).unwrap_err();
+    assert!(wrong.contains("--replicas.name: it has no effect without --replicas.redis-url"), "{wrong}");
+    let wrong = config(&["--replicas.redis-url", "redis://h", "--replicas.name", "a b"]).unwrap_err();
+    assert!(wrong.contains("'a b' for '--replicas.name <NAME>': give 1 to 64 letters"), "{wrong}");
+    let named = config(&["--replicas.redis-url", "redis://h", "--replicas.name", "a"]).unwrap();
+    assert_eq!(named.replicas.name.as_deref(), Some("a"));
 }
 
 #[test]

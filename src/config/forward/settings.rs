@@ -17,7 +17,7 @@ settings! {
         /// It gets every callback, as OpenIM sends it. OpenIM gets its answers to the callbacks that OpenIM waits for
         /// and obeys; all others are answered at once and delivered from a spool in --storage.path. If it does not
         /// answer, OpenIM carries on. For more than this, use --forward.config.file.
-        #[arg(value_name = "URL", value_parser = Url::parse)]
+        #[arg(value_name = "URL", value_parser = Url::parse, hide_env_values = true)]
         "forward.url" url: Option<Url>,
 
         /// File with the servers that callbacks are forwarded to, as YAML
