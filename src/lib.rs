@@ -20,7 +20,7 @@
 //! - [`telemetry`]: the exporter's own metrics, each declared once, and log events: one function per event
 //! - `forward`: the targets of callbacks: requests, delivery from the spools, pass-through
 //! - [`spool`]: the callbacks of a target that are answered but not delivered yet, on disk
-//! - `replicas`: the union with other exporters, through Redis
+//! - [`replicas`]: the union with other exporters, through Redis
 //! - [`record`]: a line of JSON in a file for each callback received
 //! - [`simulate`]: a sender like OpenIM, for testing and sizing
 //! - [`app`]: composition root: open, build, serve, tick, drain, close, in that order
@@ -65,7 +65,7 @@ mod named;
 mod niceness;
 mod page;
 pub mod record;
-mod replicas;
+pub mod replicas;
 pub mod simulate;
 pub mod spool;
 pub mod stats;

@@ -32,7 +32,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("exposition", &["domain", "stats", "telemetry"]),
     ("view", &["domain", "stats", "telemetry"]),
     ("page", &[]),
-    ("replicas", &["config::ReplicasSettings", "config::replicas", "domain", "named", "niceness", "stats", "telemetry"]),
+    ("replicas", &[
+        "certificates", "config::ReplicasSettings", "config::forward", "config::replicas", "domain", "named", "niceness",
+        "stats", "telemetry",
+    ]),
     ("record", &["config::RecordContent", "config::RecordSettings", "domain", "niceness", "telemetry", "wire"]),
     // Only its own settings.
     ("http", &[

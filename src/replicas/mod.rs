@@ -10,7 +10,7 @@ use crate::domain::Clock;
 use crate::stats::Stats;
 use crate::telemetry::Telemetry;
 
-pub(crate) use link::{Link, LinkError};
+pub use link::{Failure, Link, LinkError};
 
 /// The thread that exchanges registers with Redis.
 pub(crate) struct Replicas;
