@@ -2,6 +2,7 @@
 
 mod error;
 mod outputs;
+mod replicas;
 mod settings;
 mod spool;
 mod state;
@@ -24,6 +25,7 @@ use crate::config::simulate::Simulate;
 use crate::config::{Config, Invocation, unknown_variables};
 use crate::domain::{Clock, SystemClock};
 use crate::http::{Access, Limits, Listener, Role, Site, Worker, WorkerEnd, listen};
+use crate::replicas::Link;
 use crate::simulate;
 use crate::telemetry::{Telemetry, init_log};
 use error::Error;
@@ -88,7 +90,11 @@ fn check(config: &Config) -> ExitCode {
         let _ = writeln!(io::stderr(), "openim-exporter: warning: {name} sets no flag{advice}");
     }
     let access = Access::read(&config.http);
-    match access.and_then(|access| access.check_validity(SystemClock.now()).map(|()| access)) {
+    let access = access.and_then(|access| access.check_validity(SystemClock.now()).map(|()| access));
+    match access
+        .map_err(Error::from)
+        .and_then(|access| Link::new(&config.replicas).map(|_| access).map_err(Error::from))
+    {
         Ok(access) => print(&format!("the configuration is valid\n{}{}", config.describe(), list(access.forward()))),
         Err(error) => fail(&error, USAGE),
     }
@@ -160,6 +166,7 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Ins
     let mut signals = Signals::catch().map_err(Error::Signals)?;
     // Before the state, so that a port in use leaves it unchanged. Clients that connect meanwhile wait.
     let access = Access::read(&config.http)?;
+    let link = Link::new(&config.replicas)?;
     let listeners = listeners(config)?;
     raise_open_file_limit(telemetry, config.http.max_connections);
     check_address_space(telemetry, config);
@@ -181,10 +188,11 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Ins
         let live = publish_live(&site).map_err(|error| Error::Thread("live", error))?;
         let workers = Worker::create_all(&site, listeners).map_err(Error::Runtimes)?;
         let watcher = Watcher::start(&stats, telemetry).map_err(|error| Error::Thread("state", error))?;
-        Ok((addresses, reloader, live, workers, watcher))
+        let replicas = replicas::start(link, &config.replicas, &stats, (telemetry, &clock))?;
+        Ok((addresses, reloader, live, workers, watcher, replicas))
     };
     // Nothing has been counted yet: the state stays as it was.
-    let (addresses, reloader, live, workers, watcher) = prepare().inspect_err(|_: &Error| stats.abandon())?;
+    let (addresses, reloader, live, workers, watcher, replicas) = prepare().inspect_err(|_: &Error| stats.abandon())?;
     addresses.into_iter().for_each(|address| telemetry.serving(address, threads));
     let workers = spawn(workers).map_err(|error| Error::Thread("serve", error))?;
 
@@ -206,6 +214,9 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Ins
     telemetry.drained(join(workers)?);
     // Nothing is counted, forwarded or recorded any more.
     outputs.stop(deadline);
+    if let Some(replicas) = replicas {
+        replicas.stop(deadline);
+    }
     watcher.stop();
     // The drain has ended this thread, which does not panic.
     let _ = live.join();

@@ -30,9 +30,12 @@ fn the_version_is_that_of_the_crate() {
 #[test]
 fn help_has_every_flag_with_its_variable_and_default() {
     for arguments in [&["--help"][..], &["serve", "--help"]] {
-        let help = output(&mut command(arguments));
+        let mut command = command(arguments);
+        command.env("OPENIM_EXPORTER_REPLICAS_REDIS_URL", "redis://:hunter2@h");
+        let help = output(command.env("OPENIM_EXPORTER_FORWARD_URL", "http://h/hunter2"));
         assert!(help.status.success(), "{arguments:?}");
         let text = stdout(&help);
+        assert!(!text.contains("hunter2"), "{text}");
         let flags = openim_exporter::config::serve_flags();
         assert!(flags.len() >= 9, "{flags:?}");
         for [flag, variable, default] in flags {
@@ -42,19 +45,9 @@ fn help_has_every_flag_with_its_variable_and_default() {
         }
     }
     let simulate = stdout(&output(&mut command(&["simulate", "--help"])));
-    for flag in [
-        "--target",
-        "--ca-file",
-        "--tls-skip-verify",
-        "--rate",
-        "--groups",
-        "--senders",
-        "--connections",
-        "--duration",
-        "--count",
-        "--seed",
-        "--report",
-    ] {
+    let flags = "--target --ca-file --tls-skip-verify --rate --groups --senders --connections --duration --count --seed \
+        --report";
+    for flag in flags.split_whitespace() {
         assert!(simulate.contains(flag), "{flag}: {simulate}");
     }
     assert!(stdout(&output(&mut command(&["--help"]))).contains("simulate"));
@@ -187,6 +180,9 @@ fn check_config_prints_the_settings_and_does_not_serve() {
     let flags = ["--check-config", "--storage.path", "/nowhere", "--forward.url", "http://business:8080/secret?key=1"];
     let text = stdout(&output(&mut command(&flags)));
     assert!(text.contains("\ntarget default: host=business:8080 answers=true\n"), "{text}");
+    let flags = ["--check-config", "--replicas.redis-url", "redis://u@h", "--replicas.redis-password-file", "/nowhere"];
+    let error = stderr(&output(&mut command(&flags)));
+    assert!(error.starts_with("openim-exporter: --replicas.redis-password-file /nowhere: No such file"), "{error}");
     let refused = output(&mut command(&["--check-config", "--groups.max-exported", "100001"]));
     assert_eq!(refused.status.code(), Some(2));
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::arena::{self, Damage};
 use crate::forward;
 use crate::http::AccessError;
+use crate::replicas::LinkError;
 
 /// The step of starting, serving or stopping that failed, and how to make it work.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +15,8 @@ pub(super) enum Error {
     Signals(io::Error),
     #[error("{0}")]
     Access(#[from] AccessError),
+    #[error("{0}")]
+    Replicas(#[from] LinkError),
     #[error("--web.systemd-socket: no socket was passed on; start with a .socket unit (deploy/), or remove the flag")]
     NoSocket,
     #[error("--web.systemd-socket: cannot use a socket that was passed on: {0}; it must be a listening TCP socket")]
