@@ -13,6 +13,7 @@
 //! - `lanes`: counters that threads add to without waiting for each other
 //! - `named`: enums whose values have names, as label values or stored keys
 //! - `niceness`: the priority of threads that do not answer callbacks
+//! - `threads`: waiting for threads to end
 //! - [`arena`]: the one block of memory that holds every number
 //! - `view`: the current numbers as plain values, for the API and the live page
 //! - `page`: the files of the live page
@@ -70,5 +71,6 @@ pub mod simulate;
 pub mod spool;
 pub mod stats;
 pub mod telemetry;
+mod threads;
 mod view;
 pub mod wire;

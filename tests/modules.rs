@@ -26,7 +26,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("spool", &["domain", "named"]),
     ("niceness", &[]),
     ("telemetry", &["domain", "lanes", "named", "spool::Dropped"]),
-    ("forward", &["certificates", "config::forward", "domain", "niceness", "spool", "telemetry", "wire"]),
+    ("forward", &["certificates", "config::forward", "domain", "niceness", "spool", "telemetry", "threads", "wire"]),
     ("wire", &["domain"]),
     ("stats", &["domain", "arena", "lanes", "named"]),
     ("exposition", &["domain", "stats", "telemetry"]),
@@ -36,7 +36,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "certificates", "config::ReplicasSettings", "config::forward", "config::replicas", "domain", "named", "niceness",
         "stats", "telemetry",
     ]),
-    ("record", &["config::RecordContent", "config::RecordSettings", "domain", "niceness", "telemetry", "wire"]),
+    ("threads", &[]),
+    ("record", &[
+        "config::RecordContent", "config::RecordSettings", "domain", "niceness", "telemetry", "threads", "wire",
+    ]),
     // Only its own settings.
     ("http", &[
         "certificates", "domain", "forward", "lanes", "niceness", "spool", "wire", "stats", "exposition", "view",

@@ -12,6 +12,7 @@ use super::target::TargetHandle;
 use crate::domain::{Clock, UnixMillis};
 use crate::niceness::lower_priority;
 use crate::telemetry::Backlog;
+use crate::threads::wait_for_end;
 
 /// Interval between two rounds.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -55,9 +56,7 @@ impl Upkeep {
     pub(super) fn stop(&self, deadline: Instant) {
         self.stops.store(true, Ordering::Release);
         self.thread.thread().unpark();
-        while !self.thread.is_finished() && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(5));
-        }
+        wait_for_end(&self.thread, deadline);
     }
 }
 

@@ -18,13 +18,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
 use crate::config::{RecordContent, RecordSettings};
 use crate::domain::Clock;
 use crate::telemetry::{RecordFailure, Telemetry};
+use crate::threads::wait_for_end;
 use files::Directory;
 use keeper::Keeper;
 use lines::CurrentLines;
@@ -33,9 +34,6 @@ pub use line::Record;
 
 /// The largest buffer that a thread keeps for its next line. Bodies are nearly always smaller.
 const MAX_KEPT_BYTES: usize = 1 << 20;
-
-/// Interval between two checks of whether the thread has ended.
-const STOP_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The line of a record, with a line break in front.
 #[cfg(feature = "fuzzing")]
@@ -99,8 +97,6 @@ impl Recorder {
     pub fn stop(&self, deadline: Instant) {
         let Some((stop, thread)) = self.keeper.lock().take() else { return };
         drop(stop);
-        while !thread.is_finished() && Instant::now() < deadline {
-            thread::sleep(STOP_INTERVAL);
-        }
+        wait_for_end(&thread, deadline);
     }
 }

@@ -22,6 +22,7 @@ use crate::forward::request::request;
 use crate::forward::target::TargetHandle;
 use crate::niceness::lower_priority;
 use crate::spool::{Entry, Position, Reader, Record};
+use crate::threads::wait_for_end;
 use crate::wire;
 
 /// How often an empty spool is polled. The serving threads do not wake this thread, because that would cost them a system
@@ -88,9 +89,7 @@ impl Worker {
 
     /// Waits for the thread to end, until the deadline at most.
     pub(crate) fn join(self, deadline: Instant) {
-        while !self.thread.is_finished() && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(5));
-        }
+        wait_for_end(&self.thread, deadline);
     }
 }
 
