@@ -34,7 +34,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("page", &[]),
     ("replicas", &[
         "certificates", "config::ReplicasSettings", "config::forward", "config::replicas", "domain", "named", "niceness",
-        "stats", "telemetry",
+        "stats", "telemetry", "threads",
     ]),
     ("threads", &[]),
     ("record", &[

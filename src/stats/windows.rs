@@ -10,6 +10,7 @@ mod tests;
 use std::io;
 
 use super::carry::CarryOver;
+use super::distinct::Stretch;
 use super::hyperloglog::{self, Element, Union};
 use super::sketch_ring::{RingPosition, SketchRing, position};
 use super::timeline::Tick;
@@ -27,6 +28,19 @@ pub struct Window {
     pub name: &'static str,
     ring: usize,
     periods: u64,
+}
+
+impl Window {
+    /// The stretches whose sketches the window unites: the current one, and this many complete ones.
+    #[must_use]
+    pub const fn stretches(&self) -> (Stretch, u64) {
+        let stretch = match self.ring {
+            0 => Stretch::Minute,
+            1 => Stretch::Hour,
+            _ => Stretch::Day,
+        };
+        (stretch, self.periods)
+    }
 }
 
 /// Every window that is exposed, from the shortest to the longest.
