@@ -91,6 +91,11 @@ fn an_answer_is_judged_as_a_whole_and_by_the_last_of_its_fields() {
 }
 
 #[test]
+fn what_other_exporters_wrote_is_accepted_within_the_limits_or_refused() {
+    try_all("replicas", properties::replicas::holds, TRIES / 2);
+}
+
+#[test]
 fn any_callback_reports_what_its_body_says_or_is_refused() {
     try_all("report", properties::report::holds, TRIES);
 }

@@ -23,6 +23,7 @@ mod hpack;
 pub(crate) mod judge;
 pub(crate) mod multiplex;
 pub(crate) mod record;
+pub(crate) mod replicas;
 pub(crate) mod report;
 mod responses;
 pub(crate) mod spool;
