@@ -1,0 +1,52 @@
+//! The exported groups, on which all exporters agree.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::fleet::{BEGIN, MINUTE, Member, SECOND, round, stats};
+use crate::redis_server::Redis;
+
+/// The names of the exported groups, with their messages.
+fn exported(member: &Member) -> BTreeMap<String, u64> {
+    let groups = member.stats.exported_groups().into_iter().filter_map(|slot| member.stats.group(slot));
+    groups.map(|group| (group.name.to_string(), group.messages)).collect()
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn all_export_the_same_groups_and_their_sums_are_the_truth() {
+    let redis = Redis::start(&[]);
+    let member = |name| Member::with(&redis, name, stats(BEGIN, "UTC", 4), 0);
+    let mut members = ["a", "b", "c"].map(member);
+    let mut truth = BTreeMap::<String, u64>::new();
+    let mut last = BTreeSet::new();
+    for minute in 0..25 {
+        for second in 0..6 {
+            let now = BEGIN + minute * MINUTE + second * 10 * SECOND;
+            for (at, member) in members.iter().enumerate() {
+                // Each has groups of its own that are busy there, and some groups are at all of them. Those are first only
+                // in the sum.
+                let own = (0..6).map(|group| (format!("own-{at}-{group}"), 3 + group));
+                let common = (0..6).map(|group| (format!("common-{group}"), 4 + group / 2));
+                for (group, messages) in own.chain(common) {
+                    (0..messages).for_each(|_| member.group_message(now, &group, "someone"));
+                    *truth.entry(group).or_default() += messages;
+                }
+            }
+            (0..2).for_each(|half| members.iter().for_each(|member| member.tick(now + half * 5 * SECOND)));
+            if second == 5 || minute == 24 {
+                round(&mut members, now);
+                let sets = [0, 1, 2].map(|at| exported(&members[at]).into_keys().collect::<BTreeSet<_>>());
+                // Those that are exported may not be tracked everywhere, but here all common ones are.
+                let all: BTreeSet<_> = sets.iter().flatten().cloned().collect();
+                assert!(all.len() <= 4 + usize::from(minute == 0) * 8, "minute {minute}: {all:?}");
+                last = all;
+            }
+        }
+    }
+    let expected = [2, 3, 4, 5].map(|group| format!("common-{group}")).into();
+    assert_eq!(last, expected);
+    for group in &last {
+        let sum: u64 = members.iter().map(|member| exported(member)[group]).sum();
+        assert_eq!(sum, truth[group], "{group}");
+    }
+}
