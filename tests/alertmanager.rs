@@ -200,12 +200,23 @@ fn an_exporter_that_is_down_inhibits_its_other_alerts_but_none_of_another_export
     ];
     let others = [
         ["OpenimCapReached", job, "b:10006", ""],
-        ["OpenimCallbacksRejected", job, "b:10006", ""],
+        ["OpenimCallbacksRejected", job, "", ""],
+        ["OpenimNoCallbacks", job, "b:10006", ""],
         ["OpenimAnswersSlow", job, "", ""],
         ["OpenimNoCallbacks", "another-job", "", ""],
         ["OpenimClockErrors", "another-job", "a:10006", ""],
     ];
     assert_inhibits(["OpenimExporterDown", job, "a:10006", ""], &follows, &others);
+}
+
+#[test]
+#[ignore = "needs prometheus-alertmanager"]
+fn an_exporter_that_cannot_unite_inhibits_the_alert_about_missing_ones() {
+    let job = "openim-exporter";
+    for cause in ["OpenimReplicasNotUnited", "OpenimReplicasNameConflict"] {
+        let others = [["OpenimReplicasMissing", "another-job", "", ""], ["OpenimReplicasDamaged", job, "", ""]];
+        assert_inhibits([cause, job, "a:10006", ""], &[["OpenimReplicasMissing", job, "", ""]], &others);
+    }
 }
 
 #[test]

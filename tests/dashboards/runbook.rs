@@ -72,6 +72,7 @@ const OTHER_WORDS: &[&str] = &[
     "forward",
     "key_file",
     "max_in_flight",
+    "maxmemory",
     "refuse",
     "timedatectl",
     "timeout",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use openim_exporter::domain::UnixMillis;
 use openim_exporter::exposition::{Format, Scope, Scraper, catalog};
-use openim_exporter::stats::{Capacities, Stats};
+use openim_exporter::stats::{Capacities, Stats, UnitedCounts};
 use openim_exporter::telemetry::Telemetry;
 use openim_exporter::wire;
 
@@ -19,7 +19,7 @@ const OPEN: &[&str] = &["group_id", "instance", "target", "version"];
 /// By family and label.
 type Values = BTreeMap<(String, String), BTreeSet<String>>;
 
-/// The values that the exporter shows from its start, or from a group's first message, with a target.
+/// The values that the exporter shows from its start, or from a group's first message, with a target and a union.
 static SHOWN: LazyLock<Values> = LazyLock::new(|| {
     let now = UnixMillis(0);
     let capacities = Capacities {
@@ -34,8 +34,10 @@ static SHOWN: LazyLock<Values> = LazyLock::new(|| {
     // A group, for the labels that only groups have.
     wire::decode_group_message(br#"{"sendID":"u","groupID":"g"}"#, |message| stats.record(message, now)).unwrap();
     stats.tick(UnixMillis(60_000));
+    stats.set_united(UnitedCounts::default());
     let telemetry = Arc::new(Telemetry::default());
     telemetry.add_target("business");
+    telemetry.add_replicas();
     let mut page = Vec::new();
     for scope in [Scope::Metrics, Scope::Groups] {
         let (stats, telemetry) = (Arc::clone(&stats), Arc::clone(&telemetry));

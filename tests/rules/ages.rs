@@ -141,7 +141,7 @@ const CASES: &[Case] = &[
                 (moment.wrong_clock, moment.delayed) = (0.3, 0.3);
                 (moment.pairs, moment.message_ids) = (0.9, 0.9);
                 (moment.is_state_file_missing, moment.are_settings_used, moment.certificate) = (true, false, 10.0);
-                moment.is_forwarding = false;
+                (moment.is_forwarding, moment.is_uniting) = (false, false);
             }
         },
         alerts: &[
@@ -162,6 +162,11 @@ const CASES: &[Case] = &[
             ("OpenimForwardRefusalsIgnored", AT_ONCE, 30),
             ("OpenimForwardUnanswered", AT_ONCE, 30),
             ("OpenimRecordFailures", AT_ONCE, 30),
+            ("OpenimReplicasNotUnited", AT_ONCE, 40),
+            ("OpenimReplicasMissing", AT_ONCE, 30),
+            ("OpenimReplicasNameConflict", AT_ONCE, 30),
+            ("OpenimReplicasDamaged", AT_ONCE, 30),
+            ("OpenimReplicasClockSkew", AT_ONCE, 30),
         ],
     },
     Case {

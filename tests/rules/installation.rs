@@ -90,6 +90,8 @@ pub(crate) struct Moment {
     pub(crate) pushes: f64,
     /// Whether the target takes what is forwarded, and the disk what is recorded.
     pub(crate) is_forwarding: bool,
+    /// Whether the exporter unites with others.
+    pub(crate) is_uniting: bool,
     pub(crate) is_state_file_missing: bool,
     pub(crate) are_settings_used: bool,
     /// Days until the certificate expires.
@@ -120,6 +122,7 @@ impl Moment {
             refused_messages: 0.1,
             pushes: 0.5,
             is_forwarding: true,
+            is_uniting: true,
             is_state_file_missing: false,
             are_settings_used: true,
             certificate: 60.0,
@@ -140,6 +143,19 @@ impl Moment {
             ("openim_exporter_forward_answers_total", r#"target="b",verdict="ineffective_refusal""#, Lost(faults)),
             ("openim_exporter_forward_answer_failures_total", r#"target="b",reason="timeout""#, Lost(faults)),
             ("openim_exporter_record_failures_total", r#"reason="disk_full""#, Lost(faults)),
+        ]
+    }
+
+    /// Those of the union. There is one exporter, so what misses others sees a part of one.
+    fn of_replicas(&self) -> [(&'static str, &'static str, Value); 5] {
+        use Value::{Gauge, Lost};
+        let (unions, faults) = if self.is_uniting { (0.1, 0.0) } else { (0.0, 0.1) };
+        [
+            ("openim_exporter_replicas_union_duration_seconds_count", "", Lost(unions)),
+            ("openim_exporter_replicas_active", "", Gauge(1.0 - 5.0 * faults)),
+            ("openim_exporter_replicas_name_conflicts_total", "", Lost(faults)),
+            ("openim_exporter_replicas_damaged_total", r#"part="registers""#, Lost(faults)),
+            ("openim_exporter_replicas_clock_skew_seconds", "", Gauge(-100.0 * faults)),
         ]
     }
 
@@ -193,6 +209,7 @@ impl Moment {
             ("openim_exporter_config_last_reload_successful", "", Gauge(f64::from(self.are_settings_used))),
         ];
         all.extend(self.of_forwarding());
+        all.extend(self.of_replicas());
         all
     }
 }

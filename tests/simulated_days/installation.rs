@@ -15,6 +15,7 @@ use openim_exporter::telemetry::{
 };
 use openim_exporter::wire::{self, Report};
 
+use crate::replicas::unite;
 use crate::story::{self, DAY, LAST_DAY};
 
 /// The client of refused requests.
@@ -79,6 +80,7 @@ impl Installation {
 
     /// An idle minute.
     fn pass_idly(&mut self) {
+        unite(&self.stats, &self.telemetry, self.minute, self.now_ms());
         self.telemetry.set_connections(1, 0, 0);
         self.telemetry.set_certificate_expiry(Some(MIDNIGHT + i64::from(90 * DAY) * 60));
         self.stats.tick(UnixMillis(self.now_ms()));
@@ -272,6 +274,7 @@ impl Installation {
             all.for_each(|activity| record(Event::Activity(activity, 1)));
             record(Event::Offline(Presence { user_id: "u1", platform_id: 1 }));
         }
+        unite(&self.stats, &self.telemetry, self.minute, now);
         self.act();
         self.forward();
         self.record();

@@ -12,6 +12,7 @@ mod monitoring;
 mod oracle;
 
 mod installation;
+mod replicas;
 mod story;
 
 use std::collections::BTreeSet;

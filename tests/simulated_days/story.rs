@@ -31,6 +31,8 @@ pub(crate) const DELAY: Range<u32> = on_the_last_day((9, 0), (9, 40));
 pub(crate) const NO_TARGET: Range<u32> = on_the_last_day((10, 0), (10, 20));
 /// New groups appear every minute, and the table is full.
 pub(crate) const NEWCOMERS: Range<u32> = on_the_last_day((10, 30), (11, 0));
+/// Redis cannot be reached, and its clock and data are wrong.
+pub(crate) const NO_REDIS: Range<u32> = on_the_last_day((11, 10), (11, 50));
 /// Answers take seconds.
 pub(crate) const SLOW_ANSWERS: Range<u32> = on_the_last_day((12, 0), (12, 30));
 /// One group has ten messages per second, from hundreds of users.
@@ -117,6 +119,11 @@ pub(crate) fn due(alert: &str) -> Vec<Range<u32>> {
             only(seen_after(&NO_TARGET, 60))
         }
         "OpenimRecordFailures" => only(seen_after(&NO_TARGET, 60)),
+        "OpenimReplicasNotUnited" => only(seen_after(&NO_REDIS, 10)),
+        "OpenimReplicasClockSkew" => only(seen_after(&NO_REDIS, 2)),
+        "OpenimReplicasDamaged" | "OpenimReplicasNameConflict" => only(seen_after(&NO_REDIS, 60)),
+        // There is one exporter.
+        "OpenimReplicasMissing" => Vec::new(),
         // The answers at noon become slower each day. The forecast needs a week.
         "OpenimSenderLimitForecast" => only(8 * DAY..END),
         _ => panic!("add when {alert} must fire"),
