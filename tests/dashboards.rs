@@ -38,14 +38,6 @@ const UNUSED: &[(&str, &str)] = &[
     ("openim_active_users_united", "only with several exporters"),
     ("openim_users_online_united", "only with several exporters"),
     ("openim_exporter_record_files_removed_total", "old records are removed on purpose"),
-    ("openim_exporter_replicas_active", "no dashboard of several exporters yet"),
-    ("openim_exporter_replicas_clock_skew_seconds", "no dashboard of several exporters yet"),
-    ("openim_exporter_replicas_damaged_total", "no dashboard of several exporters yet"),
-    ("openim_exporter_replicas_disconnects_dropped_total", "no dashboard of several exporters yet"),
-    ("openim_exporter_replicas_failures_total", "no dashboard of several exporters yet"),
-    ("openim_exporter_replicas_last_union_timestamp_seconds", "no dashboard of several exporters yet"),
-    ("openim_exporter_replicas_name_conflicts_total", "no dashboard of several exporters yet"),
-    ("openim_exporter_replicas_union_duration_seconds", "no dashboard of several exporters yet"),
     ("process_virtual_memory_bytes", "reserved addresses cost nothing, and would flatten the memory in use"),
 ];
 
@@ -211,7 +203,7 @@ fn the_dashboards_use_existing_metrics_and_labels() {
             "openim_group_messages_of_group_total",
         ),
         ("window=\\\"1h\\\"", "windows=\\\"1h\\\"", "openim_group_active_senders{windows}"),
-        ("(group_id) (rate(", "(group) (rate(", "by (group)"),
+        ("(instance, group_id) (rate(", "(instance, group) (rate(", "by (group)"),
         (
             "label_values(openim_exporter_build_info, job)",
             "label_values(openim_exporter_info, job)",

@@ -44,7 +44,7 @@ fn history(exporter: SocketAddr) -> String {
         ("openim_group_messages_by_group_total", format!("{own},group_id=\"g1\""), &|time| (time - begin) as f64),
         ("openim_message_attempts_total", format!("{own},chat=\"group\""), &|time| ((time - begin) * 11) as f64),
         ("openim_message_attempts_total", format!("{own},chat=\"single\""), &|time| (time - begin) as f64),
-        ("job:openim_users_online:sum", "job=\"openim-exporter\"".into(), &rate),
+        ("job:openim_users_online:max", "job=\"openim-exporter\"".into(), &rate),
         ("job:openim_group_messages:rate10m", "job=\"openim-exporter\"".into(), &rate),
         ("job:openim_group_messages:rate1h", "job=\"openim-exporter\"".into(), &rate),
         ("openim:group_chat_msg_process_success:rate10m", "job=\"openim\"".into(), &rate),

@@ -62,9 +62,9 @@ def tables():
     retired = [(in_ten_minutes(f"openim_exporter_{family}_total"), name) for family, name in (("groups_retired", "groups retired"), ("sender_pairs_evicted", "pairs evicted"), ("message_ids_evicted", "message IDs evicted"))]
     return [
         lines("Share of each limit in use", "Share of each limit that is in use.", "percentunit", (f"max by (cap, instance) ({USED})", "{{cap}} {{instance}}"), empty="The rules are not loaded", most=1, limits=[(0.8, "orange"), (1, "red")], size=(24, 8)),
-        lines("Groups", "Tracked groups, and those of them that are exported. *Limit hits* has the maximum of each.", "short", ("sum(openim_exporter_groups_tracked{$S})", "tracked"), ("sum(openim_exporter_groups_exported{$S})", "exported")),
-        lines("Group-sender pairs", "Pairs that are remembered for 24 hours.", "short", ("sum(openim_exporter_sender_pairs_tracked{$S})", "remembered")),
-        lines("Dedup window", "Message IDs that are remembered; 0 if the window is off.", "short", ("sum(openim_exporter_message_ids_tracked{$S})", "remembered")),
+        lines("Groups", "Tracked groups of each exporter, and those of them that are exported. *Limit hits* has the maximum of each.", "short", ("openim_exporter_groups_tracked{$S}", f"tracked {EACH_EXPORTER}"), ("openim_exporter_groups_exported{$S}", f"exported {EACH_EXPORTER}")),
+        lines("Group-sender pairs", "Pairs that each exporter remembers for 24 hours.", "short", ("openim_exporter_sender_pairs_tracked{$S}", EACH_EXPORTER)),
+        lines("Dedup window", "Message IDs that each exporter remembers; 0 if the window is off.", "short", ("openim_exporter_message_ids_tracked{$S}", EACH_EXPORTER)),
         lines("Retired and evicted", "Groups, pairs and message IDs that were removed in ten minutes. Retired groups lose nothing.", "short", *retired),
     ]
 

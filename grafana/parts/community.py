@@ -1,9 +1,9 @@
 """The dashboard of people: who is online, what they write to each other, and what they do."""
 
-from .messages import DAY, RATE, quantiles
-from .overview import LARGEST, by_window
+from .messages import DAY, DISTINCT, RATE, UNITED, distinct, quantiles
+from .overview import by_window
 from .panel import COUNT, lines, row, stat
-from .reported import ONLINE, SINGLE, how, if_reported
+from .reported import ONLINE, SINGLE, how, if_reported, online
 from .top import first_row
 
 # What is counted: see reported.py.
@@ -43,10 +43,6 @@ def today(title, description, counted):
     return tile(title, f"{description} in the last 24 hours.", counted, increase(counted, "1d"))
 
 
-def online(by="", only=""):
-    return if_reported(f"sum{by} (openim_users_online{{$S}}){only}", ONLINE)
-
-
 def by_hour(title, description, *named):
     """A graph with a line for each name."""
     targets = [(increase(counted, "1h"), name) for name, counted in named]
@@ -67,7 +63,7 @@ def messages():
         lines("Delivery delay of single messages, quantiles", "Time from sendTime to the callback, for messages between two users.", "s", *quantiles("openim_single_message_delivery_delay_seconds"), empty="No messages between two users"),
         lines("Submit delay of single messages, quantiles", "Time from createTime to sendTime, for messages between two users.", "s", *quantiles("openim_single_message_submit_delay_seconds"), empty="No messages between two users"),
         lines("Content size of single messages, quantiles", "Length of the content of messages between two users.", "bytes", *quantiles("openim_single_message_content_bytes"), empty="No messages between two users"),
-        lines("Senders of single messages", f"Distinct senders of messages between two users by window, {LARGEST}", "short", *by_window("openim_single_active_senders"), in_order=True),
+        lines("Senders of single messages", f"Distinct senders of messages between two users by window, {DISTINCT}", "short", *by_window("openim_single_active_senders"), in_order=True),
         by_hour("Messages to be sent", "Messages before OpenIM accepts them, in groups and between two users.", ("group", GROUP_ATTEMPTS), ("single", SINGLE_ATTEMPTS)),
         lines("Attempts without a message", "Share of the messages to be sent after which OpenIM reported no message, in the half hour before. OpenimMessagesRefused fires if it rises.", "percentunit", ("max by (chat) (job:openim_messages_missing:ratio30m{$J})", "{{chat}}"), empty=how(GROUP_ATTEMPTS, SINGLE_ATTEMPTS)),
         by_hour("Messages read", "Messages between two users that were read, and how often a user marked a group conversation as read.", ("group", GROUP_READS), ("single", SINGLE_READS)),
@@ -81,8 +77,8 @@ def panels():
     return [
         *first_row(),
         row("Last 24 hours"),
-        tile("Users online", "Users online now. A user on two platforms counts twice.", ONLINE, online()),
-        stat("Active users", f"Distinct users that sent or read messages or came online in the last 24 hours, {LARGEST}", COUNT, ('max(openim_active_users{$S, window="24h"})', ""), decimals=0),
+        tile("Users online", f"Users online now. A user on two platforms counts twice. {UNITED}", ONLINE, online()),
+        stat("Active users", f"Distinct users that sent or read messages or came online in the last 24 hours, {DISTINCT}", COUNT, (distinct("openim_active_users", "24h"), ""), decimals=0),
         stat("Group messages", "Messages in groups in the last 24 hours.", COUNT, (DAY, ""), decimals=0),
         today("Single messages", "Messages between two users", SINGLE),
         today("Registrations", "Users that were registered", REGISTRATIONS),
@@ -94,15 +90,15 @@ def panels():
         today("Single messages read", "Messages between two users that were read", SINGLE_READS),
         today("Offline pushes (24 h)", "Offline users to whom OpenIM was about to push a message", PUSHES),
         row("People"),
-        lines("Users online by platform", "Users online by platform. A user on two platforms counts on both.", "short", (online(" by (platform)", " > 0"), "{{platform}}"), empty=how(ONLINE), stack=True),
-        lines("Active users by window", f"Distinct users that sent or read messages or came online, by window, {LARGEST}", "short", *by_window("openim_active_users"), in_order=True),
+        lines("Users online by platform", f"Users online by platform. A user on two platforms counts on both. {UNITED}", "short", (online("platform"), "{{platform}}"), empty=how(ONLINE), stack=True),
+        lines("Active users by window", f"Distinct users that sent or read messages or came online, by window, {DISTINCT}", "short", *by_window("openim_active_users"), in_order=True),
         by_hour("Joins and leaves", "Members that join and leave groups. Joins, invitations and requests are counted before OpenIM accepts them.", ("joined", JOINED), ("left", LEFT), ("removed", REMOVED), ("invited", INVITED), ("asked to join", REQUESTED)),
         by_hour("Friends", "Requests, friendships that started or ended, and users that were blocked or unblocked.", ("requests", FRIEND_REQUESTS), ("started", FRIENDSHIPS), ("ended", FRIENDS_DELETED), ("blocks", BLOCKS), ("unblocks", UNBLOCKS)),
         row("Messages", *messages()),
         row(
             "More about people",
             by_hour("Registrations and groups", "New users, and groups that were created and dismissed.", ("registrations", REGISTRATIONS), ("groups created", CREATED), ("groups dismissed", DISMISSED)),
-            lines("Senders who came back", "Of the people who sent messages 1, 7 or 28 days before yesterday, the share who also sent messages yesterday. Days begin at midnight in the time zone of --stats.time-zone.", "percentunit", ("max by (after) (openim_sender_retention_ratio{$S})", "after {{after}}"), empty="Known after two complete days", top=1),
+            lines("Senders who came back", "Of the people who sent messages 1, 7 or 28 days before yesterday, the share who also sent messages yesterday. Days begin at midnight in the time zone of --stats.time-zone. With several exporters, the largest share that one of them knows: people whom another one saw are missing.", "percentunit", ("max by (after) (openim_sender_retention_ratio{$S})", "after {{after}}"), empty="Known after two complete days", top=1),
             by_label("Disconnects", "Connections that ended, by platform. Another connection of the same user may remain.", DISCONNECTS, "platform"),
         ),
     ]

@@ -2,7 +2,7 @@
 
 from .limits import limit_hits
 from .messages import quantiles
-from .panel import DURATION, LONG, OURS, heatmap, lines, link, row, words
+from .panel import DURATION, LONG, OURS, heatmap, lines, link, row, steps, words
 from .table import Column, colored, counts, table
 from .top import DOCS, SILENT, TARGETS, alerts_and_workers, first_row
 
@@ -10,6 +10,10 @@ EACH = "max by (job, instance)"
 EACH_EXPORTER = "{{instance}}"
 ANSWERS = "openim_exporter_callback_duration_seconds"
 ANSWER_TIME = "The exporter's own time for a callback, from its last byte to its answer."
+LAST_UNION = "openim_exporter_replicas_last_union_timestamp_seconds{$S}"
+# An exporter without a union has been without one since its start. Not below 0, because Redis' clock may be ahead.
+UNION_AGE = f"clamp_min(round(timestamp({LAST_UNION}) - ({LAST_UNION} > 0 or process_start_time_seconds{{$S}})), 0)"
+ALONE = "No exporter unites its numbers with others: see --replicas.redis-url"
 OPENIM_UNSEEN = "Prometheus does not scrape OpenIM's own metrics: see docs/prometheus.md"
 STARTS = {
     "continued": ("continued", "green"),
@@ -26,6 +30,7 @@ def exporters():
     settings = colored({1: ("in use", "green"), 0: ("NOT USED", "red")})
     started = f"{EACH} (round(time() - process_start_time_seconds{{$S}}) {OURS})"
     expiry = "openim_exporter_tls_certificate_expiry_timestamp_seconds{$S}"
+    old = {"thresholds": steps((None, "text"), (60, "orange")), "custom__cellOptions": {"type": "color-text"}}
     columns = [
         Column("Exporter", "instance", links=live_page),
         Column("Answers", f"{EACH} ({TARGETS})", "none", **up),
@@ -33,13 +38,14 @@ def exporters():
         Column("Uptime", started, **DURATION),
         Column("Last callback", f"{EACH} {SILENT}", **DURATION),
         Column("Workers busy", f"{EACH} (instance:openim_sender_workers_busy:ratio5m{{$S}})", "percentunit", decimals=1),
+        Column("Last union", f"{EACH} ({UNION_AGE})", **DURATION, **old),
         Column("State at startup", "outcome", **colored(STARTS), links=[link("What it means", f"{DOCS}/state.md")]),
         Column("State file", f"{EACH} (openim_exporter_state_file_missing{{$S}})", "none", **file),
         Column("Settings", f"{EACH} (openim_exporter_config_last_reload_successful{{$S}})", "none", **settings),
         Column("Certificate expires in", f"{EACH} (round(({expiry} > 0) - time()) or 0 * {expiry})", **DURATION, mappings=words({0: ("no TLS", "text")})),
     ]
     labels = ["max by (job, instance, version) (openim_exporter_build_info{$S})", "max by (job, instance, outcome) (openim_exporter_state_start{$S} == 1)"]
-    told = "Each exporter: whether it answers scrapes, its version, uptime, time since its last callback (or since its start), the workers that wait for it, and its state and settings. Click an exporter for its own page."
+    told = "Each exporter: whether it answers scrapes, its version, uptime, time since its last callback (or since its start), the workers that wait for it, the age of its last union with other exporters, and its state and settings. Click an exporter for its own page."
     return table("Exporters", told, columns, "Exporter", more=labels, hidden=["job"], empty="Prometheus scrapes no exporter", size=(24, 7), descending=False)
 
 
@@ -55,6 +61,10 @@ def errors():
         ("sum(increase(openim_exporter_accept_failures_total{$S}[1h]))", "Connection not accepted: limit of open files"),
         ("sum(increase(openim_exporter_tls_handshake_failures_total{$S}[1h]))", "Failed TLS handshake"),
         ("sum(increase(openim_exporter_config_reload_failures_total{$S}[1h]))", "Configuration files that cannot be loaded"),
+        ("sum by (reason) (increase(openim_exporter_replicas_failures_total{$S}[1h]))", "Failed exchange with Redis: {{reason}}"),
+        ("max by (part) (increase(openim_exporter_replicas_damaged_total{$S}[1h]))", "Damaged data in Redis: {{part}}"),
+        ("sum(increase(openim_exporter_replicas_name_conflicts_total{$S}[1h]))", "Conflict of names in Redis"),
+        ("sum(increase(openim_exporter_replicas_disconnects_dropped_total{$S}[1h]))", "Disconnect not told to other exporters"),
         ("sum(max by (job, instance) (resets(openim_group_messages_by_status_total{$S}[1h])))", "Counter reset"),
         size=(8, 9),
     )
@@ -80,6 +90,20 @@ def callbacks_in_detail():
         heatmap("Answer time", ANSWER_TIME, (answers, "{{le}}"), empty="No callbacks"),
         lines("Time to receive a callback, quantiles", received, "s", *quantiles("openim_exporter_callback_receive_seconds"), empty="No callbacks"),
         lines("In flight and connections", "Callbacks being read or answered, and open connections.", "short", *in_flight),
+    ]
+
+
+def several_exporters():
+    callbacks = "sum by (instance) (rate(openim_exporter_callbacks_total{$S}[$__rate_interval]))"
+    share = f"{callbacks} / on () group_left () (sum({callbacks}) > 0)"
+    age = "Time since each exporter's last union with the others (or since its start), normally at most ten seconds. Its united numbers end after a minute. OpenimReplicasNotUnited fires if it rarely succeeds."
+    skew = "Difference between each exporter's clock and Redis' clock. OpenimReplicasClockSkew fires above the line at 5 s."
+    return [
+        lines("Share of callbacks", "Share of each exporter in the accepted callbacks of those that are selected.", "percentunit", (share, EACH_EXPORTER), empty="No callbacks", stack=True, most=1),
+        lines("Age of the last union", age, "s", (UNION_AGE, EACH_EXPORTER), empty=ALONE, limits=[(60, "orange")]),
+        lines("Exporters that unite", "Exporters that wrote to Redis in the minute before the last union, as each of them sees it.", "short", ("openim_exporter_replicas_active{$S}", EACH_EXPORTER), empty=ALONE),
+        lines("Difference to Redis' clock", skew, "s", ("abs(openim_exporter_replicas_clock_skew_seconds{$S})", EACH_EXPORTER), empty=ALONE, limits=[(5, "orange")]),
+        lines("Time of a union, quantiles", "Time that a union takes: reading the others' data from Redis, and counting.", "s", *quantiles("openim_exporter_replicas_union_duration_seconds"), empty=ALONE),
     ]
 
 
@@ -109,6 +133,7 @@ def panels():
         row("Errors and limits"),
         errors(),
         limit_hits(),
+        row("Several exporters", *several_exporters()),
         row("Callbacks in detail", *callbacks_in_detail()),
         row("Scrapes and process", *process()),
     ]

@@ -1,13 +1,11 @@
 """The dashboard of all messages: for the person on call, and for a community's manager."""
 
-from .messages import BY_GROUP, DAY, RATE, quantiles
+from .messages import BY_GROUP, DAY, DISTINCT, RATE, UNITED, distinct, quantiles
 from .panel import COUNT, bars, group_link, heatmap, lines, override, row, stat
-from .reported import ONLINE, SINGLE, how, if_reported
+from .reported import ONLINE, SINGLE, how, if_reported, online
 from .table import Column, table
 from .top import alerts_and_workers, first_row
 
-ESTIMATED = "estimated (standard error 0.81 %)"
-LARGEST = f"{ESTIMATED}. With several exporters, the largest value, because these values cannot be added."
 # Rounded, because the sums of the two differ in their last digits.
 NOT_BY_GROUP = f"round(clamp_min(1 - sum(rate({BY_GROUP}[$__rate_interval])) / ({RATE} > 0), 0), 1e-6)"
 NO_GROUPS = "No messages, or --groups.max-exported is 0"
@@ -25,7 +23,7 @@ QUIET = f"topk(10, ({USUAL} > 10) unless {TODAY} > 0.1 * {USUAL})"
 
 
 def by_window(family):
-    return [(f'max({family}{{$S, window="{window}"}})', window) for window in ("5m", "1h", "24h", "7d", "30d")]
+    return [(distinct(family, window), window) for window in ("5m", "1h", "24h", "7d", "30d")]
 
 
 def by_label(title, description, label):
@@ -38,8 +36,8 @@ def numbers():
     return [
         stat("Messages per second", "Group messages per second now.", "mps", (RATE, "")),
         stat("Messages (24 h)", "Group messages in the last 24 hours.", "short", (DAY, "")),
-        stat("Active senders (1 h)", f"Distinct senders in the last hour, {LARGEST}", "short", ('max(openim_active_senders{$S, window="1h"})', ""), size=size),
-        stat("Active groups (1 h)", f"Distinct groups with messages in the last hour, {LARGEST}", "short", ('max(openim_active_groups{$S, window="1h"})', ""), size=size),
+        stat("Active senders (1 h)", f"Distinct senders in the last hour, {DISTINCT}", "short", (distinct("openim_active_senders", "1h"), ""), size=size),
+        stat("Active groups (1 h)", f"Distinct groups with messages in the last hour, {DISTINCT}", "short", (distinct("openim_active_groups", "1h"), ""), size=size),
         stat("Messages without a per-group series", "Share of messages in groups that have no series of their own, because they are not exported.", "percentunit", (NOT_BY_GROUP, ""), empty="no messages", limits=[(0.5, "orange")], decimals=1, size=(6, 4)),
     ]
 
@@ -49,7 +47,7 @@ def groups():
     count = {"unit": COUNT, "decimals": 0}
     busiest, growing, size = f"topk(10, {NOW} > 0)", f"and on (group_id) {GROWTH}", (8, 9)
     return [
-        table("Busiest now", "The ten groups with the most messages per second in the last five minutes, and their senders.", [group, Column("Now", busiest, "mps", decimals=2), Column("Senders (1 h)", f'max by (group_id) (openim_group_active_senders{{$S, window="1h"}}) and on (group_id) {busiest}', **count)], "Now", empty=NO_GROUPS, size=size),
+        table("Busiest now", "The ten groups with the most messages per second in the last five minutes, and their senders. With several exporters, the senders that one of them knows.", [group, Column("Now", busiest, "mps", decimals=2), Column("Senders (1 h)", f'max by (group_id) (openim_group_active_senders{{$S, window="1h"}}) and on (group_id) {busiest}', **count)], "Now", empty=NO_GROUPS, size=size),
         table("Fastest growing", "The ten groups whose messages increased most: the last 24 hours, compared with the 24 hours before.", [group, Column("Increase", GROWTH, **count), Column("Last 24 h", f"{TODAY} {growing}", **count)], "Increase", empty="No group grows, or there are less than 20 minutes of data", size=size),
         table("Gone quiet", "Groups that had more than 10 messages a day in the week before, but fewer than a tenth of that in the last 24 hours. In the first week, the average counts the days without data as empty.", [group, Column("Usual in 24 h", QUIET, **count), Column("Last 24 h", f"{TODAY} and on (group_id) {QUIET}", noValue="0", **count)], "Usual in 24 h", empty="No group has gone quiet", size=size),
         bars("Busiest groups in the time range", "The ten groups with the most messages in the selected time range. Click a bar for the group's dashboard.", COUNT, (f"topk(10, sum by (group_id) (increase({BY_GROUP}[$__range])))", "{{group_id}}"), empty=NO_GROUPS, size=(12, 10), decimals=0, links=group_link("__field.labels.group_id")),
@@ -79,10 +77,10 @@ def delays():
 
 def both_kinds():
     single = if_reported("sum(rate(openim_single_messages_total{$S}[$__rate_interval]))", SINGLE)
-    online, week_ago = (if_reported(f"sum({each})", ONLINE) for each in ("openim_users_online{$S}", "job:openim_users_online:sum{$J} offset 1w"))
+    week_ago = if_reported("sum(job:openim_users_online:max{$J} offset 1w)", ONLINE)
     return [
         lines("Group and single messages", "Messages per second in groups, and between two users. For the latter, enable afterSendSingleMsg in OpenIM's webhooks.yml.", "mps", (RATE, "group"), (single, "single")),
-        lines("Users online, now and a week ago", "Users online, and at the same time a week earlier. A user on two platforms counts twice. OpenimUsersOnlineHalved fires if there are fewer than half as many.", "short", (online, "now"), (week_ago, "a week ago"), empty=how(ONLINE)),
+        lines("Users online, now and a week ago", f"Users online, and at the same time a week earlier. A user on two platforms counts twice. {UNITED} OpenimUsersOnlineHalved fires if there are fewer than half as many.", "short", (online(), "now"), (week_ago, "a week ago"), empty=how(ONLINE)),
     ]
 
 
@@ -98,8 +96,8 @@ def panels():
         row("Groups"),
         *groups(),
         row("Senders"),
-        lines("Active senders", f"Distinct senders by window, {LARGEST}", "short", *by_window("openim_active_senders"), in_order=True),
-        lines("Active groups", f"Distinct groups with messages by window, {LARGEST}", "short", *by_window("openim_active_groups"), in_order=True),
+        lines("Active senders", f"Distinct senders by window, {DISTINCT}", "short", *by_window("openim_active_senders"), in_order=True),
+        lines("Active groups", f"Distinct groups with messages by window, {DISTINCT}", "short", *by_window("openim_active_groups"), in_order=True),
         row("Single messages and people", *both_kinds()),
         row("Message breakdown", *breakdown()),
         row("Delays and sizes", *delays()),

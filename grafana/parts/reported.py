@@ -10,6 +10,15 @@ def if_reported(expression, counted):
     return f'{expression} and on () (sum(last_over_time(openim_exporter_callbacks_total{{$S, command=~"{counted[2]}"}}[1d])) > 0)'
 
 
+def online(by=""):
+    """Users online, from the union of several exporters, or otherwise the largest number of one. `by` is `platform` or nothing."""
+    labels = f"job, {by}" if by else "job"
+    united = f"sum by ({labels}) (max by (job, platform) (openim_users_online_united{{$S}}))"
+    largest = f"max by ({labels}) (sum by ({labels}, instance) (openim_users_online{{$S}}))"
+    total = f"sum by ({by}) ({united} or {largest}) > 0" if by else f"sum({united} or {largest})"
+    return if_reported(total, ONLINE)
+
+
 def how(*counted):
     """What to do if a panel is empty."""
     settings = [setting for _, setting, _ in counted]

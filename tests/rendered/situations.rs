@@ -46,6 +46,7 @@ pub(crate) enum Expected {
 
 const NOTHING_FORWARDED: &str = "Nothing is forwarded: set --forward.url, see docs/forwarding.md";
 const NOTHING_RECORDED: &str = "Nothing is recorded: set --record.path, see docs/records.md";
+const NO_UNION: &str = "No exporter unites its numbers with others: see --replicas.redis-url";
 const ARRIVED: &str = "Callbacks received vs. processed by OpenIM";
 const NO_OPENIM: &str = "Prometheus does not scrape OpenIM's own metrics: see docs/prometheus.md";
 
@@ -238,4 +239,8 @@ pub(crate) const USUALLY_NO_DATA: &[(&str, &str, &str)] = &[
     ("forwarding", "Records on disk", NOTHING_RECORDED),
     ("forwarding", "Records removed", NOTHING_RECORDED),
     ("exporter-health", "Refused requests", "No request was refused"),
+    ("exporter-health", "Age of the last union", NO_UNION),
+    ("exporter-health", "Exporters that unite", NO_UNION),
+    ("exporter-health", "Difference to Redis' clock", NO_UNION),
+    ("exporter-health", "Time of a union, quantiles", NO_UNION),
 ];
