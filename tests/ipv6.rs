@@ -7,65 +7,19 @@ mod support;
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
+use support::namespace::Namespace;
 use support::{Client, Exporter, GROUP_MESSAGE_PATH, command, eventually, free_port, message};
 
-/// A network namespace. It ends when dropped.
-struct Namespace(Child);
-
-impl Namespace {
-    /// An empty one, in which these commands are then run.
-    fn new(commands: &str) -> Self {
-        let holder = Command::new("unshare").args(["--net", "sleep", "600"]).spawn().unwrap();
-        let namespace = Self(holder);
-        let own = fs::read_link("/proc/self/ns/net").unwrap();
-        let its = format!("/proc/{}/ns/net", namespace.0.id());
-        eventually("the namespace", || fs::read_link(&its).is_ok_and(|found| found != own));
-        let ran = namespace.run(&["sh", "-ec", commands]);
-        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-        namespace
-    }
-
-    /// One with the addresses `::1`, `fd00::1` and `fe80::1`, and no IPv4 address.
-    fn without_ipv4() -> Self {
-        Self::new(
-            "ip link set lo up; ip -4 address flush dev lo
-             ip link add veth1 type veth peer name veth2; ip link set veth1 up; ip link set veth2 up
-             ip -6 address add fd00::1/64 dev veth1 nodad; ip -6 address add fe80::1/64 dev veth1 nodad
-             ip -6 address add fe80::2/64 dev veth2 nodad; test -z \"$(ip -4 address show)\"",
-        )
-    }
-
-    /// A command inside.
-    fn command<S: AsRef<std::ffi::OsStr>>(&self, arguments: &[S]) -> Command {
-        let mut command = Command::new("nsenter");
-        command.args(["--net", "--target", &self.0.id().to_string()]).args(arguments);
-        command.stdin(Stdio::null()).env("OPENIM_EXPORTER_STORAGE_PATH", "");
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// The exporter with these flags.
-    fn exporter(&self, flags: &[&str]) -> Command {
-        self.command(&[&[env!("CARGO_BIN_EXE_openim-exporter")], flags].concat())
-    }
-
-    /// What curl prints; nothing if it fails.
-    fn curl(&self, arguments: &[&str]) -> String {
-        let ran = self.run(&[&["curl", "-sg", "--max-time", "5"], arguments].concat());
-        String::from_utf8(ran.stdout).unwrap()
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// A namespace with the addresses `::1`, `fd00::1` and `fe80::1`, and no IPv4 address.
+fn without_ipv4() -> Namespace {
+    Namespace::new(
+        "ip link set lo up; ip -4 address flush dev lo
+         ip link add veth1 type veth peer name veth2; ip link set veth1 up; ip link set veth2 up
+         ip -6 address add fd00::1/64 dev veth1 nodad; ip -6 address add fe80::1/64 dev veth1 nodad
+         ip -6 address add fe80::2/64 dev veth2 nodad; test -z \"$(ip -4 address show)\"",
+    )
 }
 
 const HEALTHY: &str = "openim-exporter is healthy.\n";
@@ -73,7 +27,7 @@ const HEALTHY: &str = "openim-exporter is healthy.\n";
 #[test]
 #[ignore = "needs root, iproute2, curl"]
 fn without_ipv4_the_defaults_serve_ipv6() {
-    let namespace = Namespace::without_ipv4();
+    let namespace = without_ipv4();
     let _exporter = Exporter::run(&mut namespace.exporter(&["--web.telemetry-address", ":10007"]));
     for host in ["[::1]", "[fd00::1]", "localhost", "[fe80::1%25veth1]", "[fe80::1%veth1]"] {
         assert_eq!(namespace.curl(&[&format!("http://{host}:10006/-/healthy")]), HEALTHY, "{host}");
@@ -90,7 +44,7 @@ fn between<'a>(text: &'a str, start: &'a str, end: char) -> impl Iterator<Item =
 #[ignore = "needs root, iproute2, curl"]
 fn without_ipv4_the_kubernetes_manifest_and_its_probes_work() {
     let manifest = include_str!("../deploy/kubernetes.yml");
-    let namespace = Namespace::without_ipv4();
+    let namespace = without_ipv4();
     let mut exporter = namespace.exporter(&[]);
     for variable in between(manifest, "- {name: OPENIM_EXPORTER_", '}') {
         let (name, value) = variable.split_once(", value: ").unwrap();
@@ -122,7 +76,7 @@ fn the_systemd_socket_serves_the_families_that_the_machine_has() {
     let program = env!("CARGO_BIN_EXE_openim-exporter");
     let activate = ["systemd-socket-activate", "--setenv=OPENIM_EXPORTER_STORAGE_PATH", "-l", address, program];
     for (namespace, host) in [
-        (Namespace::without_ipv4(), "[fd00::1]"),
+        (without_ipv4(), "[fd00::1]"),
         (Namespace::new("echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; ip link set lo up"), "127.0.0.1"),
         (Namespace::new("ip link set lo up"), "127.0.0.1"),
     ] {
@@ -167,7 +121,7 @@ fn with_a_name_it_listens_on_those_addresses_that_the_machine_has() {
         }
     }
     // A missing address is skipped only if it is one of a name's addresses.
-    let namespace = Namespace::without_ipv4();
+    let namespace = without_ipv4();
     let ran = namespace.exporter(&["--web.listen-address", "127.0.0.1:10006"]).output().unwrap();
     let printed = String::from_utf8(ran.stderr).unwrap();
     assert!(printed.contains("this machine does not have this address"), "{printed}");
@@ -176,7 +130,7 @@ fn with_a_name_it_listens_on_those_addresses_that_the_machine_has() {
 #[test]
 #[ignore = "needs root, iproute2, curl"]
 fn a_link_local_address_is_listened_on_with_the_name_or_the_number_of_its_interface() {
-    let namespace = Namespace::without_ipv4();
+    let namespace = without_ipv4();
     let number = namespace.run(&["sh", "-c", "ip -o link show veth1 | cut -d: -f1"]).stdout;
     let number = String::from_utf8(number).unwrap().trim().to_owned();
     for zone in ["veth1", &number] {
@@ -195,7 +149,7 @@ fn a_link_local_address_is_listened_on_with_the_name_or_the_number_of_its_interf
 #[test]
 #[ignore = "needs root, iproute2"]
 fn the_error_says_what_is_wrong_with_a_zone() {
-    let namespace = Namespace::without_ipv4();
+    let namespace = without_ipv4();
     for (address, problem) in [
         ("[fe80::1%eth9]", "this machine has no network interface eth9; run: ip link"),
         ("[fe80::1%99]", "this machine has no network interface 99; run: ip link"),

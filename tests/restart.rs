@@ -7,13 +7,12 @@ mod support;
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{Exporter, GROUP_MESSAGE_PATH, command, message};
+use support::{Exporter, GROUP_MESSAGE_PATH, command, go_client, message};
 
 const RESTARTS: usize = 50;
 const CONNECTIONS: &str = "16";
@@ -86,24 +85,13 @@ fn fifty_restarts_under_load_lose_no_callback_of_simulate() {
     }
 }
 
-/// Builds the client; it has no dependencies, so nothing is fetched.
-fn go_client(directory: &Path) -> Command {
-    let program = directory.join("go-client");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/go-client/main.go");
-    let mut go = Command::new("go");
-    go.arg("build").arg("-o").arg(&program).arg(source).env("GOCACHE", directory.join("cache")).env("GOFLAGS", "");
-    let built = go.output().expect("go must be installed");
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    Command::new(program)
-}
-
 #[test]
 #[ignore = "needs go"]
 fn fifty_restarts_under_load_lose_no_callback_of_go_s_client() {
     let manager = Manager::new();
-    let mut client = go_client(manager.directory.path());
     let url = format!("http://{}{GROUP_MESSAGE_PATH}", manager.address());
-    let mut sender = client.args([&url, CONNECTIONS, "25s"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut sender =
+        Command::new(go_client::built()).args([&url, CONNECTIONS, "25s"]).stdout(Stdio::piped()).spawn().unwrap();
     let exporter = manager.restart_while(&mut sender);
     let output = sender.wait_with_output().unwrap();
     assert!(output.status.success());

@@ -1,5 +1,5 @@
 // A sender like OpenIM: Go's net/http with its default transport, one client for all workers, a new body and operation ID
-// for each callback. It reads each answer to its end. Sends for some time and prints a report as JSON.
+// for each callback. It reads each answer to its end. Sends for some time, or until SIGTERM, and prints a report as JSON.
 package main
 
 import (
@@ -9,8 +9,11 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/signal"
+	"sort"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -20,6 +23,9 @@ type result struct {
 	Failures []string `json:"failures"`
 	// Answers by HTTP version.
 	Protocols map[string]int `json:"protocols"`
+	// 99 of 100 answers took no longer, in milliseconds.
+	P99   float64 `json:"p99_ms"`
+	times []float64
 }
 
 const success = `{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}`
@@ -49,22 +55,43 @@ func post(client *http.Client, url string, number int) (string, error) {
 	return response.Proto, nil
 }
 
-func work(client *http.Client, url string, worker int, until time.Time) result {
+func work(client *http.Client, url string, worker int, pause time.Duration, stop <-chan struct{}) result {
 	seen := result{Protocols: map[string]int{}}
-	for number := worker; time.Now().Before(until); number += 1000 {
+	for number := worker; ; number += 1000 {
+		select {
+		case <-stop:
+			return seen
+		case <-time.After(pause):
+		}
 		seen.Sent++
+		begin := time.Now()
 		protocol, err := post(client, url, number)
 		if err != nil {
 			seen.Failures = append(seen.Failures, err.Error())
 			continue
 		}
+		seen.times = append(seen.times, time.Since(begin).Seconds()*1000)
 		seen.Answered++
 		seen.Protocols[protocol]++
 	}
-	return seen
 }
 
-// Arguments: the URL, the number of workers, and the duration.
+// Closed after the duration, or at SIGTERM.
+func stopAfter(howLong time.Duration) <-chan struct{} {
+	terminate := make(chan os.Signal, 1)
+	signal.Notify(terminate, syscall.SIGTERM)
+	stop := make(chan struct{})
+	go func() {
+		select {
+		case <-terminate:
+		case <-time.After(howLong):
+		}
+		close(stop)
+	}()
+	return stop
+}
+
+// Arguments: the URL, the number of workers, the duration, and the time between two callbacks of a worker, if any.
 func main() {
 	url := os.Args[1]
 	workers, err := strconv.Atoi(os.Args[2])
@@ -75,6 +102,12 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
+	pause := time.Duration(0)
+	if len(os.Args) > 4 {
+		if pause, err = time.ParseDuration(os.Args[4]); err != nil {
+			panic(err)
+		}
+	}
 	// Like OpenIM's client: a timeout of 5 s, and Go's default transport with different limits for idle connections.
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = workers
@@ -82,16 +115,17 @@ func main() {
 	all := result{Protocols: map[string]int{}}
 	var mutex sync.Mutex
 	var group sync.WaitGroup
-	until := time.Now().Add(howLong)
+	stop := stopAfter(howLong)
 	for worker := 0; worker < workers; worker++ {
 		group.Add(1)
 		go func(worker int) {
 			defer group.Done()
-			seen := work(client, url, worker, until)
+			seen := work(client, url, worker, pause, stop)
 			mutex.Lock()
 			defer mutex.Unlock()
 			all.Sent += seen.Sent
 			all.Answered += seen.Answered
+			all.times = append(all.times, seen.times...)
 			all.Failures = append(all.Failures, seen.Failures...)
 			for protocol, count := range seen.Protocols {
 				all.Protocols[protocol] += count
@@ -99,6 +133,10 @@ func main() {
 		}(worker)
 	}
 	group.Wait()
+	sort.Float64s(all.times)
+	if len(all.times) > 0 {
+		all.P99 = all.times[len(all.times)*99/100]
+	}
 	if err := json.NewEncoder(os.Stdout).Encode(all); err != nil {
 		panic(err)
 	}

@@ -3,12 +3,14 @@
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
 mod client;
+pub(crate) mod go_client;
+pub(crate) mod namespace;
 mod samples;
 pub(crate) mod totals;
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::io::{self, BufRead, BufReader};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -179,8 +181,13 @@ impl Exporter {
 
     /// Sends a signal: `TERM`, `INT`, `KILL`.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status().unwrap();
-        assert!(sent.success(), "kill -s {name}: {sent}");
+        signal(self.pid(), name);
+    }
+
+    /// Whether it refuses connections. Just before, it ignores them.
+    pub(crate) fn refuses(&self) -> bool {
+        let connected = TcpStream::connect_timeout(&self.address(), Duration::from_millis(10));
+        connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
     }
 
     /// Waits until it ends, and returns its exit status and log.
@@ -196,6 +203,12 @@ impl Exporter {
         self.reader.take().unwrap().join().unwrap();
         (status, self.log())
     }
+}
+
+/// Sends a signal to a process.
+pub(crate) fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap();
+    assert!(sent.success(), "kill -s {name}: {sent}");
 }
 
 /// A process that runs until it is dropped.
