@@ -2,15 +2,41 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 
 use crate::config::ListenAddress;
 use crate::http::base::caller::Role;
 
 /// Connections that may wait to be accepted. The kernel limits this to `net.core.somaxconn`.
 pub(super) const BACKLOG: u16 = 4096;
+
+/// Position of the flags in a TCP header. RFC 9293, 3.1.
+const TCP_FLAGS: u32 = 13;
+const SYN: u32 = 0x02;
+const SYN_AND_ACK: u32 = 0x12;
+
+/// A program in classic BPF that drops a TCP packet if it asks for a new connection, and keeps all others.
+/// <https://docs.kernel.org/networking/filter.html>
+const NO_NEW_CONNECTIONS: [SockFilter; 5] = [
+    // Load a byte, mask it, compare it.
+    SockFilter::new(0x30, 0, 0, TCP_FLAGS),
+    SockFilter::new(0x54, 0, 0, SYN_AND_ACK),
+    SockFilter::new(0x15, 0, 1, SYN),
+    // Keep 0 bytes, or all.
+    SockFilter::new(0x06, 0, 0, 0),
+    SockFilter::new(0x06, 0, 0, u32::MAX),
+];
+
+/// Lets a listening socket ignore requests for new connections, while the kernel completes those that it has answered.
+/// A client repeats an ignored request after a second. Without this, closing the socket would reset connections that
+/// the client takes for established, and what it has sent on them.
+pub(super) fn refuse_new_connections(listener: &impl AsFd) {
+    // If the kernel has no such filters, a few connections may be reset.
+    let _ = SockRef::from(listener).attach_filter(&NO_NEW_CONNECTIONS);
+}
 
 /// A listening socket.
 #[derive(Debug)]

@@ -2,18 +2,19 @@
 
 use std::io::{self, Write as _};
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{self, Runtime};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::connection;
 use super::farewell::{send_last, whole_response};
-use super::listen::{BACKLOG, Listener};
+use super::listen::{BACKLOG, Listener, refuse_new_connections};
 use crate::domain::Reason;
 use crate::http::base::caller::{Caller, Role};
 use crate::http::base::connections::{Connections, Tracker};
@@ -32,6 +33,9 @@ const TASKS_BETWEEN_POLLS: u32 = 8;
 
 /// Sweeps for which a refused connection waits for its request, and then again for its client to read the response.
 const REFUSAL_SWEEPS: u32 = 3;
+
+/// Sweeps of a drain in which handshakes that have begun may end: 80 to 100 ms, a long round trip.
+const HANDSHAKE_SWEEPS: u32 = 5;
 
 /// One in this many connections is reserved for `--web.telemetry-address`, if it is set.
 const KEPT_FOR_TELEMETRY: usize = 20;
@@ -155,15 +159,42 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    /// Accepts until the drain begins, and then the connections that the kernel has already accepted. On an inherited
-    /// socket the next process accepts those.
+    /// Accepts until the drain begins, and then the connections that the kernel has already accepted or is about to
+    /// accept. On an inherited socket the next process accepts those.
     async fn accept(self, listener: Listener) -> io::Result<()> {
         let Listener { socket, role, is_inherited } = listener;
-        let listener = tokio::net::TcpListener::from_std(socket)?;
+        let (listener, drain) = (TcpListener::from_std(socket)?, &self.site.drain);
+        self.accept_until(&listener, role, drain.wait_for(|stage| stage != Stage::Serve)).await;
+        if is_inherited {
+            return Ok(());
+        }
+        refuse_new_connections(&listener);
+        let handshakes = async {
+            tokio::select! {
+                () = self.site.workers.sweeps(HANDSHAKE_SWEEPS) => {}
+                () = drain.wait_for(|stage| stage == Stage::End) => {}
+            }
+        };
+        self.accept_until(&listener, role, handshakes).await;
+        let listener = listener.into_std()?;
+        // At most as many as can have been waiting, because new ones may keep arriving.
+        for (stream, peer) in (0..BACKLOG).map_while(|_| listener.accept().ok()) {
+            if stream.set_nonblocking(true).is_ok()
+                && let Ok(stream) = TcpStream::from_std(stream)
+            {
+                self.assign(stream, peer.ip(), role);
+            }
+        }
+        Ok(())
+    }
+
+    /// Accepts until the future ends.
+    async fn accept_until(&self, listener: &TcpListener, role: Role, end: impl Future<Output = ()>) {
+        let mut end = pin!(end);
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = self.site.drain.wait_for(|stage| stage != Stage::Serve) => break,
+                () = &mut end => return,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
@@ -175,19 +206,6 @@ impl Acceptor {
                 }
             }
         }
-        if is_inherited {
-            return Ok(());
-        }
-        let listener = listener.into_std()?;
-        // At most as many as can have been waiting, because new ones may keep arriving.
-        for (stream, peer) in (0..BACKLOG).map_while(|_| listener.accept().ok()) {
-            if stream.set_nonblocking(true).is_ok()
-                && let Ok(stream) = TcpStream::from_std(stream)
-            {
-                self.assign(stream, peer.ip(), role);
-            }
-        }
-        Ok(())
     }
 
     fn assign(&self, stream: TcpStream, address: IpAddr, role: Role) {
