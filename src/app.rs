@@ -4,6 +4,7 @@ mod error;
 mod outputs;
 mod replicas;
 mod settings;
+mod signals;
 mod spool;
 mod state;
 
@@ -13,12 +14,10 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use listenfd::ListenFd;
-use tokio::runtime::{self, Runtime};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::MissedTickBehavior;
+use tokio::runtime;
 
 use crate::config::forward::{Forward, Target};
 use crate::config::simulate::Simulate;
@@ -31,15 +30,10 @@ use crate::telemetry::{Telemetry, init_log};
 use error::Error;
 use outputs::Outputs;
 use settings::Reloader;
+use signals::Signals;
 use state::Watcher;
 
-/// Time between two ticks of the periodic work.
-const TICK: Duration = Duration::from_secs(1);
-
-/// Time between two sweeps over the connections.
-const SWEEP: Duration = Duration::from_millis(250);
-
-/// The same while draining, when there is less time.
+/// Time between two sweeps over the connections while draining. Otherwise there is more time.
 const SWEEP_DRAINING: Duration = Duration::from_millis(20);
 
 /// How long the exit waits, at most, for the last lines of the log to be written.
@@ -197,7 +191,8 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Ins
     let workers = spawn(workers).map_err(|error| Error::Thread("serve", error))?;
 
     let has_ended = || workers.iter().any(JoinHandle::is_finished);
-    let Some(signal) = signals.wait(&site, &reloader, || stats.tick(clock.now()), has_ended) else {
+    let delay = config.drain_delay;
+    let Some(signal) = signals.wait(&site, &reloader, delay, (|| stats.tick(clock.now()), has_ended)) else {
         join(workers.into_iter().filter(JoinHandle::is_finished).collect())?;
         return Err(Error::ServerEnded);
     };
@@ -279,68 +274,4 @@ fn spawn(workers: Vec<Worker>) -> io::Result<Vec<JoinHandle<io::Result<WorkerEnd
 fn join(workers: Vec<JoinHandle<io::Result<WorkerEnd>>>) -> Result<usize, Error> {
     let outcomes = workers.into_iter().map(|worker| worker.join().map_err(|_| Error::Panicked));
     outcomes.map(|outcome| Ok(outcome?.map_err(Error::Accept)?.cut_off)).sum()
-}
-
-/// When the clock's next second begins. The history ends a period at the first tick after it, so ticks should come at
-/// the beginning of a second.
-fn next_second() -> Instant {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Instant::now() + TICK.saturating_sub(Duration::from_nanos(since_epoch.subsec_nanos().into()))
-}
-
-/// The signals that the process handles.
-struct Signals {
-    runtime: Runtime,
-    terminate: Signal,
-    interrupt: Signal,
-    /// Reloads the settings.
-    hang_up: Signal,
-    /// Caught, because it would kill the process: a limit of file sizes is then an error like a full disk.
-    _file_size: Signal,
-}
-
-impl Signals {
-    /// From here on, signals are kept for [`Signals::wait`].
-    fn catch() -> io::Result<Self> {
-        let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-        let entered = runtime.enter();
-        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let hang_up = signal(SignalKind::hangup())?;
-        let file_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
-        drop(entered);
-        Ok(Self { runtime, terminate, interrupt, hang_up, _file_size: file_size })
-    }
-
-    /// Sweeps and ticks until a signal or a request ends the process. Returns the name of the signal or the path of the
-    /// request; `None` if a serving thread has ended.
-    fn wait(
-        &mut self,
-        site: &Site,
-        reloader: &Reloader,
-        tick: impl Fn(),
-        has_ended: impl Fn() -> bool,
-    ) -> Option<&'static str> {
-        let Self { runtime, terminate, interrupt, hang_up, .. } = self;
-        runtime.block_on(async {
-            tick();
-            let mut sweeps = tokio::time::interval(SWEEP);
-            let mut ticks = tokio::time::interval_at(next_second().into(), TICK);
-            // If calls were missed because the process was stopped, one is enough.
-            sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-            loop {
-                tokio::select! {
-                    _ = terminate.recv() => return Some("SIGTERM"),
-                    _ = interrupt.recv() => return Some("SIGINT"),
-                    () = site.asked_to_quit() => return Some("/-/quit"),
-                    _ = hang_up.recv() => reloader.reload(),
-                    _ = sweeps.tick() => site.sweep(),
-                    _ = ticks.tick() => tick(),
-                }
-                if has_ended() {
-                    return None;
-                }
-            }
-        })
-    }
 }

@@ -21,6 +21,9 @@ const DISK_BYTES: RangeInclusive<u64> = 1 << 20..=100 << 40;
 /// How long something may be kept on a disk.
 const AGES: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(3650 * 86_400);
 
+/// Longest time from a signal to the drain. Service managers kill a process that takes longer to end.
+const MAX_DRAIN_DELAY: Duration = Duration::from_secs(600);
+
 /// Longest time for which duplicate messages are ignored.
 const MAX_DEDUP_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
@@ -138,6 +141,13 @@ pub(super) fn calendar(zone: &str) -> Result<Calendar, &'static str> {
     let is_file = matches!(zone, "localtime" | "posixrules");
     let found = if is_file { None } else { Calendar::of_zone(zone).ok() };
     found.ok_or("give the IANA name of a time zone, as in UTC, Asia/Shanghai or Europe/Berlin")
+}
+
+/// How long the exporter serves on after a signal.
+pub(super) fn drain_delay(text: &str) -> Result<Duration, &'static str> {
+    duration::parse(text, Notation::Flags)
+        .filter(|delay| *delay <= MAX_DRAIN_DELAY)
+        .ok_or("give a duration up to 10m, as in 5s or 1500ms; 0s drains at once")
 }
 
 /// How long duplicates are ignored, in whole seconds.

@@ -19,7 +19,7 @@ use super::external_url::ExternalUrl;
 use super::flag::{Shown, settings, variable};
 use super::forward::ForwardSettings;
 use super::networks::Networks;
-use super::parse::{bytes, calendar, dedup_window, metrics_path, name_of, number, switch};
+use super::parse::{bytes, calendar, dedup_window, drain_delay, metrics_path, name_of, number, switch};
 use super::record::RecordSettings;
 use super::replicas::ReplicasSettings;
 use super::storage::Storage;
@@ -71,6 +71,13 @@ settings! {
         /// The sockets outlive the process: clients that connect during a restart wait, and are not refused.
         #[arg(value_parser = switch)]
         "web.systemd-socket" systemd_socket: bool,
+
+        /// How long to serve on after SIGTERM or SIGINT, so that load balancers can move to other exporters: 5s
+        ///
+        /// /-/ready answers 503 meanwhile, and each answer closes its connection. Then the exporter stops accepting
+        /// connections and exits. A second signal ends the wait.
+        #[arg(value_name = "DURATION", default_value = "0s", value_parser = drain_delay)]
+        "web.drain-delay" drain_delay: Duration,
 
         /// The settings of `http`.
         #[command(flatten)]

@@ -322,6 +322,11 @@ impl Telemetry {
         );
     }
 
+    /// After a signal, the exporter serves on for this time before it shuts down.
+    pub(crate) fn leaving(&self, signal: &str, delay: Duration) {
+        info!(signal, ?delay, "not ready any more, so that clients move to other exporters; draining after the delay");
+    }
+
     /// The exporter begins to shut down after a signal.
     pub(crate) fn draining(&self, signal: &str) {
         info!(signal, "draining: accepting no new connections; open ones get their answers, then are closed");

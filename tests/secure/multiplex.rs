@@ -1,7 +1,6 @@
 //! HTTP/2, which Go's client uses over TLS: many concurrent requests on one connection.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use openim_exporter::http::Limits;
 use crate::authority::Authority;
 use crate::http2_client::{WIDE, block_on, connect, request, whole};
 use crate::served::{Served, http_config};
-use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, Samples, message};
+use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, Samples, go_client, message};
 
 async fn get(requests: &mut SendRequest<Bytes>, path: &str) -> (StatusCode, String) {
     let (answer, _) = requests.send_request(request("GET", path), true).unwrap();
@@ -267,16 +266,18 @@ fn a_drain_answers_requests_in_progress_and_accepts_no_more() {
     let authority = Authority::new();
     authority.issue("server", &["localhost"]);
     let config = authority.web_config("server", "");
-    let exporter = Exporter::start(&["--web.config.file", config.to_str().unwrap()]);
+    let exporter = Exporter::start(&["--web.config.file", config.to_str().unwrap(), "--web.drain-delay", "1s"]);
     block_on(async {
         let mut requests = connect(&authority, exporter.address(), WIDE).await;
+        exporter.signal("TERM");
+        exporter.wait_for_log("the delay", |lines| lines.iter().any(|line| line.contains("not ready any more")));
+        // A drain ends the connection without losing a request, so it can wait.
         assert_eq!(post(&mut requests, message("g", "u")).await.1, SUCCESS);
         let (answer, mut sent) = requests.send_request(request("POST", GROUP_MESSAGE_PATH), false).unwrap();
         sent.send_data(Bytes::from_static(b"{\"sendID\":\"u\","), false).unwrap();
         // Wait until the request is in progress.
         get(&mut requests, "/-/healthy").await;
-        exporter.signal("TERM");
-        exporter.wait_for_log("that it drains", |lines| lines.iter().any(|line| line.contains("draining")));
+        exporter.wait_for_log("that it drains", |lines| lines.iter().any(|line| line.contains("draining: ")));
         tokio::time::sleep(Duration::from_millis(300)).await;
         sent.send_data(Bytes::from_static(b"\"groupID\":\"g\"}"), true).unwrap();
         assert_eq!(whole(answer.await.unwrap()).await.1, SUCCESS);
@@ -311,12 +312,8 @@ fn a_sender_like_openim_uses_http_2_and_loses_nothing_while_certificates_rotate(
     authority.issue("server", &["localhost"]);
     let config = authority.web_config("server", "");
     let exporter = Exporter::start(&["--web.config.file", config.to_str().unwrap()]);
-    let program = authority.path("go-client");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/go-client/main.go");
-    let built = Command::new("go").args(["build", "-o"]).arg(&program).arg(source).status().unwrap();
-    assert!(built.success());
     let url = format!("https://localhost:{}{GROUP_MESSAGE_PATH}", exporter.address().port());
-    let sender = Command::new(&program)
+    let sender = Command::new(go_client::built())
         .args([&url, "16", "5s"])
         .env("SSL_CERT_FILE", authority.path("ca.pem"))
         .stdout(Stdio::piped())

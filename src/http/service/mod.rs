@@ -155,7 +155,7 @@ fn finish(reply: Reply, Exchange { site, tracker, .. }: Exchange<'_>, access: &A
     for (name, value) in &access.headers {
         reply.headers_mut().insert(name, value.clone());
     }
-    if site.drain.is_draining() { closing(reply) } else { reply }
+    if site.drain.is_leaving() { closing(reply) } else { reply }
 }
 
 /// Answers a request that needs no body.

@@ -42,9 +42,9 @@ pub(super) fn healthy() -> Reply {
     page(PLAIN, "openim-exporter is healthy.\n")
 }
 
-/// The process accepts callbacks; 503 while it is draining.
+/// The process accepts callbacks; 503 from the signal to its end.
 pub(super) fn ready(site: &Site) -> Reply {
-    if site.drain.is_draining() {
+    if site.drain.is_leaving() {
         return unavailable(page(PLAIN, "openim-exporter is draining.\n"));
     }
     page(PLAIN, "openim-exporter is ready.\n")

@@ -118,6 +118,13 @@ impl Site {
         self.recorder = recorder;
     }
 
+    /// Announces the drain: from now on the site is not ready, and every response closes its connection, so that clients
+    /// move to other exporters. Otherwise it serves as before.
+    pub fn leave(&self, signal: &str, delay: Duration) {
+        self.telemetry.leaving(signal, delay);
+        self.drain.leave();
+    }
+
     /// Begins the drain: from now on the workers accept no connections, every response closes its connection, and the
     /// site is not ready.
     pub fn drain(&self) {
@@ -255,7 +262,7 @@ impl Site {
         };
         let is_older = |since: u64, limit: Duration| Duration::from_millis(now_ms.saturating_sub(since)) >= limit;
         let drained = |limit: Duration| match self.drain.stage() {
-            Stage::Serve => false,
+            Stage::Serve | Stage::Leave => false,
             Stage::Drain { since_ms: drain } => is_older(since_ms.max(drain), limit),
             Stage::End => true,
         };

@@ -164,7 +164,7 @@ impl Acceptor {
     async fn accept(self, listener: Listener) -> io::Result<()> {
         let Listener { socket, role, is_inherited } = listener;
         let (listener, drain) = (TcpListener::from_std(socket)?, &self.site.drain);
-        self.accept_until(&listener, role, drain.wait_for(|stage| stage != Stage::Serve)).await;
+        self.accept_until(&listener, role, drain.wait_for(Stage::is_draining)).await;
         if is_inherited {
             return Ok(());
         }
