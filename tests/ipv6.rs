@@ -51,6 +51,9 @@ fn without_ipv4_the_kubernetes_manifest_and_its_probes_work() {
         exporter.env(format!("OPENIM_EXPORTER_{name}"), value.trim_matches('"'));
     }
     exporter.env("OPENIM_EXPORTER_STORAGE_PATH", "");
+    // The pod's name. There is no Secret with Redis' URL.
+    assert!(manifest.contains("- name: OPENIM_EXPORTER_REPLICAS_NAME\n"));
+    exporter.env("OPENIM_EXPORTER_REPLICAS_NAME", "openim-exporter-0");
     let _exporter = Exporter::run(&mut exporter);
     let port =
         |name: &str| between(manifest, &format!("{{name: {name}, containerPort: "), '}').next().unwrap().to_owned();

@@ -70,11 +70,12 @@ impl ReplicasSettings {
             ("redis-cert-file", self.cert_file.is_some()),
             ("redis-key-file", self.key_file.is_some()),
         ];
-        let others = [("redis-password-file", self.password_file.is_some()), ("name", self.name.is_some())];
+        // A name alone is allowed: deploy/kubernetes.yml gives each pod one, also if there is no Redis.
+        let password = [("redis-password-file", self.password_file.is_some())];
         let given =
             |flags: &[(&'static str, bool)]| flags.iter().find(|(_, is_given)| *is_given).map(|(flag, _)| *flag);
         let Some(url) = &self.redis_url else {
-            return given(&[&tls[..], &others].concat()).map_or(Ok(()), |flag| {
+            return given(&[&tls[..], &password].concat()).map_or(Ok(()), |flag| {
                 Err(format!("--replicas.{flag}: it has no effect without --replicas.redis-url; set that, or remove it"))
             });
         };

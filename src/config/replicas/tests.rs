@@ -110,12 +110,8 @@ fn flags_that_do_not_fit_together_are_an_error() {
     });
     for (settings, expected) in [
         (
-            ReplicasSettings { name: Some("a".into()), ..none.clone() },
-            "--replicas.name: it has no effect without --replicas.redis-url; set that, or remove it",
-        ),
-        (
             ReplicasSettings { password_file: file(), ..none.clone() },
-            "--replicas.redis-password-file: it has no effect without --replicas.redis-url",
+            "--replicas.redis-password-file: it has no effect without --replicas.redis-url; set that, or remove it",
         ),
         (ReplicasSettings { key_file: file(), ..none }, "--replicas.redis-key-file: it has no effect without"),
         (
