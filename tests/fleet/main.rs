@@ -9,5 +9,7 @@ mod balancer;
 mod exporters;
 mod handshakes;
 mod network;
+mod redis;
 mod rollouts;
 mod sender;
+mod union;
