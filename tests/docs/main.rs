@@ -50,6 +50,7 @@ pages! {
     PERFORMANCE = "docs/performance.md";
     PROMETHEUS = "docs/prometheus.md";
     RECORDS = "docs/records.md";
+    REPLICAS = "docs/replicas.md";
     RUNBOOK = "docs/runbook.md";
     STATE = "docs/state.md";
     WEB_CONFIG = "docs/web-config.md";
