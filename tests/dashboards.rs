@@ -32,11 +32,6 @@ const UNUSED: &[(&str, &str)] = &[
     ("openim_exporter_callbacks_excluded_total", "somebody excluded them on purpose"),
     ("openim_exporter_live_viewers", "how many people look at the page is no problem; refused viewers are shown"),
     ("openim_exporter_log_lines_dropped_total", "a gap in the log is reported in the log"),
-    ("openim_active_senders_united", "only with several exporters"),
-    ("openim_active_groups_united", "only with several exporters"),
-    ("openim_single_active_senders_united", "only with several exporters"),
-    ("openim_active_users_united", "only with several exporters"),
-    ("openim_users_online_united", "only with several exporters"),
     ("openim_exporter_record_files_removed_total", "old records are removed on purpose"),
     ("process_virtual_memory_bytes", "reserved addresses cost nothing, and would flatten the memory in use"),
 ];

@@ -4,6 +4,8 @@
 
 mod monitoring;
 mod oracle;
+#[path = "support/redis.rs"]
+mod redis_server;
 mod support;
 #[allow(dead_code, reason = "this test uses a part of it")]
 #[path = "pass_through/target.rs"]
@@ -23,6 +25,7 @@ use openim_exporter::arena::Boot;
 use openim_exporter::domain::{COMMANDS, UnixMillis};
 use openim_exporter::stats::{Capacities, Stats};
 use oracle::{Prometheus, config_for, config_of_both_pages, create_blocks_from, openim_job, serve_openim_s_metrics};
+use redis_server::Redis;
 use support::{Exporter, GROUP_MESSAGE_PATH, Running};
 use target::{Target, allows};
 use tempfile::TempDir;
@@ -144,10 +147,12 @@ fn activity() -> String {
 #[ignore = "needs prometheus"]
 fn each_panel_and_rule_has_data_in_a_prometheus_that_scrapes_a_busy_exporter() {
     let state = state_of_three_days();
-    let (target, records) = (Target::start(allows()), TempDir::new().unwrap());
+    let (target, records, redis) = (Target::start(allows()), TempDir::new().unwrap(), Redis::start(&[]));
     let [state, records] = [&state, &records].map(|directory| directory.path().to_str().unwrap());
     let flags = ["--callback.dedup-window", "1m", "--storage.path", state, "--record.path", records];
-    let exporter = Exporter::start(&[&flags[..], &["--forward.url", &target.url()]].concat());
+    let redis_url = format!("redis://{}", redis.address());
+    let others = ["--forward.url", &target.url(), "--replicas.redis-url", &redis_url];
+    let exporter = Exporter::start(&[&flags[..], &others].concat());
     let openim = serve_openim_s_metrics();
     let prometheus = with_history(&(config_for(exporter.address()) + &openim_job(openim)), exporter.address());
     let _sender = send_to(&exporter);

@@ -59,11 +59,6 @@ fn as_asked(expression: &str) -> String {
 const ALWAYS_ZERO: &[(&str, &str)] = &[
     ("openim_exporter_message_ids_evicted_total", "the dedup window holds two million messages"),
     ("openim_exporter_log_lines_dropped_total", "the log is always read"),
-    ("openim_active_senders_united", "there is one exporter, and no Redis"),
-    ("openim_active_groups_united", "there is one exporter, and no Redis"),
-    ("openim_single_active_senders_united", "there is one exporter, and no Redis"),
-    ("openim_active_users_united", "there is one exporter, and no Redis"),
-    ("openim_users_online_united", "there is one exporter, and no Redis"),
 ];
 
 /// Expressions that have data only at times, and why.
