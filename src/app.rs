@@ -33,7 +33,7 @@ use settings::Reloader;
 use signals::Signals;
 use state::Watcher;
 
-/// Time between two sweeps over the connections while draining. Otherwise there is more time.
+/// Time between two sweeps over the connections while draining: shorter than otherwise, because less time is left.
 const SWEEP_DRAINING: Duration = Duration::from_millis(20);
 
 /// How long the exit waits, at most, for the last lines of the log to be written.

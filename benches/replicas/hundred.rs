@@ -1,6 +1,6 @@
-//! A hundred exporters and a hundred million people: the memory of Redis, the traffic of a round, the time of a union.
+//! A hundred exporters and a hundred million people: Redis' memory, the traffic of a round, the duration of a union.
 //!
-//! The exporters are in this process, with a time of their own. Each has all stretches, so the first write and the first
+//! The exporters are in this process, on simulated time. Each has all stretches, so the first write and the first
 //! read are the largest possible.
 
 use std::ffi::OsString;
@@ -149,7 +149,7 @@ pub(crate) fn all(out: &mut Stdout) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What some exchanges took.
+/// The time and traffic of some exchanges.
 struct Measured {
     times: Vec<Duration>,
     to: u64,

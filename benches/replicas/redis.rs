@@ -42,7 +42,7 @@ impl Redis {
 }
 
 impl Redis {
-    /// A number of `INFO`.
+    /// A number from `INFO`.
     pub(crate) fn info(&self, name: &str) -> Result<u64, Failure> {
         let output = Command::new("redis-cli").args(["-p", &self.port.to_string(), "INFO"]).output()?;
         let text = String::from_utf8_lossy(&output.stdout);

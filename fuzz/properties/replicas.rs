@@ -1,5 +1,5 @@
-//! What other exporters wrote to Redis. The first byte chooses the kind of value. Any bytes are accepted or refused, what is
-//! accepted is within the limits, and it stays the same when it is written and read again.
+//! What other exporters wrote to Redis. The first byte chooses the kind of value. Any bytes are accepted or refused.
+//! What is accepted is within the limits, and stays the same when it is written and read again.
 
 use arbitrary::Unstructured;
 use openim_exporter::domain::UnixMillis;
@@ -7,10 +7,10 @@ use openim_exporter::replicas::fuzz;
 use openim_exporter::stats::hyperloglog::REGISTERS;
 use serde_json::Value;
 
-/// The time of Redis.
+/// The time by Redis' clock.
 const NOW: UnixMillis = UnixMillis(1_795_928_400_000);
 
-/// The latest time that is believed.
+/// The latest time that is accepted.
 const LATEST: i64 = NOW.0 + 60_000;
 
 const HEADER: usize = 16;

@@ -98,7 +98,7 @@ def panels():
         row(
             "More about people",
             by_hour("Registrations and groups", "New users, and groups that were created and dismissed.", ("registrations", REGISTRATIONS), ("groups created", CREATED), ("groups dismissed", DISMISSED)),
-            lines("Senders who came back", "Of the people who sent messages 1, 7 or 28 days before yesterday, the share who also sent messages yesterday. Days begin at midnight in the time zone of --stats.time-zone. With several exporters, the largest share that one of them knows: people whom another one saw are missing.", "percentunit", ("max by (after) (openim_sender_retention_ratio{$S})", "after {{after}}"), empty="Known after two complete days", top=1),
+            lines("Senders who came back", "Of the people who sent messages 1, 7 or 28 days before yesterday, the share who also sent messages yesterday. Days begin at midnight in the time zone of --stats.time-zone. With several exporters, the largest share of one of them: people whom only another exporter saw are missing.", "percentunit", ("max by (after) (openim_sender_retention_ratio{$S})", "after {{after}}"), empty="Known after two complete days", top=1),
             by_label("Disconnects", "Connections that ended, by platform. Another connection of the same user may remain.", DISCONNECTS, "platform"),
         ),
     ]

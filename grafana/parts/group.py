@@ -35,7 +35,7 @@ def week(offset=""):
 # Only if the group had messages in the earlier week.
 CHANGE = f"{week()} / ({week(' offset 7d')} > 0) - 1"
 NEVER = {"mappings": [{"type": "special", "options": {"match": "null+nan", "result": {"text": "the whole time range", "index": 0}}}]}
-ONE_SEES = " (with several exporters, those that one of them knows: a lower bound)"
+ONE_SEES = " (with several exporters, the largest number of one: a lower bound)"
 NO_GROUP = "The selected groups have no series in this time range: see --groups.max-exported"
 
 

@@ -63,8 +63,8 @@ def errors():
         ("sum(increase(openim_exporter_config_reload_failures_total{$S}[1h]))", "Configuration files that cannot be loaded"),
         ("sum by (reason) (increase(openim_exporter_replicas_failures_total{$S}[1h]))", "Failed exchange with Redis: {{reason}}"),
         ("max by (part) (increase(openim_exporter_replicas_damaged_total{$S}[1h]))", "Damaged data in Redis: {{part}}"),
-        ("sum(increase(openim_exporter_replicas_name_conflicts_total{$S}[1h]))", "Conflict of names in Redis"),
-        ("sum(increase(openim_exporter_replicas_disconnects_dropped_total{$S}[1h]))", "Disconnect not told to other exporters"),
+        ("sum(increase(openim_exporter_replicas_name_conflicts_total{$S}[1h]))", "Name conflict in Redis"),
+        ("sum(increase(openim_exporter_replicas_disconnects_dropped_total{$S}[1h]))", "Disconnect not reported to other exporters"),
         ("sum(max by (job, instance) (resets(openim_group_messages_by_status_total{$S}[1h])))", "Counter reset"),
         size=(8, 9),
     )
@@ -96,14 +96,14 @@ def callbacks_in_detail():
 def several_exporters():
     callbacks = "sum by (instance) (rate(openim_exporter_callbacks_total{$S}[$__rate_interval]))"
     share = f"{callbacks} / on () group_left () (sum({callbacks}) > 0)"
-    age = "Time since each exporter's last union with the others (or since its start), normally at most ten seconds. Its united numbers end after a minute. OpenimReplicasNotUnited fires if it rarely succeeds."
+    age = "Time since each exporter's last union with the others (or since its start), normally at most ten seconds. Its united numbers disappear after a minute. OpenimReplicasNotUnited fires if unions rarely succeed."
     skew = "Difference between each exporter's clock and Redis' clock. OpenimReplicasClockSkew fires above the line at 5 s."
     return [
-        lines("Share of callbacks", "Share of each exporter in the accepted callbacks of those that are selected.", "percentunit", (share, EACH_EXPORTER), empty="No callbacks", stack=True, most=1),
+        lines("Share of callbacks", "Each exporter's share of the accepted callbacks of all selected exporters.", "percentunit", (share, EACH_EXPORTER), empty="No callbacks", stack=True, most=1),
         lines("Age of the last union", age, "s", (UNION_AGE, EACH_EXPORTER), empty=ALONE, limits=[(60, "orange")]),
-        lines("Exporters that unite", "Exporters that wrote to Redis in the minute before the last union, as each of them sees it.", "short", ("openim_exporter_replicas_active{$S}", EACH_EXPORTER), empty=ALONE),
-        lines("Difference to Redis' clock", skew, "s", ("abs(openim_exporter_replicas_clock_skew_seconds{$S})", EACH_EXPORTER), empty=ALONE, limits=[(5, "orange")]),
-        lines("Time of a union, quantiles", "Time that a union takes: reading the others' data from Redis, and counting.", "s", *quantiles("openim_exporter_replicas_union_duration_seconds"), empty=ALONE),
+        lines("Exporters in the union", "Exporters that wrote to Redis in the minute before the last union, as each exporter sees it.", "short", ("openim_exporter_replicas_active{$S}", EACH_EXPORTER), empty=ALONE),
+        lines("Difference from Redis' clock", skew, "s", ("abs(openim_exporter_replicas_clock_skew_seconds{$S})", EACH_EXPORTER), empty=ALONE, limits=[(5, "orange")]),
+        lines("Duration of a union, quantiles", "Time that a union takes: reading the others' data from Redis, and counting.", "s", *quantiles("openim_exporter_replicas_union_duration_seconds"), empty=ALONE),
     ]
 
 

@@ -11,7 +11,7 @@ DISTINCT = f"{ESTIMATED}. {UNITED}"
 
 
 def distinct(family, window):
-    """A number of different people or groups. All exporters report the same union."""
+    """A number of distinct people or groups. All exporters report the same union."""
     return " or ".join(f'max({name}{{$S, window="{window}"}})' for name in (f"{family}_united", family))
 
 

@@ -11,7 +11,7 @@ def if_reported(expression, counted):
 
 
 def online(by=""):
-    """Users online, from the union of several exporters, or otherwise the largest number of one. `by` is `platform` or nothing."""
+    """Users online, from the union of several exporters, or else the largest number of one. `by` is `platform` or empty."""
     labels = f"job, {by}" if by else "job"
     united = f"sum by ({labels}) (max by (job, platform) (openim_users_online_united{{$S}}))"
     largest = f"max by ({labels}) (sum by ({labels}, instance) (openim_users_online{{$S}}))"

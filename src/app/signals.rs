@@ -66,7 +66,7 @@ impl Signals {
         self.next(site, reloader, &work, Some((delay, signal)))
     }
 
-    /// Sweeps and ticks until there is a signal, or the delay after one is over.
+    /// Sweeps and ticks until there is a signal, or until the delay after an earlier one is over.
     fn next(
         &mut self,
         site: &Site,

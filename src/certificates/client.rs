@@ -1,4 +1,4 @@
-//! A client's TLS.
+//! TLS of a client.
 
 use std::sync::Arc;
 

@@ -21,7 +21,7 @@ const DISK_BYTES: RangeInclusive<u64> = 1 << 20..=100 << 40;
 /// How long something may be kept on a disk.
 const AGES: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(3650 * 86_400);
 
-/// Longest time from a signal to the drain. Service managers kill a process that takes longer to end.
+/// Longest time from a signal to the drain. Service managers kill processes that take too long to end.
 const MAX_DRAIN_DELAY: Duration = Duration::from_secs(600);
 
 /// Longest time for which duplicate messages are ignored.
@@ -143,7 +143,7 @@ pub(super) fn calendar(zone: &str) -> Result<Calendar, &'static str> {
     found.ok_or("give the IANA name of a time zone, as in UTC, Asia/Shanghai or Europe/Berlin")
 }
 
-/// How long the exporter serves on after a signal.
+/// How long the exporter keeps serving after a signal.
 pub(super) fn drain_delay(text: &str) -> Result<Duration, &'static str> {
     duration::parse(text, Notation::Flags)
         .filter(|delay| *delay <= MAX_DRAIN_DELAY)

@@ -72,7 +72,7 @@ settings! {
         #[arg(value_parser = switch)]
         "web.systemd-socket" systemd_socket: bool,
 
-        /// How long to serve on after SIGTERM or SIGINT, so that load balancers can move to other exporters: 5s
+        /// How long to keep serving after SIGTERM or SIGINT, so that load balancers can switch to other exporters: 5s
         ///
         /// /-/ready answers 503 meanwhile, and each answer closes its connection. Then the exporter stops accepting
         /// connections and exits. A second signal ends the wait.

@@ -185,26 +185,26 @@ catalog! {
             rows.sample([platform], users as u64);
         }
     });
-    /// Distinct senders of group messages in the window over all exporters, estimated (standard error 0.81 %). Each
+    /// Distinct senders of group messages in the window across all exporters, estimated (standard error 0.81 %). Each
     /// exporter has the same value, so query it with max(). Absent without Redis, and while Redis is unavailable.
     ACTIVE_SENDERS_UNITED = Gauge "openim_active_senders_united" ["window"]
         Samples(|stats, _, rows| united_by_window(stats, Distinct::Senders, rows));
-    /// Distinct groups with messages in the window over all exporters, estimated (standard error 0.81 %). Each exporter
-    /// has the same value, so query it with max(). Absent without Redis, and while Redis is unavailable.
+    /// Distinct groups with messages in the window across all exporters, estimated (standard error 0.81 %). Each
+    /// exporter has the same value, so query it with max(). Absent without Redis, and while Redis is unavailable.
     ACTIVE_GROUPS_UNITED = Gauge "openim_active_groups_united" ["window"]
         Samples(|stats, _, rows| united_by_window(stats, Distinct::Groups, rows));
-    /// Distinct senders of messages between two users in the window over all exporters, estimated (standard error
+    /// Distinct senders of messages between two users in the window across all exporters, estimated (standard error
     /// 0.81 %). Each exporter has the same value, so query it with max(). Absent without Redis, and while Redis is
     /// unavailable.
     SINGLE_ACTIVE_SENDERS_UNITED = Gauge "openim_single_active_senders_united" ["window"]
         Samples(|stats, _, rows| united_by_window(stats, Distinct::SingleSenders, rows));
-    /// Distinct users in the window over all exporters that sent or read messages or came online, estimated (standard
-    /// error 0.81 %). Each exporter has the same value, so query it with max(). Absent without Redis, and while Redis is
-    /// unavailable.
+    /// Distinct users that sent or read messages or came online in the window, across all exporters, estimated
+    /// (standard error 0.81 %). Each exporter has the same value, so query it with max(). Absent without Redis, and
+    /// while Redis is unavailable.
     ACTIVE_USERS_UNITED = Gauge "openim_active_users_united" ["window"]
         Samples(|stats, _, rows| united_by_window(stats, Distinct::Users, rows));
-    /// Users online over all exporters, estimated (standard error 0.81 %). A user on two platforms counts on both. Each
-    /// exporter has the same value, so query it with max(). Absent without Redis, and while Redis is unavailable.
+    /// Users online across all exporters, estimated (standard error 0.81 %). A user on two platforms counts on both.
+    /// Each exporter has the same value, so query it with max(). Absent without Redis, and while Redis is unavailable.
     USERS_ONLINE_UNITED = Gauge "openim_users_online_united" ["platform"] Samples(|stats, _, rows| {
         for (platform, users) in stats.united().iter().flat_map(|united| united.users_online()) {
             rows.sample([platform], users);

@@ -1,4 +1,4 @@
-//! Commands for Redis and their answers. All exist since Redis 5, and each read is bounded.
+//! Commands for Redis and their answers. All have existed since Redis 5, and each read is bounded.
 
 use redis::{Cmd, Value};
 
@@ -16,13 +16,13 @@ pub(super) fn command(name: &str, key: &str) -> Cmd {
     redis::cmd(name).arg(key).take()
 }
 
-/// The members of a sorted set, at most `limit`, the one with the highest score first.
+/// At most `limit` members of a sorted set, the one with the highest score first.
 pub(super) fn newest(key: &str, oldest: i64, limit: usize) -> Cmd {
     let mut command = command("ZREVRANGEBYSCORE", key);
     command.arg("+inf").arg(oldest).arg("WITHSCORES").arg("LIMIT").arg(0).arg(limit).take()
 }
 
-/// The bytes of a value, which are empty if there is none. `None` if the key has something that is no string.
+/// The bytes of a value, which are empty if there is none. `None` if the key has something other than a string.
 pub(super) fn bytes(answer: Value) -> Option<Vec<u8>> {
     match answer {
         Value::BulkString(bytes) => Some(bytes),
@@ -31,7 +31,7 @@ pub(super) fn bytes(answer: Value) -> Option<Vec<u8>> {
     }
 }
 
-/// The members of a sorted set, with their scores. Leaves out scores that are no time.
+/// The members of a sorted set, with their scores. Leaves out scores that are not times.
 pub(super) fn members(answer: Value) -> Vec<(Vec<u8>, i64)> {
     let (members, _) = match &answer {
         Value::Array(values) => values.as_chunks::<2>(),

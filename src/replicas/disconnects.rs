@@ -5,22 +5,23 @@ use std::collections::VecDeque;
 use crate::domain::UnixMillis;
 use crate::stats::Disconnect;
 
-/// The most that an exporter tells the others.
+/// The most users that an exporter tells the others about.
 pub(super) const LIMIT: usize = 65_536;
 
-/// Bytes of the longest value.
+/// Length of the longest value in bytes.
 pub(super) const MAX_BYTES: usize = LIMIT * ENTRY_BYTES;
 
 /// A key and a time.
 const ENTRY_BYTES: usize = 16;
 
-/// How long they are told after they were first written, in milliseconds: each exporter reads them several times.
+/// How long they stay in the outbox after they were first written, in milliseconds: each exporter reads them several
+/// times.
 const TOLD_MS: i64 = 60_000;
 
 /// How far a time may be in the future, in milliseconds.
 const MAX_AHEAD_MS: i64 = 60_000;
 
-/// Those that are told to the others, by Redis' time.
+/// The users that the others are told about, with times by Redis' clock.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     /// Each with the time of the first write that succeeded.
@@ -36,7 +37,7 @@ impl Outbox {
         untold.count() as u64
     }
 
-    /// Removes those that were told for long enough.
+    /// Removes those that the others have been told about for long enough.
     pub(super) fn expire(&mut self, now: UnixMillis) {
         let is_told = |told: Option<UnixMillis>| told.is_some_and(|told| !(0..TOLD_MS).contains(&now.since(told)));
         self.entries.retain(|(_, told)| !is_told(*told));
@@ -57,7 +58,7 @@ impl Outbox {
     }
 }
 
-/// Reads those of another exporter at this time of Redis. `None` if they are damaged.
+/// Reads those of another exporter, at this time by Redis' clock. `None` if they are damaged.
 pub(super) fn parse(bytes: &[u8], now: UnixMillis) -> Option<Vec<Disconnect>> {
     let (entries, rest) = bytes.as_chunks::<ENTRY_BYTES>();
     if bytes.len() > MAX_BYTES || !rest.is_empty() {
@@ -91,10 +92,10 @@ mod tests {
     }
 
     #[test]
-    fn they_are_told_for_a_minute_after_the_first_write() {
+    fn they_stay_for_a_minute_after_the_first_write() {
         let mut outbox = Outbox::default();
         outbox.add([disconnect(1)]);
-        // Redis is away for longer.
+        // Redis is unavailable for longer.
         outbox.expire(later(600_000));
         assert_eq!(keys(&outbox), [1]);
         outbox.written(later(600_000));
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_earliest_are_dropped_and_counted_unless_they_were_told() {
+    fn the_earliest_are_dropped_and_counted_unless_they_were_written() {
         let mut outbox = Outbox::default();
         assert_eq!(outbox.add((0..10).map(disconnect)), 0);
         outbox.written(NOW);

@@ -1,4 +1,4 @@
-//! A round of the exchange: what is new here is written, and a few seconds later what is new at all is read.
+//! A round of the exchange: writes what is new here, and a few seconds later reads what is new at any exporter.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,7 +40,7 @@ impl Exchange {
         }
     }
 
-    /// Writes what is new, at this time of Redis and of the machine.
+    /// Writes what is new, at this time by Redis' clock and by the machine's.
     pub(super) fn write(&mut self, link: &mut Link, redis: UnixMillis, machine: UnixMillis) -> Result<(), Failure> {
         self.telemetry.set_clock_skew(machine.since(redis));
         self.writer.write(link, &self.moment(redis, machine), self.reader.united())

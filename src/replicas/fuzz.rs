@@ -14,7 +14,7 @@ use crate::stats::hyperloglog::Union;
 use crate::stats::{Candidate, Disconnect, Stats};
 use crate::telemetry::Telemetry;
 
-/// An exporter whose rounds take place when they are asked for.
+/// An exporter whose rounds run on request.
 pub struct Exporter {
     exchange: Exchange,
     link: Link,
@@ -29,7 +29,7 @@ impl Exporter {
         Some(Self { exchange, link })
     }
 
-    /// Writes what is new, at this time of Redis and of the machine.
+    /// Writes what is new, at this time by Redis' clock and by the machine's.
     ///
     /// # Errors
     /// When Redis does not accept it.
@@ -58,25 +58,25 @@ pub fn pack_registers(registers: &Union) -> Vec<u8> {
     registers::pack(registers)
 }
 
-/// A manifest that is read at this time of Redis, written again.
+/// Reads a manifest at this time by Redis' clock, and writes it again.
 #[must_use]
 pub fn manifest(json: &[u8], now: UnixMillis) -> Option<Vec<u8>> {
     Some(Manifest::parse(json, now, &Current::at(now, &Calendar::default()))?.to_json())
 }
 
-/// Candidates for the exported groups that are read at this time of Redis.
+/// Reads candidates for the exported groups, at this time by Redis' clock.
 #[must_use]
 pub fn groups(json: &[u8], now: UnixMillis) -> Option<Vec<Candidate>> {
     groups::parse(json, now)
 }
 
-/// The same candidates, written.
+/// Writes candidates.
 #[must_use]
 pub fn groups_to_json(candidates: &[Candidate]) -> Vec<u8> {
     groups::to_json(candidates)
 }
 
-/// The groups that all exporters export, each with the time since when.
+/// The groups that all exporters export, each with the time since which it has been exported.
 #[must_use]
 pub fn agree(candidates: &[Vec<Candidate>], limit: usize, now: UnixMillis) -> Vec<(String, UnixMillis)> {
     let mut all = groups::Candidates::default();
@@ -84,7 +84,7 @@ pub fn agree(candidates: &[Vec<Candidate>], limit: usize, now: UnixMillis) -> Ve
     all.agree(limit, now)
 }
 
-/// Users who went offline that are read at this time of Redis.
+/// Reads users who went offline, at this time by Redis' clock.
 #[must_use]
 pub fn disconnects(bytes: &[u8], now: UnixMillis) -> Option<Vec<Disconnect>> {
     disconnects::parse(bytes, now)

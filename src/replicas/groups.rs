@@ -6,16 +6,16 @@ use std::collections::BTreeMap;
 use crate::domain::UnixMillis;
 use crate::stats::Candidate;
 
-/// The longest value: that of `--groups.max-exported` 1000 with names of 64 bytes has a quarter of it.
+/// Maximum length of the value: with `--groups.max-exported` 1000 and names of 64 bytes, it is a quarter of this.
 pub(super) const MAX_BYTES: usize = 1 << 20;
 
 /// The longest name of a group in the statistics.
 const MAX_NAME_BYTES: usize = 64;
 
-/// Different groups that are compared, which limits the memory to 8 MiB. Further ones are left out.
+/// Distinct groups that are compared, which limits the memory to 8 MiB. Further ones are left out.
 const MAX_GROUPS: usize = 65_536;
 
-/// The highest rate that is believed, in messages per second.
+/// The highest rate that is accepted, in messages per second.
 const MAX_RATE: f64 = 1e9;
 
 /// How far a time may be in the future, in milliseconds.
@@ -45,7 +45,7 @@ pub(super) fn to_json(candidates: &[Candidate]) -> Vec<u8> {
     json
 }
 
-/// Reads candidates at this time of Redis. `None` if they are damaged.
+/// Reads candidates, at this time by Redis' clock. `None` if they are damaged.
 pub(super) fn parse(json: &[u8], now: UnixMillis) -> Option<Vec<Candidate>> {
     if json.len() > MAX_BYTES {
         return None;
@@ -60,11 +60,11 @@ pub(super) fn parse(json: &[u8], now: UnixMillis) -> Option<Vec<Candidate>> {
     checked.collect()
 }
 
-/// The candidates of all exporters, from which all come to the same result: they add the same ones in the same order, on
-/// which sums of floating-point numbers depend.
+/// The candidates of all exporters. All exporters come to the same result, because they add the same candidates in the
+/// same order, on which sums of floating-point numbers depend.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
-    /// For each group the sum of its rates, and the earliest time since when it is exported.
+    /// For each group, the sum of its rates, and the earliest time since which it has been exported.
     groups: BTreeMap<String, (f64, Option<UnixMillis>)>,
 }
 
@@ -81,8 +81,8 @@ impl Candidates {
         }
     }
 
-    /// The groups that all exporters export, each with the time since when. Those that are exported for less than ten
-    /// minutes come first, then those with the highest rates.
+    /// The groups that all exporters export, each with the time since which it has been exported. Those that have been
+    /// exported for less than ten minutes come first, then those with the highest rates.
     pub(super) fn agree(self, limit: usize, now: UnixMillis) -> Vec<Agreed> {
         let mut ranked: Vec<_> = self.groups.into_iter().collect();
         let is_recent = |since: Option<UnixMillis>| since.is_some_and(|since| now.since(since) < MIN_EXPORT_MS);
@@ -96,7 +96,7 @@ impl Candidates {
     }
 }
 
-/// The name of a group, and since when it is exported.
+/// The name of a group, and since when it has been exported.
 pub(super) type Agreed = (String, UnixMillis);
 
 #[cfg(test)]
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_is_exported_for_less_than_ten_minutes_stays() {
+    fn a_group_that_has_been_exported_for_less_than_ten_minutes_stays() {
         let since = |ago: i64| Some(NOW.0 - ago);
         let candidates = [("busy", 9.0, since(600_000)), ("new", 0.0, since(599_999)), ("later", 5.0, None)];
         assert_eq!(agreed(&candidates, 1), ["new"]);

@@ -1,4 +1,4 @@
-//! The names of keys in Redis. All have the same hash tag, so a Cluster has them on one node.
+//! The names of keys in Redis. All have the same hash tag, so a Cluster stores them on one node.
 
 use std::fmt::{self, Display};
 
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_say_what_they_have() {
+    fn keys_say_what_they_contain() {
         let name = Name::parse(b"exporter-0").unwrap();
         let place = Place { of: Distinct::SingleSenders, stretch: Stretch::Minute, number: 7 };
         assert_eq!(name.registers(place), "{openim-exporter}:single_senders:minute-7:exporter-0");

@@ -10,14 +10,14 @@ use crate::domain::codes::platform_names;
 use crate::named::Named;
 use crate::stats::Distinct;
 
-/// The longest value. An exporter with sketches of all stretches has a fifth of it.
+/// Maximum length of the value. With sketches of all stretches, it is a fifth of this.
 pub(super) const MAX_BYTES: usize = 64 * 1024;
 
 /// Time between two rounds, in milliseconds. Rounds begin when Redis' time is a multiple of it.
 pub(super) const ROUND_MS: u64 = 10_000;
 
-/// How far the number of a round may be ahead of Redis' time: eleven days. Two rounds are never that much nearer to each
-/// other than they should be, but Redis' clock may be set.
+/// How far the number of a round may be ahead of Redis' time: eleven days. It is that far ahead only if Redis' clock
+/// was set back.
 const MAX_ROUNDS_AHEAD: u64 = 100_000;
 
 /// The longest name of a time zone.
@@ -30,7 +30,7 @@ pub(super) struct Manifest {
     pub(super) process: u64,
     /// Redis' time when it was written.
     pub(super) written: UnixMillis,
-    /// The round in which it was written. Rounds of an exporter grow, also over its restarts.
+    /// The round in which it was written. An exporter's rounds increase, even across restarts.
     pub(super) round: u64,
     /// The time zone of its dates.
     pub(super) time_zone: String,
@@ -63,7 +63,8 @@ struct Json {
 }
 
 impl Manifest {
-    /// Reads a manifest at this time of Redis. `None` if it is damaged. Leaves out what is not in a window any more.
+    /// Reads a manifest, at this time by Redis' clock. `None` if it is damaged. Leaves out what is no longer in a
+    /// window.
     pub(super) fn parse(json: &[u8], now: UnixMillis, current: &Current) -> Option<Self> {
         if json.len() > MAX_BYTES {
             return None;
@@ -74,7 +75,7 @@ impl Manifest {
         if !is_hex || !is_round(json.round) || !is_zone(&json.time_zone) {
             return None;
         }
-        // Nothing is newer than the manifest, so that nobody reads it in each round.
+        // Nothing is newer than the manifest. Otherwise exporters would read it again in every round.
         let limit = |round: u64| round.min(json.round);
         let mut places = BTreeMap::new();
         for (of, stretches) in json.stretches {
@@ -124,7 +125,7 @@ impl Manifest {
             online: self.online.iter().filter_map(|(platform, round)| Some((name(*platform)?, *round))).collect(),
             stretches,
         };
-        // Fails only for maps with other keys than text.
+        // Fails only for maps with keys other than text.
         serde_json::to_vec(&json).unwrap_or_default()
     }
 }
@@ -134,18 +135,18 @@ fn is_zone(name: &str) -> bool {
     name.len() <= MAX_ZONE_BYTES && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_+-".contains(&byte))
 }
 
-/// The number of the round at a time of Redis.
+/// The number of the round at a time by Redis' clock.
 pub(super) fn round_at(now: UnixMillis) -> u64 {
     now.period(ROUND_MS)
 }
 
-/// The highest number that a round can have at a time of Redis.
+/// The highest number that a round can have at a time by Redis' clock.
 fn latest_round(now: UnixMillis) -> u64 {
     round_at(now) + MAX_ROUNDS_AHEAD
 }
 
-/// The number of the next round: later than these, the previous ones. If Redis' clock was set back by more than eleven days,
-/// the numbers begin anew, and everybody reads everything.
+/// The number of the next round, which is higher than the previous ones. If Redis' clock was set back by more than
+/// eleven days, the numbers start again from its time, and all exporters read everything again.
 pub(super) fn next_round(now: UnixMillis, previous: [u64; 2]) -> u64 {
     let next = previous.into_iter().max().unwrap_or_default().saturating_add(1).max(round_at(now));
     if next > latest_round(now) { round_at(now) } else { next }
@@ -227,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn rounds_grow_unless_they_are_far_ahead_of_redis_clock() {
+    fn rounds_increase_unless_they_are_far_ahead_of_redis_clock() {
         let now = round_at(NOW);
         assert_eq!(next_round(NOW, [0, 0]), now);
         assert_eq!(next_round(NOW, [now, 0]), now + 1);

@@ -1,9 +1,9 @@
 //! The union with other exporters, through Redis: each writes its registers, and reads those of all.
 //!
-//! A round takes ten seconds of Redis' clock. At its beginning, every exporter writes the registers that changed under its
-//! own name; five seconds later, every exporter reads what is new to it and takes the maximum of all registers. A maximum
-//! can be taken again without harm, so it does not matter which exporter wrote what, how often, or before which restart.
-//! What is in Redis is not trusted: each value has a limit, and is checked before use.
+//! A round takes ten seconds by Redis' clock. At its beginning, every exporter writes the registers that changed under
+//! its own name; five seconds later, every exporter reads what is new to it and takes the maximum of all registers.
+//! Taking a maximum again changes nothing, so it does not matter which exporter wrote what, how often, or before which
+//! restart. What is in Redis is not trusted: each value has a limit, and is checked before use.
 
 mod commands;
 mod disconnects;
@@ -47,7 +47,7 @@ pub(crate) struct Replicas {
 }
 
 impl Replicas {
-    /// Starts the thread. It begins to try to reach Redis, and nothing waits for it.
+    /// Starts the thread. It tries to reach Redis at once, and nothing waits for it.
     pub(crate) fn start(
         link: Link,
         name: String,

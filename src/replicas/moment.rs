@@ -19,12 +19,12 @@ impl Moment {
         Self { redis, current: Current::at(redis, calendar), offset_ms: redis.since(of_stats) }
     }
 
-    /// Redis' time for a time of the statistics.
+    /// The time by Redis' clock for a time of the statistics.
     pub(super) const fn by_redis(&self, time: UnixMillis) -> UnixMillis {
         UnixMillis(time.0.saturating_add(self.offset_ms))
     }
 
-    /// The statistics' time for a time of Redis.
+    /// The statistics' time for a time by Redis' clock.
     pub(super) const fn by_stats(&self, time: UnixMillis) -> UnixMillis {
         UnixMillis(time.0.saturating_sub(self.offset_ms))
     }

@@ -50,7 +50,7 @@ pub(super) const fn length_ms(stretch: Stretch) -> u64 {
     }
 }
 
-/// How long Redis keeps a key: the longest window of its stretch, and then some, in milliseconds.
+/// How long Redis keeps a key, in milliseconds: the longest window of its stretch, plus a margin.
 pub(super) const fn expiry_ms(stretch: Stretch) -> u64 {
     match stretch {
         Stretch::Minute => 70 * MINUTE_MS,
@@ -77,7 +77,7 @@ fn number_at(stretch: Stretch, time: UnixMillis, calendar: &Calendar) -> u64 {
     }
 }
 
-/// The stretches that are current at a time of Redis.
+/// The stretches that are current at a time by Redis' clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Current([u64; Stretch::ALL.len()]);
 
@@ -103,20 +103,20 @@ impl Current {
         self.window(stretch, complete(stretch)).contains(&number)
     }
 
-    /// Whether a place is in a future that is not explained by clocks that differ by less than half a stretch.
+    /// Whether a place is too far in the future to be explained by clocks that differ by less than half a stretch.
     pub(super) fn is_before(&self, Place { stretch, number, .. }: Place) -> bool {
         number > self.number(stretch) + 1
     }
 }
 
-/// How many stretches the time of the statistics is behind Redis' time. A difference of about half a stretch changes from
-/// round to round with the time that Redis takes to answer. Then all sketches would get other numbers, so a value stays
-/// until it is clearly wrong.
+/// How many stretches the time of the statistics is behind Redis' time. A difference of about half a stretch would
+/// round up or down with the time that Redis takes to answer, and each time all sketches would get other numbers. So a
+/// value stays until it is clearly wrong.
 #[derive(Debug, Default)]
 pub(super) struct Shifts([i64; Stretch::ALL.len()]);
 
 impl Shifts {
-    /// Follows the difference of Redis' time and that of the statistics.
+    /// Follows the difference between Redis' time and that of the statistics.
     pub(super) fn follow(&mut self, offset_ms: i64) {
         for (shift, stretch) in self.0.iter_mut().zip(Stretch::ALL) {
             let length = length_ms(stretch).cast_signed();
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_of_half_a_minute_does_not_change_the_numbers_to_and_fro() {
+    fn a_difference_of_half_a_minute_does_not_change_the_numbers_back_and_forth() {
         let mut shifts = Shifts::default();
         let minutes = [29_000, 31_000, 29_900, 41_000, 30_500, 29_000, 21_000, 19_000].map(|offset_ms| {
             shifts.follow(offset_ms);

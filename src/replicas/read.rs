@@ -1,7 +1,7 @@
 //! The second half of a round: reads what is new at all exporters, this one included, and unites it.
 //!
-//! Minutes are read in each round, and are also merged into the longer stretches that contain them. So those need to be read
-//! in each sixth round only. All exporters do so in the same rounds, and come to the same numbers.
+//! Minutes are read in each round, and are also merged into the longer stretches that contain them. So those are read
+//! only in every sixth round. All exporters do so in the same rounds, and come to the same numbers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,23 +23,23 @@ use crate::stats::hyperloglog::Union;
 use crate::stats::{Stats, Stretch};
 use crate::telemetry::{DamagedPart, ReplicasFailure, ReplicasTelemetry};
 
-/// Exporters that are united. The newest are taken.
+/// Maximum number of exporters that are united: those that wrote last.
 const MAX_REPLICAS: usize = 1000;
 
 /// Rounds between two readings of longer stretches.
 const LONGER_ROUNDS: u64 = 6;
 
-/// Manifests in one pipeline: 0.8 MiB. Of other values, which may have a MiB, one is read at a time.
+/// Manifests in one pipeline: 0.8 MiB. Values that may be as large as a MiB are read one at a time.
 const MANIFEST_BATCH: usize = 12;
 
-/// An exporter that wrote within this time is active, in milliseconds.
+/// An exporter is active if it wrote within this time, in milliseconds.
 const ACTIVE_MS: i64 = 60_000;
 
 /// How long users stay online after their exporter has ended, in milliseconds.
 const ONLINE_MS: i64 = 1_800_000;
 
-/// If Redis' clock is set back by more than this, everything is read again, in milliseconds: what was outside of the windows
-/// was forgotten.
+/// Everything is read again if Redis' clock is set back by more than this, in milliseconds: what was outside the
+/// windows was forgotten.
 const MAX_STEP_MS: i64 = 60_000;
 
 /// Unites the sketches of all exporters.
@@ -55,14 +55,14 @@ pub(super) struct Reader {
     last: Option<UnixMillis>,
 }
 
-/// What is known of an exporter.
+/// What is known about an exporter.
 #[derive(Debug, Default)]
 struct Replica {
     /// Redis' time of its last write.
     written: i64,
-    /// The same for the manifest that was read last.
+    /// The same, at the last read of its manifest.
     read: Option<i64>,
-    /// The rounds until which its minutes and its longer stretches are read.
+    /// The rounds up to which its minutes and its longer stretches have been read.
     minutes: u64,
     longer: u64,
     /// The round of the last users who went offline, and of those that were read.
@@ -71,7 +71,7 @@ struct Replica {
     has_groups: bool,
     /// The platforms with users online, by their position.
     online: Vec<usize>,
-    /// Its time zone, if it is another one.
+    /// Its time zone, if it differs from ours.
     other_zone: Option<String>,
 }
 
@@ -176,7 +176,7 @@ impl Reader {
         reads_longer: bool,
     ) -> Result<(), Failure> {
         let Some(replica) = self.replicas.get_mut(name) else { return Ok(()) };
-        // Redis was restored from an older copy, or the exporter began anew.
+        // Redis was restored from an older copy, or the exporter started again from an earlier round.
         if manifest.round < replica.minutes {
             (replica.minutes, replica.longer, replica.disconnects_read) = (0, 0, 0);
         }
@@ -234,7 +234,8 @@ impl Reader {
         registers
     }
 
-    /// Counts the users online. Their registers also fall, so all are read: in each round if they are few.
+    /// Counts the users online. Their registers can also decrease, so all are read: in every round if there are few,
+    /// otherwise in every sixth.
     fn read_online(&mut self, link: &mut Link, now: UnixMillis, is_sixth: bool) -> Result<(), Failure> {
         let names: Vec<_> = platform_names().collect();
         let recent = self.replicas.iter().filter(|(_, replica)| replica.wrote_within(ONLINE_MS, now));
@@ -256,7 +257,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Exports the groups that all active exporters come to from the same candidates.
+    /// Exports the groups on which all active exporters agree, because they have the same candidates.
     fn agree_on_groups(&self, link: &mut Link, moment: &Moment) -> Result<(), Failure> {
         let limit = self.stats.exported_groups_capacity();
         if limit == 0 {
@@ -273,7 +274,7 @@ impl Reader {
                 None => self.telemetry.damaged(DamagedPart::Groups, name.as_str(), moment.redis.0),
             }
         }
-        // The beginning of the round is the same time for all.
+        // The beginning of the round is the same for all exporters.
         let round_ms = manifest::ROUND_MS.cast_signed();
         let begin = UnixMillis(moment.redis.0.div_euclid(round_ms) * round_ms);
         let mut agreed = candidates.agree(limit, begin);
@@ -312,14 +313,14 @@ impl Reader {
     /// Sends commands, unless the exporter is about to stop: reading everything for the first time may take a while.
     fn send(&self, link: &mut Link, commands: &[redis::Cmd]) -> Result<Vec<redis::Value>, Failure> {
         if self.is_stopping.load(Ordering::Relaxed) {
-            return Err(Failure { reason: ReplicasFailure::Other, message: "the exporter stops".to_owned() });
+            return Err(Failure { reason: ReplicasFailure::Other, message: "the exporter is stopping".to_owned() });
         }
         link.send(commands)
     }
 }
 
 impl Replica {
-    /// Whether the exporter's dates are in our time zone. Another one is logged when it is first seen.
+    /// Whether the exporter's dates are in our time zone. A different one is logged when it is first seen.
     fn check_zone(&mut self, name: &Name, manifest: &Manifest, stats: &Stats, telemetry: &ReplicasTelemetry) -> bool {
         if manifest.time_zone == stats.calendar().zone_name() {
             self.other_zone = None;

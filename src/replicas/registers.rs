@@ -2,7 +2,7 @@
 //!
 //! A header of 16 bytes: `HYLL`, the encoding, three unused bytes, and the cached number of elements. Then six bits for
 //! each register, the lowest first (`hyperloglog.c`). The sparse encoding is refused: this exporter never writes it, and
-//! decoders of it had faults.
+//! decoders for it have had bugs.
 
 use crate::stats::hyperloglog::{REGISTERS, Union};
 

@@ -1,4 +1,4 @@
-//! When an exporter writes and reads: by Redis' clock, so that all write and then all read.
+//! When an exporter writes and reads: by Redis' clock, so that all exporters have written before any of them reads.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -29,7 +29,7 @@ enum Step {
     Wait(Duration),
 }
 
-/// Which rounds are done. Any other one than the last is new: Redis' clock may be set back.
+/// Which rounds are done. Any round other than the last one is new, because Redis' clock may be set back.
 #[derive(Debug, Default)]
 struct Schedule {
     written: Option<u64>,
@@ -48,7 +48,7 @@ impl Schedule {
         }
     }
 
-    /// A step was done. After a write that failed, nothing is read: the united numbers would lack our people.
+    /// Records that a step was done. After a failed write, nothing is read: the united numbers would lack our people.
     fn done(&mut self, step: Step, now: UnixMillis, succeeded: bool) {
         let round = Some(round_at(now));
         if step == Step::Write {
@@ -90,7 +90,7 @@ impl Rounds {
         step(self).inspect_err(|failure| self.telemetry.failed(failure.reason, failure)).ok()
     }
 
-    /// Does what is due. Returns how long there is nothing more to do.
+    /// Does what is due. Returns how long to wait until the next step.
     fn step(&mut self, schedule: &mut Schedule) -> Result<Duration, Failure> {
         let (now, machine) = self.times()?;
         let step = schedule.next(now);

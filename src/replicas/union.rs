@@ -13,7 +13,7 @@ use crate::stats::{Distinct, Stretch, UnitedCounts, UnitedDay, WINDOWS};
 pub(super) struct United(BTreeMap<Place, Union>);
 
 impl United {
-    /// Takes the maximum of the registers of a place and these.
+    /// Raises the registers of a place to these.
     pub(super) fn merge(&mut self, place: Place, registers: &Union) {
         self.0.entry(place).or_default().merge_union(registers);
     }
@@ -26,7 +26,7 @@ impl United {
         self.0.keys().copied()
     }
 
-    /// Removes what is in no window any more.
+    /// Removes what is no longer in any window.
     pub(super) fn prune(&mut self, current: &Current) {
         self.0.retain(|place, _| current.includes(*place));
     }

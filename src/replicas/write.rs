@@ -44,8 +44,8 @@ const SHORT_EXPIRY_MS: u64 = 60_000;
 const PROCESSES_EXPIRY_MS: u64 = 3_600_000;
 const MAX_PROCESSES: usize = 16;
 
-/// Rounds in which all registers are compared after another process wrote under the same name: it may write until its
-/// own next round.
+/// Rounds in which all registers are compared after another process wrote under the same name: until its own next
+/// round, it may still write.
 const ROUNDS_OF_CONFLICT: u8 = 2;
 
 /// Rounds between two checks of whether Redis has removed keys, as it may when its memory is full.
@@ -117,7 +117,7 @@ impl Writer {
         if !is_ours || self.rounds_of_conflict > 0 {
             self.known.clear();
             self.online.forget();
-            // Another manifest may have had the number of the last one, so that nobody has read this one.
+            // Another manifest may have had the same number as our last one, so exporters may not have read ours.
             let last = self.manifest.round;
             self.manifest.places.values_mut().filter(|of_place| **of_place == last).for_each(|last| *last = round);
         }
@@ -125,7 +125,7 @@ impl Writer {
         if self.has_written && found.is_none() {
             lost.extend(united.places());
         }
-        // Dates of another time zone are other days. They are replaced, and not raised.
+        // Dates of another time zone are other days. They are replaced, not raised.
         let has_other_dates = found.as_ref().is_some_and(|found| found.time_zone != self.manifest.time_zone);
         if let Some(found) = found.filter(|_| !is_ours) {
             self.adopt(found, has_other_dates);
@@ -143,7 +143,7 @@ impl Writer {
             self.store(link, moment, batch, round, has_other_dates)?;
         }
         self.finish(link, moment, round)?;
-        // What failed before may be executed only now, and lower registers, if Redis did not answer in time.
+        // If Redis did not answer in time, it may execute the failed commands only now, and so lower registers.
         if !had_failed {
             self.known.extend(hashes);
         }
@@ -176,7 +176,7 @@ impl Writer {
         Ok(found.or_else(|| self.damaged(DamagedPart::Manifest, now)))
     }
 
-    /// Another process that wrote since the last round uses the same name.
+    /// Notices another process that has the same name and has written since the last round.
     fn find_conflict(&mut self, mut processes: Vec<(Vec<u8>, i64)>, now: UnixMillis) {
         processes.retain(|(process, _)| process != self.process.as_bytes());
         let others: BTreeMap<_, _> = processes.into_iter().collect();
@@ -207,7 +207,7 @@ impl Writer {
         }
     }
 
-    /// The places of which Redis has lost at least one of some.
+    /// The places of each batch of which Redis has lost at least one.
     fn missing(&self, link: &mut Link) -> Result<Vec<Place>, Failure> {
         let places: Vec<_> = self.manifest.places.keys().copied().collect();
         let exist = |places: &[Place]| {
@@ -224,7 +224,7 @@ impl Writer {
         Ok(lost.flat_map(|(places, _)| places.iter().copied()).collect())
     }
 
-    /// The registers of each sketch that has changed, and its hash. In the first round, these are all: 10 MiB.
+    /// The registers of each sketch that has changed, and its hash. In the first round, that is all of them: 10 MiB.
     ///
     /// What is new in a minute is also in the longer stretches that contain it by Redis' time, so that it does not matter
     /// which of them an exporter has read.
@@ -235,7 +235,7 @@ impl Writer {
                 self.stats.visit_sketches(of, stretch, |number, sketch| {
                     let Some(number) = self.shifts.apply(stretch, number) else { return };
                     let place = Place { of, stretch, number };
-                    // First the hash: what is added afterwards is written in the next round too.
+                    // The hash comes first: what is added afterwards is then written in the next round.
                     let mut hasher = self.hasher.build_hasher();
                     sketch.iter().for_each(|word| hasher.write_u64(word.load(Ordering::Relaxed)));
                     let hash = hasher.finish();
@@ -300,7 +300,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes everything else, and last the manifest.
+    /// Writes everything else, and the manifest last.
     fn finish(&mut self, link: &mut Link, moment: &Moment, round: u64) -> Result<(), Failure> {
         let now = moment.redis;
         let mut commands = self.online.commands(&self.name, &self.stats, &mut self.manifest, round, &self.hasher);
@@ -331,7 +331,7 @@ impl Writer {
         Some(set(&self.name.groups(), &groups::to_json(&candidates), SHORT_EXPIRY_MS))
     }
 
-    /// Who went offline, if anybody did in the last minute.
+    /// The users who went offline, if any did in the last minute.
     fn disconnects(&mut self, moment: &Moment, round: u64) -> Option<Cmd> {
         let (new, untold) = self.stats.take_disconnects();
         let by_redis = |Disconnect { key, at }| Disconnect { key, at: moment.by_redis(at) };

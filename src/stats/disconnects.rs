@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::domain::UnixMillis;
 
-/// The most that are kept until they are taken.
+/// The most users that are kept until they are taken.
 const LIMIT: usize = 65_536;
 
 /// A user that went offline on a platform.

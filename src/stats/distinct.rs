@@ -1,9 +1,9 @@
-//! What distinct elements are counted of, and the stretches of time that have a sketch.
+//! The kinds of distinct elements that are counted, and the stretches of time that have a sketch.
 
 use crate::named::named;
 
 named! {
-    /// What distinct elements are counted of.
+    /// The kinds of distinct elements that are counted.
     pub enum Distinct {
         /// Senders of group messages.
         Senders = "senders",

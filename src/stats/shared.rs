@@ -1,5 +1,5 @@
-//! What several exporters tell each other: their sketches, the rates of their groups, and who went offline. And what they
-//! agree on: the united numbers, and the exported groups.
+//! What several exporters tell each other: their sketches, the rates of their groups, and who went offline. And what
+//! they agree on: the united numbers, and the exported groups.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use super::windows::Windows;
 use crate::domain::UnixMillis;
 
 impl Stats {
-    /// An ID of this state, which it keeps until it is lost: 16 hexadecimal digits. A copy of the state has the same.
+    /// The ID of this state, which stays the same until the state is lost: 16 hexadecimal digits. A copy has the same
+    /// ID.
     #[must_use]
     pub fn id(&self) -> String {
         format!("{:016x}", self.id.get())
@@ -74,7 +75,7 @@ impl Stats {
         self.disconnects.keep();
     }
 
-    /// Who went offline since the last call, the earliest first, and how many more there were for which there was no
+    /// Who went offline since the last call, the earliest first, and how many more were dropped because there was no
     /// room.
     pub fn take_disconnects(&self) -> (Vec<Disconnect>, u64) {
         self.disconnects.take()

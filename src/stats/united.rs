@@ -66,7 +66,7 @@ pub struct UnitedDay {
     pub active_groups: u64,
 }
 
-/// The numbers that were published last, and when. Nobody waits for anybody.
+/// The numbers that were published last, and when. Neither readers nor the writer wait.
 #[derive(Debug, Default)]
 pub(super) struct United(ArcSwapOption<(Instant, Arc<UnitedCounts>)>);
 

@@ -2,8 +2,9 @@
 //!
 //! A new metric that starts with the process needs a row in the table below, sorted by name, and a function that
 //! updates it. The metrics of the targets of forwarding are in `telemetry/forward.rs`, those of the union with other
-//! exporters in `telemetry/replicas.rs`. Then run `UPDATE_DOCS=1 cargo test --test docs`. If no dashboard shows the metric, add it to `UNUSED` in `tests/dashboards.rs`; if it stays 0
-//! in the simulated days, add it to `ALWAYS_ZERO` in `tests/simulated_days/main.rs`.
+//! exporters in `telemetry/replicas.rs`. Then run `UPDATE_DOCS=1 cargo test --test docs`. If no dashboard shows the
+//! metric, add it to `UNUSED` in `tests/dashboards.rs`; if it stays 0 in the simulated days, add it to `ALWAYS_ZERO` in
+//! `tests/simulated_days/main.rs`.
 
 use std::fmt::Display;
 use std::io;
@@ -322,7 +323,7 @@ impl Telemetry {
         );
     }
 
-    /// After a signal, the exporter serves on for this time before it shuts down.
+    /// After a signal, the exporter keeps serving for this time before it shuts down.
     pub(crate) fn leaving(&self, signal: &str, delay: Duration) {
         info!(signal, ?delay, "not ready any more, so that clients move to other exporters; draining after the delay");
     }

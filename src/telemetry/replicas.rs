@@ -21,14 +21,14 @@ metrics! {
     /// The metrics of the union. Counters and histograms start with the process.
     struct ReplicasMetrics;
 
-    /// Exporters that wrote to Redis in the minute before the last union, this one included.
+    /// Exporters that wrote to Redis in the minute before the last union, including this one.
     active: Gauge = "openim_exporter_replicas_active" [];
     /// How far this machine's clock is ahead of Redis' clock, in seconds; negative if it is behind.
     clock_skew: TimeGauge = "openim_exporter_replicas_clock_skew_seconds" [];
     /// Values in Redis that could not be used and were left out of a union, since the process started.
     damaged: CounterVec<DamagedPart> = "openim_exporter_replicas_damaged_total" ["part"];
-    /// Users that went offline and were not told to the other exporters, because there were too many, since the process
-    /// started.
+    /// Users that went offline but were not reported to the other exporters, because there were too many, since the
+    /// process started.
     disconnects_dropped: Counter = "openim_exporter_replicas_disconnects_dropped_total" [];
     /// Failed exchanges with Redis since the process started.
     failures: CounterVec<ReplicasFailure> = "openim_exporter_replicas_failures_total" ["reason"];
@@ -81,12 +81,12 @@ impl ReplicasFailure {
             Self::Refused => "check the user, the password and the user's permissions (ACL) in Redis",
             Self::ReadOnly => "set --replicas.redis-url to the primary, or to Sentinel, which names it",
             Self::Full => "raise maxmemory in Redis",
-            Self::Other => "look at the log of Redis",
+            Self::Other => "see Redis' log",
         }
     }
 }
 
-/// The metrics of the union, which are only there while this exporter unites with others.
+/// The metrics of the union, which exist only if this exporter unites its numbers with those of others.
 #[derive(Debug)]
 pub struct ReplicasTelemetry {
     metrics: ReplicasMetrics,
@@ -113,7 +113,7 @@ impl ReplicasTelemetry {
         info!(name, %redis, "uniting the numbers of people with those of other exporters");
     }
 
-    /// A union succeeded at a time of Redis, with this many exporters that are active.
+    /// A union succeeded at this time by Redis' clock, with this many active exporters.
     pub fn united(&self, at: UnixMillis, took: Duration, exporters: usize) {
         self.metrics.active.set(i64::try_from(exporters).unwrap_or(i64::MAX));
         self.metrics.last_union.set_ms(at.0);
@@ -136,8 +136,8 @@ impl ReplicasTelemetry {
             *failing_since = Some(Instant::now());
             warn!(
                 reason = reason.name(), %error, to_do = reason.advice(),
-                "unions with other exporters fail; this exporter's own numbers go on, and the united ones end after a \
-                 minute; tried again every 10 s, logged once until it works"
+                "unions with other exporters fail; this exporter's own numbers are not affected, and the united ones \
+                 disappear after a minute; retried every 10 s; logged once until it works"
             );
         }
     }
@@ -165,9 +165,10 @@ impl ReplicasTelemetry {
     pub fn name_conflict(&self, name: &str, at_ms: i64) {
         self.metrics.name_conflicts.inc_and_log(at_ms, |total| {
             warn!(
-                name, total,
-                "another process writes to Redis under this exporter's name; give each its own --replicas.name, and no two \
-                 the same state; logged at most once a minute"
+                name,
+                total,
+                "another process writes to Redis under this exporter's name; give each its own --replicas.name, and do \
+                 not start two from copies of one state; logged at most once a minute"
             );
         });
     }
@@ -177,11 +178,12 @@ impl ReplicasTelemetry {
         warn!(
             name,
             zone,
-            "this exporter's calendar days are in another time zone and are left out; give all the same --stats.time-zone"
+            "this exporter's calendar days are in another time zone and are left out; give all exporters the same \
+             --stats.time-zone"
         );
     }
 
-    /// Users that went offline were not told to the other exporters, because there were too many.
+    /// Users that went offline were not reported to the other exporters, because there were too many.
     pub fn disconnects_dropped(&self, users: u64) {
         self.metrics.disconnects_dropped.add(users);
     }

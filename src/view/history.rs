@@ -55,7 +55,7 @@ type Types = Vec<(Cow<'static, str>, u64)>;
 /// A column: its name, and a period's number.
 type Column = (&'static str, fn(&Period) -> u64);
 
-/// The same for a calendar day over all exporters.
+/// The same for a calendar day across all exporters.
 type UnitedColumn = (&'static str, fn(&UnitedDay) -> u64);
 
 /// The numbers of a period.
@@ -67,7 +67,7 @@ pub(crate) struct Row {
     delays: HistogramReading,
     /// Messages by content type, of groups and between two users; `None` if they are not kept.
     types: Option<[Types; 2]>,
-    /// The numbers of a calendar day over all exporters, if they are known.
+    /// The numbers of a calendar day across all exporters, if they are known.
     united: Option<UnitedDay>,
 }
 
@@ -105,7 +105,7 @@ const COLUMNS: &[Column] = &[
     ("callbacks_rejected", Period::refusals),
 ];
 
-/// The columns of a calendar day over all exporters, which come last.
+/// The columns of a calendar day across all exporters, which come last.
 const UNITED: [UnitedColumn; 5] = [
     ("group_senders_united", |day| day.group_senders),
     ("single_senders_united", |day| day.single_senders),

@@ -44,7 +44,7 @@ pub(crate) struct Snapshot {
     #[serde(flatten)]
     people: People,
     users_online: Online,
-    /// The numbers of people over all exporters.
+    /// The numbers of people across all exporters.
     united: Option<United>,
     callbacks: Callbacks,
     targets: Vec<Forwarded>,

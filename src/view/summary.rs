@@ -34,7 +34,7 @@ pub(crate) struct Summary {
     single_messages: SingleMessages,
     active_users: LabelCounts,
     users_online: LabelCounts,
-    /// The numbers of people over all exporters.
+    /// The numbers of people across all exporters.
     united: Option<United>,
     callbacks: Callbacks,
     targets: Vec<Target>,

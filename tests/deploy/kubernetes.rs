@@ -62,7 +62,7 @@ fn parts_of_pods(set: &Value) -> [(bool, &'static str); 8] {
         (connections.is_some_and(|most| most * (80 + 85) / 1024 + 256 <= 512), "what connections can take"),
         (container["resources"]["limits"]["memory"] == "512Mi", "the memory"),
         (probes.iter().all(|port| **port == container["ports"][1]["name"]), "the probes' port"),
-        // All nodes need some time to learn of the end, and then the drain takes 4 s.
+        // All nodes need some time to learn that the pod is ending, and then the drain takes 4 s.
         (end.is_some_and(|(delay, grace)| delay > 2 && delay + 4 < grace), "the time to end"),
         (pod["securityContext"]["runAsNonRoot"] == true, "not root"),
     ]

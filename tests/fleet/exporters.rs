@@ -1,4 +1,4 @@
-//! Exporters, each on its machine and with its state.
+//! Exporters, each on its own machine and with its own state.
 
 use crate::network::{Machine, Network};
 use crate::support::{Exporter, Samples};

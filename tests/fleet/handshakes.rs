@@ -5,10 +5,10 @@ use std::process::{Child, Output, Stdio};
 use crate::network::{Machine, Network};
 use crate::support::{Exporter, GROUP_MESSAGE_PATH, SUCCESS, message};
 
-/// Connections at whose beginning an exporter was signalled.
+/// Connections during whose handshake the exporter got a signal.
 const HITS: usize = 3;
 
-/// On a busy machine, a connection may be made before the test sees that it begins.
+/// On a busy machine, a connection may be established before the test sees that it begins.
 const TRIES: usize = 30;
 
 /// curl could not connect.
@@ -33,7 +33,7 @@ impl Scene {
         exporter
     }
 
-    /// Posts a message while the client's machine sends only so many bits in a second.
+    /// Posts a message while the client's machine sends only this many bits a second.
     fn post_slowly(&self, rate: usize) -> Child {
         let Self { server, client, .. } = self;
         client.must_run(&format!(

@@ -23,7 +23,7 @@ pub(crate) struct Report {
     pub(crate) answered: u64,
     #[serde(default)]
     pub(crate) failures: Option<Vec<String>>,
-    /// 99 of 100 answers took no longer, in milliseconds.
+    /// The 99th percentile of the answers' times, in milliseconds.
     pub(crate) p99_ms: f64,
 }
 

@@ -41,7 +41,7 @@ struct Failure {
     redis: fn(&Network) -> Redis,
     begin: fn(&mut Scene),
     end: fn(&mut Scene),
-    /// How many exporters notice it for sure.
+    /// How many exporters certainly notice it.
     noticed_by: usize,
 }
 
@@ -131,7 +131,7 @@ impl Scene {
         self.fleet.scrape().iter().map(|samples| samples.sum("openim_exporter_replicas_failures_total")).collect()
     }
 
-    /// Whether a united number is within 2 % of the truth now, or of an earlier one with so many people.
+    /// Whether a united number is within 2 % of the truth now, or of the truth when there were this many people.
     fn is_right(&self, united: f64, earliest: usize) -> bool {
         // And the sender's two workers.
         let [least, most] = [earliest, self.people].map(|people| (people + 2) as f64);

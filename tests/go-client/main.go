@@ -23,7 +23,7 @@ type result struct {
 	Failures []string `json:"failures"`
 	// Answers by HTTP version.
 	Protocols map[string]int `json:"protocols"`
-	// 99 of 100 answers took no longer, in milliseconds.
+	// The 99th percentile of the answers' times, in milliseconds.
 	P99   float64 `json:"p99_ms"`
 	times []float64
 }

@@ -14,7 +14,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Three primaries, and so many replicas of each.
+    /// Three primaries, with this many replicas each.
     fn start(replicas: usize) -> Self {
         let settings =
             ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-replica-validity-factor", "0"];
@@ -76,7 +76,7 @@ fn a_failover_is_followed() {
 #[test]
 fn our_slot_can_be_moved_to_another_node() {
     let scene = Scene::start(0);
-    // As behind a translation of addresses: the nodes then name the port of another node only.
+    // As behind NAT: the nodes then name only the port of another node.
     for node in &scene.nodes {
         assert_eq!(node.cli(&["CONFIG", "SET", "cluster-preferred-endpoint-type", "unknown-endpoint"]), "OK");
     }

@@ -84,7 +84,7 @@ pub(crate) fn server(bytes: &'static [u8], pause: Duration) -> String {
 }
 
 #[test]
-fn a_server_that_is_no_redis_is_given_up_in_time() {
+fn a_server_that_is_not_redis_is_given_up_in_time() {
     let silent = failure(&mut link(&server(b"", Duration::ZERO)), ReplicasFailure::Timeout);
     assert!(silent.message.contains("no answer in time"), "{silent}");
     for garbage in [
@@ -96,7 +96,7 @@ fn a_server_that_is_no_redis_is_given_up_in_time() {
         b"*1\r\n".repeat(200).leak(),
     ] {
         let garbage = failure(&mut link(&server(garbage, Duration::ZERO)), ReplicasFailure::Other);
-        assert!(garbage.message.contains("the answer is not one of Redis"), "{garbage}");
+        assert!(garbage.message.contains("the answer is not from Redis"), "{garbage}");
     }
     // Lengths that no answer has: nothing is reserved for them.
     for endless in
@@ -130,7 +130,7 @@ fn a_server_that_sends_a_byte_at_a_time_gets_no_more_time() {
 }
 
 #[test]
-fn many_dead_hosts_take_no_longer_and_a_living_one_is_found() {
+fn many_dead_hosts_take_no_longer_and_a_live_one_is_found() {
     let redis = Redis::start(&[]);
     // These accept nothing: their queue is full.
     let (listener, silent) = full_listener();

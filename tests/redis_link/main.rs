@@ -21,7 +21,7 @@ use openim_exporter::replicas::{Failure, Link};
 use openim_exporter::telemetry::ReplicasFailure;
 use redis::{Cmd, FromRedisValue, Value, cmd};
 
-/// The longest time of an exchange, and some for a busy machine.
+/// The longest time of an exchange, with a margin for a busy machine.
 const LIMIT: Duration = Duration::from_millis(5800);
 
 /// A link with these flags.

@@ -240,7 +240,7 @@ pub(crate) const USUALLY_NO_DATA: &[(&str, &str, &str)] = &[
     ("forwarding", "Records removed", NOTHING_RECORDED),
     ("exporter-health", "Refused requests", "No request was refused"),
     ("exporter-health", "Age of the last union", NO_UNION),
-    ("exporter-health", "Exporters that unite", NO_UNION),
-    ("exporter-health", "Difference to Redis' clock", NO_UNION),
-    ("exporter-health", "Time of a union, quantiles", NO_UNION),
+    ("exporter-health", "Exporters in the union", NO_UNION),
+    ("exporter-health", "Difference from Redis' clock", NO_UNION),
+    ("exporter-health", "Duration of a union, quantiles", NO_UNION),
 ];

@@ -11,7 +11,7 @@ use crate::redis_server::Redis;
 
 #[test]
 #[ignore = "needs redis-server"]
-fn stretches_are_named_by_redis_clock_however_wrong_the_machines_clocks_are() {
+fn stretches_are_numbered_by_redis_clock_however_wrong_the_machines_clocks_are() {
     for ahead in [-20 * SECOND, 25 * SECOND, 3 * MINUTE, -47 * MINUTE, 5 * HOUR, -9 * DAY, 400 * DAY] {
         let redis = Redis::start(&[]);
         let wrong = Member::with(&redis, "wrong", stats(BEGIN + ahead, "UTC", 5), ahead);
@@ -86,14 +86,15 @@ fn dates_of_another_time_zone_are_left_out() {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn when_redis_clock_is_set_the_numbers_are_right_again_a_minute_later() {
+fn when_redis_clock_is_set_the_numbers_are_correct_again_a_minute_later() {
     let redis = Redis::start(&[]);
     let mut members = ["a", "b"].map(|name| Member::new(&redis, name));
     for (number, member) in members.iter().enumerate() {
         (0..100).for_each(|person| member.group_message(BEGIN, "g", &format!("{number}-{person}")));
     }
     round(&mut members, BEGIN);
-    // A failover to a server whose clock is a day ahead or two hours behind, and back. The machines' clocks stay right.
+    // A failover to a server whose clock is a day ahead or two hours behind, and back. The machines' clocks stay
+    // correct.
     for jump in [DAY, -2 * HOUR] {
         for (now, ahead) in [(BEGIN + 10 * SECOND, -jump), (BEGIN + 70 * SECOND, 0)] {
             members.iter_mut().for_each(|member| member.ahead = ahead);
@@ -107,7 +108,7 @@ fn when_redis_clock_is_set_the_numbers_are_right_again_a_minute_later() {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn after_a_restart_in_another_time_zone_the_dates_begin_anew() {
+fn after_a_restart_in_another_time_zone_the_dates_start_again() {
     let redis = Redis::start(&[]);
     // On the same date in both.
     for (now, zone, people, in_a_day) in [(BEGIN, "Asia/Shanghai", 100, 100), (BEGIN + 17 * HOUR, "UTC", 50, 150)] {

@@ -79,7 +79,7 @@ fn a_failover_that_lost_writes_loses_nobody() {
     let mut members = pair(&redis);
     talk(&members, BEGIN, 0);
     round(&mut members, BEGIN);
-    // What a replica had that was promoted later.
+    // What a replica with older data has when it is promoted.
     let dump = |what: &str| {
         let keys = redis.cli(&["KEYS", "*"]);
         keys.lines().for_each(|found| drop(redis.cli(&["COPY", found, &format!("{what}{found}"), "REPLACE"])));

@@ -1,4 +1,4 @@
-//! Exporters in this process, with a time of their own.
+//! Exporters in this process, on simulated time.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -85,7 +85,7 @@ impl Member {
         Self { name: name.to_owned(), stats, telemetry, exporter, ahead }
     }
 
-    /// The machine's clock at this time of Redis.
+    /// The machine's clock at this time by Redis' clock.
     fn clock(&self, now: i64) -> UnixMillis {
         UnixMillis(now + self.ahead)
     }
@@ -157,7 +157,8 @@ impl Member {
     }
 }
 
-/// A round at this time of Redis: all tick and write, and five seconds later all read. Then all have the same numbers.
+/// A round at this time by Redis' clock: all tick and write, and five seconds later all read. Then all have the same
+/// numbers.
 pub(crate) fn round(members: &mut [Member], now: i64) -> UnitedCounts {
     for member in members.iter_mut() {
         member.tick(now);

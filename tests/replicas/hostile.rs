@@ -136,7 +136,7 @@ fn damaged_manifests_candidates_disconnects_and_names_are_counted_and_left_out()
 
 #[test]
 #[ignore = "needs redis-server"]
-fn an_own_manifest_that_was_replaced_is_written_again() {
+fn a_replaced_manifest_is_written_again_by_its_owner() {
     let redis = Redis::start(&[]);
     let mut members = ["a", "b"].map(|name| Member::new(&redis, name));
     talk(&members, BEGIN, 0);

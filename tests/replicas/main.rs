@@ -1,6 +1,6 @@
 //! Several exporters that unite their numbers through real Redis servers, and everything that can go wrong.
 //!
-//! Most tests have several `Stats` in this process and a time of their own, so that an hour takes seconds. The others have
+//! Most tests have several `Stats` in this process, on simulated time, so that an hour takes seconds. The others start
 //! processes.
 
 #![allow(

@@ -1,4 +1,4 @@
-//! Names: a restart with or without its state, another name, and one name for two.
+//! Names: a restart with or without the state, another name, and two exporters with the same name.
 
 use std::sync::Arc;
 

@@ -21,7 +21,7 @@ enum Fault {
     Callbacks,
     /// The first exporter.
     FirstExporter,
-    /// Nothing, but the first exporter gets nothing more.
+    /// Nothing is wrong, but the first exporter gets no more callbacks.
     FirstIsIdle,
 }
 
@@ -108,7 +108,7 @@ fn faults(alert: &Rule) -> [Fault; 2] {
     [if is_of_one { Fault::FirstExporter } else { Fault::Callbacks }, Fault::FirstIsIdle]
 }
 
-/// The cases that fail with so many exporters, with these rules.
+/// The cases that fail with this many exporters and these rules.
 fn failures(size: usize, rules: &[Rule], is_tested: impl Fn(&Scenario) -> bool) -> String {
     let directory = TempDir::new().unwrap();
     let mut files = Vec::new();

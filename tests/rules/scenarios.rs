@@ -10,7 +10,7 @@ const DAY: usize = 1440;
 /// In minutes, to compute values.
 const WEEK: f64 = 10_080.0;
 
-/// A series' value at a minute. The second argument is the minute from which on something is wrong; it may be infinite.
+/// A series' value at a minute. The second argument is the minute from which something is wrong; it may be infinite.
 pub(crate) type Value = Box<dyn Fn(f64, f64) -> Option<f64>>;
 
 /// A gauge with this value, and another one while something is wrong.
@@ -31,7 +31,7 @@ fn counter(right: f64, wrong: f64) -> Value {
 pub(crate) struct Scenario {
     pub(crate) alert: &'static str,
     pub(crate) series: Vec<(String, Value)>,
-    /// The minute from which on something is wrong.
+    /// The minute from which something is wrong.
     pub(crate) fault: usize,
     /// Minutes after which the alert must fire.
     pub(crate) due: usize,

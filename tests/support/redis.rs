@@ -1,4 +1,4 @@
-//! Real Redis servers for the tests, as Debian has them.
+//! Real Redis servers for the tests, as packaged by Debian.
 
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
@@ -121,8 +121,9 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// A port that is free at the moment, and whose number plus 10,000 is valid, for a Cluster's bus. No system gives it to
-/// a client: those get higher ones. So two tests at the same time get different ports as long as their processes differ.
+/// A port that is free at the moment, and whose number plus 10,000 is valid, for a Cluster's bus. No system assigns it
+/// to a client: clients get higher ports. So two tests at the same time get different ports as long as their processes
+/// differ.
 pub(crate) fn free_port() -> u16 {
     use std::sync::atomic::{AtomicU16, Ordering};
     static NEXT: AtomicU16 = AtomicU16::new(0);

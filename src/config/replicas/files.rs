@@ -9,7 +9,7 @@ use crate::certificates::{self, IdentityPart};
 use crate::config::file::{self, FileError, MAX_PEM_BYTES};
 use crate::config::forward::{ClientIdentity, Trust};
 
-/// Largest file of a password, in bytes.
+/// Maximum size of the password file, in bytes.
 const MAX_PASSWORD_BYTES: u64 = 4096;
 
 /// Why a file cannot be used. Names the flag and the file, and how to correct it.
@@ -72,7 +72,7 @@ fn identity_in(certificate: &Path, key: &Path) -> Result<ClientIdentity, RedisFi
     Ok(ClientIdentity { certificates: chain, key: keys.swap_remove(0) })
 }
 
-/// What a PEM file has.
+/// What a PEM file contains.
 fn pem<T>(
     flag: &'static str,
     path: &Path,

@@ -70,7 +70,7 @@ impl ReplicasSettings {
             ("redis-cert-file", self.cert_file.is_some()),
             ("redis-key-file", self.key_file.is_some()),
         ];
-        // A name alone is allowed: deploy/kubernetes.yml gives each pod one, also if there is no Redis.
+        // A name alone is allowed: deploy/kubernetes.yml gives each pod one, even if there is no Redis.
         let password = [("redis-password-file", self.password_file.is_some())];
         let given =
             |flags: &[(&'static str, bool)]| flags.iter().find(|(_, is_given)| *is_given).map(|(flag, _)| *flag);
@@ -81,8 +81,8 @@ impl ReplicasSettings {
         };
         match given(&tls) {
             Some(flag) if !url.is_tls() => Err(format!(
-                "--replicas.{flag}: --replicas.redis-url starts with redis://, which is without TLS; use rediss://, or \
-                 remove this flag"
+                "--replicas.{flag}: --replicas.redis-url starts with redis://, which does not use TLS; use rediss://, \
+                 or remove this flag"
             )),
             _ if self.cert_file.is_some() && self.key_file.is_none() => {
                 Err("--replicas.redis-cert-file: its key is missing; give --replicas.redis-key-file".to_owned())

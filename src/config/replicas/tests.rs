@@ -73,7 +73,7 @@ fn a_wrong_url_is_an_error_that_says_how_to_write_one() {
         ("redis://h?cluster=true&sentinel=m", "it can only have one of cluster=true and sentinel=NAME, once; write it"),
         ("redis://a,b", "it has several hosts; add ?cluster=true for a Redis Cluster, or ?sentinel=NAME if they are"),
         ("redis://a/1?cluster=true", "a Redis Cluster has only the database 0; remove the number after the hosts"),
-        ("rediss://a..b", "a certificate cannot have a host's name; give a DNS name or an IP address"),
+        ("rediss://a..b", "a certificate cannot have the name of one of the hosts; give a DNS name"),
     ] {
         let error = RedisUrl::parse(text).expect_err(text);
         assert!(error.starts_with(expected) && !error.contains("hunter2"), "{text}: {error}");
@@ -116,7 +116,7 @@ fn flags_that_do_not_fit_together_are_an_error() {
         (ReplicasSettings { key_file: file(), ..none }, "--replicas.redis-key-file: it has no effect without"),
         (
             ReplicasSettings { ca_file: file(), ..plain.clone() },
-            "--replicas.redis-ca-file: --replicas.redis-url starts with redis://, which is without TLS; use rediss://",
+            "--replicas.redis-ca-file: --replicas.redis-url starts with redis://, which does not use TLS; use",
         ),
         (
             ReplicasSettings { cert_file: file(), ..tls.clone() },

@@ -18,7 +18,7 @@ const SENTINEL_PORT: u16 = 26379;
 /// Most hosts in a URL.
 const MAX_HOSTS: usize = 100;
 
-/// The servers of a Redis, which of them has the data, and who asks for it. It is printed without its password.
+/// The servers of a Redis, which of them has the data, and the user and password for it. Printed without its password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl {
     is_tls: bool,
@@ -53,7 +53,7 @@ impl RedisUrl {
     /// Parses a URL.
     ///
     /// # Errors
-    /// Say what is wrong. They show nothing of the URL, because which part of a wrong URL is the password is unknown.
+    /// Says what is wrong, but shows no part of the URL: in a wrong URL, it is unknown which part is the password.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (scheme, rest) = text.split_once("://").ok_or_else(|| wrong("it must start with redis:// or rediss://"))?;
         let is_tls = match scheme.to_ascii_lowercase().as_str() {
@@ -81,7 +81,9 @@ impl RedisUrl {
             return Err(format!("it has more than {MAX_HOSTS} hosts; a few of them are enough"));
         }
         if is_tls && hosts.iter().any(|host| host.server_name().is_none()) {
-            return Err("a certificate cannot have a host's name; give a DNS name or an IP address".to_owned());
+            return Err(
+                "a certificate cannot have the name of one of the hosts; give a DNS name or an IP address".to_owned()
+            );
         }
         let database = database(path)?;
         if topology == Topology::Cluster && database != 0 {
@@ -198,8 +200,8 @@ impl RedisHost {
         Ok(Self { name, port })
     }
 
-    /// The name that its certificate has; `None` if a certificate cannot have it. Certificates have addresses without a
-    /// zone.
+    /// The name that its certificate must have; `None` if a certificate cannot have it. Certificates have addresses
+    /// without a zone.
     #[must_use]
     pub fn server_name(&self) -> Option<ServerName<'static>> {
         ServerName::try_from(self.name.split('%').next().unwrap_or_default().to_owned()).ok()

@@ -42,7 +42,7 @@ pub(super) fn healthy() -> Reply {
     page(PLAIN, "openim-exporter is healthy.\n")
 }
 
-/// The process accepts callbacks; 503 from the signal to its end.
+/// The process accepts callbacks; 503 once it has been told to end.
 pub(super) fn ready(site: &Site) -> Reply {
     if site.drain.is_leaving() {
         return unavailable(page(PLAIN, "openim-exporter is draining.\n"));

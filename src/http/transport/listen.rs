@@ -32,7 +32,7 @@ const NO_NEW_CONNECTIONS: [SockFilter; 5] = [
 
 /// Lets a listening socket ignore requests for new connections, while the kernel completes those that it has answered.
 /// A client repeats an ignored request after a second. Without this, closing the socket would reset connections that
-/// the client takes for established, and what it has sent on them.
+/// the client considers established, and what it has sent on them would be lost.
 pub(super) fn refuse_new_connections(listener: &impl AsFd) {
     // If the kernel has no such filters, a few connections may be reset.
     let _ = SockRef::from(listener).attach_filter(&NO_NEW_CONNECTIONS);

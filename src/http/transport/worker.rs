@@ -34,7 +34,7 @@ const TASKS_BETWEEN_POLLS: u32 = 8;
 /// Sweeps for which a refused connection waits for its request, and then again for its client to read the response.
 const REFUSAL_SWEEPS: u32 = 3;
 
-/// Sweeps of a drain in which handshakes that have begun may end: 80 to 100 ms, a long round trip.
+/// Sweeps of a drain in which handshakes that have begun can finish: 80 to 100 ms, a long round trip.
 const HANDSHAKE_SWEEPS: u32 = 5;
 
 /// One in this many connections is reserved for `--web.telemetry-address`, if it is set.

@@ -13,10 +13,10 @@ use super::resolver::Resolver;
 use super::stream::Stream;
 use crate::config::replicas::RedisHost;
 
-/// The longest time for connecting, with TLS, and for each answer.
+/// The longest time to connect, including TLS, and for each answer.
 const STEP: Duration = Duration::from_secs(2);
 
-/// Who asks.
+/// The user and the password.
 pub(super) struct Credentials {
     pub(super) user: Option<String>,
     pub(super) password: Option<String>,
@@ -104,7 +104,7 @@ impl Connection {
         }
     }
 
-    /// Fails if an answer is an error. That a key has no bytes to read is an answer: it is damaged, and others are not.
+    /// Fails if an answer is an error. A key that is not a string is not a failure: only its value is damaged.
     pub(super) fn check(&self, commands: &[Cmd], answers: &[Value]) -> Result<(), Failure> {
         let mut pairs = commands.iter().zip(answers);
         let error = pairs.find_map(|(command, answer)| match answer {

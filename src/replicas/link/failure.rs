@@ -19,7 +19,7 @@ const LOGIN: &str =
 const ADVICE: [(&str, &str, ReplicasFailure, &str); 23] = [
     ("NOAUTH", "", Refused, "give the password with --replicas.redis-password-file"),
     ("WRONGPASS", "", Refused, LOGIN),
-    ("NOPERM", "", Refused, "give the ACL user the rights of docs/replicas.md"),
+    ("NOPERM", "", Refused, "give the ACL user the permissions listed in docs/replicas.md"),
     ("DENIED", "", Refused, "set a password in Redis (requirepass), and --replicas.redis-password-file"),
     ("OOM", "", Full, "raise maxmemory in Redis, or let it evict keys; docs/replicas.md says how much memory is needed"),
     ("READONLY", "", ReadOnly, "give the URL of the primary; with Sentinel or Cluster this ends with the failover"),
@@ -85,11 +85,11 @@ impl Failure {
         Self::new(reason, format!("{failed}: {what}; {advice}"))
     }
 
-    /// Not the protocol of Redis.
+    /// The answer is not in Redis' protocol.
     pub(super) fn garbage(server: &dyn Display) -> Self {
         let message = format!(
-            "{server}: the answer is not one of Redis; check host and port in --replicas.redis-url, and whether it needs \
-             rediss://"
+            "{server}: the answer is not from Redis; check the host and the port in --replicas.redis-url, and whether \
+             it needs rediss://"
         );
         Self::new(Other, message)
     }

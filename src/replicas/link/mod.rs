@@ -1,7 +1,7 @@
 //! The connection to Redis: a single server, the primary that Sentinel names, or a Cluster.
 //!
-//! The commands and answers are those of the `redis` crate. Its connections are not used: they have time limits for each
-//! read only, so that a server could hold the thread for as long as it likes by sending one byte at a time.
+//! The commands and answers are those of the `redis` crate. Its connections are not used: they limit the time of each
+//! read only, so a server that sends one byte at a time could hold the thread for as long as it likes.
 
 mod connection;
 mod failure;
@@ -24,7 +24,7 @@ use connection::{Connection, Credentials};
 pub use failure::Failure;
 use resolver::Resolver;
 
-/// The longest time of an exchange, with connecting.
+/// The longest time of an exchange, including connecting.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// A key of ours, which shows which node of a Cluster has all of them: they have the same hash tag, so the same slot.
@@ -39,7 +39,7 @@ pub enum LinkError {
     /// A file cannot be used.
     #[error("{0}")]
     File(#[from] RedisFileError),
-    /// There is no TLS.
+    /// TLS cannot be set up.
     #[error("--replicas.redis-url: {0}, or give the CA of Redis' certificate with --replicas.redis-ca-file")]
     Tls(String),
 }
@@ -147,7 +147,7 @@ impl Link {
         Ok(answers)
     }
 
-    /// Tries the hosts, one after the other, until one leads to a connection or the time is over.
+    /// Tries the hosts, one after the other, until one leads to a connection or the time is up.
     fn connect(&mut self, deadline: Instant) -> Result<Connection, Failure> {
         let login = Login::read(&self.settings, &self.url).map_err(unreadable)?;
         let hosts = self.url.hosts().to_vec();
@@ -156,7 +156,7 @@ impl Link {
             let Some(host) = hosts.get(self.first % hosts.len()) else { break };
             match self.connect_through(host, &login, deadline) {
                 Ok(connection) => return Ok(connection),
-                // Not that of a host for which no time was left.
+                // Do not report a host for which no time was left.
                 Err(error) if failure.is_none() || Instant::now() < deadline => failure = Some(error),
                 Err(_) => {}
             }
@@ -203,12 +203,12 @@ impl Link {
             node = other;
         }
         let message =
-            format!("{node}: the nodes of the Cluster disagree about who has our slot; this ends with a failover");
+            format!("{node}: the nodes of the Cluster disagree about the owner of our slot; this ends with a failover");
         Err(Failure::new(ReplicasFailure::Other, message))
     }
 
-    /// While our slot is being moved, the node that has it answers for the keys that are not there any more, or not yet,
-    /// with the address of the new node.
+    /// While our slot is being moved, the node that has it answers with the address of the new node for keys that are
+    /// no longer there, or that are new.
     fn ask_elsewhere(
         &mut self,
         this: &RedisHost,
@@ -267,7 +267,7 @@ fn kind(answer: &Value) -> Option<ServerErrorKind> {
     }
 }
 
-/// The node that an answer of `this` one names: MOVED 866 10.0.0.5:6379. An empty name is that of the same host.
+/// The node that an answer from `this` node names, as in `MOVED 866 10.0.0.5:6379`. An empty name means the same host.
 fn redirected(answer: &Value, this: &RedisHost) -> Option<RedisHost> {
     let Value::ServerError(error) = answer else { return None };
     let (name, port) = error.details()?.split(' ').nth(1)?.rsplit_once(':')?;

@@ -24,13 +24,13 @@ impl Resolver {
             return Ok(vec![SocketAddr::new(address, host.port)]);
         }
         if let Some(late) = self.late.take() {
-            // What it found may be another host's, and is not used.
+            // What it found may belong to another host, so it is not used.
             let _ = self.wait(late, deadline)?;
         }
         let (sender, receiver) = channel();
         let name = (host.name.clone(), host.port);
         thread::Builder::new().name("resolve".to_owned()).spawn(move || {
-            // Nobody may wait for it any more.
+            // The caller may have stopped waiting for it.
             let _ = sender.send(name.to_socket_addrs().map(Iterator::collect));
         })?;
         self.wait(receiver, deadline)?

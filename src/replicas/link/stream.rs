@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-/// Most bytes of the answers to one exchange: far more than valid ones have.
+/// Maximum length of all answers in one exchange, in bytes: far more than valid ones have.
 const MAX_BYTES: usize = 256 << 20;
 
 /// A stream of bytes from and to a server, with or without TLS.
@@ -23,7 +23,7 @@ impl Stream {
         Self::Plain(Timed { socket, deadline, bytes_left: MAX_BYTES })
     }
 
-    /// Makes the TLS handshake.
+    /// Performs the TLS handshake.
     pub(super) fn tls(
         socket: TcpStream,
         deadline: Instant,
@@ -45,7 +45,7 @@ impl Stream {
         }
     }
 
-    /// Sets until when reading and writing may take.
+    /// Sets the time by which reads and writes must end.
     pub(super) fn set_deadline(&mut self, deadline: Instant) {
         self.timed().deadline = deadline;
     }
@@ -96,8 +96,8 @@ impl Timed {
     }
 }
 
-/// Calls it again if a signal interrupted it: the system does not do this itself for a socket with a time limit. Its
-/// error for too much time is `WouldBlock`.
+/// Repeats a call that a signal interrupted: the system does not do this itself for a socket with a time limit. When
+/// the time is up, the system's error is `WouldBlock`.
 fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match call() {

@@ -1,4 +1,4 @@
-//! The users online on each platform. Unlike other registers, these also fall: they are replaced, and not raised.
+//! The users online on each platform. Unlike other registers, these can decrease: they are replaced, not raised.
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
@@ -16,7 +16,7 @@ use crate::stats::Stats;
 /// How long the registers stay, in milliseconds: as long as a user stays online without a report.
 const EXPIRY_MS: u64 = 1_800_000;
 
-/// Rounds after which they are written again if they did not change: ten minutes.
+/// Rounds after which they are written again even if they did not change: ten minutes.
 const REFRESH_ROUNDS: u64 = 60;
 
 /// What was last written.
@@ -29,7 +29,7 @@ pub(super) struct Online {
 }
 
 impl Online {
-    /// Writes all again in the next round.
+    /// Makes the next round write all of them again.
     pub(super) fn forget(&mut self) {
         self.known.clear();
     }

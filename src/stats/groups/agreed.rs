@@ -13,7 +13,7 @@ use crate::domain::UnixMillis;
 /// How long the agreement is in force.
 const IN_FORCE: Duration = Duration::from_mins(1);
 
-/// The agreed groups, each with the time since when it is exported.
+/// The agreed groups, each with the time since which it has been exported.
 #[derive(Debug)]
 pub(super) struct Agreement {
     at: Instant,

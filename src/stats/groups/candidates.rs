@@ -1,4 +1,4 @@
-//! What exporters tell each other about their groups, and exporting those on which all of them agreed.
+//! What exporters tell each other about their groups, and the export of those on which they agreed.
 
 use std::cmp::Reverse;
 use std::time::Instant;
@@ -14,7 +14,7 @@ pub struct Candidate {
     pub name: String,
     /// Messages per second, weighted as for the ranking.
     pub rate: f64,
-    /// Since when the exporter exports it.
+    /// Since when the exporter has exported it.
     pub exported_since: Option<UnixMillis>,
 }
 

@@ -91,7 +91,7 @@ impl ExportedGroups {
         let now = ranking.now;
         let mut chosen = ranking.into_chosen();
         let mut slots = self.slots.lock();
-        // With the lock: an agreement sets it while it holds the lock.
+        // Checked with the lock held, because an agreement is also set with the lock held.
         if self.agreement.in_force(Instant::now()).is_some() {
             return;
         }
@@ -139,7 +139,7 @@ impl ExportedGroups {
     }
 }
 
-/// Finds out since when the group in a slot is exported, if it is an agreed one.
+/// Finds out since when the group in a slot has been exported, if it is an agreed one.
 fn agreed_since(agreement: &Agreement) -> impl Fn(Slot<'_>) -> Option<UnixMillis> + '_ {
     |slot| agreement.since(slot.read()?.name.as_str())
 }
@@ -159,7 +159,8 @@ impl Slots {
         }
     }
 
-    /// Exports these groups, which are sorted, and no others. `since` has the time since when a group is exported.
+    /// Exports these groups, which are sorted, and no others. `since` returns the time since which a group has been
+    /// exported.
     fn replace<'a>(
         &mut self,
         chosen: Vec<u32>,

@@ -93,7 +93,7 @@ fn who_goes_offline_at_one_exporter_is_offline_at_the_other() {
     let online = || here.users_online().map(|(_, users)| users as u64).sum::<u64>();
     assert_eq!(online(), 2);
     assert_eq!(here.online_sketches().iter().map(Union::estimate).sum::<u64>(), 2);
-    // Only its own callbacks are counted, and told to others.
+    // Only its own callbacks are counted and reported to others.
     assert_eq!(here.disconnects().map(|(_, count)| count).sum::<u64>(), 0);
     here.keep_disconnects();
     here.apply_disconnects(&disconnects);

@@ -8,7 +8,7 @@ fn agree(groups: &GroupTable, agreed: &[(&str, i64)], age: Duration) {
     groups.export_agreed(&agreed, Instant::now().checked_sub(age).unwrap());
 }
 
-/// The exported groups, each with the time since when.
+/// The exported groups, each with the time since which it has been exported.
 fn exported_since(groups: &GroupTable) -> BTreeMap<String, i64> {
     let candidates = groups.candidates(usize::MAX).into_iter();
     let since = |group: Candidate| Some((group.name, group.exported_since?.0));
