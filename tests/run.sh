@@ -125,13 +125,15 @@ compute() {
     nice -n 5 "${release[@]}" --no-run
 }
 export -f compute
+# These wait for Redis, balancers and time limits.
+beside cargo test --locked --no-fail-fast --test redis_link --test replicas --test fleet -- --include-ignored
 # These compute for minutes. With low priority, they slow down no test that measures time.
 beside bash -euc "$(declare -p release); compute"
 others=(--lib)
 for file in tests/*.rs tests/*/main.rs; do
     name=${file#tests/} && name=${name%.rs} && name=${name%/main}
     case $name in
-        alertmanager | disks | page | rendered | rules | simulated_days) ;;
+        alertmanager | disks | fleet | page | redis_link | rendered | replicas | rules | simulated_days) ;;
         *) others+=(--test "$name") ;;
     esac
 done

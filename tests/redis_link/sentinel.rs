@@ -47,6 +47,7 @@ impl Scene {
 }
 
 #[test]
+#[ignore = "needs redis-server"]
 fn a_failover_is_followed() {
     let mut scene = Scene::start(&[], &[], &[]);
     let mut link = link(&format!("redis://{}/?sentinel=main", scene.hosts()));
@@ -83,6 +84,7 @@ fn a_failover_is_followed() {
 }
 
 #[test]
+#[ignore = "needs redis-server"]
 fn sentinels_that_ask_for_a_password_get_that_of_redis() {
     let password = &["--requirepass", "hunter2", "--masterauth", "hunter2"];
     let scene = Scene::start(password, &["--requirepass", "hunter2"], &[["auth-pass", "hunter2"]]);
@@ -97,6 +99,7 @@ fn sentinels_that_ask_for_a_password_get_that_of_redis() {
 }
 
 #[test]
+#[ignore = "needs redis-server"]
 fn sentinels_without_a_password_get_none() {
     let password = &["--requirepass", "hunter2", "--masterauth", "hunter2"];
     let scene = Scene::start(password, &[], &[["auth-pass", "hunter2"]]);

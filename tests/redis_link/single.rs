@@ -7,6 +7,7 @@ use crate::redis_server::Redis;
 use crate::{failure, get, link, link_with, set, texts};
 
 #[test]
+#[ignore = "needs redis-server"]
 fn commands_are_answered_in_their_order() {
     let redis = Redis::start(&[]);
     let mut link = link(&format!("redis://{}/3", redis.address()));
@@ -20,6 +21,7 @@ fn commands_are_answered_in_their_order() {
 }
 
 #[test]
+#[ignore = "needs redis-server"]
 fn a_server_that_restarts_is_found_again_at_once() {
     let mut redis = Redis::start(&[]);
     let mut link = link(&format!("redis://{}", redis.address()));
@@ -39,6 +41,7 @@ fn a_server_that_restarts_is_found_again_at_once() {
 }
 
 #[test]
+#[ignore = "needs redis-server"]
 fn one_failed_command_fails_the_exchange() {
     let redis = Redis::start(&[]);
     let mut link = link(&format!("redis://{}", redis.address()));
@@ -48,6 +51,7 @@ fn one_failed_command_fails_the_exchange() {
 }
 
 #[test]
+#[ignore = "needs redis-server"]
 fn the_password_file_is_read_for_each_connection() {
     let mut redis = Redis::start(&["--requirepass", "hunter2"]);
     redis.cli = vec!["-a".to_owned(), "hunter2".to_owned(), "--no-auth-warning".to_owned()];

@@ -103,6 +103,28 @@ fn two_exporters_with_one_name_are_noticed_and_lose_nobody() {
 
 #[test]
 #[ignore = "needs redis-server"]
+fn what_another_process_with_the_name_lowers_later_is_raised_in_the_next_round() {
+    let redis = Redis::start(&[]);
+    let [mut first, mut second] = [0, 1].map(|_| Member::new(&redis, "same"));
+    talk(&first, BEGIN, 0);
+    talk(&second, BEGIN, 1);
+    // What the second has without the first.
+    let mut alone = Member::with(&redis, "alone", Arc::clone(&second.stats), 0);
+    alone.write(BEGIN);
+    for now in [BEGIN, BEGIN + 10 * SECOND] {
+        second.write(now);
+        first.write(now);
+    }
+    // The second one's write came last, but not its manifest. Nothing is new at the first one.
+    let keys = ["alone", "same"].map(|name| key(Distinct::Senders, Stretch::Minute, BEGIN / MINUTE, name));
+    assert_eq!(redis.cli(&["COPY", &keys[0], &keys[1], "REPLACE"]), "1");
+    assert_near(pfcount(&redis, &keys[1..]), 1000, "before");
+    first.write(BEGIN + 20 * SECOND);
+    assert_near(pfcount(&redis, &keys[1..]), 2000, "after");
+}
+
+#[test]
+#[ignore = "needs redis-server"]
 fn a_copied_state_is_two_exporters_with_one_name() {
     let redis = Redis::start(&[]);
     let first = Member::new(&redis, "x");
