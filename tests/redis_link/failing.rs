@@ -176,11 +176,28 @@ fn full_listener() -> (socket2::Socket, Vec<TcpStream>) {
 fn a_huge_answer_is_read_and_its_memory_is_bounded() {
     let redis = Redis::start(&[]);
     let mut link = link(&format!("redis://{}", redis.address()));
-    let commands: Vec<_> = (0..64).map(|number| set(&number.to_string(), &"x".repeat(64 << 10))).collect();
+    let commands: Vec<_> = (0..24).map(|number| set(&number.to_string(), &"x".repeat(64 << 10))).collect();
     link.send(&commands).unwrap();
-    let commands: Vec<_> = (0..64).map(|number| get(&number.to_string())).collect();
+    let commands: Vec<_> = (0..24).map(|number| get(&number.to_string())).collect();
     assert!(texts(link.send(&commands).unwrap()).iter().all(|text| text.len() == 64 << 10));
     redis.cli(&["SETRANGE", &key("big"), "300000000", "x"]);
     let big = link.send(&[cmd("GET").arg(key("big")).clone()]).unwrap_err();
-    assert!(big.reason == ReplicasFailure::Timeout || big.message.contains("its answers are far too long"), "{big}");
+    assert!(big.message.contains("its answers are far too long"), "{big}");
+    // The smallest values: each needs more memory than bytes.
+    let nothing = [&b"*100000000\r\n"[..], &b"_\r\n".repeat(4 << 20)].concat().leak();
+    let many = failure(&mut crate::link(&server(nothing, Duration::ZERO)), ReplicasFailure::Other);
+    assert!(many.message.contains("its answers are far too long"), "{many}");
+}
+
+#[test]
+fn an_address_that_no_server_has_is_not_followed_and_not_logged() {
+    let name = "x".repeat(1 << 20);
+    let moved = format!("-MOVED 866 {name}:6379\r\n").into_bytes().leak();
+    let url = server(moved, Duration::ZERO) + "?cluster=true";
+    let wrong = failure(&mut link(&url), ReplicasFailure::Other);
+    assert!(wrong.message.len() < 1000, "{}", wrong.message.len());
+    let primary = format!("*2\r\n${}\r\n{name}\r\n$4\r\n6379\r\n", name.len()).into_bytes().leak();
+    let url = server(primary, Duration::ZERO) + "?sentinel=main";
+    let wrong = failure(&mut link(&url), ReplicasFailure::Other);
+    assert!(wrong.message.contains("the answer is not from Redis") && wrong.message.len() < 1000, "{wrong}");
 }

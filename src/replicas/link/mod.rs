@@ -30,6 +30,9 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// A key of ours, which shows which node of a Cluster has all of them: they have the same hash tag, so the same slot.
 const PROBE: &str = "{openim-exporter}:replicas";
 
+/// The longest name in DNS.
+const MAX_NAME_BYTES: usize = 253;
+
 /// How often a Cluster may send us to another node: once, and once more during a failover.
 const MAX_REDIRECTS: usize = 3;
 
@@ -248,7 +251,7 @@ impl Link {
         }
         connection.check(&question, &answers)?;
         match answers.into_iter().next().map(<Option<(String, u16)>>::from_redis_value) {
-            Some(Ok(Some((name, port)))) => Ok(RedisHost { name, port }),
+            Some(Ok(Some((name, port)))) => server(&name, port).ok_or_else(|| Failure::garbage(sentinel)),
             Some(Ok(None)) => Err(Failure::new(
                 ReplicasFailure::Other,
                 format!(
@@ -271,8 +274,14 @@ fn kind(answer: &Value) -> Option<ServerErrorKind> {
 fn redirected(answer: &Value, this: &RedisHost) -> Option<RedisHost> {
     let Value::ServerError(error) = answer else { return None };
     let (name, port) = error.details()?.split(' ').nth(1)?.rsplit_once(':')?;
-    let name = if name.is_empty() { &this.name } else { name };
-    Some(RedisHost { name: name.to_owned(), port: port.parse().ok()? })
+    server(if name.is_empty() { &this.name } else { name }, port.parse().ok()?)
+}
+
+/// The server that another one names. `None` if this cannot be a name or an address: it would be logged.
+fn server(name: &str, port: u16) -> Option<RedisHost> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:%".contains(&byte);
+    let is_name = (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(is_allowed);
+    is_name.then(|| RedisHost { name: name.to_owned(), port })
 }
 
 fn unreadable(error: LinkError) -> Failure {

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-/// Maximum length of all answers in one exchange, in bytes: far more than valid ones have.
-const MAX_BYTES: usize = 256 << 20;
+/// Maximum length of all answers in one exchange, in bytes. Valid ones have at most 1 MiB. The parser turns three bytes
+/// into a value of up to 56 bytes.
+const MAX_BYTES: usize = 2 << 20;
 
 /// A stream of bytes from and to a server, with or without TLS.
 pub(super) enum Stream {
