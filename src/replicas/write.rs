@@ -116,8 +116,8 @@ impl Writer {
         let round = next_round(moment.redis, [self.manifest.round, found.as_ref().map_or(0, |found| found.round)]);
         if !is_ours || self.rounds_of_conflict > 0 {
             self.known.clear();
-            self.online.forget();
-            // Another manifest may have had the same number as our last one, so exporters may not have read ours.
+            self.online.write_again();
+            // Another manifest may have had the number of the last one, so that nobody has read this one.
             let last = self.manifest.round;
             self.manifest.places.values_mut().filter(|of_place| **of_place == last).for_each(|last| *last = round);
         }

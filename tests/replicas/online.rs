@@ -77,6 +77,18 @@ fn users_of_an_exporter_that_ended_stay_for_half_an_hour() {
 
 #[test]
 #[ignore = "needs redis-server"]
+fn the_last_user_of_a_platform_goes_offline_also_while_redis_loses_data() {
+    let redis = Redis::start(&[]);
+    let mut members = ["a", "b"].map(|name| Member::new(&redis, name));
+    members[0].online(BEGIN, "last");
+    assert_eq!(round(&mut members, BEGIN).online[0], 1);
+    members[0].offline(BEGIN + SECOND, "last");
+    redis.cli(&["DEL", "{openim-exporter}:replica:a"]);
+    assert_eq!(round(&mut members, BEGIN + 10 * SECOND).online[0], 0);
+}
+
+#[test]
+#[ignore = "needs redis-server"]
 fn many_registers_of_users_online_are_read_in_each_sixth_round() {
     let redis = Redis::start(&[]);
     let mut members: Vec<_> = (0..6).map(|number| Member::new(&redis, &format!("e{number}"))).collect();

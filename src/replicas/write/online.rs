@@ -29,9 +29,9 @@ pub(super) struct Online {
 }
 
 impl Online {
-    /// Makes the next round write all of them again.
-    pub(super) fn forget(&mut self) {
-        self.known.clear();
+    /// Writes all again in the next round, also those of platforms with no users any more.
+    pub(super) fn write_again(&mut self) {
+        self.known.values_mut().for_each(|(_, written)| *written = 0);
     }
 
     /// The last commands succeeded.
