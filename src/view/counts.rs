@@ -45,8 +45,9 @@ impl LabelCounts {
         self
     }
 
+    /// Saturates: what another exporter wrote to Redis may be the estimate of a number beyond all limits.
     pub(super) fn sum(&self) -> u64 {
-        self.0.iter().map(|(_, count)| count).sum()
+        self.0.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 }
 
