@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use super::commands::{bytes, get, members, newest};
 use super::groups::Candidates;
@@ -106,7 +107,8 @@ impl Reader {
 
     /// Reads what is new, and publishes the united numbers and the exported groups. Returns the number of active exporters.
     pub(super) fn read(&mut self, link: &mut Link, moment: &Moment) -> Result<usize, Failure> {
-        let now = moment.redis;
+        // The numbers are as old as the beginning: a slow Redis may take minutes to answer everything.
+        let (began, now) = (Instant::now(), moment.redis);
         if self.last.is_some_and(|last| last.since(now) > MAX_STEP_MS) {
             self.replicas.clear();
             self.last = None;
@@ -121,7 +123,7 @@ impl Reader {
         self.last = Some(now);
         let mut counts = self.united.counts(&moment.current);
         counts.online = self.online;
-        self.stats.set_united(counts);
+        self.stats.set_united(counts, began);
         Ok(self.replicas.values().filter(|replica| replica.wrote_within(ACTIVE_MS, now)).count())
     }
 

@@ -117,7 +117,7 @@ impl Writer {
         if !is_ours || self.rounds_of_conflict > 0 {
             self.known.clear();
             self.online.write_again();
-            // Another manifest may have had the number of the last one, so that nobody has read this one.
+            // Another manifest may have had the same number as our last one, so exporters may not have read ours.
             let last = self.manifest.round;
             self.manifest.places.values_mut().filter(|of_place| **of_place == last).for_each(|last| *last = round);
         }

@@ -93,9 +93,9 @@ impl Stats {
         self.online.sketches()
     }
 
-    /// Publishes the numbers of all exporters together. They are valid for a minute.
-    pub fn set_united(&self, counts: UnitedCounts) {
-        self.united.set(counts, Instant::now());
+    /// Publishes the numbers of all exporters together. They are valid until a minute after this time.
+    pub fn set_united(&self, counts: UnitedCounts, at: Instant) {
+        self.united.set(counts, at);
     }
 
     /// The numbers of all exporters together; `None` without other exporters, or if they are older than a minute.

@@ -202,7 +202,7 @@ pub(crate) fn csv(rows: &[Row], step: Step, calendar: &Calendar) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::domain::Message;
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(ends(Step::Day)[1..], [",,,,"; 2]);
         let day = UnitedDay { group_senders: 1, single_senders: 2, senders: 3, active_users: 4, active_groups: 5 };
         let days = vec![(stats.calendar().day_of(today), day)];
-        stats.set_united(UnitedCounts { days, ..UnitedCounts::default() });
+        stats.set_united(UnitedCounts { days, ..UnitedCounts::default() }, Instant::now());
         assert_eq!(of_days(), [[None; 5], [1, 2, 3, 4, 5].map(Some)]);
         let reversed =
             "active_groups_united,active_users_united,senders_united,single_senders_united,group_senders_united";

@@ -202,7 +202,7 @@ fn groups(stats: &Stats) -> Groups {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use serde_json::{Value, json};
 
@@ -338,12 +338,13 @@ mod tests {
         let snapshot = run.snapshot(0);
         assert_eq!([&snapshot["united"], &snapshot["today"]["senders_united"]], [&Value::Null; 2]);
         let day = UnitedDay { senders: 11, active_groups: 12, ..UnitedDay::default() };
-        run.stats.set_united(UnitedCounts {
+        let counts = UnitedCounts {
             windows: [[1, 2, 3, 4, 5], [6; 5], [7; 5], [8; 5]],
             senders: [9; 5],
             online: std::array::from_fn(|platform| 1 << platform),
             days: vec![(run.stats.calendar().day_of(UnixMillis(BEGIN)), day)],
-        });
+        };
+        run.stats.set_united(counts, Instant::now());
         let snapshot = run.snapshot(1000);
         let united = &snapshot["united"];
         assert_eq!(united["active_senders"], json!({"5m": 1, "1h": 2, "24h": 3, "7d": 4, "30d": 5}));

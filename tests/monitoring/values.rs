@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openim_exporter::domain::UnixMillis;
 use openim_exporter::exposition::{Format, Scope, Scraper, catalog};
@@ -34,7 +34,7 @@ static SHOWN: LazyLock<Values> = LazyLock::new(|| {
     // A group, for the labels that only groups have.
     wire::decode_group_message(br#"{"sendID":"u","groupID":"g"}"#, |message| stats.record(message, now)).unwrap();
     stats.tick(UnixMillis(60_000));
-    stats.set_united(UnitedCounts::default());
+    stats.set_united(UnitedCounts::default(), Instant::now());
     let telemetry = Arc::new(Telemetry::default());
     telemetry.add_target("business");
     telemetry.add_replicas();

@@ -1,6 +1,6 @@
 //! The union with other exporters, of which there are none.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openim_exporter::domain::UnixMillis;
 use openim_exporter::stats::{Stats, UnitedCounts};
@@ -23,6 +23,6 @@ pub(crate) fn unite(stats: &Stats, telemetry: &Telemetry, minute: u32, now_ms: i
         let mut counts = UnitedCounts::default();
         counts.windows.iter_mut().for_each(|windows| windows.fill(10));
         counts.online[0] = u64::from(story::online(minute));
-        stats.set_united(counts);
+        stats.set_united(counts, Instant::now());
     }
 }

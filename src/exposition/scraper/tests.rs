@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::domain::Message;
@@ -109,11 +109,12 @@ fn the_numbers_of_all_exporters_are_exposed_while_they_are_known() {
     let united = |line: &&str| line.contains("_united{");
     let text = || chunks(&mut scraper(Scope::Metrics, Format::Text, &stats)).concat();
     assert_eq!(text().lines().filter(united).collect::<Vec<_>>(), [""; 0]);
-    stats.set_united(UnitedCounts {
+    let counts = UnitedCounts {
         windows: [[1, 2, 3, 4, 5], [6; 5], [7; 5], [8; 5]],
         online: std::array::from_fn(|platform| platform as u64 + 9),
         ..UnitedCounts::default()
-    });
+    };
+    stats.set_united(counts, Instant::now());
     let text = text();
     let line = |line: &str| assert!(text.lines().any(|found| found == line), "{line}");
     [("5m", 1), ("1h", 2), ("24h", 3), ("7d", 4), ("30d", 5)]

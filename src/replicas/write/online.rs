@@ -29,7 +29,7 @@ pub(super) struct Online {
 }
 
 impl Online {
-    /// Writes all again in the next round, also those of platforms with no users any more.
+    /// Makes the next round write all of them again, including platforms that no longer have users.
     pub(super) fn write_again(&mut self) {
         self.known.values_mut().for_each(|(_, written)| *written = 0);
     }

@@ -105,6 +105,9 @@ fn united_numbers_are_read_as_they_were_published() {
     let stats = stats();
     assert_eq!(stats.united(), None);
     let counts = UnitedCounts { windows: [[1, 2, 3, 4, 5]; 4], ..UnitedCounts::default() };
-    stats.set_united(counts.clone());
+    stats.set_united(counts.clone(), Instant::now());
     assert_eq!(stats.united().as_deref(), Some(&counts));
+    // Reading took long.
+    stats.set_united(counts, Instant::now().checked_sub(Duration::from_mins(1)).unwrap());
+    assert_eq!(stats.united(), None);
 }
