@@ -16,10 +16,11 @@ pub(super) fn command(name: &str, key: &str) -> Cmd {
     redis::cmd(name).arg(key).take()
 }
 
-/// At most `limit` members of a sorted set, the one with the highest score first.
-pub(super) fn newest(key: &str, oldest: i64, limit: usize) -> Cmd {
+/// The members of a sorted set with scores from the oldest to the latest, at most `limit`, the one with the highest score
+/// first.
+pub(super) fn newest(key: &str, [oldest, latest]: [i64; 2], limit: usize) -> Cmd {
     let mut command = command("ZREVRANGEBYSCORE", key);
-    command.arg("+inf").arg(oldest).arg("WITHSCORES").arg("LIMIT").arg(0).arg(limit).take()
+    command.arg(latest).arg(oldest).arg("WITHSCORES").arg("LIMIT").arg(0).arg(limit).take()
 }
 
 /// The bytes of a value, which are empty if there is none. `None` if the key has something other than a string.

@@ -36,6 +36,9 @@ const MANIFEST_BATCH: usize = 12;
 /// An exporter is active if it wrote within this time, in milliseconds.
 const ACTIVE_MS: i64 = 60_000;
 
+/// How far the time of a write may be ahead of Redis' clock, which may have been set back since, in milliseconds.
+const MAX_AHEAD_MS: i64 = 60_000;
+
 /// How long users stay online after their exporter has ended, in milliseconds.
 const ONLINE_MS: i64 = 1_800_000;
 
@@ -128,8 +131,9 @@ impl Reader {
     }
 
     fn read_names(&mut self, link: &mut Link, now: UnixMillis) -> Result<(), Failure> {
-        let oldest = now.0.saturating_sub_unsigned(REPLICA_EXPIRY_MS);
-        let answer = link.send(&[newest(REPLICAS, oldest, MAX_REPLICAS)])?.pop().unwrap_or_default();
+        // Not names of the future, which would leave no room for those that are written now.
+        let times = [now.0.saturating_sub_unsigned(REPLICA_EXPIRY_MS), now.0.saturating_add(MAX_AHEAD_MS)];
+        let answer = link.send(&[newest(REPLICAS, times, MAX_REPLICAS)])?.pop().unwrap_or_default();
         let mut before = std::mem::take(&mut self.replicas);
         for (text, written) in members(answer) {
             let Some(name) = Name::parse(&text) else {

@@ -159,7 +159,7 @@ impl Writer {
         let oldest = now.0.saturating_sub_unsigned(PROCESSES_EXPIRY_MS);
         let commands = [
             get(&self.name.manifest(), manifest::MAX_BYTES),
-            newest(&key, oldest, MAX_PROCESSES),
+            newest(&key, [oldest, i64::MAX], MAX_PROCESSES),
             command("ZADD", &key).arg(now.0).arg(&self.process).take(),
             command("ZREMRANGEBYSCORE", &key).arg("-inf").arg(oldest).take(),
             command("PEXPIRE", &key).arg(PROCESSES_EXPIRY_MS).take(),
@@ -311,6 +311,7 @@ impl Writer {
         let oldest = now.0.saturating_sub_unsigned(REPLICA_EXPIRY_MS);
         commands.push(command("ZREMRANGEBYSCORE", REPLICAS).arg("-inf").arg(oldest).take());
         commands.push(command("ZADD", REPLICAS).arg(now.0).arg(self.name.as_str()).take());
+        commands.push(command("PEXPIRE", REPLICAS).arg(REPLICA_EXPIRY_MS).take());
         link.send(&commands)?;
         self.online.written();
         self.outbox.written(now);

@@ -168,4 +168,11 @@ fn a_thousand_exporters_are_united_and_further_ones_are_not() {
     member.read(BEGIN + 5 * SECOND);
     assert_eq!(member.senders(FIVE_MINUTES), 1);
     assert_eq!(member.metric("active", ""), 1000.0);
+    // Names of the future do not take the place of those that are written now.
+    let pairs = names.iter().flat_map(|name| ["99999999999999", name]);
+    redis.cli(&["ZADD", "{openim-exporter}:replicas"].into_iter().chain(pairs).collect::<Vec<_>>());
+    member.group_message(BEGIN + 10 * SECOND, "g", "someone else");
+    member.write(BEGIN + 10 * SECOND);
+    member.read(BEGIN + 15 * SECOND);
+    assert_eq!((member.senders(FIVE_MINUTES), member.metric("active", "")), (2, 1.0));
 }
