@@ -13,6 +13,10 @@ use crate::domain::UnixMillis;
 use crate::stats::Stats;
 use crate::telemetry::ReplicasTelemetry;
 
+/// If Redis' clock is set back by more than this, in milliseconds, what was written for a time that has not come yet is
+/// removed, and everything is read again: what was outside of the windows was forgotten.
+const MAX_STEP_MS: i64 = 60_000;
+
 /// Exchanges the sketches of an exporter with those of the others.
 pub(super) struct Exchange {
     stats: Arc<Stats>,
@@ -20,6 +24,8 @@ pub(super) struct Exchange {
     writer: Writer,
     reader: Reader,
     is_stopping: Arc<AtomicBool>,
+    /// Redis' time of the last write.
+    last: Option<UnixMillis>,
 }
 
 impl Exchange {
@@ -37,13 +43,20 @@ impl Exchange {
             writer: Writer::new(name.clone(), stats, telemetry),
             reader: Reader::new(name.clone(), stats, telemetry, is_stopping),
             is_stopping: Arc::clone(is_stopping),
+            last: None,
         }
     }
 
     /// Writes what is new, at this time by Redis' clock and by the machine's.
     pub(super) fn write(&mut self, link: &mut Link, redis: UnixMillis, machine: UnixMillis) -> Result<(), Failure> {
         self.telemetry.set_clock_skew(machine.since(redis));
-        self.writer.write(link, &self.moment(redis, machine), self.reader.united())
+        let moment = self.moment(redis, machine);
+        if self.last.is_some_and(|last| last.since(redis) > MAX_STEP_MS) {
+            self.reader.begin_anew(&moment.current);
+            self.writer.erase_future(link, &moment.current)?;
+        }
+        self.last = Some(redis);
+        self.writer.write(link, &moment, self.reader.united())
     }
 
     /// Reads what is new, and publishes the united numbers.

@@ -14,7 +14,7 @@ use super::keys::{Name, REPLICAS};
 use super::link::{Failure, Link};
 use super::manifest::{self, Manifest, round_at};
 use super::moment::Moment;
-use super::place::Place;
+use super::place::{Current, Place};
 use super::union::United;
 use super::write::{BATCH, REPLICA_EXPIRY_MS};
 use super::{disconnects, groups, registers};
@@ -42,10 +42,6 @@ const MAX_AHEAD_MS: i64 = 60_000;
 /// How long users stay online after their exporter has ended, in milliseconds.
 const ONLINE_MS: i64 = 1_800_000;
 
-/// Everything is read again if Redis' clock is set back by more than this, in milliseconds: what was outside the
-/// windows was forgotten.
-const MAX_STEP_MS: i64 = 60_000;
-
 /// Unites the sketches of all exporters.
 pub(super) struct Reader {
     name: Name,
@@ -56,7 +52,7 @@ pub(super) struct Reader {
     replicas: BTreeMap<Name, Replica>,
     united: United,
     online: [u64; PLATFORMS.len() + 1],
-    last: Option<UnixMillis>,
+    has_read: bool,
 }
 
 /// What is known about an exporter.
@@ -100,7 +96,7 @@ impl Reader {
             replicas: BTreeMap::new(),
             united: United::default(),
             online: Default::default(),
-            last: None,
+            has_read: false,
         }
     }
 
@@ -108,22 +104,25 @@ impl Reader {
         &self.united
     }
 
+    /// Redis' clock was set back: forgets what was for a time that has not come yet, and reads everything again.
+    pub(super) fn begin_anew(&mut self, current: &Current) {
+        self.united.forget_future(current);
+        self.replicas.clear();
+        self.has_read = false;
+    }
+
     /// Reads what is new, and publishes the united numbers and the exported groups. Returns the number of active exporters.
     pub(super) fn read(&mut self, link: &mut Link, moment: &Moment) -> Result<usize, Failure> {
         // The numbers are as old as the beginning: a slow Redis may take minutes to answer everything.
         let (began, now) = (Instant::now(), moment.redis);
-        if self.last.is_some_and(|last| last.since(now) > MAX_STEP_MS) {
-            self.replicas.clear();
-            self.last = None;
-        }
-        let reads_longer = self.last.is_none() || round_at(now).is_multiple_of(LONGER_ROUNDS);
+        let reads_longer = !self.has_read || round_at(now).is_multiple_of(LONGER_ROUNDS);
         self.united.prune(&moment.current);
         self.read_names(link, now)?;
         self.read_stretches(link, moment, reads_longer)?;
         self.read_online(link, now, reads_longer)?;
         self.agree_on_groups(link, moment)?;
         self.read_disconnects(link, moment)?;
-        self.last = Some(now);
+        self.has_read = true;
         let mut counts = self.united.counts(&moment.current);
         counts.online = self.online;
         self.stats.set_united(counts, began);

@@ -31,6 +31,11 @@ impl United {
         self.0.retain(|place, _| current.includes(*place));
     }
 
+    /// Removes what is for a time that has not come yet.
+    pub(super) fn forget_future(&mut self, current: &Current) {
+        self.0.retain(|place, _| !current.is_future(*place));
+    }
+
     /// The numbers, without those of users online.
     pub(super) fn counts(&self, current: &Current) -> UnitedCounts {
         let windows = Distinct::ALL.map(|of| self.windows(sources(of), current));

@@ -22,7 +22,7 @@ use super::keys::{Name, REPLICAS};
 use super::link::{Failure, Link};
 use super::manifest::{self, Manifest, next_round};
 use super::moment::Moment;
-use super::place::{Place, Shifts, expiry_ms};
+use super::place::{Current, Place, Shifts, expiry_ms};
 use super::registers;
 use super::union::United;
 use crate::domain::UnixMillis;
@@ -150,6 +150,19 @@ impl Writer {
         self.has_failed = false;
         self.rounds_of_conflict = self.rounds_of_conflict.saturating_sub(1);
         self.has_written = true;
+        Ok(())
+    }
+
+    /// Redis' clock was set back: removes the registers of a time that has not come yet. They have people of today, who
+    /// would count on the day that the wrong clock showed. Whoever is really ahead is written again.
+    pub(super) fn erase_future(&mut self, link: &mut Link, current: &Current) -> Result<(), Failure> {
+        let future: Vec<_> = self.manifest.places.keys().copied().filter(|place| current.is_future(*place)).collect();
+        for places in future.chunks(BATCH) {
+            let erase = |place: &Place| set(&self.name.registers(*place), b"", 1);
+            link.send(&places.iter().map(erase).collect::<Vec<_>>())?;
+        }
+        self.manifest.places.retain(|place, _| !current.is_future(*place));
+        self.known.retain(|place, _| !current.is_future(*place));
         Ok(())
     }
 

@@ -109,7 +109,36 @@ fn when_redis_clock_is_set_the_numbers_are_correct_again_a_minute_later() {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn after_a_restart_in_another_time_zone_the_dates_start_again() {
+fn people_of_today_do_not_count_tomorrow_after_redis_clock_was_a_day_ahead() {
+    let redis = Redis::start(&[]);
+    let mut members = Vec::from(["a", "b"].map(|name| Member::new(&redis, name)));
+    for (number, member) in members.iter().enumerate() {
+        (0..1000).for_each(|person| member.group_message(BEGIN, "g", &format!("{number}-{person}")));
+    }
+    round(&mut members, BEGIN);
+    for (now, ahead) in [(BEGIN + 10 * SECOND, -DAY), (BEGIN + 30 * SECOND, 0)] {
+        members.iter_mut().for_each(|member| member.ahead = ahead);
+        round(&mut members, now - ahead);
+    }
+    assert_near(agreed(&members).windows[0][ONE_HOUR], 2000, "today");
+    // In the same hour of the next day, whose keys have not expired.
+    let tomorrow = BEGIN + DAY + 10 * MINUTE;
+    for (number, member) in members.iter().enumerate() {
+        member.tick(tomorrow);
+        (0..10).for_each(|person| member.group_message(tomorrow, "g", &format!("{number}-{person}-tomorrow")));
+    }
+    round(&mut members, tomorrow);
+    members.push(Member::new(&redis, "late"));
+    let united = round(&mut members, tomorrow + 10 * SECOND);
+    assert_near(united.windows[0][ONE_HOUR], 20, "1h");
+    assert_near(united.windows[0][THIRTY_DAYS], 2020, "30d");
+    let days: Vec<_> = united.days.iter().map(|(_, day)| day.group_senders).collect();
+    assert!(days[0].abs_diff(2000) <= 40 && days[1].abs_diff(20) <= 1, "{days:?}");
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn after_a_restart_in_another_time_zone_the_dates_begin_anew() {
     let redis = Redis::start(&[]);
     // On the same date in both.
     for (now, zone, people, in_a_day) in [(BEGIN, "Asia/Shanghai", 100, 100), (BEGIN + 17 * HOUR, "UTC", 50, 150)] {
