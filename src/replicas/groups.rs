@@ -85,7 +85,7 @@ impl Candidates {
     /// exported for less than ten minutes come first, then those with the highest rates.
     pub(super) fn agree(self, limit: usize, now: UnixMillis) -> Vec<Agreed> {
         let mut ranked: Vec<_> = self.groups.into_iter().collect();
-        let is_recent = |since: Option<UnixMillis>| since.is_some_and(|since| now.since(since) < MIN_EXPORT_MS);
+        let is_recent = |since: Option<UnixMillis>| since.is_some_and(|since| is_recent(since, now));
         // Stable: groups that are equal otherwise stay in the order of their names.
         ranked.sort_by(|(_, (left_rate, left)), (_, (right_rate, right))| {
             let by_age = Reverse(is_recent(*left)).cmp(&Reverse(is_recent(*right)));
@@ -96,7 +96,12 @@ impl Candidates {
     }
 }
 
-/// The name of a group, and since when it has been exported.
+/// Whether a group that is exported since this time stays exported.
+pub(super) const fn is_recent(since: UnixMillis, now: UnixMillis) -> bool {
+    now.since(since) < MIN_EXPORT_MS
+}
+
+/// The name of a group, and since when it is exported.
 pub(super) type Agreed = (String, UnixMillis);
 
 #[cfg(test)]

@@ -338,8 +338,12 @@ impl Writer {
             return None;
         }
         let mut candidates = self.stats.group_candidates(2 * limit);
-        for Candidate { exported_since, .. } in &mut candidates {
-            *exported_since = exported_since.map(|since| moment.by_redis(since));
+        for Candidate { name, exported_since, .. } in &mut candidates {
+            // A group that only this exporter has begun to export need not stay: a new exporter exports the first groups that
+            // it sees, and these would replace busy ones at all exporters.
+            let since = exported_since.map(|since| moment.by_redis(since));
+            *exported_since =
+                since.filter(|since| !groups::is_recent(*since, moment.redis) || self.stats.is_agreed(name));
         }
         self.manifest.groups = round;
         Some(set(&self.name.groups(), &groups::to_json(&candidates), SHORT_EXPIRY_MS))

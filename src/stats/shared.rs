@@ -64,6 +64,12 @@ impl Stats {
         self.groups.candidates(limit)
     }
 
+    /// Whether this is one of the groups that were last agreed, at most a minute ago.
+    #[must_use]
+    pub fn is_agreed(&self, group: &str) -> bool {
+        self.groups.is_agreed(group, Instant::now())
+    }
+
     /// Exports these groups, as far as they are tracked, instead of those of its own ranking: for a minute, or until the
     /// next call.
     pub fn export_agreed(&self, groups: &[(String, UnixMillis)]) {

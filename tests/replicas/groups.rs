@@ -50,3 +50,29 @@ fn all_export_the_same_groups_and_their_sums_are_the_truth() {
         assert_eq!(sum, truth[group], "{group}");
     }
 }
+
+#[test]
+#[ignore = "needs redis-server"]
+fn the_first_groups_of_a_new_exporter_do_not_replace_busy_ones() {
+    let redis = Redis::start(&[]);
+    let mut members = vec![Member::with(&redis, "old", stats(BEGIN, "UTC", 4), 0)];
+    let busy: Vec<_> = (0..4).map(|number| format!("busy-{number}")).collect();
+    let talk = |member: &Member, now: i64| {
+        member.tick(now);
+        busy.iter().for_each(|group| (0..10).for_each(|_| member.group_message(now, group, "someone")));
+    };
+    for minute in 0..15 {
+        talk(&members[0], BEGIN + minute * MINUTE);
+        round(&mut members, BEGIN + minute * MINUTE);
+    }
+    let now = BEGIN + 15 * MINUTE;
+    let new = Member::with(&redis, "new", stats(now, "UTC", 4), 0);
+    // It exports the first ones that it sees.
+    (0..4).for_each(|number| new.group_message(now, &format!("quiet-{number}"), "someone"));
+    members.push(new);
+    for second in [0, 10] {
+        members.iter().for_each(|member| talk(member, now + second * SECOND));
+        round(&mut members, now + second * SECOND);
+        assert!(members.iter().all(|member| exported(member).into_keys().eq(busy.clone())), "after {second} s");
+    }
+}

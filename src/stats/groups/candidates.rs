@@ -35,6 +35,10 @@ impl GroupTable {
         candidates.collect()
     }
 
+    pub(in crate::stats) fn is_agreed(&self, name: &str, now: Instant) -> bool {
+        self.exported.is_agreed(name, now)
+    }
+
     /// Exports the agreed groups, as far as they are tracked, instead of those of its own ranking: for a minute, or
     /// until the next call.
     pub(in crate::stats) fn export_agreed(&self, groups: &[(String, UnixMillis)], now: Instant) {

@@ -108,6 +108,10 @@ impl ExportedGroups {
         self.len.store(slots.exported.len(), Ordering::Relaxed);
     }
 
+    pub(super) fn is_agreed(&self, name: &str, now: Instant) -> bool {
+        self.agreement.in_force(now).is_some_and(|agreement| agreement.since(name).is_some())
+    }
+
     /// Every group that is added from now on is new to the other exporters.
     pub(super) fn forget_added(&self) {
         self.slots.lock().added.clear();
