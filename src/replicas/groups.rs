@@ -96,12 +96,12 @@ impl Candidates {
     }
 }
 
-/// Whether a group that is exported since this time stays exported.
+/// Whether a group that has been exported since this time stays exported.
 pub(super) const fn is_recent(since: UnixMillis, now: UnixMillis) -> bool {
     now.since(since) < MIN_EXPORT_MS
 }
 
-/// The name of a group, and since when it is exported.
+/// The name of a group, and since when it has been exported.
 pub(super) type Agreed = (String, UnixMillis);
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ impl Current {
         number > self.number(stretch)
     }
 
-    /// Whether a place is in a future that is not explained by clocks that differ by less than half a stretch.
+    /// Whether a place is too far in the future to be explained by clocks that differ by less than half a stretch.
     pub(super) fn is_before(&self, Place { stretch, number, .. }: Place) -> bool {
         number > self.number(stretch) + 1
     }

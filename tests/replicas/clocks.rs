@@ -138,7 +138,7 @@ fn people_of_today_do_not_count_tomorrow_after_redis_clock_was_a_day_ahead() {
 
 #[test]
 #[ignore = "needs redis-server"]
-fn after_a_restart_in_another_time_zone_the_dates_begin_anew() {
+fn after_a_restart_in_another_time_zone_the_dates_start_again() {
     let redis = Redis::start(&[]);
     // On the same date in both.
     for (now, zone, people, in_a_day) in [(BEGIN, "Asia/Shanghai", 100, 100), (BEGIN + 17 * HOUR, "UTC", 50, 150)] {
