@@ -10,18 +10,22 @@ use tracing::{debug, info, warn};
 use super::family::{Family, Samples};
 use super::metric::{Counter, CounterVec, Durations, Gauge, Metric, TimeGauge, metrics};
 use crate::domain::UnixMillis;
-use crate::named::named;
+use crate::named::{Named as _, named};
 
 /// Upper bounds of the durations of unions, in microseconds: up to the time between two.
 const UNION_BOUNDS_US: &[u64] =
     &[1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000];
+
+/// How long the numbers of a union are shown.
+const VALID: Duration = Duration::from_mins(1);
 
 // In the order of a scrape.
 metrics! {
     /// The metrics of the union. Counters and histograms start with the process.
     struct ReplicasMetrics;
 
-    /// Exporters that wrote to Redis in the minute before the last union, including this one.
+    /// Exporters that wrote to Redis in the minute before the last union, including this one; 0 if unions have failed for
+    /// a minute.
     active: Gauge = "openim_exporter_replicas_active" [];
     /// How far this machine's clock is ahead of Redis' clock, in seconds; negative if it is behind.
     clock_skew: TimeGauge = "openim_exporter_replicas_clock_skew_seconds" [];
@@ -72,26 +76,20 @@ named! {
     }
 }
 
-impl ReplicasFailure {
-    /// What an operator can do.
-    const fn advice(self) -> &'static str {
-        match self {
-            Self::Unreachable => "check --replicas.redis-url, the network, and that Redis runs",
-            Self::Timeout => "check the network, and whether Redis is overloaded or stopped",
-            Self::Refused => "check the user, the password and the user's permissions (ACL) in Redis",
-            Self::ReadOnly => "set --replicas.redis-url to the primary, or to Sentinel, which names it",
-            Self::Full => "raise maxmemory in Redis",
-            Self::Other => "see Redis' log",
-        }
-    }
-}
-
 /// The metrics of the union, which exist only if this exporter unites its numbers with those of others.
 #[derive(Debug)]
 pub struct ReplicasTelemetry {
     metrics: ReplicasMetrics,
-    /// When unions began to fail; `None` while they succeed.
-    failing_since: Mutex<Option<Instant>>,
+    /// `None` while unions succeed.
+    outage: Mutex<Option<Outage>>,
+}
+
+/// A time in which unions fail.
+#[derive(Debug)]
+struct Outage {
+    since: Instant,
+    /// Which reasons were logged.
+    logged: [bool; ReplicasFailure::ALL.len()],
 }
 
 /// The samples of all families of the union. Without a union, they have no samples.
@@ -104,7 +102,7 @@ pub(super) fn samples(replicas: &OnceLock<Arc<ReplicasTelemetry>>) -> Vec<(&'sta
 
 impl ReplicasTelemetry {
     pub(super) fn new() -> Self {
-        Self { metrics: ReplicasMetrics::new(), failing_since: Mutex::default() }
+        Self { metrics: ReplicasMetrics::new(), outage: Mutex::default() }
     }
 
     /// The exporter will unite its numbers with those of others, under this name, through this Redis (without its
@@ -119,25 +117,33 @@ impl ReplicasTelemetry {
         self.metrics.last_union.set_ms(at.0);
         self.metrics.union_duration.observe(took);
         debug!(exporters, seconds = took.as_secs_f64(), "united with other exporters");
-        if let Some(since) = self.failing_since.lock().take() {
-            let seconds = since.elapsed().as_secs();
+        if let Some(outage) = self.outage.lock().take() {
+            let seconds = outage.since.elapsed().as_secs();
             info!(exporters, seconds, "unions with other exporters work again, after they failed for this long");
         }
     }
 
-    /// An exchange failed. Logged once until a union succeeds.
+    /// An exchange failed. Each reason is logged once until a union succeeds.
     pub fn failed(&self, reason: ReplicasFailure, error: &dyn Display) {
+        self.failed_at(reason, error, Instant::now());
+    }
+
+    fn failed_at(&self, reason: ReplicasFailure, error: &dyn Display, now: Instant) {
         if let Some(counter) = self.metrics.failures.get(reason) {
             counter.inc();
         }
         debug!(reason = reason.name(), %error, "an exchange with Redis failed");
-        let mut failing_since = self.failing_since.lock();
-        if failing_since.is_none() {
-            *failing_since = Some(Instant::now());
+        let mut outage = self.outage.lock();
+        let outage = outage.get_or_insert(Outage { since: now, logged: Default::default() });
+        if now.saturating_duration_since(outage.since) >= VALID {
+            self.metrics.active.set(0);
+        }
+        if let Some(logged) = outage.logged.get_mut(reason.index()).filter(|logged| !**logged) {
+            *logged = true;
             warn!(
-                reason = reason.name(), %error, to_do = reason.advice(),
+                reason = reason.name(), %error,
                 "unions with other exporters fail; this exporter's own numbers are not affected, and the united ones \
-                 disappear after a minute; retried every 10 s; logged once until it works"
+                 disappear after a minute; retried every 10 s; each reason is logged once until it works"
             );
         }
     }
@@ -280,24 +286,26 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_counted_by_reason_and_logged_once_until_a_union_succeeds() {
+    fn failures_are_counted_by_reason_and_each_is_logged_once_until_a_union_succeeds() {
         let unite = |replicas: &ReplicasTelemetry| replicas.united(UnixMillis(1000), Duration::ZERO, 2);
         let lines = logged(|replicas| {
             unite(replicas);
             replicas.failed(ReplicasFailure::Full, &"OOM command not allowed");
             replicas.failed(ReplicasFailure::Unreachable, &"refused");
+            replicas.failed(ReplicasFailure::Full, &"again");
             unite(replicas);
             unite(replicas);
             replicas.failed(ReplicasFailure::Unreachable, &"refused");
             let counts = ReplicasFailure::ALL.map(|reason| replicas.metrics.failures.get(reason).unwrap().get());
-            assert_eq!(counts, [2, 0, 0, 0, 1, 0]);
+            assert_eq!(counts, [2, 0, 0, 0, 2, 0]);
         });
         assert_lines(
             &lines,
             &[
-                &["WARN", "unions with other exporters fail", "\"full\"", "OOM command", "raise maxmemory"],
+                &["WARN", "unions with other exporters fail", "\"full\"", "OOM command"],
+                &["WARN", "unions with other exporters fail", "\"unreachable\"", "refused"],
                 &["INFO", "work again", "exporters=2", "seconds=0"],
-                &["WARN", "unions with other exporters fail", "\"unreachable\"", "check --replicas.redis-url"],
+                &["WARN", "unions with other exporters fail", "\"unreachable\"", "refused"],
             ],
         );
     }

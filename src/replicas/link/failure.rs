@@ -21,7 +21,7 @@ const ADVICE: [(&str, &str, ReplicasFailure, &str); 23] = [
     ("WRONGPASS", "", Refused, LOGIN),
     ("NOPERM", "", Refused, "give the ACL user the permissions listed in docs/replicas.md"),
     ("DENIED", "", Refused, "set a password in Redis (requirepass), and --replicas.redis-password-file"),
-    ("OOM", "", Full, "raise maxmemory in Redis, or let it evict keys; docs/replicas.md says how much memory is needed"),
+    ("OOM", "", Full, "raise maxmemory, or use another Redis; docs/replicas.md says how much memory is needed"),
     ("READONLY", "", ReadOnly, "give the URL of the primary; with Sentinel or Cluster this ends with the failover"),
     ("MISCONF", "", Other, "Redis cannot save to its disk: see its log, and free space there"),
     ("LOADING", "", Other, "it has just started; this ends by itself"),
@@ -123,8 +123,8 @@ fn tls_advice(error: &TlsError) -> &'static str {
         TlsError::AlertReceived(_) => {
             "Redis refuses this TLS client: check --replicas.redis-cert-file, or see Redis' log"
         }
-        TlsError::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "give the certificate of its CA with --replicas.redis-ca-file"
+        TlsError::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::Other(_)) => {
+            "give the certificate of its CA, or its own if it is self-signed, with --replicas.redis-ca-file"
         }
         TlsError::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
