@@ -117,8 +117,9 @@ impl ExportedGroups {
         self.slots.lock().added.clear();
     }
 
-    /// Exports the agreed groups, and those that are new to the other exporters while there is room for them. `tracked`
-    /// are the slots that the agreed groups were in.
+    /// Exports the agreed groups, and while there is room, those that are new to the other exporters. If fewer are agreed
+    /// than can be exported, no other one has to make room: it may not have fitted into what exporters tell each other.
+    /// `tracked` are the slots that the agreed groups were in.
     pub(super) fn export_agreed<'a>(
         &self,
         groups: &[(String, UnixMillis)],
@@ -134,9 +135,9 @@ impl ExportedGroups {
         let mut chosen: Vec<_> = agreed.take(self.capacity).collect();
         chosen.sort_unstable();
         chosen.dedup();
-        let added: Vec<_> =
-            slots.added.iter().copied().filter(|number| chosen.binary_search(number).is_err()).collect();
-        chosen.extend(added.into_iter().take(self.capacity.saturating_sub(chosen.len())));
+        let others = if groups.len() < self.capacity { &slots.exported } else { &slots.added };
+        let others: Vec<_> = others.iter().copied().filter(|number| chosen.binary_search(number).is_err()).collect();
+        chosen.extend(others.into_iter().take(self.capacity.saturating_sub(chosen.len())));
         chosen.sort_unstable();
         slots.replace(chosen, &slot, |slot| agreed_since(&agreement)(slot).or(slot.exported_since()));
         self.len.store(slots.exported.len(), Ordering::Relaxed);

@@ -95,12 +95,22 @@ fn a_new_group_stays_exported_until_the_others_know_it_if_there_is_room() {
     ["a", "b"].iter().for_each(|name| record(&groups, name, 1, NOW));
     groups.candidates(6);
     record(&groups, "new", 1, later(1));
-    agree(&groups, &[("a", 7)], JUST_NOW);
+    agree(&groups, &[("a", 7), ("elsewhere", 7), ("there", 7)], JUST_NOW);
     assert_eq!(exported(&groups), ["a", "new"]);
     // There is no room.
     ["c", "d"].iter().for_each(|name| record(&groups, name, 1, NOW));
     agree(&groups, &[("a", 7), ("b", 7), ("d", 7)], JUST_NOW);
     assert_eq!(exported(&groups), ["a", "b", "d"]);
+}
+
+#[test]
+fn while_fewer_groups_are_agreed_than_can_be_exported_none_is_dropped() {
+    let groups = groups(10, 4);
+    ["a", "b", "c", "d"].iter().for_each(|name| record(&groups, name, 1, NOW));
+    groups.candidates(8);
+    // The others did not fit into what exporters tell each other.
+    agree(&groups, &[("b", 7), ("elsewhere", 7)], JUST_NOW);
+    assert_eq!(exported_since(&groups), is(&[("a", NOW.0), ("b", 7), ("c", NOW.0), ("d", NOW.0)]));
 }
 
 #[test]
