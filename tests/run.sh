@@ -113,8 +113,14 @@ beside() {
     groups+=($!)
 }
 trap 'for group in "${groups[@]}"; do kill -- "-$group" 2>/dev/null || true; done; rm -rf "$logs"' EXIT
-# These tests mostly wait, so many run at the same time.
-beside cargo test --locked --no-fail-fast --test alertmanager -- --include-ignored --test-threads=7
+# These tests mostly wait, so many run at the same time. Those that need Redis or balancers also use the processor, so they
+# follow when the browser has finished.
+waiting() {
+    cargo test --locked --no-fail-fast --test alertmanager -- --include-ignored --test-threads=7
+    cargo test --locked --no-fail-fast --test redis_link --test replicas --test fleet -- --include-ignored
+}
+export -f waiting
+beside bash -euc waiting
 # These keep a browser or a disk busy for minutes.
 beside cargo test --locked --no-fail-fast --test disks --test page --test rendered -- --include-ignored
 # Link-time optimization takes minutes and changes nothing that these tests see.
@@ -125,8 +131,6 @@ compute() {
     nice -n 5 "${release[@]}" --no-run
 }
 export -f compute
-# These wait for Redis, balancers and time limits.
-beside cargo test --locked --no-fail-fast --test redis_link --test replicas --test fleet -- --include-ignored
 # These compute for minutes. With low priority, they slow down no test that measures time.
 beside bash -euc "$(declare -p release); compute"
 others=(--lib)
