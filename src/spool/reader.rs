@@ -55,10 +55,11 @@ impl Reader {
                 found.is_none()
             })?;
             if let Some((position, entry)) = found {
+                // If this fails, the next call tries the same record again.
+                let is_pending = self.is_still_pending(&segment, position)?;
                 self.place.offset = end + entry.bytes();
-                let is_pending = self.is_still_pending(&segment, position);
                 self.furthest = self.furthest.max(self.place);
-                if is_pending? {
+                if is_pending {
                     return Ok(Some((position, entry)));
                 }
                 continue;
