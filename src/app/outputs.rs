@@ -12,7 +12,7 @@ use crate::record::Recorder;
 use crate::telemetry::Telemetry;
 
 /// The directory of the spools, in that of the state.
-const SPOOLS: &str = "forward";
+pub(super) const SPOOLS: &str = "forward";
 
 /// How long the shutdown waits for the records to reach the disk, if the drain has used up its time.
 const MIN_RECORD_FLUSH: Duration = Duration::from_millis(100);

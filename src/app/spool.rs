@@ -10,12 +10,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::outputs::SPOOLS;
 use crate::config::{Selection, SpoolAction, SpoolCommand};
 use crate::domain::{Clock as _, SystemClock};
 use crate::spool::{Entry, Listing, Part, Position, Request, list, request, visit};
-
-/// The directory of the spools, in --storage.path.
-const SPOOLS: &str = "forward";
 
 /// Why the command failed.
 #[derive(Debug, thiserror::Error)]

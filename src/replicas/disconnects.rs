@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::moment::MAX_AHEAD_MS;
 use crate::domain::UnixMillis;
 use crate::stats::Disconnect;
 
@@ -17,9 +18,6 @@ const ENTRY_BYTES: usize = 16;
 /// How long they stay in the outbox after they were first written, in milliseconds: each exporter reads them several
 /// times.
 const TOLD_MS: i64 = 60_000;
-
-/// How far a time may be in the future, in milliseconds.
-const MAX_AHEAD_MS: i64 = 60_000;
 
 /// The users that the others are told about, with times by Redis' clock.
 #[derive(Debug, Default)]

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use super::moment::MAX_AHEAD_MS;
 use crate::domain::UnixMillis;
 use crate::stats::Candidate;
 
@@ -17,9 +18,6 @@ const MAX_GROUPS: usize = 65_536;
 
 /// The highest rate that is accepted, in messages per second.
 const MAX_RATE: f64 = 1e9;
-
-/// How far a time may be in the future, in milliseconds.
-const MAX_AHEAD_MS: i64 = 60_000;
 
 /// The shortest time for which a group is exported, as in the statistics.
 const MIN_EXPORT_MS: i64 = 600_000;

@@ -3,6 +3,9 @@
 use super::place::Current;
 use crate::domain::{Calendar, UnixMillis};
 
+/// How far a time in Redis may be ahead of Redis' clock, which may have been set back since, in milliseconds.
+pub(super) const MAX_AHEAD_MS: i64 = 60_000;
+
 /// The time of an exchange.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {

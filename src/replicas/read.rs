@@ -13,7 +13,7 @@ use super::groups::Candidates;
 use super::keys::{Name, REPLICAS};
 use super::link::{Failure, Link};
 use super::manifest::{self, Manifest, round_at};
-use super::moment::Moment;
+use super::moment::{MAX_AHEAD_MS, Moment};
 use super::place::{Current, Place};
 use super::union::United;
 use super::write::{BATCH, REPLICA_EXPIRY_MS};
@@ -35,9 +35,6 @@ const MANIFEST_BATCH: usize = 12;
 
 /// An exporter is active if it wrote within this time, in milliseconds.
 const ACTIVE_MS: i64 = 60_000;
-
-/// How far the time of a write may be ahead of Redis' clock, which may have been set back since, in milliseconds.
-const MAX_AHEAD_MS: i64 = 60_000;
 
 /// How long users stay online after their exporter has ended, in milliseconds.
 const ONLINE_MS: i64 = 1_800_000;
