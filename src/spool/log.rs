@@ -290,12 +290,13 @@ impl Log {
     /// # Errors
     /// When the mark cannot be written now.
     pub(super) fn finish(&self, segment: &Segment, file: &File, position: Position, header: &Header) -> io::Result<()> {
-        segment.did(header.bytes());
-        mark(file, position.offset, State::Done).inspect_err(|_| {
-            let mut unmarked = self.unmarked.lock();
-            if unmarked.len() < MAX_UNMARKED {
-                unmarked.insert(position);
-            }
+        segment.finish(header.bytes(), || {
+            mark(file, position.offset, State::Done).inspect_err(|_| {
+                let mut unmarked = self.unmarked.lock();
+                if unmarked.len() < MAX_UNMARKED {
+                    unmarked.insert(position);
+                }
+            })
         })
     }
 }

@@ -54,6 +54,8 @@ pub(super) struct Segment {
     newest_ms: AtomicI64,
     done: AtomicU64,
     done_bytes: AtomicU64,
+    /// Records that are being marked as done.
+    marking: AtomicU64,
     /// Damaged parts, and the end of the last one.
     damaged: AtomicU64,
     damaged_until: AtomicU64,
@@ -94,6 +96,7 @@ impl Segment {
             newest_ms: AtomicI64::new(i64::MIN),
             done: AtomicU64::new(0),
             done_bytes: AtomicU64::new(0),
+            marking: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
             damaged_until: AtomicU64::new(0),
             first_pending: AtomicU64::new(0),
@@ -172,15 +175,25 @@ impl Segment {
         if self.is_counted() { self.newest_ms.load(Relaxed) } else { i64::MAX }
     }
 
-    /// A record was delivered, dropped or moved elsewhere.
-    pub(super) fn did(&self, bytes: u64) {
-        self.done.fetch_add(1, Relaxed);
+    /// A record was delivered, dropped or moved elsewhere: `mark` marks it as done in the file.
+    pub(super) fn finish<T>(&self, bytes: u64, mark: impl FnOnce() -> T) -> T {
+        self.marking.fetch_add(1, AcqRel);
+        let marked = mark();
+        // After the mark: if no record is pending according to the numbers, none is in the file.
+        self.done.fetch_add(1, Release);
         self.done_bytes.fetch_add(bytes, Relaxed);
+        self.marking.fetch_sub(1, Release);
+        marked
+    }
+
+    /// Whether the numbers lack a record that may be marked as done in the file.
+    pub(super) fn is_marking(&self) -> bool {
+        self.marking.load(Acquire) > 0
     }
 
     /// Records that are not done. For figures only: what is done is what the file says.
     pub(super) fn pending(&self) -> u64 {
-        self.records.load(Relaxed).saturating_sub(self.done.load(Relaxed))
+        self.records.load(Relaxed).saturating_sub(self.done.load(Acquire))
     }
 
     pub(super) fn pending_bytes(&self) -> u64 {

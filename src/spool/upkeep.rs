@@ -171,11 +171,11 @@ impl Upkeep {
                 true
             })?;
             segment.first_pending.store(end, Relaxed);
-            if pending_ms.is_some() && segment.pending() == 0 {
+            if pending_ms.is_some() && may_be_done {
                 segment.expect_one();
             }
             oldest_ms = oldest_ms.min(pending_ms.unwrap_or(i64::MAX));
-            if segment.extent() == (end, true) && log.forget(segment) {
+            if segment.extent() == (end, true) && !segment.is_marking() && log.forget(segment) {
                 // What was counted, but is not found any more.
                 log.drop_records(Dropped::Damaged, segment.pending());
                 self.discard(log, segment)?;
