@@ -11,7 +11,8 @@ use hyper_util::rt::TokioExecutor;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd};
 use tempfile::NamedTempFile;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::sync::Notify;
+use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
@@ -29,7 +30,7 @@ type TestResponse = Result<Response<Full<Bytes>>, io::Error>;
 #[derive(Clone, Copy)]
 enum ServerEnd {
     Never,
-    /// After this time, without GOAWAY.
+    /// This long after its first response, without GOAWAY.
     Abrupt(Duration),
     /// After this time, with GOAWAY.
     Graceful(Duration),
@@ -75,12 +76,18 @@ impl Secure {
                     // Clients that do not trust the server close the connection.
                     let Ok(stream) = acceptor.accept(stream).await else { return };
                     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                    let answered = Arc::new(Notify::new());
+                    let has_answered = Arc::clone(&answered);
                     let service = service_fn(move |request| {
-                        let all = all.clone();
-                        async move { answer(all.take(request).await) }
+                        let (all, has_answered) = (all.clone(), Arc::clone(&has_answered));
+                        async move {
+                            let response = answer(all.take(request).await);
+                            has_answered.notify_one();
+                            response
+                        }
                     });
                     if is_http2 {
-                        serve_http2(TokioIo::new(stream), service, end).await;
+                        serve_http2(TokioIo::new(stream), service, end, &answered).await;
                     } else {
                         let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
                     }
@@ -99,18 +106,27 @@ impl Secure {
     }
 }
 
-async fn serve_http2<S>(stream: TokioIo<TlsStream<TcpStream>>, service: S, end: ServerEnd)
+async fn serve_http2<S>(stream: TokioIo<TlsStream<TcpStream>>, service: S, end: ServerEnd, answered: &Notify)
 where
     S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = io::Error>,
     S::Future: Send + 'static,
 {
     let mut serve = pin!(http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service));
-    let lifetime = match end {
-        ServerEnd::Never => Duration::MAX,
-        ServerEnd::Abrupt(lifetime) | ServerEnd::Graceful(lifetime) => lifetime,
+    let due = async {
+        match end {
+            ServerEnd::Never => pending().await,
+            ServerEnd::Abrupt(after) => {
+                answered.notified().await;
+                sleep(after).await;
+            }
+            ServerEnd::Graceful(lifetime) => sleep(lifetime).await,
+        }
     };
-    let ended = timeout(lifetime, serve.as_mut()).await;
-    if let (Err(_), ServerEnd::Graceful(_)) = (ended, end) {
+    let is_due = tokio::select! {
+        _ = serve.as_mut() => false,
+        () = due => true,
+    };
+    if is_due && matches!(end, ServerEnd::Graceful(_)) {
         serve.as_mut().graceful_shutdown();
         let _ = serve.await;
     }
@@ -200,7 +216,7 @@ async fn failures_over_http_2_are_counted_by_reason_and_keep_the_connection() {
 #[tokio::test]
 async fn an_http_2_connection_that_ends_between_two_requests_loses_no_callback() {
     let server = Secure::start("h2", ServerEnd::Abrupt(Duration::from_millis(60)), success_always).await;
-    let slow = Simulate { rate: Some(5.0), connections: 1, ..server.options(Until::Sent(4)) };
+    let slow = Simulate { rate: Some(2.0), connections: 1, ..server.options(Until::Sent(4)) };
     let report = report_of(&slow).await;
     assert_eq!((report.answered, report.failed.total), (4, 0), "{report:?}");
     assert_eq!(server.seen.connections(), 4);
