@@ -106,18 +106,30 @@ section "Tests, including those that need the programs"
 cargo test --locked --no-run
 logs=$(mktemp -d)
 groups=()
+# Ends a command that does not end by itself. It normally takes less than half as long.
+bounded=(timeout --kill-after=10 2700)
 # Runs a command at the same time as the following ones. It has its own process group, so that the trap also ends the
 # programs that it starts.
 beside() {
-    setsid "$@" >"$logs/${#groups[@]}" 2>&1 &
+    setsid "${bounded[@]}" "$@" >"$logs/${#groups[@]}" 2>&1 &
     groups+=($!)
 }
-trap 'for group in "${groups[@]}"; do kill -- "-$group" 2>/dev/null || true; done; rm -rf "$logs"' EXIT
-# These tests mostly wait, so many run at the same time. Those that need Redis or balancers also use the processor, so they
-# follow when the browser has finished.
+end_all() {
+    local status=$? number
+    for number in "${!groups[@]}"; do
+        kill -- "-${groups[$number]}" 2>/dev/null || true
+        # Shows how far the others were.
+        [[ $status -eq 0 ]] || tail -n 5 "$logs/$number"
+    done
+    rm -rf "$logs"
+}
+trap end_all EXIT
+# These tests mostly wait, so many run at the same time. Those that need Redis, balancers or downloads also use the
+# processor, so they follow when the browser has finished.
 waiting() {
     cargo test --locked --no-fail-fast --test alertmanager -- --include-ignored --test-threads=7
-    cargo test --locked --no-fail-fast --test redis_link --test replicas --test fleet -- --include-ignored
+    cargo test --locked --no-fail-fast --test redis_link --test replicas --test fleet --test linters --test days -- \
+        --include-ignored
 }
 export -f waiting
 beside bash -euc waiting
@@ -137,12 +149,12 @@ others=(--lib)
 for file in tests/*.rs tests/*/main.rs; do
     name=${file#tests/} && name=${name%.rs} && name=${name%/main}
     case $name in
-        alertmanager | disks | fleet | page | redis_link | rendered | replicas | rules | simulated_days) ;;
+        alertmanager | days | disks | fleet | linters | page | redis_link | rendered | replicas | rules | simulated_days) ;;
         *) others+=(--test "$name") ;;
     esac
 done
 # The million callbacks follow in the release build.
-cargo test --locked --no-fail-fast "${others[@]}" -- --include-ignored --skip of_a_million_callbacks
+"${bounded[@]}" cargo test --locked --no-fail-fast "${others[@]}" -- --include-ignored --skip of_a_million_callbacks
 for number in "${!groups[@]}"; do
     wait "${groups[$number]}" || { cat "$logs/$number"; exit 1; }
     grep '^test result' "$logs/$number" || true
