@@ -73,7 +73,7 @@ impl Setup {
         while has_more {
             // Each chunk is allocated, as in the server.
             let mut chunk = Vec::new();
-            has_more = scraper.next_chunk(&mut chunk);
+            has_more = scraper.next_chunk(&mut chunk)?;
             with(&chunk)?;
         }
         Ok(scraper.series())

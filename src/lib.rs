@@ -11,13 +11,14 @@
 //! - [`stats`]: `Stats::record(&Message, now)`: mix, groups, senders, delays
 //! - `certificates`: certificates and keys from PEM, and what is wrong with them
 //! - `lanes`: counters that threads add to without waiting for each other
+//! - `native`: the buckets of native histograms
 //! - `named`: enums whose values have names, as label values or stored keys
 //! - `niceness`: the priority of threads that do not answer callbacks
 //! - `threads`: waiting for threads to end
 //! - [`arena`]: the one block of memory that holds every number
 //! - `view`: the current numbers as plain values, for the API and the live page
 //! - `page`: the files of the live page
-//! - [`exposition`]: the declarations of the statistics' metrics, the text formats, the scrape
+//! - [`exposition`]: the declarations of the statistics' metrics, the formats, the scrape
 //! - [`telemetry`]: the exporter's own metrics, each declared once, and log events: one function per event
 //! - `forward`: the targets of callbacks: requests, delivery from the spools, pass-through
 //! - [`spool`]: the callbacks of a target that are answered but not delivered yet, on disk
@@ -63,6 +64,7 @@ mod forward;
 pub mod http;
 mod lanes;
 mod named;
+mod native;
 mod niceness;
 mod page;
 pub mod record;

@@ -102,7 +102,7 @@ impl Days {
         let (mut text, mut has_more) = (Vec::new(), true);
         while has_more {
             let mut chunk = Vec::new();
-            has_more = scraper.next_chunk(&mut chunk);
+            has_more = scraper.next_chunk(&mut chunk).unwrap();
             text.append(&mut chunk);
         }
         let text = String::from_utf8(text).unwrap();

@@ -1,4 +1,4 @@
-//! A strict parser of both formats, which knows nothing of how they are written.
+//! A strict parser of the text formats, which knows nothing of how they are written.
 //!
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>
 //! <https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md#abnf>
@@ -30,8 +30,8 @@ pub(super) struct Sample {
 /// The line that is not valid, with the reason.
 pub(super) fn parse(text: &str, format: Format) -> Result<Vec<Family>, String> {
     let text = match format {
-        Format::Text => text,
         Format::OpenMetrics => text.strip_suffix("# EOF\n").ok_or("the end is missing")?,
+        _ => text,
     };
     let mut families: Vec<Family> = Vec::new();
     // Only `\n` ends a line; a label may contain any other character.
@@ -86,9 +86,8 @@ fn take_comment(comment: &str, format: Format, families: &mut Vec<Family>) -> Op
 
 fn suffixes(kind: &str, format: Format) -> &'static [&'static str] {
     match (kind, format) {
-        ("counter", Format::OpenMetrics) => &["_total", "_created"],
-        ("histogram", Format::Text) => &["_bucket", "_sum", "_count"],
-        ("histogram", Format::OpenMetrics) => &["_bucket", "_sum", "_count", "_created"],
+        ("counter", Format::OpenMetrics) => &["_total"],
+        ("histogram", _) => &["_bucket", "_sum", "_count"],
         ("", _) => &[],
         _ => &[""],
     }
@@ -101,7 +100,7 @@ fn sample(line: &str, format: Format) -> Option<Sample> {
     let rest = rest.strip_prefix(' ')?;
     let (value, exemplar) = match rest.split_once(" # ") {
         None => (rest, None),
-        Some(_) if format == Format::Text => return None,
+        Some(_) if format != Format::OpenMetrics => return None,
         Some((value, exemplar)) => (value, Some(self::exemplar(exemplar)?)),
     };
     let whole = is_name(name) && is_number(value);
@@ -158,7 +157,7 @@ fn is_name(name: &str) -> bool {
     bytes.next().is_some_and(first) && bytes.all(|byte| first(byte) || byte.is_ascii_digit())
 }
 
-/// A number in the syntax of both formats: digits, `NaN`, or infinity.
+/// A number in the syntax of these formats: digits, `NaN`, or infinity.
 fn is_number(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());

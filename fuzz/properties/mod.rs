@@ -22,6 +22,7 @@ pub(crate) mod head;
 mod hpack;
 pub(crate) mod judge;
 pub(crate) mod multiplex;
+mod protobuf;
 pub(crate) mod record;
 pub(crate) mod replicas;
 pub(crate) mod report;

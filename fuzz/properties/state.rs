@@ -209,7 +209,7 @@ impl Bench {
         let mut text = Vec::new();
         let mut chunk = Vec::new();
         while {
-            let has_more = scraper.next_chunk(&mut chunk);
+            let has_more = scraper.next_chunk(&mut chunk).unwrap();
             text.append(&mut chunk);
             has_more
         } {}

@@ -286,7 +286,7 @@ catalog! {
     /// Maximum number of tracked groups.
     GROUPS_CAPACITY = Gauge "openim_exporter_groups_capacity" [] Value(|stats| stats.groups_capacity() as u64);
     /// Exported groups, which have series of their own.
-    GROUPS_EXPORTED = Gauge "openim_exporter_groups_exported" [] Value(|stats| stats.exported_groups().len() as u64);
+    GROUPS_EXPORTED = Gauge "openim_exporter_groups_exported" [] Value(|stats| stats.exported_len() as u64);
     /// Maximum number of exported groups.
     GROUPS_EXPORTED_CAPACITY = Gauge "openim_exporter_groups_exported_capacity" []
         Value(|stats| stats.exported_groups_capacity() as u64);

@@ -1,15 +1,47 @@
 //! The formats of a scrape.
 
+use std::borrow::Cow;
+
 /// The format of a scrape.
 ///
-/// <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>
+/// <https://prometheus.io/docs/instrumenting/exposition_formats/>
 /// <https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Prometheus' text format, version 0.0.4.
     Text,
-    /// OpenMetrics 1.0, which adds units, exemplars and the times when counters began.
+    /// Prometheus' text format, version 1.0.0.
+    TextV1,
+    /// OpenMetrics 1.0, which adds units and exemplars.
     OpenMetrics,
+    /// Prometheus' protobuf format, which adds the times when counters began, and native histograms.
+    Protobuf,
+}
+
+/// How names are escaped that older readers would not accept. All names here are accepted by all readers.
+///
+/// <https://prometheus.io/docs/instrumenting/escaping_schemes/>
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Escaping {
+    /// Special characters become underscores.
+    #[default]
+    Underscores,
+    /// Underscores are doubled.
+    Dots,
+    /// Names that need it are marked, and their special characters encoded.
+    Values,
+    /// Names are written as they are.
+    AllowUtf8,
+}
+
+impl Escaping {
+    /// A name of a metric or a label. Those here have only letters, digits and underscores.
+    pub(super) fn escaped(self, name: &str) -> Cow<'_, str> {
+        match self {
+            Self::Dots => Cow::Owned(name.replace('_', "__")),
+            Self::Underscores | Self::Values | Self::AllowUtf8 => Cow::Borrowed(name),
+        }
+    }
 }
 
 impl Format {
@@ -19,6 +51,7 @@ impl Format {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::TextV1 | Self::Protobuf => "",
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The writer with arbitrary names and numbers.
 
 use super::catalog;
-use super::format::Format;
+use super::format::{Escaping, Format};
 use super::writer::{Observed, Writer};
 use crate::domain::UnixMillis;
 use crate::stats::Exemplar;
+
+pub use crate::native::NativeReading;
 
 /// What to write.
 #[derive(Clone, Debug)]
@@ -21,23 +23,29 @@ pub struct Families {
     pub sum: f64,
     /// The number of observations.
     pub count: u64,
+    /// The buckets of the native histogram.
+    pub native: Option<NativeReading>,
 }
 
 /// Writes a counter, a gauge and a histogram.
 #[must_use]
-pub fn write_to_vec(families: &Families, format: Format) -> Vec<u8> {
+pub fn write_to_vec(families: &Families, format: Format, escaping: Escaping) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut writer = Writer::new(format, Some(families.began), &mut out);
-    let mut counters = writer.family(&catalog::BY_GROUP);
-    for (name, count, since) in &families.groups {
-        counters.sample_since([name], *count, *since);
+    let mut writer = Writer::new(format, escaping, Some(families.began), &mut out);
+    {
+        let mut counters = writer.family(&catalog::BY_GROUP);
+        for (name, count, since) in &families.groups {
+            counters.sample_since([name], *count, *since);
+        }
     }
-    let mut gauges = writer.family(&catalog::GROUP_ACTIVE_SENDERS);
-    for (name, value) in &families.gauges {
-        gauges.sample([name.as_str(), name.as_str()], *value);
+    {
+        let mut gauges = writer.family(&catalog::GROUP_ACTIVE_SENDERS);
+        for (name, value) in &families.gauges {
+            gauges.sample([name.as_str(), name.as_str()], *value);
+        }
     }
     let buckets = families.buckets.iter().map(|(bound, count, _)| (*bound, *count)).collect();
-    let observed = Observed { buckets, sum: families.sum, count: families.count };
+    let observed = Observed { buckets, sum: families.sum, count: families.count, native: families.native.clone() };
     let exemplars: Vec<_> = families.buckets.iter().map(|(.., exemplar)| exemplar.clone()).collect();
     writer.family(&catalog::DELIVERY_DELAY).histogram(None, &observed, &exemplars);
     writer.end();

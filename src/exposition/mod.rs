@@ -4,10 +4,12 @@ pub mod catalog;
 mod format;
 #[cfg(feature = "fuzzing")]
 pub mod fuzz;
+mod names;
 mod process;
 mod scraper;
 mod writer;
 
-pub use format::Format;
+pub use format::{Escaping, Format};
+pub use names::Names;
 pub(crate) use scraper::CHUNK_BYTES;
-pub use scraper::{Scope, Scraper};
+pub use scraper::{GroupRemoved, Scope, Scraper};

@@ -38,7 +38,7 @@ pub use delays::ClockError;
 pub use disconnects::Disconnect;
 pub use distinct::{Distinct, Stretch};
 pub use exemplars::Exemplar;
-pub use groups::{Candidate, Group, GroupName, Recorded, RetirementPause, Week};
+pub use groups::{Candidate, Group, GroupName, Recorded, RetirementPause, SlotSet, Week};
 pub use histogram::HistogramReading;
 pub use history::{Gauge, Period, Step};
 pub use mix::MixCell;

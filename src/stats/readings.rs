@@ -2,7 +2,7 @@
 
 use super::delays::ClockError;
 use super::exemplars::Exemplar;
-use super::groups::{Group, RetirementPause};
+use super::groups::{Group, RetirementPause, SlotSet};
 use super::histogram::HistogramReading;
 use super::messages::Messages;
 use super::mix::MixCell;
@@ -189,6 +189,16 @@ impl Stats {
     #[must_use]
     pub fn exported_groups(&self) -> Vec<u32> {
         self.groups.exported()
+    }
+
+    /// The same as a set, which takes much less memory if they are many.
+    pub(crate) fn exported_set(&self) -> SlotSet {
+        self.groups.exported_set()
+    }
+
+    /// How many groups are exported.
+    pub(crate) fn exported_len(&self) -> usize {
+        self.groups.exported_len()
     }
 
     /// How many groups can be exported.

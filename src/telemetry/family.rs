@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::native::NativeReading;
+
 /// The types of metrics that the exporter has.
 ///
 /// <https://prometheus.io/docs/concepts/metric_types/>
@@ -73,6 +75,8 @@ pub enum Samples {
         sum: f64,
         /// The number of observations.
         count: u64,
+        /// The same observations in the buckets of a native histogram, if it has them.
+        native: Option<NativeReading>,
     },
     /// Those of each target, whose name is the first label's value. Sorted by name.
     ByTarget(Vec<(Arc<str>, Self)>),

@@ -291,6 +291,6 @@ impl Metric for Durations {
         });
         let buckets = buckets.collect();
         let sum = Duration::from_nanos(self.counts.sum(self.bounds_us.len() + 1)).as_secs_f64();
-        Samples::Histogram { buckets, sum, count: count + self.counts.sum(self.bounds_us.len()) }
+        Samples::Histogram { buckets, sum, count: count + self.counts.sum(self.bounds_us.len()), native: None }
     }
 }

@@ -275,7 +275,9 @@ mod tests {
         replicas.united(UnixMillis(1_700_000_005_250), Duration::from_millis(30), 3);
         assert_single(&replicas, "active", 3.0);
         assert_single(&replicas, "last_union_timestamp_seconds", 1_700_000_005.25);
-        let Samples::Histogram { buckets, sum, count } = value(&replicas, "union_duration_seconds") else { panic!() };
+        let Samples::Histogram { buckets, sum, count, .. } = value(&replicas, "union_duration_seconds") else {
+            panic!()
+        };
         assert_eq!((sum, count), (0.03, 1));
         assert!(buckets.contains(&(0.025, 0)) && buckets.contains(&(0.05, 1)), "{buckets:?}");
         replicas.set_clock_skew(-1500);

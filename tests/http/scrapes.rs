@@ -45,16 +45,11 @@ fn as_in_open_metrics(samples: &Samples) -> BTreeMap<String, f64> {
     samples.0.iter().map(|(series, value)| (as_float(series), *value)).collect()
 }
 
-/// The samples of an OpenMetrics scrape, without exemplars and without `_created` samples, which are returned
-/// separately.
-fn without_additions(text: &str) -> (BTreeMap<String, f64>, Vec<String>) {
+/// The samples of an OpenMetrics scrape, without exemplars.
+fn without_exemplars(text: &str) -> BTreeMap<String, f64> {
     let text = text.strip_suffix("# EOF\n").expect("it ends with # EOF");
     let lines: String = text.lines().map(|line| line.split(" # {").next().unwrap().to_owned() + "\n").collect();
-    let (began, samples): (Vec<_>, Vec<_>) = Samples::parse(&lines)
-        .0
-        .into_iter()
-        .partition(|(series, _)| series.split('{').next().unwrap().ends_with("_created"));
-    (samples.into_iter().collect(), began.into_iter().map(|(series, _)| series).collect())
+    Samples::parse(&lines).0.into_iter().collect()
 }
 
 #[test]
@@ -73,7 +68,7 @@ fn both_formats_have_the_same_samples() {
         let answer = ask(&mut client, path, "Accept: application/openmetrics-text\r\n");
         assert_eq!(answer.header("content-type"), Some(OPEN_METRICS));
         assert_eq!(answer.header("content-encoding"), None);
-        let (open_metrics, began) = without_additions(&answer.text());
+        let open_metrics = without_exemplars(&answer.text());
         let answer = ask(&mut client, path, "");
         assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
         let text = as_in_open_metrics(&Samples::parse(&answer.text()));
@@ -83,40 +78,7 @@ fn both_formats_have_the_same_samples() {
         for series in text.keys().filter(is_still) {
             assert_eq!(text[series], open_metrics[series], "{path}: {series}");
         }
-        let counters = text.keys().filter(|series| {
-            let name = series.split('{').next().unwrap();
-            name.ends_with("_total") || name.ends_with("_count")
-        });
-        assert_eq!(began.len(), counters.count(), "{path}: each counter and histogram has a creation time");
     }
-}
-
-#[test]
-fn a_counter_s_creation_time_is_that_of_the_state_the_group_or_the_process() {
-    let now = || std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
-    let begin = now();
-    let exporter = Exporter::start(&[]);
-    let started = now();
-    thread::sleep(Duration::from_millis(1100));
-    exporter.post(GROUP_MESSAGE_PATH, message("g", "u"));
-    let text = ask(&mut exporter.connect(), "/metrics", "Accept: application/openmetrics-text\r\n").text();
-    let value = |series: &str| {
-        let line = text.lines().find(|line| line.starts_with(series)).unwrap_or_else(|| panic!("{series}: {text}"));
-        line[series.len()..].trim().parse::<f64>().unwrap()
-    };
-    for series in [
-        "openim_group_messages_by_status_created{status=\"1\"}",
-        "openim_group_message_content_bytes_created",
-        "openim_group_messages_folded_created{reason=\"retired\"}",
-    ] {
-        assert!((begin - 0.001..started).contains(&value(series)), "{series}: {}", value(series));
-    }
-    let group = value("openim_group_messages_by_group_created{group_id=\"g\"}");
-    assert!((started + 1.0..now()).contains(&group), "{group}");
-    let process = value("openim_exporter_callback_duration_seconds_created");
-    assert_eq!(process, value("process_start_time_seconds"));
-    // The kernel counts from its boot time, which it reports in whole seconds.
-    assert!((begin - 3.0..started + 3.0).contains(&process), "{process}");
 }
 
 #[test]
@@ -152,7 +114,7 @@ fn metrics_groups_has_every_tracked_group_and_adds_up_to_the_total() {
             if headers.is_empty() {
                 Samples::parse(&answer.text())
             } else {
-                Samples(without_additions(&unzipped(&answer)).0)
+                Samples(without_exemplars(&unzipped(&answer)))
             }
         });
         for family in ["openim_tracked_group_messages_total", "openim_tracked_group_active_senders"] {

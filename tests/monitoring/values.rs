@@ -45,7 +45,7 @@ static SHOWN: LazyLock<Values> = LazyLock::new(|| {
         let mut has_more = true;
         while has_more {
             let mut chunk = Vec::new();
-            has_more = scraper.next_chunk(&mut chunk);
+            has_more = scraper.next_chunk(&mut chunk).unwrap();
             page.append(&mut chunk);
         }
     }

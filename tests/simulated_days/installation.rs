@@ -342,7 +342,7 @@ impl Installation {
         let mut page = Vec::new();
         loop {
             let mut chunk = Vec::new();
-            let has_more = scraper.next_chunk(&mut chunk);
+            let has_more = scraper.next_chunk(&mut chunk).unwrap();
             page.append(&mut chunk);
             if !has_more {
                 break;
@@ -358,7 +358,7 @@ impl Installation {
             let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
             // Without the metrics of this process, and without the many combinations of labels that have no messages.
             let value = if name == "process_start_time_seconds" { &self.started.to_string() } else { value };
-            let is_left_out = name.ends_with("_created") || (name == "openim_group_messages_total" && value == "0");
+            let is_left_out = name == "openim_group_messages_total" && value == "0";
             if !is_left_out {
                 let comma = if labels == "}" { "" } else { "," };
                 writeln!(self.scrapes, "{name}{{{target}{comma}{labels} {value} {now}").unwrap();

@@ -36,7 +36,7 @@ fn shown(stats: Stats) -> String {
         let mut scraper = Scraper::new(scope, Format::OpenMetrics, Arc::clone(&stats), Arc::clone(&telemetry), KEPT_AT);
         let mut chunk = Vec::new();
         while {
-            let has_more = scraper.next_chunk(&mut chunk);
+            let has_more = scraper.next_chunk(&mut chunk).unwrap();
             text.write_all(&chunk).unwrap();
             chunk.clear();
             has_more

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::domain::Message;
+use crate::domain::{Event, Message};
 use crate::exposition::catalog;
 use crate::stats::{Capacities, Recorded, UnitedCounts};
 
@@ -26,9 +26,12 @@ fn stats(groups: usize, exported_groups: usize) -> Arc<Stats> {
     Arc::new(stats)
 }
 
+fn name(group: usize) -> String {
+    format!("group-{group:0>56}")
+}
+
 fn record(stats: &Stats, group: usize, now: UnixMillis) -> Recorded {
-    let group = format!("group-{group:0>56}");
-    stats.record(&Message::of(&group, "u"), now)
+    stats.record(&Message::of(&name(group), "u"), now)
 }
 
 fn scraper(scope: Scope, format: Format, stats: &Arc<Stats>) -> Scraper {
@@ -36,16 +39,20 @@ fn scraper(scope: Scope, format: Format, stats: &Arc<Stats>) -> Scraper {
     Scraper::new(scope, format, Arc::clone(stats), telemetry, NOW)
 }
 
-/// The remaining chunks of a scrape.
+/// The remaining chunks of a scrape as text.
 fn chunks(scraper: &mut Scraper) -> Vec<String> {
+    bytes(scraper).unwrap().into_iter().map(|chunk| String::from_utf8(chunk).unwrap()).collect()
+}
+
+fn bytes(scraper: &mut Scraper) -> Result<Vec<Vec<u8>>, GroupRemoved> {
     let mut chunks = Vec::new();
     let mut has_more = true;
     while has_more {
         let mut chunk = Vec::new();
-        has_more = scraper.next_chunk(&mut chunk);
-        chunks.push(String::from_utf8(chunk).unwrap());
+        has_more = scraper.next_chunk(&mut chunk)?;
+        chunks.push(chunk);
     }
-    chunks
+    Ok(chunks)
 }
 
 /// The sum of the samples of a family.
@@ -62,12 +69,10 @@ fn a_scrape_of_many_groups_is_complete_and_each_chunk_is_bounded() {
         (Scope::Metrics, catalog::BY_GROUP, catalog::GROUP_ACTIVE_SENDERS),
         (Scope::Groups, catalog::TRACKED_GROUP_MESSAGES, catalog::TRACKED_GROUP_ACTIVE_SENDERS),
     ] {
-        for format in [Format::Text, Format::OpenMetrics] {
+        for format in [Format::Text, Format::TextV1, Format::OpenMetrics] {
             let mut scraper = scraper(scope, format, &stats);
             let chunks = chunks(&mut scraper);
-            let (last, full) = chunks.split_last().unwrap();
-            assert!(full.iter().all(|chunk| (CHUNK_BYTES..CHUNK_BYTES * 5 / 4).contains(&chunk.len())));
-            assert!(!last.is_empty() && last.len() < CHUNK_BYTES * 5 / 4, "{}", last.len());
+            assert_are_full(&chunks);
             let text = chunks.concat();
             assert_eq!(sum(&text, messages.name), 20_000);
             assert_eq!(text.matches(senders.name).count(), 40_000 + 2, "{scope:?} {format:?}");
@@ -75,6 +80,14 @@ fn a_scrape_of_many_groups_is_complete_and_each_chunk_is_bounded() {
             assert_eq!(text.matches("# EOF\n").count(), usize::from(format == Format::OpenMetrics));
         }
     }
+}
+
+/// Each chunk but the last is as long as it should be, or longer by a row or a family that is written at once.
+fn assert_are_full<T: AsRef<[u8]>>(chunks: &[T]) {
+    let lens: Vec<_> = chunks.iter().map(|chunk| chunk.as_ref().len()).collect();
+    let (last, full) = lens.split_last().unwrap();
+    assert!(full.iter().all(|len| (CHUNK_BYTES..CHUNK_BYTES * 4).contains(len)), "{lens:?}");
+    assert!((1..CHUNK_BYTES * 4).contains(last), "{lens:?}");
 }
 
 /// The names of the families in a scrape.
@@ -136,7 +149,7 @@ fn the_groups_never_sum_to_less_than_the_total_while_messages_arrive() {
     let mut has_more = true;
     while has_more {
         let mut chunk = Vec::new();
-        has_more = scraper.next_chunk(&mut chunk);
+        has_more = scraper.next_chunk(&mut chunk).unwrap();
         text.extend(chunk);
         // In tracked groups, and in some beyond the capacity.
         (0..1100).for_each(|group| {
@@ -157,11 +170,105 @@ fn no_group_is_retired_during_a_scrape_of_all_groups() {
         let later = UnixMillis(NOW.0 + 25 * HOUR_MS);
         scraper.now = later;
         stats.tick(later);
-        assert!(scraper.next_chunk(&mut Vec::new()), "there are more chunks");
+        assert_eq!(scraper.next_chunk(&mut Vec::new()), Ok(true), "there are more chunks");
         let recorded = record(&stats, 1000, later);
         assert_eq!(std::mem::discriminant(&recorded), std::mem::discriminant(&meanwhile), "{scope:?}: {recorded:?}");
         chunks(&mut scraper);
         // The scrape is complete, but not dropped yet.
         assert!(matches!(record(&stats, 1001, later), Recorded::Added(_)), "{scope:?}");
     }
+}
+
+/// The bytes of the families that begin with their lengths, which must be whole.
+fn delimited(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let mut families = Vec::new();
+    while let Some(last) = bytes.iter().position(|byte| *byte < 0x80) {
+        let len = bytes[..=last].iter().rev().fold(0, |len, byte| len << 7 | usize::from(byte & 0x7f));
+        let (family, rest) = bytes[last + 1..].split_at(len);
+        families.push(family);
+        bytes = rest;
+    }
+    assert_eq!(bytes, b"");
+    families
+}
+
+/// How often a text occurs.
+fn occurrences(bytes: &[u8], text: &str) -> usize {
+    memchr::memmem::find_iter(bytes, text).count()
+}
+
+#[test]
+fn families_of_many_groups_have_their_lengths_while_groups_come_and_messages_arrive() {
+    let stats = stats(20_000, 20_000);
+    let removed = |group: usize| stats.record_event(Event::Dismissal(&name(group)), NOW);
+    (0..100).for_each(removed);
+    stats.tick(NOW);
+    for scope in [Scope::Metrics, Scope::Groups] {
+        let mut scraper = scraper(scope, Format::Protobuf, &stats);
+        let (mut chunks, mut has_more, mut added) = (Vec::new(), true, 100_000);
+        while has_more {
+            let mut chunk = Vec::new();
+            has_more = scraper.next_chunk(&mut chunk).unwrap();
+            chunks.push(chunk);
+            // In free slots, and in those that are scraped.
+            (added..added + 5).chain(200..1000).for_each(|group| {
+                record(&stats, group, NOW);
+            });
+            added += 5;
+        }
+        assert_are_full(&chunks);
+        let bytes = chunks.concat();
+        let [of_messages, of_senders] = match scope {
+            Scope::Metrics => [catalog::BY_GROUP, catalog::GROUP_ACTIVE_SENDERS],
+            Scope::Groups => [catalog::TRACKED_GROUP_MESSAGES, catalog::TRACKED_GROUP_ACTIVE_SENDERS],
+        };
+        let families = delimited(&bytes);
+        let of = |family: Family| families.iter().find(|bytes| occurrences(bytes, family.name) == 1).unwrap();
+        // The scrape of all groups sees those that came before its second family.
+        let (messages, senders) = (occurrences(of(of_messages), "group-"), occurrences(of(of_senders), "group-"));
+        assert!(messages >= 19_900 && senders >= 2 * messages && senders <= 2 * 20_000, "{messages} {senders}");
+        if scope == Scope::Groups {
+            assert_eq!(scraper.series(), messages + senders);
+        }
+    }
+}
+
+#[test]
+fn a_removed_group_ends_a_scrape_whose_lengths_included_it() {
+    let stats = stats(5000, 5000);
+    // Dismisses a group after this time, when some groups are written.
+    let dismiss = |stats: &Arc<Stats>, scope, group: usize, after_ms| {
+        let mut scraper = scraper(scope, Format::Protobuf, stats);
+        let mut chunk = Vec::new();
+        while occurrences(&chunk, "group-") == 0 {
+            chunk.clear();
+            assert_eq!(scraper.next_chunk(&mut chunk), Ok(true));
+        }
+        stats.record_event(Event::Dismissal(&name(group)), UnixMillis(NOW.0 + after_ms));
+        bytes(&mut scraper).map(drop)
+    };
+    for (group, scope) in [(4991, Scope::Metrics), (4992, Scope::Groups)] {
+        // It stays for ten seconds.
+        assert_eq!(dismiss(&stats, scope, group - 10, 9999), Ok(()), "{scope:?}");
+        assert_eq!(dismiss(&stats, scope, group, 10_000), Err(GroupRemoved), "{scope:?}");
+    }
+    // A few groups are written at once, so they cannot be removed meanwhile.
+    assert_eq!(dismiss(&self::stats(5000, 1000), Scope::Metrics, 1, 10_000), Ok(()));
+}
+
+#[test]
+fn a_scrape_of_named_families_has_no_others() {
+    let stats = stats(3, 3);
+    let own = "openim_exporter_scrape_duration_seconds";
+    let names = [catalog::BY_GROUP.name, catalog::MESSAGES.name, own, "process_open_fds", "unknown"];
+    let only = |scope, format| {
+        let scraper = scraper(scope, format, &stats).only(Names::only(names.map(str::to_owned)));
+        bytes(&mut { scraper }).unwrap().concat()
+    };
+    let text = String::from_utf8(only(Scope::Metrics, Format::Text)).unwrap();
+    let found: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    assert_eq!(found, [catalog::MESSAGES.name, catalog::BY_GROUP.name, own, "process_open_fds"]);
+    assert_eq!(delimited(&only(Scope::Metrics, Format::Protobuf)).len(), 4);
+    assert_eq!(only(Scope::Groups, Format::OpenMetrics), b"# EOF\n");
+    assert_eq!(only(Scope::Groups, Format::Protobuf), b"");
 }

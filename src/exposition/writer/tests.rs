@@ -1,12 +1,17 @@
 use super::*;
 use crate::exposition::catalog;
+use crate::stats::HistogramReading;
 
 const BEGAN: UnixMillis = UnixMillis(1_732_345_678_007);
 
-fn write_to_string(format: Format, write: impl FnOnce(&mut Writer<'_>)) -> String {
+fn write_to_vec(format: Format, escaping: Escaping, write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
     let mut out = Vec::new();
-    write(&mut Writer::new(format, Some(BEGAN), &mut out));
-    String::from_utf8(out).unwrap()
+    write(&mut Writer::new(format, escaping, Some(BEGAN), &mut out));
+    out
+}
+
+fn write_to_string(format: Format, write: impl FnOnce(&mut Writer<'_>)) -> String {
+    String::from_utf8(write_to_vec(format, Escaping::default(), write)).unwrap()
 }
 
 fn samples(text: &str) -> Vec<&str> {
@@ -26,7 +31,7 @@ fn only_labels_are_escaped() {
 }
 
 #[test]
-fn openmetrics_counter_families_lack_total_and_have_created_samples() {
+fn openmetrics_counter_families_lack_total() {
     let text = write_to_string(Format::OpenMetrics, |writer| {
         writer.family(&catalog::BY_GROUP).sample(["a"], 3_u64).sample_since(["b"], 4_u64, UnixMillis(1_000_090));
         writer.family(&catalog::GROUPS_TRACKED).sample([], 2_usize);
@@ -37,9 +42,7 @@ fn openmetrics_counter_families_lack_total_and_have_created_samples() {
         "# HELP openim_group_messages_by_group Group messages in each exported group.\n\
          # TYPE openim_group_messages_by_group counter\n\
          openim_group_messages_by_group_total{group_id=\"a\"} 3\n\
-         openim_group_messages_by_group_created{group_id=\"a\"} 1732345678.007\n\
          openim_group_messages_by_group_total{group_id=\"b\"} 4\n\
-         openim_group_messages_by_group_created{group_id=\"b\"} 1000.090\n\
          # HELP openim_exporter_groups_tracked Tracked groups, which have counters of their own.\n\
          # TYPE openim_exporter_groups_tracked gauge\n\
          openim_exporter_groups_tracked 2\n\
@@ -88,8 +91,48 @@ fn openmetrics_histograms_have_units_float_bounds_and_exemplars_within_their_buc
             r#"openim_group_message_submit_delay_seconds_bucket{le="+Inf"} 4 # {operation_id="op\"3001"} 3.001 1732345679.000"#,
             "openim_group_message_submit_delay_seconds_sum 9",
             "openim_group_message_submit_delay_seconds_count 4",
-            "openim_group_message_submit_delay_seconds_created 1732345678.007",
         ]
     );
     assert!(!write_to_string(Format::Text, write).contains(EXEMPLAR_LABEL), "the text format has no exemplars");
+}
+
+#[test]
+fn the_dots_scheme_doubles_the_underscores_of_names() {
+    let write = |writer: &mut Writer<'_>| {
+        writer.family(&catalog::BY_GROUP).sample(["a_b"], 3_u64);
+        let observed = Observed { buckets: Vec::new(), sum: 0.0, count: 0, native: None };
+        writer.family(&catalog::SUBMIT_DELAY).histogram(None, &observed, &[]);
+    };
+    let text = |format| String::from_utf8(write_to_vec(format, Escaping::Dots, write)).unwrap();
+    let samples = [
+        "openim__group__messages__by__group__total{group__id=\"a_b\"} 3",
+        "openim__group__message__submit__delay__seconds_bucket{le=\"+Inf\"} 0",
+        "openim__group__message__submit__delay__seconds_sum 0",
+        "openim__group__message__submit__delay__seconds_count 0",
+    ];
+    for format in [Format::TextV1, Format::OpenMetrics] {
+        assert_eq!(self::samples(&text(format)), samples, "{format:?}");
+    }
+    assert!(text(Format::TextV1).contains("# TYPE openim__group__messages__by__group__total counter\n"));
+    // The samples of a counter have the name of the family and `_total`.
+    assert!(text(Format::OpenMetrics).contains("# TYPE openim__group__messages__by__group_ counter\n"));
+}
+
+#[test]
+fn protobuf_has_lengths_before_families_and_no_family_without_a_metric() {
+    let bytes = write_to_vec(Format::Protobuf, Escaping::default(), |writer| {
+        writer.family(&catalog::FOLDED);
+        writer.family(&catalog::BY_GROUP).sample_since(["a"], 3_u64, UnixMillis(1_732_345_678_007));
+        writer.family(&catalog::GROUPS_TRACKED).sample([], 2_usize);
+    });
+    let text = |field: u8, text: &str| [&[field << 3 | 2, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    let (counter, gauge) = (catalog::BY_GROUP, catalog::GROUPS_TRACKED);
+    let label = [text(1, "group_id"), text(2, "a")].concat();
+    // 3.0 as a little-endian double; then 1,732,345,678 s and 7,000,000 ns, seven bits in each byte.
+    let number = b"\x1a\x16\x09\0\0\0\0\0\0\x08\x40\x1a\x0b\x08\xce\xfe\x85\xba\x06\x10\xc0\x9f\xab\x03";
+    let metric = [&[0x22, 39, 0x0a, 13], &*label, number].concat();
+    let counter = [text(1, counter.name), text(2, counter.help), vec![0x18, 0], metric].concat();
+    let number = b"\x18\x01\x22\x0b\x12\x09\x09\0\0\0\0\0\0\0\x40";
+    let gauge = [text(1, gauge.name), text(2, gauge.help), number.to_vec()].concat();
+    assert_eq!(bytes, [&[121], &*counter, &[98], &*gauge].concat());
 }

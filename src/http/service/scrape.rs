@@ -36,17 +36,17 @@ impl Scrape {
         Self { site, scraper, is_gzip, gzip: None, took: Duration::ZERO, share: Arc::new(share) }
     }
 
-    fn write_plain(&mut self) -> (Vec<u8>, bool) {
+    fn write_plain(&mut self) -> io::Result<(Vec<u8>, bool)> {
         // A chunk may be a little larger than its nominal size.
         let mut text = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
-        let has_more = self.scraper.next_chunk(&mut text);
-        (text, has_more)
+        let has_more = self.scraper.next_chunk(&mut text).map_err(io::Error::other)?;
+        Ok((text, has_more))
     }
 
     fn write_compressed(&mut self) -> io::Result<(Vec<u8>, bool)> {
         let mut gzip = self.gzip.take().unwrap_or_else(|| GzEncoder::new(Vec::new(), Compression::fast()));
         loop {
-            let (text, has_more) = self.write_plain();
+            let (text, has_more) = self.write_plain()?;
             gzip.write_all(&text)?;
             if !has_more {
                 return Ok((gzip.finish()?, false));
@@ -66,7 +66,7 @@ impl Unwritten for Scrape {
         if self.scraper.series() == 0 {
             self.site.update_gauges();
         }
-        let (bytes, has_more) = if self.is_gzip { self.write_compressed()? } else { self.write_plain() };
+        let (bytes, has_more) = if self.is_gzip { self.write_compressed() } else { self.write_plain() }?;
         self.took += begin.elapsed();
         if !has_more {
             let (telemetry, series) = (&self.site.telemetry, self.scraper.series());

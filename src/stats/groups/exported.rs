@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::agreed::{Agreement, LastAgreement};
 use super::slot::Slot;
+use super::slot_set::SlotSet;
 use crate::domain::UnixMillis;
 use crate::stats::top::Top;
 
@@ -79,6 +80,15 @@ impl ExportedGroups {
 
     pub(super) fn slots(&self) -> Vec<u32> {
         self.slots.lock().exported.clone()
+    }
+
+    /// The same as a set.
+    pub(super) fn slot_set(&self) -> SlotSet {
+        self.slots.lock().exported.iter().copied().collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
     }
 
     /// Starts a ranking of all groups.

@@ -7,6 +7,7 @@ mod dismissed;
 mod exported;
 mod idle;
 mod slot;
+mod slot_set;
 mod stored;
 mod table;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod weeks;
 pub use candidates::Candidate;
 pub use idle::RetirementPause;
 pub use slot::{Group, GroupName};
+pub use slot_set::SlotSet;
 pub(super) use stored::SlotMapping;
 pub(super) use table::GroupTable;
 pub use table::Recorded;

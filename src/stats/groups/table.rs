@@ -16,6 +16,7 @@ use super::dismissed::DismissedGroups;
 use super::exported::ExportedGroups;
 use super::idle::{IDLE_MS, IdleSlots, RetirementPause, RetirementPauses};
 use super::slot::{Group, SLOT_WORDS, Slot};
+use super::slot_set::SlotSet;
 use crate::arena::{Block, Contents, Layout, Section, SingleWord};
 use crate::domain::UnixMillis;
 use crate::named::named;
@@ -320,6 +321,16 @@ impl GroupTable {
     /// The slots of the exported groups.
     pub(in crate::stats) fn exported(&self) -> Vec<u32> {
         self.exported.slots()
+    }
+
+    /// The same as a set.
+    pub(in crate::stats) fn exported_set(&self) -> SlotSet {
+        self.exported.slot_set()
+    }
+
+    /// How many groups are exported.
+    pub(in crate::stats) fn exported_len(&self) -> usize {
+        self.exported.len()
     }
 
     /// How many groups can be exported.

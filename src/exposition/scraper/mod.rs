@@ -1,5 +1,6 @@
 //! A scrape, written in chunks on demand. No lock is held between two chunks.
 
+mod groups;
 #[cfg(test)]
 mod tests;
 
@@ -7,13 +8,17 @@ use std::sync::Arc;
 
 use prometheus::proto::MetricFamily;
 
-use super::catalog::{Declaration, Family, OfGroup, STATISTICS, SampleSource};
-use super::format::Format;
+use super::catalog::{Declaration, Family, STATISTICS, SampleSource};
+use super::format::{Escaping, Format};
+use super::names::Names;
 use super::process;
 use super::writer::{FamilyWriter, Observed, Writer};
 use crate::domain::UnixMillis;
-use crate::stats::{MixCell, RetirementPause, Stats};
+use crate::stats::{RetirementPause, Stats};
 use crate::telemetry::{Samples, Telemetry};
+use groups::{GroupRows, Slots};
+
+pub use groups::GroupRemoved;
 
 /// A chunk is full when it has this many bytes. It ends with the row, or the small family, that filled it.
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
@@ -54,10 +59,7 @@ enum Part {
 /// The remaining rows of the current part.
 enum Rows {
     None,
-    /// Read at once, so that all chunks have the same cells. There are about two thousand.
-    Mix(&'static Family, std::vec::IntoIter<MixCell>),
-    /// The groups from a position in [`Slots`].
-    Groups(&'static Family, OfGroup, usize),
+    Groups(GroupRows),
     /// The exporter's own families and those of the process, and when their counters began.
     Own {
         began: Option<UnixMillis>,
@@ -66,27 +68,14 @@ enum Rows {
     },
 }
 
-/// The slots of the scraped groups, which are the same in each family.
-enum Slots {
-    Listed(Vec<u32>),
-    Below(usize),
-}
-
-impl Slots {
-    fn get(&self, place: usize) -> Option<u32> {
-        match self {
-            Self::Listed(slots) => slots.get(place).copied(),
-            Self::Below(end) => (place < *end).then_some(place).and_then(|slot| u32::try_from(slot).ok()),
-        }
-    }
-}
-
 /// A scrape in progress.
 pub struct Scraper {
     stats: Arc<Stats>,
     telemetry: Arc<Telemetry>,
     scope: Scope,
     format: Format,
+    escaping: Escaping,
+    names: Names,
     /// The end of the windows.
     now: UnixMillis,
     parts: std::vec::IntoIter<Part>,
@@ -106,6 +95,8 @@ impl Scraper {
             telemetry,
             scope,
             format,
+            escaping: Escaping::default(),
+            names: Names::default(),
             now,
             parts: scope.parts().into_iter(),
             rows: Rows::None,
@@ -113,6 +104,20 @@ impl Scraper {
             pause: None,
             series: 0,
         }
+    }
+
+    /// Only these families.
+    #[must_use]
+    pub fn only(mut self, names: Names) -> Self {
+        self.names = names;
+        self
+    }
+
+    /// Escapes names in this way.
+    #[must_use]
+    pub const fn escape(mut self, escaping: Escaping) -> Self {
+        self.escaping = escaping;
+        self
     }
 
     /// What the scrape contains.
@@ -129,11 +134,15 @@ impl Scraper {
 
     /// Appends the next chunk to `out`, until that has `CHUNK_BYTES` or slightly more. Returns whether there are more
     /// chunks. The last one may be shorter.
-    pub fn next_chunk(&mut self, out: &mut Vec<u8>) -> bool {
-        let mut writer = Writer::new(self.format, Some(self.stats.started()), out);
+    ///
+    /// # Errors
+    /// When a group was removed whose row was announced. The scrape must end without its end, so that the client does
+    /// not use it.
+    pub fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<bool, GroupRemoved> {
+        let mut writer = Writer::new(self.format, self.escaping, Some(self.stats.started()), out);
         let mut has_more = true;
         while has_more && writer.len() < CHUNK_BYTES {
-            if !self.write_row(&mut writer) {
+            if !self.write_row(&mut writer)? {
                 match self.parts.next() {
                     Some(part) => self.begin(part, &mut writer),
                     None => has_more = false,
@@ -141,19 +150,23 @@ impl Scraper {
             }
         }
         self.series += writer.series();
-        has_more
+        Ok(has_more)
     }
 
     /// Writes a small part, or begins one with many rows.
     fn begin(&mut self, part: Part, writer: &mut Writer<'_>) {
+        self.rows = Rows::None;
         match part {
             Part::PauseRetirement => self.pause = Some(self.stats.pause_retirement(self.now)),
-            Part::Family(declared) => self.begin_family(declared, writer),
+            Part::Family(declared) if self.names.contains(declared.family.name) => self.begin_family(declared, writer),
+            Part::Family(_) => {}
             Part::Own => {
-                let process = self.telemetry.process();
+                let mut process = self.telemetry.process();
                 let began = process::start(&process);
-                let own = self.telemetry.samples().into_iter();
-                self.rows = Rows::Own { began, own, process: process.into_iter() };
+                process.retain(|family| self.names.contains(family.name()));
+                let mut own = self.telemetry.samples();
+                own.retain(|(family, _)| self.names.contains(family.name));
+                self.rows = Rows::Own { began, own: own.into_iter(), process: process.into_iter() };
             }
             Part::End => {
                 self.pause = None;
@@ -163,53 +176,48 @@ impl Scraper {
     }
 
     fn begin_family(&mut self, declared: &'static Declaration, writer: &mut Writer<'_>) {
-        let stats = &self.stats;
-        let mut family = writer.family(declared.family);
+        let (family, stats): (_, &Stats) = (declared.family, &self.stats);
         match declared.source {
             SampleSource::Value(value) => {
-                family.sample([], value(stats));
+                writer.family(family).sample([], value(stats));
             }
-            SampleSource::Samples(write) => write(stats, self.now, &mut family),
+            SampleSource::Samples(write) => write(stats, self.now, &mut writer.family(family)),
             SampleSource::Mix(chat) => {
-                self.rows = Rows::Mix(declared.family, stats.mix(chat).collect::<Vec<_>>().into_iter());
+                let mut rows = writer.family(family);
+                for cell in stats.mix(chat) {
+                    rows.sample([&*cell.content_type, cell.platform, cell.source], cell.messages);
+                }
             }
-            SampleSource::ExportedGroups(write) => {
-                self.slots.get_or_insert_with(|| Slots::Listed(stats.exported_groups()));
-                self.rows = Rows::Groups(declared.family, write, 0);
-            }
-            SampleSource::TrackedGroups(write) => {
-                self.slots.get_or_insert_with(|| Slots::Below(stats.group_slots()));
-                self.rows = Rows::Groups(declared.family, write, 0);
+            SampleSource::ExportedGroups(write) | SampleSource::TrackedGroups(write) => {
+                let is_listed = matches!(declared.source, SampleSource::ExportedGroups(_));
+                let slots = self.slots.get_or_insert_with(|| match is_listed {
+                    true => Slots::Set(stats.exported_set()),
+                    false => Slots::Below(stats.group_slots()),
+                });
+                let rows = GroupRows::begin(family, write, (stats, &*slots), self.now, writer);
+                self.rows = rows.map_or(Rows::None, Rows::Groups);
             }
         }
     }
 
     /// Writes the next row of the current part. Returns whether there was one.
-    fn write_row(&mut self, writer: &mut Writer<'_>) -> bool {
+    fn write_row(&mut self, writer: &mut Writer<'_>) -> Result<bool, GroupRemoved> {
         match &mut self.rows {
-            Rows::None => return false,
-            Rows::Mix(family, cells) => {
-                let Some(cell) = cells.next() else { return false };
-                let labels = [&*cell.content_type, cell.platform, cell.source];
-                writer.rows(family).sample(labels, cell.messages);
-            }
-            Rows::Groups(family, write, position) => {
-                let Some(slot) = self.slots.as_ref().and_then(|slots| slots.get(*position)) else { return false };
-                *position += 1;
-                if let Some(group) = self.stats.group(slot) {
-                    write(&group, self.stats.started(), &mut writer.rows(family));
-                }
-            }
+            Rows::None => return Ok(false),
+            Rows::Groups(rows) => match &self.slots {
+                Some(slots) => return rows.write_next((&*self.stats, slots), writer),
+                None => return Ok(false),
+            },
             Rows::Own { began, own, process } => {
                 if let Some((family, samples)) = own.next() {
                     write_own(family, samples, *began, writer);
                 } else {
-                    let Some(family) = process.next() else { return false };
+                    let Some(family) = process.next() else { return Ok(false) };
                     process::write(&family, *began, writer);
                 }
             }
         }
-        true
+        Ok(true)
     }
 }
 
@@ -238,7 +246,9 @@ fn write_samples(samples: Samples, target: Option<&str>, rows: &mut FamilyWriter
                 rows.sample(target.into_iter().chain([label]), count);
             }
         }
-        Samples::Histogram { buckets, sum, count } => rows.histogram(target, &Observed { buckets, sum, count }, &[]),
+        Samples::Histogram { buckets, sum, count, native } => {
+            rows.histogram(target, &Observed { buckets, sum, count, native }, &[]);
+        }
         // A target has no targets.
         Samples::ByTarget(_) => {}
     }
