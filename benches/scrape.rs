@@ -1,4 +1,5 @@
-//! A scrape of many groups by our writer, compared with the `prometheus` crate's registry and encoder.
+//! A scrape of many groups by our writers, compared with the registries and encoders of the crates `prometheus` and
+//! `prometheus-client`: CPU time per series.
 
 #![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark may panic")]
 
@@ -7,7 +8,6 @@ mod support;
 use std::hint::black_box;
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Instant;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -17,21 +17,48 @@ use openim_exporter::simulate::group_id;
 use openim_exporter::stats::{Capacities, Stats};
 use openim_exporter::telemetry::Telemetry;
 use openim_exporter::wire;
-use prometheus::{Encoder, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder, IntCounterVec, IntGaugeVec, Opts, TextEncoder};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use rustix::time::{ClockId, clock_gettime};
 use support::{Failure, median, ratio, verdict};
 
 const ROUNDS: usize = 9;
 const SERIES: [u32; 3] = [1000, 100_000, 1_000_000];
 
+/// Our formats, with the most that each may take of the time of the `prometheus` crate's text format.
+const FORMATS: [(&str, Format, f64); 4] = [
+    ("text 0.0.4", Format::Text, 0.1),
+    ("text 1.0.0", Format::TextV1, 0.1),
+    ("OpenMetrics", Format::OpenMetrics, 0.1),
+    ("protobuf", Format::Protobuf, 0.15),
+];
+
 /// Series per group: its messages, and its senders in two windows.
 const SERIES_OF_GROUP: u32 = 3;
 
-/// The same groups in our statistics and in the crate's registry.
+/// The same groups in our statistics and in the registries of the crates.
 struct Setup {
     series: u32,
     stats: Arc<Stats>,
     telemetry: Arc<Telemetry>,
-    registry: Registry,
+    prometheus: prometheus::Registry,
+    client: prometheus_client::registry::Registry,
+}
+
+/// The labels of a counter of `prometheus-client`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfGroup {
+    group_id: String,
+}
+
+/// The labels of a gauge.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfWindow {
+    group_id: String,
+    window: &'static str,
 }
 
 impl Setup {
@@ -46,23 +73,30 @@ impl Setup {
             history_days: 40,
         };
         let stats = Stats::in_memory(capacities, SystemClock.now())?;
-        let registry = Registry::new();
+        let prometheus = prometheus::Registry::new();
         let messages = IntCounterVec::new(Opts::new("messages_total", "Messages."), &["group_id"])?;
         let senders = IntGaugeVec::new(Opts::new("senders", "Senders."), &["group_id", "window"])?;
-        registry.register(Box::new(messages.clone()))?;
-        registry.register(Box::new(senders.clone()))?;
+        prometheus.register(Box::new(messages.clone()))?;
+        prometheus.register(Box::new(senders.clone()))?;
+        let mut client = prometheus_client::registry::Registry::default();
+        let client_messages = Family::<OfGroup, Counter>::default();
+        let client_senders = Family::<OfWindow, Gauge>::default();
+        client.register("messages", "Messages", client_messages.clone());
+        client.register("senders", "Senders", client_senders.clone());
         for rank in 1..=groups {
             let group = group_id(rank).to_string();
             let body = format!(r#"{{"sendID":"1","groupID":"{group}"}}"#);
             wire::decode_group_message(body.as_bytes(), |message| stats.record(message, SystemClock.now()))
                 .map_err(|problem| problem.detail)?;
             messages.with_label_values(&[&group]).inc();
+            client_messages.get_or_create(&OfGroup { group_id: group.clone() }).inc();
             for window in ["1h", "24h"] {
                 senders.with_label_values(&[group.as_str(), window]).set(0);
+                client_senders.get_or_create(&OfWindow { group_id: group.clone(), window }).set(0);
             }
         }
         let telemetry = Arc::new(Telemetry::default());
-        Ok(Self { series, stats: Arc::new(stats), telemetry, registry })
+        Ok(Self { series, stats: Arc::new(stats), telemetry, prometheus, client })
     }
 
     /// Writes a scrape of all groups, and passes each chunk to a function.
@@ -79,66 +113,83 @@ impl Setup {
         Ok(scraper.series())
     }
 
-    /// The time of our writer in milliseconds.
+    /// The CPU time of our writer in milliseconds.
     fn ours(&self, format: Format) -> Result<f64, Failure> {
-        let begin = Instant::now();
+        let begin = cpu_milliseconds();
         let series = self.scrape(format, |chunk| {
             black_box(chunk);
             Ok(())
         })?;
         assert!(series >= self.series as usize);
-        Ok(milliseconds(begin))
+        Ok(cpu_milliseconds() - begin)
     }
 
-    fn crate_s(&self) -> Result<f64, Failure> {
-        let begin = Instant::now();
+    /// The same of the crate `prometheus`, in its text format.
+    fn prometheus_s(&self) -> Result<f64, Failure> {
+        let begin = cpu_milliseconds();
         let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        TextEncoder::new().encode(&self.prometheus.gather(), &mut text)?;
         black_box(&text);
-        Ok(milliseconds(begin))
+        Ok(cpu_milliseconds() - begin)
+    }
+
+    /// The same of the crate `prometheus-client`, in OpenMetrics.
+    fn client_s(&self) -> Result<f64, Failure> {
+        let begin = cpu_milliseconds();
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.client)?;
+        black_box(&text);
+        Ok(cpu_milliseconds() - begin)
     }
 
     /// The same with compression: the time in milliseconds, and the bytes before and after.
     fn compressed(&self, level: u32) -> Result<(f64, usize, usize), Failure> {
-        let begin = Instant::now();
+        let begin = cpu_milliseconds();
         let mut gzip = GzEncoder::new(Vec::new(), Compression::new(level));
         let mut before = 0;
         self.scrape(Format::OpenMetrics, |chunk| {
             before += chunk.len();
             gzip.write_all(chunk)
         })?;
-        Ok((milliseconds(begin), before, gzip.finish()?.len()))
+        Ok((cpu_milliseconds() - begin, before, gzip.finish()?.len()))
     }
 }
 
-fn milliseconds(begin: Instant) -> f64 {
-    begin.elapsed().as_secs_f64() * 1e3
+/// The CPU time of this thread so far.
+fn cpu_milliseconds() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
 }
 
 fn main() -> Result<(), Failure> {
     let mut out = std::io::stdout();
-    writeln!(out, "\n## Scrape: {ROUNDS} rounds, medians\n")?;
-    writeln!(out, "| series of groups | ours, ms | OpenMetrics, ms | the crate's, ms | ours / the crate's |")?;
+    writeln!(out, "\n## Scrape: CPU time of a series, {ROUNDS} rounds, medians\n")?;
+    writeln!(out, "| series of groups | format | ns | of `prometheus`' text | of `prometheus-client`'s OpenMetrics |")?;
     writeln!(out, "|---|---|---|---|---|")?;
     for series in SERIES {
         let setup = Setup::new(series)?;
-        let mut rounds: [Vec<f64>; 3] = Default::default();
+        let mut rounds: [Vec<f64>; FORMATS.len() + 2] = Default::default();
         for round in 0..=ROUNDS {
-            let theirs = setup.crate_s()?;
-            // Not measured: the first allocation after the crate's makes the allocator merge millions of freed blocks.
+            let theirs = [setup.prometheus_s()?, setup.client_s()?];
+            // Not measured: the first allocation after the crates' makes the allocator merge millions of freed blocks.
             setup.ours(Format::Text)?;
-            let taken = [setup.ours(Format::Text)?, setup.ours(Format::OpenMetrics)?, theirs];
+            let ours = FORMATS.map(|(_, format, _)| setup.ours(format));
+            let taken = theirs.into_iter().map(Ok).chain(ours).collect::<Result<Vec<_>, _>>()?;
             if round > 0 {
                 rounds.iter_mut().zip(taken).for_each(|(rounds, taken)| rounds.push(taken));
             }
         }
-        let [ours, open_metrics, theirs] = &rounds;
-        let shown = match series {
-            100_000 => verdict(ratio(ours, theirs), 0.1),
-            _ => format!("{:.3}", ratio(ours, theirs)),
-        };
-        let [ours, open_metrics, theirs] = [ours, open_metrics, theirs].map(|rounds| median(rounds.iter().copied()));
-        writeln!(out, "| {series} | {ours:.2} | {open_metrics:.2} | {theirs:.2} | {shown} |")?;
+        let [prometheus, client, ours @ ..] = &rounds;
+        let each = |rounds: &[f64]| median(rounds.iter().copied()) * 1e6 / f64::from(series);
+        for ((name, _, budget), ours) in FORMATS.iter().zip(ours) {
+            let shown = match series {
+                100_000 => verdict(ratio(ours, prometheus), *budget),
+                _ => format!("{:.3}", ratio(ours, prometheus)),
+            };
+            writeln!(out, "| {series} | {name} | {:.0} | {shown} | {:.3} |", each(ours), ratio(ours, client))?;
+        }
+        writeln!(out, "| {series} | `prometheus` | {:.0} | 1 | |", each(prometheus))?;
+        writeln!(out, "| {series} | `prometheus-client` | {:.0} | | 1 |", each(client))?;
     }
     compression(&mut out)
 }
