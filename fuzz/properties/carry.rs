@@ -156,4 +156,10 @@ fn agree(stats: &Stats, with_mix: bool) {
     let messages = stats.content_bytes(Chat::Group).count;
     assert_eq!([by_group.wrapping_add(folded), statuses], [messages; 2]);
     assert!(!with_mix || stats.messages() == messages);
+    for chat in [Chat::Group, Chat::Single] {
+        let classic = [stats.content_bytes(chat), stats.delivery_delays(chat), stats.submit_delays(chat)];
+        let native =
+            [stats.native_content_bytes(chat), stats.native_delivery_delays(chat), stats.native_submit_delays(chat)];
+        assert_eq!(native.map(|reading| reading.count()), classic.map(|reading| reading.count));
+    }
 }

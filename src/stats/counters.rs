@@ -48,16 +48,7 @@ impl Counters {
 
     /// The same for a row with several axes. `find` returns the counter for a combination of keys.
     pub(super) fn carry_combinations(&self, old: &CarryOver<'_>, name: &str, find: impl Fn(&[&str]) -> Option<usize>) {
-        let Some(stored) = old.section(name, LAYOUT, size_of::<u64>()) else { return };
-        let count = stored.keys().iter().map(Vec::len).product();
-        let counted = (0..count).map(|position| (position, stored.sum(position))).filter(|(_, value)| *value > 0);
-        for (position, value) in counted {
-            let keys = keys_at(stored.keys(), position);
-            match find(&keys) {
-                Some(index) => self.add(index, value),
-                None => old.drop_part(format!("{name}: {value} of {}", keys.join(", "))),
-            }
-        }
+        visit_stored(old, name, LAYOUT, |keys, value| find(keys).map(|index| self.add(index, value)).is_some());
     }
 
     /// Adds to one counter.
@@ -136,6 +127,21 @@ impl<K: Named> CounterSet<K> {
     pub(super) fn reset(&self) {
         self.row.reset();
     }
+}
+
+/// Calls `add` with the keys and the value of each old counter that is not 0. If that returns false, the value is
+/// dropped. Returns whether the old block has counters with this name.
+pub(super) fn visit_stored(old: &CarryOver<'_>, name: &str, version: u32, add: impl Fn(&[&str], u64) -> bool) -> bool {
+    let Some(stored) = old.section(name, version, size_of::<u64>()) else { return false };
+    let count = stored.keys().iter().map(Vec::len).product();
+    let counted = (0..count).map(|position| (position, stored.sum(position))).filter(|(_, value)| *value > 0);
+    for (position, value) in counted {
+        let keys = keys_at(stored.keys(), position);
+        if !add(&keys, value) {
+            old.drop_part(format!("{name}: {value} of {}", keys.join(", ")));
+        }
+    }
+    true
 }
 
 /// The combination of keys for the counter at a position. The last axis varies fastest.

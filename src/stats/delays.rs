@@ -2,19 +2,22 @@
 
 use std::io;
 
-use super::carry::CarryOver;
-use super::counters::CounterSet;
+use super::carry::{CarryOver, keys};
+use super::counters::{CounterSet, Counters, MAX_IN_PROGRESS};
 use super::exemplars::{Exemplar, Exemplars};
-use super::histogram::{Histogram, HistogramReading};
+use super::histogram::{self, Histogram, HistogramReading, Shape};
 use crate::arena::{Block, Contents};
+use crate::domain::codes::{PLATFORMS, platform_names, platform_row, platform_row_of};
 use crate::domain::{Message, UnixMillis};
 use crate::named::named;
+use crate::native::{NativeBuckets, NativeReading};
 
 /// Names of sections in a state.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Names {
-    pub(super) delivery: &'static str,
-    pub(super) submit: &'static str,
+    pub(super) delivery: histogram::Names,
+    pub(super) delivery_sums: &'static str,
+    pub(super) submit: histogram::Names,
     pub(super) errors: &'static str,
     pub(super) exemplars: &'static str,
 }
@@ -25,6 +28,18 @@ pub(super) const BOUNDS_MS: &[u64] =
 
 /// The longest delay that is observed. Longer ones come from wrong clocks or replayed messages.
 const MAX_DELAY_MS: u64 = 3_600_000;
+
+/// Milliseconds, whose native buckets are in seconds: from 1 ms to over an hour.
+const DELAYS: &Shape = &Shape {
+    bounds: BOUNDS_MS,
+    highest: MAX_DELAY_MS,
+    native: NativeBuckets::between_powers(-10, 12),
+    per_unit: 1000.0,
+};
+
+/// The row of the native delivery delay for observations whose platform is not known any more: those of a state from
+/// before there were native histograms, and those of a message that was in progress at a kill.
+const NO_PLATFORM: &str = "none";
 
 named! {
     /// Why a delay was not observed.
@@ -42,7 +57,10 @@ named! {
 #[derive(Debug)]
 pub(super) struct Delays {
     names: Names,
+    /// Its native buckets have a row for each platform, and one for [`NO_PLATFORM`].
     delivery: Histogram,
+    /// The sum of the delivery delays for each platform.
+    delivery_sums: Counters,
     submit: Histogram,
     errors: CounterSet<ClockError>,
     exemplars: Exemplars,
@@ -50,8 +68,9 @@ pub(super) struct Delays {
 
 impl Delays {
     pub(super) fn reserve(contents: &mut Contents, names: Names) {
-        Histogram::reserve(contents, names.delivery, BOUNDS_MS);
-        Histogram::reserve(contents, names.submit, BOUNDS_MS);
+        Histogram::reserve(contents, names.delivery, DELAYS, keys(platform_names().chain([NO_PLATFORM])));
+        Counters::reserve(contents, names.delivery_sums, vec![keys(platform_names())]);
+        Histogram::reserve(contents, names.submit, DELAYS, keys([histogram::ALL]));
         CounterSet::<ClockError>::reserve(contents, names.errors);
         Exemplars::reserve(contents, names.exemplars, BOUNDS_MS.len() + 1);
     }
@@ -59,16 +78,21 @@ impl Delays {
     pub(super) fn open(block: &Block, names: Names) -> io::Result<Self> {
         Ok(Self {
             names,
-            delivery: Histogram::open(block, names.delivery, BOUNDS_MS)?,
-            submit: Histogram::open(block, names.submit, BOUNDS_MS)?,
+            delivery: Histogram::open(block, names.delivery, DELAYS)?,
+            delivery_sums: Counters::open(block, names.delivery_sums)?,
+            submit: Histogram::open(block, names.submit, DELAYS)?,
             errors: CounterSet::open(block, names.errors)?,
             exemplars: Exemplars::open(block, names.exemplars)?,
         })
     }
 
     pub(super) fn carry_from(&self, old: &CarryOver<'_>) {
-        self.delivery.carry_from(old);
-        self.submit.carry_from(old);
+        let of_platform = |key: &str| if key == NO_PLATFORM { PLATFORMS.len() + 1 } else { platform_row_of(key) };
+        // Without the observations of each platform, their sums mean nothing.
+        if self.delivery.carry_from(old, of_platform) {
+            self.delivery_sums.carry_from(old, self.names.delivery_sums, |key| Some(platform_row_of(key)));
+        }
+        self.submit.carry_from(old, |_| 0);
         self.errors.carry_from(old);
         self.exemplars.carry_from(old, self.names.exemplars, |value| self.delivery.bucket(value));
     }
@@ -76,8 +100,12 @@ impl Delays {
     /// Whether this many messages can have produced the numbers.
     pub(super) fn is_plausible(&self, messages: u64) -> bool {
         let errors = ClockError::ALL.map(|kind| self.errors(kind));
-        self.delivery.is_plausible(messages, MAX_DELAY_MS)
-            && self.submit.is_plausible(messages, MAX_DELAY_MS)
+        let has_plausible_sum = |(_, sum, reading): (_, u64, NativeReading)| {
+            sum / MAX_DELAY_MS <= reading.count().saturating_add(MAX_IN_PROGRESS)
+        };
+        self.delivery.is_plausible(messages)
+            && self.by_platform().all(has_plausible_sum)
+            && self.submit.is_plausible(messages)
             // A message has two delays.
             && errors.iter().all(|count| *count <= messages.saturating_mul(2))
     }
@@ -85,19 +113,28 @@ impl Delays {
     /// Observes the message's delays, except those for which it lacks a time.
     pub(super) fn record(&self, message: &Message<'_>, received: UnixMillis) {
         let Some(sent) = message.send_time else { return };
-        if let Some((bucket, delay)) = self.observe(&self.delivery, received.since(sent), ClockError::Future) {
+        let platform = platform_row(message.platform_id);
+        if let Some((bucket, delay)) = self.observe(&self.delivery, platform, received.since(sent), ClockError::Future)
+        {
+            self.delivery_sums.add(platform, delay);
             self.exemplars.offer(bucket, delay, received, message.operation_id);
         }
         if let Some(created) = message.create_time {
-            self.observe(&self.submit, sent.since(created), ClockError::NegativeSubmit);
+            self.observe(&self.submit, 0, sent.since(created), ClockError::NegativeSubmit);
         }
     }
 
-    fn observe(&self, histogram: &Histogram, delay_ms: i64, if_negative: ClockError) -> Option<(usize, u64)> {
+    fn observe(
+        &self,
+        histogram: &Histogram,
+        row: usize,
+        delay_ms: i64,
+        if_negative: ClockError,
+    ) -> Option<(usize, u64)> {
         let error = match u64::try_from(delay_ms) {
             Err(_) => if_negative,
             Ok(delay) if delay > MAX_DELAY_MS => ClockError::Stale,
-            Ok(delay) => return Some((histogram.observe(delay), delay)),
+            Ok(delay) => return Some((histogram.observe(row, delay), delay)),
         };
         self.errors.add(error, 1);
         None
@@ -106,9 +143,15 @@ impl Delays {
     /// Resets everything, including the exemplars: each belongs to an observation.
     pub(super) fn reset(&self) {
         self.delivery.reset();
+        self.delivery_sums.reset();
         self.submit.reset();
         self.errors.reset();
         self.exemplars.reset();
+    }
+
+    /// Makes the classic and the native counts equal. Returns false if more than `most` observations are missing.
+    pub(super) fn complete(&self, most: u64) -> bool {
+        self.delivery.complete(most) && self.submit.complete(most)
     }
 
     /// Drops unusable exemplars of a stored block.
@@ -130,8 +173,22 @@ impl Delays {
         self.delivery.read()
     }
 
+    pub(super) fn native_delivery(&self) -> NativeReading {
+        self.delivery.native().read()
+    }
+
+    /// The delivery delays of each platform: its name, their sum in milliseconds, and their native histogram.
+    pub(super) fn by_platform(&self) -> impl Iterator<Item = (&'static str, u64, NativeReading)> + '_ {
+        let readings = self.delivery.native().rows().enumerate();
+        platform_names().zip(readings).map(|(name, (row, reading))| (name, self.delivery_sums.sum(row), reading))
+    }
+
     pub(super) fn submit(&self) -> HistogramReading {
         self.submit.read()
+    }
+
+    pub(super) fn native_submit(&self) -> NativeReading {
+        self.submit.native().read()
     }
 
     pub(super) fn errors(&self, kind: ClockError) -> u64 {

@@ -4,19 +4,44 @@ use std::io;
 
 use super::carry::CarryOver;
 use super::counters::{Counters, MAX_IN_PROGRESS};
+use super::native::NativeCounts;
 use crate::arena::{Block, Contents};
+use crate::native::NativeBuckets;
 
 /// Stored keys of the last two counters: of values above the last bound, and of the sum.
 const ABOVE: &str = "+Inf";
 const SUM: &str = "sum";
 
-/// A histogram whose buckets and sum are counters.
+/// The row of native buckets that have only one.
+pub(super) const ALL: &str = "all";
+
+/// Names of sections in a state.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Names {
+    pub(super) classic: &'static str,
+    pub(super) native: &'static str,
+}
+
+/// The buckets of a histogram.
+#[derive(Debug)]
+pub(super) struct Shape {
+    /// The upper bounds of the classic buckets.
+    pub(super) bounds: &'static [u64],
+    /// The highest value that is observed.
+    pub(super) highest: u64,
+    pub(super) native: NativeBuckets,
+    /// The native buckets are for the value divided by this.
+    pub(super) per_unit: f64,
+}
+
+/// A histogram that has classic buckets and native ones. The native ones may have a row for each value of a label.
 #[derive(Debug)]
 pub(super) struct Histogram {
     /// A counter for each bound, one for values above the last, and the sum.
     row: Counters,
-    name: &'static str,
-    bounds: &'static [u64],
+    native: NativeCounts,
+    names: Names,
+    shape: &'static Shape,
 }
 
 /// A histogram's values at one moment.
@@ -31,52 +56,105 @@ pub struct HistogramReading {
 }
 
 impl Histogram {
-    pub(super) fn reserve(contents: &mut Contents, name: &str, bounds: &[u64]) {
-        Counters::reserve(contents, name, vec![Self::value_keys(bounds).collect()]);
+    /// Reserves a histogram whose native buckets have these rows. The last one gets what belongs to none.
+    pub(super) fn reserve(contents: &mut Contents, names: Names, shape: &Shape, rows: Vec<String>) {
+        Counters::reserve(contents, names.classic, vec![Self::value_keys(shape.bounds).collect()]);
+        NativeCounts::reserve(contents, names.native, shape.native, rows);
     }
 
-    pub(super) fn open(block: &Block, name: &'static str, bounds: &'static [u64]) -> io::Result<Self> {
-        Ok(Self { row: Counters::open(block, name)?, name, bounds })
+    pub(super) fn open(block: &Block, names: Names, shape: &'static Shape) -> io::Result<Self> {
+        let (row, native) =
+            (Counters::open(block, names.classic)?, NativeCounts::open(block, names.native, shape.native)?);
+        Ok(Self { row, native, names, shape })
     }
 
-    /// Adds the observations of the old histogram with the same name.
-    pub(super) fn carry_from(&self, old: &CarryOver<'_>) {
-        self.row.carry_from(old, self.name, |key| Self::value_of_key(self.bounds, key));
+    /// Adds the observations of the old histogram with the same name. `row` returns the row for a key. Returns whether
+    /// the old one had native buckets.
+    pub(super) fn carry_from(&self, old: &CarryOver<'_>, row: impl Fn(&str) -> usize) -> bool {
+        self.row.carry_from(old, self.names.classic, |key| Self::value_of_key(self.shape.bounds, key));
+        let has_native = self.native.carry_from(old, row);
+        if !has_native {
+            self.fill_native();
+        }
+        has_native
     }
 
-    /// Counts one observation, and returns its bucket. The sum would wrap at 2^64, but the callers limit the values.
+    /// Observes the values of the classic buckets in the native ones, as if each were the highest of its bucket.
+    fn fill_native(&self) {
+        let above = self.shape.bounds.last().map_or(0, |last| last + 1);
+        for (bucket, upper) in self.shape.bounds.iter().copied().chain([above]).enumerate() {
+            self.add_native(upper, self.row.sum(bucket));
+        }
+    }
+
+    /// Adds to the last row of the native buckets.
+    fn add_native(&self, value: u64, count: u64) {
+        self.native.observe(self.native.last_row(), self.in_unit(value), count);
+    }
+
     #[inline]
-    pub(super) fn observe(&self, value: u64) -> usize {
+    fn in_unit(&self, value: u64) -> f64 {
+        value as f64 / self.shape.per_unit
+    }
+
+    /// Counts one observation in a row, and returns its bucket. The sum would wrap at 2^64, but the callers limit the
+    /// values.
+    #[inline]
+    pub(super) fn observe(&self, row: usize, value: u64) -> usize {
+        // Before the classic buckets, which readers read first: so the native ones do not lack an observation.
+        self.native.observe(row, self.in_unit(value), 1);
         let bucket = self.bucket(value);
-        self.row.add_each([(bucket, 1), (self.bounds.len() + 1, value)]);
+        self.row.add_each([(bucket, 1), (self.shape.bounds.len() + 1, value)]);
         bucket
     }
 
     /// The bucket for a value.
     #[inline]
     pub(super) fn bucket(&self, value: u64) -> usize {
-        bucket(self.bounds, value)
+        bucket(self.shape.bounds, value)
     }
 
     /// Counts this many observations of 0.
     pub(super) fn observe_zeros(&self, count: u64) {
+        self.add_native(0, count);
         self.row.add(0, count);
+    }
+
+    /// The number of observations, as counted by the classic buckets and by the native ones.
+    fn counts(&self) -> [u64; 2] {
+        [self.read().count, self.native.count()]
+    }
+
+    /// The number of observations, counting those that are only in the native buckets or only in the classic ones.
+    pub(super) fn count(&self) -> u64 {
+        self.counts().into_iter().fold(0, u64::max)
+    }
+
+    /// Adds the observations that are only in the native buckets, or only in the classic ones, to the others as zeros.
+    /// Returns false if there are more than `most`.
+    pub(super) fn complete(&self, most: u64) -> bool {
+        let [classic, native] = self.counts();
+        self.row.add(0, native.saturating_sub(classic));
+        self.add_native(0, classic.saturating_sub(native));
+        classic.abs_diff(native) <= most
     }
 
     /// Sets everything to 0. No other thread may observe meanwhile.
     pub(super) fn reset(&self) {
         self.row.reset();
+        self.native.reset();
     }
 
-    /// Whether at most this many observations, none of them above `highest`, can have produced the numbers.
-    pub(super) fn is_plausible(&self, observations: u64, highest: u64) -> bool {
-        let uppers = self.bounds.iter().copied().chain([highest]);
+    /// Whether at most this many observations can have produced the numbers.
+    pub(super) fn is_plausible(&self, observations: u64) -> bool {
+        let uppers = self.shape.bounds.iter().copied().chain([self.shape.highest]);
         let buckets = || uppers.clone().enumerate().map(|(bucket, upper)| (self.row.sum(bucket), upper));
         let count = buckets().fold(0, |sum: u64, (count, _)| sum.saturating_add(count));
         // A bucket may lack observations that were in progress when the process was killed.
         let max_sum =
             buckets().map(|(count, upper)| (u128::from(count) + u128::from(MAX_IN_PROGRESS)) * u128::from(upper));
-        count <= observations && u128::from(self.row.sum(self.bounds.len() + 1)) <= max_sum.sum()
+        count.max(self.native.count()) <= observations
+            && u128::from(self.row.sum(self.shape.bounds.len() + 1)) <= max_sum.sum()
     }
 
     /// The number of values of [`Histogram::values`].
@@ -100,11 +178,15 @@ impl Histogram {
 
     /// The observations of each bucket, those above the last bound, and the sum.
     pub(super) fn values(&self) -> impl Iterator<Item = u64> {
-        (0..Self::value_count(self.bounds)).map(|index| self.row.sum(index))
+        (0..Self::value_count(self.shape.bounds)).map(|index| self.row.sum(index))
     }
 
     pub(super) fn read(&self) -> HistogramReading {
-        HistogramReading::from_values(self.bounds, self.values())
+        HistogramReading::from_values(self.shape.bounds, self.values())
+    }
+
+    pub(super) const fn native(&self) -> &NativeCounts {
+        &self.native
     }
 }
 
@@ -154,19 +236,82 @@ impl HistogramReading {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::native::NativeReading;
+
+    const NAMES: Names = Names { classic: "sizes", native: "sizes, native" };
+    const SHAPE: &Shape =
+        &Shape { bounds: &[10, 20], highest: 1000, native: NativeBuckets::between_powers(-1, 4), per_unit: 1.0 };
+
+    /// A histogram with a row for each of two labels, and one for none.
+    fn new_histogram() -> (Block, Histogram) {
+        let mut contents = Contents::default();
+        Histogram::reserve(&mut contents, NAMES, SHAPE, ["a", "b", "none"].map(str::to_owned).to_vec());
+        let block = Block::in_memory(contents).unwrap();
+        let histogram = Histogram::open(&block, NAMES, SHAPE).unwrap();
+        (block, histogram)
+    }
+
+    fn observe(histogram: &Histogram, row: usize, values: &[u64]) {
+        for value in values {
+            histogram.observe(row, *value);
+        }
+    }
+
+    /// The observations of each native bucket that has any, by the rounded bound, for each row.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive bound")]
+    fn native(histogram: &Histogram) -> Vec<Vec<(u64, u64)>> {
+        let counted = |reading: NativeReading| {
+            let buckets = (reading.first..).zip(reading.buckets);
+            let buckets = buckets.map(|(index, count)| ((f64::from(index) / 8.0).exp2() as u64, count));
+            [(0, reading.zero_count)].into_iter().chain(buckets).filter(|(_, count)| *count > 0).collect()
+        };
+        histogram.native().rows().map(counted).collect()
+    }
 
     #[test]
     fn an_upper_bound_is_inclusive() {
-        const BOUNDS: &[u64] = &[10, 20];
-        let mut contents = Contents::default();
-        Histogram::reserve(&mut contents, "sizes", BOUNDS);
-        let histogram = Histogram::open(&Block::in_memory(contents).unwrap(), "sizes", BOUNDS).unwrap();
-        [0, 10, 11, 20, 21, 1000].into_iter().for_each(|value| {
-            histogram.observe(value);
-        });
+        let (_block, histogram) = new_histogram();
+        observe(&histogram, 0, &[0, 10, 11]);
+        observe(&histogram, 1, &[20, 21, 1000]);
         let reading = histogram.read();
         assert_eq!(reading.buckets, [(10, 2), (20, 4)]);
         assert_eq!((reading.count, reading.sum), (6, 1062));
+        // 2^(27/8) = 10.4, and 2^(28/8) = 11.3; values above the last bucket are in it.
+        assert_eq!(native(&histogram), [vec![(0, 1), (10, 1), (11, 1)], vec![(16, 3)], vec![]]);
+        assert_eq!(histogram.native().read().count(), 6);
+    }
+
+    #[test]
+    fn what_only_one_of_the_two_kinds_of_buckets_has_is_added_to_the_other() {
+        let (_block, histogram) = new_histogram();
+        observe(&histogram, 0, &[16, 16]);
+        histogram.native.observe(1, 2.0, 3);
+        assert_eq!((histogram.count(), histogram.complete(3)), (5, true));
+        assert_eq!((histogram.read().buckets[0], histogram.counts()), ((10, 3), [5, 5]));
+        histogram.row.add(1, 2);
+        assert_eq!((histogram.count(), histogram.complete(1)), (7, false), "more than one was missing");
+        assert_eq!((native(&histogram)[2].as_slice(), histogram.counts()), ([(0, 2)].as_slice(), [7, 7]));
+        histogram.observe_zeros(4);
+        assert_eq!((histogram.read().buckets[0], histogram.counts()), ((10, 7), [11, 11]));
+    }
+
+    #[test]
+    fn native_buckets_are_carried_by_row_and_key_or_filled_from_the_classic_ones() {
+        let (old_block, old) = new_histogram();
+        observe(&old, 0, &[0, 10, 16]);
+        observe(&old, 1, &[9, 11, 1000]);
+        let carried = |block: &Block| {
+            let (_, new) = new_histogram();
+            new.carry_from(&CarryOver::new(block), |key| ["b", "a"].iter().position(|row| *row == key).unwrap_or(2));
+            assert_eq!(new.read(), old.read());
+            native(&new)
+        };
+        let [a, b] = [vec![(0, 1), (10, 1), (16, 1)], vec![(9, 1), (11, 1), (16, 1)]];
+        assert_eq!(carried(&old_block), [b, a, vec![]]);
+        let mut contents = old_block.contents().clone();
+        contents.sections.retain(|entry| entry.layout.name == NAMES.classic);
+        // Three up to 10, and three more, which are above the last native bucket or in it.
+        assert_eq!(carried(&Block::new(old_block.arena().clone(), contents)), [vec![], vec![], vec![(10, 3), (16, 3)]]);
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod history;
 pub mod hyperloglog;
 mod messages;
 mod mix;
+mod native;
 mod online;
 mod packed;
 mod pairs;

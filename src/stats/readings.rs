@@ -10,6 +10,7 @@ use super::recording::{MessageCounter, Stats};
 use super::windows::{WINDOWS, Windows};
 use crate::domain::codes::{STATUSES, platform_names};
 use crate::domain::{Activity, Chat, UnixMillis};
+use crate::native::NativeReading;
 
 impl Stats {
     /// Messages of one kind by content type, platform and source: every combination with messages, and, for groups,
@@ -95,16 +96,42 @@ impl Stats {
         self.messages_of(chat).content_bytes.read()
     }
 
+    /// The same in bytes, as a native histogram. Read it after the classic one, which is counted later.
+    #[must_use]
+    pub fn native_content_bytes(&self, chat: Chat) -> NativeReading {
+        self.messages_of(chat).content_bytes.native().read()
+    }
+
     /// Receipt minus `sendTime`, in milliseconds.
     #[must_use]
     pub fn delivery_delays(&self, chat: Chat) -> HistogramReading {
         self.messages_of(chat).delays.delivery()
     }
 
+    /// The same in seconds, as a native histogram. Read it after the classic one, which is counted later.
+    #[must_use]
+    pub fn native_delivery_delays(&self, chat: Chat) -> NativeReading {
+        self.messages_of(chat).delays.native_delivery()
+    }
+
+    /// The delivery delays of each platform: its name, their sum in milliseconds, and their native histogram in seconds.
+    pub fn delivery_delays_by_platform(
+        &self,
+        chat: Chat,
+    ) -> impl Iterator<Item = (&'static str, u64, NativeReading)> + '_ {
+        self.messages_of(chat).delays.by_platform()
+    }
+
     /// `sendTime` minus `createTime`, in milliseconds.
     #[must_use]
     pub fn submit_delays(&self, chat: Chat) -> HistogramReading {
         self.messages_of(chat).delays.submit()
+    }
+
+    /// The same in seconds, as a native histogram. Read it after the classic one, which is counted later.
+    #[must_use]
+    pub fn native_submit_delays(&self, chat: Chat) -> NativeReading {
+        self.messages_of(chat).delays.native_submit()
     }
 
     /// Delays that were not observed because a clock was wrong.

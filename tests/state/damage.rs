@@ -128,11 +128,15 @@ fn section(path: &Path, name: &str) -> u64 {
 #[test]
 fn impossible_numbers_are_found_after_a_kill() {
     type Break = fn(&Path);
-    let cases: [(&str, Break); 11] = [
+    let cases: [(&str, Break); 15] = [
         ("totals of messages", |path| overwrite(path, place_of(path, b"group-3") - 56, &5000_u64.to_le_bytes())),
         ("delays", |path| overwrite(path, section(path, "delivery delay"), &(1_u64 << 40).to_le_bytes())),
         ("delays", |path| overwrite(path, section(path, "submit delay") + 17 * 8, &(1_u64 << 50).to_le_bytes())),
         ("delays", |path| overwrite(path, section(path, "clock errors"), &5000_u64.to_le_bytes())),
+        ("delays", |path| overwrite(path, section(path, "delivery delay, native"), &5000_u64.to_le_bytes())),
+        ("delays", |path| overwrite(path, section(path, "delivery delay, sums") + 8, &(1_u64 << 50).to_le_bytes())),
+        ("content bytes", |path| overwrite(path, section(path, "content bytes, native"), &5000_u64.to_le_bytes())),
+        ("native histograms", |path| overwrite(path, section(path, "submit delay, native"), &[0; 177 * 8])),
         ("content bytes", |path| {
             overwrite(path, section(path, "content bytes") + 10 * 8, &(1_u64 << 60).to_le_bytes())
         }),
@@ -186,7 +190,7 @@ fn a_section_of_a_newer_version_is_dropped_and_the_rest_is_converted() {
     let path = directory.path().join("state");
     let mut names = Vec::new();
     relist(&path, |contents| names = contents.sections.iter().map(|entry| entry.layout.name.clone()).collect());
-    assert_eq!(names.len(), 76);
+    assert_eq!(names.len(), 84);
     for name in names {
         let mut original = Vec::new();
         let (_directory, stats, steps) = after_damage(false, |path| {
@@ -210,6 +214,9 @@ fn a_section_of_a_newer_version_is_dropped_and_the_rest_is_converted() {
         let by_group: u64 = stats.groups().map(|group| group.messages).sum();
         assert_eq!(by_group + stats.folded_retired(), 1005, "{name}");
         assert!(stats.started() == NOW, "{name}");
+        assert!(histogram_counts(&stats).iter().all(|[classic, native]| classic == native), "{name}");
+        let is_lost = ["delivery delay, native", "delivery delay, sums"].contains(&name.as_str());
+        assert_eq!(delays_by_platform(&stats)[0].2, 30 * if is_lost { 5 } else { 1005 }, "{name}");
     }
 }
 
@@ -246,6 +253,39 @@ fn messages_in_progress_at_a_kill_are_in_every_total_afterwards() {
     assert_eq!((stats.by_status().iter().sum::<u64>(), stats.content_bytes(Chat::Group).count), (1003, 1003));
     drop(stats);
     assert_eq!(open(directory.path(), BOOT).0.messages(), 1003);
+}
+
+#[test]
+fn observations_in_progress_at_a_kill_are_in_both_kinds_of_buckets_afterwards() {
+    for name in ["delivery delay, native", "delivery delay"] {
+        // Three that are in the first bucket of one, but not in the other yet.
+        let (directory, stats, _) = after_damage(false, |path| overwrite(path, section(path, name), &[3]));
+        let expected = [[1000; 2], [1003; 2], [1000; 2], [0; 2], [0; 2], [0; 2]];
+        assert_eq!((stats.state_start(), histogram_counts(&stats)), (StateStart::Continued, expected.to_vec()));
+        assert_eq!(stats.delivery_delays(Chat::Group).buckets[0], (5, 3));
+        drop(stats);
+        assert_eq!(histogram_counts(&open(directory.path(), BOOT).0), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_state_without_native_histograms_gets_them_from_the_classic_buckets() {
+    let (_directory, stats, _) = after_damage(false, |path| {
+        relist(path, |contents| contents.sections.retain(|entry| !entry.layout.name.contains(" delay, ")));
+    });
+    assert_eq!((stats.state_start(), stats.messages()), (StateStart::Continued, 1000));
+    assert_eq!(histogram_counts(&stats)[..3], [[1000; 2]; 3]);
+    // 30 ms were in the bucket up to 50 ms, and -35/8 < log2(0.05) <= -34/8. The bytes were kept: log2(20) <= 35/8.
+    for (reading, bucket) in
+        [(stats.native_delivery_delays(Chat::Group), -34), (stats.native_content_bytes(Chat::Group), 35)]
+    {
+        let place = usize::try_from(bucket - reading.first).unwrap();
+        assert_eq!((reading.buckets[place], reading.count()), (1000, 1000));
+    }
+    assert_eq!(delays_by_platform(&stats), [], "their platforms are not known");
+    fill(&stats, 5);
+    assert_eq!(delays_by_platform(&stats), [("android", 5, 150)]);
+    assert_eq!(histogram_counts(&stats)[1], [1005; 2]);
 }
 
 #[test]

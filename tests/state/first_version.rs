@@ -54,8 +54,8 @@ fn shown(stats: Stats) -> String {
     let families: Vec<_> = families.collect();
     let text = String::from_utf8(text).unwrap();
     let lines = text.lines().filter(|line| families.iter().any(|family| line.starts_with(family)));
-    // 0.1.0 did not count members, all active users and dismissals.
-    let new = ["openim_group_members_", "openim_active_users", "reason=\"dismissed\""];
+    // 0.1.0 did not count members, all active users, dismissals, and delays by platform.
+    let new = ["openim_group_members_", "openim_active_users", "reason=\"dismissed\"", "_by_platform_"];
     let is_new = |line: &str| new.iter().any(|name| line.contains(name));
     let lines = lines.filter(|line| !is_new(line));
     lines.map(|line| format!("{line}\n")).collect()
@@ -103,6 +103,8 @@ fn all_samples_of_0_1_0_are_exposed_after_the_conversion() {
     assert!(fs::read(directory.path().join("state.previous")).unwrap() == state, "the file of 0.1.0 is kept");
     // The same again, now without a conversion.
     let (stats, steps) = try_open(directory.path(), KEPT, NEXT_BOOT, KEPT_AT).unwrap();
+    let native = histogram_counts(&stats);
+    assert!(native.iter().all(|[classic, native]| classic == native) && native[0][0] > 0, "{native:?}");
     assert_eq!((shown(stats), steps), (expected(), vec![]));
 }
 

@@ -86,6 +86,24 @@ fn fill(stats: &Stats, messages: u64) {
     }
 }
 
+/// The classic and the native counts of each histogram.
+fn histogram_counts(stats: &Stats) -> Vec<[u64; 2]> {
+    let of = |chat| {
+        [
+            [stats.content_bytes(chat).count, stats.native_content_bytes(chat).count()],
+            [stats.delivery_delays(chat).count, stats.native_delivery_delays(chat).count()],
+            [stats.submit_delays(chat).count, stats.native_submit_delays(chat).count()],
+        ]
+    };
+    [Chat::Group, Chat::Single].into_iter().flat_map(of).collect()
+}
+
+/// The number and the sum of the delivery delays of each platform that has any.
+fn delays_by_platform(stats: &Stats) -> Vec<(&'static str, u64, u64)> {
+    let all = stats.delivery_delays_by_platform(Chat::Group);
+    all.map(|(platform, sum, native)| (platform, native.count(), sum)).filter(|(_, count, _)| *count > 0).collect()
+}
+
 /// Every counter, and the windows.
 fn numbers(stats: &Stats) -> (BTreeMap<String, u64>, [Vec<u64>; 2]) {
     let mut counters: BTreeMap<_, _> = stats
@@ -102,6 +120,12 @@ fn numbers(stats: &Stats) -> (BTreeMap<String, u64>, [Vec<u64>; 2]) {
     ] {
         counters.insert(format!("{name} count"), reading.count);
         counters.insert(format!("{name} sum"), reading.sum);
+    }
+    counters.extend(
+        histogram_counts(stats).iter().enumerate().map(|(which, [_, native])| (format!("native {which}"), *native)),
+    );
+    for (platform, count, sum) in delays_by_platform(stats) {
+        counters.extend([(format!("delays of {platform}"), count), (format!("delays of {platform}, sum"), sum)]);
     }
     counters.insert("mentions".into(), stats.mentioned_users());
     let folded = [stats.folded_for_capacity(), stats.folded_retired(), stats.folded_dismissed()];

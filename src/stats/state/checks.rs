@@ -65,6 +65,9 @@ impl Stats {
         let [Some(single_mix), Some(single_content)] = singles.map(|total| missing(single, total)) else {
             return Err(Damage::Numbers("totals of single messages"));
         };
+        if ![&self.group_messages, &self.single_messages].iter().all(|kind| kind.complete_histograms(max_missing)) {
+            return Err(Damage::Numbers("native histograms"));
+        }
         self.group_messages.add_unknown([mix, content]);
         self.single_messages.add_unknown([single_mix, single_content]);
         self.message_counters.add(MessageCounter::Status as usize + STATUSES.len(), status);
