@@ -8,7 +8,7 @@
 //! threads share the remaining lanes and add atomically.
 
 use std::cell::Cell;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Number of lanes.
@@ -87,6 +87,17 @@ impl<W: Deref<Target = [AtomicU64]>> Lanes<W> {
     pub(crate) fn sum(&self, index: usize) -> u64 {
         self.words_of(index).map(|word| word.load(Ordering::Relaxed)).fold(0, u64::wrapping_add)
     }
+
+    /// The values of a range of counters. Reads lane by lane, because they may be many.
+    pub(crate) fn sums(&self, counters: Range<usize>) -> Vec<u64> {
+        let mut sums = vec![0_u64; counters.len()];
+        for lane in self.words.chunks_exact(self.lane_words) {
+            for (sum, word) in sums.iter_mut().zip(lane.get(counters.clone()).unwrap_or_default()) {
+                *sum = sum.wrapping_add(word.load(Ordering::Relaxed));
+            }
+        }
+        sums
+    }
 }
 
 /// Gives this thread a lane of its own, if one is left. Serving threads call it at their start: threads that count less
@@ -125,5 +136,6 @@ mod tests {
         });
         let sums = [row.sum(0), row.sum(1), row.sum(2)];
         assert_eq!(sums, [334, 333, 333].map(|adds| adds * 2 * LANES as u64 * 2));
+        assert_eq!(row.sums(1..3), sums[1..]);
     }
 }

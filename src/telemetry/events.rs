@@ -20,21 +20,31 @@ use tracing::{debug, error, info, warn};
 
 use super::family::{Family, Samples};
 use super::forward::Targets;
-use super::metric::{BusyCounter, Counter, CounterVec, Durations, Gauge, Info, Metric, metrics};
+use super::metric::{BusyCounter, Counter, CounterVec, DurationBuckets, Durations, Gauge, Info, Metric, metrics};
 use super::record_reasons::{RecordFailure, RecordRemoval};
 use super::refusals::{Refusal, Refusals};
 use super::replicas::{self, ReplicasTelemetry};
 use crate::domain::{Chat, MessageSource, Stage};
 use crate::named::named;
+use crate::native::NativeBuckets;
 
-/// Upper bounds of callback durations in microseconds: up to 5 s, when OpenIM gives up.
-const CALLBACK_BOUNDS_US: &[u64] = &[
-    50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000,
-    5_000_000,
-];
+/// The native buckets of all durations: from a microsecond to a minute.
+const NATIVE: Option<NativeBuckets> = Some(NativeBuckets::between_powers(-20, 6));
 
-/// Upper bounds of scrape durations in microseconds: from a few series to a million.
-const SCRAPE_BOUNDS_US: &[u64] = &[1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000];
+/// The buckets of callback durations: the classic ones up to 5 s, when OpenIM gives up.
+const CALLBACK: &DurationBuckets = &DurationBuckets {
+    bounds_us: &[
+        50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000,
+        5_000_000,
+    ],
+    native: NATIVE,
+};
+
+/// The buckets of scrape durations: from a few series to a million.
+const SCRAPE: &DurationBuckets = &DurationBuckets {
+    bounds_us: &[1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000],
+    native: NATIVE,
+};
 
 // In the order of a scrape.
 metrics! {
@@ -46,9 +56,9 @@ metrics! {
     /// Build information; always 1.
     build_info: Info = "openim_exporter_build_info" ["version"] (env!("CARGO_PKG_VERSION"));
     /// Time from the last byte of a callback to its answer, since the process started.
-    callback_duration: Durations = "openim_exporter_callback_duration_seconds" [] (CALLBACK_BOUNDS_US);
+    callback_duration: Durations = "openim_exporter_callback_duration_seconds" [] (CALLBACK);
     /// Time from the first to the last byte of a callback, since the process started. Over HTTP/2, from the end of its head.
-    callback_receive: Durations = "openim_exporter_callback_receive_seconds" [] (CALLBACK_BOUNDS_US);
+    callback_receive: Durations = "openim_exporter_callback_receive_seconds" [] (CALLBACK);
     /// Callbacks being read or answered.
     in_flight: Gauge = "openim_exporter_callbacks_in_flight" [];
     /// Whether the settings files could be used when they were last read: 1 or 0.
@@ -73,7 +83,7 @@ metrics! {
     /// Callbacks recorded since the process started.
     record_written: BusyCounter = "openim_exporter_record_written_total" [];
     /// Time taken to write a scrape, since the process started.
-    scrape_duration: Durations = "openim_exporter_scrape_duration_seconds" [] (SCRAPE_BOUNDS_US);
+    scrape_duration: Durations = "openim_exporter_scrape_duration_seconds" [] (SCRAPE);
     /// Series in the previous scrape.
     scrape_series: Gauge = "openim_exporter_scrape_series" [];
     /// 1 while the state file is not at its path, because it or its directory was removed or replaced; otherwise 0.

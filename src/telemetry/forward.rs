@@ -12,15 +12,18 @@ use parking_lot::RwLock;
 use tracing::{debug, error, info, warn};
 
 use super::family::{Family, Samples};
-use super::metric::{BusyCounter, Counter, CounterVec, Durations, Gauge, Metric, Throttle, metrics};
+use super::metric::{BusyCounter, Counter, CounterVec, DurationBuckets, Durations, Gauge, Metric, Throttle, metrics};
 use crate::named::named;
 use crate::spool::Dropped;
 
 /// Upper bounds of the targets' response times, in microseconds: up to the longest timeout.
-const TARGET_BOUNDS_US: &[u64] = &[
-    200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000,
-    10_000_000, 30_000_000,
-];
+const TARGET: &DurationBuckets = &DurationBuckets {
+    bounds_us: &[
+        200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000,
+        10_000_000, 30_000_000,
+    ],
+    native: None,
+};
 
 // In the order of a scrape. The first label of each is the target.
 metrics! {
@@ -28,7 +31,7 @@ metrics! {
     struct TargetMetrics;
 
     /// Time from a passed-through callback to the target's answer or the timeout, since the process started.
-    answer_duration: Durations = "openim_exporter_forward_answer_duration_seconds" ["target"] (TARGET_BOUNDS_US);
+    answer_duration: Durations = "openim_exporter_forward_answer_duration_seconds" ["target"] (TARGET);
     /// Passed-through callbacks without a usable answer from the target, since the process started.
     answer_failures: CounterVec<AnswerFailure> = "openim_exporter_forward_answer_failures_total" ["target", "reason"];
     /// Answers to passed-through callbacks, since the process started: the target's, or those of its policy.
@@ -46,7 +49,7 @@ metrics! {
     /// Callbacks removed from the spool without delivery, or not stored in it, since the process started.
     dropped: CounterVec<Dropped> = "openim_exporter_forward_dropped_total" ["target", "reason"];
     /// Time of each attempt to deliver a callback from the spool, since the process started.
-    duration: Durations = "openim_exporter_forward_duration_seconds" ["target"] (TARGET_BOUNDS_US);
+    duration: Durations = "openim_exporter_forward_duration_seconds" ["target"] (TARGET);
     /// Age of the oldest pending callback in the spool, in seconds; 0 if there is none.
     oldest_pending_age: Gauge = "openim_exporter_forward_oldest_pending_age_seconds" ["target"];
     /// Size of the callbacks in the spool that are not delivered yet, in bytes.

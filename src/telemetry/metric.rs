@@ -10,6 +10,7 @@ use super::family::{Kind, Samples};
 use crate::domain::UnixMillis;
 use crate::lanes::Lanes;
 use crate::named::Named;
+use crate::native::NativeBuckets;
 
 /// Events of one counter are logged at most once in this many milliseconds.
 const LOG_INTERVAL_MS: u64 = 60_000;
@@ -257,11 +258,20 @@ impl<L: Named> Metric for CounterVec<L> {
     }
 }
 
+/// The buckets of a histogram of durations.
+#[derive(Debug)]
+pub(super) struct DurationBuckets {
+    /// The upper bounds of the classic ones in microseconds.
+    pub(super) bounds_us: &'static [u64],
+    /// The native ones are in seconds.
+    pub(super) native: Option<NativeBuckets>,
+}
+
 /// A histogram of durations, per thread.
 #[derive(Debug)]
 pub(super) struct Durations {
-    bounds_us: &'static [u64],
-    /// The buckets, the one above all bounds, and the sum in nanoseconds.
+    buckets: &'static DurationBuckets,
+    /// The classic buckets, the one above all bounds, the sum in nanoseconds, and the native buckets.
     counts: Lanes,
 }
 
@@ -269,28 +279,48 @@ impl Durations {
     #[inline]
     pub(super) fn observe(&self, duration: Duration) {
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        let bucket = self.bounds_us.partition_point(|bound| *bound * 1000 < nanoseconds);
-        self.counts.add_each([(bucket, 1), (self.bounds_us.len() + 1, nanoseconds)]);
+        let (bounds, above) = (self.buckets.bounds_us, self.above());
+        let bucket = bounds.partition_point(|bound| *bound * 1000 < nanoseconds);
+        let classic = [(bucket, 1), (above + 1, nanoseconds)];
+        match self.buckets.native {
+            None => self.counts.add_each(classic),
+            Some(native) => {
+                let position = native.position(duration.as_secs_f64());
+                // First, because they are read last: then they have all observations of the classic ones.
+                let [bucket, sum] = classic;
+                self.counts.add_each([(above + 2 + position, 1), bucket, sum]);
+            }
+        }
+    }
+
+    /// The position of the bucket above all bounds.
+    const fn above(&self) -> usize {
+        self.buckets.bounds_us.len()
     }
 }
 
 impl Metric for Durations {
     const KIND: Kind = Kind::Histogram;
-    /// The upper bounds of the buckets in microseconds.
-    type Settings = &'static [u64];
+    type Settings = &'static DurationBuckets;
 
-    fn new(bounds_us: Self::Settings) -> Self {
-        Self { bounds_us, counts: Lanes::in_memory(bounds_us.len() + 2) }
+    fn new(buckets: Self::Settings) -> Self {
+        let native = buckets.native.map_or(0, NativeBuckets::count);
+        Self { buckets, counts: Lanes::in_memory(buckets.bounds_us.len() + 2 + native) }
     }
 
     fn samples(&self) -> Samples {
         let mut count = 0;
-        let buckets = self.bounds_us.iter().enumerate().map(|(bucket, bound)| {
+        let buckets = self.buckets.bounds_us.iter().enumerate().map(|(bucket, bound)| {
             count += self.counts.sum(bucket);
             (Duration::from_micros(*bound).as_secs_f64(), count)
         });
-        let buckets = buckets.collect();
-        let sum = Duration::from_nanos(self.counts.sum(self.bounds_us.len() + 1)).as_secs_f64();
-        Samples::Histogram { buckets, sum, count: count + self.counts.sum(self.bounds_us.len()), native: None }
+        let (buckets, above) = (buckets.collect(), self.above());
+        let count = count + self.counts.sum(above);
+        let sum = Duration::from_nanos(self.counts.sum(above + 1)).as_secs_f64();
+        let native = self.buckets.native.map(|native| {
+            let first = above + 2;
+            native.reading(self.counts.sums(first..first + native.count()))
+        });
+        Samples::Histogram { buckets, sum, count, native }
     }
 }

@@ -8,13 +8,18 @@ use parking_lot::Mutex;
 use tracing::{debug, info, warn};
 
 use super::family::{Family, Samples};
-use super::metric::{Counter, CounterVec, Durations, Gauge, Metric, TimeGauge, metrics};
+use super::metric::{Counter, CounterVec, DurationBuckets, Durations, Gauge, Metric, TimeGauge, metrics};
 use crate::domain::UnixMillis;
 use crate::named::{Named as _, named};
 
 /// Upper bounds of the durations of unions, in microseconds: up to the time between two.
-const UNION_BOUNDS_US: &[u64] =
-    &[1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000];
+const UNION: &DurationBuckets = &DurationBuckets {
+    bounds_us: &[
+        1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
+        10_000_000,
+    ],
+    native: None,
+};
 
 /// How long the numbers of a union are shown.
 const VALID: Duration = Duration::from_mins(1);
@@ -41,7 +46,7 @@ metrics! {
     /// Times that another process wrote to Redis under this exporter's name, since the process started.
     name_conflicts: Counter = "openim_exporter_replicas_name_conflicts_total" [];
     /// Time taken by each union, since the process started.
-    union_duration: Durations = "openim_exporter_replicas_union_duration_seconds" [] (UNION_BOUNDS_US);
+    union_duration: Durations = "openim_exporter_replicas_union_duration_seconds" [] (UNION);
 }
 
 named! {
