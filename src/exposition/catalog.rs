@@ -49,17 +49,33 @@ fn group_active_senders(group: &Group, _: UnixMillis, rows: &mut FamilyWriter<'_
 }
 
 fn content_bytes(stats: &Stats, chat: Chat, rows: &mut FamilyWriter<'_, '_>) {
-    rows.histogram(None, &Observed::from_reading(&stats.content_bytes(chat), 1.0), &[]);
+    let classic = Observed::from_reading(&stats.content_bytes(chat), 1.0);
+    // After the classic buckets, which are counted later: so the native ones do not lack an observation.
+    let native = Some(stats.native_content_bytes(chat));
+    rows.histogram(None, &Observed { native, ..classic }, &[]);
 }
 
 fn delivery_delay(stats: &Stats, chat: Chat, rows: &mut FamilyWriter<'_, '_>) {
     // Before the buckets: a message is observed before it becomes an exemplar, so each exemplar has been counted.
     let exemplars = stats.delivery_exemplars(chat);
-    rows.histogram(None, &Observed::from_reading(&stats.delivery_delays(chat), MILLISECONDS), &exemplars);
+    let classic = Observed::from_reading(&stats.delivery_delays(chat), MILLISECONDS);
+    let native = Some(stats.native_delivery_delays(chat));
+    rows.histogram(None, &Observed { native, ..classic }, &exemplars);
+}
+
+/// Writes a native histogram, without classic buckets, for each platform with observations.
+fn delivery_delay_by_platform(stats: &Stats, chat: Chat, rows: &mut FamilyWriter<'_, '_>) {
+    for (platform, sum_ms, native) in stats.delivery_delays_by_platform(chat).filter(|(.., native)| native.count() > 0)
+    {
+        let (sum, count) = (sum_ms as f64 / MILLISECONDS, native.count());
+        rows.histogram(Some(platform), &Observed { buckets: Vec::new(), sum, count, native: Some(native) }, &[]);
+    }
 }
 
 fn submit_delay(stats: &Stats, chat: Chat, rows: &mut FamilyWriter<'_, '_>) {
-    rows.histogram(None, &Observed::from_reading(&stats.submit_delays(chat), MILLISECONDS), &[]);
+    let classic = Observed::from_reading(&stats.submit_delays(chat), MILLISECONDS);
+    let native = Some(stats.native_submit_delays(chat));
+    rows.histogram(None, &Observed { native, ..classic }, &[]);
 }
 
 fn clock_errors(stats: &Stats, chat: Chat, rows: &mut FamilyWriter<'_, '_>) {
@@ -127,6 +143,10 @@ catalog! {
     /// Time from sendTime to the receipt of the callback.
     DELIVERY_DELAY = Histogram "openim_group_message_delivery_delay_seconds" []
         Samples(|stats, _, rows| delivery_delay(stats, Chat::Group, rows));
+    /// Time from sendTime to the receipt of the callback, by the sender's platform. A native histogram only: the text
+    /// formats have its count and its sum.
+    DELIVERY_DELAY_BY_PLATFORM = Histogram "openim_group_message_delivery_delay_by_platform_seconds" ["platform"]
+        Samples(|stats, _, rows| delivery_delay_by_platform(stats, Chat::Group, rows));
     /// Time from createTime to sendTime.
     SUBMIT_DELAY = Histogram "openim_group_message_submit_delay_seconds" []
         Samples(|stats, _, rows| submit_delay(stats, Chat::Group, rows));
@@ -156,6 +176,10 @@ catalog! {
     /// Time from sendTime to the receipt of the callback, for messages between two users.
     SINGLE_DELIVERY_DELAY = Histogram "openim_single_message_delivery_delay_seconds" []
         Samples(|stats, _, rows| delivery_delay(stats, Chat::Single, rows));
+    /// Time from sendTime to the receipt of the callback, for messages between two users, by the sender's platform. A
+    /// native histogram only: the text formats have its count and its sum.
+    SINGLE_DELIVERY_DELAY_BY_PLATFORM = Histogram "openim_single_message_delivery_delay_by_platform_seconds" ["platform"]
+        Samples(|stats, _, rows| delivery_delay_by_platform(stats, Chat::Single, rows));
     /// Time from createTime to sendTime, for messages between two users.
     SINGLE_SUBMIT_DELAY = Histogram "openim_single_message_submit_delay_seconds" []
         Samples(|stats, _, rows| submit_delay(stats, Chat::Single, rows));

@@ -132,6 +132,14 @@ fn delays_are_observed_in_seconds() {
     assert_eq!(samples.value(r#"openim_group_message_submit_delay_seconds_bucket{le="0.1"}"#), 0.0);
     assert_eq!(samples.value(r#"openim_group_message_submit_delay_seconds_bucket{le="0.25"}"#), 1.0);
     assert_eq!(samples.sum("openim_group_message_clock_errors_total"), 0.0);
+    let by_platform: Vec<_> = samples.0.iter().filter(|(series, _)| series.contains("_delay_by_platform_")).collect();
+    let name = "openim_group_message_delivery_delay_by_platform_seconds";
+    let expected = [
+        (format!(r#"{name}_bucket{{platform="unknown",le="+Inf"}}"#), 1.0),
+        (format!(r#"{name}_count{{platform="unknown"}}"#), 1.0),
+        (format!(r#"{name}_sum{{platform="unknown"}}"#), delivery),
+    ];
+    assert_eq!(by_platform, expected.each_ref().map(|(series, value)| (series, value)));
 }
 
 #[test]

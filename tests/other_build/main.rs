@@ -132,6 +132,8 @@ fn as_known_here(samples: &Samples) -> Samples {
     }
     // A code without a name has only the series that have counted.
     known.retain(|series, value| !series.contains(RENAMED[0][1]) || *value > 0.0);
+    // The sum of two sums of seconds, as if their milliseconds had been added.
+    known.values_mut().for_each(|value| *value = (*value * 1000.0).round() / 1000.0);
     Samples(known)
 }
 

@@ -38,8 +38,10 @@ const ACTIVITIES: &[(&str, &str)] = &[
 const LEFT_OUT: &[&str] = &[
     "openim_group_active_senders",
     "openim_group_message_delivery_delay_seconds_sum",
+    "openim_group_message_delivery_delay_by_platform_seconds_sum",
     "openim_group_message_submit_delay_seconds_sum",
     "openim_single_message_delivery_delay_seconds_sum",
+    "openim_single_message_delivery_delay_by_platform_seconds_sum",
     "openim_single_message_submit_delay_seconds_sum",
 ];
 
