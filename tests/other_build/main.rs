@@ -212,6 +212,8 @@ fn open_back(directory: &Path, there: &[Samples; 2], sent: usize) {
 }
 
 fn there_and_back(signal: &str) {
+    // First, because it may take longer than the shortest window.
+    LazyLock::force(&OTHER);
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     let exporter = start(this(), directory);
