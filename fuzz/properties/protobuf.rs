@@ -179,13 +179,13 @@ fn check_histogram(histogram: &Histogram) -> Result<(), &'static str> {
     let Histogram { buckets, spans, deltas, schema, zero_threshold, zero_count, .. } = histogram;
     let count = histogram.count.ok_or("no count")?;
     histogram.sum.ok_or("no sum")?;
-    let mut before = (f64::NEG_INFINITY, 0);
+    let mut below = f64::NEG_INFINITY;
     for bucket in buckets {
-        let next = (bucket.bound.ok_or("no bound")?, bucket.count.ok_or("no count")?);
-        if next.0 <= before.0 || next.1 < before.1 || next.1 > count {
-            return Err("buckets that do not rise");
+        let bound = bucket.bound.ok_or("no bound")?;
+        if bound <= below || bucket.count.ok_or("no count")? > count {
+            return Err("bounds that do not rise, or a bucket with more than all");
         }
-        before = next;
+        below = bound;
     }
     if schema.is_none() && zero_threshold.is_none() && zero_count.is_none() && spans.is_empty() && deltas.is_empty() {
         return Ok(());
@@ -193,13 +193,13 @@ fn check_histogram(histogram: &Histogram) -> Result<(), &'static str> {
     let (Some(3), Some(_), Some(zeros)) = (schema, zero_threshold, zero_count) else {
         return Err("an incomplete native histogram");
     };
-    let counts: Vec<i64> = absolute(deltas);
+    let counts = absolute(deltas);
     let len: u64 = spans.iter().map(|span| u64::from(span.length.unwrap_or(u32::MAX))).sum();
     if len != counts.len() as u64 || spans.iter().skip(1).any(|span| span.offset.is_none_or(|offset| offset <= 2)) {
         return Err("spans that do not fit");
     }
-    let total = counts.iter().try_fold(*zeros, |sum, count| sum.checked_add(u64::try_from(*count).ok()?));
-    if total != Some(count) {
+    // Numbers of a damaged state may be larger than any that were counted.
+    if counts.iter().fold(*zeros, |sum, count| sum.wrapping_add(*count)) != count {
         return Err("native buckets with another sum");
     }
     if spans.is_empty() && *zeros == 0 {
@@ -209,9 +209,9 @@ fn check_histogram(histogram: &Histogram) -> Result<(), &'static str> {
 }
 
 /// The counts of the buckets.
-pub(crate) fn absolute(deltas: &[i64]) -> Vec<i64> {
-    let sums = deltas.iter().scan(0_i64, |sum, delta| {
-        *sum = sum.wrapping_add(*delta);
+pub(crate) fn absolute(deltas: &[i64]) -> Vec<u64> {
+    let sums = deltas.iter().scan(0_u64, |sum, delta| {
+        *sum = sum.wrapping_add_signed(*delta);
         Some(*sum)
     });
     sums.collect()

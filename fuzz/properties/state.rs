@@ -15,7 +15,7 @@ use openim_exporter::stats::{Capacities, Recorded, Stats};
 use openim_exporter::telemetry::Telemetry;
 use tempfile::TempDir;
 
-use super::exposition;
+use super::{exposition, protobuf};
 use typical::typical;
 
 #[path = "../../tests/support/typical.rs"]
@@ -201,20 +201,24 @@ impl Bench {
         if is_read_whole {
             self.is_read(stats, Scope::Metrics, Format::Text, now);
             self.is_read(stats, Scope::Groups, Format::OpenMetrics, now);
+            self.is_read(stats, Scope::Metrics, Format::Protobuf, now);
         }
     }
 
     fn is_read(&self, stats: &Arc<Stats>, scope: Scope, format: Format, now: UnixMillis) {
         let mut scraper = Scraper::new(scope, format, Arc::clone(stats), Arc::clone(&self.telemetry), now);
-        let mut text = Vec::new();
+        let mut bytes = Vec::new();
         let mut chunk = Vec::new();
         while {
             let has_more = scraper.next_chunk(&mut chunk).unwrap();
-            text.append(&mut chunk);
+            bytes.append(&mut chunk);
             has_more
         } {}
-        let families = exposition::parse(std::str::from_utf8(&text).unwrap(), format).unwrap();
-        assert!(!families.is_empty());
+        let families = match format {
+            Format::Protobuf => protobuf::parse(&bytes).unwrap().len(),
+            _ => exposition::parse(std::str::from_utf8(&bytes).unwrap(), format).unwrap().len(),
+        };
+        assert!(families > 0);
     }
 }
 

@@ -187,7 +187,7 @@ fn is_the_histogram_in_protobuf(family: &MetricFamily, families: &Families) {
     assert_eq!((histogram.zero_threshold, histogram.zero_count), (Some(0.001), Some(native.zero_count)));
     let mut index = 0;
     let mut counts = absolute(&histogram.deltas).into_iter();
-    let mut read: Vec<(i32, i64)> = Vec::new();
+    let mut read: Vec<(i32, u64)> = Vec::new();
     for span in &histogram.spans {
         index += span.offset.unwrap();
         for _ in 0..span.length.unwrap() {
@@ -196,7 +196,7 @@ fn is_the_histogram_in_protobuf(family: &MetricFamily, families: &Families) {
         }
     }
     read.retain(|(_, count)| *count != 0);
-    let expected = (native.first..).zip(native.buckets.iter().map(|count| count.cast_signed()));
+    let expected = (native.first..).zip(native.buckets.iter().copied());
     assert_eq!(read, expected.filter(|(_, count)| *count != 0).collect::<Vec<_>>());
 }
 
