@@ -1,14 +1,16 @@
 # The exporter without root, less than 10 MB larger than its base image.
 #
-#   docker build -t openim-exporter .
+#   docker build -t openim-exporter --build-arg BUILD_REVISION=$(git rev-parse --short=12 HEAD) .
 #   docker build --target debug -o . .     # the debug information of the same build
 #   docker run -p 10006:10006 -v openim-exporter:/data openim-exporter
 FROM rust:1.91-bookworm AS build
 WORKDIR /build
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build.rs ./
 COPY src src
 COPY benches benches
 COPY deploy/strip.sh deploy/
+# The label `revision` of openim_exporter_build_info. The repository is not copied.
+ARG BUILD_REVISION=unknown
 RUN cargo build --release --locked --bin openim-exporter \
     && deploy/strip.sh target/release/openim-exporter dist \
     && install -d -m 0700 /build/data

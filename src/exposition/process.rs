@@ -1,43 +1,159 @@
-//! The metrics of the process, which the `prometheus` crate reads.
+//! The metrics of the process, as Go's client library has them.
 
-use prometheus::proto::{MetricFamily, MetricType};
+use std::cell::LazyCell;
+use std::fs;
+use std::sync::LazyLock;
+
+use prometheus::core::Collector as _;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::MetricFamily;
+use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::writer::{Head, Writer};
 use crate::domain::UnixMillis;
-use crate::telemetry::Kind;
+use crate::telemetry::{Family, Kind, Samples};
 
-/// The crate's metric for when the process began.
+/// A family, and its value; `None` if the system does not tell.
+type Declaration = (Family, fn(&Sources) -> Option<f64>);
+
+/// The families in the order of a scrape. Names and help are those of Go's client library, which has no
+/// `process_threads`.
+static FAMILIES: [Declaration; 10] = [
+    // The crate's is in whole seconds.
+    (counter("process_cpu_seconds_total", "Total user and system CPU time spent in seconds."), |_| Some(cpu_seconds())),
+    (gauge("process_max_fds", "Maximum number of open file descriptors."), |sources| {
+        sources.collected("process_max_fds")
+    }),
+    (
+        counter("process_network_receive_bytes_total", "Number of bytes received by the process over the network."),
+        |sources| octets(sources.netstat.as_deref()?, "InOctets"),
+    ),
+    (
+        counter("process_network_transmit_bytes_total", "Number of bytes sent by the process over the network."),
+        |sources| octets(sources.netstat.as_deref()?, "OutOctets"),
+    ),
+    (gauge("process_open_fds", "Number of open file descriptors."), |sources| sources.collected("process_open_fds")),
+    (gauge("process_resident_memory_bytes", "Resident memory size in bytes."), |sources| {
+        sources.collected("process_resident_memory_bytes")
+    }),
+    (gauge(START, "Start time of the process since unix epoch in seconds."), |sources| sources.collected(START)),
+    (gauge("process_threads", "Number of OS threads in the process."), |sources| sources.collected("process_threads")),
+    (gauge("process_virtual_memory_bytes", "Virtual memory size in bytes."), |sources| {
+        sources.collected("process_virtual_memory_bytes")
+    }),
+    (gauge("process_virtual_memory_max_bytes", "Maximum amount of virtual memory available in bytes."), |_| {
+        Some(memory_limit())
+    }),
+];
+
 const START: &str = "process_start_time_seconds";
 
-/// The CPU time, which the crate rounds to seconds.
-const CPU: &str = "process_cpu_seconds_total";
-
-/// When the process and its counters began. Unknown without `/proc`.
-pub(super) fn start(families: &[MetricFamily]) -> Option<UnixMillis> {
-    let family = families.iter().find(|family| family.name() == START)?;
-    let seconds = family.get_metric().first()?.get_gauge().get_value();
-    #[expect(clippy::cast_possible_truncation, reason = "saturates")]
-    (seconds > 0.0).then_some(UnixMillis((seconds * 1000.0) as i64))
+/// What the values are read from, each when it is first needed.
+struct Sources {
+    collected: LazyCell<Vec<MetricFamily>>,
+    netstat: LazyCell<Option<String>>,
 }
 
-/// Writes a family, which has one sample without labels. Its counter began at the given time.
-pub(super) fn write(family: &MetricFamily, began: Option<UnixMillis>, writer: &mut Writer<'_>) {
-    let is_counter = family.get_field_type() == MetricType::COUNTER;
-    let kind = if is_counter { Kind::Counter } else { Kind::Gauge };
-    let head = Head { name: family.name(), kind, unit: "", help: family.help() };
-    let mut rows = writer.family_since(&head, &[], began);
-    for metric in family.get_metric() {
-        let value = match family.name() {
-            CPU => cpu_seconds(),
-            _ if is_counter => metric.get_counter().get_value(),
-            _ => metric.get_gauge().get_value(),
-        };
-        rows.sample([], value);
+impl Sources {
+    /// A value of the `prometheus` crate. 0 means that it could not be read.
+    fn collected(&self, name: &str) -> Option<f64> {
+        let family = self.collected.iter().find(|family| family.name() == name)?;
+        let value = family.get_metric().first()?.get_gauge().get_value();
+        (value > 0.0).then_some(value)
+    }
+}
+
+const fn counter(name: &'static str, help: &'static str) -> Family {
+    Family::new(name, Kind::Counter, help, &[])
+}
+
+const fn gauge(name: &'static str, help: &'static str) -> Family {
+    Family::new(name, Kind::Gauge, help, &[])
+}
+
+/// The values now of the families whose names are wanted.
+pub(super) fn samples(wanted: &dyn Fn(&str) -> bool) -> Vec<(&'static Family, Samples)> {
+    // Created once, because the start would change when the system's clock is set.
+    static COLLECTOR: LazyLock<ProcessCollector> = LazyLock::new(ProcessCollector::for_self);
+    let sources = Sources {
+        collected: LazyCell::new(|| COLLECTOR.collect()),
+        netstat: LazyCell::new(|| fs::read_to_string("/proc/self/net/netstat").ok()),
+    };
+    let families = FAMILIES.iter().filter(|(family, _)| wanted(family.name));
+    families.filter_map(|(family, value)| Some((family, Samples::Single(value(&sources)?)))).collect()
+}
+
+/// When the process and its counters began.
+pub(super) fn start() -> Option<UnixMillis> {
+    match samples(&|name| name == START).first()? {
+        #[expect(clippy::cast_possible_truncation, reason = "saturates")]
+        (_, Samples::Single(seconds)) => Some(UnixMillis((seconds * 1000.0) as i64)),
+        _ => None,
     }
 }
 
 fn cpu_seconds() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// Without a limit, the largest number, as in Go's client library.
+fn memory_limit() -> f64 {
+    getrlimit(Resource::As).current.unwrap_or(u64::MAX) as f64
+}
+
+/// A number of the IP layer in `/proc/self/net/netstat`: a line of names, and one of numbers.
+fn octets(netstat: &str, name: &str) -> Option<f64> {
+    let mut lines = netstat.lines().filter_map(|line| line.strip_prefix("IpExt: "));
+    let (names, numbers) = (lines.next()?, lines.next()?);
+    let position = names.split(' ').position(|found| found == name)?;
+    numbers.split(' ').nth(position)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(wanted: &dyn Fn(&str) -> bool) -> Vec<&'static str> {
+        samples(wanted).iter().map(|(family, _)| family.name).collect()
+    }
+
+    #[test]
+    fn the_process_has_the_metrics_of_go_s_client_library() {
+        let all = names(&|_| true);
+        assert_eq!(all, FAMILIES.iter().map(|(family, _)| family.name).collect::<Vec<_>>());
+        assert!(all.is_sorted());
+        assert_eq!(names(&|name| name == "process_threads"), ["process_threads"]);
+        assert_eq!(names(&|_| false), [""; 0]);
+        for (family, samples) in samples(&|_| true) {
+            let Samples::Single(value) = samples else { panic!("{family:?}") };
+            let may_be_zero = family.name.starts_with("process_network_");
+            assert!(value > 0.0 || may_be_zero && value >= 0.0, "{}: {value}", family.name);
+        }
+    }
+
+    #[test]
+    fn memory_is_in_bytes_and_the_start_a_moment_ago() {
+        let value = |name: &str| match samples(&|found| found == name).as_slice() {
+            [(_, Samples::Single(value))] => *value,
+            other => panic!("{other:?}"),
+        };
+        let resident = value("process_resident_memory_bytes");
+        assert!((1e6..1e10).contains(&resident) && resident < value("process_virtual_memory_bytes"), "{resident}");
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+        assert!((now - 600.0..now + 1.5).contains(&value("process_start_time_seconds")));
+        let file = fs::File::open("/proc/self/stat").unwrap();
+        let with_file = value("process_open_fds");
+        assert!(with_file >= 4.0, "{with_file} {file:?}");
+    }
+
+    #[test]
+    fn octets_are_found_by_their_name_and_unknown_if_it_is_missing() {
+        let netstat = "TcpExt: InOctets OutOctets\nTcpExt: 1 2\nIpExt: InMcastPkts InOctets OutOctets\nIpExt: 3 4 5\n";
+        assert_eq!(octets(netstat, "InOctets"), Some(4.0));
+        assert_eq!(octets(netstat, "OutOctets"), Some(5.0));
+        for without in ["", "IpExt: InOctets\n", "IpExt: InMcastPkts\nIpExt: 1\n", "IpExt: InOctets\nIpExt: \n"] {
+            assert_eq!(octets(without, "InOctets"), None, "{without}");
+        }
+    }
 }

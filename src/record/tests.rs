@@ -65,12 +65,11 @@ impl Recording {
     }
 
     fn counted(&self, name: &str, label: &str) -> f64 {
-        let samples = self.telemetry.samples();
-        let (_, samples) = samples.into_iter().find(|(family, _)| family.name.ends_with(name)).unwrap();
+        let (_, samples) = self.telemetry.samples(&|family| family.ends_with(name)).remove(0);
         match samples {
             Samples::Single(value) => value,
             Samples::ByLabel(values) => values.iter().find(|(found, _)| *found == label).unwrap().1 as f64,
-            Samples::Histogram { .. } | Samples::ByTarget(_) => panic!("{name}"),
+            _ => panic!("{name}"),
         }
     }
 }

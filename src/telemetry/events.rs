@@ -13,9 +13,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use prometheus::core::Collector;
-use prometheus::process_collector::ProcessCollector;
-use prometheus::proto::MetricFamily;
 use tracing::{debug, error, info, warn};
 
 use super::family::{Family, Samples};
@@ -46,6 +43,9 @@ const SCRAPE: &DurationBuckets = &DurationBuckets {
     native: NATIVE,
 };
 
+/// The version, the revision it was built from and the compiler's version; `build.rs` finds the last two.
+const BUILD: &[&str] = &[env!("CARGO_PKG_VERSION"), env!("BUILD_REVISION"), env!("BUILD_RUSTC")];
+
 // In the order of a scrape.
 metrics! {
     /// The metrics that start with the process. Counters and histograms say so in their help.
@@ -54,7 +54,7 @@ metrics! {
     /// Failures to accept a connection since the process started, usually because the open file limit is too low.
     accept_failures: Counter = "openim_exporter_accept_failures_total" [];
     /// Build information; always 1.
-    build_info: Info = "openim_exporter_build_info" ["version"] (env!("CARGO_PKG_VERSION"));
+    build_info: Info = "openim_exporter_build_info" ["version", "revision", "rustc"] (BUILD);
     /// Time from the last byte of a callback to its answer, since the process started.
     callback_duration: Durations = "openim_exporter_callback_duration_seconds" [] (CALLBACK);
     /// Time from the first to the last byte of a callback, since the process started. Over HTTP/2, from the end of its head.
@@ -106,7 +106,6 @@ named! {
 #[derive(Debug)]
 pub struct Telemetry {
     pub(super) metrics: Metrics,
-    process: ProcessCollector,
     refusals: Refusals,
     /// Whether it was logged that messages in groups, and those between two users, are left out.
     left_out_logged: [AtomicBool; 2],
@@ -121,7 +120,6 @@ impl Default for Telemetry {
         metrics.last_reload_successful.set(1);
         Self {
             metrics,
-            process: ProcessCollector::for_self(),
             refusals: Refusals::default(),
             left_out_logged: Default::default(),
             targets: Targets::default(),
@@ -131,23 +129,16 @@ impl Default for Telemetry {
 }
 
 impl Telemetry {
-    /// The samples of all families now, in the order of a scrape.
+    /// The samples now of the families whose names are wanted, in the order of a scrape.
     #[must_use]
-    pub fn samples(&self) -> Vec<(&'static Family, Samples)> {
-        let own = self.metrics.samples().into_iter();
-        own.chain(self.targets.samples()).chain(replicas::samples(&self.replicas)).collect()
+    pub fn samples(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<(&'static Family, Samples)> {
+        let own = self.metrics.samples(wanted).into_iter();
+        own.chain(self.targets.samples(wanted)).chain(replicas::samples(&self.replicas, wanted)).collect()
     }
 
     /// Adds the metrics of the union with other exporters, or returns them.
     pub fn add_replicas(&self) -> Arc<ReplicasTelemetry> {
         Arc::clone(self.replicas.get_or_init(|| Arc::new(ReplicasTelemetry::new())))
-    }
-
-    /// The metrics of the process now, by name.
-    pub(crate) fn process(&self) -> Vec<MetricFamily> {
-        let mut families = self.process.collect();
-        families.sort_by(|a, b| a.name().cmp(b.name()));
-        families
     }
 
     /// All of a callback arrived, this long after its first byte.
@@ -263,11 +254,11 @@ impl Telemetry {
         debug!(series, seconds = took.as_secs_f64(), "scrape written");
     }
 
-    /// The same for a scrape of all tracked groups. The number of series is only set by ordinary scrapes: a gauge that
-    /// alternates between the two numbers is useless.
-    pub(crate) fn groups_scraped(&self, series: usize, took: Duration) {
+    /// The same for a scrape of all tracked groups, or of named families. The number of series is only set by ordinary
+    /// scrapes: a gauge that alternates between the two numbers is useless.
+    pub(crate) fn part_scraped(&self, series: usize, took: Duration) {
         self.metrics.scrape_duration.observe(took);
-        debug!(series, seconds = took.as_secs_f64(), "scrape of all groups written");
+        debug!(series, seconds = took.as_secs_f64(), "scrape of a part written");
     }
 
     /// A log line was dropped.

@@ -67,6 +67,8 @@ pub enum Samples {
     Single(f64),
     /// One for each value of the only label, or of the one after the target.
     ByLabel(Vec<(&'static str, u64)>),
+    /// A constant 1 with these values of the labels.
+    Info(&'static [&'static str]),
     /// A histogram without labels of its own, in the unit of the family.
     Histogram {
         /// The inclusive upper bound of each bucket, with the number of observations up to it.

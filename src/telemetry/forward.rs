@@ -192,11 +192,15 @@ impl Targets {
         self.0.write().remove(name);
     }
 
-    /// The samples of all targets' families. A family without a target has no samples.
-    pub(super) fn samples(&self) -> impl Iterator<Item = (&'static Family, Samples)> + use<> {
-        let mut all: Vec<_> = FAMILIES.iter().map(|family| (family, Vec::new())).collect();
+    /// The samples of all targets' families whose names are wanted. A family without a target has no samples.
+    pub(super) fn samples(
+        &self,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> impl Iterator<Item = (&'static Family, Samples)> + use<> {
+        let families = FAMILIES.iter().filter(|family| wanted(family.name));
+        let mut all: Vec<_> = families.map(|family| (family, Vec::new())).collect();
         for (name, target) in self.0.read().iter() {
-            for ((_, targets), (_, samples)) in all.iter_mut().zip(target.metrics.samples()) {
+            for ((_, targets), (_, samples)) in all.iter_mut().zip(target.metrics.samples(wanted)) {
                 targets.push((Arc::clone(name), samples));
             }
         }

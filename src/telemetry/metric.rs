@@ -50,8 +50,13 @@ macro_rules! metrics {
                 Self { $($field: <$metric>::new(($($setting)?)),)+ }
             }
 
-            fn samples(&self) -> Vec<(&'static Family, Samples)> {
-                vec![$((&Self::$field, self.$field.samples())),+]
+            /// The samples of the families whose names are wanted.
+            fn samples(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<(&'static Family, Samples)> {
+                let mut samples = Vec::new();
+                $(if wanted($name) {
+                    samples.push((&Self::$field, self.$field.samples()));
+                })+
+                samples
             }
         }
 
@@ -112,21 +117,21 @@ impl Metric for TimeGauge {
     }
 }
 
-/// A constant 1 with a label.
+/// A constant 1 with labels.
 #[derive(Debug)]
-pub(super) struct Info(&'static str);
+pub(super) struct Info(&'static [&'static str]);
 
 impl Metric for Info {
     const KIND: Kind = Kind::Gauge;
-    /// The value of the label.
-    type Settings = &'static str;
+    /// The values of the labels.
+    type Settings = &'static [&'static str];
 
-    fn new(value: &'static str) -> Self {
-        Self(value)
+    fn new(values: Self::Settings) -> Self {
+        Self(values)
     }
 
     fn samples(&self) -> Samples {
-        Samples::ByLabel(vec![(self.0, 1)])
+        Samples::Info(self.0)
     }
 }
 

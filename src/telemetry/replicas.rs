@@ -97,11 +97,17 @@ struct Outage {
     logged: [bool; ReplicasFailure::ALL.len()],
 }
 
-/// The samples of all families of the union. Without a union, they have no samples.
-pub(super) fn samples(replicas: &OnceLock<Arc<ReplicasTelemetry>>) -> Vec<(&'static Family, Samples)> {
+/// The samples of the families of the union whose names are wanted. Without a union, they have no samples.
+pub(super) fn samples(
+    replicas: &OnceLock<Arc<ReplicasTelemetry>>,
+    wanted: &dyn Fn(&str) -> bool,
+) -> Vec<(&'static Family, Samples)> {
     match replicas.get() {
-        Some(replicas) => replicas.metrics.samples(),
-        None => FAMILIES.iter().map(|family| (family, Samples::ByLabel(Vec::new()))).collect(),
+        Some(replicas) => replicas.metrics.samples(wanted),
+        None => {
+            let families = FAMILIES.iter().filter(|family| wanted(family.name));
+            families.map(|family| (family, Samples::ByLabel(Vec::new()))).collect()
+        }
     }
 }
 
@@ -250,7 +256,7 @@ mod tests {
 
     fn value(replicas: &ReplicasTelemetry, field: &str) -> Samples {
         let name = format!("openim_exporter_replicas_{field}");
-        replicas.metrics.samples().into_iter().find(|(family, _)| family.name == name).unwrap().1
+        replicas.metrics.samples(&|family| family == name).remove(0).1
     }
 
     #[track_caller]
@@ -262,15 +268,17 @@ mod tests {
     #[test]
     fn an_exporter_alone_has_no_samples_of_a_union() {
         let telemetry = OnceLock::new();
-        let alone = samples(&telemetry);
+        let alone = samples(&telemetry, &|_| true);
         assert!(alone.iter().map(|(family, _)| *family).eq(FAMILIES));
+        let active = |name: &str| name == "openim_exporter_replicas_active";
+        assert_eq!(samples(&telemetry, &active).len(), 1);
         assert!(alone.iter().all(|(_, samples)| matches!(samples, Samples::ByLabel(values) if values.is_empty())));
         telemetry.get_or_init(|| Arc::new(ReplicasTelemetry::new()));
-        assert!(samples(&telemetry).iter().all(|(_, samples)| match samples {
+        assert!(samples(&telemetry, &|_| true).iter().all(|(_, samples)| match samples {
             Samples::Single(value) => *value == 0.0,
             Samples::ByLabel(values) => values.len() > 3,
             Samples::Histogram { .. } => true,
-            Samples::ByTarget(_) => false,
+            _ => false,
         }));
     }
 

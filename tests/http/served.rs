@@ -119,7 +119,7 @@ impl Served {
     }
 
     fn samples(&self, name: &str) -> Samples {
-        self.telemetry.samples().into_iter().find(|(family, _)| family.name == name).unwrap().1
+        self.telemetry.samples(&|family| family == name).remove(0).1
     }
 
     /// Scrapes that were written to their end.

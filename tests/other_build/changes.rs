@@ -165,7 +165,7 @@ pub(crate) fn build() -> PathBuf {
 /// The files of the other build, by path.
 fn changed_source() -> BTreeMap<PathBuf, Vec<u8>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let paths = ["Cargo.toml", "Cargo.lock"].map(|name| root.join(name)).into_iter();
+    let paths = ["Cargo.toml", "Cargo.lock", "build.rs"].map(|name| root.join(name)).into_iter();
     let paths = paths.chain(["src", "benches"].iter().flat_map(|name| files_in(&root.join(name))));
     let mut files: BTreeMap<_, _> =
         paths.map(|path| (path.strip_prefix(root).unwrap().to_owned(), fs::read(&path).unwrap())).collect();

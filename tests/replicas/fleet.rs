@@ -147,7 +147,7 @@ impl Member {
     /// A metric of the union, or its value for a label.
     pub(crate) fn metric(&self, name: &str, label: &str) -> f64 {
         let name = format!("openim_exporter_replicas_{name}");
-        let samples = self.telemetry.samples().into_iter().find(|(family, _)| family.name == name);
+        let samples = self.telemetry.samples(&|family| family == name).pop();
         match samples.unwrap_or_else(|| panic!("no {name}")).1 {
             Samples::Single(value) => value,
             Samples::ByLabel(values) => values.iter().find(|(found, _)| *found == label).unwrap().1 as f64,

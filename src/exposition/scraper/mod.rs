@@ -6,8 +6,6 @@ mod tests;
 
 use std::sync::Arc;
 
-use prometheus::proto::MetricFamily;
-
 use super::catalog::{Declaration, Family, STATISTICS, SampleSource};
 use super::format::{Escaping, Format};
 use super::names::Names;
@@ -64,7 +62,6 @@ enum Rows {
     Own {
         began: Option<UnixMillis>,
         own: std::vec::IntoIter<(&'static Family, Samples)>,
-        process: std::vec::IntoIter<MetricFamily>,
     },
 }
 
@@ -120,10 +117,10 @@ impl Scraper {
         self
     }
 
-    /// What the scrape contains.
+    /// Whether the scrape contains all of `/metrics`.
     #[must_use]
-    pub(crate) const fn scope(&self) -> Scope {
-        self.scope
+    pub(crate) fn is_whole(&self) -> bool {
+        self.scope == Scope::Metrics && self.names == Names::default()
     }
 
     /// Number of series written so far.
@@ -161,12 +158,10 @@ impl Scraper {
             Part::Family(declared) if self.names.contains(declared.family.name) => self.begin_family(declared, writer),
             Part::Family(_) => {}
             Part::Own => {
-                let mut process = self.telemetry.process();
-                let began = process::start(&process);
-                process.retain(|family| self.names.contains(family.name()));
-                let mut own = self.telemetry.samples();
-                own.retain(|(family, _)| self.names.contains(family.name));
-                self.rows = Rows::Own { began, own: own.into_iter(), process: process.into_iter() };
+                let wanted = |name: &str| self.names.contains(name);
+                let mut own = self.telemetry.samples(&wanted);
+                own.extend(process::samples(&wanted));
+                self.rows = Rows::Own { began: process::start(), own: own.into_iter() };
             }
             Part::End => {
                 self.pause = None;
@@ -208,13 +203,9 @@ impl Scraper {
                 Some(slots) => return rows.write_next((&*self.stats, slots), writer),
                 None => return Ok(false),
             },
-            Rows::Own { began, own, process } => {
-                if let Some((family, samples)) = own.next() {
-                    write_own(family, samples, *began, writer);
-                } else {
-                    let Some(family) = process.next() else { return Ok(false) };
-                    process::write(&family, *began, writer);
-                }
+            Rows::Own { began, own } => {
+                let Some((family, samples)) = own.next() else { return Ok(false) };
+                write_own(family, samples, *began, writer);
             }
         }
         Ok(true)
@@ -239,6 +230,9 @@ fn write_samples(samples: Samples, target: Option<&str>, rows: &mut FamilyWriter
     match samples {
         Samples::Single(value) => {
             rows.sample(target, value);
+        }
+        Samples::Info(values) => {
+            rows.sample(values.iter().copied(), 1_u64);
         }
         Samples::ByLabel(mut counts) => {
             counts.sort_unstable();

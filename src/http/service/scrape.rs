@@ -8,7 +8,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::exposition::{CHUNK_BYTES, Scope, Scraper};
+use crate::exposition::{CHUNK_BYTES, Scraper};
 use crate::http::base::limits::PIECE_BYTES;
 use crate::http::base::quota::{QuotaBytes, Share};
 use crate::http::site::Site;
@@ -70,9 +70,10 @@ impl Unwritten for Scrape {
         self.took += begin.elapsed();
         if !has_more {
             let (telemetry, series) = (&self.site.telemetry, self.scraper.series());
-            match self.scraper.scope() {
-                Scope::Metrics => telemetry.scraped(series, self.took),
-                Scope::Groups => telemetry.groups_scraped(series, self.took),
+            if self.scraper.is_whole() {
+                telemetry.scraped(series, self.took);
+            } else {
+                telemetry.part_scraped(series, self.took);
             }
         }
         let bytes = Bytes::from_owner(QuotaBytes::new(bytes, Arc::clone(&self.share)));
@@ -88,7 +89,7 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::exposition::Format;
+    use crate::exposition::{Format, Scope};
     use crate::http::base::connections::Tracker;
     use crate::http::site::streamed::Streamed;
     use crate::http::site::testing::{occupy_thread, runtime, site};
@@ -118,10 +119,8 @@ mod tests {
     }
 
     fn scrape_count(site: &Site) -> u64 {
-        let families = site.telemetry.samples();
-        let (_, samples) =
-            families.iter().find(|(family, _)| family.name == "openim_exporter_scrape_duration_seconds").unwrap();
-        let Samples::Histogram { count, .. } = samples else { panic!("{samples:?}") };
+        let families = site.telemetry.samples(&|name| name == "openim_exporter_scrape_duration_seconds");
+        let [(_, Samples::Histogram { count, .. })] = families.as_slice() else { panic!("{families:?}") };
         *count
     }
 

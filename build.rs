@@ -1,0 +1,41 @@
+//! Finds the revision and the compiler's version for `openim_exporter_build_info`.
+
+use std::path::Path;
+use std::process::Command;
+use std::{env, str};
+
+/// The revision, where the source has no repository: in a container, or in an archive. It comes before the repository's.
+const REVISION: &str = "BUILD_REVISION";
+
+const UNKNOWN: &str = "unknown";
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed={REVISION}");
+    let given = env::var(REVISION).ok().filter(|revision| !revision.is_empty());
+    let revision = given.or_else(of_repository).unwrap_or_else(|| UNKNOWN.to_owned());
+    println!("cargo:rustc-env={REVISION}={revision}");
+    let rustc = env::var("RUSTC").ok().and_then(|rustc| output(&rustc, &["--version"]));
+    let version = rustc.as_deref().and_then(|line| line.split(' ').nth(1)).unwrap_or(UNKNOWN);
+    println!("cargo:rustc-env=BUILD_RUSTC={version}");
+}
+
+/// The revision of the repository that this directory is the root of. Only in releases, because each commit changes it,
+/// and then everything would have to be compiled again.
+fn of_repository() -> Option<String> {
+    // Otherwise git would find the repository of a directory above.
+    if env::var("PROFILE").ok()? != "release" || !Path::new(".git").exists() {
+        return None;
+    }
+    // The file with a line for each commit and checkout. For a file that does not exist, cargo would run this each time.
+    if let Some(log) = output("git", &["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists()) {
+        println!("cargo:rerun-if-changed={log}");
+    }
+    output("git", &["rev-parse", "--short=12", "HEAD"])
+}
+
+/// The line that a program prints; `None` if it fails.
+fn output(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
+    str::from_utf8(&output.stdout).ok().map(|line| line.trim().to_owned())
+}
