@@ -42,16 +42,43 @@ impl Escaping {
             Self::Underscores | Self::Values | Self::AllowUtf8 => Cow::Borrowed(name),
         }
     }
+
+    /// The scheme with this name in an `Accept` header.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "underscores" => Some(Self::Underscores),
+            "dots" => Some(Self::Dots),
+            "values" => Some(Self::Values),
+            "allow-utf-8" => Some(Self::AllowUtf8),
+            _ => None,
+        }
+    }
+}
+
+/// A media type with each escaping.
+macro_rules! escaped {
+    ($media_type:literal, $escaping:expr) => {
+        match $escaping {
+            Escaping::Underscores => concat!($media_type, "; escaping=underscores"),
+            Escaping::Dots => concat!($media_type, "; escaping=dots"),
+            Escaping::Values => concat!($media_type, "; escaping=values"),
+            Escaping::AllowUtf8 => concat!($media_type, "; escaping=allow-utf-8"),
+        }
+    };
 }
 
 impl Format {
-    /// The `Content-Type` of a scrape in this format.
+    /// The media type, as in an HTTP response. The older text format has no escaping.
     #[must_use]
-    pub(crate) const fn content_type(self) -> &'static str {
+    pub const fn content_type(self, escaping: Escaping) -> &'static str {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            Self::TextV1 | Self::Protobuf => "",
+            Self::TextV1 => escaped!("text/plain; version=1.0.0; charset=utf-8", escaping),
+            Self::OpenMetrics => escaped!("application/openmetrics-text; version=1.0.0; charset=utf-8", escaping),
+            Self::Protobuf => escaped!(
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
+                escaping
+            ),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, Response, SUCCESS, Sa
 /// Groups whose scrape is about 10 MB of text: more than the kernel buffers for a client that does not read.
 const MANY_GROUPS: usize = 50_000;
 
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores";
 
 /// What Prometheus 2.42 sends.
 const PROMETHEUS: &str = "Accept: application/openmetrics-text;version=1.0.0,application/openmetrics-text;\

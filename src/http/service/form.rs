@@ -16,6 +16,12 @@ pub(super) fn decode(text: &str) -> Result<Cow<'_, str>, Utf8Error> {
     percent_decode_str(&text.replace('+', " ")).decode_utf8().map(|decoded| Cow::Owned(decoded.into_owned()))
 }
 
+/// The names and values of a query, not decoded yet.
+pub(super) fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

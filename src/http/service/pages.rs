@@ -6,15 +6,21 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
-use super::negotiation;
 use super::scrape::Scrape;
+use super::{form, negotiation};
 use crate::domain::Reason;
-use crate::exposition::Scope;
+use crate::exposition::{Names, Scope};
 use crate::http::site::Site;
 use crate::http::site::exchange::{Exchange, unavailable};
 use crate::http::site::response::{Reply, empty, page, streamed, with_header};
 use crate::http::site::streamed::Streamed;
 use crate::page::Variant;
+
+/// The parameter that names a family.
+const NAME: &str = "name[]";
+
+/// How many families a scrape can name. A scrape that waits for a thread keeps the names.
+const MAX_NAMES: usize = 200;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
@@ -87,19 +93,41 @@ pub(super) fn with_slash(exchange: Exchange<'_>) -> Reply {
     reply
 }
 
-/// A scrape, in the format that the client asks for.
+/// A scrape, in the format that the client asks for, of all families or of those that it names.
 pub(super) async fn metrics(exchange: Exchange<'_>, scope: Scope, request: &Parts) -> Reply {
     let Exchange { site, tracker, client, .. } = exchange;
+    let names = match names(request.uri.query().unwrap_or_default()) {
+        Ok(names) => names,
+        Err(detail) => return exchange.refuse(Reason::BadQuery, &detail),
+    };
     let Some(share) = site.quotas.scrapes.take_one(client) else { return exchange.refuse_busy("scrapes") };
-    let (format, gzip) = (negotiation::format(&request.headers), negotiation::accepts_gzip(&request.headers));
-    let mut scrape = Streamed::new(Box::new(Scrape::new(site, site.scraper(scope, format), gzip, share)), tracker);
+    let (format, escaping) = negotiation::format(&request.headers);
+    let gzip = negotiation::accepts_gzip(&request.headers);
+    let scraper = site.scraper(scope, format).escape(escaping).only(names);
+    let mut scrape = Streamed::new(Box::new(Scrape::new(site, scraper, gzip, share)), tracker);
     // Write the first chunk before the head: until the head is sent, an error can still be answered with 500.
     if request.method != Method::HEAD
         && let Err(error) = poll_fn(|cx| scrape.poll_written(cx)).await
     {
         return exchange.refuse(Reason::Internal, &error.to_string());
     }
-    let reply = streamed(format.content_type(), scrape);
+    let reply = streamed(format.content_type(escaping), scrape);
     let reply = with_header(reply, header::VARY, "Accept, Accept-Encoding");
     if gzip { with_header(reply, header::CONTENT_ENCODING, "gzip") } else { reply }
+}
+
+/// The families that a query names with `name[]`, as in Go's client library. Other parameters are ignored, because a
+/// Prometheus can be configured to send any.
+///
+/// # Errors
+/// The detail of the refusal.
+fn names(query: &str) -> Result<Names, String> {
+    let named = form::pairs(query).filter(|(name, _)| form::decode(name).is_ok_and(|name| name == NAME));
+    // What is not UTF-8 is no family's name.
+    let names: Vec<_> = named.map(|(_, value)| form::decode(value).unwrap_or_default().into_owned()).collect();
+    match names.len() {
+        0 => Ok(Names::default()),
+        1..=MAX_NAMES => Ok(Names::only(names)),
+        given => Err(format!("{NAME}: given {given} times; the maximum is {MAX_NAMES}")),
+    }
 }

@@ -68,8 +68,7 @@ pub(super) fn parse_none(query: &str) -> Result<(), String> {
 /// The parameters and their values. Each must be known, and must not be repeated.
 pub(super) fn parse_pairs(query: &str, known: &[&str]) -> Result<Vec<(String, String)>, String> {
     let mut pairs: Vec<(String, String)> = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+    for (name, value) in form::pairs(query) {
         let (name, value) = (decode(name, name)?, decode(name, value)?);
         if !known.contains(&name.as_str()) {
             let valid = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
