@@ -1,5 +1,6 @@
 //! OpenIM's numeric codes and the label values for them.
 
+use super::event::Chat;
 use super::message::Source;
 
 /// OpenIM's content types, ascending by code. Source: the sender's constants (`constant.go`).
@@ -118,18 +119,23 @@ pub(crate) fn platform_row_of(name: &str) -> usize {
     PLATFORMS.iter().position(|listed| *listed == name).unwrap_or(PLATFORMS.len())
 }
 
-/// Whether messages between two users usually have this content type, platform (its position in [`platform_names`]) and
-/// source. Users write messages on their platforms, administrators without one or on their own, and OpenIM itself sends
-/// notifications.
-pub(crate) fn is_usual_between_users(content_type: i32, platform: usize, source: Source) -> bool {
+/// Whether OpenIM's own clients and servers usually produce messages of this kind with this content type, platform (its
+/// position in [`platform_names`]) and source.
+///
+/// Users write on their platforms. The REST API sends as an administrator, without a platform or on its own. OpenIM's
+/// notifications have no platform; the session types of those about groups are OpenIM's (`newSessionTypeConf` in
+/// `notification/msg.go`): requests to join go to single users.
+pub(crate) fn is_usual(chat: Chat, content_type: i32, platform: usize, source: Source) -> bool {
     let is_admin = PLATFORMS.get(platform) == Some(&"admin");
     let is_unknown = platform == PLATFORMS.len();
-    match (content_type, source) {
-        (..1000, Source::User) => !is_admin && !is_unknown,
-        (..1000, Source::Admin) => is_admin || is_unknown,
-        // About groups.
-        (1501..=1520, _) => false,
-        (1000.., Source::Admin) => is_unknown,
+    match (source, content_type) {
+        // Only in a group is there somebody else to mention.
+        (_, 106) if chat == Chat::Single => false,
+        (Source::User, 101..=110 | 114 | 115) => !is_admin && !is_unknown,
+        (Source::Admin, 101..=106 | 110 | 1400) => is_admin || is_unknown,
+        (Source::Admin, 1503 | 1505 | 1506 | 2001 | 2102 | 2200) => chat == Chat::Single && is_unknown,
+        (Source::Admin, 1501..=1520) => chat == Chat::Group && is_unknown,
+        (Source::Admin, 2101) => is_unknown,
         _ => false,
     }
 }

@@ -25,7 +25,7 @@ pub(super) enum SampleSource {
     Value(fn(&Stats) -> u64),
     /// A few samples, written together. The windows end at the given time.
     Samples(fn(&Stats, UnixMillis, &mut FamilyWriter<'_, '_>)),
-    /// A sample for each combination of content type, platform and source of these messages.
+    /// A sample for each combination of content type, platform and source of these messages that is usual or was counted.
     Mix(Chat),
     /// Samples for each exported group.
     ExportedGroups(OfGroup),
@@ -118,7 +118,7 @@ macro_rules! catalog {
 }
 
 catalog! {
-    /// Group messages that OpenIM reported.
+    /// Group messages that OpenIM reported. Unusual combinations of labels have no sample before their first message.
     MESSAGES = Counter "openim_group_messages_total" ["content_type", "platform", "source"] Mix(Chat::Group);
     /// Group messages by OpenIM's numeric message status.
     BY_STATUS = Counter "openim_group_messages_by_status_total" ["status"] Samples(|stats, _, rows| {

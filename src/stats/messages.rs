@@ -9,7 +9,7 @@ use super::hyperloglog::Element;
 use super::mix::{self, Mix};
 use super::windows::{CurrentPeriods, Windows};
 use crate::arena::{Block, Contents, Damage};
-use crate::domain::{Message, UnixMillis};
+use crate::domain::{Chat, Message, UnixMillis};
 use crate::native::NativeBuckets;
 
 /// Upper bounds of the buckets for a content's length, in bytes: 16 B to 1 MiB, each four times the one before.
@@ -126,7 +126,7 @@ impl Messages {
 
     /// Messages as counted by the mix, and by the length of the content.
     pub(super) fn totals(&self) -> [u64; 2] {
-        let mix = self.mix.cells().fold(0, |sum: u64, cell| sum.saturating_add(cell.messages));
+        let mix = self.mix.cells(Chat::Group).fold(0, |sum: u64, cell| sum.saturating_add(cell.messages));
         [mix, self.content_bytes.count()]
     }
 

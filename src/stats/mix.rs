@@ -8,7 +8,7 @@ use super::carry::{CarryOver, keys};
 use super::counters::Counters;
 use crate::arena::{Block, Contents, Layout, Section};
 use crate::domain::codes::{self, CONTENT_TYPES, OTHER, PLATFORMS, UNKNOWN_PLATFORM};
-use crate::domain::{Message, Source};
+use crate::domain::{Chat, Message, Source};
 
 /// Unlisted content types that have a label value of their own, which is their number; any others are `other`.
 pub(super) const UNLISTED_TYPES: usize = 32;
@@ -48,8 +48,6 @@ pub struct MixCell {
     pub platform: &'static str,
     /// The source's name.
     pub source: &'static str,
-    /// Whether messages between two users usually have these labels.
-    pub is_usual_between_users: bool,
     /// Messages counted.
     pub messages: u64,
 }
@@ -146,21 +144,18 @@ impl Mix {
             .unwrap_or(UNLISTED_TYPES)
     }
 
-    /// Every cell whose labels are known in advance, and every other one with messages.
-    pub(super) fn cells(&self) -> impl Iterator<Item = MixCell> + '_ {
+    /// Every cell with messages, and every other one that is usual for messages of this kind.
+    pub(super) fn cells(&self, chat: Chat) -> impl Iterator<Item = MixCell> + '_ {
         (0..TYPES).filter_map(|row| Some((row, self.type_label(row)?))).flat_map(move |(row, label)| {
             let listed = CONTENT_TYPES.get(row).map(|(code, _)| *code);
-            let known_in_advance = listed.is_some() || row + 1 == TYPES;
             (0..PLATFORM_ROWS).flat_map(move |platform| Source::ALL.map(|source| (platform, source))).filter_map(
                 move |(platform, source)| {
                     let messages = self.cells.sum(cell(row, platform, source));
-                    let is_usual = |code| codes::is_usual_between_users(code, platform, source);
-                    let platform = PLATFORMS.get(platform).copied().unwrap_or(UNKNOWN_PLATFORM);
-                    (known_in_advance || messages > 0).then(|| MixCell {
+                    let is_usual = |code| codes::is_usual(chat, code, platform, source);
+                    (messages > 0 || listed.is_some_and(is_usual)).then(|| MixCell {
                         content_type: label.clone(),
-                        platform,
+                        platform: PLATFORMS.get(platform).copied().unwrap_or(UNKNOWN_PLATFORM),
                         source: source.name(),
-                        is_usual_between_users: listed.is_some_and(is_usual),
                         messages,
                     })
                 },
@@ -234,7 +229,7 @@ mod tests {
 
     /// The content types with messages, and their numbers.
     fn by_type(mix: &Mix) -> Vec<(String, u64)> {
-        let counted = mix.cells().filter(|cell| cell.messages > 0);
+        let counted = mix.cells(Chat::Group).filter(|cell| cell.messages > 0);
         counted.map(|cell| (cell.content_type.into_owned(), cell.messages)).collect()
     }
 

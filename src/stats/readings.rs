@@ -13,12 +13,10 @@ use crate::domain::{Activity, Chat, UnixMillis};
 use crate::native::NativeReading;
 
 impl Stats {
-    /// Messages of one kind by content type, platform and source: every combination with messages, and, for groups,
-    /// every other one whose labels are known in advance. Of those, messages between users have only the usual ones,
-    /// because there are about two thousand.
+    /// Messages of one kind by content type, platform and source: every combination with messages, and the usual ones,
+    /// so that `increase()` counts their first message too.
     pub fn mix(&self, chat: Chat) -> impl Iterator<Item = MixCell> + '_ {
-        let cells = self.messages_of(chat).mix.cells();
-        cells.filter(move |cell| chat == Chat::Group || cell.messages > 0 || cell.is_usual_between_users)
+        self.messages_of(chat).mix.cells(chat)
     }
 
     pub(super) fn messages_of(&self, chat: Chat) -> &Messages {

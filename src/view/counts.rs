@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
 
-use crate::domain::Chat;
+use crate::domain::codes::platform_names;
+use crate::domain::{Chat, Source};
 use crate::stats::{Stats, WINDOWS};
 
 /// Numbers by the value of a label: a JSON object, in this order.
@@ -62,7 +63,10 @@ pub(super) struct MixCounts {
 
 impl MixCounts {
     pub(super) fn read(stats: &Stats, chat: Chat) -> Self {
-        let mut counts = Self::default();
+        // Also without messages.
+        let by_platform = LabelCounts::of(platform_names().map(|name| (name, 0)));
+        let by_source = LabelCounts::of(Source::ALL.map(|source| (source.name(), 0)));
+        let mut counts = Self { by_platform, by_source, ..Self::default() };
         for cell in stats.mix(chat) {
             counts.total += cell.messages;
             counts.by_content_type.add(cell.content_type, cell.messages);

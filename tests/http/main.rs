@@ -11,6 +11,8 @@ mod hostile;
 mod hostile_json;
 mod limits;
 mod live;
+mod mix;
+mod names;
 mod page;
 mod people;
 mod refusals;

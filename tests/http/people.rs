@@ -58,25 +58,6 @@ fn a_single_message_counts_as_one_and_in_no_group() {
     assert!(detail.starts_with("sendID"), "{detail}");
 }
 
-#[test]
-fn only_usual_combinations_are_exposed_in_advance() {
-    let samples = Exporter::start(&[]).scrape();
-    let series: Vec<_> = samples.of("openim_single_messages_total").map(|(series, _)| series.to_owned()).collect();
-    assert!((200..400).contains(&series.len()), "{}", series.len());
-    for (labels, is_exposed) in [
-        (r#"content_type="text",platform="ios",source="user""#, true),
-        (r#"content_type="custom",platform="admin",source="admin""#, true),
-        (r#"content_type="custom",platform="unknown",source="admin""#, true),
-        (r#"content_type="has_read_receipt",platform="unknown",source="admin""#, true),
-        (r#"content_type="has_read_receipt",platform="ios",source="user""#, false),
-        (r#"content_type="text",platform="admin",source="user""#, false),
-        (r#"content_type="member_quit",platform="unknown",source="admin""#, false),
-        (r#"content_type="text",platform="ios",source="other""#, false),
-    ] {
-        assert_eq!(series.contains(&format!("openim_single_messages_total{{{labels}}}")), is_exposed, "{labels}");
-    }
-}
-
 /// Group messages, single messages, and those that were not counted.
 fn counted(exporter: &Exporter) -> [f64; 3] {
     let samples = exporter.scrape();

@@ -130,8 +130,6 @@ fn as_known_here(samples: &Samples) -> Samples {
         let name = RENAMED.iter().fold(series.clone(), |name, [there, here]| name.replace(there, here));
         *known.entry(name).or_default() += value;
     }
-    // A code without a name has only the series that have counted.
-    known.retain(|series, value| !series.contains(RENAMED[0][1]) || *value > 0.0);
     // The sum of two sums of seconds, as if their milliseconds had been added.
     known.values_mut().for_each(|value| *value = (*value * 1000.0).round() / 1000.0);
     Samples(known)
@@ -160,9 +158,13 @@ fn assert_new_buckets_are_empty(samples: &Samples) {
 }
 
 fn assert_equal(left: &[Samples; 2], right: &[Samples; 2]) {
+    // Which combinations of labels have a series before their first message depends on the build.
+    let value = |samples: &Samples, series: &str| {
+        samples.get(series).or_else(|| series.contains("content_type=").then_some(0.0))
+    };
     for (left, right) in left.iter().zip(right) {
         let series = left.0.keys().chain(right.0.keys());
-        let different = series.filter(|series| left.get(series) != right.get(series));
+        let different = series.filter(|series| value(left, series) != value(right, series));
         let different: BTreeMap<_, _> =
             different.map(|series| (series, [left.get(series), right.get(series)])).collect();
         assert!(different.is_empty(), "{different:#?}");
