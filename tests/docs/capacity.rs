@@ -1,7 +1,19 @@
 //! docs/capacity.md agrees with the measurements.
 
+use std::io::Write as _;
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use openim_exporter::domain::UnixMillis;
+use openim_exporter::exposition::{Format, Scope, Scraper};
+use openim_exporter::stats::{Capacities, Stats};
+use openim_exporter::telemetry::Telemetry;
+use openim_exporter::wire;
+
+use crate::tables::assert_table;
 use crate::{CAPACITY, PERFORMANCE, at};
 
 const PLOTS: &str = include_str!("../../docs/capacity.svg");
@@ -57,4 +69,108 @@ fn docs_capacity_has_the_tables_and_plots_of_the_measurements() {
     assert!(drawn(str::to_owned) == present, "run docs/plots.py");
     let other = drawn(|text| text.replacen("\n1000000,", "\n1000000,9", 1));
     assert!(other[0] != present[0] && other[1] != present[1]);
+}
+
+const NOW: UnixMillis = UnixMillis(1_795_897_041_067);
+
+/// The pages in the table of series, with the number of groups.
+const SCRAPES: [(&str, Scope, u32); 5] = [
+    ("A new exporter", Scope::Metrics, 0),
+    ("1,000 groups", Scope::Metrics, 1000),
+    ("1,000 groups, `/metrics/groups`", Scope::Groups, 1000),
+    ("100,000 groups", Scope::Metrics, 100_000),
+    ("100,000 groups, `/metrics/groups`", Scope::Groups, 100_000),
+];
+
+/// Statistics with the default limits for exported groups, and a message of a user in each of this many groups.
+fn stats(groups: u32) -> Arc<Stats> {
+    let capacities = Capacities {
+        groups: 100_000,
+        exported_groups: 1000,
+        sender_pairs: 100_000,
+        dedup_window: Duration::ZERO,
+        online: 1000,
+        history_days: 40,
+    };
+    let stats = Stats::in_memory(capacities, NOW).unwrap();
+    for group in 0..groups {
+        let body = format!(
+            r#"{{"sendID":"53{group:08}","senderPlatformID":2,"msgFrom":100,"contentType":101,"groupID":"24{group:08}"}}"#
+        );
+        wire::decode_group_message(body.as_bytes(), |message| stats.record(message, NOW)).unwrap();
+    }
+    stats.tick(NOW);
+    Arc::new(stats)
+}
+
+/// The series of a scrape, and its size uncompressed and compressed, in KiB.
+fn measure(stats: &Arc<Stats>, scope: Scope, format: Format) -> (usize, [f64; 2]) {
+    let mut scraper = Scraper::new(scope, format, Arc::clone(stats), Arc::new(Telemetry::default()), NOW);
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    let (mut bytes, mut has_more) = (0, true);
+    while has_more {
+        let mut chunk = Vec::new();
+        has_more = scraper.next_chunk(&mut chunk).unwrap();
+        bytes += chunk.len();
+        gzip.write_all(&chunk).unwrap();
+    }
+    let sizes = [bytes, gzip.finish().unwrap().len()].map(|bytes| bytes as f64 / 1024.0);
+    (scraper.series(), sizes)
+}
+
+/// A number with commas, of which only the first three digits are shown.
+fn readable(number: f64) -> String {
+    let unit = 10_f64.powf((number.log10().floor() - 2.0).max(-1.0));
+    let rounded = (number / unit).round() * unit;
+    if rounded < 100.0 { format!("{rounded:.1}") } else { with_commas(format!("{rounded:.0}").parse().unwrap()) }
+}
+
+fn with_commas(number: usize) -> String {
+    if number < 1000 { number.to_string() } else { format!("{},{:03}", with_commas(number / 1000), number % 1000) }
+}
+
+/// Whether all numbers of a cell are within 3 % of the expected ones: numbers about the process, such as its memory, have
+/// various lengths.
+fn is_near(found: &str, expected: &str) -> bool {
+    let numbers = |cell: &str| -> Vec<f64> {
+        cell.split(" / ").map(|number| number.replace(',', "").parse().unwrap_or(f64::NAN)).collect()
+    };
+    let (found, expected) = (numbers(found), numbers(expected));
+    found.len() == expected.len()
+        && found.iter().zip(&expected).all(|(found, expected)| (found / expected - 1.0).abs() < 0.03)
+}
+
+#[test]
+fn the_table_of_series_matches_the_code() {
+    let mut of_groups = Vec::new();
+    let rows = SCRAPES.map(|(label, scope, groups)| {
+        if of_groups.last().is_none_or(|(measured, _)| *measured != groups) {
+            of_groups.push((groups, stats(groups)));
+        }
+        let stats = &of_groups.last().unwrap().1;
+        let [text, open_metrics, protobuf] =
+            [Format::Text, Format::OpenMetrics, Format::Protobuf].map(|format| measure(stats, scope, format));
+        assert_eq!(text.0, open_metrics.0, "{label}");
+        let sizes = [text, open_metrics, protobuf].map(|(_, sizes)| sizes.map(readable).join(" / "));
+        ([label.to_owned(), with_commas(text.0), with_commas(protobuf.0)], sizes)
+    });
+    let spoils =
+        [("| 100,000 groups, `/metrics/groups` | 300,000 |", "| 100,000 groups, `/metrics/groups` | 300,001 |")];
+    assert_table(&CAPACITY, "Scrape", &rows.clone().map(|(row, _)| row), &spoils);
+    let shown: Vec<_> = CAPACITY
+        .text
+        .lines()
+        .filter(|line| SCRAPES.iter().any(|(label, ..)| line.starts_with(&format!("| {label} |"))))
+        .collect();
+    assert_eq!(shown.len(), rows.len());
+    let wrong: Vec<_> = shown
+        .iter()
+        .zip(rows)
+        .filter(|(line, (_, sizes))| {
+            let found: Vec<_> = line.trim_matches(['|', ' ']).split(" | ").skip(3).collect();
+            found.len() != sizes.len() || !found.iter().zip(sizes).all(|(found, size)| is_near(found, size))
+        })
+        .map(|(_, (row, sizes))| format!("| {} |", [row.as_slice(), &sizes].concat().join(" | ")))
+        .collect();
+    assert!(wrong.is_empty(), "these rows must be about:\n{}", wrong.join("\n"));
 }
