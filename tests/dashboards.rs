@@ -12,12 +12,10 @@ mod runbook;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::Command;
 use std::time::Duration;
 
 use monitoring::{
-    all_rules, at, dashboards, expressions, family_of, list, names, others, panels, parsed, read, rows_and_panels,
-    unknown,
+    all_rules, dashboards, expressions, family_of, list, names, others, panels, parsed, read, rows_and_panels, unknown,
 };
 use openim_exporter::arena::Boot;
 use openim_exporter::domain::UnixMillis;
@@ -319,31 +317,7 @@ fn unused(expressions: &[String]) -> Vec<&'static str> {
 #[test]
 fn each_family_is_shown_or_unused_on_purpose() {
     let shown: Vec<_> = dashboards().iter().flat_map(|(_, text)| expressions(&parsed(text))).map(|(_, e)| e).collect();
-    assert_eq!(
-        unused(&shown),
-        [""; 0],
-        "show it in a panel (grafana/dashboards.py), or add it to UNUSED with the reason"
-    );
+    assert_eq!(unused(&shown), [""; 0], "show it in a panel (mixin/parts), or add it to UNUSED with the reason");
     let without: Vec<_> = shown.into_iter().filter(|expression| !expression.contains("mentions")).collect();
     assert_eq!(unused(&without), ["openim_group_mentions_total"]);
-}
-
-/// The dashboards that the script generates.
-fn written_by_the_script() -> Vec<(String, String)> {
-    let directory = TempDir::new().unwrap();
-    let script = at("grafana/dashboards.py");
-    let ran =
-        Command::new("/usr/bin/python3").arg(script).arg(directory.path()).status().expect("python3 must be installed");
-    assert!(ran.success());
-    let text = |name: &str| fs::read_to_string(directory.path().join(format!("{name}.json"))).unwrap();
-    dashboards().into_iter().map(|(name, _)| (name.clone(), text(&name))).collect()
-}
-
-#[test]
-#[ignore = "needs python3"]
-fn the_script_generates_the_dashboards() {
-    let mut written = written_by_the_script();
-    assert!(written == dashboards(), "run grafana/dashboards.py");
-    written[0].1.push(' ');
-    assert!(written != dashboards());
 }

@@ -20,6 +20,8 @@ mod monitoring;
 mod oracle;
 #[path = "rules/scenarios.rs"]
 mod scenarios;
+#[path = "rules/settings.rs"]
+mod settings;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 //!
 //! A new reason needs a row in the table below. Then run `UPDATE_DOCS=1 cargo test --test docs`, and fill the last cell
 //! of its row in `docs/errors.md`. If it concerns pages only, add it to the exceptions of OpenimCallbacksRejected in
-//! `prometheus/rules/alerts.yml`, and to those in `grafana/parts/top.py`.
+//! `mixin/rules/alerts.yml`, and to those in `mixin/parts/top.py`.
 
 use crate::named::named;
 

@@ -107,7 +107,7 @@ fn the_limits_are_those_of_the_alerts() {
     for (title, alert, threshold, value) in [
         ("Workers busy", "OpenimAnswersSlow", "> 0.7", 0.7),
         ("Workers busy over time", "OpenimAnswersSlow", "> 0.7", 0.7),
-        ("Refused in 10 minutes", "OpenimCallbacksRejected", ") > 5", 5.5),
+        ("Refused in 10 minutes", "OpenimCallbacksRejected", ") > 5", 5.0),
         ("95 % of messages arrived within", "OpenimDeliveryDelayGrows", ":p95_10m > 1", 1.0),
     ] {
         let rule = rules.iter().find(|rule| rule.name == alert).unwrap();

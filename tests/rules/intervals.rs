@@ -17,7 +17,7 @@ const INTERVALS: [usize; 4] = [15, 60, 150, 300];
 
 /// How a scrape is missed.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Missed {
+pub(crate) enum Missed {
     /// It failed: each series ends until the next one, and `up` is 0.
     Failed,
     /// Prometheus did not attempt it.
@@ -25,7 +25,7 @@ enum Missed {
 }
 
 /// The samples of a series, in promtool's notation. One scrape is missed.
-fn samples(
+pub(crate) fn samples(
     series: &(String, Value),
     fault: f64,
     (missed, how): (usize, Missed),

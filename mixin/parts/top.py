@@ -1,16 +1,12 @@
 """What each dashboard has in common: its first row, annotations and links."""
 
-import pathlib
-import re
-
 from .panel import DURATION, LONG, OURS, SOURCE, filled, group_link, lines, link, override, stat
 from .table import Column, colored, table
 
-CARGO = (pathlib.Path(__file__).parents[2] / "Cargo.toml").read_text()
-DOCS = re.search(r'^repository = "(.*)"', CARGO, re.MULTILINE)[1] + "/blob/main/docs"
+DOCS = "<<docs_url>>"
 
 # The exporters that Prometheus should scrape: also one that never answered, if its job has the usual name.
-TARGETS = '(up{$S} and on (job) last_over_time(openim_exporter_build_info{$J}[1w]) or up{$S, job="openim-exporter"})'
+TARGETS = "(up{$S} and on (job) last_over_time(openim_exporter_build_info{$J}[1w]) or up{$S, <<selector>>})"
 FIRING = 'ALERTS{alertname=~"Openim.*", alertstate="firing", job=~"$job", instance=~"$instance|"}'
 # A target that is gone has no `up`. The alert knows it for an hour.
 DOWN = f'count({TARGETS} == 0 or on (job, instance) ALERTS{{$S, alertname="OpenimExporterDown", alertstate="firing"}}) or 0 * count({TARGETS})'
@@ -47,9 +43,9 @@ def first_row():
         tile("Firing alerts", "Alerts of the exporter and of OpenIM's callbacks that fire now: at most two of each severity. Each has a section in the runbook.", "none", (alerts, "{{severity}} {{alertname}}"), empty="the rules are not loaded", overrides=severe, links=runbook, limits=[(1, "orange")], size=(5, 4)),
         tile("Exporters down", "Exporters whose last scrape failed, and those that have disappeared according to OpenimExporterDown. Callbacks to an exporter that is really down are lost.", "none", (DOWN, ""), empty="no exporter is scraped", base="red", limits=[(0, "green"), (1, "red")], links=HEALTH, size=(3, 4)),
         tile("Since last callback", "Time since the last callback, of the exporter that has been silent longest. If it has had no callback at all: since its start. Behind a load balancer, one may be idle because the others get all callbacks.", DURATION["unit"], (f"topk(1, {SILENT})", "{{instance}}"), empty="no exporter is scraped", limits=[(600, "orange")], links=LIVE_PAGE),
-        tile("Workers busy", "Share of their time that OpenIM's callback workers spend waiting for answers: the maximum of the whole job and of each selected exporter. OpenimAnswersSlow fires above 70 %. At 100 %, OpenIM drops callbacks.", "percentunit", (BUSY, ""), decimals=0, empty="not measured", limits=[(0.5, "orange"), (0.7, "red")], links=[link("What to do", f"{DOCS}/runbook.md#openimanswersslow")], size=(3, 4)),
-        tile("Refused in 10 minutes", "Refused requests that OpenimCallbacksRejected or OpenimAccessRefused counts: the three most frequent reasons. These alerts fire above 5.", "none", (refused, "refused {{reason}}"), decimals=0, empty="no exporter is up", limits=[(1, "yellow"), (5.5, "orange")], links=[link("Reasons", f"{DOCS}/errors.md")]),
-        tile("95 % of messages arrived within", "Time from sendTime to the callback, in the last 10 minutes. OpenimDeliveryDelayGrows can fire above 1 s.", "s", (P95, ""), empty="not measured", limits=[(1, "orange"), (10, "red")], links=[link("What to do", f"{DOCS}/runbook.md#openimdeliverydelaygrows")], size=(5, 4)),
+        tile("Workers busy", "Share of their time that OpenIM's callback workers spend waiting for answers: the maximum of the whole job and of each selected exporter. OpenimAnswersSlow fires above <<busy_share%>> %. At 100 %, OpenIM drops callbacks.", "percentunit", (BUSY, ""), decimals=0, empty="not measured", limits=[(0.5, "orange"), ("<<busy_share>>", "red")], links=[link("What to do", f"{DOCS}/runbook.md#openimanswersslow")], size=(3, 4)),
+        tile("Refused in 10 minutes", "Refused requests that OpenimCallbacksRejected or OpenimAccessRefused counts: the three most frequent reasons. These alerts fire above <<refused_requests>>.", "none", (refused, "refused {{reason}}"), decimals=0, empty="no exporter is up", limits=[(1, "yellow"), ("<<refused_requests>>", "orange")], links=[link("Reasons", f"{DOCS}/errors.md")]),
+        tile("95 % of messages arrived within", "Time from sendTime to the callback, in the last 10 minutes. OpenimDeliveryDelayGrows can fire above <<delay_seconds>> s.", "s", (P95, ""), empty="not measured", limits=[("<<delay_seconds>>", "orange"), (10, "red")], links=[link("What to do", f"{DOCS}/runbook.md#openimdeliverydelaygrows")], size=(5, 4)),
     ]
 
 
@@ -63,7 +59,7 @@ def alerts_and_workers():
     hidden = ["__name__", "alertstate", "job", "Value"]
     return [
         table("Alerts that fire", "Click an alert for its section in the runbook, and a group for its dashboard.", what, "Severity", more=[FIRING], hidden=hidden, empty="No alert is firing", size=(12, 7), descending=False),
-        lines("Workers busy over time", "Share of their time that OpenIM's callback workers spend waiting for answers. OpenimAnswersSlow fires above the line at 70 %. At 100 %, OpenIM drops callbacks.", "percentunit", (each, "{{instance}}"), ("max(job:openim_sender_workers_busy:ratio5m{$J})", "whole job"), limits=[(0.7, "red")], size=(12, 7)),
+        lines("Workers busy over time", "Share of their time that OpenIM's callback workers spend waiting for answers. OpenimAnswersSlow fires above the line at <<busy_share%>> %. At 100 %, OpenIM drops callbacks.", "percentunit", (each, "{{instance}}"), ("max(job:openim_sender_workers_busy:ratio5m{$J})", "whole job"), limits=[("<<busy_share>>", "red")], size=(12, 7)),
     ]
 
 

@@ -1,11 +1,16 @@
 #!/usr/bin/env python3
-"""Writes grafana/dashboards/*.json. The panels are in grafana/parts.
+"""Writes prometheus/rules and grafana/dashboards: rules from mixin/rules, panels from mixin/parts.
 
-    python3 grafana/dashboards.py [FOLDER]
+    python3 mixin/generate.py [--config FILE] [FOLDER]
+
+FILE has the settings that differ from mixin/config.json. In rules and panels, `<<name>>` is the value of a setting, and
+`<<name%>>` is its value in percent.
 """
 
+import argparse
 import json
 import pathlib
+import re
 import sys
 
 from parts import capacity, community, forwarding, group, health, overview
@@ -82,10 +87,60 @@ DASHBOARDS = {
 }
 
 
+HERE = pathlib.Path(__file__).parent
+GENERATED = "# Generated: edit mixin/rules/{name} and run `python3 mixin/generate.py`. docs/prometheus.md explains the settings.\n"
+
+
+def settings(file):
+    """The settings of mixin/config.json, and those of the file instead."""
+    known = json.loads((HERE / "config.json").read_text())
+    changed = json.loads(pathlib.Path(file).read_text()) if file else {}
+    for name, value in changed.items():
+        if name not in known:
+            sys.exit(f"{file}: unknown setting {name}; mixin/config.json has all settings")
+        if isinstance(value, str) != isinstance(known[name], str) or isinstance(value, bool | dict | list | None):
+            sys.exit(f"{file}: {name} must be a {'text' if isinstance(known[name], str) else 'number'}")
+    return known | changed
+
+
+def rising(steps):
+    """The steps of a threshold without those above a later one: a setting may be lower than a fixed step before it."""
+    def is_below(step, later):
+        return step["value"] is None or step["value"] < later["value"]
+
+    return [step for at, step in enumerate(steps) if all(is_below(step, later) for later in steps[at + 1 :])]
+
+
+def filled(value, config):
+    """The value with its settings. A text that is nothing but a setting becomes a number if the setting is one."""
+    if isinstance(value, dict):
+        made = {key: filled(each, config) for key, each in value.items()}
+        return made | {"steps": rising(made["steps"])} if isinstance(made.get("steps"), list) else made
+    if isinstance(value, list):
+        return [filled(each, config) for each in value]
+    if not isinstance(value, str):
+        return value
+    if whole := re.fullmatch(r"<<(\w+)>>", value):
+        return config[whole[1]]
+    numbers = {name: value for name, value in config.items() if not isinstance(value, str)}
+    shown = config | {name: f"{number:g}" for name, number in numbers.items()}
+    shown |= {f"{name}%": f"{100 * number:g}" for name, number in numbers.items()}
+    return re.sub(r"<<(\w+%?)>>", lambda found: shown[found[1]], value)
+
+
 def main():
-    folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "dashboards"
+    parser = argparse.ArgumentParser(description="Writes the rules and the dashboards.")
+    parser.add_argument("--config", metavar="FILE", help="JSON with the settings that differ from mixin/config.json")
+    parser.add_argument("folder", nargs="?", default=HERE.parent, type=pathlib.Path, help="where to write; by default, the repository")
+    arguments = parser.parse_args()
+    config = settings(arguments.config)
+    rules, dashboards = (arguments.folder / path for path in ("prometheus/rules", "grafana/dashboards"))
+    for folder in (rules, dashboards):
+        folder.mkdir(parents=True, exist_ok=True)
+    for file in (HERE / "rules").glob("*.yml"):
+        (rules / file.name).write_text(GENERATED.format(name=file.name) + filled(file.read_text(), config))
     for name, made in DASHBOARDS.items():
-        (folder / f"{name}.json").write_text(json.dumps(made, indent=2, ensure_ascii=False) + "\n")
+        (dashboards / f"{name}.json").write_text(json.dumps(filled(made, config), indent=2, ensure_ascii=False) + "\n")
 
 
 main()

@@ -97,12 +97,12 @@ def several_exporters():
     callbacks = "sum by (instance) (rate(openim_exporter_callbacks_total{$S}[$__rate_interval]))"
     share = f"{callbacks} / on () group_left () (sum({callbacks}) > 0)"
     age = "Time since each exporter's last union with the others (or since its start), normally at most ten seconds. Its united numbers disappear after a minute. OpenimReplicasNotUnited fires if unions rarely succeed."
-    skew = "Difference between each exporter's clock and Redis' clock. OpenimReplicasClockSkew fires above the line at 5 s."
+    skew = "Difference between each exporter's clock and Redis' clock. OpenimReplicasClockSkew fires above the line at <<clock_skew_seconds>> s."
     return [
         lines("Share of callbacks", "Each exporter's share of the accepted callbacks of all selected exporters.", "percentunit", (share, EACH_EXPORTER), empty="No callbacks", stack=True, most=1),
         lines("Age of the last union", age, "s", (UNION_AGE, EACH_EXPORTER), empty=ALONE, limits=[(60, "orange")]),
         lines("Exporters in the union", "Exporters that wrote to Redis in the minute before the last union, as each exporter sees it.", "short", ("openim_exporter_replicas_active{$S}", EACH_EXPORTER), empty=ALONE),
-        lines("Difference from Redis' clock", skew, "s", ("abs(openim_exporter_replicas_clock_skew_seconds{$S})", EACH_EXPORTER), empty=ALONE, limits=[(5, "orange")]),
+        lines("Difference from Redis' clock", skew, "s", ("abs(openim_exporter_replicas_clock_skew_seconds{$S})", EACH_EXPORTER), empty=ALONE, limits=[("<<clock_skew_seconds>>", "orange")]),
         lines("Duration of a union, quantiles", "Time that a union takes: reading the others' data from Redis, and counting.", "s", *quantiles("openim_exporter_replicas_union_duration_seconds"), empty=ALONE),
     ]
 

@@ -27,7 +27,7 @@ def by_target(name):
 def targets():
     count = {"unit": COUNT, "decimals": 0}
     text = {"custom__cellOptions": {"type": "color-text"}}
-    late = {"thresholds": steps((None, "text"), (300, "orange"))} | text
+    late = {"thresholds": steps((None, "text"), ("<<pending_seconds>>", "orange"))} | text
     bad = {"thresholds": steps((None, "text"), (0.5, "red"))} | text
     configured = [link("Configure targets", f"{DOCS}/forwarding.md")]
     columns = [
@@ -55,7 +55,7 @@ def answers():
 def deliveries():
     return [
         lines("Received and delivered", "Callbacks per second that go to the spool, and that are delivered from it. After an outage, more are delivered than received.", "reqps", (rate("received_total"), "{{target}} received"), (rate("delivered_total"), "{{target}} delivered"), empty=NOTHING),
-        lines("Age of the oldest pending callback", "OpenimForwardBacklog fires above the line at five minutes.", "s", by_target("oldest_pending_age_seconds"), empty=NOTHING, limits=[(300, "orange")]),
+        lines("Age of the oldest pending callback", "OpenimForwardBacklog fires above the line at <<pending_seconds>> s.", "s", by_target("oldest_pending_age_seconds"), empty=NOTHING, limits=[("<<pending_seconds>>", "orange")]),
         lines("Pending callbacks", "Callbacks in the spool that are not delivered yet.", "short", by_target("pending_callbacks"), empty=NOTHING),
         lines("Attempts", "Attempts to deliver a callback, per second, by outcome: `rejected` is a 4xx, after which the callback becomes a dead letter; `failed` is any other status except 2xx, after which it is retried.", "reqps", (rate("attempts_total", "outcome"), "{{target}} {{outcome}}"), empty=NOTHING, stack=True),
     ]

@@ -60,7 +60,7 @@ def panels():
         Column("Silent for", SILENT, **DURATION, **NEVER),
     ]
     dashed = override(".*, an hour before$", "byRegexp", custom__lineStyle={"fill": "dash", "dash": [8, 8]}, custom__fillOpacity=0)
-    flood = "Messages per second in each selected group, and an hour before (dashed). OpenimGroupFlood can fire if an exported group has ten times as many."
+    flood = "Messages per second in each selected group, and an hour before (dashed). OpenimGroupFlood can fire if an exported group has <<flood_factor>> times as many."
     return [
         *first_row(),
         lines("Messages per second, now and an hour before", flood, "mps", (NOW, "{{group_id}}"), (BEFORE, "{{group_id}}, an hour before"), empty=NO_GROUP, size=(24, 9), overrides=[dashed]),

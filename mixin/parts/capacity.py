@@ -30,7 +30,7 @@ def numbers():
         stat("Peak rate (24 h)", "Highest rate of messages in any ten minutes of the last day.", "mps", (peak("1d", "5m"), ""), empty="no data yet, or no rules"),
         stat("Peak rate (7 d)", "Highest rate of messages in any ten minutes of the last week.", "mps", (peak("1w", "10m"), ""), empty="no data yet, or no rules"),
         stat("Week-over-week growth", "Messages in the last 24 hours, compared with the same 24 hours a week before.", "percentunit", (f"{DAY} / ({WEEK_AGO} > 0) - 1", ""), empty="needs eight days of data", decimals=1),
-        stat("Busy at the peak (24 h)", "Share of their time that OpenIM's callback workers spend waiting for answers: the maximum of the last day. At 100 %, OpenIM drops callbacks.", "percentunit", ("max(job:openim_sender_workers_busy:max1d{$J})", ""), empty="no callbacks", limits=[(0.5, "orange"), (0.7, "red")], decimals=2),
+        stat("Busy at the peak (24 h)", "Share of their time that OpenIM's callback workers spend waiting for answers: the maximum of the last day. At 100 %, OpenIM drops callbacks.", "percentunit", ("max(job:openim_sender_workers_busy:max1d{$J})", ""), empty="no callbacks", limits=[(0.5, "orange"), ("<<busy_share>>", "red")], decimals=2),
         stat("Maximum callback rate", "Callbacks per second that OpenIM can send at the current answer time, with two workers per process. Network time is not included.", "reqps", (POSSIBLE, ""), empty="no callbacks"),
         stat("OpenIM processes", "OpenIM processes that Prometheus scrapes. If it scrapes none, 1 is assumed. Those of all jobs.", "short", ("max(openim:processes:count)", ""), empty="the rules are not loaded"),
     ]
@@ -45,7 +45,7 @@ def openims_limit():
         (f"max(clamp_min({busy}:p80_1w{{$J}} + 2 * {busy}:growth1w{{$J}}, 0))", "in 14 days"),
     ]
     return [
-        lines("Workers busy, with forecast", "Share of their time that OpenIM's callback workers spend waiting for answers: now, at the peak of the day, at the peak of the week (the 80th percentile of the daily peaks), and in 14 days at the growth of the last week. OpenimAnswersSlow fires above 70 %. At 100 %, the queue of 100 fills, then callbacks are dropped.", "percentunit", *shown, empty=NO_CALLBACKS, limits=[(0.7, "orange"), (1, "red")]),
+        lines("Workers busy, with forecast", "Share of their time that OpenIM's callback workers spend waiting for answers: now, at the peak of the day, at the peak of the week (the 80th percentile of the daily peaks), and in 14 days at the growth of the last week. OpenimAnswersSlow fires above <<busy_share%>> %. At 100 %, the queue of 100 fills, then callbacks are dropped.", "percentunit", *shown, empty=NO_CALLBACKS, limits=[("<<busy_share>>", "orange"), (1, "red")]),
         lines("Callback rate and its maximum", "Callbacks per second that OpenIM can send at the current answer time, and that it sends. The axis is logarithmic.", "reqps", (POSSIBLE, "maximum"), ("sum(rate(openim_exporter_callbacks_total{$S}[$__rate_interval]))", "sent"), empty=NO_CALLBACKS, log=True),
     ]
 
@@ -61,7 +61,7 @@ def traffic():
 def tables():
     retired = [(in_ten_minutes(f"openim_exporter_{family}_total"), name) for family, name in (("groups_retired", "groups retired"), ("sender_pairs_evicted", "pairs evicted"), ("message_ids_evicted", "message IDs evicted"))]
     return [
-        lines("Share of each limit in use", "Share of each limit that is in use.", "percentunit", (f"max by (cap, instance) ({USED})", "{{cap}} {{instance}}"), empty="The rules are not loaded", most=1, limits=[(0.8, "orange"), (1, "red")], size=(24, 8)),
+        lines("Share of each limit in use", "Share of each limit that is in use.", "percentunit", (f"max by (cap, instance) ({USED})", "{{cap}} {{instance}}"), empty="The rules are not loaded", most=1, limits=[("<<cap_used_share>>", "orange"), (1, "red")], size=(24, 8)),
         lines("Groups", "Tracked groups of each exporter, and those of them that are exported. *Limit hits* has the maximum of each.", "short", ("openim_exporter_groups_tracked{$S}", f"tracked {EACH_EXPORTER}"), ("openim_exporter_groups_exported{$S}", f"exported {EACH_EXPORTER}")),
         lines("Group-sender pairs", "Pairs that each exporter remembers for 24 hours.", "short", ("openim_exporter_sender_pairs_tracked{$S}", EACH_EXPORTER)),
         lines("Dedup window", "Message IDs that each exporter remembers; 0 if the window is off.", "short", ("openim_exporter_message_ids_tracked{$S}", EACH_EXPORTER)),
