@@ -317,7 +317,6 @@ fn the_rules_use_existing_values_of_labels() {
         ("\"cap\", \"groups\", \"\"", "\"cap\", \"group\", \"\"", "label_replace(cap=\"group\")"),
         ("\"cap\", \"groups\", \"\"", "\"caps\", \"groups\", \"\"", "label_replace(caps)"),
         ("\"groups\", \"\", \"\"", "\"$1\", \"group\", \"(.*)\"", "label_replace(group)"),
-        ("le=\"+Inf\"", "le=\"Inf\"", "le=\"Inf\""),
         ("up{job=\"openim-exporter\"}", "up{job=\"exporter\"}", "job=\"exporter\""),
         // A value is known only if a rule sets it.
         ("labels: {cap: sender_pairs}", "labels: {cap: pairs}", "cap=~\"groups|exported_groups|sender_pairs\""),

@@ -1,12 +1,12 @@
 """The dashboard for capacity planning."""
 
 from .limits import limit_hits
-from .messages import BY_STATUS, DAY
+from .messages import BY_STATUS, DAY, total
 from .panel import LONG, OURS, bars, lines, row, stat
 from .top import first_row
 
 ANSWERS = "openim_exporter_callback_duration_seconds"
-MEAN = f"(sum(rate({ANSWERS}_sum{{$S}}[$__rate_interval])) / (sum(rate({ANSWERS}_count{{$S}}[$__rate_interval])) > 0))"
+MEAN = f"({total('sum', ANSWERS)} / ({total('count', ANSWERS)} > 0))"
 POSSIBLE = f"scalar(2 * openim:processes:count) / {MEAN}"
 # No value until that day is complete: compared with part of a first day, any installation grows.
 WEEK_AGO = f"(sum(increase({BY_STATUS}[1d] offset 1w)) and on () sum(last_over_time({BY_STATUS}[1h] offset 8d)))"

@@ -1,7 +1,7 @@
 """The dashboard of the exporters themselves."""
 
 from .limits import limit_hits
-from .messages import quantiles
+from .messages import buckets, quantile, quantiles, total
 from .panel import DURATION, LONG, OURS, heatmap, lines, link, row, steps, words
 from .table import Column, colored, counts, table
 from .top import DOCS, SILENT, TARGETS, alerts_and_workers, first_row
@@ -77,17 +77,16 @@ def callbacks():
     return [
         lines("Refused requests", "Refused requests per second by reason, also those for pages: see docs/errors.md.", "reqps", (refused, "{{reason}}"), empty="No request was refused", stack=True),
         lines("Accepted callbacks", "Accepted callbacks per second by command. Only those for group messages count in openim_group_messages_total; docs/metrics.md says what the others count in.", "reqps", (accepted, "{{command}}"), empty="No callbacks", stack=True),
-        lines("Answer time, quantiles", f"{ANSWER_TIME} Limited by the precision of the histogram's buckets.", "s", *quantiles(ANSWERS), empty="No callbacks"),
+        lines("Answer time, quantiles", f"{ANSWER_TIME} Limited by the precision of the histogram's buckets: native ones are 9 % wide.", "s", *quantiles(ANSWERS), empty="No callbacks"),
         lines("Callbacks received vs. processed by OpenIM", arrived, "percentunit", ("job:openim_callbacks_arrived:ratio30m{$J}", "{{job}}"), empty=OPENIM_UNSEEN),
     ]
 
 
 def callbacks_in_detail():
     in_flight = [("sum(openim_exporter_callbacks_in_flight{$S})", "in flight"), ("sum(openim_exporter_connections{$S})", "connections")]
-    answers = f"sum by (le) (increase({ANSWERS}_bucket{{$S}}[$__rate_interval]))"
     received = "Time from a callback's first byte to its last, or over HTTP/2 from the end of its head. It is the client's and the network's time, not the exporter's."
     return [
-        heatmap("Answer time", ANSWER_TIME, (answers, "{{le}}"), empty="No callbacks"),
+        heatmap("Answer time", ANSWER_TIME, *buckets(ANSWERS), empty="No callbacks"),
         lines("Time to receive a callback, quantiles", received, "s", *quantiles("openim_exporter_callback_receive_seconds"), empty="No callbacks"),
         lines("In flight and connections", "Callbacks being read or answered, and open connections.", "short", *in_flight),
     ]
@@ -111,8 +110,8 @@ def process():
     of_ours = [(f"process_{what}{{$S}} {OURS}", EACH_EXPORTER) for what in ("resident_memory_bytes", "open_fds", "threads")]
     cpu = f"rate(process_cpu_seconds_total{{$S}}[$__rate_interval]) {OURS}"
     scrape = "openim_exporter_scrape_duration_seconds"
-    p99 = f"histogram_quantile(0.99, sum by (le) (rate({scrape}_bucket{{$S}}{LONG})))"
-    mean = f"sum(rate({scrape}_sum{{$S}}{LONG})) / sum(rate({scrape}_count{{$S}}{LONG}))"
+    p99 = quantile(0.99, scrape, f"rate({{family}}{LONG})")
+    mean = f"{total('sum', scrape, LONG)} / {total('count', scrape, LONG)}"
     return [
         lines("Time to write a scrape", "99th percentile and mean of 20 minutes.", "s", (p99, "p99"), (mean, "mean")),
         lines("Scrape as Prometheus sees it", "Duration of a scrape, as Prometheus measures it.", "s", (f"scrape_duration_seconds{{$S}} {OURS}", EACH_EXPORTER)),

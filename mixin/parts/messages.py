@@ -15,7 +15,24 @@ def distinct(family, window):
     return " or ".join(f'max({name}{{$S, window="{window}"}})' for name in (f"{family}_united", family))
 
 
+def quantile(q, family, rate="rate({family}[$__rate_interval])"):
+    """A quantile of a histogram, from its native series or else from its classic ones. It has no value without messages."""
+    native, classic = (rate.format(family=f"{series}{{$S}}") for series in (family, f"{family}_bucket"))
+    return f"histogram_quantile({q}, sum({native})) >= 0 or histogram_quantile({q}, sum by (le) ({classic})) >= 0"
+
+
 def quantiles(family):
-    """The median, the 95th and the 99th percentile of a histogram. Without messages, they have no value."""
-    of = f"sum by (le) (rate({family}_bucket{{$S}}[$__rate_interval]))"
-    return [(f"histogram_quantile({q}, {of}) >= 0", name) for q, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))]
+    """The median, the 95th and the 99th percentile of a histogram."""
+    return [(quantile(q, family), name) for q, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))]
+
+
+def total(what, family, window="[$__rate_interval]"):
+    """The rate of a histogram's sum or count, from its native series or else from its classic ones."""
+    return f"sum(histogram_{what}(rate({family}{{$S}}{window})) or rate({family}_{what}{{$S}}{window}))"
+
+
+def buckets(family):
+    """The expressions of a heatmap: all buckets of the native series, or else those of the classic ones."""
+    native = f"sum(increase({family}{{$S}}[$__rate_interval]))"
+    classic = f"sum by (le) (increase({family}_bucket{{$S}}[$__rate_interval]))"
+    return [(native, ""), (f"{classic} unless on () {native}", "{{le}}")]

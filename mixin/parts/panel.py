@@ -142,7 +142,7 @@ def bars(title, description, unit, target, empty=EMPTY, limits=None, size=(12, 8
     return panel("bargauge", title, description, [target], defaults | more, options, size, instant=True)
 
 
-def heatmap(title, description, target, empty=EMPTY):
+def heatmap(title, description, *targets, empty=EMPTY):
     options = {
         "calculate": False,
         "cellGap": 1,
@@ -155,7 +155,7 @@ def heatmap(title, description, target, empty=EMPTY):
         "tooltip": {"mode": "single", "yHistogram": True},
         "yAxis": {"axisPlacement": "left", "reverse": False, "unit": "s"},
     }
-    return panel("heatmap", title, description, [target], {"unit": "s", "noValue": empty}, options, (12, 8), form="heatmap")
+    return panel("heatmap", title, description, targets, {"unit": "s", "noValue": empty}, options, (12, 8), form="heatmap")
 
 
 def row(title, *hidden):

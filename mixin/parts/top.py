@@ -1,5 +1,6 @@
 """What each dashboard has in common: its first row, annotations and links."""
 
+from .messages import quantile
 from .panel import DURATION, LONG, OURS, SOURCE, filled, group_link, lines, link, override, stat
 from .table import Column, colored, table
 
@@ -21,8 +22,7 @@ NOT_CALLBACKS = "not_found|method_not_allowed|bad_query|rate_limited|too_many_sc
 REJECTED = f'openim_exporter_callbacks_rejected_total{{$S, reason!~"{NOT_CALLBACKS}"}}'
 REFUSED = f"sum by (reason) (increase({REJECTED}[10m]) or increase({REJECTED}{LONG}) / 2)"
 BUSY = "max(instance:openim_sender_workers_busy:ratio5m{$S} or job:openim_sender_workers_busy:ratio5m{$J})"
-DELAYS = "openim_group_message_delivery_delay_seconds_bucket{$S}"
-P95 = f"histogram_quantile(0.95, sum by (le) (rate({DELAYS}[10m]) or rate({DELAYS}{LONG}))) >= 0"
+P95 = quantile(0.95, "openim_group_message_delivery_delay_seconds", "rate({family}[10m]) or rate({family}[20m])")
 
 SEVERITIES = {"critical": "red", "warning": "orange"}
 LIVE_PAGE = [link("Live page", "http://${__field.labels.instance}/"), link("Live page (TLS)", "https://${__field.labels.instance}/")]

@@ -139,7 +139,7 @@ pub(crate) fn names(expression: &str) -> Names {
 
 /// `sum by (...) (...)`.
 fn is_aggregation(name: &str, next: &str) -> bool {
-    ["sum", "avg", "min", "max", "count", "topk", "bottomk", "quantile"].contains(&name)
+    ["sum", "avg", "min", "max", "count", "group", "topk", "bottomk", "quantile"].contains(&name)
         && ["by", "without"].iter().any(|word| next.starts_with(word))
 }
 
@@ -205,7 +205,8 @@ fn labels_of(metric: &str, rules: &[Rule]) -> Option<Vec<String>> {
         return Some(labels.iter().map(|label| (*label).to_owned()).collect());
     }
     let family = CATALOG.iter().find(|family| {
-        let ends: &[&str] = if family.kind == Kind::Histogram { &["_bucket", "_sum", "_count"] } else { &[""] };
+        // A native histogram has the name of its family.
+        let ends: &[&str] = if family.kind == Kind::Histogram { &["", "_bucket", "_sum", "_count"] } else { &[""] };
         metric.strip_prefix(family.name).is_some_and(|end| ends.contains(&end))
     });
     if let Some(family) = family {

@@ -315,8 +315,10 @@ fn labels_of(found: &Value) -> BTreeMap<String, String> {
     serde_json::from_value(found["metric"].clone()).unwrap()
 }
 
+/// A native histogram has its number of observations as the value.
 fn series(found: &Value) -> Series {
-    (labels_of(found), found["value"][1].as_str().unwrap().parse().unwrap())
+    let value = found["value"][1].as_str().or_else(|| found["histogram"][1]["count"].as_str());
+    (labels_of(found), value.unwrap().parse().unwrap())
 }
 
 fn percent_encoded(text: &str) -> String {

@@ -180,6 +180,7 @@ impl Moment {
             ("openim_group_message_delivery_delay_seconds_bucket", r#"le="1""#, Kept(prompt)),
             ("openim_group_message_delivery_delay_seconds_bucket", r#"le="10""#, Kept(received)),
             ("openim_group_message_delivery_delay_seconds_bucket", r#"le="+Inf""#, Kept(received)),
+            ("openim_group_message_delivery_delay_seconds_count", "", Kept(received)),
             ("openim_group_message_clock_errors_total", r#"kind="future""#, Kept(received * self.wrong_clock)),
             ("openim_exporter_callbacks_rejected_total", r#"reason="wrong_type""#, Kept(refused)),
             ("openim_exporter_callbacks_rejected_total", r#"reason="unauthorized""#, Kept(refused)),

@@ -86,6 +86,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
                 (&bucket("1"), counter(60.0, 0.0)),
                 (&bucket("10"), counter(60.0, 60.0)),
                 (&bucket("+Inf"), counter(60.0, 60.0)),
+                ("openim_group_message_delivery_delay_seconds_count", counter(60.0, 60.0)),
             ],
         ),
     ];
