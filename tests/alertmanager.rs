@@ -26,8 +26,8 @@ use support::{message, post_bytes};
 
 #[test]
 fn only_minutes_and_hours_are_shortened() {
-    let rules = "rate(x:rate10m[10m] offset 1h) > 5\nfor: 15m\nx[1d] offset 1w  # of 2 minutes\n";
-    let expected = "rate(x:rate10m[20s] offset 20s) > 5\nfor: 30s\nx[1d] offset 1w  # of 2 minutes\n";
+    let rules = "rate(x:rate10m[10m] offset 1h) > 5\nfor: 15m\nx[1d] offset 1w  # of 2 minutes\ntime() - x < 1800";
+    let expected = "rate(x:rate10m[20s] offset 20s) > 5\nfor: 30s\nx[1d] offset 1w  # of 2 minutes\ntime() - x < 60";
     assert_eq!(hastened(rules), expected);
 }
 

@@ -202,7 +202,7 @@ fn promtool_accepts_the_rules_and_rejects_broken_ones() {
     let rule = &rules(&alerts)[0].text;
     for (old, new, found) in [
         ("last_over_time(up{", "last_over_times(up{", "unknown function"),
-        ("[1h]) unless", "[1h] unless", "unclosed left parenthesis"),
+        ("[1h]))\n", "[1h])\n", "unclosed left parenthesis"),
         ("        for: 1m\n", "        form: 1m\n", "field form not found"),
         ("$labels.instance }}", "$labels.instance }", "unexpected \"}\""),
         (rule, &format!("{rule}{rule}"), "duplicate rule"),

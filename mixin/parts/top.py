@@ -6,8 +6,9 @@ from .table import Column, colored, table
 
 DOCS = "<<docs_url>>"
 
-# The exporters that Prometheus should scrape: also one that never answered, if its job has the usual name.
-TARGETS = "(up{$S} and on (job) last_over_time(openim_exporter_build_info{$J}[1w]) or up{$S, <<selector>>})"
+# The exporters that Prometheus should scrape: also one that never answered, if its job has the usual name. The recorded
+# series has those whose metrics arrive without an `up`.
+TARGETS = "(up{$S} and on (job) last_over_time(openim_exporter_build_info{$J}[1w]) or up{$S, <<selector>>} or instance:openim_exporter_up:max{$S})"
 FIRING = 'ALERTS{alertname=~"Openim.*", alertstate="firing", job=~"$job", instance=~"$instance|"}'
 # A target that is gone has no `up`. The alert knows it for an hour.
 DOWN = f'count({TARGETS} == 0 or on (job, instance) ALERTS{{$S, alertname="OpenimExporterDown", alertstate="firing"}}) or 0 * count({TARGETS})'
@@ -15,7 +16,7 @@ DOWN = f'count({TARGETS} == 0 or on (job, instance) ALERTS{{$S, alertname="Openi
 SILENT = (
     "(round(time() - (last_over_time(openim_exporter_last_callback_timestamp_seconds{$S}[1d]) > 0"
     " or last_over_time(process_start_time_seconds{$S}[1d]) and on (job, instance) last_over_time(openim_exporter_build_info[1d])))"
-    " and on (job, instance) up)"
+    " and on (job, instance) (up or instance:openim_exporter_up:max))"
 )
 # The requests that OpenimCallbacksRejected or OpenimAccessRefused counts: the others concern pages or the load.
 NOT_CALLBACKS = "not_found|method_not_allowed|bad_query|rate_limited|too_many_scrapes|too_many_viewers|too_many_connections"

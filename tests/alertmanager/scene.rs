@@ -26,7 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// wrong in the first seconds, and would depend on which of the two Prometheus scrapes first.
 const AHEAD: u64 = 10;
 
-/// The rules with seconds instead of minutes and hours. Days and weeks remain: there is no data for them.
+/// The rules with seconds instead of minutes and hours, also where they compare a time with half an hour. Days and weeks
+/// remain: there is no data for them.
 pub(crate) fn hastened(rules: &str) -> String {
     let mut text = String::new();
     let mut rest = rules;
@@ -46,7 +47,7 @@ pub(crate) fn hastened(rules: &str) -> String {
             _ => after,
         };
     }
-    text + rest
+    (text + rest).replace("< 1800", &format!("< {}", 30 * MINUTE))
 }
 
 /// All four programs, without any problem.

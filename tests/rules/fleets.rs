@@ -1,6 +1,7 @@
 //! Each alert with two and ten exporters of one job. A load balancer distributes the callbacks, so what is wrong with them
 //! raises the alert once for the job, as with one exporter. A fault of one exporter raises it for this one only. If a load
-//! balancer stops sending to one exporter, the others get its share, and no alert fires.
+//! balancer stops sending to one exporter, the others get its share, and no alert fires. The second job, for all groups,
+//! raises none, even if its target is down.
 
 use std::fmt::Write as _;
 use std::thread;
@@ -9,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::intervals::rules_for;
 use crate::monitoring::{Rule, all_rules};
-use crate::scenarios::{EXPORTER, Scenario, Value, scenarios};
+use crate::scenarios::{EXPORTER, Scenario, Value, is_counter, scenarios};
 use crate::test_rules;
 
 const SIZES: [usize; 2] = [2, 10];
@@ -34,9 +35,7 @@ struct Place {
 
 /// Whether the value of one exporter is its share of that of all. Each has unions of its own.
 fn is_shared(name: &str) -> bool {
-    let family = name.split('{').next().unwrap();
-    let is_counted = ["_total", "_count", "_sum", "_bucket"].iter().any(|end| family.ends_with(end));
-    family == "openim_users_online" || is_counted && !family.starts_with("openim_exporter_replicas_")
+    name.starts_with("openim_users_online{") || is_counter(name) && !name.starts_with("openim_exporter_replicas_")
 }
 
 /// The value of a series at a minute, for an exporter whose scenario begins at the minute `from`.
@@ -85,12 +84,19 @@ fn case(scenario: &Scenario, size: usize, fault: Fault) -> String {
             add(&name.replace("a:10006", &format!("{number}:10006")), samples(of_one, interval, end));
         }
     }
+    for number in 0..size {
+        let target = format!("job=\"openim-exporter-groups\",instance=\"{number}:10006\"");
+        let is_up = |minute| Some(f64::from(number > 0 || minute < *from as f64));
+        add(&format!("up{{{target}}}"), samples(is_up, interval, end));
+        let messages = format!("openim_tracked_group_messages_total{{{target},group_id=\"g\"}}");
+        add(&messages, samples(|minute| Some(60.0 * minute), interval, end));
+    }
     let fired =
         |minutes: usize| format!("count_over_time(ALERTS{{alertname=\"{alert}\",alertstate=\"firing\"}}[{minutes}m])");
-    let now = format!("group by (instance) (ALERTS{{alertname=\"{alert}\",alertstate=\"firing\"}})");
+    let now = format!("group by (job, instance) (ALERTS{{alertname=\"{alert}\",alertstate=\"firing\"}})");
     let found = match fault {
-        Fault::Callbacks => "[{value: 1, labels: \"{}\"}]",
-        Fault::FirstExporter => r#"[{value: 1, labels: '{instance="0:10006"}'}]"#,
+        Fault::Callbacks => r#"[{value: 1, labels: '{job="openim-exporter"}'}]"#,
+        Fault::FirstExporter => r#"[{value: 1, labels: '{job="openim-exporter",instance="0:10006"}'}]"#,
         Fault::FirstIsIdle => "[]",
     };
     let before = if fault == Fault::FirstIsIdle { end } else { (*from).max(2) - 1 };

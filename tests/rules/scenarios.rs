@@ -1,6 +1,7 @@
 //! A situation for each alert in which it must fire.
 
-use crate::monitoring::rules;
+use crate::missed::metrics_of;
+use crate::monitoring::{Rule, all_rules, rules};
 
 pub(crate) const EXPORTER: &str = r#"job="openim-exporter",instance="a:10006""#;
 
@@ -9,6 +10,12 @@ const DAY: usize = 1440;
 
 /// In minutes, to compute values.
 const WEEK: f64 = 10_080.0;
+
+/// Whether a series is a counter, by its name.
+pub(crate) fn is_counter(name: &str) -> bool {
+    let family = name.split('{').next().unwrap();
+    ["_total", "_count", "_sum", "_bucket"].iter().any(|end| family.ends_with(end))
+}
 
 /// A series' value at a minute. The second argument is the minute from which something is wrong; it may be infinite.
 pub(crate) type Value = Box<dyn Fn(f64, f64) -> Option<f64>>;
@@ -55,10 +62,18 @@ const WAITED: &str = "openim_exporter_callback_duration_seconds_sum";
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     let bucket = |le: &str| format!(r#"openim_group_message_delivery_delay_seconds_bucket{{le="{le}"}}"#);
+    let tracked = || ("openim_exporter_groups_tracked", constant(5.0));
     let mut all = vec![
         scenario("OpenimExporterDown", 60, 12, vec![("up", gauge(1.0, 0.0))]),
         // A target that is gone.
         scenario("OpenimExporterDown", 60, 12, vec![("up", Box::new(|minute, fault| (minute < fault).then_some(1.0)))]),
+        // The same without `up`, as in a fleet that is seen through federation or remote write.
+        scenario(
+            "OpenimExporterDown",
+            60,
+            12,
+            vec![("openim_exporter_groups_tracked", Box::new(|minute, fault| (minute < fault).then_some(5.0)))],
+        ),
         scenario("OpenimNoCallbacks", 120, 21, vec![(MESSAGES, counter(60.0, 0.0))]),
         scenario("OpenimNoCallbacks", 120, 21, vec![(MESSAGES, counter(6.0, 0.0)), (OPENIM, counter(7.0, 7.0))]),
         scenario(
@@ -66,6 +81,12 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             240,
             50,
             vec![(MESSAGES, counter(58.0, 29.0)), (OPENIM, counter(60.0, 60.0)), ("up", constant(1.0))],
+        ),
+        scenario(
+            "OpenimCallbacksMissing",
+            240,
+            50,
+            vec![(MESSAGES, counter(58.0, 29.0)), (OPENIM, counter(60.0, 60.0)), tracked()],
         ),
         scenario("OpenimAnswersSlow", 60, 30, vec![(WAITED, counter(6.0, 108.0))]),
         scenario(
@@ -168,9 +189,10 @@ fn of_replicas() -> Vec<Scenario> {
     let of = |family: &str| format!("openim_exporter_replicas_{family}");
     let [active, skew] = ["active", "clock_skew_seconds"].map(of);
     // There is one exporter, so what misses others sees a part of one.
-    let missing = vec![(&*active, gauge(1.0, 0.5)), ("up", constant(1.0))];
+    let missing = |seen| vec![(&*active, gauge(1.0, 0.5)), (seen, constant(1.0))];
     let mut all = vec![
-        scenario("OpenimReplicasMissing", 60, 22, missing),
+        scenario("OpenimReplicasMissing", 60, 22, missing("up")),
+        scenario("OpenimReplicasMissing", 60, 22, missing("openim_exporter_groups_tracked")),
         scenario("OpenimReplicasClockSkew", 60, 22, vec![(&skew, gauge(0.1, 7.0))]),
         scenario("OpenimReplicasNotUnited", 60, 35, vec![(&of("union_duration_seconds_count"), counter(6.0, 0.0))]),
     ];
@@ -227,21 +249,15 @@ fn of_days() -> Vec<Scenario> {
     let growing = |minute: f64, fault: f64| {
         Some(if fault.is_finite() { 120.0 * 0.45 / WEEK * minute * minute / 2.0 } else { 12.0 * minute })
     };
+    let halved = |seen| {
+        let online = (r#"openim_users_online{platform="ios"}"#, gauge(100.0, 40.0));
+        let series = vec![online, ("process_start_time_seconds", constant(0.0)), (seen, constant(1.0))];
+        with_step(30, scenario("OpenimUsersOnlineHalved", 8 * DAY, 90, series))
+    };
     vec![
         with_step(30, scenario("OpenimTrafficLow", 8 * DAY, 150, vec![(MESSAGES, counter(60.0, 6.0))])),
-        with_step(
-            30,
-            scenario(
-                "OpenimUsersOnlineHalved",
-                8 * DAY,
-                90,
-                vec![
-                    (r#"openim_users_online{platform="ios"}"#, gauge(100.0, 40.0)),
-                    ("process_start_time_seconds", constant(0.0)),
-                    ("up", constant(1.0)),
-                ],
-            ),
-        ),
+        halved("up"),
+        halved("openim_exporter_groups_tracked"),
         with_step(
             30,
             scenario(
@@ -290,4 +306,20 @@ fn each_alert_has_a_scenario() {
     let alerts = rules(&crate::monitoring::read("prometheus/rules/alerts.yml"));
     let untested = alerts.iter().filter(|alert| scenarios.iter().all(|scenario| scenario.alert != alert.name));
     assert_eq!(untested.map(|alert| alert.name.as_str()).collect::<Vec<_>>(), [""; 0]);
+}
+
+/// Alerts that read `up` and have no scenario without it.
+fn need_up(scenarios: &[Scenario]) -> Vec<String> {
+    let all = all_rules();
+    let read_up = all.iter().filter(|rule| rule.is_alert && metrics_of(rule, &all).contains("up"));
+    let has_up = |scenario: &Scenario| scenario.series.iter().any(|(name, _)| name.starts_with("up{"));
+    let needs = |alert: &&Rule| scenarios.iter().all(|one| one.alert != alert.name || has_up(one));
+    read_up.filter(needs).map(|alert| alert.name.clone()).collect()
+}
+
+#[test]
+fn each_alert_works_without_up() {
+    assert_eq!(need_up(&scenarios()), [""; 0]);
+    let found = ["OpenimExporterDown", "OpenimCallbacksMissing", "OpenimUsersOnlineHalved", "OpenimReplicasMissing"];
+    assert_eq!(need_up(&[]), found);
 }
