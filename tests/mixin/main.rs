@@ -1,9 +1,10 @@
-//! mixin/: prometheus/rules and grafana/dashboards are what its generator writes, each setting takes effect, and jsonnet
-//! makes the same.
+//! mixin/: prometheus/rules and grafana/dashboards are what its generator writes, each setting takes effect, jsonnet makes
+//! the same, and published linters accept the result.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod jsonnet;
+mod linters;
 #[path = "../monitoring/mod.rs"]
 mod monitoring;
 #[path = "../packages/mod.rs"]
