@@ -32,10 +32,11 @@ const UNUSED: &[(&str, &str)] = &[
     ("openim_exporter_log_lines_dropped_total", "a gap in the log is reported in the log"),
     ("openim_exporter_record_files_removed_total", "old records are removed on purpose"),
     ("process_virtual_memory_bytes", "reserved addresses cost nothing, and would flatten the memory in use"),
+    ("process_virtual_memory_max_bytes", "see process_virtual_memory_bytes"),
 ];
 
 /// The units in use, by Grafana's names. Grafana shows an unknown one as text after the number.
-const UNITS: &[&str] = &["bytes", "d", "locale", "mps", "none", "percentunit", "reqps", "s", "short", "string"];
+const UNITS: &[&str] = &["Bps", "bytes", "d", "locale", "mps", "none", "percentunit", "reqps", "s", "short", "string"];
 
 /// Formal errors of a dashboard.
 fn lint(dashboard: &Value) -> Vec<String> {

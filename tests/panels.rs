@@ -1,4 +1,5 @@
-//! Every panel and every rule has data in a real Prometheus that scrapes a busy exporter.
+//! Every panel and every rule has data in a real Prometheus that scrapes a busy exporter, whether it stores classic or native
+//! histograms, or begins to store native ones.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -20,12 +21,13 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use monitoring::{all_rules, dashboards, expressions, parsed};
+use monitoring::{all_rules, dashboards, expressions, panels, parsed};
 use openim_exporter::arena::Boot;
 use openim_exporter::domain::{COMMANDS, UnixMillis};
 use openim_exporter::stats::{Capacities, Stats};
 use oracle::{Prometheus, config_for, config_of_both_pages, create_blocks_from, openim_job, serve_openim_s_metrics};
 use redis_server::Redis;
+use serde_json::Value;
 use support::{Exporter, GROUP_MESSAGE_PATH, Running};
 use target::{Target, allows};
 use tempfile::TempDir;
@@ -73,13 +75,21 @@ fn history(exporter: SocketAddr) -> String {
     text + "# EOF\n"
 }
 
+/// Panels of histograms that are only native.
+const ONLY_NATIVE: [&str; 2] = ["Delivery delay of single messages by platform", "Delivery delay by platform"];
+
+const RETENTION: &str = "--storage.tsdb.retention.time=30d";
+
+/// Lets Prometheus store native histograms, and no classic ones of the same families.
+const NATIVE: &str = "--enable-feature=native-histograms";
+
 /// A Prometheus with this history.
-fn with_history(config: &str, exporter: SocketAddr) -> Prometheus {
+fn with_history(config: &str, exporter: SocketAddr, flags: &[&str]) -> Prometheus {
     let directory = TempDir::new().unwrap();
     let (file, data) = (directory.path().join("history.txt"), directory.path().join("data"));
     fs::write(&file, history(exporter)).unwrap();
     create_blocks_from(&["openmetrics", file.to_str().unwrap(), data.to_str().unwrap()]);
-    Prometheus::start_in(directory, config, &["--storage.tsdb.retention.time=30d"])
+    Prometheus::start_in(directory, config, flags)
 }
 
 /// A state whose exporter counted a message on each of the last three days, so that the retention of senders is known.
@@ -133,6 +143,35 @@ fn without_data(prometheus: &Prometheus, expressions: &[(String, String)]) -> Ve
     empty.map(|(title, expression)| format!("{title}: {expression}")).collect()
 }
 
+/// The titles and expressions of a dashboard. A heatmap asks for native and for classic buckets: one of them is enough.
+fn asked(dashboard: &Value) -> Vec<(String, String)> {
+    let heatmaps: Vec<_> = panels(dashboard).filter(|(_, panel)| panel["type"] == "heatmap").collect();
+    let mut asked = expressions(dashboard);
+    for (title, _) in heatmaps {
+        let both: Vec<_> =
+            asked.extract_if(.., |(of, _)| of.as_str() == title).map(|(_, expression)| expression).collect();
+        asked.push((title.to_owned(), both.join(" or ")));
+    }
+    asked
+}
+
+/// The panels and rules without data.
+fn all_without_data(prometheus: &Prometheus) -> Vec<String> {
+    let shown = dashboards().into_iter().flat_map(|(_, text)| asked(&parsed(&text)));
+    let recorded = all_rules().into_iter().filter(|rule| !rule.is_alert).map(|rule| (rule.name, rule.expression));
+    without_data(prometheus, &shown.chain(recorded).collect::<Vec<_>>())
+}
+
+/// Whether the 95th percentile of the first row has a value in each of the last seconds.
+fn is_p95_continuous(prometheus: &Prometheus, seconds: i64) -> bool {
+    let (_, text) = dashboards().into_iter().find(|(name, _)| name == "overview").unwrap();
+    let is_p95 = |(title, _): &(String, String)| title == "95 % of messages arrived within";
+    let (_, expression) = expressions(&parsed(&text)).into_iter().find(is_p95).unwrap();
+    let now = i64::try_from(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
+    let found = prometheus.query_range(now - seconds, now, 1, &as_asked(&expression));
+    found.len() == 1 && i64::try_from(found[0].1.len()).unwrap() > seconds
+}
+
 /// The body of a callback of any command, with something to count.
 fn activity() -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
@@ -154,9 +193,14 @@ fn each_panel_and_rule_has_data_in_a_prometheus_that_scrapes_a_busy_exporter() {
     let others = ["--forward.url", &target.url(), "--replicas.redis-url", &redis_url];
     let exporter = Exporter::start(&[&flags[..], &others].concat());
     let openim = serve_openim_s_metrics();
-    let prometheus = with_history(&(config_for(exporter.address()) + &openim_job(openim)), exporter.address());
+    let config = config_for(exporter.address()) + &openim_job(openim);
+    let [classic, mut switched] = [(); 2].map(|()| with_history(&config, exporter.address(), &[RETENTION]));
+    let native = with_history(&config, exporter.address(), &[RETENTION, NATIVE]);
     let _sender = send_to(&exporter);
-    for _ in 0..25 {
+    for second in 0..25 {
+        if second == 13 {
+            switched = switched.restart_with(&config, &[RETENTION, NATIVE]);
+        }
         exporter.post(GROUP_MESSAGE_PATH, support::message("g1", "u1"));
         exporter.post(GROUP_MESSAGE_PATH, "{}");
         for command in COMMANDS {
@@ -164,17 +208,26 @@ fn each_panel_and_rule_has_data_in_a_prometheus_that_scrapes_a_busy_exporter() {
         }
         thread::sleep(Duration::from_secs(1));
     }
-    for (name, text) in dashboards() {
-        let asked = expressions(&parsed(&text));
-        assert_eq!(without_data(&prometheus, &asked), [""; 0], "{name}");
+    for prometheus in [&native, &switched] {
+        assert_eq!(all_without_data(prometheus), [""; 0]);
     }
-    let recorded: Vec<_> =
-        all_rules().iter().filter(|rule| !rule.is_alert).map(|r| (r.name.clone(), r.expression.clone())).collect();
-    assert_eq!(without_data(&prometheus, &recorded), [""; 0]);
-    assert_eq!(prometheus.unhealthy_rules(), [""; 0]);
+    let without_native = all_without_data(&classic);
+    let titles: Vec<_> = without_native.iter().map(|found| found.split(": ").next().unwrap()).collect();
+    assert_eq!(titles, ONLY_NATIVE);
+    for prometheus in [&classic, &native, &switched] {
+        assert_eq!(prometheus.unhealthy_rules(), [""; 0]);
+        assert!(is_p95_continuous(prometheus, 15));
+    }
+    // Both store what they should, and the sums are the same.
+    let stored = ["", "_bucket"].map(|end| format!("openim_group_message_delivery_delay_seconds{end}"));
+    let has = |prometheus: &Prometheus| [&stored[0], &stored[1]].map(|name| !prometheus.query(name).is_empty());
+    // Prometheus marks no end of the classic series when it is restarted, so they remain for five minutes.
+    assert_eq!([&classic, &native, &switched].map(has), [[false, true], [true, false], [true, true]]);
+    let busy = [&classic, &native].map(|prometheus| prometheus.value("job:openim_sender_workers_busy:ratio5m"));
+    assert!((0.8..1.25).contains(&(busy[0] / busy[1])), "{busy:?}");
     // Prometheus returns nothing for a wrong name or value, and no error. This detects it.
     for wrong in ["rate(openim_group_message_total[$__rate_interval])", "openim_active_senders{window=\"2h\"}"] {
-        assert_eq!(without_data(&prometheus, &[("Wrong".into(), wrong.into())]).len(), 1, "{wrong}");
+        assert_eq!(without_data(&classic, &[("Wrong".into(), wrong.into())]).len(), 1, "{wrong}");
     }
 }
 

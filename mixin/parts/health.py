@@ -109,6 +109,7 @@ def several_exporters():
 def process():
     of_ours = [(f"process_{what}{{$S}} {OURS}", EACH_EXPORTER) for what in ("resident_memory_bytes", "open_fds", "threads")]
     cpu = f"rate(process_cpu_seconds_total{{$S}}[$__rate_interval]) {OURS}"
+    network = [(f"rate(process_network_{way}_bytes_total{{$S}}[$__rate_interval]) {OURS}", f"{{{{instance}}}} {way}") for way in ("receive", "transmit")]
     scrape = "openim_exporter_scrape_duration_seconds"
     p99 = quantile(0.99, scrape, f"rate({{family}}{LONG})")
     mean = f"{total('sum', scrape, LONG)} / {total('count', scrape, LONG)}"
@@ -119,6 +120,7 @@ def process():
         lines("Memory", "Resident memory.", "bytes", of_ours[0]),
         lines("Open files", "Open files, including connections. *Limit hits* has the maximum.", "short", of_ours[1]),
         lines("Threads", "Threads of the exporter.", "short", of_ours[2]),
+        lines("Network", "Bytes per second on the exporter's host, or in its container: also those of other programs there.", "Bps", *network),
     ]
 
 

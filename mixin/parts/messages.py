@@ -10,6 +10,9 @@ UNITED = "With several exporters, from their union through Redis. Without it, th
 DISTINCT = f"{ESTIMATED}. {UNITED}"
 
 
+NO_NATIVE = "No messages, or Prometheus does not store native histograms: see docs/prometheus.md"
+
+
 def distinct(family, window):
     """A number of distinct people or groups. All exporters report the same union."""
     return " or ".join(f'max({name}{{$S, window="{window}"}})' for name in (f"{family}_united", family))
@@ -24,6 +27,12 @@ def quantile(q, family, rate="rate({family}[$__rate_interval])"):
 def quantiles(family):
     """The median, the 95th and the 99th percentile of a histogram."""
     return [(quantile(q, family), name) for q, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))]
+
+
+def by_platform(kind):
+    """The delivery delay of each platform. There is no classic histogram of it."""
+    family = f"openim_{kind}_message_delivery_delay_by_platform_seconds"
+    return f"histogram_quantile(0.95, sum by (platform) (rate({family}{{$S}}[$__rate_interval]))) >= 0", "{{platform}}"
 
 
 def total(what, family, window="[$__rate_interval]"):

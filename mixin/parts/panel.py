@@ -19,7 +19,7 @@ DURATION = {"unit": "s"}
 # Labels with so few values that a legend needs no table.
 FEW = ("kind", "source", "chat")
 # The top of the axis if all values are 0. Without it, Grafana puts the zeros in the middle.
-LOWEST_TOP = {"mps": 1, "reqps": 1, "short": 1, "percentunit": 1, "s": 0.001, "none": 0.1}
+LOWEST_TOP = {"mps": 1, "reqps": 1, "Bps": 1000, "short": 1, "percentunit": 1, "s": 0.001, "none": 0.1}
 
 
 def filled(expression):

@@ -132,6 +132,13 @@ impl Prometheus {
         Self::start_in(directory, "", &[RETENTION])
     }
 
+    /// Ends it, and starts one that continues with its database.
+    pub(crate) fn restart_with(mut self, config: &str, flags: &[&str]) -> Self {
+        let directory = self.directory.take().unwrap();
+        drop(self);
+        Self::start_in(directory, config, flags)
+    }
+
     /// Starts one in a directory, which may have a database in `data`.
     pub(crate) fn start_in(directory: TempDir, config: &str, flags: &[&str]) -> Self {
         let file = directory.path().join("prometheus.yml");

@@ -46,6 +46,7 @@ pub(crate) enum Expected {
 
 const NOTHING_FORWARDED: &str = "Nothing is forwarded: set --forward.url, see docs/forwarding.md";
 const NOTHING_RECORDED: &str = "Nothing is recorded: set --record.path, see docs/records.md";
+const NO_NATIVE: &str = "No messages, or Prometheus does not store native histograms: see docs/prometheus.md";
 const NO_UNION: &str = "No exporter unites its numbers with others: see --replicas.redis-url";
 const ARRIVED: &str = "Callbacks received vs. processed by OpenIM";
 const NO_OPENIM: &str = "Prometheus does not scrape OpenIM's own metrics: see docs/prometheus.md";
@@ -219,6 +220,8 @@ pub(crate) const USUAL: &[(&str, &str, Expected)] = &[
 pub(crate) const USUALLY_NO_DATA: &[(&str, &str, &str)] = &[
     (ANY, "Alerts that fire", "No alert is firing"),
     ("overview", "Gone quiet", "No group has gone quiet"),
+    ("overview", "Delivery delay by platform", NO_NATIVE),
+    ("community", "Delivery delay of single messages by platform", NO_NATIVE),
     ("forwarding", "Targets", NOTHING_FORWARDED),
     ("forwarding", "Answers to OpenIM", NOTHING_FORWARDED),
     ("forwarding", "Time until the target answers, quantiles", NOTHING_FORWARDED),
