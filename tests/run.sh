@@ -31,6 +31,13 @@ has() {
         e2fsprogs) command -v mkfs.ext4 && command -v lsattr ;;
         # Only Debian's own Python has Debian's libraries.
         python3-prometheus-client) /usr/bin/python3 -c 'import prometheus_client.parser' ;;
+        python3-protobuf) /usr/bin/python3 -c 'import google.protobuf' ;;
+        protobuf-compiler) command -v protoc ;;
+        # What the published file imports.
+        libprotobuf-dev) [[ -e /usr/include/google/protobuf/timestamp.proto ]] ;;
+        # The published file itself.
+        golang-github-prometheus-client-model-dev)
+            [[ -e /usr/share/gocode/src/github.com/prometheus/client_model/io/prometheus/client/metrics.proto ]] ;;
         *) command -v "$1" ;;
     esac >/dev/null 2>&1
 }
@@ -69,8 +76,9 @@ install_missing() {
 }
 
 section "Programs that the tests need"
-install_missing gcc binutils libc6-dev curl prometheus prometheus-alertmanager redis-server python3-prometheus-client python3-yaml python3-venv \
-    golang-go nodejs npm chromium systemd openssl sslscan strace nginx haproxy iproute2 e2fsprogs xfsprogs btrfs-progs
+install_missing gcc binutils libc6-dev curl prometheus prometheus-alertmanager redis-server python3-prometheus-client \
+    python3-protobuf protobuf-compiler libprotobuf-dev golang-github-prometheus-client-model-dev python3-yaml \
+    python3-venv golang-go nodejs npm chromium systemd openssl sslscan strace nginx haproxy iproute2 e2fsprogs xfsprogs btrfs-progs
 tools=${CARGO_TARGET_DIR:-target}/tools
 # Vite, which builds the page of the dashboards, needs Node 20 or newer. Some Debian releases have an older one.
 if ! node -e 'process.exit(Number(process.versions.node.split(".")[0] < 20))'; then
@@ -127,9 +135,11 @@ trap end_all EXIT
 # These tests mostly wait, so many run at the same time. Those that need Redis, balancers or downloads also use the
 # processor, so they follow when the browser has finished.
 waiting() {
-    cargo test --locked --no-fail-fast --test alertmanager -- --include-ignored --test-threads=7
-    cargo test --locked --no-fail-fast --test redis_link --test replicas --test fleet --test linters --test days -- \
-        --include-ignored
+    local status=0
+    cargo test --locked --no-fail-fast --test alertmanager -- --include-ignored --test-threads=7 || status=1
+    cargo test --locked --no-fail-fast --test redis_link --test replicas --test fleet --test linters --test days \
+        --test exposition -- --include-ignored || status=1
+    return $status
 }
 export -f waiting
 beside bash -euc waiting
@@ -149,7 +159,8 @@ others=(--lib)
 for file in tests/*.rs tests/*/main.rs; do
     name=${file#tests/} && name=${name%.rs} && name=${name%/main}
     case $name in
-        alertmanager | days | disks | fleet | linters | page | redis_link | rendered | replicas | rules | simulated_days) ;;
+        alertmanager | days | disks | exposition | fleet | linters | page | redis_link | rendered | replicas | rules | \
+            simulated_days) ;;
         *) others+=(--test "$name") ;;
     esac
 done

@@ -93,6 +93,9 @@ pub(crate) struct Prometheus {
 /// One series of a query's result: its labels and its value.
 pub(crate) type Series = (BTreeMap<String, String>, f64);
 
+/// The samples of a series: its labels, and its values with their timestamps in seconds.
+pub(crate) type SeriesOfSamples = (BTreeMap<String, String>, Vec<(f64, f64)>);
+
 /// One series of a range query's result: its labels, and its values with their timestamps.
 pub(crate) type SeriesOfRange = (BTreeMap<String, String>, Vec<(i64, f64)>);
 
@@ -176,9 +179,15 @@ impl Prometheus {
 
     /// The samples of each series of a range such as `up[1h]` that ends at this time, with their timestamps.
     pub(crate) fn samples_until(&self, time: i64, range: &str) -> Vec<Vec<(f64, f64)>> {
+        self.series_until(time, range).into_iter().map(|(_, samples)| samples).collect()
+    }
+
+    /// The same with the labels of each series. Native histograms are left out.
+    pub(crate) fn series_until(&self, time: i64, range: &str) -> Vec<SeriesOfSamples> {
         let sample = |sample: &Value| (sample[0].as_f64().unwrap(), sample[1].as_str().unwrap().parse().unwrap());
-        let samples = |found: &Value| found["values"].as_array().unwrap().iter().map(sample).collect();
-        self.answer_at(time, range).iter().map(samples).collect()
+        let samples = |found: &Value| Some(found["values"].as_array()?.iter().map(sample).collect());
+        let found = self.answer_at(time, range);
+        found.iter().filter_map(|found| Some((labels_of(found), samples(found)?))).collect()
     }
 
     /// The nonzero values of an expression at a time, by one of its labels.
@@ -266,9 +275,18 @@ impl Prometheus {
 
     /// Waits until at least this many targets were scraped successfully, with scrapes that began after this call.
     pub(crate) fn wait_for_scrapes_of(&self, targets: usize) {
+        self.wait_for("timestamp(up) and up == 1", targets);
+    }
+
+    /// The same for scrapes that may have failed.
+    pub(crate) fn wait_for_tries_of(&self, targets: usize) {
+        self.wait_for("timestamp(up)", targets);
+    }
+
+    fn wait_for(&self, times: &str, targets: usize) {
         let begin = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
         wait_until("Prometheus scrapes all targets", || {
-            let scraped = self.query("timestamp(up) and up == 1");
+            let scraped = self.query(times);
             scraped.iter().filter(|(_, scraped)| *scraped > begin).count() >= targets
         });
     }
@@ -305,7 +323,9 @@ fn listening_at(log: ChildStderr) -> SocketAddr {
     let mut seen = String::new();
     let mut lines = BufReader::new(log).lines().map_while(Result::ok);
     let address = lines.find_map(|line| {
-        let found = line.split_once(r#"msg="Listening on" address="#).and_then(|(_, address)| address.parse().ok());
+        // Newer ones write the component before the address.
+        let found = line.split_once(r#"msg="Listening on""#).and_then(|(_, rest)| rest.split_once("address="));
+        let found = found.and_then(|(_, address)| address.parse().ok());
         let _ = writeln!(seen, "{line}");
         found
     });
