@@ -78,13 +78,18 @@ fn read_by_python(scrape: &[u8]) -> Vec<Sample> {
     read_by_python_as("text", scrape)
 }
 
+/// Gets a scrape of a media type in version 1.0.0.
+fn scrape_of(exporter: &Exporter, path: &str, media_type: &str) -> Vec<u8> {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\naccept: {media_type};version=1.0.0\r\n\r\n");
+    let scrape = exporter.ask(request.as_bytes());
+    let content_type = format!("{media_type}; version=1.0.0; charset=utf-8; escaping=underscores");
+    assert_eq!(scrape.header("content-type"), Some(content_type.as_str()));
+    scrape.body
+}
+
 /// Gets a scrape in OpenMetrics, and reads it with Python's parser, which is the reference for that format.
 fn open_metrics(exporter: &Exporter, path: &str) -> Vec<Sample> {
-    let request =
-        format!("GET {path} HTTP/1.1\r\nhost: x\r\naccept: application/openmetrics-text;version=1.0.0\r\n\r\n");
-    let scrape = exporter.ask(request.as_bytes());
-    assert_eq!(scrape.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
-    read_by_python_as("openmetrics", &scrape.body)
+    read_by_python_as("openmetrics", &scrape_of(exporter, path, "application/openmetrics-text"))
 }
 
 /// Uses `/usr/bin/python3`, because only Debian's own Python has Debian's libraries.
@@ -124,6 +129,9 @@ fn python_s_parser_and_prometheus_read_hostile_names_back_exactly() {
     for path in ["/metrics", "/metrics/groups"] {
         let groups = groups_in(&open_metrics(&exporter, path));
         assert_eq!(groups, expected, "Python, OpenMetrics at {path}");
+        let scrape = scrape_of(&exporter, path, "text/plain");
+        assert_clean(&scrape);
+        assert_eq!(groups_in(&read_by_python(&scrape)), expected, "Python, text 1.0.0 at {path}");
     }
 
     let prometheus = Prometheus::start(&config_for(exporter.address()));
