@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::Command;
 use std::{env, str};
 
-/// The revision, where the source has no repository: in a container, or in an archive. It comes before the repository's.
+/// Gives the revision if the source has no repository, as in a container or an archive. It takes precedence over the
+/// repository's.
 const REVISION: &str = "BUILD_REVISION";
 
 const UNKNOWN: &str = "unknown";
@@ -20,14 +21,14 @@ fn main() {
     println!("cargo:rustc-env=BUILD_RUSTC={version}");
 }
 
-/// The revision of the repository that this directory is the root of. Only in releases, because each commit changes it,
-/// and then everything would have to be compiled again.
+/// The revision of the repository that this directory is the root of. Only in releases: each commit changes it, and
+/// then everything must be compiled again.
 fn of_repository() -> Option<String> {
     // Otherwise git would find the repository of a directory above.
     if env::var("PROFILE").ok()? != "release" || !Path::new(".git").exists() {
         return None;
     }
-    // The file with a line for each commit and checkout. For a file that does not exist, cargo would run this each time.
+    // The file with a line for each commit and checkout. If it did not exist, cargo would run this script each time.
     if let Some(log) = output("git", &["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists()) {
         println!("cargo:rerun-if-changed={log}");
     }

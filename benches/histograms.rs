@@ -1,4 +1,4 @@
-//! The time to observe into a histogram with classic and native buckets, compared with the `prometheus` crate's
+//! The time of an observation in a histogram with classic and native buckets, compared with the `prometheus` crate's
 //! histogram, which has only classic ones. On one thread, and on two that observe the same values.
 
 #![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a benchmark may panic")]
@@ -22,7 +22,7 @@ use support::{Failure, median, verdict};
 const ROUNDS: usize = 9;
 const OBSERVATIONS: usize = 400_000;
 
-/// The longest time of a single thread to observe a value, in nanoseconds, and compared with the reference.
+/// The most that an observation may take on a single thread: in nanoseconds, and as a share of the reference's time.
 const BUDGET_NS: f64 = 20.0;
 const BUDGET: f64 = 0.5;
 
@@ -42,8 +42,8 @@ struct Subjects {
 }
 
 impl Subjects {
-    /// This thread's medians: the time to observe with the reference, a callback's duration, and a message's delay.
-    /// Every thread observes the same at the same time.
+    /// This thread's medians: the time of an observation in the reference, of a callback's duration, and of a message's
+    /// delay. All threads observe the same values at the same time.
     fn measure(&self, start: &Barrier) -> [f64; 3] {
         let mut found = [const { Vec::new() }; 3];
         for round in 0..=ROUNDS {
@@ -57,7 +57,7 @@ impl Subjects {
             let times = [
                 self.each(start, |us| self.reference.observe(Duration::from_micros(us).as_secs_f64())),
                 self.each(start, |us| self.telemetry.callback_answered(Duration::from_micros(us))),
-                // Such a message has two.
+                // Such a message has two delays.
                 (with - without) / 2.0,
             ];
             if round > 0 {

@@ -124,7 +124,7 @@ impl Setup {
         Ok(cpu_milliseconds() - begin)
     }
 
-    /// The same of the crate `prometheus`, in its text format.
+    /// The same for the crate `prometheus`, in its text format.
     fn prometheus_s(&self) -> Result<f64, Failure> {
         let begin = cpu_milliseconds();
         let mut text = Vec::new();
@@ -133,7 +133,7 @@ impl Setup {
         Ok(cpu_milliseconds() - begin)
     }
 
-    /// The same of the crate `prometheus-client`, in OpenMetrics.
+    /// The same for the crate `prometheus-client`, in OpenMetrics.
     fn client_s(&self) -> Result<f64, Failure> {
         let begin = cpu_milliseconds();
         let mut text = String::new();

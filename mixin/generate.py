@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes prometheus/rules and grafana/dashboards: rules from mixin/rules, panels from mixin/parts.
+"""Writes prometheus/rules from mixin/rules, and grafana/dashboards from the panels in mixin/parts.
 
     python3 mixin/generate.py [--config FILE] [FOLDER]
 
-FILE has the settings that differ from mixin/config.json. In rules and panels, `<<name>>` is the value of a setting, and
-`<<name%>>` is its value in percent.
+FILE has the settings that differ from mixin/config.json. In rules and panels, `<<name>>` stands for the value of a
+setting, and `<<name%>>` for its value in percent.
 """
 
 import argparse
@@ -92,19 +92,19 @@ GENERATED = "# Generated: edit mixin/rules/{name} and run `python3 mixin/generat
 
 
 def settings(file):
-    """The settings of mixin/config.json, and those of the file instead."""
+    """The settings of mixin/config.json, overridden by those in the file."""
     known = json.loads((HERE / "config.json").read_text())
     changed = json.loads(pathlib.Path(file).read_text()) if file else {}
     for name, value in changed.items():
         if name not in known:
-            sys.exit(f"{file}: unknown setting {name}; mixin/config.json has all settings")
+            sys.exit(f"{file}: unknown setting {name}; mixin/config.json lists all settings")
         if isinstance(value, str) != isinstance(known[name], str) or isinstance(value, bool | dict | list | None):
-            sys.exit(f"{file}: {name} must be a {'text' if isinstance(known[name], str) else 'number'}")
+            sys.exit(f"{file}: {name} must be a {'string' if isinstance(known[name], str) else 'number'}")
     return known | changed
 
 
 def rising(steps):
-    """The steps of a threshold without those above a later one: a setting may be lower than a fixed step before it."""
+    """The steps of a threshold that are below all later ones: a setting may be lower than a fixed step before it."""
     def is_below(step, later):
         return step["value"] is None or step["value"] < later["value"]
 
@@ -112,7 +112,7 @@ def rising(steps):
 
 
 def filled(value, config):
-    """The value with its settings. A text that is nothing but a setting becomes a number if the setting is one."""
+    """The value with the settings filled in. A string that is only a placeholder gets the type of its setting."""
     if isinstance(value, dict):
         made = {key: filled(each, config) for key, each in value.items()}
         return made | {"steps": rising(made["steps"])} if isinstance(made.get("steps"), list) else made

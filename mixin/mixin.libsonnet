@@ -8,14 +8,14 @@ local defaults = import 'config.json';
 
 local replaced(text, pairs) = std.foldl(function(done, pair) std.strReplace(done, pair[0], pair[1]), pairs, text);
 
-// The rules of a file in mixin/rules, where `<<name>>` is a setting's value, and `<<name%>>` its value in percent.
+// The rules of a file in mixin/rules, where `<<name>>` is a setting's value, and `<<name%>>` that in percent.
 local rules(text, config) =
   local shown(name) =
     if std.isString(config[name]) then [['<<%s>>' % name, config[name]]]
     else [['<<%s>>' % name, '%g' % config[name]], ['<<%s%%>>' % name, '%g' % (100 * config[name])]];
   std.parseYaml(replaced(text, std.flatMap(shown, std.objectFields(defaults))));
 
-// A dashboard of grafana/dashboards, which has the default settings, with others.
+// A dashboard of grafana/dashboards, with these settings in place of the defaults.
 local dashboard(text, config) =
   local inner(quoted) = std.substr(quoted, 1, std.length(quoted) - 2);
   std.parseJson(replaced(text, [[inner(std.escapeStringJson(each[name])) for each in [defaults, config]] for name in ['selector', 'docs_url']]));

@@ -88,7 +88,7 @@ impl<W: Deref<Target = [AtomicU64]>> Lanes<W> {
         self.words_of(index).map(|word| word.load(Ordering::Relaxed)).fold(0, u64::wrapping_add)
     }
 
-    /// The values of a range of counters. Reads lane by lane, because they may be many.
+    /// The values of a range of counters. Reads lane by lane, because the range may be long.
     pub(crate) fn sums(&self, counters: Range<usize>) -> Vec<u64> {
         let mut sums = vec![0_u64; counters.len()];
         for lane in self.words.chunks_exact(self.lane_words) {

@@ -11,7 +11,7 @@ const PER_POWER: i32 = 1 << SCHEMA;
 /// The bits of a float's fraction.
 const FRACTION: u64 = (1 << (f64::MANTISSA_DIGITS - 1)) - 1;
 
-/// The bits of its exponent, shifted down, and what is added to the exponent in them.
+/// The bits of its exponent, shifted down, and the bias that is added to the exponent.
 const EXPONENT: u64 = 0x7ff;
 const EXPONENT_BIAS: i32 = 1023;
 
@@ -32,8 +32,8 @@ const fn fraction(value: f64) -> u64 {
     value.to_bits() & FRACTION
 }
 
-/// The index of the bucket for a value: bucket `i` is above 2^((i-1)/8) and up to 2^(i/8). That of 0 is lower than all
-/// others.
+/// The index of the bucket for a value: bucket `i` is for values above 2^((i-1)/8) and up to 2^(i/8). The index
+/// for 0 is lower than all others.
 #[inline]
 fn index(value: f64) -> i32 {
     let bits = value.to_bits();
@@ -42,7 +42,7 @@ fn index(value: f64) -> i32 {
     let eighth = fraction >> (FRACTION.count_ones() - SCHEMA.unsigned_abs());
     #[expect(clippy::cast_possible_truncation, reason = "it has three bits")]
     let (eighth, place) = (eighth as i32, eighth as usize);
-    // The power of two itself, the bounds in the eighths below, and perhaps that in this one.
+    // Counts the lower bounds: the power of two itself, those in the lower eighths, and maybe the one in its own.
     let is_above = BOUNDS.get(place).is_some_and(|bound| *bound < fraction);
     exponent * PER_POWER + i32::from(fraction > 0) + eighth + i32::from(is_above)
 }
@@ -65,7 +65,7 @@ impl NativeBuckets {
         (self.highest - self.lowest).unsigned_abs() as usize + 1
     }
 
-    /// The position of the bucket for a value, which is not negative. Too large values are in the last one.
+    /// The position of the bucket for a value, which must not be negative. The last bucket has all larger values, too.
     #[inline]
     pub(crate) fn position(self, value: f64) -> usize {
         self.place(index(value))
@@ -83,7 +83,7 @@ impl NativeBuckets {
         [ZERO.to_owned()].into_iter().chain(indices)
     }
 
-    /// The position of the bucket with this name. An unknown index is that of the nearest bucket.
+    /// The position of the bucket with this name, or of the nearest one if there is none with this index.
     pub(crate) fn position_of_key(self, key: &str) -> Option<usize> {
         if key == ZERO {
             return Some(0);
@@ -92,7 +92,7 @@ impl NativeBuckets {
         Some(self.place(index))
     }
 
-    /// A reading with these observations of each bucket.
+    /// A reading with these counts of the buckets.
     pub(crate) fn reading(self, counts: impl IntoIterator<Item = u64>) -> NativeReading {
         let mut counts = counts.into_iter();
         NativeReading {
@@ -169,7 +169,7 @@ mod tests {
         for _ in 0..200_000 {
             let value = f64::from_bits(random.random_range(f64::MIN_POSITIVE.to_bits()..f64::MAX.to_bits()));
             let bucket = index(value);
-            // The bounds of the outermost buckets are no floats.
+            // The bounds of the outermost buckets cannot be represented as floats.
             if (-8168..8184).contains(&bucket) {
                 assert_in(value, bucket);
             }

@@ -80,7 +80,7 @@ const ONLY_NATIVE: [&str; 2] = ["Delivery delay of single messages by platform",
 
 const RETENTION: &str = "--storage.tsdb.retention.time=30d";
 
-/// Lets Prometheus store native histograms, and no classic ones of the same families.
+/// Makes Prometheus store native histograms instead of the classic ones of the same families.
 const NATIVE: &str = "--enable-feature=native-histograms";
 
 /// A Prometheus with this history.
@@ -221,7 +221,7 @@ fn each_panel_and_rule_has_data_in_a_prometheus_that_scrapes_a_busy_exporter() {
     // Both store what they should, and the sums are the same.
     let stored = ["", "_bucket"].map(|end| format!("openim_group_message_delivery_delay_seconds{end}"));
     let has = |prometheus: &Prometheus| [&stored[0], &stored[1]].map(|name| !prometheus.query(name).is_empty());
-    // Prometheus marks no end of the classic series when it is restarted, so they remain for five minutes.
+    // A restarted Prometheus does not mark the classic series as stale, so they remain for five minutes.
     assert_eq!([&classic, &native, &switched].map(has), [[false, true], [true, false], [true, true]]);
     let busy = [&classic, &native].map(|prometheus| prometheus.value("job:openim_sender_workers_busy:ratio5m"));
     assert!((0.8..1.25).contains(&(busy[0] / busy[1])), "{busy:?}");

@@ -21,7 +21,7 @@ use openim_exporter::wire;
 
 const NOW: UnixMillis = UnixMillis(1_732_345_679_000);
 
-/// More than a chunk of a scrape has.
+/// More bytes than a chunk of a scrape has.
 const CHUNK_BYTES: usize = 1 << 20;
 
 fn stats(groups: usize, exported_groups: usize) -> Arc<Stats> {
@@ -80,7 +80,7 @@ fn a_scrape_of_a_million_groups_needs_a_mebibyte_beyond_its_chunks() {
         assert_eq!(chunk.capacity(), CHUNK_BYTES, "a chunk is smaller");
         assert!(bytes > 100 * GROUPS && scraper.series() >= 3 * GROUPS, "{bytes}");
         assert!(memory.bytes_max <= 1 << 20, "{scope:?} {format:?}: {memory:?}");
-        // The set of groups must be seen, if there is one.
+        // The measurement must include the set of groups, if there is one.
         let has_set = (scope, format) != (Scope::Groups, Format::OpenMetrics);
         assert_eq!(memory.bytes_max >= (GROUPS / 8) as u64, has_set, "{scope:?} {format:?}: {memory:?}");
     }

@@ -45,7 +45,7 @@ pub(crate) struct Label {
     pub(crate) value: Option<String>,
 }
 
-/// A counter; or a gauge, which has no time.
+/// A counter or a gauge. A gauge has no creation time.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub(crate) struct Number {
     #[prost(double, optional, tag = "1")]
@@ -112,8 +112,8 @@ pub(crate) struct Timestamp {
     pub(crate) nanoseconds: Option<i32>,
 }
 
-/// Reads a whole exposition. Each family must be encoded in the shortest way, in the order of the fields but with the
-/// unit before the metrics, and without other fields.
+/// Reads a whole exposition. Each family must be encoded in the shortest form, without other fields. The fields must be
+/// in the order of their numbers, except that the unit comes before the metrics.
 ///
 /// # Errors
 /// What is not valid.
@@ -164,7 +164,7 @@ fn check(family: &MetricFamily) -> Result<(), String> {
             return wrong("a metric of another type");
         }
         if metric.gauge.is_some_and(|gauge| gauge.created.is_some()) {
-            return wrong("a gauge is not created");
+            return wrong("a gauge with a creation time");
         }
         if let Some(histogram) = &metric.histogram
             && let Err(what) = check_histogram(histogram)
@@ -183,7 +183,7 @@ fn check_histogram(histogram: &Histogram) -> Result<(), &'static str> {
     for bucket in buckets {
         let bound = bucket.bound.ok_or("no bound")?;
         if bound <= below || bucket.count.ok_or("no count")? > count {
-            return Err("bounds that do not rise, or a bucket with more than all");
+            return Err("bounds that do not rise, or a bucket above the count");
         }
         below = bound;
     }
@@ -196,11 +196,11 @@ fn check_histogram(histogram: &Histogram) -> Result<(), &'static str> {
     let counts = absolute(deltas);
     let len: u64 = spans.iter().map(|span| u64::from(span.length.unwrap_or(u32::MAX))).sum();
     if len != counts.len() as u64 || spans.iter().skip(1).any(|span| span.offset.is_none_or(|offset| offset <= 2)) {
-        return Err("spans that do not fit");
+        return Err("spans that do not match the deltas");
     }
     // Numbers of a damaged state may be larger than any that were counted.
     if counts.iter().fold(*zeros, |sum, count| sum.wrapping_add(*count)) != count {
-        return Err("native buckets with another sum");
+        return Err("native buckets that do not add up to the count");
     }
     if spans.is_empty() && *zeros == 0 {
         return Err("an empty native histogram must have a span");

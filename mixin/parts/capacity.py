@@ -71,7 +71,7 @@ def tables():
 
 def cost():
     return [
-        lines("Series", "Series per scrape, which determine the cost for Prometheus: three for each exported group, and a few hundred others: see docs/capacity.md.", "short", ("openim_exporter_scrape_series{$S}", EACH_EXPORTER)),
+        lines("Series", "Series per scrape, which determine the cost for Prometheus: three for each exported group, and a few hundred others (see docs/capacity.md).", "short", ("openim_exporter_scrape_series{$S}", EACH_EXPORTER)),
         lines("Memory", "Resident memory of the exporter. docs/capacity.md says how much the tables need.", "bytes", (f"process_resident_memory_bytes{{$S}} {OURS}", EACH_EXPORTER)),
     ]
 

@@ -61,7 +61,7 @@ def messages():
         lines("Messages per second", "Messages in groups, and between two users.", "mps", (RATE, "group"), (single, "single"), empty=how(SINGLE)),
         lines("Content types of single messages", "Messages between two users per second, by content type.", "mps", (types, "{{content_type}}"), empty=how(SINGLE), stack=True),
         lines("Delivery delay of single messages, quantiles", "Time from sendTime to the callback, for messages between two users.", "s", *quantiles("openim_single_message_delivery_delay_seconds"), empty="No messages between two users"),
-        lines("Delivery delay of single messages by platform", "95 % of the messages of a platform to another user arrived within this time from sendTime to the callback. Needs native histograms.", "s", by_platform("single"), empty=NO_NATIVE),
+        lines("Delivery delay of single messages by platform", "95 % of a platform's messages between two users arrived within this time, from sendTime to the callback. Needs native histograms.", "s", by_platform("single"), empty=NO_NATIVE),
         lines("Submit delay of single messages, quantiles", "Time from createTime to sendTime, for messages between two users.", "s", *quantiles("openim_single_message_submit_delay_seconds"), empty="No messages between two users"),
         lines("Content size of single messages, quantiles", "Length of the content of messages between two users.", "bytes", *quantiles("openim_single_message_content_bytes"), empty="No messages between two users"),
         lines("Senders of single messages", f"Distinct senders of messages between two users by window, {DISTINCT}", "short", *by_window("openim_single_active_senders"), in_order=True),

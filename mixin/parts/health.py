@@ -120,7 +120,7 @@ def process():
         lines("Memory", "Resident memory.", "bytes", of_ours[0]),
         lines("Open files", "Open files, including connections. *Limit hits* has the maximum.", "short", of_ours[1]),
         lines("Threads", "Threads of the exporter.", "short", of_ours[2]),
-        lines("Network", "Bytes per second on the exporter's host, or in its container: also those of other programs there.", "Bps", *network),
+        lines("Network", "Bytes per second of the exporter's host or container, including those of other programs there.", "Bps", *network),
     ]
 
 

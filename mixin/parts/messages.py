@@ -8,8 +8,6 @@ DAY = f"sum(increase({BY_STATUS}[1d]))"
 ESTIMATED = "estimated (standard error 0.81 %)"
 UNITED = "With several exporters, from their union through Redis. Without it, the largest number of one exporter: a lower bound, because these numbers cannot be added."
 DISTINCT = f"{ESTIMATED}. {UNITED}"
-
-
 NO_NATIVE = "No messages, or Prometheus does not store native histograms: see docs/prometheus.md"
 
 
@@ -19,7 +17,7 @@ def distinct(family, window):
 
 
 def quantile(q, family, rate="rate({family}[$__rate_interval])"):
-    """A quantile of a histogram, from its native series or else from its classic ones. It has no value without messages."""
+    """A quantile of a histogram, from its native series, or else its classic ones. No value without observations."""
     native, classic = (rate.format(family=f"{series}{{$S}}") for series in (family, f"{family}_bucket"))
     return f"histogram_quantile({q}, sum({native})) >= 0 or histogram_quantile({q}, sum by (le) ({classic})) >= 0"
 
@@ -30,7 +28,7 @@ def quantiles(family):
 
 
 def by_platform(kind):
-    """The delivery delay of each platform. There is no classic histogram of it."""
+    """The 95th percentile of each platform's delivery delay, which has no classic histogram."""
     family = f"openim_{kind}_message_delivery_delay_by_platform_seconds"
     return f"histogram_quantile(0.95, sum by (platform) (rate({family}{{$S}}[$__rate_interval]))) >= 0", "{{platform}}"
 

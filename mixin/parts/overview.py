@@ -71,7 +71,7 @@ def delays():
     return [
         heatmap("Delivery delay", "Time from sendTime to the callback. Each column has the messages of that time. With exemplars, if Prometheus stores them.", *buckets("openim_group_message_delivery_delay_seconds"), empty="No messages"),
         lines("Submit delay, quantiles", "Time from createTime, set by the app, to sendTime, which OpenIM's server sets unless the app already did.", "s", *quantiles("openim_group_message_submit_delay_seconds"), empty="No messages"),
-        lines("Delivery delay by platform", "95 % of a platform's messages arrived within this time from sendTime to the callback. Needs native histograms.", "s", by_platform("group"), empty=NO_NATIVE),
+        lines("Delivery delay by platform", "95 % of a platform's group messages arrived within this time, from sendTime to the callback. Needs native histograms.", "s", by_platform("group"), empty=NO_NATIVE),
         lines("Content size, quantiles", "Length of the messages' content.", "bytes", *quantiles("openim_group_message_content_bytes"), empty="No messages"),
     ]
 

@@ -6,8 +6,8 @@ from .table import Column, colored, table
 
 DOCS = "<<docs_url>>"
 
-# The exporters that Prometheus should scrape: also one that never answered, if its job has the usual name. The recorded
-# series has those whose metrics arrive without an `up`.
+# The exporters that Prometheus should scrape: also one that never answered, if the selector matches it. The recorded
+# series adds those whose metrics arrive without an `up`.
 TARGETS = "(up{$S} and on (job) last_over_time(openim_exporter_build_info{$J}[1w]) or up{$S, <<selector>>} or instance:openim_exporter_up:max{$S})"
 FIRING = 'ALERTS{alertname=~"Openim.*", alertstate="firing", job=~"$job", instance=~"$instance|"}'
 # A target that is gone has no `up`. The alert knows it for an hour.

@@ -122,14 +122,14 @@ pub(crate) fn platform_row_of(name: &str) -> usize {
 /// Whether OpenIM's own clients and servers usually produce messages of this kind with this content type, platform (its
 /// position in [`platform_names`]) and source.
 ///
-/// Users write on their platforms. The REST API sends as an administrator, without a platform or on its own. OpenIM's
-/// notifications have no platform; the session types of those about groups are OpenIM's (`newSessionTypeConf` in
-/// `notification/msg.go`): requests to join go to single users.
+/// Users write on their platforms. The REST API sends as an administrator, without a platform or on the platform
+/// `admin`. OpenIM's notifications have no platform. Some of those about groups, such as requests to join, go to single
+/// users: see `newSessionTypeConf` in OpenIM's `notification/msg.go`.
 pub(crate) fn is_usual(chat: Chat, content_type: i32, platform: usize, source: Source) -> bool {
     let is_admin = PLATFORMS.get(platform) == Some(&"admin");
     let is_unknown = platform == PLATFORMS.len();
     match (source, content_type) {
-        // Only in a group is there somebody else to mention.
+        // Only members of a group can be mentioned.
         (_, 106) if chat == Chat::Single => false,
         (Source::User, 101..=110 | 114 | 115) => !is_admin && !is_unknown,
         (Source::Admin, 101..=106 | 110 | 1400) => is_admin || is_unknown,

@@ -25,7 +25,8 @@ pub(super) enum SampleSource {
     Value(fn(&Stats) -> u64),
     /// A few samples, written together. The windows end at the given time.
     Samples(fn(&Stats, UnixMillis, &mut FamilyWriter<'_, '_>)),
-    /// A sample for each combination of content type, platform and source of these messages that is usual or was counted.
+    /// A sample for each combination of content type, platform and source that is usual for these messages, or that was
+    /// counted.
     Mix(Chat),
     /// Samples for each exported group.
     ExportedGroups(OfGroup),
@@ -50,7 +51,7 @@ fn group_active_senders(group: &Group, _: UnixMillis, rows: &mut FamilyWriter<'_
 
 fn content_bytes(stats: &Stats, chat: Chat, rows: &mut FamilyWriter<'_, '_>) {
     let classic = Observed::from_reading(&stats.content_bytes(chat), 1.0);
-    // After the classic buckets, which are counted later: so the native ones do not lack an observation.
+    // Read after the classic buckets, which are counted later: so the native ones lack no observation that those have.
     let native = Some(stats.native_content_bytes(chat));
     rows.histogram(None, &Observed { native, ..classic }, &[]);
 }

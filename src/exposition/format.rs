@@ -14,11 +14,11 @@ pub enum Format {
     TextV1,
     /// OpenMetrics 1.0, which adds units and exemplars.
     OpenMetrics,
-    /// Prometheus' protobuf format, which adds the times when counters began, and native histograms.
+    /// Prometheus' protobuf format, which adds units, exemplars, start times and native histograms.
     Protobuf,
 }
 
-/// How names are escaped that older readers would not accept. All names here are accepted by all readers.
+/// How to escape names that older readers do not accept. All readers accept the names of this exporter.
 ///
 /// <https://prometheus.io/docs/instrumenting/escaping_schemes/>
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub enum Escaping {
 }
 
 impl Escaping {
-    /// A name of a metric or a label. Those here have only letters, digits and underscores.
+    /// The escaped name of a metric or label. The names here have only letters, digits and underscores.
     pub(super) fn escaped(self, name: &str) -> Cow<'_, str> {
         match self {
             Self::Dots => Cow::Owned(name.replace('_', "__")),

@@ -1,4 +1,4 @@
-//! The families that a scrape is asked for.
+//! The families that a scrape requests.
 
 use std::collections::HashSet;
 

@@ -13,7 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::domain::UnixMillis;
 use crate::telemetry::{Family, Kind, Samples};
 
-/// A family, and its value; `None` if the system does not tell.
+/// A family, and its value; `None` if the system does not provide it.
 type Declaration = (Family, fn(&Sources) -> Option<f64>);
 
 /// The families in the order of a scrape. Names and help are those of Go's client library, which has no
@@ -71,7 +71,7 @@ const fn gauge(name: &'static str, help: &'static str) -> Family {
     Family::new(name, Kind::Gauge, help, &[])
 }
 
-/// The values now of the families whose names are wanted.
+/// The current values of the families whose names are wanted.
 pub(super) fn samples(wanted: &dyn Fn(&str) -> bool) -> Vec<(&'static Family, Samples)> {
     // Created once, because the start would change when the system's clock is set.
     static COLLECTOR: LazyLock<ProcessCollector> = LazyLock::new(ProcessCollector::for_self);

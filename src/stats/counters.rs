@@ -129,7 +129,7 @@ impl<K: Named> CounterSet<K> {
     }
 }
 
-/// Calls `add` with the keys and the value of each old counter that is not 0. If that returns false, the value is
+/// Calls `add` with the keys and the value of each old counter that is not 0. If `add` returns false, the value is
 /// dropped. Returns whether the old block has counters with this name.
 pub(super) fn visit_stored(old: &CarryOver<'_>, name: &str, version: u32, add: impl Fn(&[&str], u64) -> bool) -> bool {
     let Some(stored) = old.section(name, version, size_of::<u64>()) else { return false };

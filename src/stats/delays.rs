@@ -29,7 +29,7 @@ pub(super) const BOUNDS_MS: &[u64] =
 /// The longest delay that is observed. Longer ones come from wrong clocks or replayed messages.
 const MAX_DELAY_MS: u64 = 3_600_000;
 
-/// Milliseconds, whose native buckets are in seconds: from 1 ms to over an hour.
+/// The buckets of delays in milliseconds. The native ones are in seconds: from 1 ms to over an hour.
 const DELAYS: &Shape = &Shape {
     bounds: BOUNDS_MS,
     highest: MAX_DELAY_MS,
@@ -37,8 +37,8 @@ const DELAYS: &Shape = &Shape {
     per_unit: 1000.0,
 };
 
-/// The row of the native delivery delay for observations whose platform is not known any more: those of a state from
-/// before there were native histograms, and those of a message that was in progress at a kill.
+/// The row of the native delivery delay for observations whose platform is no longer known: those of a state without
+/// native histograms, and those of a message that was in progress when the process was killed.
 const NO_PLATFORM: &str = "none";
 
 named! {

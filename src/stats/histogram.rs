@@ -12,7 +12,7 @@ use crate::native::NativeBuckets;
 const ABOVE: &str = "+Inf";
 const SUM: &str = "sum";
 
-/// The row of native buckets that have only one.
+/// The key of the row of native buckets, if they have only one.
 pub(super) const ALL: &str = "all";
 
 /// Names of sections in a state.
@@ -30,7 +30,7 @@ pub(super) struct Shape {
     /// The highest value that is observed.
     pub(super) highest: u64,
     pub(super) native: NativeBuckets,
-    /// The native buckets are for the value divided by this.
+    /// The native buckets count the value divided by this.
     pub(super) per_unit: f64,
 }
 
@@ -56,7 +56,7 @@ pub struct HistogramReading {
 }
 
 impl Histogram {
-    /// Reserves a histogram whose native buckets have these rows. The last one gets what belongs to none.
+    /// Reserves a histogram whose native buckets have these rows. The last one gets observations without a known row.
     pub(super) fn reserve(contents: &mut Contents, names: Names, shape: &Shape, rows: Vec<String>) {
         Counters::reserve(contents, names.classic, vec![Self::value_keys(shape.bounds).collect()]);
         NativeCounts::reserve(contents, names.native, shape.native, rows);
@@ -79,7 +79,7 @@ impl Histogram {
         has_native
     }
 
-    /// Observes the values of the classic buckets in the native ones, as if each were the highest of its bucket.
+    /// Adds the observations of the classic buckets to the native ones, each as the highest value of its bucket.
     fn fill_native(&self) {
         let above = self.shape.bounds.last().map_or(0, |last| last + 1);
         for (bucket, upper) in self.shape.bounds.iter().copied().chain([above]).enumerate() {
@@ -101,7 +101,7 @@ impl Histogram {
     /// values.
     #[inline]
     pub(super) fn observe(&self, row: usize, value: u64) -> usize {
-        // Before the classic buckets, which readers read first: so the native ones do not lack an observation.
+        // Before the classic buckets, which are read first: so the native ones lack no observation that those have.
         self.native.observe(row, self.in_unit(value), 1);
         let bucket = self.bucket(value);
         self.row.add_each([(bucket, 1), (self.shape.bounds.len() + 1, value)]);

@@ -43,7 +43,7 @@ const SCRAPE: &DurationBuckets = &DurationBuckets {
     native: NATIVE,
 };
 
-/// The version, the revision it was built from and the compiler's version; `build.rs` finds the last two.
+/// The exporter's version, the revision it was built from, and the compiler's version. `build.rs` finds the last two.
 const BUILD: &[&str] = &[env!("CARGO_PKG_VERSION"), env!("BUILD_REVISION"), env!("BUILD_RUSTC")];
 
 // In the order of a scrape.
@@ -129,7 +129,7 @@ impl Default for Telemetry {
 }
 
 impl Telemetry {
-    /// The samples now of the families whose names are wanted, in the order of a scrape.
+    /// The current samples of the families whose names are wanted, in the order of a scrape.
     #[must_use]
     pub fn samples(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<(&'static Family, Samples)> {
         let own = self.metrics.samples(wanted).into_iter();
@@ -258,7 +258,7 @@ impl Telemetry {
     /// scrapes: a gauge that alternates between the two numbers is useless.
     pub(crate) fn part_scraped(&self, series: usize, took: Duration) {
         self.metrics.scrape_duration.observe(took);
-        debug!(series, seconds = took.as_secs_f64(), "scrape of a part written");
+        debug!(series, seconds = took.as_secs_f64(), "partial scrape written");
     }
 
     /// A log line was dropped.

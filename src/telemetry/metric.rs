@@ -266,9 +266,9 @@ impl<L: Named> Metric for CounterVec<L> {
 /// The buckets of a histogram of durations.
 #[derive(Debug)]
 pub(super) struct DurationBuckets {
-    /// The upper bounds of the classic ones in microseconds.
+    /// The upper bounds of the classic buckets, in microseconds.
     pub(super) bounds_us: &'static [u64],
-    /// The native ones are in seconds.
+    /// The native buckets, in seconds.
     pub(super) native: Option<NativeBuckets>,
 }
 
@@ -291,7 +291,7 @@ impl Durations {
             None => self.counts.add_each(classic),
             Some(native) => {
                 let position = native.position(duration.as_secs_f64());
-                // First, because they are read last: then they have all observations of the classic ones.
+                // Native buckets first, because they are read last: then they lack no observation of the classic ones.
                 let [bucket, sum] = classic;
                 self.counts.add_each([(above + 2 + position, 1), bucket, sum]);
             }

@@ -43,7 +43,7 @@ def read_text(parser, text):
 
 
 def in_text(family):
-    """The family as the text formats show it, with what only protobuf has."""
+    """The family as the text formats show it, plus what only protobuf has."""
     name, kind = family.name, protobuf.FIELDS[family.type]
     base = name[: -len("_total")] if kind == "counter" else name
     head = {"name": base, "help": family.help, "type": kind, "unit": family.unit}

@@ -60,7 +60,7 @@ impl Page {
         Ok(())
     }
 
-    /// A counter began with the process, with its group's first message, or with the state, as the content's lengths.
+    /// A counter began with the process, with its group's first message, or with the state, as the content lengths did.
     fn difference_of_starts(&self, families: &[Family]) -> Result<(), String> {
         let process = values(&self.before).get(&("process_start_time_seconds".to_owned(), Labels::new())).copied();
         let lengths = families.iter().find(|family| family.name == "openim_group_message_content_bytes");

@@ -14,14 +14,14 @@ use crate::support::{Exporter, GROUP_MESSAGE_PATH, command, free_port};
 
 const SINGLE_MESSAGE_PATH: &str = "/callbackAfterSendSingleMsgCommand";
 
-/// The platforms by their ID, as the labels call them.
+/// The labels of the platforms, by their IDs.
 const PLATFORMS: [&str; 12] =
     ["unknown", "ios", "android", "windows", "osx", "web", "miniweb", "linux", "apad", "ipad", "admin", "harmonyos"];
 
-/// A bucket's upper bound is this many times that of the one before, and a little more for the computers' rounding.
+/// A bucket's upper bound is this many times that of the one before, with a little added for rounding errors.
 pub(crate) const WIDTH: f64 = 1.090_507_732_665_3;
 
-/// The longest delay that is observed, less the time that a post may take.
+/// The longest delay that is observed, minus the time that a request may take.
 const MAX_DELAY_MS: f64 = 3_590_000.0;
 
 /// Whether a family is to have native histograms.
@@ -65,7 +65,7 @@ impl Sent {
         self.0.push((least, most));
     }
 
-    /// Between which values the quantile is.
+    /// The least and the greatest possible value of the quantile.
     fn quantile(&self, q: f64) -> (f64, f64) {
         let rank = ((q * self.0.len() as f64).ceil() as usize).max(1) - 1;
         let nth = |value: fn(&(f64, f64)) -> f64| {
@@ -209,7 +209,7 @@ fn assert_only_the_process_starts_again(before: &[(String, f64, bool)], after: &
     }
 }
 
-/// What is not above this may be in the zero bucket.
+/// Values up to this may be in the zero bucket.
 const ZERO: f64 = 0.001;
 
 #[test]

@@ -16,7 +16,7 @@ use crate::support::Exporter;
 /// Prometheus asks for protobuf, and stores native histograms.
 pub(crate) const NATIVE: &[&str] = &["--enable-feature=native-histograms"];
 
-/// A configuration that scrapes these jobs in this interval: a name, an address and a path.
+/// A configuration that scrapes these jobs at this interval. A job has a name, an address and a path.
 pub(crate) fn config(interval: &str, jobs: &[(&str, SocketAddr, &str)]) -> String {
     let mut config = format!("global:\n  scrape_interval: {interval}\n  scrape_timeout: {interval}\nscrape_configs:\n");
     for (name, address, path) in jobs {

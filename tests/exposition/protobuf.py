@@ -149,13 +149,13 @@ def check_native(histogram):
     assert histogram.positive_span or histogram.zero_count, "an empty one is not recognized as native"
     spans, deltas = histogram.positive_span, histogram.positive_delta
     assert all(span.HasField("offset") and span.HasField("length") for span in spans), "a span lacks a field"
-    assert all(span.offset >= 0 for span in spans[1:]), "a span begins before the end of another"
-    assert sum(span.length for span in spans) == len(deltas), "the spans and the buckets do not fit"
+    assert all(span.offset >= 0 for span in spans[1:]), "a span begins before the end of the previous one"
+    assert sum(span.length for span in spans) == len(deltas), "the spans do not match the deltas"
     count, counts = 0, []
     for delta in deltas:
         count += delta
         counts.append(count)
-    assert all(count >= 0 for count in counts), "a bucket has less than no observations"
+    assert all(count >= 0 for count in counts), "a bucket has a negative count"
     assert sum(counts) + histogram.zero_count == histogram.sample_count, "the buckets do not add up to the count"
     lowest = 2 ** ((spans[0].offset - 1) / 2**histogram.schema) if counts else math.inf
     assert histogram.zero_threshold <= lowest, "the zero bucket overlaps with another"

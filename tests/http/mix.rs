@@ -6,15 +6,15 @@ use serde_json::Value;
 
 use crate::support::{Exporter, SUCCESS, callbacks, command};
 
-/// OpenIM's own bodies: the catalogue's.
+/// The bodies that OpenIM itself sends, from the catalogue.
 const BODIES: &str = include_str!("../answers/bodies.jsonl");
 
 /// Commands that report messages.
 const REPORTS: [&str; 3] =
     ["callbackAfterSendGroupMsgCommand", "callbackAfterSendSingleMsgCommand", "callbackAfterMsgSaveDBCommand"];
 
-/// In the folder of callbacks: the example of OpenIM's documentation has values that no version sends, and one has no
-/// content type at all.
+/// Callbacks with unusual combinations: the example in OpenIM's documentation has values that no version sends, and the
+/// other one has no content type.
 const UNUSUAL: [&str; 2] = ["doc-sample.good.json", "only-required-fields.good.json"];
 
 const FAMILIES: [&str; 2] = ["openim_group_messages_total", "openim_single_messages_total"];

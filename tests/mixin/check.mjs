@@ -14,7 +14,7 @@ for await (const chunk of process.stdin) {
 }
 const faults = JSON.parse(input).flatMap((doc) => {
   const state = EditorState.create({ doc, extensions: promQLLanguage(LanguageType.PromQL) });
-  // A new state has only what is parsed within 20 ms. The next one has all of it.
+  // A new state has only what was parsed within 20 ms. The state after the update has everything.
   ensureSyntaxTree(state, doc.length, 60_000);
   const parser = new Parser(state.update({}).state);
   parser.analyze();

@@ -24,7 +24,7 @@ fn rules(files: &Files, name: &str) -> Value {
     parsed(&run(Command::new(PIP.join("python")).args(["-c", code]), &files[&format!("prometheus/rules/{name}.yml")]))
 }
 
-/// The settings that also the mixin's dashboards follow.
+/// The settings that the mixin's dashboards follow, too.
 fn of_dashboards(settings: &Value) -> Value {
     json!({ "selector": settings["selector"], "docs_url": settings["docs_url"] })
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{PIP, at, packages, parsed, run};
 use crate::monitoring::{all_rules, dashboards, expressions};
 
-/// What promql-analyzer warns about, and why it is no fault here.
+/// Warnings of promql-analyzer that are accepted, and why.
 const ACCEPTED: &[(&str, &str)] = &[
     // It is only counted.
     ("openim:processes:count", "PQL001"),

@@ -142,7 +142,7 @@ fn wrong_settings_are_refused() {
     for (settings, error) in [
         (json!({ "busy": 0.5 }), "unknown setting busy"),
         (json!({ "busy_share": "0.5" }), "busy_share must be a number"),
-        (json!({ "selector": 5 }), "selector must be a text"),
+        (json!({ "selector": 5 }), "selector must be a string"),
         (json!({ "busy_share": true }), "busy_share must be a number"),
         (json!({ "busy_share": null }), "busy_share must be a number"),
     ] {
@@ -153,7 +153,7 @@ fn wrong_settings_are_refused() {
     }
 }
 
-/// The settings that the guide does not have with their defaults.
+/// The settings that the guide lacks, or lists with a wrong default.
 fn undocumented(guide: &str) -> Vec<String> {
     let all = defaults();
     let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);

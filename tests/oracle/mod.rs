@@ -135,7 +135,7 @@ impl Prometheus {
         Self::start_in(directory, "", &[RETENTION])
     }
 
-    /// Ends it, and starts one that continues with its database.
+    /// Stops this Prometheus, and starts another one with its database.
     pub(crate) fn restart_with(mut self, config: &str, flags: &[&str]) -> Self {
         let directory = self.directory.take().unwrap();
         drop(self);
@@ -323,7 +323,7 @@ fn listening_at(log: ChildStderr) -> SocketAddr {
     let mut seen = String::new();
     let mut lines = BufReader::new(log).lines().map_while(Result::ok);
     let address = lines.find_map(|line| {
-        // Newer ones write the component before the address.
+        // Newer versions write the component before the address.
         let found = line.split_once(r#"msg="Listening on""#).and_then(|(_, rest)| rest.split_once("address="));
         let found = found.and_then(|(_, address)| address.parse().ok());
         let _ = writeln!(seen, "{line}");
@@ -342,7 +342,7 @@ fn labels_of(found: &Value) -> BTreeMap<String, String> {
     serde_json::from_value(found["metric"].clone()).unwrap()
 }
 
-/// A native histogram has its number of observations as the value.
+/// The labels and the value of a series. The value of a native histogram is its number of observations.
 fn series(found: &Value) -> Series {
     let value = found["value"][1].as_str().or_else(|| found["histogram"][1]["count"].as_str());
     (labels_of(found), value.unwrap().parse().unwrap())

@@ -109,7 +109,7 @@ fn failures(interval: usize) -> String {
         let mut text = format!("rule_files: [{number}.rules]\nevaluation_interval: {}m\ntests:\n", scenario.step);
         text.push_str(&case(&scenario, true, Missed::Failed, interval));
         text.push_str(&case(&scenario, false, Missed::Failed, interval));
-        // The cases of weeks take long, and ages.rs has such restarts.
+        // Scenarios of weeks would take too long, and ages.rs tests such restarts.
         if scenario.step == 1 && scenario.alert != "OpenimCountersReset" {
             text.push_str(&case(&scenario, false, Missed::Restarted, interval));
         }

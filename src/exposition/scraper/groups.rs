@@ -5,11 +5,12 @@ use crate::exposition::catalog::{Family, OfGroup};
 use crate::exposition::writer::Writer;
 use crate::stats::{RetirementPause, SlotSet, Stats};
 
-/// So many groups are written at once in a format that has a family's length before the family. They take half a
-/// megabyte at most.
+/// Up to this many groups are written at once in a format that has a family's length before the family. They take half
+/// a megabyte at most.
 const MAX_AT_ONCE: usize = 2048;
 
-/// A group was retired or dismissed after the length of its row was announced, which takes a client that reads slowly.
+/// A group was retired or dismissed after the length of its row was announced. This happens only to clients that read
+/// slowly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a group was removed while it was being written")]
 pub struct GroupRemoved;
@@ -21,7 +22,7 @@ pub(super) enum Slots {
 }
 
 impl Slots {
-    /// The first slot that is not below another.
+    /// The first slot at or above `from`.
     fn next(&self, from: u32) -> Option<u32> {
         match self {
             Self::Set(slots) => slots.next(from),
@@ -45,7 +46,7 @@ impl Slots {
 pub(super) struct GroupRows {
     family: &'static Family,
     write: OfGroup,
-    /// All slots below are done.
+    /// All slots below this one are done.
     from: u32,
     announced: Option<Announced>,
 }
@@ -55,12 +56,12 @@ struct Announced {
     /// The slots that have rows.
     slots: SlotSet,
     bytes_left: usize,
-    /// While groups stay, their rows have the same length, whatever is counted.
+    /// While no group is removed, the rows keep their lengths, whatever is counted.
     _pause: RetirementPause,
 }
 
 impl GroupRows {
-    /// Begins a family. Returns its rows, unless they are all written.
+    /// Begins a family. Returns its rows, unless all of them are written already.
     pub(super) fn begin(
         family: &'static Family,
         write: OfGroup,
@@ -105,7 +106,7 @@ impl GroupRows {
     /// Writes the rows of the next group. Returns whether there was one.
     ///
     /// # Errors
-    /// When the rows are not those that were announced. What was written must not be used then.
+    /// When the rows differ from those that were announced. What was written must then be discarded.
     pub(super) fn write_next(
         &mut self,
         (stats, slots): (&Stats, &Slots),

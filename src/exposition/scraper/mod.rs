@@ -133,8 +133,8 @@ impl Scraper {
     /// chunks. The last one may be shorter.
     ///
     /// # Errors
-    /// When a group was removed whose row was announced. The scrape must end without its end, so that the client does
-    /// not use it.
+    /// When a group was removed after its row was announced. The response must then be cut off, so that the client
+    /// discards it.
     pub fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<bool, GroupRemoved> {
         let mut writer = Writer::new(self.format, self.escaping, Some(self.stats.started()), out);
         let mut has_more = true;

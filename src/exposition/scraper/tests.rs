@@ -179,7 +179,7 @@ fn no_group_is_retired_during_a_scrape_of_all_groups() {
     }
 }
 
-/// The bytes of the families that begin with their lengths, which must be whole.
+/// The bytes of the families, each of which begins with its length. The last one must be complete.
 fn delimited(mut bytes: &[u8]) -> Vec<&[u8]> {
     let mut families = Vec::new();
     while let Some(last) = bytes.iter().position(|byte| *byte < 0x80) {
@@ -236,7 +236,7 @@ fn families_of_many_groups_have_their_lengths_while_groups_come_and_messages_arr
 #[test]
 fn a_removed_group_ends_a_scrape_whose_lengths_included_it() {
     let stats = stats(5000, 5000);
-    // Dismisses a group after this time, when some groups are written.
+    // Dismisses a group after this time, when some groups have been written.
     let dismiss = |stats: &Arc<Stats>, scope, group: usize, after_ms| {
         let mut scraper = scraper(scope, Format::Protobuf, stats);
         let mut chunk = Vec::new();

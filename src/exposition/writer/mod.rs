@@ -40,7 +40,7 @@ impl<'a> Writer<'a> {
         Self { out, format, escaping, began, series: 0 }
     }
 
-    /// One with the same settings that appends to other bytes.
+    /// A writer with the same settings that appends to another buffer.
     pub(super) const fn like<'b>(&self, out: &'b mut Vec<u8>) -> Writer<'b> {
         Writer::new(self.format, self.escaping, self.began, out)
     }
@@ -186,7 +186,7 @@ impl Drop for FamilyWriter<'_, '_> {
         if out.len() > rows {
             Fields(out).insert_length(start);
         } else {
-            // A family without a metric is left out.
+            // Leave out a family without a metric.
             out.truncate(start);
         }
     }

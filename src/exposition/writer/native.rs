@@ -1,23 +1,23 @@
-//! The buckets of a native histogram, as protobuf has them: spans of consecutive buckets, and the difference of each
-//! bucket's count to the one before.
+//! The buckets of a native histogram, as protobuf has them: spans of consecutive buckets, and the difference between
+//! each bucket's count and the one before.
 
 use crate::native::NativeReading;
 
-/// So many empty buckets between two others belong to the span: a new span would take more bytes.
+/// Up to this many empty buckets between two others belong to the same span: a new span would take more bytes.
 const MAX_GAP: usize = 2;
 
 /// The buckets that are not empty, and those in short gaps.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Sparse {
     pub(super) spans: Vec<Span>,
-    /// The count of each bucket of the spans, less that of the one before it.
+    /// The count of each bucket in the spans, minus that of the one before it.
     pub(super) deltas: Vec<i64>,
 }
 
 /// Consecutive buckets.
 #[derive(Debug, PartialEq)]
 pub(super) struct Span {
-    /// Buckets between the last span and this one; of the first span, the index of its first bucket.
+    /// The number of buckets between the previous span and this one; for the first span, the index of its first bucket.
     pub(super) offset: i64,
     pub(super) len: u64,
 }

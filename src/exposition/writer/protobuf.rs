@@ -1,4 +1,4 @@
-//! Prometheus' protobuf format: messages of the type `MetricFamily`, each with its length before it.
+//! Prometheus' protobuf format: messages of the type `MetricFamily`, each preceded by its length.
 //!
 //! <https://github.com/prometheus/client_model/blob/master/io/prometheus/client/metrics.proto>
 
@@ -32,7 +32,7 @@ mod label {
     pub(super) const VALUE: u32 = 2;
 }
 
-/// The same for a counter and a gauge, which has no time.
+/// A counter or a gauge. A gauge has no creation time.
 mod number {
     pub(super) const VALUE: u32 = 1;
     pub(super) const CREATED: u32 = 3;
@@ -124,8 +124,8 @@ impl<'a> Protobuf<'a> {
         exemplars: &[Option<Exemplar>],
         began: Option<UnixMillis>,
     ) {
-        // Prometheus refuses a native histogram whose buckets have another sum. An observation in progress may be in
-        // the native buckets only, or, if it was not when they were read, in the classic ones only.
+        // Prometheus refuses a native histogram whose buckets do not add up to its count. The classic count may be a
+        // little different, because observations may be in progress during the reading.
         let count = observed.native.as_ref().map_or(observed.count, NativeReading::count);
         self.fields.message(family::METRIC, |fields| {
             write_labels(metric::LABEL, label.into_iter(), self.escaping, fields);

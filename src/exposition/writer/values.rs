@@ -10,12 +10,12 @@ pub const EXEMPLAR_LABEL: &str = "operation_id";
 /// Milliseconds in a second.
 pub(in crate::exposition) const MILLISECONDS: f64 = 1000.0;
 
-/// What a family says before its samples.
+/// A family's metadata, which comes before its samples.
 #[derive(Clone, Copy)]
 pub(in crate::exposition) struct Head<'a> {
     pub(in crate::exposition) name: &'a str,
     pub(in crate::exposition) kind: Kind,
-    /// The unit, which the name ends with; or empty.
+    /// The unit that the name ends with, or empty.
     pub(in crate::exposition) unit: &'a str,
     pub(in crate::exposition) help: &'a str,
 }

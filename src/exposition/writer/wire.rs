@@ -1,4 +1,4 @@
-//! The encoding of protobuf: fields of messages, each with its number, appended to bytes.
+//! The encoding of protobuf: appends the fields of messages, each with its number.
 //!
 //! <https://protobuf.dev/programming-guides/encoding/>
 
@@ -51,7 +51,7 @@ impl Fields<'_> {
         self.insert_length(at);
     }
 
-    /// Replaces a byte by the length of what follows it. Most messages are so short that their length fits into the
+    /// Replaces a byte with the length of what follows it. Most messages are so short that their length fits into this
     /// byte.
     pub(super) fn insert_length(&mut self, at: usize) {
         let len = self.0.len().saturating_sub(at + 1);

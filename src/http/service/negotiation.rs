@@ -12,7 +12,7 @@ use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, IF_NONE_MATC
 use super::lists::split_unquoted;
 use crate::exposition::{Escaping, Format};
 
-/// A format that can be requested, with its media type and the parameters of that.
+/// A format that can be requested, its media type, and the media type's parameters.
 type Offer = (Format, &'static str, &'static [(&'static str, &'static str)]);
 
 /// The formats, the most capable first.
@@ -60,8 +60,8 @@ impl<'a> Preference<'a> {
         values.next().map(|(_, value)| unquote(value.trim()))
     }
 
-    /// How specifically this entry describes a format: by its type (1) or media type (2), and 1 more for each
-    /// parameter. `None` if it does not. Parameters that no format has, such as `escaping`, are ignored.
+    /// How specifically this entry describes a format: with `*/*` (0), its type (1) or its media type (2), and 1 more
+    /// for each parameter. `None` if it does not. Parameters that no format has, such as `escaping`, are ignored.
     fn specificity(&self, (format, media_type, parameters): &Offer) -> Option<usize> {
         if !self.name.eq_ignore_ascii_case(media_type) {
             let (kind, _) = media_type.split_once('/')?;
@@ -70,7 +70,7 @@ impl<'a> Preference<'a> {
                 found => found.eq_ignore_ascii_case(kind).then_some(1),
             };
         }
-        // Without a version, readers mean the one that existed first.
+        // Without a version, clients mean the older one, 0.0.4.
         if *format == Format::TextV1 && self.parameter("version").is_none() {
             return None;
         }
@@ -101,12 +101,12 @@ fn preferences(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = Pr
 fn deciding<'a>(headers: &'a HeaderMap, offer: &Offer) -> Option<Preference<'a>> {
     let fits = preferences(headers, ACCEPT).filter_map(|preference| Some((preference.specificity(offer)?, preference)));
     let (specificity, decides) = fits.reduce(|best, next| if next.0 > best.0 { next } else { best })?;
-    // Every reader understands the old text format. The others only if they are requested by name.
+    // Every client understands the old text format. The others must be requested by name.
     (decides.quality > 0.0 && (specificity >= 2 || offer.0 == Format::Text)).then_some(decides)
 }
 
-/// The format that a client prefers, and its escaping of names. Of formats that it likes equally, the most capable one;
-/// the old text format if it accepts none.
+/// The format that a client prefers, and how to escape names. If it prefers several equally, the most capable one; if
+/// it accepts none, the old text format.
 pub(super) fn format(headers: &HeaderMap) -> (Format, Escaping) {
     let acceptable = OFFERS.iter().filter_map(|offer| Some((offer.0, deciding(headers, offer)?)));
     let preferred = acceptable.reduce(|best, next| if next.1.quality > best.1.quality { next } else { best });

@@ -19,7 +19,7 @@ use crate::page::Variant;
 /// The parameter that names a family.
 const NAME: &str = "name[]";
 
-/// How many families a scrape can name. A scrape that waits for a thread keeps the names.
+/// How many families a scrape can name. The limit is needed because a scrape that waits for a thread keeps the names.
 const MAX_NAMES: usize = 200;
 
 const PLAIN: &str = "text/plain; charset=utf-8";

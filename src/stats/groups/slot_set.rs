@@ -1,4 +1,4 @@
-//! A set of slots that takes little memory, even if it has a million.
+//! A set of slots that takes little memory, even with a million of them.
 
 /// A set of slots: a bit for each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,7 +19,7 @@ impl SlotSet {
         }
     }
 
-    /// The first slot that is not below another.
+    /// The first slot at or above `from`.
     #[must_use]
     pub fn next(&self, from: u32) -> Option<u32> {
         let (first, bit) = (from as usize / BITS, from as usize % BITS);
@@ -29,13 +29,13 @@ impl SlotSet {
         u32::try_from(word * BITS + bits.trailing_zeros() as usize).ok()
     }
 
-    /// How many slots are in it.
+    /// The number of slots.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.iter().map(|word| word.count_ones() as usize).sum()
     }
 
-    /// Whether no slot is in it.
+    /// Whether it has no slots.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.iter().all(|word| *word == 0)

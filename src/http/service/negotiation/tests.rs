@@ -12,7 +12,7 @@ const PROTOBUF: &str = "application/vnd.google.protobuf;proto=io.prometheus.clie
 
 /// What clients send, and what they get.
 const CASES: &[(&str, &[&str], Format, Escaping)] = &[
-    // From their sources. Prometheus 2.30 knows only a version of OpenMetrics that is not written.
+    // From their sources. Prometheus 2.30 knows only a version of OpenMetrics that the exporter does not have.
     (
         "Prometheus 2.30",
         &["application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"],
@@ -69,7 +69,7 @@ const CASES: &[(&str, &[&str], Format, Escaping)] = &[
         AllowUtf8,
     ),
     (
-        "Prometheus 3.4 with scrape_native_histograms",
+        "Prometheus 3.8 with scrape_native_histograms",
         &["application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,\
            application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
            application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,\
@@ -107,7 +107,7 @@ const CASES: &[(&str, &[&str], Format, Escaping)] = &[
         Underscores,
     ),
     ("no header", &[], Text, Underscores),
-    // Nothing that can be written: the text format nevertheless.
+    // No format of the exporter is acceptable: the old text format is used nevertheless.
     ("an empty header", &[""], Text, Underscores),
     ("only separators", &[",;,=;q"], Text, Underscores),
     ("another type", &["application/json"], Text, Underscores),
