@@ -24,14 +24,8 @@ static FAMILIES: [Declaration; 10] = [
     (gauge("process_max_fds", "Maximum number of open file descriptors."), |sources| {
         sources.collected("process_max_fds")
     }),
-    (
-        counter("process_network_receive_bytes_total", "Number of bytes received by the process over the network."),
-        |sources| octets(sources.netstat.as_deref()?, "InOctets"),
-    ),
-    (
-        counter("process_network_transmit_bytes_total", "Number of bytes sent by the process over the network."),
-        |sources| octets(sources.netstat.as_deref()?, "OutOctets"),
-    ),
+    (RECEIVED, |sources| octets(sources.netstat.as_deref()?, "InOctets")),
+    (SENT, |sources| octets(sources.netstat.as_deref()?, "OutOctets")),
     (gauge("process_open_fds", "Number of open file descriptors."), |sources| sources.collected("process_open_fds")),
     (gauge("process_resident_memory_bytes", "Resident memory size in bytes."), |sources| {
         sources.collected("process_resident_memory_bytes")
@@ -45,6 +39,12 @@ static FAMILIES: [Declaration; 10] = [
         Some(memory_limit())
     }),
 ];
+
+/// Those of the network count for the network namespace, which may be much older than the process.
+const RECEIVED: Family =
+    counter("process_network_receive_bytes_total", "Number of bytes received by the process over the network.");
+const SENT: Family =
+    counter("process_network_transmit_bytes_total", "Number of bytes sent by the process over the network.");
 
 const START: &str = "process_start_time_seconds";
 
@@ -81,6 +81,11 @@ pub(super) fn samples(wanted: &dyn Fn(&str) -> bool) -> Vec<(&'static Family, Sa
     };
     let families = FAMILIES.iter().filter(|(family, _)| wanted(family.name));
     families.filter_map(|(family, value)| Some((family, Samples::Single(value(&sources)?)))).collect()
+}
+
+/// Whether the counters of a family perhaps began before the process.
+pub(super) fn is_older(family: &Family) -> bool {
+    [RECEIVED, SENT].contains(family)
 }
 
 /// When the process and its counters began.

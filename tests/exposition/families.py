@@ -57,7 +57,7 @@ def in_text(family):
             value = getattr(metric, kind)
             exemplar = kind == "counter" and protobuf_exemplar(value)
             found["samples"].append([name, labels, value.value, exemplar or None])
-        if kind != "gauge":
+        if kind != "gauge" and not protobuf.is_of_network(family):
             began = getattr(metric, kind).created_timestamp
             found["created"].append([labels, began.seconds + began.nanos / 1e9])
     return found

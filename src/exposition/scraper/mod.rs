@@ -205,7 +205,7 @@ impl Scraper {
             },
             Rows::Own { began, own } => {
                 let Some((family, samples)) = own.next() else { return Ok(false) };
-                write_own(family, samples, *began, writer);
+                write_own(family, samples, began.filter(|_| !process::is_older(family)), writer);
             }
         }
         Ok(true)
