@@ -106,13 +106,13 @@ fn deciding<'a>(headers: &'a HeaderMap, offer: &Offer) -> Option<Preference<'a>>
 }
 
 /// The format that a client prefers, and how to escape names. If it prefers several equally, the most capable one; if
-/// it accepts none, the old text format.
+/// it accepts none, the old text format. That one cannot say how names are escaped, so it never changes them.
 pub(super) fn format(headers: &HeaderMap) -> (Format, Escaping) {
     let acceptable = OFFERS.iter().filter_map(|offer| Some((offer.0, deciding(headers, offer)?)));
     let preferred = acceptable.reduce(|best, next| if next.1.quality > best.1.quality { next } else { best });
     preferred.map_or((Format::Text, Escaping::default()), |(format, decides)| {
-        let escaping = decides.parameter("escaping").and_then(|name| Escaping::from_name(&name));
-        (format, escaping.unwrap_or_default())
+        let escaping = decides.parameter("escaping").filter(|_| format != Format::Text);
+        (format, escaping.and_then(|name| Escaping::from_name(&name)).unwrap_or_default())
     })
 }
 

@@ -178,6 +178,8 @@ const CASES: &[(&str, &[&str], Format, Escaping)] = &[
         TextV1,
         Dots,
     ),
+    ("a format without escaping", &["text/plain;version=0.0.4;escaping=dots"], Text, Underscores),
+    ("a wildcard with escaping", &["*/*;escaping=dots"], Text, Underscores),
     ("an unknown escaping", &["text/plain;version=1.0.0;escaping=x"], TextV1, Underscores),
     // Quoted strings.
     (
