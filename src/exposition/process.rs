@@ -88,13 +88,14 @@ pub(super) fn is_older(family: &Family) -> bool {
     [RECEIVED, SENT].contains(family)
 }
 
-/// When the process and its counters began.
+/// When the process and its counters began. Read once: it does not change.
 pub(super) fn start() -> Option<UnixMillis> {
-    match samples(&|name| name == START).first()? {
+    static BEGAN: LazyLock<Option<UnixMillis>> = LazyLock::new(|| match samples(&|name| name == START).first()? {
         #[expect(clippy::cast_possible_truncation, reason = "saturates")]
         (_, Samples::Single(seconds)) => Some(UnixMillis((seconds * 1000.0) as i64)),
         _ => None,
-    }
+    });
+    *BEGAN
 }
 
 fn cpu_seconds() -> f64 {
