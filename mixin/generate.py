@@ -91,16 +91,35 @@ HERE = pathlib.Path(__file__).parent
 GENERATED = "# Generated: edit mixin/rules/{name} and run `python3 mixin/generate.py`. docs/prometheus.md explains the settings.\n"
 
 
+# Label matchers, as between the braces of a selector.
+MATCHER = r'\s*\w+\s*(?:=~|!~|!=|=)\s*"(?:[^"\\]|\\.)*"\s*'
+MATCHERS = re.compile(f"{MATCHER}(?:,{MATCHER})*")
+
+
+def read(file):
+    """The settings in a file."""
+    try:
+        changed = json.loads(pathlib.Path(file).read_text())
+    except (OSError, ValueError) as error:
+        sys.exit(f"{file}: {error}")
+    return changed if isinstance(changed, dict) else sys.exit(f"{file}: must be an object, such as {{\"busy_share\": 0.6}}")
+
+
 def settings(file):
     """The settings of mixin/config.json, overridden by those in the file."""
     known = json.loads((HERE / "config.json").read_text())
-    changed = json.loads(pathlib.Path(file).read_text()) if file else {}
+    changed = read(file) if file else {}
     for name, value in changed.items():
         if name not in known:
             sys.exit(f"{file}: unknown setting {name}; mixin/config.json lists all settings")
         if isinstance(value, str) != isinstance(known[name], str) or isinstance(value, bool | dict | list | None):
             sys.exit(f"{file}: {name} must be a {'string' if isinstance(known[name], str) else 'number'}")
-    return known | changed
+        if name == "selector" and not MATCHERS.fullmatch(value):
+            sys.exit(f'{file}: selector must be label matchers without braces, such as job="chat"')
+        if name.endswith("_share") and not 0 < value < 1:
+            sys.exit(f"{file}: {name} must be between 0 and 1")
+    made = known | changed
+    return made | {"docs_url": made["docs_url"].rstrip("/")}
 
 
 def rising(steps):
@@ -131,10 +150,13 @@ def filled(value, config):
 def main():
     parser = argparse.ArgumentParser(description="Writes the rules and the dashboards.")
     parser.add_argument("--config", metavar="FILE", help="JSON with the settings that differ from mixin/config.json")
-    parser.add_argument("folder", nargs="?", default=HERE.parent, type=pathlib.Path, help="where to write; by default, the repository")
+    parser.add_argument("folder", nargs="?", type=pathlib.Path, help="where to write; without --config, the repository")
     arguments = parser.parse_args()
+    if arguments.config and not arguments.folder:
+        parser.error("with --config, give a folder too: the repository's own files have the default settings")
+    output = arguments.folder or HERE.parent
     config = settings(arguments.config)
-    rules, dashboards = (arguments.folder / path for path in ("prometheus/rules", "grafana/dashboards"))
+    rules, dashboards = (output / path for path in ("prometheus/rules", "grafana/dashboards"))
     for folder in (rules, dashboards):
         folder.mkdir(parents=True, exist_ok=True)
     for file in (HERE / "rules").glob("*.yml"):

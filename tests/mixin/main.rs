@@ -76,7 +76,7 @@ fn others() -> Value {
         let value = match name.as_str() {
             "selector" => json!("job=~\"chat|\\\\d+\""),
             "docs_url" => json!("https://git.example.com/docs"),
-            _ => json!(value.as_f64().unwrap() * 1.25),
+            _ => json!(value.as_f64().unwrap() * 1.2),
         };
         (name.clone(), value)
     };
@@ -145,6 +145,11 @@ fn wrong_settings_are_refused() {
         (json!({ "selector": 5 }), "selector must be a string"),
         (json!({ "busy_share": true }), "busy_share must be a number"),
         (json!({ "busy_share": null }), "busy_share must be a number"),
+        (json!({ "busy_share": 70 }), "busy_share must be between 0 and 1"),
+        (json!({ "selector": "" }), "selector must be label matchers without braces"),
+        (json!({ "selector": "chat" }), "selector must be label matchers without braces"),
+        (json!({ "selector": "{job=\"chat\"}" }), "selector must be label matchers without braces"),
+        (json!([]), "must be an object"),
     ] {
         let (ran, folder) = generate(&settings);
         let printed = String::from_utf8(ran.stderr).unwrap();
