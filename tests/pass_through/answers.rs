@@ -218,7 +218,7 @@ fn nginx_is_a_target_whose_connections_are_pooled() {
     let (port, path) = (free_port(), folder.path().join("nginx.conf"));
     let here = folder.path().display();
     let config = format!(
-        "daemon off; pid {here}/pid; error_log stderr; events {{}} http {{
+        "daemon off; master_process off; pid {here}/pid; error_log stderr; events {{}} http {{
             log_format line '$connection $connection_requests $request_uri $http_operationid';
             access_log {here}/log line; client_body_temp_path {here}/t; proxy_temp_path {here}/t; fastcgi_temp_path {here}/t;
             uwsgi_temp_path {here}/t; scgi_temp_path {here}/t;
