@@ -123,7 +123,7 @@ pub(super) async fn metrics(exchange: Exchange<'_>, scope: Scope, request: &Part
 /// The detail of the refusal.
 fn names(query: &str) -> Result<Names, String> {
     let named = form::pairs(query).filter(|(name, _)| form::decode(name).is_ok_and(|name| name == NAME));
-    // What is not UTF-8 is no family's name.
+    // No family has a name that is not UTF-8.
     let names: Vec<_> = named.map(|(_, value)| form::decode(value).unwrap_or_default().into_owned()).collect();
     match names.len() {
         0 => Ok(Names::default()),
