@@ -53,11 +53,10 @@ impl Family {
         Self { name, kind, help: help.trim_ascii_start(), labels }
     }
 
-    /// The unit, which the name ends with, apart from `_total`; empty if it has none.
+    /// The unit, which the name ends with; empty if it has none.
     #[must_use]
     pub(crate) fn unit(&self) -> &'static str {
-        let name = self.name.strip_suffix("_total").unwrap_or(self.name);
-        ["seconds", "bytes"].into_iter().find(|unit| name.ends_with(unit)).unwrap_or_default()
+        ["seconds", "bytes"].into_iter().find(|unit| self.name.ends_with(unit)).unwrap_or_default()
     }
 }
 
