@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use prometheus::core::Collector as _;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
+use rustix::param::clock_ticks_per_second;
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -30,7 +31,10 @@ static FAMILIES: [Declaration; 10] = [
     (gauge("process_resident_memory_bytes", "Resident memory size in bytes."), |sources| {
         sources.collected("process_resident_memory_bytes")
     }),
-    (gauge(START, "Start time of the process since unix epoch in seconds."), |sources| sources.collected(START)),
+    // The crate's is in whole seconds, and a restart can take less than one.
+    (gauge("process_start_time_seconds", "Start time of the process since unix epoch in seconds."), |_| {
+        start().map(UnixMillis::seconds)
+    }),
     (gauge("process_threads", "Number of OS threads in the process."), |sources| sources.collected("process_threads")),
     (gauge("process_virtual_memory_bytes", "Virtual memory size in bytes."), |sources| {
         sources.collected("process_virtual_memory_bytes")
@@ -45,8 +49,6 @@ const RECEIVED: Family =
     counter("process_network_receive_bytes_total", "Number of bytes received by the process over the network.");
 const SENT: Family =
     counter("process_network_transmit_bytes_total", "Number of bytes sent by the process over the network.");
-
-const START: &str = "process_start_time_seconds";
 
 /// What the values are read from, each when it is first needed.
 struct Sources {
@@ -73,7 +75,6 @@ const fn gauge(name: &'static str, help: &'static str) -> Family {
 
 /// The current values of the families whose names are wanted.
 pub(super) fn samples(wanted: &dyn Fn(&str) -> bool) -> Vec<(&'static Family, Samples)> {
-    // Created once, because the start would change when the system's clock is set.
     static COLLECTOR: LazyLock<ProcessCollector> = LazyLock::new(ProcessCollector::for_self);
     let sources = Sources {
         collected: LazyCell::new(|| COLLECTOR.collect()),
@@ -88,14 +89,22 @@ pub(super) fn is_older(family: &Family) -> bool {
     [RECEIVED, SENT].contains(family)
 }
 
-/// When the process and its counters began. Read once: it does not change.
+/// When the process and its counters began. Read once, because the system's answer changes when its clock is set.
 pub(super) fn start() -> Option<UnixMillis> {
-    static BEGAN: LazyLock<Option<UnixMillis>> = LazyLock::new(|| match samples(&|name| name == START).first()? {
-        #[expect(clippy::cast_possible_truncation, reason = "saturates")]
-        (_, Samples::Single(seconds)) => Some(UnixMillis((seconds * 1000.0) as i64)),
-        _ => None,
+    static START: LazyLock<Option<UnixMillis>> = LazyLock::new(|| {
+        let read = |path| fs::read_to_string(path).ok();
+        let booted: i64 = read("/proc/stat")?.lines().find_map(|line| line.strip_prefix("btime "))?.parse().ok()?;
+        let after_ms = started_ticks(&read("/proc/self/stat")?)? * 1000 / clock_ticks_per_second();
+        Some(UnixMillis(booted * 1000 + i64::try_from(after_ms).ok()?))
     });
-    *BEGAN
+    *START
+}
+
+/// When the process began, in ticks since the system's start: the 22nd field of `/proc/self/stat`, see proc(5). The second
+/// one, the program's name, may contain spaces and parentheses.
+fn started_ticks(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(") ")?;
+    rest.split(' ').nth(19)?.parse().ok()
 }
 
 fn cpu_seconds() -> f64 {
@@ -154,7 +163,10 @@ mod tests {
     }
 
     #[test]
-    fn octets_are_found_by_their_name_and_unknown_if_it_is_missing() {
+    fn numbers_are_found_and_what_is_missing_is_unknown() {
+        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194304 9 0 0 0 5 6 0 0 20 0 3 0 1234 5678 90 18446744073709551615\n";
+        assert_eq!(started_ticks(stat), Some(1234));
+        assert_eq!([started_ticks("7 (a) S"), started_ticks("")], [None, None]);
         let netstat = "TcpExt: InOctets OutOctets\nTcpExt: 1 2\nIpExt: InMcastPkts InOctets OutOctets\nIpExt: 3 4 5\n";
         assert_eq!(octets(netstat, "InOctets"), Some(4.0));
         assert_eq!(octets(netstat, "OutOctets"), Some(5.0));
