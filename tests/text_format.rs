@@ -6,10 +6,9 @@ mod oracle;
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::process::{Command, Stdio};
 
 use oracle::{Prometheus, assert_clean, config_for};
+use support::python::read_with;
 use support::{Exporter, GROUP_MESSAGE_PATH};
 
 /// A sample as parsed by Python: name, labels, value, exemplar.
@@ -92,20 +91,8 @@ fn open_metrics(exporter: &Exporter, path: &str) -> Vec<Sample> {
     read_by_python_as("openmetrics", &scrape_of(exporter, path, "application/openmetrics-text"))
 }
 
-/// Uses `/usr/bin/python3`, because only Debian's own Python has Debian's libraries.
 fn read_by_python_as(format: &str, scrape: &[u8]) -> Vec<Sample> {
-    let mut process = Command::new("/usr/bin/python3")
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/text_format.py"))
-        .arg(format)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python3 must be installed");
-    // The pipe is dropped, which ends the input.
-    process.stdin.take().unwrap().write_all(scrape).unwrap();
-    let read = process.wait_with_output().unwrap();
-    assert!(read.status.success(), "Python's parser refuses the scrape: {}", read.status);
-    serde_json::from_slice(&read.stdout).unwrap()
+    read_with("tests/text_format.py", format, scrape)
 }
 
 fn groups_in(samples: &[Sample]) -> BTreeMap<String, f64> {

@@ -1,13 +1,13 @@
 //! Scrapes in each format, and their families as other programs read them.
 
-use std::io::{Read, Write};
-use std::process::{Command, Stdio};
+use std::io::Read;
 
 use flate2::read::GzDecoder;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::support::Client;
+use crate::support::python::read_with;
 
 /// A format, by what a client asks for and what it gets.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -120,19 +120,7 @@ pub(crate) fn read(format: Format, scrape: &[u8]) -> Vec<Family> {
     run(format.reader, scrape)
 }
 
-/// Runs `families.py`, with Debian's own Python, because only that has Debian's libraries.
+/// Runs `families.py`.
 pub(crate) fn run<T: DeserializeOwned>(what: &str, scrape: &[u8]) -> T {
-    let mut process = Command::new("/usr/bin/python3")
-        .arg("-B")
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/exposition/families.py"))
-        .arg(what)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python3 must be installed");
-    // The pipe is dropped, which ends the input.
-    process.stdin.take().unwrap().write_all(scrape).unwrap();
-    let read = process.wait_with_output().unwrap();
-    assert!(read.status.success(), "{what} is refused: {}", read.status);
-    serde_json::from_slice(&read.stdout).unwrap()
+    read_with("tests/exposition/families.py", what, scrape)
 }

@@ -5,6 +5,7 @@
 mod client;
 pub(crate) mod go_client;
 pub(crate) mod namespace;
+pub(crate) mod python;
 mod samples;
 pub(crate) mod totals;
 
