@@ -14,12 +14,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-use monitoring::{at, files, parsed, read};
+use monitoring::{at, files, generate, parsed, read};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 /// The programs of tests/mixin/requirements.txt.
 static PIP: LazyLock<PathBuf> = LazyLock::new(|| packages::pip("tests/mixin", "mixin-tools"));
@@ -37,16 +36,6 @@ fn outputs(folder: &Path) -> Files {
         (name, fs::read_to_string(path).unwrap())
     };
     paths.map(named).collect()
-}
-
-/// Runs the generator with these settings, and returns what it prints and writes.
-fn generate(settings: &Value) -> (Output, TempDir) {
-    let folder = TempDir::new().unwrap();
-    let config = folder.path().join("config.json");
-    fs::write(&config, settings.to_string()).unwrap();
-    let mut generate = Command::new("/usr/bin/python3");
-    generate.arg(at("mixin/generate.py")).arg("--config").arg(&config).arg(folder.path());
-    (generate.output().expect("python3 must be installed"), folder)
 }
 
 /// The rules and dashboards with these settings.

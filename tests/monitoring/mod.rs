@@ -7,9 +7,11 @@ pub(crate) mod values;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 use openim_exporter::exposition::catalog::{CATALOG, Kind};
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// The path of a file of the repository.
 pub(crate) fn at(path: &str) -> PathBuf {
@@ -28,6 +30,16 @@ pub(crate) fn files(folder: &str, end: &str) -> Vec<PathBuf> {
     found.sort();
     assert!(!found.is_empty(), "no {folder}/*{end}");
     found
+}
+
+/// Runs mixin/generate.py with these settings, and returns what it prints and writes.
+pub(crate) fn generate(settings: &Value) -> (Output, TempDir) {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("config.json");
+    fs::write(&config, settings.to_string()).unwrap();
+    let mut generate = Command::new("/usr/bin/python3");
+    generate.arg(at("mixin/generate.py")).arg("--config").arg(&config).arg(folder.path());
+    (generate.output().expect("python3 must be installed"), folder)
 }
 
 /// A rule: its name, its expression, and all its lines. Other tests read the files with real YAML parsers.

@@ -2,13 +2,12 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::intervals::{Missed, rules_for, samples};
-use crate::monitoring::{Rule, all_rules, at, files, parsed, read, rules};
+use crate::monitoring::{Rule, all_rules, files, generate, parsed, read, rules};
 use crate::scenarios::{Scenario, scenarios};
 use crate::test_rules;
 
@@ -35,12 +34,8 @@ const UNREACHED: &[(&str, f64, &[&str])] = &[
 
 /// The rules with these settings instead of the defaults.
 fn generated(settings: &Value) -> Vec<Rule> {
-    let folder = TempDir::new().unwrap();
-    let config = folder.path().join("config.json");
-    fs::write(&config, settings.to_string()).unwrap();
-    let mut generate = Command::new("/usr/bin/python3");
-    generate.arg(at("mixin/generate.py")).arg("--config").arg(&config).arg(folder.path());
-    assert!(generate.status().expect("python3 must be installed").success());
+    let (ran, folder) = generate(settings);
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     let written = files(folder.path().join("prometheus/rules").to_str().unwrap(), ".yml");
     written.iter().flat_map(|file| rules(&fs::read_to_string(file).unwrap())).collect()
 }
