@@ -76,7 +76,8 @@ const NEVER: &[(&str, &str)] = &[
     ("process_network_", "the days are simulated in this process, without a network"),
 ];
 
-/// How expressions begin that read only native histograms. The days have classic ones; `tests/panels.rs` has both.
+/// The beginnings of expressions that read only native histograms. These days have only classic ones; `tests/panels.rs`
+/// has both.
 const NATIVE: &[&str] = &[
     "histogram_quantile(0.95, sum by (platform) (rate(openim_",
     "sum(increase(openim_exporter_callback_duration_seconds{",
