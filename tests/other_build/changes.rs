@@ -13,13 +13,13 @@ type Change = (&'static str, &'static str, &'static str);
 const VERSION: &[Change] = &[
     (
         "Cargo.toml",
-        "name = \"openim-exporter\"\nversion = \"0.1.0\"",
-        "name = \"openim-exporter\"\nversion = \"0.1.0+other\"",
+        "name = \"openim-exporter\"\nversion = \"0.2.0\"",
+        "name = \"openim-exporter\"\nversion = \"0.2.0+other\"",
     ),
     (
         "Cargo.lock",
-        "name = \"openim-exporter\"\nversion = \"0.1.0\"",
-        "name = \"openim-exporter\"\nversion = \"0.1.0+other\"",
+        "name = \"openim-exporter\"\nversion = \"0.2.0\"",
+        "name = \"openim-exporter\"\nversion = \"0.2.0+other\"",
     ),
 ];
 
