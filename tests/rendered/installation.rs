@@ -65,7 +65,7 @@ pub(crate) fn pasts(situation: &Situation) -> Vec<Past> {
 
 /// Serves OpenIM's count of messages: more than it sends, because it also counts notifications.
 pub(crate) fn serve_openim() -> SocketAddr {
-    serve_openim_s_count(|scrape| 140 * scrape)
+    serve_openim_s_count(|scrape| 350 * scrape)
 }
 
 /// The configuration of a Prometheus that scrapes these exporters.
@@ -74,7 +74,7 @@ pub(crate) fn config(exporters: &[SocketAddr], has_tls: bool, openim: Option<Soc
     let rules = rules.display();
     let scheme = if has_tls { "https" } else { "http" };
     let mut text = format!(
-        "global:\n  scrape_interval: 2s\n  evaluation_interval: 5s\nrule_files: [\"{rules}\"]\nscrape_configs:\n  \
+        "global:\n  scrape_interval: 5s\n  evaluation_interval: 5s\nrule_files: [\"{rules}\"]\nscrape_configs:\n  \
          - job_name: openim-exporter\n    scheme: {scheme}\n    tls_config: {{insecure_skip_verify: true}}\n    \
          static_configs:\n"
     );
