@@ -59,8 +59,10 @@ pub fn run(invocation: Result<Invocation, clap::Error>) -> ExitCode {
         Ok(Invocation::Serve(config)) => serve(&config),
         Ok(Invocation::CheckConfig(config)) => check(&config),
         Ok(Invocation::Simulate(options)) => simulate(&options),
-        Ok(Invocation::ResetCounters(path)) => match state::request_reset(&path) {
-            Ok(()) => print("the counters will start from 0 at the next start; groups and windows are kept\n"),
+        Ok(Invocation::State(command)) => match state::run(&command, &mut io::stdout().lock()) {
+            Ok(()) => ExitCode::SUCCESS,
+            // The reader has seen enough, as `head` does.
+            Err(state::Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Err(error) => fail(&error, 1),
         },
         Ok(Invocation::Spool(command)) => match spool::run(&command, &mut io::stdout().lock()) {

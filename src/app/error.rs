@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::arena::{self, Damage};
+use crate::arena;
 use crate::forward;
 use crate::http::AccessError;
 use crate::replicas::LinkError;
@@ -40,17 +40,6 @@ pub(super) enum Error {
     Record(PathBuf, io::Error),
     #[error("{0}")]
     State(#[from] arena::Error),
-    #[error("--storage.path is empty, so the state is in memory; set it to the directory of the exporter's state")]
-    NoDirectory,
-    #[error(
-        "{path}: there is no state in this directory; set --storage.path to the directory of the exporter's state",
-        path = .0.display()
-    )]
-    NoState(PathBuf),
-    #[error("{path}: {1}; the next start of the exporter renames it", path = .0.display())]
-    UnusableState(PathBuf, Damage),
-    #[error("{path}: the state cannot be written: {1}; run this as the exporter's user or as root", path = .0.display())]
-    Mark(PathBuf, io::Error),
     #[error(
         "cannot create a runtime for each serving thread: {0}; raise the limits of open files (LimitNOFILE, ulimit -n), \
          threads (TasksMax, ulimit -u) and the address space (LimitAS, ulimit -v)"

@@ -27,7 +27,7 @@ pub(crate) use directory::OldState;
 pub use directory::{Directory, Found};
 pub use header::{CAPACITIES, MAGIC, Sections, VERSION};
 pub use layout::Layout;
-pub(crate) use names::has_state;
+pub(crate) use names::{has_state, state_path};
 pub(crate) use prefetch::prefetch;
 pub use step::{Error, Step, Steps};
 pub use trust::{Boot, Damage, Doubt, Trust};

@@ -9,9 +9,14 @@ use super::step::{Step, Steps};
 /// The mapped file.
 pub(super) const STATE: &str = "state";
 
+/// The path of a directory's state.
+pub(crate) fn state_path(directory: &Path) -> PathBuf {
+    directory.join(STATE)
+}
+
 /// Whether a directory has something at the path of its state.
 pub(crate) fn has_state(directory: &Path) -> bool {
-    directory.join(STATE).symlink_metadata().is_ok()
+    state_path(directory).symlink_metadata().is_ok()
 }
 
 /// A new state, until it is complete.

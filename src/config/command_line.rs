@@ -4,16 +4,16 @@
 mod tests;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::flag::{STORAGE_FLAG, variable};
-use super::parse::{absolute_path, switch};
+use super::parse::switch;
 use super::serve::Config;
 use super::simulate::{Simulate, SimulateFlags};
 use super::spool::{SpoolCommand, SpoolFlags};
+use super::state::{StateCommand, StateFlags};
 
 /// A checked command line.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,8 +24,8 @@ pub enum Invocation {
     CheckConfig(Config),
     /// Send made-up callbacks to an exporter.
     Simulate(Simulate),
-    /// Reset the counters of the state in this directory at the next start.
-    ResetCounters(PathBuf),
+    /// Look at the state of an exporter, copy it, or change it.
+    State(StateCommand),
     /// Look at the callbacks that wait for delivery, or change what happens to them.
     Spool(SpoolCommand),
 }
@@ -62,26 +62,10 @@ enum Subcommands {
     Serve(Box<ServeFlags>),
     /// Send made-up callbacks as OpenIM does, to test or size an exporter
     Simulate(SimulateFlags),
-    /// Change the state of an exporter that is not running
     #[command(subcommand)]
-    State(StateCommand),
+    State(StateFlags),
     #[command(subcommand)]
     Spool(SpoolFlags),
-}
-
-#[derive(Subcommand)]
-enum StateCommand {
-    /// Reset the counters at the next start; groups and windows are kept
-    ///
-    /// For a backup that was restored to another directory or machine: Prometheus may have seen higher counters, and
-    /// would add the restored ones again. If an older state is restored to the same directory, the exporter resets the
-    /// counters itself.
-    ResetCounters {
-        /// Directory of the state
-        #[arg(long = STORAGE_FLAG, value_name = "DIR", default_value = "data/", env = variable(STORAGE_FLAG))]
-        #[arg(value_parser = absolute_path())]
-        storage: PathBuf,
-    },
 }
 
 #[derive(Args)]
@@ -124,9 +108,7 @@ pub fn from_args<T: Into<OsString>>(args: impl IntoIterator<Item = T>) -> Result
     };
     let mut flags = match cli.subcommand {
         Some(Subcommands::Simulate(flags)) => return flags.check().map(Invocation::Simulate).map_err(invalid),
-        Some(Subcommands::State(StateCommand::ResetCounters { storage })) => {
-            return Ok(Invocation::ResetCounters(storage));
-        }
+        Some(Subcommands::State(flags)) => return Ok(Invocation::State(flags.check())),
         Some(Subcommands::Spool(flags)) => return Ok(Invocation::Spool(flags.check())),
         Some(Subcommands::Serve(flags)) => *flags,
         None => cli.serve,

@@ -1,0 +1,204 @@
+//! `state`'s flags and settings.
+
+use std::ffi::OsString;
+use std::path::{self, PathBuf};
+
+use clap::{Args, Subcommand};
+
+use super::flag::{STORAGE_FLAG, variable};
+use super::parse::{absolute_path, name_of};
+use crate::named::named;
+
+/// Look at an exporter's state, back it up, restore it, export it, or reset its counters
+///
+/// `info`, `verify`, `backup` and `export` only read. They may be used while the exporter runs: they read a consistent copy
+/// of its state, in which all totals agree, and neither stop it nor slow it down. For `restore` and `reset-counters`, stop
+/// it first. Run these commands as the exporter's user or as root.
+#[derive(Subcommand)]
+#[command(after_help = "Examples:\n  \
+    openim-exporter state verify\n  \
+    openim-exporter state backup --output /backup/openim-exporter.state\n  \
+    openim-exporter state restore /backup/openim-exporter.state")]
+pub(super) enum StateFlags {
+    /// Print what a state contains: messages, groups, capacities, since when it counts, and whether it is in use
+    Info {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        file: StateFile,
+    },
+    /// Check that a state or a backup is complete and its numbers agree; status 0 if so
+    ///
+    /// Makes the checks that a start makes, and changes nothing.
+    Verify {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        file: StateFile,
+    },
+    /// Write a consistent copy of the state, also of a running exporter
+    ///
+    /// The copy gets its name when it is complete, checked and on disk. Only its owner may read it (mode 0600).
+    Backup {
+        #[command(flatten)]
+        place: Place,
+        /// The new file; `-` is standard output
+        #[arg(long, value_name = "FILE")]
+        output: OsString,
+        /// Replace the file if it exists
+        #[arg(long)]
+        force: bool,
+    },
+    /// Write the numbers of a state as JSON or CSV
+    Export {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        file: StateFile,
+        /// The format
+        #[arg(long, value_name = "FORMAT", default_value = "json", value_parser = name_of::<ExportFormat>())]
+        format: ExportFormat,
+        /// The new file; `-` is standard output
+        #[arg(long, value_name = "FILE", default_value = "-")]
+        output: OsString,
+    },
+    /// Put a backup in the place of the state; the present state is kept under another name
+    Restore {
+        #[command(flatten)]
+        place: Place,
+        /// The backup
+        #[arg(value_name = "BACKUP", value_parser = absolute_path())]
+        backup: PathBuf,
+        /// What to do with the counters: continue from the backup's values, or from 0 at the next start
+        ///
+        /// `auto` keeps them only if Prometheus cannot have seen higher values: nothing was counted after the backup.
+        #[arg(long, value_name = "WHAT", default_value = "auto", value_parser = name_of::<RestoredCounters>())]
+        counters: RestoredCounters,
+    },
+    /// Reset the counters at the next start; groups and windows are kept
+    ///
+    /// For a backup that was copied to another directory or machine: Prometheus may have seen higher counters, and would
+    /// add the restored ones again. `restore` does this itself. If an older state is put into the same directory, the
+    /// exporter resets the counters itself.
+    ResetCounters {
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Args)]
+pub(super) struct Place {
+    /// Directory of the exporter's state
+    #[arg(long = STORAGE_FLAG, value_name = "DIR", default_value = "data/", env = variable(STORAGE_FLAG))]
+    #[arg(value_parser = absolute_path())]
+    storage: PathBuf,
+}
+
+#[derive(Args)]
+pub(super) struct StateFile {
+    /// A state or a backup [default: the state in --storage.path]
+    #[arg(value_name = "FILE", value_parser = absolute_path())]
+    file: Option<PathBuf>,
+}
+
+named! {
+    /// How numbers are exported.
+    pub enum ExportFormat {
+        /// One JSON object.
+        Json = "json",
+        /// Comma-separated values.
+        Csv = "csv",
+    }
+}
+
+named! {
+    /// What happens to the counters of a restored backup.
+    pub enum RestoredCounters {
+        /// They continue only if nothing was counted after the backup.
+        Auto = "auto",
+        /// They start from 0.
+        Reset = "reset",
+        /// They continue from the backup's values.
+        Keep = "keep",
+    }
+}
+
+/// Where a command writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// To standard output.
+    Standard,
+    /// To this file.
+    File(PathBuf),
+}
+
+impl From<OsString> for Output {
+    fn from(path: OsString) -> Self {
+        if path == "-" { Self::Standard } else { Self::File(path::absolute(&path).unwrap_or_else(|_| path.into())) }
+    }
+}
+
+/// What to do with which state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateCommand {
+    /// Directory of the exporter's state.
+    pub storage: PathBuf,
+    /// What to do.
+    pub action: StateAction,
+}
+
+/// What to do with a state. A `file` of `None` is the state in the directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StateAction {
+    /// Print what it contains.
+    Info {
+        /// The state or backup.
+        file: Option<PathBuf>,
+    },
+    /// Check it.
+    Verify {
+        /// The state or backup.
+        file: Option<PathBuf>,
+    },
+    /// Write a consistent copy.
+    Backup {
+        /// The copy.
+        output: Output,
+        /// Replace an existing file.
+        force: bool,
+    },
+    /// Write its numbers.
+    Export {
+        /// The state or backup.
+        file: Option<PathBuf>,
+        /// How.
+        format: ExportFormat,
+        /// Where.
+        output: Output,
+    },
+    /// Put a backup in its place.
+    Restore {
+        /// The backup.
+        backup: PathBuf,
+        /// What happens to the counters.
+        counters: RestoredCounters,
+    },
+    /// Reset its counters at the next start.
+    ResetCounters,
+}
+
+impl StateFlags {
+    pub(super) fn check(self) -> StateCommand {
+        let (Place { storage }, action) = match self {
+            Self::Info { place, file } => (place, StateAction::Info { file: file.file }),
+            Self::Verify { place, file } => (place, StateAction::Verify { file: file.file }),
+            Self::Backup { place, output, force } => (place, StateAction::Backup { output: output.into(), force }),
+            Self::Export { place, file, format, output } => {
+                (place, StateAction::Export { file: file.file, format, output: output.into() })
+            }
+            Self::Restore { place, backup, counters } => (place, StateAction::Restore { backup, counters }),
+            Self::ResetCounters { place } => (place, StateAction::ResetCounters),
+        };
+        StateCommand { storage, action }
+    }
+}
