@@ -1,4 +1,4 @@
-//! Finds the revision and the compiler's version for `openim_exporter_build_info`.
+//! Finds how the program is built, for `openim_exporter_build_info` and `--version`.
 
 use std::path::Path;
 use std::process::Command;
@@ -19,6 +19,12 @@ fn main() {
     let rustc = env::var("RUSTC").ok().and_then(|rustc| output(&rustc, &["--version"]));
     let version = rustc.as_deref().and_then(|line| line.split(' ').nth(1)).unwrap_or(UNKNOWN);
     println!("cargo:rustc-env=BUILD_RUSTC={version}");
+    println!("cargo:rustc-env=BUILD_TARGET={}", env::var("TARGET").as_deref().unwrap_or(UNKNOWN));
+    // Dynamic means that the system must have a C library that is new enough.
+    let is_static = env::var("CARGO_CFG_TARGET_FEATURE").is_ok_and(|all| all.split(',').any(|one| one == "crt-static"));
+    println!("cargo:rustc-env=BUILD_LINKING={}", if is_static { "static" } else { "dynamic" });
+    let fuzzing = if env::var_os("CARGO_FEATURE_FUZZING").is_some() { ", fuzzing" } else { "" };
+    println!("cargo:rustc-env=BUILD_FEATURES=TLS 1.2 and 1.3 (rustls with ring), HTTP/2, Redis{fuzzing}");
 }
 
 /// The revision of the repository that this directory is the root of. Only in releases: each commit changes it, and

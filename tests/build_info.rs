@@ -5,10 +5,10 @@
 mod support;
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::{env, fs};
 
-use support::Exporter;
+use support::{Exporter, command};
 use tempfile::TempDir;
 
 /// What the build script tells cargo: the revision, the compiler's version, and the files that it depends on.
@@ -113,4 +113,23 @@ fn the_metric_has_the_version_the_revision_and_the_compiler() {
     let [version, revision] = [env!("CARGO_PKG_VERSION"), env!("BUILD_REVISION")];
     let labels = format!(r#"version="{version}",revision="{revision}",rustc="{rustc}""#);
     assert_eq!(samples.value(&format!("openim_exporter_build_info{{{labels}}}")), 1.0);
+}
+
+#[test]
+fn the_version_is_that_of_the_crate_and_in_the_long_form_has_the_metric_s_labels() {
+    let [short, long] = ["-V", "--version"].map(|flag| command(&[flag]).output().unwrap());
+    let stdout = |output: Output| String::from_utf8(output.stdout).unwrap();
+    let first = format!("openim-exporter {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(stdout(short), first);
+    let (printed, samples) = (stdout(long), Exporter::start(&[]).scrape());
+    let details = printed.strip_prefix(&first).unwrap();
+    let names: Vec<_> = details.lines().map(|line| line.split_once(": ").unwrap().0).collect();
+    assert_eq!(names, ["revision", "rustc", "target", "features"]);
+    let (build_info, _) = samples.of("openim_exporter_build_info").next().unwrap();
+    for line in details.lines().take(2) {
+        let (name, value) = line.split_once(": ").unwrap();
+        assert!(build_info.contains(&format!("{name}=\"{value}\"")), "{line}: {build_info}");
+    }
+    let linking = if cfg!(target_feature = "crt-static") { "static" } else { "dynamic" };
+    assert!(details.contains("-linux-") && details.contains(&format!(", {linking}\n")), "{details}");
 }

@@ -21,13 +21,6 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
-fn the_version_is_that_of_the_crate() {
-    let version = output(&mut command(&["--version"]));
-    assert!(version.status.success());
-    assert_eq!(stdout(&version), format!("openim-exporter {}\n", env!("CARGO_PKG_VERSION")));
-}
-
-#[test]
 fn help_has_every_flag_with_its_variable_and_default() {
     for arguments in [&["--help"][..], &["serve", "--help"]] {
         let mut command = command(arguments);

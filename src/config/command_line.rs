@@ -14,6 +14,7 @@ use super::serve::Config;
 use super::simulate::{Simulate, SimulateFlags};
 use super::spool::{SpoolCommand, SpoolFlags};
 use super::state::{StateCommand, StateFlags};
+use crate::domain::build;
 
 /// A checked command line.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +34,8 @@ pub enum Invocation {
 #[derive(Parser)]
 #[command(
     name = "openim-exporter",
-    version,
+    version = build::VERSION,
+    long_version = build::DETAILS,
     about = "Counts OpenIM's group messages from its callbacks and exposes them to Prometheus",
     long_about = "Counts OpenIM's group messages from its callbacks and exposes them to Prometheus.\n\n\
         Without a subcommand it serves. Point OpenIM at it in config/webhooks.yml (url: http://HOST:10006/callback, \

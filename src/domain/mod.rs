@@ -1,6 +1,7 @@
-//! A group message, the names of callbacks, OpenIM's codes, the reasons for refusals, and time: plain values that use
-//! only the standard library, and jiff for time zones.
+//! A group message, the names of callbacks, OpenIM's codes, the reasons for refusals, time, and how the program was built:
+//! plain values that use only the standard library, and jiff for time zones.
 
+pub mod build;
 mod calendar;
 pub mod codes;
 mod commands;

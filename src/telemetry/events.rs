@@ -21,7 +21,7 @@ use super::metric::{BusyCounter, Counter, CounterVec, DurationBuckets, Durations
 use super::record_reasons::{RecordFailure, RecordRemoval};
 use super::refusals::{Refusal, Refusals};
 use super::replicas::{self, ReplicasTelemetry};
-use crate::domain::{Chat, MessageSource, Stage};
+use crate::domain::{Chat, MessageSource, Stage, build};
 use crate::named::named;
 use crate::native::NativeBuckets;
 
@@ -43,8 +43,8 @@ const SCRAPE: &DurationBuckets = &DurationBuckets {
     native: NATIVE,
 };
 
-/// The exporter's version, the revision it was built from, and the compiler's version. `build.rs` finds the last two.
-const BUILD: &[&str] = &[env!("CARGO_PKG_VERSION"), env!("BUILD_REVISION"), env!("BUILD_RUSTC")];
+/// How the exporter was built.
+const BUILD: &[&str] = &[build::VERSION, build::REVISION, build::RUSTC];
 
 // In the order of a scrape.
 metrics! {
