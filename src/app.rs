@@ -20,9 +20,11 @@ use listenfd::ListenFd;
 use tokio::runtime;
 
 use crate::config::forward::{Forward, Target};
+use crate::config::healthcheck::Healthcheck;
 use crate::config::simulate::Simulate;
 use crate::config::{Config, Invocation, unknown_variables};
 use crate::domain::{Clock, SystemClock};
+use crate::healthcheck;
 use crate::http::{Access, Limits, Listener, Role, Site, Worker, WorkerEnd, listen};
 use crate::replicas::Link;
 use crate::simulate;
@@ -59,6 +61,7 @@ pub fn run(invocation: Result<Invocation, clap::Error>) -> ExitCode {
         Ok(Invocation::Serve(config)) => serve(&config),
         Ok(Invocation::CheckConfig(config)) => check(&config),
         Ok(Invocation::Simulate(options)) => simulate(&options),
+        Ok(Invocation::Healthcheck(settings)) => healthcheck(&settings),
         Ok(Invocation::State(command)) => match state::run(&command, &mut io::stdout().lock()) {
             Ok(()) => ExitCode::SUCCESS,
             // The reader has seen enough, as `head` does.
@@ -128,6 +131,14 @@ fn simulate(options: &Simulate) -> ExitCode {
     match runtime.and_then(|runtime| runtime.block_on(simulate::command(options))) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
+        Err(error) => fail(&error, 1),
+    }
+}
+
+fn healthcheck(settings: &Healthcheck) -> ExitCode {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(healthcheck::Error::Runtime);
+    match runtime.and_then(|runtime| runtime.block_on(healthcheck::check(settings))) {
+        Ok(answer) => print(&format!("{answer}\n")),
         Err(error) => fail(&error, 1),
     }
 }

@@ -24,7 +24,9 @@
 //! - [`spool`]: the callbacks of a target that are answered but not delivered yet, on disk
 //! - [`replicas`]: the union with other exporters, through Redis
 //! - [`record`]: a line of JSON in a file for each callback received
+//! - `client`: a connection to an exporter, for the next two
 //! - [`simulate`]: a sender like OpenIM, for testing and sizing
+//! - `healthcheck`: whether an exporter is alive or ready
 //! - [`app`]: composition root: open, build, serve, tick, drain, close, in that order
 //!
 //! In: `http -> wire -> domain::Message -> stats::record -> answer`.
@@ -57,10 +59,12 @@
 pub mod app;
 pub mod arena;
 mod certificates;
+mod client;
 pub mod config;
 pub mod domain;
 pub mod exposition;
 mod forward;
+mod healthcheck;
 pub mod http;
 mod lanes;
 mod named;

@@ -33,6 +33,9 @@ fn without_ipv4_the_defaults_serve_ipv6() {
         assert_eq!(namespace.curl(&[&format!("http://{host}:10006/-/healthy")]), HEALTHY, "{host}");
         assert!(namespace.curl(&[&format!("http://{host}:10007/metrics")]).contains("\nopenim_"), "{host}");
     }
+    let checked = namespace.exporter(&["healthcheck"]).output().unwrap();
+    let printed = String::from_utf8([checked.stdout, checked.stderr].concat()).unwrap();
+    assert_eq!(printed, format!("http://[::1]:10006: {HEALTHY}"));
 }
 
 /// The text after `start` and before `end`, each time.

@@ -48,7 +48,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "config::forward", "config::web", "config::FileError", "config::Senders", "config::ListenAddress",
         "config::Networks", "config::PathSecret", "config::Users",
     ]),
-    ("simulate", &["certificates", "domain", "wire", "config::simulate"]),
+    ("client", &["certificates", "config::simulate"]),
+    ("simulate", &["client", "domain", "wire", "config::simulate"]),
+    ("healthcheck", &["client", "config::healthcheck", "config::simulate"]),
     // Values of settings.
     ("config", &["certificates", "domain", "named", "spool::Position", "telemetry::LogFormat"]),
     (
@@ -59,6 +61,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "domain",
             "exposition",
             "forward",
+            "healthcheck",
             "http",
             "record",
             "replicas",

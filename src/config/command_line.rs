@@ -9,12 +9,18 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::flag::{STORAGE_FLAG, variable};
+use super::healthcheck::{Healthcheck, HealthcheckFlags};
 use super::parse::switch;
 use super::serve::Config;
 use super::simulate::{Simulate, SimulateFlags};
 use super::spool::{SpoolCommand, SpoolFlags};
 use super::state::{StateCommand, StateFlags};
 use crate::domain::build;
+
+const PROGRAM: &str = "openim-exporter";
+
+/// The default subcommand.
+const SERVE: &str = "serve";
 
 /// A checked command line.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +31,8 @@ pub enum Invocation {
     CheckConfig(Config),
     /// Send made-up callbacks to an exporter.
     Simulate(Simulate),
+    /// Ask an exporter whether it is healthy.
+    Healthcheck(Healthcheck),
     /// Look at the state of an exporter, copy it, or change it.
     State(StateCommand),
     /// Look at the callbacks that wait for delivery, or change what happens to them.
@@ -33,7 +41,7 @@ pub enum Invocation {
 
 #[derive(Parser)]
 #[command(
-    name = "openim-exporter",
+    name = PROGRAM,
     version = build::VERSION,
     long_version = build::DETAILS,
     about = "Counts OpenIM's group messages from its callbacks and exposes them to Prometheus",
@@ -62,8 +70,8 @@ struct Cli {
 enum Subcommands {
     /// Receive callbacks and serve metrics (the default)
     Serve(Box<ServeFlags>),
-    /// Send made-up callbacks as OpenIM does, to test or size an exporter
     Simulate(SimulateFlags),
+    Healthcheck(HealthcheckFlags),
     #[command(subcommand)]
     State(StateFlags),
     #[command(subcommand)]
@@ -93,9 +101,9 @@ pub fn from_args<T: Into<OsString>>(args: impl IntoIterator<Item = T>) -> Result
     let args = with_negative_values(args.into_iter().map(Into::into));
     let mut command = Cli::command();
     // The variables are `serve`'s: a wrong one must not stop another subcommand that runs in the same shell.
-    if args.get(1).is_none_or(|first| first != "simulate" && first != "state" && first != "spool") {
-        command = command.mut_args(with_set_variable);
-        command = command.mut_subcommand("serve", |serve| serve.mut_args(with_set_variable));
+    let subcommand = args.get(1).and_then(|first| command.find_subcommand(first));
+    if subcommand.is_none_or(|subcommand| subcommand.get_name() == SERVE) {
+        command = with_flags_of_serve(command, with_set_variable);
     }
     let matches = command.try_get_matches_from_mut(args.clone()).map_err(|error| match unexpected_word(&error) {
         Some(problem) => command.error(ErrorKind::UnknownArgument, problem),
@@ -110,6 +118,9 @@ pub fn from_args<T: Into<OsString>>(args: impl IntoIterator<Item = T>) -> Result
     };
     let mut flags = match cli.subcommand {
         Some(Subcommands::Simulate(flags)) => return flags.check().map(Invocation::Simulate).map_err(invalid),
+        Some(Subcommands::Healthcheck(flags)) => {
+            return flags.check(config_of_environment, invalid).map(Invocation::Healthcheck);
+        }
         Some(Subcommands::State(flags)) => return Ok(Invocation::State(flags.check())),
         Some(Subcommands::Spool(flags)) => return Ok(Invocation::Spool(flags.check())),
         Some(Subcommands::Serve(flags)) => *flags,
@@ -117,6 +128,19 @@ pub fn from_args<T: Into<OsString>>(args: impl IntoIterator<Item = T>) -> Result
     };
     flags.config.reconcile(matches.subcommand_matches("serve").unwrap_or(&matches)).map_err(invalid)?;
     Ok(if flags.check_config { Invocation::CheckConfig(flags.config) } else { Invocation::Serve(flags.config) })
+}
+
+/// The flags of `serve` are also those of the program, because it is the default.
+fn with_flags_of_serve(command: Command, change: fn(Arg) -> Arg) -> Command {
+    command.mut_args(change).mut_subcommand(SERVE, |serve| serve.mut_args(change))
+}
+
+/// The settings of an exporter that has only its environment variables.
+fn config_of_environment() -> Result<Config, clap::Error> {
+    match from_args([PROGRAM])? {
+        Invocation::Serve(config) | Invocation::CheckConfig(config) => Ok(config),
+        _ => Err(Cli::command().error(ErrorKind::InvalidSubcommand, "the variables are those of serve")),
+    }
 }
 
 /// Joins a flag and its value if the value is a negative number, which clap would take for a flag. The flag's parser then

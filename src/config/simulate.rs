@@ -1,7 +1,5 @@
 //! `simulate`'s flags and settings.
 
-mod target;
-
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,9 +7,10 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::duration::{self, Notation};
-use super::parse::{absolute_path, number};
+use super::parse::number;
+use super::tls_flags::TlsFlags;
 
-pub use target::{CertificateTrust, Target};
+pub use super::target::{CertificateTrust, IdentityFiles, Target};
 
 /// Group and sender numbers: the IDs made of them are distinct at least up to here.
 const IDS: RangeInclusive<u32> = 1..=100_000_000;
@@ -28,10 +27,10 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 
 const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Send made-up callbacks as an OpenIM server does, and report how they were answered.
+/// Send made-up callbacks as OpenIM does, to test or size an exporter
 ///
-/// Each connection waits for the answer before it sends the next callback. As in OpenIM, a callback times out after 5 s
-/// and is never sent again.
+/// It reports how they were answered. Each connection waits for the answer before it sends the next callback. As in
+/// OpenIM, a callback times out after 5 s and is never sent again.
 #[derive(clap::Args)]
 pub(super) struct SimulateFlags {
     /// Where to send, as in OpenIM's own setting: `http[s]://[user:password@]host[:port][/prefix]`
@@ -45,17 +44,8 @@ pub(super) struct SimulateFlags {
     #[arg(long, value_name = "URL")]
     target: String,
 
-    /// Trust the CAs in this PEM file instead of those that the system trusts
-    ///
-    /// The file may also contain the server's own self-signed certificate.
-    #[arg(long, value_name = "FILE", value_parser = absolute_path())]
-    ca_file: Option<PathBuf>,
-
-    /// Accept any certificate, for example if you reach the exporter by a name that is not in it
-    ///
-    /// Anyone between you and the exporter can then read everything, including the password and the secret.
-    #[arg(long, conflicts_with = "ca_file")]
-    tls_skip_verify: bool,
+    #[command(flatten)]
+    tls: TlsFlags,
 
     /// Send the callbacks of these records again: files of --record.path, compressed or not; `-` is standard input
     ///
@@ -186,18 +176,7 @@ impl SimulateFlags {
     /// Name the flag and say how to correct it; they show nothing of the target, which may have a password.
     pub(super) fn check(self) -> Result<Simulate, String> {
         let mut target: Target = self.target.parse().map_err(|problem| format!("--target: {problem}"))?;
-        let trust = match self.ca_file {
-            Some(file) => Some(("--ca-file", CertificateTrust::Authorities(file))),
-            None => self.tls_skip_verify.then_some(("--tls-skip-verify", CertificateTrust::Any)),
-        };
-        if let Some((flag, trust)) = trust {
-            if target.trust.is_none() {
-                return Err(format!(
-                    "{flag}: only an https:// target has certificates; change --target, or remove {flag}"
-                ));
-            }
-            target.trust = Some(trust);
-        }
+        self.tls.give_to(&mut target, "--target")?;
         let report =
             self.report.map(|path| if path.as_os_str() == "-" { ReportTo::Stdout } else { ReportTo::File(path) });
         if self.replay.len() > 1 && self.replay.iter().any(|path| path.as_os_str() == "-") {
@@ -265,6 +244,8 @@ mod tests {
             prefix: String::new(),
             authorization: None,
             trust: None,
+            identity: None,
+            proxy_header: false,
         };
         assert_eq!(simulate.target, target);
         assert_eq!(simulate.until, Until::Elapsed(Duration::from_secs(10)));

@@ -9,7 +9,6 @@ mod console;
 mod counts;
 mod error;
 mod generator;
-mod link;
 mod message;
 mod mix;
 mod people;
@@ -24,7 +23,6 @@ mod sender;
 mod tally;
 #[cfg(test)]
 mod tests;
-mod tls;
 
 pub use actions::actions;
 pub(crate) use console::command;

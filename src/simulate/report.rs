@@ -7,12 +7,12 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::counts::{Counts, Failures, MentionCounts, MessageCounts};
-use super::link::Protocol;
 use super::population::group_id;
 use super::presence::OnlineCount;
 use super::replay::ReplayCounts;
 use super::schedule::Pace;
 use super::tally::SendCount;
+use crate::client::Protocol;
 use crate::config::simulate::Simulate;
 use crate::domain::{Source, codes};
 

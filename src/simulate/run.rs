@@ -13,13 +13,13 @@ use tokio::time::{Instant, interval_at, timeout};
 use super::counts::Counts;
 use super::error::Error;
 use super::generator::Generator;
-use super::link::{ANSWER_TIMEOUT, ConnectError, Endpoint, Link};
 use super::mix::{CallbackSource, Mix};
 use super::replay::{Replay, ReplayCounts};
 use super::report::Report;
 use super::schedule::Schedule;
-use super::sender::{CallbackSender, Orders, RequestTemplate, RunState};
+use super::sender::{ANSWER_TIMEOUT, CallbackSender, Orders, RequestTemplate, RunState};
 use super::tally::SendCount;
+use crate::client::{ConnectError, Endpoint, Link};
 use crate::config::simulate::{Callbacks, Simulate, Target};
 
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -86,7 +86,7 @@ async fn connect(endpoint: &Endpoint, target: &Target) -> Result<Link, Error> {
     match timeout(ANSWER_TIMEOUT, Link::open(endpoint)).await {
         Ok(Ok(link)) => Ok(link),
         Ok(Err(ConnectError::Unreachable(error))) => Err(Error::Unreachable(authority(), error)),
-        Ok(Err(ConnectError::Handshake(problem))) => Err(Error::Handshake(authority(), problem)),
+        Ok(Err(problem)) => Err(Error::Handshake(authority(), problem.to_string())),
         Err(_) => Err(Error::Unreachable(authority(), io::ErrorKind::TimedOut.into())),
     }
 }

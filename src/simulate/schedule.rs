@@ -137,6 +137,8 @@ mod tests {
             prefix: String::new(),
             authorization: None,
             trust: None,
+            identity: None,
+            proxy_header: false,
         };
         let options = Simulate {
             target,

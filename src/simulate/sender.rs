@@ -17,18 +17,22 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::counts::{Counts, Failure, FailureKind};
 use super::error::Error;
-use super::link::{ANSWER_TIMEOUT, Endpoint, ExchangeError, Link, MAX_ANSWER, Protocol};
 use super::message::EncodedCallback;
 use super::mix::{CallbackSource, Drawn};
 use super::replay::Replay;
 use super::schedule::Schedule;
+use crate::client::{Endpoint, ExchangeError, Link, MAX_ANSWER, Protocol};
 use crate::config::simulate::Target;
 use crate::domain::{COMMANDS, Clock, SystemClock};
 use crate::wire::{OPERATION_ID_HEADER, is_success};
 
+/// How long OpenIM waits for an answer, including the time to connect.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pauses after failures to connect.
 const MIN_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_millis(500);
+/// The flag that has the server's URL.
+pub(super) const TARGET_FLAG: &str = "--target";
 const CONTENT_TYPE: &str = "application/json; charset=utf-8";
 /// How many callbacks whose order matters can be on their way at once.
 const ORDERS: usize = 256;
@@ -74,7 +78,7 @@ struct RequestHead {
 
 impl RequestTemplate {
     pub(super) fn new(target: &Target) -> Result<Self, Error> {
-        let endpoint = Endpoint::new(target).map_err(Error::Trust)?;
+        let endpoint = Endpoint::new(target, TARGET_FLAG).map_err(Error::Trust)?;
         let operation_id = HeaderName::from_static(OPERATION_ID_HEADER);
         // In HTTP/2 the host is part of the URI.
         let absolute = format!("https://{}{}", target.authority, target.prefix);

@@ -31,6 +31,8 @@ fn options(port: u16, until: Until) -> Simulate {
         prefix: "/secret".to_owned(),
         authorization: None,
         trust: None,
+        identity: None,
+        proxy_header: false,
     };
     Simulate {
         target,

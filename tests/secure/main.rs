@@ -10,6 +10,7 @@ mod support;
 mod authority;
 mod certificates;
 mod halves;
+mod healthcheck;
 mod http2_client;
 mod lifecycle;
 mod limits;

@@ -4,7 +4,6 @@ use std::error::Error;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason;
@@ -12,47 +11,58 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::error::{ConnectError, ExchangeError};
 use super::tls::{TlsClient, is_http2};
 use crate::config::simulate::Target;
 
-/// How long OpenIM waits for an answer, including the time to connect.
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Largest answer, in bytes: much larger than an answer needs to be, and small enough to hold for each connection.
-pub(super) const MAX_ANSWER: usize = 64 * 1024;
+pub(crate) const MAX_ANSWER: usize = 64 * 1024;
 
 /// Flow-control windows of HTTP/2, in bytes, as in Go's client.
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 1 << 30;
 
+/// A PROXY header of a connection that is the client's own, in version 1.
+const OWN_CONNECTION: &[u8] = b"PROXY UNKNOWN\r\n";
+
 /// The server to connect to.
-pub(super) struct Endpoint {
+pub(crate) struct Endpoint {
     host: String,
     port: u16,
     tls: Option<TlsClient>,
+    /// What a connection begins with, before TLS.
+    preface: &'static [u8],
 }
 
 impl Endpoint {
+    /// The server of a target that this flag gives.
+    ///
     /// # Errors
     /// Name the flag and say how to correct it.
-    pub(super) fn new(target: &Target) -> Result<Self, String> {
-        let tls = target.trust.as_ref().map(|trust| TlsClient::new(trust, &target.host)).transpose()?;
-        Ok(Self { host: target.host.clone(), port: target.port, tls })
+    pub(crate) fn new(target: &Target, flag: &'static str) -> Result<Self, String> {
+        let tls = target.trust.as_ref().map(|trust| TlsClient::new(trust, target, flag)).transpose()?;
+        let preface = if target.proxy_header { OWN_CONNECTION } else { &[] };
+        Ok(Self { host: target.host.clone(), port: target.port, tls, preface })
+    }
+
+    /// Whether the server has asked for a client certificate and got none.
+    pub(crate) fn lacks_certificate(&self) -> bool {
+        self.tls.as_ref().is_some_and(TlsClient::lacks_certificate)
     }
 }
 
 /// The protocol of a connection.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Protocol {
+pub(crate) enum Protocol {
     Http1,
     Http2,
 }
 
 impl Protocol {
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Http1 => "HTTP/1.1",
             Self::Http2 => "HTTP/2",
@@ -62,7 +72,7 @@ impl Protocol {
 
 /// A connection and the handle that sends requests on it. Waiting for an answer also does the connection's I/O, in the
 /// same task: no second task has to be woken for each request, and dropping the link closes the connection at once.
-pub(super) struct Link {
+pub(crate) struct Link {
     requests: Requests,
     /// `None` after its end.
     connection: Option<Connection>,
@@ -76,31 +86,13 @@ enum Requests {
 /// A connection's I/O, until its end. The pending request gets the error, if there is one.
 type Connection = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Why a connection could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ConnectError {
-    #[error("{0}")]
-    Unreachable(#[from] io::Error),
-    #[error("{0}")]
-    Handshake(String),
-}
-
-/// Why there was no answer.
-pub(super) enum ExchangeError {
-    /// The connection ended before the server processed the request.
-    Unsent(Box<dyn Error>),
-    /// The connection ended later.
-    Lost(Box<dyn Error>),
-    /// The answer was larger than [`MAX_ANSWER`].
-    TooLong,
-}
-
 impl Link {
-    pub(super) async fn open(endpoint: &Endpoint) -> Result<Self, ConnectError> {
-        let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?;
+    pub(crate) async fn open(endpoint: &Endpoint) -> Result<Self, ConnectError> {
+        let mut stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?;
         stream.set_nodelay(true)?;
+        stream.write_all(endpoint.preface).await?;
         let Some(tls) = &endpoint.tls else { return Ok(Self::http1(stream).await?) };
-        let stream = tls.handshake(stream).await.map_err(ConnectError::Handshake)?;
+        let stream = tls.handshake(stream).await?;
         let opened = if is_http2(&stream) { Self::http2(stream).await } else { Self::http1(stream).await };
         Ok(opened?)
     }
@@ -123,7 +115,7 @@ impl Link {
         Self { requests, connection: Some(Box::pin(async move { drop(connection.await) })) }
     }
 
-    pub(super) const fn protocol(&self) -> Protocol {
+    pub(crate) const fn protocol(&self) -> Protocol {
         match self.requests {
             Requests::Http1(_) => Protocol::Http1,
             Requests::Http2(_) => Protocol::Http2,
@@ -131,7 +123,7 @@ impl Link {
     }
 
     /// Sends a request, waits for its answer, and replaces `answer` with its body.
-    pub(super) async fn exchange(
+    pub(crate) async fn exchange(
         &mut self,
         request: Request<Bytes>,
         answer: &mut Vec<u8>,
@@ -144,7 +136,7 @@ impl Link {
     }
 
     /// Waits, and notices meanwhile if the server closes the connection, as Go does between two requests.
-    pub(super) async fn wait_open<T>(&mut self, wait: impl Future<Output = T>) -> T {
+    pub(crate) async fn wait_open<T>(&mut self, wait: impl Future<Output = T>) -> T {
         drive(&mut self.connection, wait).await
     }
 }

@@ -1,4 +1,4 @@
-//! Where `simulate` sends, parsed from a URL as Go parses it.
+//! The server of `simulate` or `healthcheck`, parsed from a URL as Go parses it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use hyper::Uri;
 use hyper::header::HeaderValue;
 use percent_encoding::percent_decode_str;
 
-use crate::config::address::ipv6;
+use super::address::ipv6;
 
 const SHAPE: &str = "write it like http://127.0.0.1:10006 or https://user:password@host:port/prefix";
 
@@ -29,6 +29,19 @@ pub struct Target {
     pub authorization: Option<HeaderValue>,
     /// Which certificates are trusted; `None` means plain HTTP.
     pub trust: Option<CertificateTrust>,
+    /// The client certificate, if the server requires one.
+    pub identity: Option<IdentityFiles>,
+    /// Whether each connection must begin with a PROXY header.
+    pub proxy_header: bool,
+}
+
+/// The PEM files of a client certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityFiles {
+    /// The certificate, and then any intermediate ones.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// Which certificates are trusted.
@@ -73,7 +86,8 @@ impl FromStr for Target {
         let (host, port) = server(&authority, prefix, default_port)?;
         let host = if host.contains(':') { with_zone(&host, zone)? } else { host };
         let authorization = user.map(authorization).transpose()?;
-        Ok(Self { host, port, authority, prefix: prefix.to_owned(), authorization, trust })
+        let (prefix, identity, proxy_header) = (prefix.to_owned(), None, false);
+        Ok(Self { host, port, authority, prefix, authorization, trust, identity, proxy_header })
     }
 }
 
