@@ -77,7 +77,7 @@ def simulate(**flags):
     """Runs the simulated sender and returns its report."""
     with tempfile.NamedTemporaryFile() as report:
         given = [f"--{name}={value}" for name, value in flags.items()]
-        command = [PROGRAM, "simulate", f"--target={URL}", f"--report={report.name}", *given]
+        command = [PROGRAM, "simulate", "--yes", f"--target={URL}", f"--report={report.name}", *given]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return json.load(report)
 
@@ -193,7 +193,7 @@ def disk():
         prometheus = ["prometheus", *flags, f"--web.listen-address=127.0.0.1:{PORT + 1}", "--log.level=error"]
         # 20 messages per second, HASTE times faster.
         flags = [f"--rate={20 * HASTE}", "--groups=5000", "--senders=50000", "--duration=1h"]
-        simulated = [PROGRAM, "simulate", f"--target={URL}", *flags]
+        simulated = [PROGRAM, "simulate", "--yes", f"--target={URL}", *flags]
         sender = subprocess.Popen(simulated, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             # Until the thousand exported groups have occurred.

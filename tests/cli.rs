@@ -38,7 +38,7 @@ fn help_has_every_flag_with_its_variable_and_default() {
         }
     }
     let simulate = stdout(&output(&mut command(&["simulate", "--help"])));
-    let flags = "--target --ca-file --tls-skip-verify --rate --groups --senders --connections --duration --count --seed \
+    let flags = "--yes --target --ca-file --tls-skip-verify --rate --groups --senders --connections --duration --count --seed \
         --report";
     for flag in flags.split_whitespace() {
         assert!(simulate.contains(flag), "{flag}: {simulate}");

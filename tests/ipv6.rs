@@ -68,7 +68,7 @@ fn without_ipv4_the_kubernetes_manifest_and_its_probes_work() {
         assert_eq!(namespace.curl(&["-o", "/dev/null", "-w", "%{http_code}", &url]), "200", "{url}");
     }
     let target = format!("http://[fd00::1]:{}/callback", port("http"));
-    let sent = namespace.exporter(&["simulate", "--target", &target, "--count", "10"]).output().unwrap();
+    let sent = namespace.exporter(&["simulate", "--yes", "--target", &target, "--count", "10"]).output().unwrap();
     assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
     let metrics = namespace.curl(&[&format!("http://[fd00::1]:{}/metrics", port("metrics"))]);
     assert!(metrics.contains("\nopenim_group_message_content_bytes_count 10\n"), "{metrics}");
@@ -146,7 +146,8 @@ fn a_link_local_address_is_listened_on_with_the_name_or_the_number_of_its_interf
         assert_eq!(namespace.curl(&["http://[fe80::1%25veth1]:10006/-/healthy"]), HEALTHY);
         assert_eq!(namespace.curl(&["http://[fd00::1]:10006/-/healthy"]), "");
         for target in ["http://[fe80::1%25veth1]:10006", &format!("http://[fe80::1%{number}]:10006")] {
-            let sent = namespace.exporter(&["simulate", "--target", target, "--count", "10"]).output().unwrap();
+            let sent =
+                namespace.exporter(&["simulate", "--yes", "--target", target, "--count", "10"]).output().unwrap();
             assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
         }
     }
@@ -169,7 +170,7 @@ fn the_error_says_what_is_wrong_with_a_zone() {
             assert!(printed.contains(flag) && printed.contains(problem), "{printed}");
         }
         let target = format!("http://{address}:10006");
-        let ran = namespace.exporter(&["simulate", "--target", &target, "--count", "1"]).output().unwrap();
+        let ran = namespace.exporter(&["simulate", "--yes", "--target", &target, "--count", "1"]).output().unwrap();
         let printed = String::from_utf8(ran.stderr).unwrap();
         assert!(!ran.status.success() && printed.contains("--target") && printed.contains(problem), "{printed}");
     }
@@ -270,7 +271,7 @@ fn simulate_sends_to_an_ipv6_address() {
     let exporter = Exporter::run(&mut command(&["--web.listen-address", "[::1]:0"]));
     let target = format!("http://{}", exporter.address());
     assert!(target.starts_with("http://[::1]:"), "{target}");
-    let sent = command(&["simulate", "--target", &target, "--count", "50"]).output().unwrap();
+    let sent = command(&["simulate", "--yes", "--target", &target, "--count", "50"]).output().unwrap();
     assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
     assert_eq!(exporter.scrape().sum("openim_group_messages_total"), 50.0);
 }

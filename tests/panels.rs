@@ -118,7 +118,7 @@ fn state_of_three_days() -> TempDir {
 /// Lets an exporter receive callbacks.
 fn send_to(exporter: &Exporter) -> Running {
     let target = format!("http://{}", exporter.address());
-    let flags = ["simulate", "--rate", "200", "--groups", "20", "--duration", "10m", "--target", &target];
+    let flags = ["simulate", "--yes", "--rate", "200", "--groups", "20", "--duration", "10m", "--target", &target];
     Running::start(&mut support::command(&flags))
 }
 

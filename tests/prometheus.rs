@@ -21,7 +21,7 @@ fn simulate(exporter: &Exporter) -> Value {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("report.json");
     let target = format!("http://{}", exporter.address());
-    let flags = ["simulate", "--count", COUNT, "--rate", RATE, "--seed", "7", "--target", &target, "--report"];
+    let flags = ["simulate", "--yes", "--count", COUNT, "--rate", RATE, "--seed", "7", "--target", &target, "--report"];
     let ran = support::command(&flags).arg(&file).output().unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     let report: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();

@@ -4,12 +4,14 @@
 
 mod support;
 
+use std::net::SocketAddr;
 use std::process::Output;
 
 use openim_exporter::domain::Activity;
 use serde_json::Value;
+use support::terminal::Terminal;
 use support::totals::assert_totals;
-use support::{Exporter, Samples, command};
+use support::{Client, Exporter, GROUP_MESSAGE_PATH, Samples, command, message};
 
 /// Callbacks to send; fewer in a debug build.
 const COUNT: u32 = if cfg!(debug_assertions) { 20_000 } else { 200_000 };
@@ -130,7 +132,8 @@ fn another_run_with_the_same_seed_adds_the_same_again() {
     let (exporter, first) = send_all_kinds(COUNT, &[]);
     let before = exporter.scrape();
     let (target, count) = (format!("http://{}", exporter.address()), COUNT.to_string());
-    let output = simulate(&target, &["--callbacks", "all", "--count", &count, "--connections", "3", "--report", "-"]);
+    let again = ["--yes", "--callbacks", "all", "--count", &count, "--connections", "3", "--report", "-"];
+    let output = simulate(&target, &again);
     let second: Value = serde_json::from_slice(&output.stdout).unwrap();
     for part in ["by_command", "activities", "single_messages", "by_group", "users_online", "distinct_users"] {
         assert_eq!(first[part], second[part], "{part}");
@@ -216,4 +219,60 @@ fn a_simulation_without_a_server_fails_and_says_why() {
     assert_eq!(output.status.code(), Some(1));
     let printed = [output.stdout, output.stderr].concat();
     assert!(String::from_utf8(printed).unwrap().contains("refused"));
+}
+
+/// Targets with real messages: one that says so, and one that has no pages at the address of the callbacks.
+const TARGETS: [(&[&str], &str); 2] = [
+    (&[], "already has 1 message, 1 group and 1 callback"),
+    (&["--web.telemetry-address", "127.0.0.1:0"], "is an openim-exporter that may have messages (404 Not Found)"),
+];
+
+#[test]
+fn without_a_terminal_an_exporter_with_messages_gets_no_made_up_ones() {
+    for (flags, expected) in TARGETS {
+        let exporter = Exporter::start(flags);
+        let (url, pages) = (format!("http://{}", exporter.address()), *exporter.addresses().last().unwrap());
+        exporter.post(GROUP_MESSAGE_PATH, message("real", "u"));
+        let refused = simulate(&format!("{url}/any/prefix"), &["--count", "5"]);
+        let error = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!((refused.status.code(), refused.stdout.is_empty()), (Some(1), true), "{error}");
+        let begin = format!("openim-exporter: {url}/... {expected}; nothing was sent. ");
+        assert!(error.starts_with(&begin) && error.ends_with("give --yes\n"), "{error}");
+        assert_eq!(messages(pages), 1.0);
+        assert!(simulate(&url, &["--count", "5", "--yes"]).status.success());
+        assert_eq!(messages(pages), 6.0);
+    }
+}
+
+fn messages(pages: SocketAddr) -> f64 {
+    let mut client = Client::connect(pages).unwrap();
+    client.send("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    Samples::parse(&client.answer().text()).sum("openim_group_messages_total")
+}
+
+#[test]
+#[ignore = "needs script"]
+fn in_a_terminal_simulate_asks_before_it_adds_made_up_messages() {
+    let exporter = Exporter::start(&[]);
+    exporter.post(GROUP_MESSAGE_PATH, message("real", "u"));
+    let url = format!("http://{}", exporter.address());
+    let question = format!(
+        "{url} already has 1 message, 1 group and 1 callback. Add made-up ones? They cannot be removed. [y/N] "
+    );
+    for (answer, status, count) in
+        [("n\r", 1, 1.0), ("\r", 1, 1.0), ("\x04", 1, 1.0), ("yes\r", 0, 6.0), ("Y\r", 0, 11.0)]
+    {
+        let mut terminal = Terminal::run(&command(&["simulate", "--target", &url, "--count", "5"]));
+        terminal.wait_for(&["[y/N] "]);
+        // Later there are more messages.
+        assert!(count > 1.0 || terminal.shown().ends_with(&question), "{}", terminal.shown());
+        terminal.press(answer);
+        assert_eq!(
+            (terminal.end(), exporter.scrape().sum("openim_group_messages_total")),
+            (status, count),
+            "{answer:?}"
+        );
+    }
+    let terminal = Terminal::run(&command(&["simulate", "--target", &url, "--count", "5", "--yes"]));
+    assert_eq!((terminal.end(), exporter.scrape().sum("openim_group_messages_total")), (0, 16.0));
 }

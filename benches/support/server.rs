@@ -80,6 +80,7 @@ pub(crate) fn options(target: &Target, load: Load) -> Simulate {
         until: Until::Sent(load.callbacks),
         seed: load.seed,
         report: None,
+        is_confirmed: true,
     }
 }
 

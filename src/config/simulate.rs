@@ -104,6 +104,15 @@ pub(super) struct SimulateFlags {
     /// Write all counts, including those of each group, to this file as JSON; `-` is standard output
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+
+    /// Also send to an exporter that already has messages
+    ///
+    /// Made-up messages and groups cannot be removed from an exporter's numbers. So if the target has already counted
+    /// something, or does not say how much, this command asks first, or fails if it is not run in a terminal. A target
+    /// that is not an openim-exporter is not asked about. The target is asked for /-/healthy and /api/v1/summary, with
+    /// the user and password of --target.
+    #[arg(long)]
+    yes: bool,
 }
 
 /// The settings of a simulation.
@@ -129,6 +138,8 @@ pub struct Simulate {
     pub seed: u64,
     /// Where the full report goes.
     pub report: Option<ReportTo>,
+    /// Whether an exporter that already has messages may get more.
+    pub is_confirmed: bool,
 }
 
 /// Which callbacks a simulation sends.
@@ -203,6 +214,7 @@ impl SimulateFlags {
             until,
             seed: self.seed,
             report,
+            is_confirmed: self.yes,
         })
     }
 }

@@ -6,8 +6,10 @@ use std::future::pending;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::time::Duration;
 
+use super::commas::with_commas;
 use super::counts::Failures;
 use super::error::Error;
+use super::question::confirm;
 use super::replay::ReplayCounts;
 use super::report::{Report, per_second};
 use super::run::{RunProgress, run};
@@ -22,12 +24,13 @@ const LOG_INTERVAL: u64 = 10;
 /// Groups in the summary.
 const GROUPS_SHOWN: usize = 10;
 
-/// Runs a simulation with its progress on standard error, and prints a summary and the full report. Ctrl-C ends it
-/// early. Returns whether every callback was answered with success.
+/// Runs a simulation with its progress on standard error, and prints a summary and the full report. Asks first if the
+/// target already has messages. Ctrl-C ends it early. Returns whether every callback was answered with success.
 ///
 /// # Errors
-/// When the run cannot start, or the report cannot be written.
+/// When the run cannot start or is not wanted, or the report cannot be written.
 pub(crate) async fn command(options: &Simulate) -> Result<bool, Error> {
+    confirm(options).await?;
     // Opened first, so that a wrong path is an error before the run and not after it.
     let full: Option<Box<dyn Write>> = match &options.report {
         None => None,
@@ -240,29 +243,9 @@ fn table(title: &str, entries: &[(&str, SendCount)], shown: usize, into: &mut dy
     }
 }
 
-/// 1234567 -> 1,234,567
-fn with_commas(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn commas_separate_groups_of_three_digits() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(with_commas(number), text);
-        }
-    }
 
     fn progress(seconds: u64, sent: u64) -> RunProgress {
         RunProgress { elapsed: Duration::from_secs(seconds), sent, answered: sent, behind: Duration::from_millis(1500) }

@@ -21,6 +21,15 @@ pub enum Error {
     /// The target does not speak TLS, or is not trusted.
     #[error("the TLS handshake with {0} failed: {1}")]
     Handshake(String, String),
+    /// The target already has messages, and nobody can be asked.
+    #[error("{0} {1}; nothing was sent. Messages cannot be removed again: if you want to add some, give --yes")]
+    NotConfirmed(String, String),
+    /// The target already has messages, and no more are wanted.
+    #[error("nothing was sent; --yes answers the question in advance")]
+    Declined,
+    /// The question could not be asked.
+    #[error("cannot ask in the terminal: {0}; --yes answers the question in advance")]
+    Question(io::Error),
     /// The parameters of a distribution are not valid.
     #[error("cannot draw random messages: {0}")]
     Distribution(String),

@@ -4,6 +4,7 @@
 //! [`run`] does the work and prints nothing; the subcommand runs it for a person at a terminal.
 
 mod actions;
+mod commas;
 mod compose;
 mod console;
 mod counts;
@@ -14,6 +15,7 @@ mod mix;
 mod people;
 mod population;
 mod presence;
+mod question;
 mod recorded;
 mod replay;
 mod report;

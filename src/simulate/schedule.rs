@@ -151,6 +151,7 @@ mod tests {
             until,
             seed: 1,
             report: None,
+            is_confirmed: false,
         };
         Schedule::new(&options, start)
     }

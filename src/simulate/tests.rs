@@ -45,6 +45,7 @@ fn options(port: u16, until: Until) -> Simulate {
         until,
         seed: 1,
         report: None,
+        is_confirmed: false,
     }
 }
 

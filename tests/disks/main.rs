@@ -31,7 +31,8 @@ fn serve(directory: &Path) -> Command {
 /// Sends messages of many senders to many groups, so that most pages of the state are written.
 fn send(exporter: &Exporter, messages: u32) {
     let (target, count) = (format!("http://{}", exporter.address()), messages.to_string());
-    let flags = ["simulate", "--target", &target, "--count", &count, "--groups", "15000", "--senders", "30000"];
+    let flags =
+        ["simulate", "--yes", "--target", &target, "--count", &count, "--groups", "15000", "--senders", "30000"];
     let sent = command(&flags).output().unwrap();
     assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stdout));
 }

@@ -49,7 +49,7 @@ fn url(exporter: &Exporter) -> String {
 fn simulate(exporter: &Exporter, count: u32) {
     let (target, count) = (url(exporter), count.to_string());
     let arguments = ["simulate", "--target", target.trim_end_matches('/'), "--callbacks", "all", "--count", &count];
-    let sent = command(&arguments).args(["--groups", "60", "--senders", "400"]).output().unwrap();
+    let sent = command(&arguments).args(["--yes", "--groups", "60", "--senders", "400"]).output().unwrap();
     assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
 }
 
@@ -57,7 +57,7 @@ fn simulate(exporter: &Exporter, count: u32) {
 fn simulate_at(exporter: &Exporter, rate: u32) -> Running {
     let (target, rate) = (url(exporter), rate.to_string());
     let arguments = ["simulate", "--target", target.trim_end_matches('/'), "--callbacks", "all", "--rate", &rate];
-    Running::start(command(&arguments).args(["--groups", "60", "--senders", "400", "--duration", "5m"]))
+    Running::start(command(&arguments).args(["--yes", "--groups", "60", "--senders", "400", "--duration", "5m"]))
 }
 
 type Scene = (&'static str, fn(&Browser));

@@ -12,7 +12,7 @@ use crate::support::{Exporter, Samples, command};
 use crate::{files, recording, records, stop};
 
 fn simulate(exporter: &Exporter, flags: &[&str]) -> Command {
-    let mut simulate = command(&["simulate", "--target", &format!("http://{}/secret", exporter.address())]);
+    let mut simulate = command(&["simulate", "--yes", "--target", &format!("http://{}/secret", exporter.address())]);
     simulate.args(flags);
     simulate
 }

@@ -145,7 +145,7 @@ impl Receiver {
     pub(crate) fn receive(&self) -> Running {
         let scheme = if self.authority.is_some() { "https" } else { "http" };
         let target = format!("{scheme}://{}", self.address());
-        let flags = ["simulate", "--rate", RATE, "--groups", "12", "--senders", "500", "--duration", "1h"];
+        let flags = ["simulate", "--yes", "--rate", RATE, "--groups", "12", "--senders", "500", "--duration", "1h"];
         let mut command = support::command(&flags);
         command.args(self.authority.is_some().then_some("--tls-skip-verify")).args(["--target", &target]);
         Running::start(&mut command)

@@ -268,12 +268,13 @@ fn the_recipe_for_a_certificate_works() {
     let metrics = String::from_utf8(scraped.stdout).unwrap();
     assert!(metrics.contains("\nopenim_group_message_content_bytes_count 100\n"), "{metrics}");
     // The system's file of authorities may have it too.
-    let by_system = words(&here(simulate).replace("--ca-file server.crt ", ""));
+    let by_system = words(&here(simulate).replace("--ca-file server.crt ", "--yes "));
     let trusting = command(&by_system).env("SSL_CERT_FILE", "server.crt").current_dir(files.path()).output().unwrap();
     assert!(trusting.status.success(), "{}", String::from_utf8_lossy(&trusting.stderr));
     // Another name, or no --ca-file, is refused.
     for (old, new) in [("//localhost", "//127.0.0.2"), ("--ca-file server.crt", "")] {
-        let refused = words(&here(simulate).replace(old, new)).into_iter().filter(|word| !word.is_empty());
+        let refused = here(simulate).replace(old, new) + " --yes";
+        let refused = words(&refused).into_iter().filter(|word| !word.is_empty());
         let refused = command(&refused.collect::<Vec<_>>()).current_dir(files.path()).output().unwrap();
         assert_eq!(refused.status.code(), Some(1), "{new}");
     }

@@ -28,7 +28,7 @@ fn simulate(authority: &Authority, exporter: &Exporter, credentials: &str, secre
     let target = format!("https://{credentials}@localhost:{}/{secret}/callback", exporter.address().port());
     let (ca, report) = (authority.path("ca.pem"), authority.path("report.json"));
     let [ca, report] = [&ca, &report].map(|path| path.to_str().unwrap());
-    let flags = ["simulate", "--target", &target, "--ca-file", ca, "--count", COUNT, "--report", report];
+    let flags = ["simulate", "--yes", "--target", &target, "--ca-file", ca, "--count", COUNT, "--report", report];
     let output = command(&flags).output().unwrap();
     let shown = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned();
     for hidden in [credentials, &credentials.replace("%20", " "), secret] {

@@ -7,6 +7,7 @@ pub(crate) mod go_client;
 pub(crate) mod namespace;
 pub(crate) mod python;
 mod samples;
+pub(crate) mod terminal;
 pub(crate) mod totals;
 
 use std::ffi::OsStr;
