@@ -6,7 +6,7 @@ mod tests;
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Arg, Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
 use super::flag::{STORAGE_FLAG, variable};
 use super::healthcheck::{Healthcheck, HealthcheckFlags};
@@ -130,9 +130,26 @@ pub fn from_args<T: Into<OsString>>(args: impl IntoIterator<Item = T>) -> Result
     Ok(if flags.check_config { Invocation::CheckConfig(flags.config) } else { Invocation::Serve(flags.config) })
 }
 
+/// The whole command line, with the environment variables, for texts that are made from it.
+#[must_use]
+pub fn command() -> Command {
+    with_completion(with_flags_of_serve(Cli::command(), with_variable))
+}
+
 /// The flags of `serve` are also those of the program, because it is the default.
 fn with_flags_of_serve(command: Command, change: fn(Arg) -> Arg) -> Command {
     command.mut_args(change).mut_subcommand(SERVE, |serve| serve.mut_args(change))
+}
+
+/// Says what a shell completes: the placeholder of a value tells whether it is a file or a directory.
+fn with_completion(command: Command) -> Command {
+    let hinted = command.mut_args(|flag| match flag.get_value_names() {
+        _ if !flag.get_action().takes_values() => flag,
+        Some([name]) if name == "FILE" => flag.value_hint(ValueHint::FilePath),
+        Some([name]) if name == "DIR" => flag.value_hint(ValueHint::DirPath),
+        _ => flag.value_hint(ValueHint::Other),
+    });
+    hinted.mut_subcommands(with_completion)
 }
 
 /// The settings of an exporter that has only its environment variables.

@@ -30,7 +30,7 @@ mod yaml;
 
 pub use access::AccessSettings;
 pub use address::ListenAddress;
-pub use command_line::{Invocation, from_args, serve_flags};
+pub use command_line::{Invocation, command, from_args, serve_flags};
 pub use exclusions::{ContentTypes, Senders};
 pub use external_url::ExternalUrl;
 pub use file::FileError;

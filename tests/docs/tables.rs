@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use openim_exporter::config::serve_flags;
+use openim_exporter::config::{command, serve_flags};
 use openim_exporter::domain::{Activity, AnswerUse, COMMANDS, Chat, KnownCommand, Reason, Subject};
 use openim_exporter::exposition::catalog::CATALOG;
 use openim_exporter::http::Limits;
@@ -108,6 +108,20 @@ fn the_table_of_flags_matches_the_code() {
         ("| `1000` |", "| `2000` |"),
     ];
     assert_table(&FLAGS, "Flag", &expected, &spoils);
+}
+
+#[test]
+fn the_tables_of_the_subcommands_flags_match_the_code() {
+    let program = command();
+    for (name, spoils) in
+        [("healthcheck", [("| `2s` |", "| `3s` |")]), ("simulate", [("| `--report` |", "| `--reports` |")])]
+    {
+        let flags = program.find_subcommand(name).unwrap().get_arguments().map(|flag| {
+            let defaults: Vec<_> = flag.get_default_values().iter().map(|value| value.to_str().unwrap()).collect();
+            [code(&format!("--{}", flag.get_long().unwrap())), code(&defaults.join(","))]
+        });
+        assert_table(&FLAGS, &format!("Flag of `{name}`"), &flags.collect::<Vec<_>>(), &spoils);
+    }
 }
 
 #[test]
