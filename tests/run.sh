@@ -25,6 +25,8 @@ has() {
         # Needed to create a virtual environment for the linters.
         python3-venv) /usr/bin/python3 -c 'import ensurepip, venv' ;;
         python3-yaml) /usr/bin/python3 -c 'import yaml' ;;
+        docker.io) command -v dockerd && command -v docker ;;
+        ca-certificates) [[ -e /etc/ssl/certs/ca-certificates.crt ]] ;;
         systemd) command -v systemd-analyze ;;
         groff-base) command -v groff ;;
         bsdutils) command -v script ;;
@@ -78,10 +80,11 @@ install_missing() {
 }
 
 section "Programs that the tests need"
-install_missing gcc binutils libc6-dev curl prometheus prometheus-alertmanager redis-server python3-prometheus-client \
-    python3-protobuf protobuf-compiler libprotobuf-dev golang-github-prometheus-client-model-dev python3-yaml \
-    python3-venv golang-go nodejs npm chromium systemd openssl sslscan strace nginx haproxy iproute2 e2fsprogs xfsprogs btrfs-progs \
-    bsdutils fish groff-base mandoc zsh
+install_missing gcc binutils libc6-dev curl prometheus prometheus-alertmanager redis-server \
+    python3-prometheus-client python3-protobuf protobuf-compiler libprotobuf-dev \
+    golang-github-prometheus-client-model-dev python3-yaml python3-venv golang-go nodejs npm chromium systemd \
+    openssl sslscan strace nginx haproxy iproute2 e2fsprogs xfsprogs btrfs-progs buildah jq skopeo docker.io \
+    ca-certificates bsdutils fish groff-base mandoc zsh
 tools=${CARGO_TARGET_DIR:-target}/tools
 # Vite, which builds the page of the dashboards, needs Node 20 or newer. Some Debian releases have an older one.
 if ! node -e 'process.exit(Number(process.versions.node.split(".")[0] < 20))'; then

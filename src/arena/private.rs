@@ -1,8 +1,8 @@
 //! Creating and opening directories and files that only the exporter's user can access.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -13,8 +13,19 @@ use super::step::{Error, Step, Steps};
 /// Only for the exporter's user, because the files contain group IDs and operation IDs.
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
-/// The permission bits of the group and of others.
-const OTHERS: u32 = 0o077;
+
+/// Whether users have access who should not. If the path belongs to another user, this process may have access only as a
+/// member of its group: in containers, a volume often belongs to root and to the container's group, and all users may list
+/// it. The files in it are private all the same.
+fn is_open(metadata: &Metadata) -> bool {
+    let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
+    let forbidden = match (is_ours, metadata.is_dir()) {
+        (true, _) => 0o077,
+        (false, true) => 0o002,
+        (false, false) => 0o007,
+    };
+    metadata.mode() & forbidden != 0
+}
 
 /// Creates a directory if it is missing. An existing one that contains files that are not ours keeps its mode: it may
 /// be shared on purpose.
@@ -28,13 +39,12 @@ pub(super) fn create_directory(path: &Path, steps: Steps<'_>) -> Result<(), Erro
         .mode(DIRECTORY_MODE)
         .create(path)
         .map_err(|error| Error::io(path, "the directory cannot be created", error))?;
-    let mode = fs::metadata(path).map_or(DIRECTORY_MODE, |metadata| metadata.permissions().mode());
     let restrict = || fs::set_permissions(path, Permissions::from_mode(DIRECTORY_MODE));
     if is_new {
         // The umask may have removed the owner's permissions too.
         return restrict().map_err(|error| Error::io(path, "the mode cannot be set", error));
     }
-    if mode & OTHERS != 0 {
+    if fs::metadata(path).is_ok_and(|metadata| is_open(&metadata)) {
         steps(if names::has_only_our_files(path) {
             mode_step(path, restrict())
         } else {
@@ -60,8 +70,7 @@ pub(super) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
 
 /// Lets only the owner read and write a file. For a new one, the umask may have removed the owner's permissions too.
 pub(super) fn restrict_mode(file: &File, path: &Path, is_new: bool, steps: Steps<'_>) {
-    let mode = file.metadata().map_or(FILE_MODE, |metadata| metadata.permissions().mode());
-    if is_new || mode & OTHERS != 0 {
+    if is_new || file.metadata().is_ok_and(|metadata| is_open(&metadata)) {
         let result = file.set_permissions(Permissions::from_mode(FILE_MODE));
         if !is_new || result.is_err() {
             steps(mode_step(path, result));
@@ -72,7 +81,7 @@ pub(super) fn restrict_mode(file: &File, path: &Path, is_new: bool, steps: Steps
 /// The same for a renamed file, without opening it: it may be a device, or another program's file.
 pub(super) fn restrict_kept(path: &Path, steps: Steps<'_>) {
     let Ok(metadata) = fs::symlink_metadata(path) else { return };
-    if metadata.is_file() && metadata.permissions().mode() & OTHERS != 0 {
+    if metadata.is_file() && is_open(&metadata) {
         steps(mode_step(path, fs::set_permissions(path, Permissions::from_mode(FILE_MODE))));
     }
 }
