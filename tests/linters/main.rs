@@ -1,7 +1,9 @@
-//! Containers and a cluster cannot run here: their files are checked with published schemas and linters.
+//! A cluster cannot run here: its files are checked with published schemas and linters, and so are those of containers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod chart;
+#[path = "../packages/mod.rs"]
 mod packages;
 
 use std::fs;
@@ -133,27 +135,26 @@ fn the_kubernetes_objects_match_the_published_schema() {
     }
 }
 
-/// The compiler's errors for the ServiceMonitor, assigned to the type that is generated from the Prometheus Operator's
+/// The compiler's errors for the objects of a kind, assigned to the type that is generated from the Prometheus Operator's
 /// schema.
-fn monitor_s_errors(manifest: &str) -> String {
+fn type_errors_of(kind: &str, manifest: &str) -> String {
     let code = "import json, sys, yaml\n\
-                kinds = [one for one in yaml.safe_load_all(sys.stdin) if one['kind'] == 'ServiceMonitor']\n\
-                print(json.dumps(kinds[0]))";
-    let (is_content, monitor) = lint("python", &["-c", code], manifest);
-    assert!(is_content, "{monitor}");
-    let kind = "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/ServiceMonitor";
-    let code = format!(
-        "import type {{ IServiceMonitor }} from '{kind}';\nexport const monitor: IServiceMonitor = {monitor};\n"
-    );
-    fs::write(NPM.join("monitor.ts"), code).unwrap();
-    packages::type_errors(&NPM, ["monitor.ts".to_owned()])
+                print(json.dumps([one for one in yaml.safe_load_all(sys.stdin) if one and one['kind'] == sys.argv[1]]))";
+    let (is_content, objects) = lint("python", &["-c", code, kind], manifest);
+    assert!(is_content && objects.trim() != "[]", "{objects}");
+    let path = format!("@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/{kind}");
+    let code = format!("import type {{ I{kind} }} from '{path}';\nexport const objects: I{kind}[] = {objects};\n");
+    // Tests may run at the same time.
+    let file = tempfile::Builder::new().suffix(".ts").tempfile_in(&*NPM).unwrap();
+    fs::write(file.path(), code).unwrap();
+    packages::type_errors(&NPM, [file.path().file_name().unwrap().to_str().unwrap().to_owned()])
 }
 
 #[test]
 #[ignore = "needs the packages of tests/deploy from PyPI and npm"]
 fn the_service_monitor_matches_the_operator_s_published_type() {
     let text = read("deploy/kubernetes.yml");
-    assert_eq!(monitor_s_errors(&text), "");
+    assert_eq!(type_errors_of("ServiceMonitor", &text), "");
     for (old, new, found) in [
         ("jobLabel:", "jobLabels:", "'\"jobLabels\"' does not exist"),
         ("path: /metrics", "pfad: /metrics", "'\"pfad\"' does not exist"),
@@ -162,7 +163,7 @@ fn the_service_monitor_matches_the_operator_s_published_type() {
         ("interval: 15s", "interval: 15", "Type 'number' is not assignable to type 'string'"),
         ("monitoring.coreos.com/v1", "monitoring.coreos.com/v2", "v2"),
     ] {
-        let printed = monitor_s_errors(&spoilt(&text, old, new));
+        let printed = type_errors_of("ServiceMonitor", &spoilt(&text, old, new));
         assert!(printed.contains("error TS") && printed.contains(found), "{old}: {printed}");
     }
 }
