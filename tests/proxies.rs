@@ -7,6 +7,7 @@ mod support;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use support::{Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, eventually, free_port, message, post_bytes};
 
@@ -109,12 +110,12 @@ fn a_wrong_proxy_header_is_refused_and_explained() {
 fn a_silent_connection_of_a_proxy_is_idle_and_does_not_delay_the_end() {
     let exporter = exporter(&["--web.proxy-protocol"]);
     let mut silent = connect(exporter.address(), "127.0.0.9");
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    std::thread::sleep(Duration::from_millis(100));
     exporter.signal("TERM");
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     assert_eq!(silent.rest(), "");
     let (status, log) = exporter.wait();
-    assert!(status.success() && begin.elapsed() < std::time::Duration::from_secs(2), "{:?}", begin.elapsed());
+    assert!(status.success() && begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
     assert!(log.iter().all(|line| !line.contains("level=warn")), "{log:#?}");
 }
 
@@ -153,6 +154,22 @@ fn start(mut command: Command, port: u16) -> Proxy {
     proxy
 }
 
+/// nginx with this in its `http` block, and with its files in this folder.
+fn nginx(folder: &Path, http: &str, port: u16) -> Proxy {
+    let at = folder.display();
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    let temporary: String = temporary.iter().map(|kind| format!("{kind}_temp_path {at}/{kind};")).collect();
+    let config = format!(
+        "pid {at}/pid; error_log {at}/error.log; daemon off; master_process off; events {{}}\n\
+         http {{ access_log off; {temporary}\n{http}}}\n"
+    );
+    let path = folder.join("nginx.conf");
+    std::fs::write(&path, config).unwrap();
+    let mut command = Command::new("nginx");
+    command.arg("-c").arg(path).arg("-e").arg(folder.join("start.log"));
+    start(command, port)
+}
+
 /// Callbacks through a proxy from the allowed address and another one.
 fn check_through(exporter: &Exporter, port: u16) {
     let proxy = SocketAddr::from(([127, 0, 0, 1], port));
@@ -178,18 +195,7 @@ fn check_through(exporter: &Exporter, port: u16) {
 fn nginx_names_the_client_as_documented() {
     let (exporter, port, folder) = (exporter(&[]), free_port(), tempfile::tempdir().unwrap());
     let example = example("nginx", exporter.address(), port).replace("proxy_pass", "proxy_bind 127.0.0.9; proxy_pass");
-    let at = folder.path().display();
-    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-    let temporary: String = temporary.iter().map(|kind| format!("{kind}_temp_path {at}/{kind};")).collect();
-    let config = format!(
-        "pid {at}/pid; error_log {at}/error.log; daemon off; master_process off; events {{}}\n\
-         http {{ access_log off; {temporary}\n{example}}}\n"
-    );
-    let path = folder.path().join("nginx.conf");
-    std::fs::write(&path, config).unwrap();
-    let mut command = Command::new("nginx");
-    command.arg("-c").arg(path).arg("-e").arg(folder.path().join("start.log"));
-    let _nginx = start(command, port);
+    let _nginx = nginx(folder.path(), &example, port);
     check_through(&exporter, port);
 }
 
@@ -211,4 +217,91 @@ fn haproxy_names_the_client_as_documented_in_both_versions() {
         let _haproxy = start(command, port);
         check_through(&exporter, port);
     }
+}
+
+/// The business server of the next tests: its answers have the URL.
+const BUSINESS_ANSWER: &str = r#"{"actionCode":1,"errCode":5001,"errMsg":"$request_uri","errDlt":"","nextCode":1}"#;
+
+/// deploy/nginx-mirror.conf between OpenIM and two servers on this machine, and the business server, which is nginx too.
+fn mirror(folder: &Path, exporter: SocketAddr, edit: impl Fn(String) -> String) -> (Proxy, SocketAddr) {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/nginx-mirror.conf")).unwrap();
+    let (port, business) = (free_port(), format!("127.0.0.1:{}", free_port()));
+    let mut text = edit(text);
+    let drops = format!("127.0.0.1:{}", free_port());
+    text = text.replace("127.0.0.1:10081", &drops);
+    for (old, new) in [
+        ("192.0.2.1:8080", business.clone()),
+        ("192.0.2.2:10006", exporter.to_string()),
+        ("listen 10080;", format!("listen 127.0.0.1:{port};")),
+        ("    listen [::]:10080;\n", String::new()),
+    ] {
+        assert_eq!(text.matches(old).count(), 1, "{old}");
+        text = text.replace(old, &new);
+    }
+    let server =
+        format!("server {{ listen {business}; default_type application/json; return 200 '{BUSINESS_ANSWER}'; }}");
+    (nginx(folder, &format!("{text}\n{server}"), port), ([127, 0, 0, 1], port).into())
+}
+
+/// Sends callbacks over a connection, each of which must get the business server's answer.
+fn send(client: &mut Client, callbacks: usize) {
+    for number in 0..callbacks {
+        let path = format!("/callback{GROUP_MESSAGE_PATH}?contenttype=101&number={number}");
+        let answer = client.post(&path, message("g", "u"));
+        assert_eq!((answer.status, answer.text()), (200, BUSINESS_ANSWER.replace("$request_uri", &path)));
+    }
+}
+
+fn counted(exporter: &Exporter) -> f64 {
+    exporter.scrape().sum("openim_group_messages_total")
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn nginx_s_copies_are_all_counted_and_name_the_client() {
+    let (exporter, folder) = (Exporter::start(&["--web.trusted-proxies", "127.0.0.1"]), tempfile::tempdir().unwrap());
+    // No copy may fail because this machine is busy.
+    let (_nginx, server) = mirror(folder.path(), exporter.address(), |text| text.replace("00ms;", "0000ms;"));
+    let (mut client, mut other) = (connect(server, "127.0.0.7"), connect(server, "127.0.0.8"));
+    send(&mut client, 40);
+    send(&mut other, 10);
+    eventually("all copies", || counted(&exporter) == 50.0);
+    // The exporter's refusals are not OpenIM's business.
+    assert_eq!(client.post(GROUP_MESSAGE_PATH, "not JSON").status, 200);
+    eventually("the refusal", || !refused(&exporter).is_empty());
+    assert_eq!(refused(&exporter)[0].1, "127.0.0.7");
+    // Nobody can ask for the copy's location.
+    assert_eq!(client.post("/copy-for-the-exporter", message("g", "u")).status, 404);
+    assert_eq!(counted(&exporter), 50.0);
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn nginx_answers_while_the_exporter_hangs_or_is_stopped() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let start = || Exporter::run(&mut support::command(&["--web.listen-address", &address]));
+    let (exporter, folder) = (start(), tempfile::tempdir().unwrap());
+    let (_nginx, server) = mirror(folder.path(), exporter.address(), |text| text);
+    let mut client = connect(server, "127.0.0.7");
+    // Until one has been counted.
+    let recover = |client: &mut Client, exporter: &Exporter| {
+        let before = counted(exporter);
+        eventually("a copy", || {
+            send(client, 1);
+            counted(exporter) > before
+        });
+    };
+    recover(&mut client, &exporter);
+    exporter.signal("STOP");
+    let begin = Instant::now();
+    send(&mut client, 100);
+    // If nginx waited for each copy, it would take 50 s.
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    exporter.signal("CONT");
+    recover(&mut client, &exporter);
+    exporter.signal("TERM");
+    send(&mut client, 100);
+    exporter.wait();
+    send(&mut client, 100);
+    recover(&mut client, &start());
 }

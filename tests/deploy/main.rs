@@ -98,6 +98,7 @@ fn is_valid(file: &str, old: &str, new: &str) -> bool {
 fn nginx_and_haproxy_accept_their_configurations() {
     for (file, old, new) in [
         ("deploy/nginx.conf", "keepalive_timeout 3s", "keepalive_timeout 3x"),
+        ("deploy/nginx-mirror.conf", "keepalive_timeout 3s", "keepalive_timeout 3x"),
         ("deploy/haproxy.cfg", "inter 500ms", "inter often"),
     ] {
         assert!(is_valid(file, old, old), "{file}");
