@@ -80,7 +80,7 @@ install_missing() {
 }
 
 section "Programs that the tests need"
-install_missing gcc binutils libc6-dev curl prometheus prometheus-alertmanager redis-server \
+install_missing gcc binutils libc6-dev curl prometheus prometheus-alertmanager prometheus-node-exporter redis-server \
     python3-prometheus-client python3-protobuf protobuf-compiler libprotobuf-dev \
     golang-github-prometheus-client-model-dev python3-yaml python3-venv golang-go nodejs npm chromium systemd \
     openssl sslscan strace nginx haproxy iproute2 e2fsprogs xfsprogs btrfs-progs buildah jq skopeo docker.io \
