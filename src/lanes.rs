@@ -83,6 +83,11 @@ impl<W: Deref<Target = [AtomicU64]>> Lanes<W> {
         self.words.iter().skip(index).step_by(self.lane_words)
     }
 
+    /// The words of a range of counters, lane by lane.
+    pub(crate) fn words_of_each(&self, counters: Range<usize>) -> impl Iterator<Item = &AtomicU64> {
+        self.words.chunks_exact(self.lane_words).flat_map(move |lane| lane.get(counters.clone()).unwrap_or_default())
+    }
+
     /// The value of one counter. Wraps, because the lanes of a damaged state may contain any number.
     pub(crate) fn sum(&self, index: usize) -> u64 {
         self.words_of(index).map(|word| word.load(Ordering::Relaxed)).fold(0, u64::wrapping_add)

@@ -31,6 +31,15 @@ impl Arena {
         Self { memory, words, file }
     }
 
+    /// A block of this many words in anonymous memory, zeroed. The kernel allocates a page when it is first written.
+    ///
+    /// # Errors
+    /// When the system refuses to map that much memory.
+    pub(super) fn anonymous(words: usize) -> io::Result<Self> {
+        let memory = MmapMut::map_anon(words.saturating_mul(size_of::<AtomicU64>()))?;
+        Ok(Self::new(MmapRaw::from(memory), None))
+    }
+
     pub(super) const fn file(&self) -> Option<&File> {
         self.file.as_ref()
     }
@@ -176,13 +185,12 @@ impl Block {
         Self { arena, contents }
     }
 
-    /// A new block in anonymous memory, zeroed. The kernel allocates a page when it is first written.
+    /// A new block in anonymous memory, zeroed.
     ///
     /// # Errors
     /// When the system refuses to map that much memory.
     pub(crate) fn in_memory(contents: Contents) -> io::Result<Self> {
-        let memory = MmapMut::map_anon(contents.words() * size_of::<AtomicU64>())?;
-        Ok(Self::new(Arc::new(Arena::new(MmapRaw::from(memory), None)), contents))
+        Ok(Self::new(Arc::new(Arena::anonymous(contents.words())?), contents))
     }
 
     /// The block's memory.
@@ -228,9 +236,8 @@ impl Block {
     }
 
     fn section_of(&self, entry: &SectionEntry) -> Option<Section> {
-        let [start, words] = [entry.offset, entry.length].map(|bytes| bytes / size_of::<u64>());
-        let end = start.checked_add(words).filter(|end| *end <= self.arena.words)?;
-        Some(Section { arena: Arc::clone(&self.arena), range: start..end })
+        let range = Some(entry.words()).filter(|words| words.end <= self.arena.words)?;
+        Some(Section { arena: Arc::clone(&self.arena), range })
     }
 }
 

@@ -1,6 +1,7 @@
 //! A block's table of contents: which sections it has, where they are, and what their elements mean.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,13 @@ pub struct SectionEntry {
     pub offset: usize,
     /// Its length in bytes.
     pub length: usize,
+}
+
+impl SectionEntry {
+    /// The words of the section in the block.
+    pub(crate) const fn words(&self) -> Range<usize> {
+        self.offset / size_of::<u64>()..(self.offset.saturating_add(self.length)) / size_of::<u64>()
+    }
 }
 
 /// A block's sections, ordered by offset.

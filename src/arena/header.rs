@@ -107,9 +107,13 @@ pub(super) fn read(words: &[AtomicU64]) -> Result<Sections, Damage> {
     Ok(Sections::OfFirstVersion { fingerprint: get(words, CONTENTS_AT), capacities })
 }
 
+/// The position of the table of contents.
+pub(super) fn contents_at(words: &[AtomicU64]) -> usize {
+    usize::try_from(get(words, CONTENTS_AT)).unwrap_or(usize::MAX)
+}
+
 fn read_contents(words: &[AtomicU64]) -> Option<Contents> {
-    let [at, bytes] =
-        [CONTENTS_AT, CONTENTS_BYTES_AT].map(|fact| usize::try_from(get(words, fact)).unwrap_or(usize::MAX));
+    let (at, bytes) = (contents_at(words), usize::try_from(get(words, CONTENTS_BYTES_AT)).ok()?);
     let tail = words.get(at..)?;
     if sum(tail) != get(words, CONTENTS_SUM_AT) {
         return None;
@@ -130,15 +134,16 @@ pub(super) fn assess(words: &[AtomicU64], boot: Boot, file: Identity, locked: u6
         Some(written) if !written.is_same_file(file) => Origin::Copied,
         _ => Origin::Original,
     };
-    if get(words, CLEAN_AT) == CLEAN {
+    let written_on = boot_of(words);
+    if is_clean(words) {
         return match origin {
             _ if get(words, BODY_SUM_AT) != body_sum(words) => Err(Damage::Body),
+            _ if written_on == Boot::CopiedInUse => Ok(Trust::Torn(Doubt::Copied)),
             Origin::Original => Ok(Trust::Exact),
             Origin::Copied => Ok(Trust::Restored),
             Origin::Older => Ok(Trust::Torn(Doubt::Older)),
         };
     }
-    let written_on = Boot::of_words([get(words, BOOT_AT), get(words, BOOT_AT + 1)]);
     let is_on_other_volume = written_in.is_some_and(|written| !written.is_same_volume(file));
     Ok(match origin {
         _ if written_on == Boot::ResetRequested => Trust::Torn(Doubt::Requested),
@@ -153,9 +158,28 @@ pub(super) fn assess(words: &[AtomicU64], boot: Boot, file: Identity, locked: u6
 /// Marks the block as in use on this boot of the machine.
 pub(super) fn mark_in_use(words: &[AtomicU64], boot: Boot) {
     set(words, CLEAN_AT, 0);
+    set_boot(words, boot);
+}
+
+/// The boot on which the block was last used.
+pub(super) fn boot_of(words: &[AtomicU64]) -> Boot {
+    Boot::of_words([get(words, BOOT_AT), get(words, BOOT_AT + 1)])
+}
+
+pub(super) fn set_boot(words: &[AtomicU64], boot: Boot) {
     let [first, second] = boot.words();
     set(words, BOOT_AT, first);
     set(words, BOOT_AT + 1, second);
+}
+
+/// Whether the block is not in use, and everything was on disk when it was closed.
+pub(super) fn is_clean(words: &[AtomicU64]) -> bool {
+    get(words, CLEAN_AT) == CLEAN
+}
+
+/// Copies which file a block is in, and its generation.
+pub(super) fn copy_origin(from: &[AtomicU64], to: &[AtomicU64]) {
+    (IDENTITY_AT..=GENERATION_AT).for_each(|at| set(to, at, get(from, at)));
 }
 
 /// Stores which file the block is in.

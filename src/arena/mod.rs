@@ -15,6 +15,7 @@ mod layout;
 mod names;
 mod prefetch;
 mod private;
+mod reading;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -29,5 +30,7 @@ pub use header::{CAPACITIES, MAGIC, Sections, VERSION};
 pub use layout::Layout;
 pub(crate) use names::{has_state, state_path};
 pub(crate) use prefetch::prefetch;
+pub use reading::ReadError;
+pub(crate) use reading::StateFile;
 pub use step::{Error, Step, Steps};
 pub use trust::{Boot, Damage, Doubt, Trust};

@@ -11,6 +11,9 @@ const BOOT_TIME: u64 = 0x424f_4f54_5449_4d45;
 /// random boot ID has.
 const RESET: u64 = 0x5245_5345_5441_4c4c;
 
+/// The first word of a copy of a block in use: `COPYLIVE` in ASCII, big-endian. The other word is 0 too.
+const COPIED: u64 = 0x434f_5059_4c49_5645;
+
 /// A boot of the machine. Until the next boot, the kernel has every page that a process wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Boot {
@@ -22,6 +25,8 @@ pub enum Boot {
     Unknown,
     /// Not a boot: the counters must start from 0 when the block is opened.
     ResetRequested,
+    /// Not a boot: the block is a copy of one that was in use, so Prometheus may have seen higher counters.
+    CopiedInUse,
 }
 
 impl Boot {
@@ -31,6 +36,7 @@ impl Boot {
             Self::At(ms) => [BOOT_TIME, ms.cast_unsigned()],
             Self::Unknown => [0; 2],
             Self::ResetRequested => [RESET, 0],
+            Self::CopiedInUse => [COPIED, 0],
         }
     }
 
@@ -38,6 +44,7 @@ impl Boot {
         match words {
             [0, 0] => Self::Unknown,
             [RESET, 0] => Self::ResetRequested,
+            [COPIED, 0] => Self::CopiedInUse,
             [BOOT_TIME, ms] => Self::At(ms.cast_signed()),
             id => Self::Id(id),
         }
@@ -129,7 +136,7 @@ mod tests {
     #[test]
     fn a_boot_is_identified_by_its_id_or_by_its_time_within_seconds() {
         let at = Boot::At(1_732_345_678_901);
-        for boot in [Boot::Id([1, 2]), at, Boot::Unknown, Boot::ResetRequested] {
+        for boot in [Boot::Id([1, 2]), at, Boot::Unknown, Boot::ResetRequested, Boot::CopiedInUse] {
             assert_eq!(Boot::of_words(boot.words()), boot);
             assert_eq!(boot.is_same(boot), matches!(boot, Boot::Id(_) | Boot::At(_)));
         }

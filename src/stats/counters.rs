@@ -2,7 +2,8 @@
 
 use std::io;
 use std::marker::PhantomData;
-use std::sync::atomic::Ordering;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::carry::{CarryOver, keys};
 use crate::arena::{Block, Contents, Layout, Section};
@@ -77,6 +78,16 @@ impl Counters {
     pub(super) fn sum(&self, index: usize) -> u64 {
         self.lanes.sum(index)
     }
+
+    /// The words of several counters. Together they are the counters' sum.
+    pub(super) fn words_of(&self, counters: Range<usize>) -> impl Iterator<Item = &AtomicU64> {
+        self.lanes.words_of_each(counters)
+    }
+
+    /// The words of all counters.
+    pub(super) fn words(&self) -> &[AtomicU64] {
+        self.lanes.words()
+    }
 }
 
 /// A row with a counter for each value of an enum. The names are keys in a stored state, so they must never change.
@@ -116,6 +127,11 @@ impl<K: Named> CounterSet<K> {
 
     pub(super) fn sum(&self, key: K) -> u64 {
         self.row.sum(key.index())
+    }
+
+    /// The words of one counter. Together they are its value.
+    pub(super) fn words_of(&self, key: K) -> impl Iterator<Item = &AtomicU64> {
+        self.row.words_of(key.index()..key.index() + 1)
     }
 
     /// Sets one counter. No other thread may add to it meanwhile.

@@ -124,6 +124,11 @@ impl Dedup {
         contents.reserve(Layout::new(CLEARED, LAYOUT, size_of::<u64>(), 1));
     }
 
+    /// The longest window that the table of a stored block can have been made for.
+    pub(super) fn stored_window(contents: &Contents) -> Duration {
+        if contents.find(TABLE).is_some_and(|table| table.layout.count > 0) { MAX_WINDOW } else { Duration::ZERO }
+    }
+
     pub(super) fn open(block: &Block, window: Duration) -> io::Result<Self> {
         Ok(Self {
             entries: block.section(TABLE)?,

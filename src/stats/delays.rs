@@ -1,6 +1,7 @@
 //! The delays of messages: from the app to OpenIM's server, and from there to the exporter.
 
 use std::io;
+use std::sync::atomic::AtomicU64;
 
 use super::carry::{CarryOver, keys};
 use super::counters::{CounterSet, Counters, MAX_IN_PROGRESS};
@@ -162,6 +163,16 @@ impl Delays {
     /// The exemplars of the delivery delay's buckets.
     pub(super) fn exemplars(&self) -> Vec<Option<Exemplar>> {
         self.exemplars.read()
+    }
+
+    /// The histograms: the delivery delay, and the submit delay.
+    pub(super) const fn histograms(&self) -> [&Histogram; 2] {
+        [&self.delivery, &self.submit]
+    }
+
+    /// The words of the delivery delay's sums for each platform.
+    pub(super) fn delivery_sum_words(&self) -> &[AtomicU64] {
+        self.delivery_sums.words()
     }
 
     /// The histogram's values, see [`Histogram::values`].

@@ -1,6 +1,7 @@
 //! Histograms of integers: bytes, or milliseconds.
 
 use std::io;
+use std::sync::atomic::AtomicU64;
 
 use super::carry::CarryOver;
 use super::counters::{Counters, MAX_IN_PROGRESS};
@@ -179,6 +180,16 @@ impl Histogram {
     /// The observations of each bucket, those above the last bound, and the sum.
     pub(super) fn values(&self) -> impl Iterator<Item = u64> {
         (0..Self::value_count(self.shape.bounds)).map(|index| self.row.sum(index))
+    }
+
+    /// The words that count observations in the classic buckets.
+    pub(super) fn classic_words(&self) -> impl Iterator<Item = &AtomicU64> {
+        self.row.words_of(0..self.shape.bounds.len() + 1)
+    }
+
+    /// The words of the sum.
+    pub(super) fn sum_words(&self) -> impl Iterator<Item = &AtomicU64> {
+        self.row.words_of(self.shape.bounds.len() + 1..self.shape.bounds.len() + 2)
     }
 
     pub(super) fn read(&self) -> HistogramReading {

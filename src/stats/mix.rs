@@ -91,6 +91,11 @@ impl Mix {
         })
     }
 
+    /// The words that count messages.
+    pub(super) fn words(&self) -> &[AtomicU64] {
+        self.cells.words()
+    }
+
     /// The messages of each content type.
     pub(super) fn by_type(&self) -> impl Iterator<Item = u64> {
         let cells = PLATFORM_ROWS * Source::ALL.len();

@@ -45,6 +45,7 @@ pub use history::{Gauge, Period, Step};
 pub use mix::MixCell;
 pub use past::RETENTION;
 pub use recording::{Capacities, Stats};
+pub use state::{CopyError, Source, StateCopy};
 pub use state_start::StateStart;
 pub(crate) use top::Top;
 pub use united::{UnitedCounts, UnitedDay};

@@ -64,6 +64,11 @@ impl NativeCounts {
         self.words.iter().map(|word| word.load(Ordering::Relaxed)).fold(0, u64::saturating_add)
     }
 
+    /// The words that count observations.
+    pub(super) fn words(&self) -> &[AtomicU64] {
+        &self.words
+    }
+
     /// The histogram of each row.
     pub(super) fn rows(&self) -> impl Iterator<Item = NativeReading> + '_ {
         let rows = self.words.chunks_exact(self.buckets.count());

@@ -108,6 +108,11 @@ impl Online {
         CounterSet::<OnlineCounter>::reserve(contents, COUNTERS);
     }
 
+    /// The most users that the table of a stored block can have been made for.
+    pub(super) fn stored_capacity(contents: &Contents) -> usize {
+        contents.find(TABLE).map_or(0, |table| table.layout.count / 2)
+    }
+
     pub(super) fn open(block: &Block, capacity: usize) -> io::Result<Self> {
         let table = block.section(TABLE)?;
         let shards = (table.as_chunks::<2>().0.len() / SHARD_ENTRIES).max(1);

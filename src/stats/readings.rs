@@ -1,5 +1,7 @@
 //! Reading the counts.
 
+use std::sync::atomic::AtomicU64;
+
 use super::delays::ClockError;
 use super::exemplars::Exemplar;
 use super::groups::{Group, RetirementPause, SlotSet};
@@ -74,6 +76,11 @@ impl Stats {
     #[must_use]
     pub fn by_status(&self) -> [u64; STATUSES.len() + 1] {
         std::array::from_fn(|status| self.message_counters.sum(MessageCounter::Status as usize + status))
+    }
+
+    /// The words that count messages by status.
+    pub(super) fn status_words(&self) -> impl Iterator<Item = &AtomicU64> {
+        self.message_counters.words_of(MessageCounter::Status as usize..MessageCounter::MentionedUsers as usize)
     }
 
     /// Entries of mention lists that name a user.

@@ -2,6 +2,7 @@
 
 mod agreed;
 mod candidates;
+mod copied;
 mod dismissal;
 mod dismissed;
 mod exported;
@@ -21,5 +22,6 @@ pub use slot_set::SlotSet;
 pub(super) use stored::SlotMapping;
 pub(super) use table::GroupTable;
 pub use table::Recorded;
+pub(super) use table::{COUNTERS as FOLDED, JOURNAL, SLOTS};
 pub use weeks::Week;
 pub(super) use weeks::Weeks;

@@ -93,6 +93,13 @@ pub struct Group {
 #[derive(Clone, Copy)]
 pub(super) struct Slot<'a>(pub(super) &'a [AtomicU64; SLOT_WORDS]);
 
+impl<'a> Slot<'a> {
+    /// The word that counts messages.
+    pub(super) const fn message_word(self) -> &'a AtomicU64 {
+        &self.0[MESSAGES]
+    }
+}
+
 impl Slot<'_> {
     fn get(self, word: usize) -> u64 {
         self.0.get(word).map_or(0, |word| word.load(Ordering::Relaxed))
@@ -182,6 +189,15 @@ impl Slot<'_> {
         }
     }
 
+    /// Stores words that were read. Not those that are the same, so that the pages of free slots take no memory.
+    pub(super) fn fill(self, words: &[u64; SLOT_WORDS]) {
+        for (mine, value) in self.0.iter().zip(words) {
+            if mine.load(Ordering::Relaxed) != *value {
+                mine.store(*value, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Copies another slot into this one.
     pub(super) fn copy_from(self, from: Slot<'_>) {
         copy_words(from.0, self.0);
@@ -196,8 +212,17 @@ impl Slot<'_> {
         self.get(STATE) & LENGTH_MASK == 0
     }
 
+    /// Changes whenever a group is added to the slot or removed from it.
+    pub(super) fn state(self) -> u64 {
+        self.get(STATE)
+    }
+
     pub(super) fn messages(self) -> u64 {
         self.get(MESSAGES)
+    }
+
+    pub(super) fn set_messages(self, messages: u64) {
+        self.set(MESSAGES, messages);
     }
 
     pub(super) fn last_seen(self) -> UnixMillis {

@@ -7,6 +7,7 @@ use compact_str::CompactString;
 
 use super::slot::{GroupName, SLOT_WORDS, Slot};
 use super::table::{COUNTERS, DISMISSED, GroupCounter, GroupTable, JOURNAL, LAYOUT, RANKED_AT, SLOT_BYTES, SLOTS};
+use crate::arena::Contents;
 use crate::domain::UnixMillis;
 use crate::stats::carry::CarryOver;
 
@@ -42,6 +43,11 @@ fn retiring_slot(word: &AtomicU64) -> Option<(u32, GroupCounter)> {
 pub(in crate::stats) struct Contradiction;
 
 impl GroupTable {
+    /// How many groups the table of a stored block can track.
+    pub(in crate::stats) fn stored_capacity(contents: &Contents) -> usize {
+        contents.find(SLOTS).map_or(0, |slots| slots.layout.count)
+    }
+
     /// Finds the groups in the slots of a stored block. Called once, before anything else. `torn`: some pages may be
     /// older than others, so slots with an invalid or duplicate name, or an invalid rate, are freed.
     ///

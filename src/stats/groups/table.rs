@@ -75,9 +75,9 @@ named! {
 }
 
 /// Names of sections in a state.
-pub(super) const SLOTS: &str = "groups";
-pub(super) const COUNTERS: &str = "folded";
-pub(super) const JOURNAL: &str = "retiring";
+pub(in crate::stats) const SLOTS: &str = "groups";
+pub(in crate::stats) const COUNTERS: &str = "folded";
+pub(in crate::stats) const JOURNAL: &str = "retiring";
 pub(super) const RANKED_AT: &str = "ranked at";
 
 /// Version of the layout of a slot, of the journal and of the time of the ranking.

@@ -76,6 +76,11 @@ impl Weeks {
         contents.reserve(Layout::new(NAME_OF_SECTION, LAYOUT, ROW_BYTES, exported.saturating_mul(2).max(1)));
     }
 
+    /// For how many exported groups the rows of a stored block are.
+    pub(in crate::stats) fn stored_capacity(contents: &Contents) -> usize {
+        contents.find(NAME_OF_SECTION).map_or(0, |rows| rows.layout.count / 2)
+    }
+
     pub(in crate::stats) fn open(block: &Block) -> io::Result<Self> {
         Ok(Self { rows: block.section(NAME_OF_SECTION)?, by_name: Mutex::default(), updated_at: AtomicI64::new(0) })
     }

@@ -56,6 +56,11 @@ impl CellRing {
         contents.reserve(Layout { lanes: cells, keys: vec![keys], ..layout });
     }
 
+    /// How many complete periods a stored ring keeps.
+    pub(super) fn stored_periods(contents: &Contents, name: &str) -> usize {
+        contents.find(&periods_name(name)).map_or(0, |periods| periods.layout.count.saturating_sub(2))
+    }
+
     pub(super) fn open(block: &Block, name: &'static str, counters: usize) -> io::Result<Self> {
         let (periods, cells) = (block.section(&periods_name(name))?, block.section(name)?);
         let cell_words = cells.len() / periods.len().max(1);

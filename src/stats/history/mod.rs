@@ -74,6 +74,12 @@ impl History {
         CalendarDays::reserve(contents);
     }
 
+    /// How many complete days the history of a stored block keeps.
+    pub(super) fn stored_days(contents: &Contents) -> usize {
+        let [.., days] = NAMES;
+        CellRing::stored_periods(contents, days)
+    }
+
     pub(super) fn open(block: &Block) -> io::Result<Self> {
         let ([minutes, hours, days], [of_minute, of_hour, of_day]) = (NAMES, COUNTERS);
         let ring = |name, counters| CellRing::open(block, name, counters);

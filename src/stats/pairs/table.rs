@@ -92,6 +92,11 @@ impl Pairs {
         contents.reserve(Layout::new(BASE, LAYOUT, size_of::<u64>(), 1));
     }
 
+    /// The most pairs that the table of a stored block can have been made for.
+    pub(in crate::stats) fn stored_capacity(contents: &Contents) -> usize {
+        contents.find(TABLE).map_or(0, |table| table.layout.count / 2)
+    }
+
     pub(in crate::stats) fn open(block: &Block, capacity: usize) -> io::Result<Self> {
         Ok(Self {
             table: block.section(TABLE)?,

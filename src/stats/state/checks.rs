@@ -38,11 +38,12 @@ impl Stats {
     /// Completes the counts of messages that were in progress when the process ended. Such a message is in one of the
     /// counts, but perhaps not yet in the others, which are raised here. It was never answered.
     ///
-    /// With `is_partial`, some numbers were dropped, and the others are raised to the same total.
+    /// With `is_partial`, some numbers were dropped, and the others are raised to the same total. Returns the number of
+    /// messages that were completed: at least that many were in progress.
     ///
     /// # Errors
     /// When the counts differ by more messages than can have been in progress, or contradict each other otherwise.
-    pub(super) fn complete_counts(&self, is_partial: bool) -> Result<(), Damage> {
+    pub(super) fn complete_counts(&self, is_partial: bool) -> Result<u64, Damage> {
         let by_status = self.by_status().iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
         let [mix, content] = self.group_messages.totals();
         let (mut in_groups, totals) = (self.messages_by_group(), [mix, by_status, content]);
@@ -71,6 +72,6 @@ impl Stats {
         self.group_messages.add_unknown([mix, content]);
         self.single_messages.add_unknown([single_mix, single_content]);
         self.message_counters.add(MessageCounter::Status as usize + STATUSES.len(), status);
-        Ok(())
+        Ok([mix, status, content, single_mix, single_content].into_iter().fold(0, u64::max))
     }
 }

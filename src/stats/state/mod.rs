@@ -2,6 +2,7 @@
 //! another layout, and closing it.
 
 mod checks;
+mod copy;
 mod first_version;
 #[cfg(feature = "fuzzing")]
 mod fuzz;
@@ -15,6 +16,8 @@ use super::state_start::StateStart;
 use crate::arena::{Boot, Directory, Error, Steps};
 use crate::domain::UnixMillis;
 use opening::Opening;
+
+pub use copy::{CopyError, Source, StateCopy};
 
 impl Stats {
     /// Opens the statistics in a directory, or creates new ones whose counters start at `now`. Each step is reported

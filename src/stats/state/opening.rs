@@ -93,6 +93,9 @@ impl Opening<'_> {
             // Before any other change: if this process is killed from here on, the next one finds a block that was in
             // use on this boot, and not one that changed after it was closed.
             self.mark_in_use(arena, || self.renew_start(&stats, trust))?;
+        } else if arena.is_clean() {
+            // Likewise, but the next one must then start the counters from 0.
+            arena.mark_in_use(Boot::Unknown, || ()).map_err(|error| self.directory.io_error(HEADER, error))?;
         }
         stats.restore(trust, false, self.now)?;
         stats.prepare(self.now);

@@ -41,11 +41,12 @@ impl Stats {
         Ok(old.dropped(wanted))
     }
 
-    /// Makes the numbers of a file usable. `is_partial`: some of them were dropped.
+    /// Makes the numbers of a file usable. `is_partial`: some of them were dropped. Returns the number of messages whose
+    /// counts had to be completed, because they were in progress when the process was killed.
     ///
     /// # Errors
     /// When the numbers contradict each other.
-    pub(super) fn restore(&self, trust: Trust, is_partial: bool, now: UnixMillis) -> Result<(), Damage> {
+    pub(super) fn restore(&self, trust: Trust, is_partial: bool, now: UnixMillis) -> Result<u64, Damage> {
         let is_torn = matches!(trust, Trust::Torn(_));
         if is_torn {
             self.reset_counters(now);
@@ -57,9 +58,9 @@ impl Stats {
         self.single_messages.restore();
         self.online.restore();
         self.dedup.restore();
-        self.complete_counts(is_partial)?;
+        let completed = self.complete_counts(is_partial)?;
         self.history.restore(&self.sample(), is_torn);
-        Ok(())
+        Ok(completed)
     }
 
     fn carry_history(&self, old: &CarryOver<'_>) {
