@@ -14,6 +14,11 @@ pub(super) const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// 2020-01-01: an earlier boot time comes from a clock that was not set yet.
 const EARLIEST_BOOT: UnixMillis = UnixMillis(1_577_836_800_000);
 
+/// By its ID, or else by its time.
+pub(super) fn current_boot(now: UnixMillis) -> Boot {
+    boot_id().unwrap_or_else(|_| boot_time(now))
+}
+
 pub(super) fn boot_id() -> io::Result<Boot> {
     let id = fs::read_to_string(BOOT_ID)?;
     let digits: String = id.chars().filter(char::is_ascii_hexdigit).collect();

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::arena::{self, Damage};
+use crate::arena::{self, Damage, Doubt};
+use crate::stats::CopyError;
 
 /// Why the command failed, and how to make it work.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,22 @@ pub(in crate::app) enum Error {
     UnusableState(PathBuf, Damage),
     #[error("{path}: the state cannot be written: {1}; run this as the exporter's user or as root", path = .0.display())]
     Mark(PathBuf, io::Error),
+    #[error("{0}")]
+    Copy(#[from] CopyError),
+    #[error(
+        "{path}: its counters cannot be trusted, and a start sets them to 0: {1}; use a copy that `openim-exporter state \
+         backup` has made",
+        path = .0.display()
+    )]
+    Untrusted(PathBuf, Doubt),
+    #[error("--output {path}: it exists; choose another name, or replace it with --force", path = .0.display())]
+    OutputExists(PathBuf),
+    #[error("--output {path}: this is not a file, or it is the state itself; choose another name", path = .0.display())]
+    UnusableOutput(PathBuf),
+    #[error("--output {path}: the backup cannot be written: {1}; choose another place, or free some space", path = .0.display())]
+    OutputFailed(PathBuf, io::Error),
+    #[error("--output -: standard output is a terminal; redirect it to a file or a program")]
+    Terminal,
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
     #[error("state {0}: this is not implemented")]

@@ -4,8 +4,43 @@ use std::io::Write;
 use std::path::Path;
 
 use super::error::Error;
+use super::{copy_of, size, time};
+use crate::arena::Doubt;
+use crate::stats::{Source, StateCopy};
 
-/// Checks the state in this file.
-pub(super) fn verify(_state: &Path, _output: &mut dyn Write) -> Result<(), Error> {
-    Err(Error::NotImplemented("verify"))
+/// Checks the state in this file, and prints what it found.
+pub(super) fn verify(state: &Path, output: &mut dyn Write) -> Result<(), Error> {
+    let copy = copy_of(state)?;
+    // Pages of different times, or a mark that was lost.
+    if let (Source::Killed, Some(doubt @ (Doubt::Copied | Doubt::OtherBoot))) = (copy.source, copy.doubt) {
+        return Err(Error::Untrusted(state.to_owned(), doubt));
+    }
+    let stats = &copy.stats;
+    writeln!(output, "{}: the state is valid", state.display())?;
+    writeln!(output, "made by:  openim-exporter {}; {}", copy.program, size(copy.bytes))?;
+    writeln!(output, "source:   {}", describe(&copy))?;
+    let (group, single) = (stats.messages(), stats.single_messages());
+    writeln!(output, "messages: {group} in groups, {single} between two users, since {}", time(stats.started()))?;
+    writeln!(output, "groups:   {} of {} tracked", stats.groups_tracked(), stats.groups_capacity())?;
+    if let Some(doubt) = copy.doubt {
+        writeln!(output, "counters: the next start sets them to 0, because {doubt}")?;
+    }
+    Ok(())
+}
+
+fn describe(copy: &StateCopy) -> String {
+    match copy.source {
+        Source::Closed => "closed, and its checksum is right".to_owned(),
+        Source::InUse => "in use by a running exporter; a consistent copy of it was checked".to_owned(),
+        Source::Copied => "a backup of a state that was in use, and its checksum is right".to_owned(),
+        Source::Killed => match copy.completed {
+            0 => "not in use, but not closed".to_owned(),
+            1 => "not in use, but not closed; the next start completes 1 message that was being counted".to_owned(),
+            messages => {
+                format!(
+                    "not in use, but not closed; the next start completes {messages} messages that were being counted"
+                )
+            }
+        },
+    }
 }
