@@ -28,6 +28,7 @@ use tempfile::TempDir;
 const UNUSED: &[(&str, &str)] = &[
     ("openim_exporter_connections_ended_total", "idle connections are no problem; refused ones are shown"),
     ("openim_exporter_callbacks_excluded_total", "somebody excluded them on purpose"),
+    ("openim_exporter_erasures_total", "somebody erased them on purpose"),
     ("openim_exporter_live_viewers", "how many people look at the page is no problem; refused viewers are shown"),
     ("openim_exporter_log_lines_dropped_total", "a gap in the log is reported in the log"),
     ("openim_exporter_record_files_removed_total", "old records are removed on purpose"),

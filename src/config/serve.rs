@@ -157,6 +157,10 @@ settings! {
         #[arg(value_parser = switch)]
         "web.enable-lifecycle" lifecycle: bool,
 
+        /// Enable DELETE /api/v1/groups/{id} and DELETE /api/v1/users/{id}, which erase a group or a person
+        #[arg(value_parser = switch)]
+        "web.enable-admin-api" admin_api: bool,
+
         /// Maximum size of a callback's body in bytes, or with a unit: 64KiB, 1MiB; larger ones get 413
         #[arg(value_name = "BYTES", default_value = "1MiB", value_parser = bytes)]
         "callback.max-body-bytes" max_body_bytes: usize,

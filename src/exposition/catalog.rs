@@ -132,7 +132,7 @@ catalog! {
     /// Group messages not attributed to a tracked group.
     FOLDED = Counter "openim_group_messages_folded_total" ["reason"] Samples(|stats, _, rows| {
         rows.sample(["capacity"], stats.folded_for_capacity()).sample(["retired"], stats.folded_retired());
-        rows.sample(["dismissed"], stats.folded_dismissed());
+        rows.sample(["dismissed"], stats.folded_dismissed()).sample(["erased"], stats.folded_erased());
     });
     /// Mentions in group messages: of a user, or of everyone.
     MENTIONS = Counter "openim_group_mentions_total" ["kind"] Samples(|stats, _, rows| {

@@ -190,6 +190,16 @@ impl Online {
         key
     }
 
+    /// Removes a user on all platforms. Returns on how many the user was online.
+    pub(super) fn erase(&self, user: u64) -> usize {
+        let keys = (0..=PLATFORMS.len() as u64).map(|platform| key_of(user, platform));
+        let removed = keys.filter_map(|key| {
+            let (shard, entries) = self.shard(key)?;
+            self.remove_in(&mut shard.lock(), entries, key)
+        });
+        removed.count()
+    }
+
     /// Removes a user on a platform who went offline elsewhere, unless the user was seen online here later.
     pub(super) fn remove_elsewhere(&self, Disconnect { key, at }: Disconnect) {
         let Some((shard, entries)) = self.shard(key) else { return };
@@ -284,8 +294,9 @@ impl Online {
 
     /// Removes a user. Entries after it move towards their home, so that every search still ends at a free entry
     /// (Knuth, "The Art of Computer Programming", volume 3, 6.4, algorithm R).
-    fn remove_in(&self, users: &mut ByPlatform, entries: &[Words], key: u64) {
-        let Some(found) = find(entries, key).filter(|found| found.has(key)) else { return };
+    /// `None` if the user was not there.
+    fn remove_in(&self, users: &mut ByPlatform, entries: &[Words], key: u64) -> Option<()> {
+        let found = find(entries, key).filter(|found| found.has(key))?;
         users.get_mut(found.seen().platform()).into_iter().for_each(|users| *users = users.saturating_sub(1));
         self.used.fetch_sub(1, Ordering::Relaxed);
         let distance = |from: usize, to: usize| to.wrapping_sub(from) & entries.len().wrapping_sub(1);
@@ -301,6 +312,7 @@ impl Online {
             }
         }
         hole.key.store(0, Ordering::Relaxed);
+        Some(())
     }
 }
 
@@ -356,7 +368,12 @@ const fn home(entries: &[Words], key: u64) -> usize {
 
 /// The key of a user on a platform; never 0. Two of a million users have the same one in one of ten million tables.
 fn key(user: u64, platform_id: i32) -> u64 {
-    hash_pair(user, platform_number(platform_id)).max(1)
+    key_of(user, platform_number(platform_id))
+}
+
+/// The same by the position of the platform in [`ByPlatform`].
+fn key_of(user: u64, platform: u64) -> u64 {
+    hash_pair(user, platform).max(1)
 }
 
 /// The position of a platform in [`ByPlatform`].

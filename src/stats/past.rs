@@ -40,8 +40,8 @@ impl Stats {
         let online = self.users_online().map(|(_, users)| users as u64).sum();
         self.history.tick(tick, &self.sample(), self.distinct_sources(), online);
         if self.weeks.is_due(tick.now) {
-            let exported: Vec<_> = self.exported_groups().into_iter().filter_map(|slot| self.group(slot)).collect();
-            self.weeks.update(&exported, self.calendar(), self.started(), self.calendar().day_of(tick.now));
+            let exported = || self.exported_groups().into_iter().filter_map(|slot| self.group(slot)).collect();
+            self.weeks.update(exported, self.calendar(), self.started(), self.calendar().day_of(tick.now));
         }
     }
 

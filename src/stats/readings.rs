@@ -315,6 +315,12 @@ impl Stats {
         self.groups.folded_dismissed()
     }
 
+    /// Messages of erased groups.
+    #[must_use]
+    pub fn folded_erased(&self) -> u64 {
+        self.groups.folded_erased()
+    }
+
     /// Messages of retired groups.
     #[must_use]
     pub fn folded_retired(&self) -> u64 {

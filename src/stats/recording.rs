@@ -310,7 +310,9 @@ impl Stats {
         windows.into_iter().for_each(|windows| windows.prepare(tick));
         let now = tick.now;
         if self.groups.tick(now) {
-            self.groups.finish_dismissals(now, |slots| self.pairs.forget(slots));
+            self.groups.finish_removals(now, |slots| {
+                self.pairs.forget(slots);
+            });
             self.online.sweep(now);
             let publish = |slot, hour, day| self.groups.set_active_senders(slot, hour, day);
             self.pairs.scan(now, self.groups.slots_used(), publish);

@@ -70,6 +70,8 @@ metrics! {
     /// Connections closed because they were idle, and answers cut off because the client did not read them in time,
     /// since the process started.
     ended: CounterVec<Ended> = "openim_exporter_connections_ended_total" ["reason"];
+    /// Groups and people erased on request since the process started.
+    erasures: CounterVec<Erasure> = "openim_exporter_erasures_total" ["kind"];
     /// Viewers of the live page.
     live_viewers: Gauge = "openim_exporter_live_viewers" [];
     /// Log lines dropped since the process started, because standard error did not accept them.
@@ -99,6 +101,16 @@ named! {
     pub(super) enum Ended {
         Idle = "idle",
         Unread = "unread",
+    }
+}
+
+named! {
+    /// What is erased on request.
+    pub enum Erasure {
+        /// A group.
+        Group = "group",
+        /// A person.
+        User = "user",
     }
 }
 
@@ -183,6 +195,19 @@ impl Telemetry {
             "messages of this kind are not counted from this callback; if no other reports them, or OpenIM sends both, \
              set --callback.message-source"
         );
+    }
+
+    /// A group or a person was erased on request. The log does not get the ID: nothing would erase it there.
+    pub(crate) fn erased(&self, kind: Erasure, client: IpAddr) {
+        if let Some(counter) = self.metrics.erasures.get(kind) {
+            counter.inc();
+        }
+        info!(kind = kind.name(), %client, "erased on request; the log does not name what was erased");
+    }
+
+    /// Forgets the refused requests whose details contain this text.
+    pub(crate) fn forget_refusals(&self, text: &str) {
+        self.refusals.forget(text);
     }
 
     /// The last refused requests for each reason, newest first.

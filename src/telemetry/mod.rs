@@ -13,7 +13,7 @@ mod replicas;
 mod state;
 mod targets;
 
-pub use events::Telemetry;
+pub use events::{Erasure, Telemetry};
 pub use family::{Family, Kind, Samples};
 pub(crate) use forward::figures::TargetFigures;
 pub use forward::{AnswerFailure, Backlog, BreakerState, Outcome, TargetTelemetry, Verdict};

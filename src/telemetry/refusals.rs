@@ -54,10 +54,38 @@ impl Refusals {
         is_due
     }
 
+    /// Forgets the refusals whose details contain this text.
+    pub(super) fn forget(&self, text: &str) {
+        self.0.iter().for_each(|(_, last)| last.lock().retain(|refusal| !refusal.detail.contains(text)));
+    }
+
     /// The kept refusals, newest first.
     pub(super) fn last(&self) -> Vec<Refusal> {
         let mut all: Vec<_> = self.0.iter().flat_map(|(_, last)| last.lock().clone()).collect();
         all.sort_by_key(|refusal| std::cmp::Reverse(refusal.at));
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn what_quotes_an_erased_id_is_forgotten() {
+        let refusals = Refusals::default();
+        let details = || refusals.last().into_iter().map(|refusal| refusal.detail).collect::<Vec<_>>();
+        for (reason, detail) in
+            [(Reason::BadQuery, "sort: \"team\""), (Reason::BadQuery, "limit"), (Reason::WrongType, "team")]
+        {
+            let client = Ipv4Addr::LOCALHOST.into();
+            let at = UnixMillis(0);
+            refusals.keep(&Refusal { reason, detail: detail.to_owned(), client, may_be_callback: true, at });
+        }
+        assert_eq!(details().len(), 3);
+        refusals.forget("team");
+        assert_eq!(details(), ["limit"]);
     }
 }

@@ -118,6 +118,7 @@ pub(crate) fn read(source: Source<'_>, connections: usize) -> Summary {
             ("capacity", stats.folded_for_capacity()),
             ("retired", stats.folded_retired()),
             ("dismissed", stats.folded_dismissed()),
+            ("erased", stats.folded_erased()),
         ]),
         mentions: LabelCounts::of([("user", stats.mentioned_users()), ("all", stats.mentioned_all())]),
         active_senders: LabelCounts::by_window(stats.active_senders(Chat::Group, now)),

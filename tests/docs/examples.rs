@@ -102,6 +102,24 @@ fn the_api_gives_the_documented_answers_after_the_example() {
 }
 
 #[test]
+fn the_documented_erasures_are_the_real_ones() {
+    let (file, path) = example();
+    let exporter = Exporter::start(&["--web.enable-admin-api"]);
+    for (heading, erased, (old, new)) in [
+        ("### Erase a group", "/api/v1/groups/user456", ("\"messages_folded\": 1", "\"messages_folded\": 2")),
+        ("### Erase a person", "/api/v1/users/user123", ("\"users_online\": 0", "\"users_online\": 1")),
+    ] {
+        assert_eq!(exporter.post(path, std::fs::read(at(file)).unwrap()).status, 200);
+        let request = format!("DELETE {erased} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let answer = exporter.ask(request.as_bytes());
+        let shown = |page: &str| serde_json::from_str::<Value>(block(page, heading, "json")).unwrap();
+        assert_eq!((answer.status, answer.json()), (200, shown(API.text)));
+        assert_ne!(answer.json(), shown(&API.spoilt(old, new)));
+        assert!(API.text.contains(&format!("`{erased}`")));
+    }
+}
+
+#[test]
 fn the_documented_refusal_is_the_real_one() {
     let exporter = Exporter::start(&[]);
     let request = "POST /callbackAfterSendGroupMsgCommand HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\n{}";

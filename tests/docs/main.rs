@@ -48,6 +48,7 @@ pages! {
     OPENIM = "docs/openim.md";
     LIVE_PAGE = "docs/page.md";
     PERFORMANCE = "docs/performance.md";
+    PRIVACY = "docs/privacy.md";
     PROMETHEUS = "docs/prometheus.md";
     RECORDS = "docs/records.md";
     REPLICAS = "docs/replicas.md";

@@ -20,7 +20,7 @@ fn known_label_values_start_at_0() {
     let windows = ["5m", "1h", "24h", "7d", "30d"];
     for (family, label, values) in [
         ("openim_group_messages_by_status_total", "status", &["1", "2", "3", "4", "other"][..]),
-        ("openim_group_messages_folded_total", "reason", &["capacity", "retired", "dismissed"]),
+        ("openim_group_messages_folded_total", "reason", &["capacity", "retired", "dismissed", "erased"]),
         ("openim_group_mentions_total", "kind", &["user", "all"]),
         ("openim_group_message_clock_errors_total", "kind", &["future", "stale", "negative_submit"]),
         ("openim_active_senders", "window", &windows),

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use openim_exporter::domain::UnixMillis;
+
 use crate::fleet::{BEGIN, MINUTE, Member, SECOND, round, stats};
 use crate::redis_server::Redis;
 
@@ -75,4 +77,32 @@ fn the_first_groups_of_a_new_exporter_do_not_replace_busy_ones() {
         round(&mut members, now + second * SECOND);
         assert!(members.iter().all(|member| exported(member).into_keys().eq(busy.clone())), "after {second} s");
     }
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn an_erased_group_leaves_redis_with_the_exporter_that_erased_it() {
+    let redis = Redis::start(&[]);
+    let member = |name| Member::with(&redis, name, stats(BEGIN, "UTC", 4), 0);
+    let mut members = ["a", "b"].map(member);
+    let told = |name: &str| redis.cli(&["GET", &format!("{{openim-exporter}}:groups:{name}")]).contains("gone");
+    let erase = |member: &Member, now| member.stats.erase_group("gone", UnixMillis(now)).unwrap().unwrap().messages;
+    let mut now = BEGIN;
+    for member in &members {
+        ["gone", "stays"].iter().for_each(|group| member.group_message(now, group, "someone"));
+    }
+    round(&mut members, now);
+    assert!(told("a") && told("b"));
+    assert_eq!(erase(&members[0], now), 1);
+    now += 10 * SECOND;
+    round(&mut members, now);
+    assert!(!told("a") && told("b"));
+    // All agreed on it, so it is exported again at once.
+    members[0].group_message(now, "gone", "someone");
+    assert_eq!(exported(&members[0])["gone"], 1);
+    let again = [0, 1].map(|at| erase(&members[at], now));
+    now += 10 * SECOND;
+    round(&mut members, now);
+    assert_eq!((again, told("a"), told("b")), ([1, 1], false, false));
+    assert!(members.iter().all(|member| exported(member).into_keys().eq(["stays".to_owned()])));
 }

@@ -17,6 +17,7 @@ enum Kind {
     Health,
     Page,
     Action,
+    Erasure,
     Nothing,
     Callback,
 }
@@ -24,7 +25,7 @@ enum Kind {
 /// The endpoint whose success ends the process.
 const QUIT: &str = "/-/quit";
 
-const ENDPOINTS: [(Kind, &str); 16] = [
+const ENDPOINTS: [(Kind, &str); 18] = [
     (Kind::Health, "/-/healthy"),
     (Kind::Health, "/-/ready"),
     (Kind::Page, "/metrics"),
@@ -36,6 +37,8 @@ const ENDPOINTS: [(Kind, &str); 16] = [
     (Kind::Page, "/api/v1/groups"),
     (Kind::Action, "/-/reload"),
     (Kind::Action, QUIT),
+    (Kind::Erasure, "/api/v1/groups/none"),
+    (Kind::Erasure, "/api/v1/users/none"),
     (Kind::Nothing, "/nothing"),
     (Kind::Callback, GROUP_MESSAGE_PATH),
     (Kind::Callback, "/callback"),
@@ -70,7 +73,9 @@ fn expected(kind: Kind, path: &str, credentials: Credentials, socket: Socket) ->
         (Kind::Page | Kind::Nothing, Socket::Callbacks) => 404,
         // At the callback listener this is a callback path, and the request has no secret.
         (Kind::Action, Socket::Callbacks) => 401,
-        (Kind::Nothing, _) => {
+        (Kind::Erasure, Socket::Callbacks) => 405,
+        // Nothing is stored there.
+        (Kind::Nothing | Kind::Erasure, _) => {
             if is_right {
                 404
             } else {
@@ -109,6 +114,7 @@ fn request(kind: Kind, path: &str, credentials: Credentials) -> Vec<u8> {
             Kind::Action => {
                 format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n{headers}\r\n").into_bytes()
             }
+            Kind::Erasure => get(path, &headers).replacen("GET", "DELETE", 1).into_bytes(),
             _ => get(path, &headers).into_bytes(),
         };
     }
@@ -129,7 +135,7 @@ fn locked(authority: &Authority, tls: bool, two: bool) -> (Exporter, Vec<(Socket
     let callers = authority.write("callers", format!("openim:{}\n", hash("call me")));
     let [config, secret, callers] = [&config, &secret, &callers].map(|path| path.to_str().unwrap());
     let mut flags = vec!["--web.config.file", config, "--callback.secret-file", secret];
-    flags.extend(["--callback.basic-auth-file", callers, "--web.enable-lifecycle"]);
+    flags.extend(["--callback.basic-auth-file", callers, "--web.enable-lifecycle", "--web.enable-admin-api"]);
     if !two {
         let exporter = Exporter::start(&flags);
         let sockets = vec![(Socket::All, exporter.address())];

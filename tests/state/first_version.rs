@@ -55,7 +55,8 @@ fn shown(stats: Stats) -> String {
     let text = String::from_utf8(text).unwrap();
     let lines = text.lines().filter(|line| families.iter().any(|family| line.starts_with(family)));
     // 0.1.0 did not count members, all active users, dismissals, and delays by platform.
-    let new = ["openim_group_members_", "openim_active_users", "reason=\"dismissed\"", "_by_platform_"];
+    let new =
+        ["openim_group_members_", "openim_active_users", "reason=\"dismissed\"", "reason=\"erased\"", "_by_platform_"];
     let is_new = |line: &str| new.iter().any(|name| line.contains(name));
     let lines = lines.filter(|line| !is_new(line) && !is_zero_of_mix(line));
     lines.map(|line| format!("{line}\n")).collect()

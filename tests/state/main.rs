@@ -129,8 +129,8 @@ fn numbers(stats: &Stats) -> (BTreeMap<String, u64>, [Vec<u64>; 2]) {
         counters.extend([(format!("delays of {platform}"), count), (format!("delays of {platform}, sum"), sum)]);
     }
     counters.insert("mentions".into(), stats.mentioned_users());
-    let folded = [stats.folded_for_capacity(), stats.folded_retired(), stats.folded_dismissed()];
-    counters.extend(["capacity", "retired", "dismissed"].map(str::to_owned).into_iter().zip(folded));
+    let folded = [stats.folded_for_capacity(), stats.folded_retired(), stats.folded_dismissed(), stats.folded_erased()];
+    counters.extend(["capacity", "retired", "dismissed", "erased"].map(str::to_owned).into_iter().zip(folded));
     counters.insert("pairs evicted".into(), stats.sender_pairs_evicted());
     (counters, [stats.active_senders(Chat::Group, NOW).to_vec(), stats.active_groups(NOW).to_vec()])
 }

@@ -143,7 +143,7 @@ fn check_all_but_password(
     let (users, realm) = match route {
         Route::Healthy | Route::Ready | Route::Icon => return Ok((route, None)),
         // No web page needs these, not even one of this host: with DNS rebinding, another site can use our address.
-        Route::Callback(_) | Route::Reload | Route::Quit if facts.has_origin => {
+        Route::Callback(_) | Route::Reload | Route::Quit | Route::Erase(_) if facts.has_origin => {
             return Err(Box::new(exchange.refuse(Reason::Forbidden, "requests from a web page are not allowed here")));
         }
         Route::Callback(_) => {

@@ -5,6 +5,7 @@ mod admission;
 mod api;
 mod body;
 mod callback;
+mod erasure;
 mod form;
 mod forwarded;
 mod forwarding;
@@ -133,9 +134,7 @@ async fn answer_after_waiting(
             let mut reply = match (admitted, discarded) {
                 (Err(refusal), _) => *refusal,
                 // A client that sends an endless body gets no page. For a page that does not exist, 404 comes first.
-                (Ok(route), Err(error)) if route.is_served(site.config.lifecycle) => {
-                    callback::refuse_body(exchange, &error)
-                }
+                (Ok(route), Err(error)) if route.is_served(&site.config) => callback::refuse_body(exchange, &error),
                 (Ok(route), _) => answer_without_body(exchange, route, &head).await,
             };
             // Over HTTP/1.0, only the end of the connection ends a body of unknown length.
@@ -173,6 +172,7 @@ async fn answer_without_body(exchange: Exchange<'_>, route: Route, head: &Parts)
         Route::History => api::history(exchange, head.uri.query()).await,
         Route::Days => api::days(exchange, head.uri.query()).await,
         Route::Live => api::live(exchange, head.uri.query()).await,
+        Route::Erase(kind) => erasure::erase(exchange, kind, &head.uri).await,
         Route::Reload => actions::reload(exchange).await,
         Route::Quit => actions::quit(exchange),
         Route::WrongMethod(allowed) => {

@@ -6,12 +6,13 @@ use hyper::Method;
 use hyper::http::request::Parts;
 
 use super::form;
-use crate::config::ExternalUrl;
+use crate::config::{self, ExternalUrl};
 use crate::domain::AnswerUse;
 use crate::exposition::Scope;
 use crate::http::base::caller::Role;
 use crate::http::site::GROUPS;
 use crate::page;
+use crate::telemetry::Erasure;
 use crate::wire::Command;
 
 /// What a request is for.
@@ -41,6 +42,8 @@ pub(super) enum Route {
     Days,
     /// The events of the live page, from the API.
     Live,
+    /// Erase the group or the person that the path's last segment names.
+    Erase(Erasure),
     /// Reload the settings' files.
     Reload,
     /// End the process.
@@ -52,11 +55,12 @@ pub(super) enum Route {
 }
 
 impl Route {
-    /// Whether the route exists and supports the method. `lifecycle`: whether the lifecycle actions are enabled.
-    pub(super) const fn is_served(self, lifecycle: bool) -> bool {
+    /// Whether the route exists, is enabled and supports the method.
+    pub(super) const fn is_served(self, config: &config::Http) -> bool {
         match self {
             Self::WrongMethod(_) | Self::NotFound => false,
-            Self::Reload | Self::Quit => lifecycle,
+            Self::Reload | Self::Quit => config.lifecycle,
+            Self::Erase(_) => config.admin_api,
             Self::Callback(_) | Self::Metrics(_) | Self::Healthy | Self::Ready | Self::Icon => true,
             Self::Page(_) | Self::PageWithoutSlash | Self::Summary | Self::Groups | Self::Live => true,
             Self::History | Self::Days => true,
@@ -112,6 +116,7 @@ impl<'a> Served<'a> {
 
 const PAGE_METHODS: &str = "GET, HEAD";
 const ACTION_METHODS: &str = "POST";
+const ERASURE_METHODS: &str = "DELETE";
 
 /// Finds the route of a request. For a `POST`, a command in the URL comes first. A `POST` to a path that serves
 /// nothing, or only a file of the page, is a callback. If the URL has no command, the body must contain it.
@@ -125,10 +130,14 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>, served: Se
     match (method, page) {
         (&Method::POST, Some(action @ (Route::Reload | Route::Quit))) => action,
         (_, Some(Route::Reload | Route::Quit)) => Route::WrongMethod(ACTION_METHODS),
+        (&Method::DELETE, Some(erasure @ Route::Erase(_))) => erasure,
         // OpenIM 2.3 adds no path to its URL.
-        (&Method::POST, None | Some(Route::Page(_) | Route::PageWithoutSlash)) if served.callbacks => {
+        (&Method::POST, None | Some(Route::Page(_) | Route::PageWithoutSlash | Route::Erase(_)))
+            if served.callbacks =>
+        {
             Route::Callback(command())
         }
+        (_, Some(Route::Erase(_))) => Route::WrongMethod(ERASURE_METHODS),
         (&Method::POST, Some(_)) => match command() {
             Some(command) => Route::Callback(Some(command)),
             None => Route::WrongMethod(PAGE_METHODS),
@@ -162,8 +171,17 @@ fn page_at(path: &str, served: Served<'_>) -> Option<Route> {
         "/api/v1/live" => Some(Route::Live),
         "/api/v1/history" => Some(Route::History),
         "/api/v1/days" => Some(Route::Days),
-        _ => page::find(path).map(Route::Page),
+        _ => erasure_at(path).or_else(|| page::find(path).map(Route::Page)),
     }
+}
+
+/// The ID is a whole segment: a slash in it is encoded.
+fn erasure_at(path: &str) -> Option<Route> {
+    let (kind, id) = match path.strip_prefix("/api/v1/groups/") {
+        Some(id) => (Erasure::Group, id),
+        None => (Erasure::User, path.strip_prefix("/api/v1/users/")?),
+    };
+    (!id.is_empty() && !id.contains('/')).then_some(Route::Erase(kind))
 }
 
 /// The command at the end of the path (since OpenIM 3.4.2), or else in the query (earlier versions).
@@ -264,6 +282,33 @@ mod tests {
     }
 
     #[test]
+    fn only_delete_erases_and_a_post_to_the_same_path_is_a_callback() {
+        let command = Some(Command::GroupMessage);
+        for (path, kind) in [
+            ("/api/v1/groups/g1", Erasure::Group),
+            ("/api/v1/groups/a%2Fb%3F", Erasure::Group),
+            ("/api/v1/users/%E7%BE%A4", Erasure::User),
+            ("/api/v1/users/callbackAfterSendGroupMsgCommand", Erasure::User),
+        ] {
+            assert_eq!(routed(Method::DELETE, path), Route::Erase(kind), "{path}");
+            assert_eq!(at(Role::Telemetry, Method::DELETE, path), Route::Erase(kind), "{path}");
+            for method in [Method::GET, Method::HEAD, Method::PUT, Method::OPTIONS] {
+                assert_eq!(routed(method, path), Route::WrongMethod(ERASURE_METHODS), "{path}");
+            }
+            let of_path = command.filter(|_| path.ends_with("Command"));
+            assert_eq!(routed(Method::POST, path), Route::Callback(of_path), "{path}");
+            let query = format!("{path}?command=callbackAfterSendGroupMsgCommand");
+            assert_eq!(routed(Method::POST, &query), Route::Callback(command), "{path}");
+            assert_eq!(at(Role::Telemetry, Method::POST, path), Route::WrongMethod(ERASURE_METHODS), "{path}");
+            assert_eq!(at(Role::Callbacks, Method::POST, path), Route::Callback(of_path), "{path}");
+            assert_eq!(at(Role::Callbacks, Method::DELETE, path), Route::WrongMethod(ACTION_METHODS), "{path}");
+        }
+        for path in ["/api/v1/groups/", "/api/v1/groups/a/b", "/api/v1/users", "/api/v1/user/u", "/x/api/v1/users/u"] {
+            assert!(!matches!(routed(Method::DELETE, path), Route::Erase(_)), "{path}");
+        }
+    }
+
+    #[test]
     fn unknown_paths_are_not_found_and_callbacks_require_post() {
         assert_eq!(routed(Method::GET, "/nothing"), Route::NotFound);
         assert_eq!(routed(Method::GET, "/callbackAfterSendGroupMsgCommand"), Route::WrongMethod(ACTION_METHODS));
@@ -298,9 +343,10 @@ mod tests {
     fn pages_are_also_below_the_prefix_and_callbacks_anywhere() {
         let external_url = ExternalUrl::parse("https://example.com/x/exporter/").unwrap();
         let served = |role| Served::new(role, "/metrics", Some(&external_url));
-        for path in ["/", "/page/page.css", "/metrics", "/metrics/groups", "/-/ready", "/favicon.ico", "/api/v1/live"] {
+        let pages = ["/", "/page/page.css", "/metrics", "/metrics/groups", "/-/ready", "/favicon.ico", "/api/v1/live"];
+        for path in pages.into_iter().chain(["/api/v1/groups/g", "/api/v1/users/u"]) {
             let below = format!("/x/exporter{path}");
-            for method in [Method::GET, Method::HEAD, Method::POST, Method::PUT] {
+            for method in [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE] {
                 assert_eq!(of(served(Role::All), method.clone(), &below), routed(method, path), "{path}");
             }
         }
@@ -324,5 +370,6 @@ mod tests {
             assert_eq!(of(served, Method::GET, path), Route::NotFound, "{path}");
             assert_eq!(of(served, Method::POST, path), Route::Callback(None), "{path}");
         }
+        assert_eq!(of(served, Method::DELETE, "/api/v1/users/u"), Route::WrongMethod(ACTION_METHODS));
     }
 }

@@ -63,6 +63,8 @@ pub struct Site {
     callback_port: Option<u16>,
     pub(crate) recorder: Option<Arc<Recorder>>,
     pub(crate) recent_groups: Recent<GroupQuery>,
+    /// Held while a group or a person is erased: only one at a time.
+    pub(crate) erasing: Arc<tokio::sync::Mutex<()>>,
     pub(crate) forwarding: Option<Arc<Forwarding>>,
 }
 
@@ -99,6 +101,7 @@ impl Site {
             callback_port: None,
             recorder: None,
             recent_groups: Recent::default(),
+            erasing: Arc::default(),
             forwarding: None,
         }
     }

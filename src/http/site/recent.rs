@@ -40,6 +40,11 @@ impl<K: Clone + PartialEq> Recent<K> {
         }
         Ok(bytes)
     }
+
+    /// Forgets all answers. Waits for one that is being made.
+    pub(crate) fn clear(&self) {
+        self.0.lock().clear();
+    }
 }
 
 impl<K> Default for Recent<K> {

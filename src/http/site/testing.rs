@@ -36,6 +36,7 @@ pub(crate) fn site() -> Arc<Site> {
         max_connections_per_address: 1,
         max_buffered_bytes: 1024,
         lifecycle: true,
+        admin_api: true,
         ..config::Http::defaults().unwrap()
     };
     let parts = (Arc::new(stats), Arc::new(telemetry), Arc::new(SystemClock) as Arc<dyn Clock>);

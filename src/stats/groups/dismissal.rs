@@ -1,7 +1,9 @@
-//! Dismissing groups: their series end at the next scrape.
+//! Removing groups that were dismissed or are to be erased: their series end at the next scrape.
 
 use std::sync::atomic::Ordering;
 
+use super::idle::Paused;
+use super::slot::Group;
 use super::table::{GroupCounter, GroupTable};
 use crate::domain::UnixMillis;
 use crate::stats::group_name::with_name;
@@ -12,37 +14,50 @@ impl GroupTable {
     pub(in crate::stats) fn dismiss(&self, id: &str, now: UnixMillis, if_new: impl FnOnce()) {
         with_name(id, |name| {
             self.dismissed.insert(name, if_new);
-            if !self.remove_dismissed(name, now) {
+            if self.remove(name, now, GroupCounter::FoldedDismissed).is_err() {
                 self.has_waiting.store(true, Ordering::Relaxed);
             }
         });
     }
 
-    /// Returns false if the group is tracked and must stay so for the moment.
-    fn remove_dismissed(&self, name: &str, now: UnixMillis) -> bool {
+    /// Stops tracking a group and folds its messages, for a reason other than retirement. Returns its slot and the group
+    /// as it was; `None` if it is not tracked.
+    ///
+    /// # Errors
+    /// When it is tracked and must stay so for the moment.
+    pub(in crate::stats) fn remove(
+        &self,
+        name: &str,
+        now: UnixMillis,
+        reason: GroupCounter,
+    ) -> Result<Option<(u32, Group)>, Paused> {
         if !self.by_name.contains_key(name) {
-            return true;
+            return Ok(None);
         }
-        let Some(_retiring) = self.pauses.retire(now) else { return false };
+        let _retiring = self.pauses.retire(now).ok_or(Paused)?;
+        let mut group = None;
         let removed = self.by_name.remove_if(name, |_, number| {
-            self.slot(*number)
-                .inspect(|slot| self.move_to_folded(*number, *slot, GroupCounter::FoldedDismissed))
-                .is_some()
+            let slot = self.slot(*number).inspect(|slot| {
+                group = slot.read();
+                self.move_to_folded(*number, *slot, reason);
+            });
+            slot.is_some()
         });
-        if let Some((_, number)) = removed {
+        if let Some((_, number)) = &removed {
             self.tracked.fetch_sub(1, Ordering::Relaxed);
-            self.vacated.lock().push(number);
+            self.vacated.lock().push(*number);
         }
-        true
+        Ok(removed.and_then(|(_, number)| Some((number, group?))))
     }
 
-    /// Removes the dismissed groups that had to stay. Then passes the slots of all dismissed groups to `forget`, which
+    /// Removes the dismissed groups that had to stay. Then passes the slots of all removed groups to `forget`, which
     /// removes everything that belongs to them, so that other groups can use them.
-    pub(in crate::stats) fn finish_dismissals(&self, now: UnixMillis, forget: impl FnOnce(&[u32])) {
+    pub(in crate::stats) fn finish_removals(&self, now: UnixMillis, forget: impl FnOnce(&[u32])) {
         if self.has_waiting.swap(false, Ordering::Relaxed) && !self.dismissed.is_empty() {
             let tracked = self.slots().filter_map(|(_, slot)| slot.read());
             let mut waiting = tracked.filter(|group| self.dismissed.contains(group.name.as_str()));
-            if !waiting.all(|group| self.remove_dismissed(group.name.as_str(), now)) {
+            let remove = |group: Group| self.remove(&group.name, now, GroupCounter::FoldedDismissed);
+            if !waiting.all(|group| remove(group).is_ok()) {
                 self.has_waiting.store(true, Ordering::Relaxed);
             }
         }

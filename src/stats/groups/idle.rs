@@ -111,6 +111,10 @@ impl Default for PauseState {
 #[derive(Debug)]
 pub struct RetirementPause(Arc<PauseState>);
 
+/// The group must stay for the moment, because a reader of all groups paused their retirement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paused;
+
 /// A retirement in progress.
 pub(super) struct Retiring<'a>(&'a PauseState);
 

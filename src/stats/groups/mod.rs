@@ -16,12 +16,11 @@ mod tests;
 mod weeks;
 
 pub use candidates::Candidate;
-pub use idle::RetirementPause;
+pub use idle::{Paused, RetirementPause};
 pub use slot::{Group, GroupName};
 pub use slot_set::SlotSet;
 pub(super) use stored::SlotMapping;
-pub(super) use table::GroupTable;
 pub use table::Recorded;
-pub(super) use table::{COUNTERS as FOLDED, JOURNAL, SLOTS};
+pub(super) use table::{COUNTERS as FOLDED, GroupCounter, GroupTable, JOURNAL, SLOTS};
 pub use weeks::Week;
 pub(super) use weeks::Weeks;

@@ -141,14 +141,12 @@ impl Slot<'_> {
         self.0[STATE].store(state, Ordering::Release);
     }
 
-    /// Frees the slot.
+    /// Frees the slot. Nothing of the group stays in it, not even its name.
     pub(super) fn vacate(self) {
         self.set(STATE, (self.get(STATE) & !LENGTH_MASK).wrapping_add(GENERATION));
         // A reader that sees one of the following writes also sees the new state.
         fence(Ordering::Release);
-        for word in [MESSAGES, LAST_SEEN, CREATED, SENDERS, RATED, RATE, EXPORTED] {
-            self.set(word, 0);
-        }
+        self.0.iter().skip(STATE + 1).for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
     /// The group in the slot; `None` if it is free.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use compact_str::CompactString;
 
 use super::slot::{GroupName, SLOT_WORDS, Slot};
-use super::table::{COUNTERS, DISMISSED, GroupCounter, GroupTable, JOURNAL, LAYOUT, RANKED_AT, SLOT_BYTES, SLOTS};
+use super::table::{COUNTERS, GroupCounter, GroupTable, JOURNAL, LAYOUT, RANKED_AT, REMOVALS, SLOT_BYTES, SLOTS};
 use crate::arena::Contents;
 use crate::domain::UnixMillis;
 use crate::stats::carry::CarryOver;
@@ -30,12 +30,10 @@ impl SlotMapping {
     }
 }
 
-/// The slot in the journal's first word, and the counter of its messages; `None` if no group was being retired or
-/// dismissed.
-fn retiring_slot(word: &AtomicU64) -> Option<(u32, GroupCounter)> {
+/// The slot in the journal's first word, and the counter of its messages; `None` if no group was being removed.
+fn removed_slot(word: &AtomicU64) -> Option<(u32, GroupCounter)> {
     let word = word.load(Ordering::Relaxed).checked_sub(1)?;
-    let counter = if word & DISMISSED == 0 { GroupCounter::FoldedRetired } else { GroupCounter::FoldedDismissed };
-    Some((u32::try_from(word & !DISMISSED).ok()?, counter))
+    REMOVALS.into_iter().find_map(|(counter, added)| Some((u32::try_from(word.checked_sub(added)?).ok()?, counter)))
 }
 
 /// The stored slots contradict each other: two have the same name, or one has no readable name or no valid rate.
@@ -54,7 +52,7 @@ impl GroupTable {
     /// # Errors
     /// When there is such a slot, but no page is older than others.
     pub(in crate::stats) fn restore(&self, torn: bool) -> Result<(), Contradiction> {
-        self.finish_retiring();
+        self.finish_removal();
         let mut last_used = None;
         let mut exported = Vec::new();
         for (number, slot) in (0..).zip(self.slots.as_chunks().0.iter().map(Slot)) {
@@ -84,7 +82,7 @@ impl GroupTable {
     pub(in crate::stats) fn reset_counts(&self, now: UnixMillis) {
         self.counters.reset();
         self.slots.as_chunks().0.iter().map(Slot).for_each(|slot| slot.reset(now));
-        // A group that was being retired has no messages any more.
+        // A group that was being removed has no messages any more.
         self.journal.iter().for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
@@ -97,9 +95,9 @@ impl GroupTable {
         old.copy(RANKED_AT, LAYOUT, &self.ranked_at);
         self.dismissed.carry_from(old);
         let Some(stored) = old.section(SLOTS, LAYOUT, SLOT_BYTES) else { return SlotMapping::Moved(Vec::new()) };
-        let retiring = self.carry_retiring(old);
+        let removed = self.carry_removal(old);
         let slots = (0..).zip(stored.as_chunks().0.iter().map(Slot));
-        let groups: Vec<_> = slots.filter(|(number, slot)| !slot.is_free() && Some(*number) != retiring).collect();
+        let groups: Vec<_> = slots.filter(|(number, slot)| !slot.is_free() && Some(*number) != removed).collect();
         let fit = groups.last().is_none_or(|(number, _)| (*number as usize) < self.capacity());
         if fit {
             groups.into_iter().filter_map(|(number, from)| Some((self.slot(number)?, from))).for_each(|(to, from)| {
@@ -131,11 +129,11 @@ impl GroupTable {
         SlotMapping::Moved(mapping)
     }
 
-    /// Folds the messages of an old group that was being retired when the process ended, and returns its slot.
-    fn carry_retiring(&self, old: &CarryOver<'_>) -> Option<u32> {
+    /// Folds the messages of an old group that was being removed when the process ended, and returns its slot.
+    fn carry_removal(&self, old: &CarryOver<'_>) -> Option<u32> {
         let journal = old.section(JOURNAL, LAYOUT, size_of::<u64>())?;
         let [slot, folded, ..] = &*journal else { return None };
-        let (number, counter) = retiring_slot(slot)?;
+        let (number, counter) = removed_slot(slot)?;
         // Some of them may be in the old counter, which has been copied.
         let counted = old.counter(COUNTERS, counter.name());
         self.counters.add(counter, folded.load(Ordering::Relaxed).saturating_sub(counted));
@@ -147,14 +145,13 @@ impl GroupTable {
         self.counters.add(GroupCounter::FoldedRetired, messages);
     }
 
-    /// Completes a retirement or dismissal that was in progress when the process ended. May be repeated.
-    fn finish_retiring(&self) {
+    /// Completes the removal of a group that was in progress when the process ended. May be repeated.
+    fn finish_removal(&self) {
         let [slot, folded, ..] = &*self.journal else { return };
-        let Some((number, counter)) = retiring_slot(slot) else { return };
+        let Some((number, counter)) = removed_slot(slot) else { return };
         self.counters.set_sum(counter, folded.load(Ordering::Relaxed));
-        if let Some(retired) = self.slot(number).filter(|retired| !retired.is_free()) {
-            retired.vacate();
-        }
+        // Even if the slot is free: it may still have the group's name.
+        self.slot(number).into_iter().for_each(Slot::vacate);
         slot.store(0, Ordering::Relaxed);
     }
 }

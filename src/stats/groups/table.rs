@@ -62,7 +62,7 @@ pub(super) fn shards(capacity: usize) -> usize {
 
 named! {
     /// Counters of the table.
-    pub(super) enum GroupCounter {
+    pub(in crate::stats) enum GroupCounter {
         /// Messages that were received when no slot was available.
         FoldedForCapacity = "folded capacity",
         /// Messages of retired groups.
@@ -71,6 +71,8 @@ named! {
         Retired = "retired groups",
         /// Messages of dismissed groups.
         FoldedDismissed = "folded dismissed",
+        /// Messages of erased groups.
+        FoldedErased = "folded erased",
     }
 }
 
@@ -86,23 +88,25 @@ pub(super) const SLOT_BYTES: usize = SLOT_WORDS * size_of::<u64>();
 
 const JOURNAL_WORDS: usize = 2;
 
-/// Added to the journal's first word if the group is dismissed. Slots have 32 bits.
-pub(super) const DISMISSED: u64 = 1 << 32;
+/// Why a group is removed: the counter of its messages, and what is added to the journal's first word. Slots have 32 bits.
+pub(super) const REMOVALS: [(GroupCounter, u64); 3] =
+    [(GroupCounter::FoldedRetired, 0), (GroupCounter::FoldedDismissed, 1 << 32), (GroupCounter::FoldedErased, 2 << 32)];
 
 /// The tracked groups.
 #[derive(Debug)]
 pub(in crate::stats) struct GroupTable {
     pub(super) slots: Section,
     pub(super) counters: CounterSet<GroupCounter>,
-    /// While a group is being retired or dismissed: its slot plus one, with [`DISMISSED`] added if it is dismissed, and
-    /// the number of folded messages afterwards. If the process ends meanwhile, the next one completes it.
+    /// While a group is being removed: its slot plus one, with the reason from [`REMOVALS`] added, and the number of
+    /// folded messages afterwards. If the process ends meanwhile, the next one completes it.
     pub(super) journal: Section,
-    /// Held while a group is being retired or dismissed, because there is only one journal.
+    /// Held while a group is being removed, because there is only one journal.
     retiring: Mutex<()>,
     pub(super) dismissed: DismissedGroups,
     /// Whether dismissed groups may still be tracked, because a reader paused the retirement.
     pub(super) has_waiting: AtomicBool,
-    /// Slots of dismissed groups. They are free, but must not be used: the groups' pairs are not forgotten yet.
+    /// Slots of dismissed and erased groups. They are free, but must not be used: the groups' pairs are not forgotten
+    /// yet, and a message that was received just before may still add one.
     pub(super) vacated: Mutex<Vec<u32>>,
     /// Slots below this number have been used.
     pub(super) used: AtomicUsize,
@@ -251,16 +255,16 @@ impl GroupTable {
     pub(super) fn move_to_folded(&self, number: u32, slot: Slot<'_>, reason: GroupCounter) {
         let _retiring = self.retiring.lock();
         let folded = self.counters.sum(reason).wrapping_add(slot.messages());
-        let is_dismissed = reason == GroupCounter::FoldedDismissed;
+        let added = REMOVALS.iter().find(|(counter, _)| *counter == reason).map_or(0, |(_, added)| *added);
         if let [journal_slot, journal_folded, ..] = &*self.journal {
             // A killed process has done all stores before some instruction, and none after it. So only the order of the
             // instructions matters.
             journal_folded.store(folded, Ordering::Relaxed);
             compiler_fence(Ordering::SeqCst);
-            journal_slot.store(u64::from(number) + 1 + if is_dismissed { DISMISSED } else { 0 }, Ordering::Relaxed);
+            journal_slot.store(u64::from(number) + 1 + added, Ordering::Relaxed);
             compiler_fence(Ordering::SeqCst);
             self.counters.add(reason, slot.messages());
-            self.counters.add(GroupCounter::Retired, u64::from(!is_dismissed));
+            self.counters.add(GroupCounter::Retired, u64::from(reason == GroupCounter::FoldedRetired));
             slot.vacate();
             compiler_fence(Ordering::SeqCst);
             journal_slot.store(0, Ordering::Relaxed);
@@ -361,6 +365,10 @@ impl GroupTable {
 
     pub(in crate::stats) fn folded_dismissed(&self) -> u64 {
         self.counters.sum(GroupCounter::FoldedDismissed)
+    }
+
+    pub(in crate::stats) fn folded_erased(&self) -> u64 {
+        self.counters.sum(GroupCounter::FoldedErased)
     }
 
     pub(in crate::stats) fn retired(&self) -> u64 {

@@ -6,10 +6,11 @@ use parking_lot::Mutex;
 
 mod agreed;
 
-use super::table::{DISMISSED, shards};
-use super::{Group, GroupTable, Recorded};
+use super::table::{GroupCounter, REMOVALS, shards};
+use super::{Group, GroupTable, Paused, Recorded};
 use crate::arena::{Block, Contents};
 use crate::domain::UnixMillis;
+use crate::stats::packed;
 
 fn groups(capacity: usize, exported: usize) -> GroupTable {
     let mut contents = Contents::default();
@@ -148,11 +149,38 @@ fn a_dismissed_group_is_folded_at_once_and_its_slot_is_used_after_its_pairs_are_
     // OpenIM may report messages of the group after its dismissal.
     assert_eq!((groups.record("a", NOW, || {}), groups.folded_dismissed()), (Recorded::Dismissed, 4));
     let mut forgotten = Vec::<u32>::new();
-    groups.finish_dismissals(NOW, |slots| forgotten.extend(slots));
-    groups.finish_dismissals(NOW, |slots| forgotten.extend(slots));
+    groups.finish_removals(NOW, |slots| forgotten.extend(slots));
+    groups.finish_removals(NOW, |slots| forgotten.extend(slots));
     assert_eq!(forgotten, [0]);
     assert_eq!(groups.record("c", NOW, || {}), Recorded::Added(0));
     assert_eq!((groups.tracked(), groups.folded_for_capacity()), (2, 1));
+}
+
+/// Whether the bytes of the slots contain this name.
+fn has_name(groups: &GroupTable, name: &str) -> bool {
+    let bytes: Vec<u8> = groups.slots.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
+    memchr::memmem::find(&bytes, name.as_bytes()).is_some()
+}
+
+#[test]
+fn an_erased_group_is_folded_and_tracked_anew_and_its_name_is_gone() {
+    let groups = groups(2, 2);
+    record(&groups, "the group", 3, NOW);
+    record(&groups, "b", 4, NOW);
+    let erase = |name| groups.remove(name, NOW, GroupCounter::FoldedErased);
+    let pause = groups.pause_retirement(NOW);
+    assert_eq!((erase("the group"), erase("unknown")), (Err(Paused), Ok(None)));
+    assert!(has_name(&groups, "the group"));
+    drop(pause);
+    let (slot, group) = erase("the group").unwrap().unwrap();
+    assert_eq!((slot, group.name.as_str(), group.messages), (0, "the group", 3));
+    assert_eq!((erase("the group"), has_name(&groups, "the group")), (Ok(None), false));
+    assert_eq!((groups.tracked(), exported(&groups), groups.folded_erased()), (1, vec!["b".into()], 3));
+    // The slot is used after the tick.
+    assert_eq!(groups.record("the group", NOW, || {}), Recorded::Folded);
+    groups.finish_removals(NOW, |slots| assert_eq!(slots, [0]));
+    assert_eq!(groups.record("the group", NOW, || {}), Recorded::Added(0));
+    assert_eq!((counts(&groups)["the group"], groups.folded_erased(), groups.retired()), (1, 3, 0));
 }
 
 #[test]
@@ -182,20 +210,20 @@ fn folds_after_a_pause(block: &Block, is_killed: bool) {
     record(&groups, id, 3, NOW);
     let pause = groups.pause_retirement(NOW);
     assert!(is_new(&groups, id));
-    groups.finish_dismissals(NOW, |_| panic!("nothing is dismissed"));
+    groups.finish_removals(NOW, |_| panic!("nothing is dismissed"));
     assert_eq!((groups.tracked(), groups.folded_dismissed()), (1, before));
     drop(pause);
     let groups = if is_killed { GroupTable::open(block, 2).unwrap() } else { groups };
     if is_killed {
         groups.restore(false).unwrap();
     }
-    groups.finish_dismissals(NOW, |slots| assert_eq!(slots, [0]));
+    groups.finish_removals(NOW, |slots| assert_eq!(slots, [0]));
     assert_eq!((groups.tracked(), groups.folded_dismissed()), (0, before + 3));
 }
 
 #[test]
-fn a_dismissal_that_a_kill_interrupted_is_completed_once() {
-    for (word, expected) in [(1, (0, 7)), (1 | DISMISSED, (7, 0))] {
+fn a_removal_that_a_kill_interrupted_is_completed_once() {
+    for (reason, added) in REMOVALS {
         for is_vacated in [false, true] {
             let mut contents = Contents::default();
             GroupTable::reserve(&mut contents, 2);
@@ -204,13 +232,18 @@ fn a_dismissal_that_a_kill_interrupted_is_completed_once() {
             record(&killed, "a", 7, NOW);
             if is_vacated {
                 killed.slot(0).unwrap().vacate();
+                // It was killed before it had removed the name.
+                packed::write("a", &killed.slot(0).unwrap().0[8..]);
             }
             let groups = GroupTable::open(&block, 2).unwrap();
             let [slot, folded, ..] = &*groups.journal else { panic!("no journal") };
             folded.store(7, Ordering::Relaxed);
-            slot.store(word, Ordering::Relaxed);
+            slot.store(1 + added, Ordering::Relaxed);
             groups.restore(false).unwrap();
-            assert_eq!((groups.folded_dismissed(), groups.folded_retired()), expected);
+            for (counter, _) in REMOVALS {
+                assert_eq!(groups.counters.sum(counter), if counter == reason { 7 } else { 0 });
+            }
+            assert!(!has_name(&groups, "a"), "{reason:?}, {is_vacated}");
             assert_eq!((groups.tracked(), slot.load(Ordering::Relaxed)), (0, 0));
         }
     }

@@ -3,6 +3,9 @@
 //! Like the cells of the history, a row has the group's total at the end of each day and not the difference, so no
 //! message counts twice.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -103,16 +106,24 @@ impl Weeks {
         is_due
     }
 
-    /// Updates the rows of the exported groups, whose names are distinct. Not on a serving thread. `started`: when the
-    /// counters started.
-    pub(in crate::stats) fn update(&self, exported: &[Group], calendar: &Calendar, started: UnixMillis, today: Day) {
+    /// Updates the rows of the groups that `exported` returns, whose names are distinct. Not on a serving thread.
+    /// `started`: when the counters started.
+    pub(in crate::stats) fn update(
+        &self,
+        exported: impl FnOnce() -> Vec<Group>,
+        calendar: &Calendar,
+        started: UnixMillis,
+        today: Day,
+    ) {
         let mut by_name = self.by_name.lock();
+        // With the lock held: a group that is then erased still loses its row.
+        let groups = exported();
         if by_name.is_empty() {
             by_name.extend(
                 self.rows().enumerate().map(|(row, words)| (words.get(NAME), row)).filter(|(name, _)| *name != 0),
             );
         }
-        let groups: HashMap<_, _, RandomState> = exported.iter().map(|group| (name_of(group), group)).collect();
+        let groups: HashMap<_, _, RandomState> = groups.iter().map(|group| (hash_of(&group.name), group)).collect();
         let lasts = self.rows().map(|row| row.get(LAST));
         // Later ones are of a time when the clock was ahead.
         let latest = lasts.filter(|last| *last <= today.0 + 1).max().unwrap_or_default();
@@ -139,6 +150,14 @@ impl Weeks {
         }
     }
 
+    /// Removes the row of the group with this name. Returns whether it had one.
+    pub(in crate::stats) fn forget(&self, name: &str) -> bool {
+        let mut by_name = self.by_name.lock();
+        let name = hash_of(name);
+        by_name.remove(&name);
+        self.rows().filter(|row| row.get(NAME) == name).map(Row::clear).count() > 0
+    }
+
     /// The rows that may be reused, because their groups are not exported. The last one is to be reused first. So free
     /// rows come last, and before them those used longest ago.
     fn reusable(&self, exported: &HashMap<u64, &Group, RandomState>) -> Vec<usize> {
@@ -150,7 +169,7 @@ impl Weeks {
 
     /// A group's recent days; `None` if it has no row.
     pub(in crate::stats) fn read(&self, group: &Group, calendar: &Calendar, today: Day) -> Option<Week> {
-        match self.by_name.lock().get(&name_of(group)) {
+        match self.by_name.lock().get(&hash_of(&group.name)) {
             Some(row) => Some(self.row(*row)?.read(today.0)),
             // Until the next update.
             None if calendar.day_of(group.created) >= today => Some(Week::of_new_group(group.messages)),
@@ -168,8 +187,8 @@ impl Weeks {
 }
 
 /// The hash of a group's name; never 0.
-fn name_of(group: &Group) -> u64 {
-    hash(group.name.as_str().as_bytes()).max(1)
+fn hash_of(name: &str) -> u64 {
+    hash(name.as_bytes()).max(1)
 }
 
 /// A row in the block.
@@ -192,9 +211,13 @@ impl Row<'_> {
         self.get(total_word(day))
     }
 
+    fn clear(self) {
+        self.0.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+    }
+
     /// Takes the row for a group. If it is new, it had no messages before today. Otherwise its earlier days are unknown.
     fn begin(self, name: u64, group: &Group, is_new: bool, today: Day) {
-        self.0.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        self.clear();
         if !is_new {
             self.set(FIRST, today.0);
             self.set(total_word(today.0.saturating_sub(1)), group.messages);
@@ -241,130 +264,4 @@ impl Row<'_> {
 #[expect(clippy::cast_possible_truncation, reason = "a remainder of the number of days")]
 const fn total_word(day: u64) -> usize {
     TOTALS + (day % DAYS as u64) as usize
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::stats::group_name::MAX_NAME_BYTES;
-    use crate::stats::groups::GroupName;
-
-    const TODAY: u64 = 20_000;
-
-    fn weeks(exported: usize) -> Weeks {
-        let mut contents = Contents::default();
-        Weeks::reserve(&mut contents, exported);
-        Weeks::open(&Block::in_memory(contents).unwrap()).unwrap()
-    }
-
-    fn group(name: u8, created: u64, messages: u64) -> Group {
-        let mut bytes = [0; MAX_NAME_BYTES];
-        bytes[0] = name;
-        Group {
-            name: GroupName::new(bytes, 1),
-            messages,
-            created: UnixMillis(i64::try_from(created * 86_400_000).unwrap()),
-            last_seen: UnixMillis(0),
-            rate: 0.0,
-            active_senders: [0; 2],
-            is_exported: true,
-        }
-    }
-
-    fn update(weeks: &Weeks, day: u64, groups: &[Group]) {
-        weeks.update(groups, &Calendar::default(), UnixMillis(0), Day(day));
-    }
-
-    #[test]
-    fn a_new_group_has_no_messages_before_its_first_day() {
-        let weeks = weeks(2);
-        let read = |created| weeks.read(&group(b'a', created, 3), &Calendar::default(), Day(TODAY));
-        assert_eq!(read(TODAY).map(|week| week.days[12..].to_vec()), Some(vec![Some(0), Some(3)]));
-        assert_eq!(read(TODAY - 1), None);
-        for (day, messages) in [(0, 5), (0, 7), (1, 7), (3, 17)] {
-            update(&weeks, TODAY + day, &[group(b'a', TODAY, messages)]);
-        }
-        let week = weeks.read(&group(b'a', TODAY, 17), &Calendar::default(), Day(TODAY + 3)).unwrap();
-        assert_eq!(week.days[8..], [Some(0), Some(0), Some(7), Some(0), Some(0), Some(10)]);
-        assert_eq!((week.this, week.last), (Some(7), Some(0)));
-    }
-
-    #[test]
-    fn the_days_before_the_row_are_unknown() {
-        let weeks = weeks(2);
-        let mut messages = 1000;
-        for day in 0..20 {
-            update(&weeks, TODAY + day, &[group(b'a', TODAY - 50, messages)]);
-            messages += day;
-            update(&weeks, TODAY + day, &[group(b'a', TODAY - 50, messages)]);
-            let week = weeks.read(&group(b'a', 0, 0), &Calendar::default(), Day(TODAY + day)).unwrap();
-            assert_eq!(week.days[13], Some(day));
-            assert_eq!(week.days[0], (day >= 13).then(|| day - 13), "{day}");
-            let sum = |first: u64| (first..first + 7).sum::<u64>();
-            assert_eq!(week.this, (day >= 7).then(|| sum(day - 7)), "{day}");
-            assert_eq!(week.last, (day >= 14).then(|| sum(day - 14)), "{day}");
-        }
-    }
-
-    #[test]
-    fn a_group_that_began_anew_with_the_counters_is_not_new() {
-        let weeks = weeks(2);
-        let reset = group(b'a', TODAY, 5);
-        weeks.update(&[reset], &Calendar::default(), reset.created, Day(TODAY));
-        assert_eq!(weeks.read(&reset, &Calendar::default(), Day(TODAY)).unwrap().days[12..], [None, Some(0)]);
-    }
-
-    #[test]
-    fn what_came_while_a_group_was_not_exported_is_not_of_today() {
-        let weeks = weeks(2);
-        let [mut a, b, c] = [b'a', b'b', b'c'].map(|name| group(name, TODAY, 10));
-        update(&weeks, TODAY, &[a, b]);
-        update(&weeks, TODAY + 1, &[c, b]);
-        a.messages = 110;
-        update(&weeks, TODAY + 2, &[a, b]);
-        a.messages = 115;
-        update(&weeks, TODAY + 2, &[a, b]);
-        assert_eq!(weeks.read(&a, &Calendar::default(), Day(TODAY + 2)).unwrap().days[11..], [None, None, Some(5)]);
-        assert_eq!(
-            weeks.read(&b, &Calendar::default(), Day(TODAY + 2)).unwrap().days[11..],
-            [Some(10), Some(0), Some(0)]
-        );
-    }
-
-    #[test]
-    fn a_counter_that_starts_from_0_loses_nothing_that_was_counted_before() {
-        let weeks = weeks(2);
-        for (day, messages) in [(0, 40), (1, 50), (1, 0), (1, 3), (2, 5), (1, 6)] {
-            update(&weeks, TODAY + day, &[group(b'a', TODAY, messages)]);
-        }
-        let week = weeks.read(&group(b'a', 0, 0), &Calendar::default(), Day(TODAY + 2)).unwrap();
-        assert_eq!(week.days[11..], [Some(40), Some(13), Some(3)]);
-    }
-
-    #[test]
-    fn a_clock_that_was_ahead_for_days_loses_only_the_days_before() {
-        let weeks = weeks(2);
-        for (day, messages) in [(0, 40), (40, 50), (0, 60), (1, 61)] {
-            update(&weeks, TODAY + day, &[group(b'a', TODAY, messages)]);
-        }
-        let week = weeks.read(&group(b'a', 0, 0), &Calendar::default(), Day(TODAY + 1)).unwrap();
-        assert_eq!(week.days[11..], [None, Some(10), Some(1)]);
-    }
-
-    #[test]
-    fn the_row_that_was_used_longest_ago_is_reused() {
-        let weeks = weeks(2);
-        for (day, names) in [(0, *b"ab"), (1, *b"cd"), (2, *b"ae")] {
-            update(&weeks, TODAY + day, &names.map(|name| group(name, TODAY, 10 * (day + 1))));
-        }
-        let today =
-            |name| weeks.read(&group(name, 0, 0), &Calendar::default(), Day(TODAY + 2)).map(|week| week.days[13]);
-        assert_eq!(b"abcde".map(|name| today(name).is_some()), [true, false, true, true, true]);
-        assert_eq!(today(b'a'), Some(Some(0)));
-        assert_eq!(today(b'c'), Some(None));
-        // After a restart, the rows are found again.
-        weeks.by_name.lock().clear();
-        update(&weeks, TODAY + 2, &[group(b'a', TODAY, 35)]);
-        assert_eq!(today(b'a'), Some(Some(5)));
-    }
 }

@@ -46,6 +46,18 @@ fn a_user_is_online_from_the_first_report_to_the_last() {
 }
 
 #[test]
+fn an_erased_user_is_online_on_no_platform() {
+    let users = new(100);
+    for platform_id in [1, 2, 11, 77] {
+        users.add(user(1), platform_id, NOW);
+    }
+    users.add(user(2), 2, NOW);
+    assert_eq!([1, 1, 3].map(|number| users.erase(user(number))), [4, 0, 0]);
+    assert_eq!(users.by_platform().iter().sum::<usize>(), 1);
+    assert_eq!(online(&users), [0, 1, 0]);
+}
+
+#[test]
 fn a_user_expires_half_an_hour_after_the_last_report() {
     let users = new(10);
     users.add(user(1), 1, NOW);

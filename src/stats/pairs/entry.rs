@@ -44,10 +44,13 @@ impl Minute {
 
 /// Identifies a pair by 63 bits of its hash. In one in twenty million tables, two of a million pairs have the same key
 /// (n^2 / 2^64).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key(u64);
 
 impl Key {
+    /// The key of an entry that lost its pair: a key identifies a person in a group, so it must not stay.
+    const NONE: Self = Self(0);
+
     /// The key of the pair with this hash.
     pub(super) const fn from_hash(hash: u64) -> Self {
         Self(hash & !CLAIM)
@@ -160,6 +163,15 @@ impl<'table> Entry<'table> {
     pub(super) fn change(self, to: State) -> bool {
         let [_, word] = self.words;
         word.compare_exchange(self.state.0, to.0, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Removes the pair, in the steps by which another one would replace it. The state is then `to`, [`State::FREE`] or
+    /// [`State::EMPTY`]. Returns false if the state that was read has changed since.
+    pub(super) fn clear(self, to: State) -> bool {
+        if self.state.has_no_pair() {
+            return self.change(to);
+        }
+        self.change(State::claim(Key::NONE)) && Self::read(self.words).fill(Key::NONE, to)
     }
 
     /// Takes steps 2 and 3 for an entry that this thread, or another one with the same key, has claimed for `key`.

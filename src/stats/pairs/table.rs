@@ -12,6 +12,7 @@
 use std::collections::HashSet;
 use std::io;
 
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
 use super::entry::{Entry, Key, Minute, State, Words};
@@ -109,21 +110,26 @@ impl Pairs {
 
     /// Frees the entries that threads were filling when the process ended, and those of slots without a group.
     pub(in crate::stats) fn restore(&self, has_group: impl Fn(u32) -> bool) {
-        self.free(|state| state.is_claim() || !has_group(state.slot()));
+        self.free(|entry| entry.state().is_claim() || !has_group(entry.state().slot()));
     }
 
-    /// Forgets the pairs of groups that lost these slots.
-    pub(in crate::stats) fn forget(&self, slots: &[u32]) {
+    /// Forgets the pairs of groups that lost these slots. Returns how many there were.
+    pub(in crate::stats) fn forget(&self, slots: &[u32]) -> usize {
         let slots: HashSet<u32> = slots.iter().copied().collect();
-        self.free(|state| !state.is_claim() && slots.contains(&state.slot()));
+        self.free(|entry| !entry.state().is_claim() && slots.contains(&entry.state().slot()))
     }
 
-    /// Frees the entries whose pairs are to go.
-    fn free(&self, is_to_go: impl Fn(State) -> bool) {
+    /// Forgets the pairs with these hashes. Returns how many there were. Reads the whole table once, which is faster than
+    /// a search for each of many pairs.
+    pub(in crate::stats) fn forget_hashes(&self, hashes: impl Iterator<Item = u64>) -> usize {
+        let keys: HashSet<Key, RandomState> = hashes.map(Key::from_hash).collect();
+        self.free(|entry| !entry.state().is_claim() && keys.contains(&entry.key()))
+    }
+
+    /// Frees the entries whose pairs are to go. Returns how many.
+    fn free(&self, is_to_go: impl Fn(Entry<'_>) -> bool) -> usize {
         let used = self.entries().iter().map(Entry::read).filter(|entry| !entry.state().has_no_pair());
-        for entry in used.filter(|entry| is_to_go(entry.state())) {
-            entry.change(State::FREE);
-        }
+        used.filter(|entry| is_to_go(*entry) && entry.clear(State::FREE)).count()
     }
 
     /// Loads the cache line where the search for a pair starts.

@@ -110,6 +110,26 @@ fn a_pair_counts_for_an_hour_and_for_a_day_and_the_rest_of_the_minute() {
     assert_eq!((pairs.tracked(), counts(&pairs, minute(1441), 1)), (1, vec![(1, 1)]));
 }
 
+/// The keys in the table's memory, whatever the entries' states are.
+fn stored_keys(pairs: &Pairs) -> usize {
+    pairs.entries().iter().filter(|[key, _]| key.load(Ordering::Relaxed) != 0).count()
+}
+
+#[test]
+fn nothing_stays_of_a_pair_that_was_forgotten_or_expired() {
+    let pairs = pairs(100);
+    for (slot, sender) in [(0, 1), (0, 2), (1, 1), (1, 2), (2, 3)] {
+        pairs.record(key(slot, sender), slot, NOW);
+    }
+    assert_eq!(pairs.forget_hashes([key(0, 1), key(1, 1), key(7, 7)].into_iter()), 2);
+    assert_eq!((counts(&pairs, NOW, 3), stored_keys(&pairs)), (vec![(1, 1); 3], 3));
+    assert_eq!((pairs.forget(&[2]), pairs.forget(&[2]), stored_keys(&pairs)), (1, 0, 2));
+    pairs.record(key(0, 1), 0, NOW);
+    assert_eq!((counts(&pairs, NOW, 3), stored_keys(&pairs)), (vec![(2, 2), (1, 1), (0, 0)], 3));
+    counts(&pairs, minute(1444), 3);
+    assert_eq!(stored_keys(&pairs), 0);
+}
+
 #[test]
 fn the_oldest_pairs_over_the_capacity_are_evicted_and_counted() {
     const CAPACITY: usize = 1000;

@@ -32,7 +32,7 @@ impl Stats {
     fn messages_by_group(&self) -> u64 {
         let tracked: u64 = self.groups().fold(0, |sum: u64, group| sum.saturating_add(group.messages));
         let folded = [self.folded_for_capacity(), self.folded_retired(), self.folded_dismissed()];
-        folded.into_iter().fold(tracked, u64::saturating_add)
+        folded.into_iter().chain([self.folded_erased()]).fold(tracked, u64::saturating_add)
     }
 
     /// Completes the counts of messages that were in progress when the process ended. Such a message is in one of the

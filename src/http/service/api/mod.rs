@@ -12,6 +12,8 @@ use serde::Serialize;
 use periods::{Format, PeriodQuery};
 use query::LiveFormat;
 
+pub(super) use query::parse_none;
+
 use crate::domain::Reason;
 use crate::http::base::quota::QuotaBytes;
 use crate::http::site::Site;
@@ -22,13 +24,13 @@ use crate::stats::{Stats, Step};
 use crate::view::history::{Days, History, Row, csv, rows};
 use crate::view::{groups, summary};
 
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 /// RFC 4180, 3.
 const CSV: &str = "text/csv; charset=utf-8; header=present";
 
 /// All statistics, and the state of the exporter.
 pub(super) async fn summary(exchange: Exchange<'_>, query: Option<&str>) -> Reply {
-    match query::parse_none(query.unwrap_or_default()) {
+    match parse_none(query.unwrap_or_default()) {
         Ok(()) => answer_json(exchange, |site| summary::read(site.source(), site.workers.open_connections())).await,
         Err(detail) => exchange.refuse(Reason::BadQuery, &detail),
     }
@@ -124,11 +126,14 @@ async fn answer(
     let from = Arc::clone(site);
     let write = move || write(&from).map(|bytes| QuotaBytes::new(bytes, Arc::new(share)));
     match tokio::task::spawn_blocking(write).await {
-        Ok(Ok(held)) => {
-            let reply = with_header(page(media_type, Bytes::from_owner(held)), header::CACHE_CONTROL, "no-store");
-            with_header(reply, header::X_CONTENT_TYPE_OPTIONS, "nosniff")
-        }
+        Ok(Ok(held)) => not_cached(media_type, Bytes::from_owner(held)),
         Ok(Err(error)) => exchange.refuse(Reason::Internal, &error.to_string()),
         Err(error) => exchange.refuse(Reason::Internal, &error.to_string()),
     }
+}
+
+/// An answer that nobody may cache, or take for another media type.
+pub(super) fn not_cached(media_type: &'static str, body: impl Into<Bytes>) -> Reply {
+    let reply = with_header(page(media_type, body), header::CACHE_CONTROL, "no-store");
+    with_header(reply, header::X_CONTENT_TYPE_OPTIONS, "nosniff")
 }

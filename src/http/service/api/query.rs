@@ -61,7 +61,7 @@ pub(super) fn parse_live(query: &str) -> Result<LiveFormat, String> {
 }
 
 /// Checks that there are no parameters.
-pub(super) fn parse_none(query: &str) -> Result<(), String> {
+pub(in crate::http::service) fn parse_none(query: &str) -> Result<(), String> {
     parse_pairs(query, &[]).map(drop)
 }
 
