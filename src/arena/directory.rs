@@ -1,24 +1,24 @@
 //! A state's directory: the mapped file, and the lock that excludes other processes.
 
+pub(super) mod files;
+pub(super) mod restoring;
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memmap2::{MmapOptions, MmapRaw};
-use rustix::io::Errno;
-
 use super::block::{Arena, Block};
 use super::blocks_on_disk::{self, CopyOnWrite};
 use super::contents::Contents;
 use super::header::{self, Sections};
 use super::identity::Identity;
-use super::layout::HEADER_WORDS;
 use super::names::{self, LOCK, NEW_STATE, OTHER_LAYOUT, REPLACED, STATE};
 use super::private::{create_directory, open, open_private, restrict_kept, restrict_mode};
 use super::step::{Error, Step, Steps};
 use super::trust::{Boot, Damage, Trust};
+use files::{follow_link, header_bytes, is_ours, lock_state, map, read_generation, reserve, sync_directory};
 
 /// What a directory contains.
 #[derive(Debug)]
@@ -49,6 +49,8 @@ pub(crate) enum OldState {
     Rename(i64),
     /// It cannot be used: rename it, with this time in its name.
     RenameDamaged(Damage, i64),
+    /// A backup replaces it: rename it, with this time in its name.
+    Replace(i64),
 }
 
 /// A directory that only this process uses.
@@ -146,17 +148,12 @@ impl Directory {
         names::remove(self.new_state(), steps);
         // Before the file is read: on tmpfs, even reading a hole of a mapped file allocates a block.
         reserve(&file, path, bytes)?;
-        let identity = Identity::of(&file).map_err(cannot_open)?;
         let copy_on_write = blocks_on_disk::copy_on_write(&file);
         if copy_on_write == CopyOnWrite::Always {
             steps(Step::CopyOnWrite(path.to_owned()));
         }
         let arena = Arc::new(Arena::new(map(&file, path)?, Some(file)));
-        let result = header::read(arena.words()).and_then(|sections| {
-            let generation = self.locked_generation.unwrap_or_default();
-            Ok((sections, header::assess(arena.words(), boot, identity, generation)?))
-        });
-        Ok(match result {
+        Ok(match self.assess(&arena, boot).map_err(cannot_open)? {
             Ok((sections, trust)) => {
                 // Not before the header was read: the file could have been another program's.
                 arena.file().into_iter().for_each(|file| restrict_mode(file, path, false, steps));
@@ -164,6 +161,13 @@ impl Directory {
             }
             Err(damage) => Found::Damaged(damage),
         })
+    }
+
+    /// Reads what a block in this directory has, and how far it can be trusted.
+    fn assess(&self, arena: &Arena, boot: Boot) -> io::Result<Result<(Sections, Trust), Damage>> {
+        let (words, locked) = (arena.words(), self.locked_generation.unwrap_or_default());
+        let Some(identity) = arena.file().map(Identity::of).transpose()? else { return Ok(Err(Damage::Foreign)) };
+        Ok(header::read(words).and_then(|sections| Ok((sections, header::assess(words, boot, identity, locked)?))))
     }
 
     /// Creates a new state in a file beside the current one, which [`Directory::replace_state`] replaces with it.
@@ -249,6 +253,10 @@ impl Directory {
                 let path = names::stamped_path(path, damage.word(), *stamp);
                 (path.clone(), Step::Renamed { path, reason: damage.to_string() })
             }
+            OldState::Replace(stamp) => {
+                let path = names::stamped_path(path, REPLACED, *stamp);
+                (path.clone(), Step::Renamed { path, reason: "a backup replaces it".to_owned() })
+            }
         };
         match fs::hard_link(path, &other) {
             Ok(()) => {}
@@ -258,7 +266,7 @@ impl Directory {
                 return Ok(None);
             }
             // If the process is killed before the next rename, nothing usable is lost.
-            Err(_) if matches!(old, OldState::RenameDamaged(..)) => {
+            Err(_) if matches!(old, OldState::RenameDamaged(..) | OldState::Replace(_)) => {
                 fs::rename(path, &other).map_err(|error| Error::io(path, "it cannot be renamed", error))?;
             }
             Err(error) => return Err(Error::io(&other, "the state cannot be kept under this name", error)),
@@ -321,76 +329,5 @@ impl Directory {
     /// An error about the state's file.
     pub(crate) fn io_error(&self, what: &'static str, error: io::Error) -> Error {
         Error::io(self.state(), what, error)
-    }
-}
-
-const fn header_bytes() -> u64 {
-    (HEADER_WORDS * size_of::<u64>()) as u64
-}
-
-/// The path that the state's symbolic link points to, and whether it is one.
-fn follow_link(state: PathBuf) -> Result<(PathBuf, bool), Error> {
-    if !state.is_symlink() {
-        return Ok((state, false));
-    }
-    match fs::canonicalize(&state) {
-        // The files beside it have fixed names, and must not be those of another state.
-        Ok(target) if target.file_name().is_none_or(|name| name != STATE) => {
-            Err(Error::Link { link: state, target, reason: "the file there is not called \"state\"".to_owned() })
-        }
-        Ok(target) => Ok((target, true)),
-        Err(error) => {
-            let target = fs::read_link(&state).unwrap_or_default();
-            Err(Error::Link { link: state, target, reason: error.to_string() })
-        }
-    }
-}
-
-/// The generation in a lock file; 0 in an empty one, as 0.1.0 left it; `None` in another program's.
-fn read_generation(lock: &File) -> Option<u64> {
-    if lock.metadata().is_ok_and(|metadata| metadata.len() == 0) {
-        return Some(0);
-    }
-    let mut digits = [0; 20];
-    lock.read_exact_at(&mut digits, 0).ok()?;
-    std::str::from_utf8(&digits).ok()?.parse().ok()
-}
-
-/// Whether a file starts with [`header::MAGIC`].
-fn is_ours(file: &File) -> bool {
-    let mut start = [0; size_of::<u64>()];
-    file.read_exact_at(&mut start, 0).is_ok() && u64::from_ne_bytes(start) == header::MAGIC
-}
-
-/// Locks the state's own file too, because the lock file may have been removed.
-fn lock_state(file: &File, path: &Path) -> Result<(), Error> {
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(Error::InUse { path: path.to_owned() }),
-        // If a link leads to a file system without locks, the lock file has to be enough.
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
-    }
-}
-
-fn map(file: &File, path: &Path) -> Result<MmapRaw, Error> {
-    MmapOptions::new().map_raw(file).map_err(|error| Error::io(path, "it cannot be mapped", error))
-}
-
-fn reserve(file: &File, path: &Path, bytes: u64) -> Result<(), Error> {
-    blocks_on_disk::reserve(file, bytes).map_err(|error| {
-        if blocks_on_disk::is_full(&error) {
-            Error::NoSpace { path: path.to_owned(), bytes, old: None }
-        } else {
-            Error::io(path, "space cannot be reserved", error)
-        }
-    })
-}
-
-/// Writes the directory of a renamed file to disk. Some file systems (SMB, 9p) do not support that.
-fn sync_directory(file: &Path) -> io::Result<()> {
-    let synced = File::open(file.parent().unwrap_or(file)).and_then(|directory| directory.sync_all());
-    let unsupported = [Errno::INVAL, Errno::OPNOTSUPP].map(|errno| Some(errno.raw_os_error()));
-    match synced {
-        Err(error) if unsupported.contains(&error.raw_os_error()) => Ok(()),
-        synced => synced,
     }
 }

@@ -78,11 +78,11 @@ pub(super) fn write(words: &[AtomicU64], end: usize, contents: &[u8]) {
     set(words, FACTS_SUM_AT, facts_sum(words));
 }
 
-/// Reads what a header says about the sections.
+/// The length of a block in bytes, from its header.
 ///
 /// # Errors
 /// When the block is not a state, or the header is damaged.
-pub(super) fn read(words: &[AtomicU64]) -> Result<Sections, Damage> {
+pub(super) fn length(words: &[AtomicU64]) -> Result<u64, Damage> {
     if get(words, MAGIC_AT) != MAGIC {
         return Err(Damage::Foreign);
     }
@@ -93,10 +93,18 @@ pub(super) fn read(words: &[AtomicU64]) -> Result<Sections, Damage> {
     if get(words, FACTS_SUM_AT) != facts_sum(words) {
         return Err(Damage::Header);
     }
-    if get(words, WORDS_AT) != words.len() as u64 {
+    get(words, WORDS_AT).checked_mul(size_of::<u64>() as u64).ok_or(Damage::Header)
+}
+
+/// Reads what a header says about the sections.
+///
+/// # Errors
+/// When the block is not a state, its length is wrong, or the header is damaged.
+pub(super) fn read(words: &[AtomicU64]) -> Result<Sections, Damage> {
+    if length(words)? != size_of_val(words) as u64 {
         return Err(Damage::Length);
     }
-    if version == VERSION {
+    if get(words, VERSION_AT) == VERSION {
         return read_contents(words).map(Sections::Listed).ok_or(Damage::Header);
     }
     let capacities: [u64; CAPACITIES] = std::array::from_fn(|position| get(words, CONTENTS_BYTES_AT + position));

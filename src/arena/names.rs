@@ -36,6 +36,24 @@ const WORDS: [&str; 5] = ["damaged", "foreign", "other-version", OTHER_LAYOUT, R
 /// How many renamed files are kept. Each takes as much space as a state.
 const MAX_ASIDE: usize = 3;
 
+/// What a file in a state's directory is, by its name; `None` for the state itself and for files that are not ours.
+pub(crate) fn describe(name: &str) -> Option<&'static str> {
+    let kept = |word: &str| name.strip_prefix(STATE)?.strip_prefix('.')?.strip_prefix(word)?.strip_prefix('-');
+    match name {
+        LOCK => Some("prevents a second process from using the state"),
+        NEW_STATE => Some("an incomplete new state; the next start removes it"),
+        PREVIOUS => Some("the state before its conversion; the next graceful shutdown removes it"),
+        _ if parse_stamp(name).is_none() => None,
+        _ if kept(OTHER_LAYOUT).is_some() => {
+            Some("the state before its conversion, with parts that are not in the new one")
+        }
+        _ if kept(REPLACED).is_some() => Some("a state that another file or a backup replaced"),
+        _ if kept("damaged").is_some() => Some("a damaged state"),
+        _ if kept("foreign").is_some() => Some("a file that is not a state"),
+        _ => Some("a state that the program could not read"),
+    }
+}
+
 /// An unused name for a file that is renamed at this time, in milliseconds since the epoch.
 pub(super) fn stamped_path(state: &Path, word: &str, stamp: i64) -> PathBuf {
     let names = (0..).map(|number: u32| match number {
@@ -132,6 +150,15 @@ mod tests {
         ] {
             assert_eq!(parse_stamp(name), stamp_of_it, "{name}");
         }
+    }
+
+    #[test]
+    fn every_file_that_is_kept_has_a_description_of_its_own() {
+        let names = WORDS.map(|word| format!("state.{word}-17-2"));
+        let all: Vec<_> = names.iter().map(String::as_str).chain([LOCK, NEW_STATE, PREVIOUS]).collect();
+        let described: std::collections::BTreeSet<_> = all.iter().map(|name| describe(name).unwrap()).collect();
+        assert_eq!(described.len(), all.len());
+        assert_eq!(["state", "state.damaged", "forward", "mine"].map(describe), [None; 4]);
     }
 
     #[test]

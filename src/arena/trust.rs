@@ -124,8 +124,8 @@ pub enum Doubt {
     /// The exporter has used a newer block in this directory.
     #[error("the file is older than the one that the exporter last used here, so Prometheus has seen higher counters")]
     Older,
-    /// `openim-exporter state reset-counters` was run.
-    #[error("`openim-exporter state reset-counters` was run")]
+    /// A command asked for it.
+    #[error("`openim-exporter state reset-counters` or `state restore` asked for it")]
     Requested,
 }
 

@@ -20,12 +20,15 @@ use crate::named::named;
     openim-exporter state backup --output /backup/openim-exporter.state\n  \
     openim-exporter state restore /backup/openim-exporter.state")]
 pub(super) enum StateFlags {
-    /// Print what a state contains: messages, groups, capacities, since when it counts, and whether it is in use
+    /// Print what a state contains, whether it is in use, and what the next start does with it
+    ///
+    /// Also lists the files beside it and the spools. Reads the whole file.
     Info {
         #[command(flatten)]
         place: Place,
-        #[command(flatten)]
-        file: StateFile,
+        /// The format: text for people, json for scripts
+        #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = name_of::<InfoFormat>())]
+        format: InfoFormat,
     },
     /// Check that a state or a backup is complete and its numbers agree; status 0 if so
     ///
@@ -63,15 +66,19 @@ pub(super) enum StateFlags {
         output: OsString,
     },
     /// Put a backup in the place of the state; the present state is kept under another name
+    ///
+    /// Checks the backup first, and that there is space for it. If that fails, nothing is changed. Prints what the next
+    /// start does with the counters.
     Restore {
         #[command(flatten)]
         place: Place,
-        /// The backup
-        #[arg(value_name = "BACKUP", value_parser = absolute_path())]
-        backup: PathBuf,
-        /// What to do with the counters: continue from the backup's values, or from 0 at the next start
+        /// The backup: a state or a copy of one; `-` is standard input
+        #[arg(value_name = "FILE")]
+        backup: OsString,
+        /// What the counters do at the next start: continue from the backup's values (keep), or start from 0 (reset)
         ///
-        /// `auto` keeps them only if Prometheus cannot have seen higher values: nothing was counted after the backup.
+        /// If a counter continues from a lower value than Prometheus has seen, Prometheus adds the whole value again. `auto`
+        /// continues only with the copy of a state that was closed, and only if this directory has had no later state.
         #[arg(long, value_name = "WHAT", default_value = "auto", value_parser = name_of::<RestoredCounters>())]
         counters: RestoredCounters,
     },
@@ -99,6 +106,16 @@ pub(super) struct StateFile {
     /// A state or a backup [default: the state in --storage.path]
     #[arg(value_name = "FILE", value_parser = absolute_path())]
     file: Option<PathBuf>,
+}
+
+named! {
+    /// How information is printed.
+    pub enum InfoFormat {
+        /// For people.
+        Text = "text",
+        /// One JSON object.
+        Json = "json",
+    }
 }
 
 named! {
@@ -151,10 +168,7 @@ pub struct StateCommand {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StateAction {
     /// Print what it contains.
-    Info {
-        /// The state or backup.
-        file: Option<PathBuf>,
-    },
+    Info(InfoFormat),
     /// Check it.
     Verify {
         /// The state or backup.
@@ -178,8 +192,8 @@ pub enum StateAction {
     },
     /// Put a backup in its place.
     Restore {
-        /// The backup.
-        backup: PathBuf,
+        /// The backup; `None` is standard input.
+        backup: Option<PathBuf>,
         /// What happens to the counters.
         counters: RestoredCounters,
     },
@@ -190,13 +204,19 @@ pub enum StateAction {
 impl StateFlags {
     pub(super) fn check(self) -> StateCommand {
         let (Place { storage }, action) = match self {
-            Self::Info { place, file } => (place, StateAction::Info { file: file.file }),
+            Self::Info { place, format } => (place, StateAction::Info(format)),
             Self::Verify { place, file } => (place, StateAction::Verify { file: file.file }),
             Self::Backup { place, output, force } => (place, StateAction::Backup { output: output.into(), force }),
             Self::Export { place, file, format, output } => {
                 (place, StateAction::Export { file: file.file, format, output: output.into() })
             }
-            Self::Restore { place, backup, counters } => (place, StateAction::Restore { backup, counters }),
+            Self::Restore { place, backup, counters } => {
+                let backup = match backup.into() {
+                    Output::Standard => None,
+                    Output::File(path) => Some(path),
+                };
+                (place, StateAction::Restore { backup, counters })
+            }
             Self::ResetCounters { place } => (place, StateAction::ResetCounters),
         };
         StateCommand { storage, action }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::{Builder, NamedTempFile};
 
 use super::error::Error;
-use super::{copy_of, size};
+use super::shared::{copy_of, size};
 use crate::config::Output;
 use crate::stats::{Source, StateCopy};
 

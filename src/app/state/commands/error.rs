@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::arena::{self, Damage, Doubt};
+use crate::arena::{self, Damage, Doubt, ExamineError, RestoreError};
 use crate::stats::CopyError;
 
 /// Why the command failed, and how to make it work.
@@ -38,6 +38,10 @@ pub(in crate::app) enum Error {
     OutputFailed(PathBuf, io::Error),
     #[error("--output -: standard output is a terminal; redirect it to a file or a program")]
     Terminal,
+    #[error("{0}")]
+    Examine(#[from] ExamineError),
+    #[error("{path}: the backup cannot be restored: {1}; the state is unchanged", path = .0.display())]
+    Backup(PathBuf, RestoreError),
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
     #[error("state {0}: this is not implemented")]

@@ -1,17 +1,82 @@
 //! `openim-exporter state restore`.
 
-use std::io::Write;
-use std::path::Path;
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 
 use super::error::Error;
+use super::next_start::NextStart;
+use super::shared::size;
+use crate::app::state::boot::current_boot;
+use crate::arena::{Boot, Directory, ReadError, Received, RestoreError, Step, Trust, examine, owner_of};
 use crate::config::RestoredCounters;
+use crate::domain::{Clock as _, SystemClock};
+use crate::stats::{CopyError, Stats};
 
-/// Puts a backup in the place of the state in a directory.
+/// Puts a backup in the place of the state in a directory. `None` is standard input.
 pub(super) fn restore(
-    _backup: &Path,
-    _storage: &Path,
-    _counters: RestoredCounters,
-    _output: &mut dyn Write,
+    backup: Option<&Path>,
+    storage: &Path,
+    counters: RestoredCounters,
+    output: &mut dyn Write,
 ) -> Result<(), Error> {
-    Err(Error::NotImplemented("restore"))
+    let name = backup.map_or_else(|| PathBuf::from("standard input"), Path::to_owned);
+    let cannot_restore = |error| match error {
+        RestoreError::Directory(error) => Error::State(error),
+        error => Error::Backup(name.clone(), error),
+    };
+    // First: a wrong path must not create the directory.
+    let mut source = open(backup).map_err(RestoreError::Read).map_err(&cannot_restore)?;
+    let now = SystemClock.now();
+    let boot = current_boot(now);
+    let (owner, is_new) = (owner_of(storage), !storage.exists());
+    let kept = RefCell::new(None);
+    let report = |step| {
+        if let Step::Renamed { path, .. } = step {
+            kept.replace(Some(path));
+        }
+    };
+    let directory = Directory::lock(storage, &report)?;
+    let received = directory.receive(&mut *source, owner, &report).map_err(&cannot_restore)?;
+    let trust = received.assess(boot).map_err(&cannot_restore)?;
+    let must_keep = counters == RestoredCounters::Keep && matches!(trust, Trust::Torn(_));
+    check(&received, boot, if must_keep { Trust::Restored } else { trust }, &name)?;
+    let marked = match counters {
+        RestoredCounters::Keep if must_keep => received.keep_counters(),
+        // This directory has had a later state, which the start cannot see in a backup of 0.1.0.
+        RestoredCounters::Auto if trust == Trust::Exact && received.is_older() => received.reset_counters(),
+        RestoredCounters::Reset => received.reset_counters(),
+        // The start decides, as for any copy.
+        RestoredCounters::Auto | RestoredCounters::Keep => Ok(()),
+    };
+    let bytes = marked.and_then(|()| received.put_in_place(now.0, &report)).map_err(cannot_restore)?;
+    writeln!(output, "restored {} ({}) to {}", name.display(), size(bytes), directory.state().display())?;
+    if let Some(kept) = kept.take() {
+        writeln!(output, "the state that was there is kept as {}", kept.display())?;
+    }
+    if is_new {
+        let storage = storage.display();
+        writeln!(output, "{storage} is new; make sure that the exporter's user is its owner: chown -R USER {storage}")?;
+    }
+    let next_start = NextStart::new(&examine(storage, boot)?, None);
+    writeln!(output, "next start: {next_start}")?;
+    Ok(())
+}
+
+/// Checks the numbers of a backup as a start does.
+fn check(received: &Received<'_>, boot: Boot, trust: Trust, name: &Path) -> Result<(), Error> {
+    let name = name.to_owned();
+    Stats::check_state(&received.path(), boot, trust, SystemClock.now()).map_err(|error| match error {
+        CopyError::Read(ReadError::Damaged { damage, .. }) => Error::Backup(name, damage.into()),
+        CopyError::Newer { unknown, .. } => CopyError::Newer { path: name, unknown }.into(),
+        error => error.into(),
+    })
+}
+
+fn open(backup: Option<&Path>) -> io::Result<Box<dyn Read>> {
+    Ok(match backup {
+        Some(path) => Box::new(File::open(path)?),
+        None => Box::new(io::stdin().lock()),
+    })
 }

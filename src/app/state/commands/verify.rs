@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::error::Error;
-use super::{copy_of, size, time};
+use super::shared::{copy_of, size, time};
 use crate::arena::Doubt;
 use crate::stats::{Source, StateCopy};
 

@@ -119,6 +119,20 @@ impl Stats {
     }
 }
 
+impl Stats {
+    /// Checks that a start accepts a state, given how far it would trust the numbers. Changes nothing.
+    ///
+    /// # Errors
+    /// When it cannot be read, its numbers contradict each other, or it is newer than this program.
+    pub(crate) fn check_state(path: &Path, boot: Boot, trust: Trust, now: UnixMillis) -> Result<(), CopyError> {
+        let file = StateFile::open(path)?;
+        let arena = file.new_arena()?;
+        file.read_all(&arena)?;
+        let copying = Copying { file: &file, path, boot, now };
+        copying.finish(arena, trust, (Source::Closed, None), Boot::Unknown).map(drop)
+    }
+}
+
 impl StateCopy {
     /// Writes the copy as a state's file, closed.
     ///

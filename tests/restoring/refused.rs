@@ -1,0 +1,82 @@
+//! Backups that cannot be restored: the error says why, and nothing is changed.
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+
+/// The command must fail, and leave the directory as it was.
+fn refused(place: &Place, backup: &Path, why: &str) {
+    let look = || place.files().into_iter().map(|name| (fs::read(place.at(&name)).unwrap(), name)).collect::<Vec<_>>();
+    let before = look();
+    let output = place.command(&["restore", text(backup)]).output().unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{printed}");
+    assert!(printed.contains(why), "{why}: {printed}");
+    assert!(look() == before, "{why}: something changed");
+}
+
+#[test]
+fn what_is_not_a_whole_backup_is_refused_and_nothing_is_changed() {
+    let place = Place::new();
+    place.count_and_stop(3);
+    let whole = fs::read(place.at("state")).unwrap();
+    let changed = |offset: usize| {
+        let mut bytes = whole.clone();
+        bytes[offset] ^= 1;
+        bytes
+    };
+    let file = place.0.path().join("backup");
+    let length = "its length does not match its header";
+    for (bytes, why) in [
+        (Vec::new(), "it is not a state of openim-exporter"),
+        (b"mine".to_vec(), "it is not a state of openim-exporter"),
+        (vec![7; 10_000], "it is not a state of openim-exporter"),
+        (whole[..200].to_vec(), length),
+        (whole[..4096].to_vec(), length),
+        (whole[..whole.len() - 1].to_vec(), length),
+        ([&whole[..], b"x"].concat(), length),
+        (changed(8), "cannot read version"),
+        (changed(24), "its header is damaged"),
+        (changed(5000), "its contents changed after it was closed"),
+        (changed(whole.len() - 100), "its header is damaged"),
+    ] {
+        fs::write(&file, bytes).unwrap();
+        refused(&place, &file, why);
+    }
+    refused(&place, &place.0.path().join("missing"), "No such file");
+    refused(&place, place.0.path(), "Is a directory");
+    let exporter = place.start();
+    fs::write(&file, &whole).unwrap();
+    let output = place.command(&["restore", text(&file)]).output().unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && printed.contains("another process uses this state"), "{printed}");
+    assert_eq!(outcome(&exporter).1, 3.0);
+    end(exporter, "TERM");
+}
+
+#[test]
+fn a_full_disk_is_found_before_anything_is_changed() {
+    let place = Place::new();
+    place.count_and_stop(3);
+    let backup = place.copy("backup");
+    let restore = place.command(&["restore", text(&backup)]);
+    // A limit on a file's size has the same effect as a full disk: reserving the blocks fails.
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", r#"trap '' XFSZ; ulimit -f 64; exec "$@""#, "sh"])
+        .arg(restore.get_program())
+        .args(restore.get_args());
+    let output = shell.output().unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && printed.contains("not enough space"), "{printed}");
+    assert_eq!(place.files(), ["lock", "state"]);
+}
+
+#[test]
+fn a_wrong_path_creates_no_directory() {
+    let place = Place::new();
+    let output = place.command(&["restore", "/no/backup"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!place.path().exists());
+}
