@@ -69,6 +69,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "spool",
             "stats",
             "telemetry",
+            "view",
         ],
     ),
     ("main", &["app", "config"]),

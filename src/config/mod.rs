@@ -41,7 +41,7 @@ pub use replicas::ReplicasSettings;
 pub use secret::PathSecret;
 pub use serve::{Config, Http, LogSettings, StatsSettings};
 pub use spool::{Selection, SpoolAction, SpoolCommand};
-pub use state::{ExportFormat, InfoFormat, Output, RestoredCounters, StateAction, StateCommand};
+pub use state::{Export, ExportFormat, ExportTable, InfoFormat, Output, RestoredCounters, StateAction, StateCommand};
 pub use storage::Storage;
 pub use users::{PasswordHash, Users};
 pub use variables::unknown_variables;

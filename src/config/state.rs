@@ -6,7 +6,8 @@ use std::path::{self, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::flag::{STORAGE_FLAG, variable};
-use super::parse::{absolute_path, name_of};
+use super::parse::{absolute_path, calendar, name_of};
+use crate::domain::Calendar;
 use crate::named::named;
 
 /// Look at an exporter's state, back it up, restore it, export it, or reset its counters
@@ -53,17 +54,26 @@ pub(super) enum StateFlags {
         force: bool,
     },
     /// Write the numbers of a state as JSON or CSV
+    ///
+    /// The names and numbers are those of /metrics and of the API. The windows end at the time of the export.
     Export {
         #[command(flatten)]
         place: Place,
         #[command(flatten)]
         file: StateFile,
-        /// The format
+        /// The format: json for everything in one object, csv for one table
         #[arg(long, value_name = "FORMAT", default_value = "json", value_parser = name_of::<ExportFormat>())]
         format: ExportFormat,
+        /// The table, for csv
+        #[arg(long, value_name = "TABLE", value_parser = name_of::<ExportTable>())]
+        table: Option<ExportTable>,
         /// The new file; `-` is standard output
         #[arg(long, value_name = "FILE", default_value = "-")]
         output: OsString,
+        /// Time zone of the calendar days: that of the exporter
+        #[arg(long = TIME_ZONE, value_name = "ZONE", default_value = "UTC", env = variable(TIME_ZONE))]
+        #[arg(value_parser = zone)]
+        calendar: Calendar,
     },
     /// Put a backup in the place of the state; the present state is kept under another name
     ///
@@ -129,6 +139,20 @@ named! {
 }
 
 named! {
+    /// A table that can be exported as CSV.
+    pub enum ExportTable {
+        /// The samples of `/metrics`.
+        Metrics = "metrics",
+        /// All tracked groups.
+        Groups = "groups",
+        /// The calendar days of the history.
+        Days = "days",
+        /// The hours of the history.
+        Hours = "hours",
+    }
+}
+
+named! {
     /// What happens to the counters of a restored backup.
     pub enum RestoredCounters {
         /// They continue only if nothing was counted after the backup.
@@ -182,14 +206,7 @@ pub enum StateAction {
         force: bool,
     },
     /// Write its numbers.
-    Export {
-        /// The state or backup.
-        file: Option<PathBuf>,
-        /// How.
-        format: ExportFormat,
-        /// Where.
-        output: Output,
-    },
+    Export(Export),
     /// Put a backup in its place.
     Restore {
         /// The backup; `None` is standard input.
@@ -201,14 +218,38 @@ pub enum StateAction {
     ResetCounters,
 }
 
+/// What to export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// The state or backup; `None` is the state in the directory.
+    pub file: Option<PathBuf>,
+    /// How.
+    pub format: ExportFormat,
+    /// The part that is exported; `None` is everything.
+    pub table: Option<ExportTable>,
+    /// Where.
+    pub output: Output,
+    /// The calendar of the days.
+    pub calendar: Calendar,
+}
+
+/// The flag of `serve`.
+const TIME_ZONE: &str = "stats.time-zone";
+
+/// An empty variable counts as unset.
+fn zone(name: &str) -> Result<Calendar, &'static str> {
+    if name.is_empty() { Ok(Calendar::default()) } else { calendar(name) }
+}
+
 impl StateFlags {
     pub(super) fn check(self) -> StateCommand {
         let (Place { storage }, action) = match self {
             Self::Info { place, format } => (place, StateAction::Info(format)),
             Self::Verify { place, file } => (place, StateAction::Verify { file: file.file }),
             Self::Backup { place, output, force } => (place, StateAction::Backup { output: output.into(), force }),
-            Self::Export { place, file, format, output } => {
-                (place, StateAction::Export { file: file.file, format, output: output.into() })
+            Self::Export { place, file, format, table, output, calendar } => {
+                let export = Export { file: file.file, format, table, output: output.into(), calendar };
+                (place, StateAction::Export(export))
             }
             Self::Restore { place, backup, counters } => {
                 let backup = match backup.into() {

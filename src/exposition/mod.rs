@@ -6,10 +6,12 @@ mod format;
 pub mod fuzz;
 mod names;
 mod process;
+mod samples;
 mod scraper;
 mod writer;
 
 pub use format::{Escaping, Format};
 pub use names::Names;
+pub(crate) use samples::{Sample, for_each_sample};
 pub(crate) use scraper::CHUNK_BYTES;
 pub use scraper::{GroupRemoved, Scope, Scraper};

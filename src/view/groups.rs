@@ -5,6 +5,7 @@ use std::cmp::{Ordering, Reverse};
 use memchr::memmem::Finder;
 use serde::Serialize;
 
+use super::csv;
 use crate::domain::UnixMillis;
 use crate::stats::{Group, Stats, Top, Week};
 
@@ -61,7 +62,7 @@ pub(crate) struct Page {
 
 /// A group.
 #[derive(Debug, Serialize)]
-struct Row {
+pub(crate) struct Row {
     group_id: String,
     messages: u64,
     /// Fraction of all messages, from 0 to 1.
@@ -112,6 +113,26 @@ pub(crate) fn read(stats: &Stats, query: &GroupQuery, now: UnixMillis) -> Page {
     let row = |group: &Group| row(group, messages, stats.group_week(group, now));
     let groups = top.into_sorted_vec().iter().skip(query.offset).map(|ranked| row(&ranked.group)).collect();
     Page { total, limit: query.limit, offset: query.offset, sort: query.sort, groups }
+}
+
+/// All tracked groups, in no order.
+pub(crate) fn all(stats: &Stats, now: UnixMillis) -> impl Iterator<Item = Row> {
+    let messages = stats.messages();
+    stats.groups().map(move |group| row(&group, messages, stats.group_week(&group, now)))
+}
+
+impl Row {
+    /// The header of the groups as CSV.
+    pub(crate) const CSV: &str =
+        "group_id,messages,share,rate,active_senders_1h,active_senders_24h,first_seen,last_seen,exported\r\n";
+
+    /// The line of the group as CSV, without its week.
+    pub(crate) fn csv(&self) -> String {
+        let Self { group_id, messages, share, rate, active_senders, first_seen, last_seen, exported, .. } = self;
+        let ActiveSenders { hour, day } = active_senders;
+        let id = csv::text(group_id);
+        format!("{id},{messages},{share},{rate},{hour},{day},{first_seen},{last_seen},{exported}\r\n")
+    }
 }
 
 fn row(group: &Group, messages: u64, week: Option<Week>) -> Row {

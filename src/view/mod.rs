@@ -1,6 +1,7 @@
 //! The current numbers as plain values, for the API and the live page. No HTTP.
 
 mod counts;
+pub(crate) mod csv;
 pub(crate) mod groups;
 pub(crate) mod history;
 pub(crate) mod live;

@@ -1,7 +1,8 @@
-//! `openim-exporter state info` and `restore`, with real exporters.
+//! `openim-exporter state info`, `restore` and `export`, with real exporters.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod export;
 mod info;
 mod moving;
 mod refused;

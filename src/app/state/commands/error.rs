@@ -42,8 +42,10 @@ pub(in crate::app) enum Error {
     Examine(#[from] ExamineError),
     #[error("{path}: the backup cannot be restored: {1}; the state is unchanged", path = .0.display())]
     Backup(PathBuf, RestoreError),
+    #[error("--format csv writes one table, and json everything: add --table to csv, or remove it")]
+    Table,
+    #[error("--output {path}: the export cannot be written: {1}; choose a new file, or another directory", path = .0.display())]
+    Export(PathBuf, io::Error),
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
-    #[error("state {0}: this is not implemented")]
-    NotImplemented(&'static str),
 }

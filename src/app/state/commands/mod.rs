@@ -30,7 +30,7 @@ pub(in crate::app) fn run(command: &StateCommand, output: &mut dyn Write) -> Res
         StateAction::Info(format) => info::print(directory()?, *format, output)?,
         StateAction::Verify { file } => verify::verify(&chosen(file)?, output)?,
         StateAction::Backup { output: to, force } => backup::back_up(&state_path(directory()?), to, *force, output)?,
-        StateAction::Export { file, format, output: to } => export::export(&chosen(file)?, *format, to, output)?,
+        StateAction::Export(what) => export::export(&chosen(&what.file)?, what, output)?,
         StateAction::Restore { backup, counters } => {
             restore::restore(backup.as_deref(), directory()?, *counters, output)?;
         }
