@@ -11,7 +11,7 @@ use crate::support::{Client, GROUP_MESSAGE_PATH, post_bytes};
 
 const CONNECTIONS: u64 = 4;
 
-const DISMISSAL: &str = "/callbackAfterDismissGroupCommand";
+const DISMISSAL: &str = "/callbackAfterDisMissGroupCommand";
 
 /// Ends the load when dropped, also after a panic.
 struct Ended<'a>(&'a AtomicBool);
@@ -40,7 +40,7 @@ fn send(address: SocketAddr, number: u64, done: &AtomicBool) {
     while !done.load(Ordering::Relaxed) {
         turn += 1;
         // More than are tracked. Later ones have higher numbers, so that a dismissed one makes room for a new one.
-        let group = random.random_range(0..30) + if turn % 3 == 0 { turn / 10 } else { 0 };
+        let group = random.random_range(0..30) + if turn.is_multiple_of(3) { turn / 10 } else { 0 };
         let (content_type, length) = ([101, 102, 3001][turn as usize % 3], random.random_range(1..3000));
         let body = format!(
             r#"{{"sendID":"u{}","groupID":"g{group}","contentType":{content_type},"status":2,"senderPlatformID":{},"content":"{}"}}"#,

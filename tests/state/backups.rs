@@ -86,7 +86,7 @@ fn count(stats: &Stats, thread: u64, clock: &AtomicI64, done: &AtomicBool) {
         let sender = format!("s{}", random.random_range(0..500));
         let sent = UnixMillis(now.0 - random.random_range(1..100_000));
         let message = Message {
-            content_type: [101, 102, 3001][number as usize % 3],
+            content_type: [101, 102, 3001][random.random_range(0..3)],
             platform_id: random.random_range(1..5),
             server_msg_id: &id,
             content_bytes: random.random_range(1..10_000),
@@ -94,7 +94,7 @@ fn count(stats: &Stats, thread: u64, clock: &AtomicI64, done: &AtomicBool) {
             create_time: Some(UnixMillis(sent.0 - 5)),
             ..typical(&group, &sender, now)
         };
-        stats.record(&Message { group_id: message.group_id.filter(|_| number % 8 > 0), ..message }, now);
+        stats.record(&Message { group_id: message.group_id.filter(|_| !number.is_multiple_of(8)), ..message }, now);
         if number % 5000 == thread {
             stats.record_event(Event::Dismissal(&group), now);
         }

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::{Builder, NamedTempFile};
 
+use super::copied::copy_of;
 use super::error::Error;
-use super::shared::{copy_of, size};
+use super::words::size;
 use crate::config::Output;
 use crate::stats::{Source, StateCopy};
 
@@ -106,11 +107,11 @@ fn describe(copy: &StateCopy) -> String {
         }
     };
     format!(
-        "backup of {} messages in groups, {} between two users and {} groups ({}); {counters}",
+        "backup of {}; messages: {} in groups, {} between two users; groups: {}; {counters}",
+        size(copy.written_bytes()),
         stats.messages(),
         stats.single_messages(),
         stats.groups_tracked(),
-        size(copy.written_bytes()),
     )
 }
 

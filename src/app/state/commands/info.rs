@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::error::Error;
 use super::next_start::NextStart;
-use super::shared::{size, time};
+use super::words::{size, time};
 use crate::app::outputs::SPOOLS;
 use crate::app::state::boot::current_boot;
 use crate::arena::{Boot, Examined, ReadError, Sections, describe, examine};

@@ -1,14 +1,15 @@
 //! `openim-exporter state`: looks at the state of a running or a stopped exporter, copies it, and changes it.
 
 mod backup;
+mod copied;
 mod error;
 mod export;
 mod info;
 mod next_start;
 mod reset_counters;
 mod restore;
-mod shared;
 mod verify;
+mod words;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::Error;
 use super::next_start::NextStart;
-use super::shared::size;
+use super::words::size;
 use crate::app::state::boot::current_boot;
 use crate::arena::{Boot, Directory, ReadError, Received, RestoreError, Step, Trust, examine, owner_of};
 use crate::config::RestoredCounters;

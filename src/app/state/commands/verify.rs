@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::path::Path;
 
+use super::copied::copy_of;
 use super::error::Error;
-use super::shared::{copy_of, size, time};
+use super::words::{size, time};
 use crate::arena::Doubt;
 use crate::stats::{Source, StateCopy};
 

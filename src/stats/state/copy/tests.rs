@@ -95,10 +95,13 @@ fn totals_agree_and_each_counter_is_between_its_readings_whatever_the_moment_of_
         let later = torn([two, three], &mut random, Some(1));
         first.groups.take_groups(&later.groups);
         let lowest: Vec<_> = first.groups.message_words().map(|word| word.load(Ordering::Relaxed)).collect();
-        assert!(settle(&first, &later), "{round}");
         let sum =
             |words: &mut dyn Iterator<Item = &AtomicU64>| words.map(|word| word.load(Ordering::Relaxed)).sum::<u64>();
-        let total = first.messages();
+        let bytes = |stats: &Stats| sum(&mut stats.group_messages.content_bytes.sum_words());
+        let least_bytes = bytes(&first);
+        assert!(settle(&first, &later), "{round}");
+        let [total, single] =
+            [&first.group_messages, &first.single_messages].map(|kind| sum(&mut kind.mix.words().iter()));
         assert_eq!([sum(&mut first.groups.message_words()), sum(&mut first.status_words())], [total; 2], "{round}");
         for kind in [&first.group_messages, &first.single_messages] {
             let [delivery, submit] = kind.delays.histograms();
@@ -106,25 +109,17 @@ fn totals_agree_and_each_counter_is_between_its_readings_whatever_the_moment_of_
                 assert_eq!(sum(&mut histogram.classic_words()), histogram.native().count(), "{round}");
             }
         }
-        let [_, content] = first.group_messages.totals();
-        assert_eq!((content, first.single_messages()), (total, first.single_messages.totals()[1]), "{round}");
+        let contents = [Chat::Group, Chat::Single].map(|chat| first.content_bytes(chat).count);
+        assert_eq!(contents, [total, single], "{round}");
+        assert!((least_bytes..=bytes(&later)).contains(&bytes(&first)), "{round}");
         assert!((moments[0].1..=moments[1].1).contains(&total), "{round}: no higher than needed");
         let counts = first.groups.message_words().zip(&lowest).zip(later.groups.message_words());
         assert!(counts.into_iter().all(|((count, lowest), highest)| {
             (*lowest..=highest.load(Ordering::Relaxed)).contains(&count.load(Ordering::Relaxed))
         }));
-        let reading = first.content_bytes(Chat::Group);
-        assert!(reading.sum >= live_least(&reading.buckets), "{round}: {reading:?}");
         dismissed += live.folded_dismissed();
     }
     assert!(dismissed > 100);
-}
-
-/// The least sum of observations in cumulative buckets, about.
-fn live_least(buckets: &[(u64, u64)]) -> u64 {
-    let pairs = buckets.iter().zip(buckets.iter().skip(1));
-    // Half, because the sum is only in proportion.
-    pairs.map(|((lower, before), (_, count))| lower * (count - before)).sum::<u64>() / 2
 }
 
 #[test]
