@@ -2,10 +2,17 @@
 
 use percent_encoding::percent_decode_str;
 
-use crate::domain::{AnswerUse, COMMANDS, GROUP_MESSAGE, KnownCommand, Subject};
+use crate::domain::{AnswerUse, COMMANDS, Chat, GROUP_MESSAGE, KnownCommand, Subject};
 
 /// Position of [`GROUP_MESSAGE`] in [`COMMANDS`].
-const GROUP_MESSAGE_POSITION: usize = 15;
+const GROUP_MESSAGE_POSITION: usize = group_message_position(COMMANDS);
+
+const fn group_message_position(commands: &[KnownCommand]) -> usize {
+    match commands {
+        [] | [KnownCommand { subject: Subject::Sent(Chat::Group), .. }, ..] => 0,
+        [_, others @ ..] => 1 + group_message_position(others),
+    }
+}
 
 /// What a callback reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
