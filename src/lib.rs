@@ -35,16 +35,9 @@
 //! Imports go one way. `tests/modules.rs` has the table of which module, and which layer of [`http`], may import from
 //! which.
 //!
-//! # Adding a flag, a metric or a reason
-//! - A flag: a field in `config/serve.rs`, or in the file of its part, such as `config/forward/settings.rs`.
-//! - A metric that must survive restarts: a counter in `stats/recording.rs`, a method in `stats/readings.rs`, and a row
-//!   in `exposition/catalog.rs`.
-//! - A callback: a row in `domain/commands.rs`. What it counts: `domain/event.rs`.
-//! - Any other metric: a row and a function in `telemetry/events.rs`.
-//! - A reason for refusing a request: a row in `domain/reason.rs`.
-//! - A file of the live page: a row in `page/mod.rs`.
-//!
-//! The comments at the top of these files say what else to update.
+//! `CONTRIBUTING.md` shows how to add a metric, a callback or a flag. To add a reason for refusing a request, add a row in
+//! `domain/reason.rs`; a file of the live page, a row in `page/mod.rs`. The comments at the top of these files say what
+//! else to update.
 //!
 //! # Invariants
 //! - No lock or map guard is held across `.await` or I/O.

@@ -1,8 +1,11 @@
-//! The README's commands, and its length.
+//! The commands in the pages, and the length of the README.
 
+use std::iter;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::{README, at};
+use openim_exporter::config::from_args;
+
+use crate::{CONTRIBUTING, PAGES, README, STATE, at};
 
 const CI: &str = include_str!("../../.ci/run");
 
@@ -16,7 +19,7 @@ fn the_readme_is_short() {
 
 #[test]
 fn ci_runs_the_test_command_and_nothing_else() {
-    let command = README.block("## Test", "sh");
+    let command = CONTRIBUTING.block("## Build and test", "sh");
     for script in [command, ".ci/run"] {
         let mode = std::fs::metadata(at(script)).unwrap().permissions().mode();
         assert_eq!(mode & 0o111, 0o111, "{script} must be executable");
@@ -30,4 +33,39 @@ fn ci_runs_the_test_command_and_nothing_else() {
     };
     assert_eq!(runs(CI), [format!("exec {command}")]);
     assert_ne!(runs(&CI.replace("exec", "true; exec")), [format!("exec {command}")]);
+}
+
+/// How the program is called in examples.
+const PROGRAMS: [&str; 4] = [
+    "openim-exporter ",
+    "openim-exporter-*/openim-exporter ",
+    "docker exec openim-exporter openim-exporter ",
+    "cargo run --release -- ",
+];
+
+/// The command lines of the program in the examples of a page.
+fn calls(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    let blocks = text.split("```").skip(1).step_by(2).filter_map(|block| block.strip_prefix("sh\n"));
+    blocks.flat_map(str::lines).filter_map(|line| {
+        let rest = PROGRAMS.iter().find_map(|program| line.trim().strip_prefix(program))?;
+        let words = rest.split_whitespace().take_while(|word| !word.starts_with(['#', '|', '&', '>']));
+        Some(iter::once("openim-exporter").chain(words).collect())
+    })
+}
+
+/// Those that the program does not accept.
+fn wrong_calls(text: &str) -> Vec<String> {
+    calls(text).filter_map(|call| from_args(&call).err().map(|error| format!("{call:?}: {error}"))).collect()
+}
+
+#[test]
+fn the_program_accepts_the_command_lines_of_all_pages() {
+    for page in PAGES {
+        assert_eq!(wrong_calls(page.text), [""; 0], "{}", page.path);
+    }
+    assert!(PAGES.iter().flat_map(|page| calls(page.text)).count() > 10);
+    assert_eq!(
+        wrong_calls(&STATE.spoilt("exporter state reset-counters --", "exporter state reset-counter --")).len(),
+        1
+    );
 }

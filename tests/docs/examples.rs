@@ -7,24 +7,28 @@ use serde_json::Value;
 use crate::support::{self, Exporter, eventually};
 use crate::{API, ERRORS, README, at, block};
 
-/// The file that the README's curl command sends, and the request path.
+/// The example of OpenIM's documentation: its file and the request path.
 fn example() -> (&'static str, &'static str) {
-    let command = README.block("## Try", "sh");
-    assert!(command.starts_with("curl -H 'Content-Type: application/json' --data-binary @"), "{command}");
-    let (_, rest) = command.split_once('@').unwrap();
-    rest.split_once(" http://localhost:10006").unwrap()
+    ("tests/callbacks/doc-sample.good.json", support::GROUP_MESSAGE_PATH)
+}
+
+/// The path and the body that the README's curl command sends.
+fn readme_example() -> (&'static str, &'static str) {
+    let command = README.block("## Try", "sh").strip_prefix("curl http://localhost:10006").unwrap();
+    let (path, rest) = command.split_once(' ').unwrap();
+    let (_, body) = rest.split_once("-d '").unwrap();
+    (path, body.strip_suffix('\'').unwrap())
 }
 
 #[test]
 fn the_readme_s_example_gets_the_documented_answer_and_metrics() {
-    let (file, path) = example();
-    assert_eq!((file, path), ("tests/callbacks/doc-sample.good.json", support::GROUP_MESSAGE_PATH));
+    let (path, body) = readme_example();
     let exporter = Exporter::start(&[]);
     let shown = README.block("## Try", "text");
     let missing = |metrics: &str| shown.lines().filter(|line| !metrics.lines().any(|found| found == *line)).count();
     assert_eq!(missing(&exporter.get("/metrics").text()), shown.lines().count(), "none of them exists before");
 
-    let answer = exporter.post(path, std::fs::read(at(file)).unwrap());
+    let answer = exporter.post(path, body);
     assert_eq!(answer.text(), README.block("## Try", "json"));
     assert_eq!(missing(&exporter.get("/metrics").text()), 0, "{shown}");
     assert!(API.text.contains(&format!("`{}`", answer.text())));
@@ -32,13 +36,18 @@ fn the_readme_s_example_gets_the_documented_answer_and_metrics() {
 
 #[test]
 #[ignore = "needs curl"]
-fn the_example_s_command_works() {
+fn the_readme_s_commands_show_a_first_message() {
     let exporter = Exporter::start(&[]);
-    let command = README.block("## Try", "sh").replace("localhost:10006", &exporter.address().to_string());
-    let ran = Command::new("sh").args(["-c", &command]).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
-    assert!(ran.status.success(), "{command}: {}\n{err}", ran.status);
-    assert_eq!(out, README.block("## Try", "json"));
+    let address = exporter.address().to_string();
+    let run = |heading| {
+        let command = README.block(heading, "sh").replace("localhost:10006", &address);
+        let ran = Command::new("sh").args(["-c", &command]).output().unwrap();
+        String::from_utf8(ran.stdout).unwrap()
+    };
+    assert_eq!(run("## The first message"), "");
+    assert_eq!(run("## Try"), README.block("## Try", "json"));
+    let first = README.block("## Try", "text").lines().next().unwrap();
+    assert_eq!(run("## The first message"), format!("{first}\n"));
 }
 
 /// The path and the type of each value. For a list, only its first item is used.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod capacity;
+mod changelog;
 mod commands;
 mod examples;
 mod forwarded;
@@ -15,6 +16,8 @@ mod tables;
 #[allow(dead_code, reason = "this test uses a part of it")]
 #[path = "../pass_through/target.rs"]
 mod target;
+mod translation;
+mod versions;
 
 use std::path::{Path, PathBuf};
 
@@ -35,14 +38,19 @@ macro_rules! pages {
 
 pages! {
     README = "README.md";
+    CHINESE_README = "README.zh-CN.md";
+    CHANGELOG = "CHANGELOG.md";
+    CONTRIBUTING = "CONTRIBUTING.md";
     SECURITY = "SECURITY.md";
     API = "docs/api.md";
     CALLBACKS = "docs/callbacks.md";
     CAPACITY = "docs/capacity.md";
+    COMPATIBILITY = "docs/compatibility.md";
     DEPLOY = "docs/deploy.md";
     ERRORS = "docs/errors.md";
     FLAGS = "docs/flags.md";
     FORWARDING = "docs/forwarding.md";
+    INSTALL = "docs/install.md";
     LIMITS = "docs/limits.md";
     METRICS = "docs/metrics.md";
     OPENIM = "docs/openim.md";
@@ -50,6 +58,7 @@ pages! {
     PERFORMANCE = "docs/performance.md";
     PRIVACY = "docs/privacy.md";
     PROMETHEUS = "docs/prometheus.md";
+    QUESTIONS = "docs/questions.md";
     RECORDS = "docs/records.md";
     REPLICAS = "docs/replicas.md";
     RUNBOOK = "docs/runbook.md";
