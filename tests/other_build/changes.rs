@@ -5,23 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
+use crate::contributing;
+
 /// A file, a text that occurs in it exactly once, and the text of the other build.
 type Change = (&'static str, &'static str, &'static str);
-
-/// Cargo considers packages of the same name and version in one build directory the same, and would not build this one
-/// again after the other build.
-const VERSION: &[Change] = &[
-    (
-        "Cargo.toml",
-        "name = \"openim-exporter\"\nversion = \"0.2.0\"",
-        "name = \"openim-exporter\"\nversion = \"0.2.0+other\"",
-    ),
-    (
-        "Cargo.lock",
-        "name = \"openim-exporter\"\nversion = \"0.2.0\"",
-        "name = \"openim-exporter\"\nversion = \"0.2.0+other\"",
-    ),
-];
 
 const CONTENT_TYPE: &[Change] =
     &[("src/domain/codes.rs", r#"    (117, "advanced_text"),"#, r#"    (116, "poll"), (117, "advanced_text"),"#)];
@@ -139,7 +126,16 @@ const BOUNDS: &[Change] = &[
     ("src/stats/delays.rs", "500, 1000, 2500", "500, 750, 1000, 2500"),
 ];
 
-/// Builds the program with all of these changes. Its source is kept, so that the next build is fast.
+/// Another version. Cargo considers packages of the same name and version in one build directory the same, and would not
+/// build this one again after the other build.
+fn version() -> [[String; 3]; 2] {
+    let package = |version| format!("name = \"openim-exporter\"\nversion = \"{version}\"");
+    let this = env!("CARGO_PKG_VERSION");
+    ["Cargo.toml", "Cargo.lock"]
+        .map(|file| [file.to_owned(), package(this.to_owned()), package(format!("{this}+other"))])
+}
+
+/// Builds the program with all of these changes, and the examples of CONTRIBUTING.md. Its source is kept, so that the next build is fast.
 pub(crate) fn build() -> PathBuf {
     let this = Path::new(env!("CARGO_BIN_EXE_openim-exporter"));
     let target = this.ancestors().nth(2).unwrap();
@@ -171,11 +167,14 @@ fn changed_source() -> BTreeMap<PathBuf, Vec<u8>> {
         paths.map(|path| (path.strip_prefix(root).unwrap().to_owned(), fs::read(&path).unwrap())).collect();
     // A separate workspace, although the folder is inside another package.
     files.get_mut(Path::new("Cargo.toml")).unwrap().extend(b"\n[workspace]\n");
-    for (path, from, to) in [VERSION, CONTENT_TYPE, PLATFORM, REASON, CLOCK_ERROR, SECTION, BOUNDS].concat() {
-        let text = files.get_mut(Path::new(path)).unwrap_or_else(|| panic!("{path} does not exist: adapt this change"));
+    let changes = [CONTENT_TYPE, PLATFORM, REASON, CLOCK_ERROR, SECTION, BOUNDS].concat().into_iter();
+    let changes = changes.map(|(path, from, to)| [path, from, to].map(str::to_owned));
+    for [path, from, to] in changes.chain(version()).chain(contributing::examples()) {
+        let text =
+            files.get_mut(Path::new(&path)).unwrap_or_else(|| panic!("{path} does not exist: adapt this change"));
         let before = String::from_utf8(std::mem::take(text)).unwrap();
-        assert_eq!(before.matches(from).count(), 1, "{path} must contain this once; adapt this change: {from}");
-        *text = before.replace(from, to).into_bytes();
+        assert_eq!(before.matches(&from).count(), 1, "{path} must contain this once; adapt this change: {from}");
+        *text = before.replace(&from, &to).into_bytes();
     }
     files
 }

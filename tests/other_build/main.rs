@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod changes;
+mod contributing;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -199,10 +200,13 @@ fn open_back(directory: &Path, there: &[Samples; 2], sent: usize) {
     assert_equal(&back, &there.each_ref().map(as_known_here));
     assert_eq!(back[0].sum("openim_group_messages_total"), sent as f64);
     let dropped = lines(&exporter, "so it is dropped");
-    for part in ["of ancient", "polls: this program does not know this section"] {
+    let history = ["minutes", "hours", "days"].map(|step| format!("history of {step}: messages pinned"));
+    let parts =
+        history.iter().map(String::as_str).chain(["of ancient", "polls: this program does not know this section"]);
+    for part in parts {
         assert_eq!(dropped.iter().filter(|line| line.contains(part)).count(), 1, "{part}: {dropped:#?}");
     }
-    assert_eq!(dropped.len(), 2, "{dropped:#?}");
+    assert_eq!(dropped.len(), 5, "{dropped:#?}");
     let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let aside: Vec<_> = entries.filter(|path| path.to_str().unwrap().contains("/state.other-layout-")).collect();
     assert_eq!(aside.len(), 1, "{aside:?}");
