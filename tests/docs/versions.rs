@@ -11,6 +11,8 @@ const NAMED: &[(&str, &str)] = &[
     ("Cargo.lock", "name = \"openim-exporter\"\nversion = \"VERSION\""),
     ("fuzz/Cargo.lock", "name = \"openim-exporter\"\nversion = \"VERSION\""),
     ("CHANGELOG.md", "\n## [VERSION] - "),
+    ("Dockerfile", "image.version=\"VERSION\""),
+    ("deploy/chart/Chart.yaml", "\nversion: VERSION\nappVersion: VERSION\n"),
     ("deploy/kubernetes.yml", "image: openim-exporter:VERSION"),
     ("docs/api.md", "\"version\": \"VERSION\""),
 ];
