@@ -7,10 +7,11 @@
 # program's directory or in a .debug directory below it. Keep it with the release: without it, a core dump says little.
 set -eu
 [ $# -eq 2 ] || { echo "usage: deploy/strip.sh PROGRAM DIRECTORY" >&2; exit 2; }
-command -v objcopy >/dev/null || { echo "objcopy is missing: apt-get install binutils" >&2; exit 1; }
+objcopy=${OBJCOPY:-objcopy}
+command -v "$objcopy" >/dev/null || { echo "$objcopy is missing: apt-get install binutils" >&2; exit 1; }
 name=$(basename "$1")
 mkdir -p "$2"
-objcopy --only-keep-debug "$1" "$2/$name.debug"
-objcopy --strip-all --add-gnu-debuglink="$2/$name.debug" "$1" "$2/$name"
+"$objcopy" --only-keep-debug "$1" "$2/$name.debug"
+"$objcopy" --strip-all --add-gnu-debuglink="$2/$name.debug" "$1" "$2/$name"
 chmod 755 "$2/$name"
 chmod 644 "$2/$name.debug"

@@ -30,6 +30,9 @@ has() {
         systemd) command -v systemd-analyze ;;
         groff-base) command -v groff ;;
         bsdutils) command -v script ;;
+        dnsmasq-base) command -v dnsmasq ;;
+        dpkg-dev) command -v dpkg-shlibdeps ;;
+        systemd-container) command -v systemd-nspawn ;;
         xfsprogs) command -v mkfs.xfs ;;
         btrfs-progs) command -v mkfs.btrfs ;;
         e2fsprogs) command -v mkfs.ext4 && command -v lsattr ;;
@@ -84,7 +87,7 @@ install_missing gcc binutils libc6-dev curl prometheus prometheus-alertmanager p
     python3-prometheus-client python3-protobuf protobuf-compiler libprotobuf-dev \
     golang-github-prometheus-client-model-dev python3-yaml python3-venv golang-go nodejs npm chromium systemd \
     openssl sslscan strace nginx haproxy iproute2 e2fsprogs xfsprogs btrfs-progs buildah jq skopeo docker.io \
-    ca-certificates bsdutils fish groff-base mandoc zsh
+    ca-certificates bsdutils fish groff-base mandoc zsh debootstrap dnsmasq-base dpkg-dev lintian systemd-container
 tools=${CARGO_TARGET_DIR:-target}/tools
 # Vite, which builds the page of the dashboards, needs Node 20 or newer. Some Debian releases have an older one.
 if ! node -e 'process.exit(Number(process.versions.node.split(".")[0] < 20))'; then
@@ -152,21 +155,23 @@ beside bash -euc waiting
 # These keep a browser or a disk busy for minutes.
 beside cargo test --locked --no-fail-fast --test disks --test page --test rendered -- --include-ignored
 # Link-time optimization takes minutes and changes nothing that these tests see.
-release=(env CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
-    cargo test --release --locked --test drain --test simulate)
+release=(env CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo test --release --locked)
+late=(--test drain --test simulate)
 compute() {
     nice -n 5 cargo test --locked --no-fail-fast --test rules --test simulated_days -- --include-ignored
-    nice -n 5 "${release[@]}" --no-run
+    nice -n 5 "${release[@]}" "${late[@]}" --no-run
+    # The packages of that build.
+    nice -n 5 "${release[@]}" --test package -- --include-ignored
 }
 export -f compute
 # These compute for minutes. With low priority, they slow down no test that measures time.
-beside bash -euc "$(declare -p release); compute"
+beside bash -euc "$(declare -p release late); compute"
 others=(--lib)
 for file in tests/*.rs tests/*/main.rs; do
     name=${file#tests/} && name=${name%.rs} && name=${name%/main}
     case $name in
-        alertmanager | days | disks | exposition | fleet | linters | page | redis_link | rendered | replicas | rules | \
-            simulated_days) ;;
+        alertmanager | days | disks | exposition | fleet | linters | package | page | redis_link | rendered | replicas | \
+            rules | simulated_days) ;;
         *) others+=(--test "$name") ;;
     esac
 done
@@ -179,6 +184,6 @@ done
 trap 'rm -rf "$logs"' EXIT
 
 section "Tests of draining and of simulate again, as a release build: different timing, no overflow checks"
-"${release[@]}" -- --include-ignored
+"${release[@]}" "${late[@]}" -- --include-ignored
 
 section "All is well"
