@@ -96,3 +96,14 @@ fn the_pages_name_the_oldest_rust_of_the_manifest() {
     }
     assert!(!is_right(&README.spoilt("with Rust 1.", "with Rust 2.")) && !is_right(""));
 }
+
+#[test]
+fn the_pages_name_the_oldest_glibc_that_the_packages_may_need() {
+    let script = fs::read_to_string(at("deploy/package.sh")).unwrap();
+    let oldest = script.split_once("\noldest_glibc=").unwrap().1.lines().next().unwrap();
+    let is_right = |text: &str| names_only(oldest, &["glibc "], text);
+    for page in [README, CHINESE_README, INSTALL, COMPATIBILITY] {
+        assert!(is_right(page.text), "{}", page.path);
+    }
+    assert!(!is_right(&README.spoilt("glibc 2.", "glibc 3.")));
+}
