@@ -228,6 +228,8 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Ins
     watcher.stop();
     // The drain has ended this thread, which does not panic.
     let _ = live.join();
+    // The history of the last second.
+    stats.tick(clock.now());
     stats.close(clock.now(), &|step| state::report(telemetry, &step))?;
     telemetry.stopped(stats.messages(), stats.callbacks().map(|(_, count)| count).sum());
     Ok(deadline)
