@@ -230,9 +230,10 @@ async fn a_connection_that_the_server_closes_between_two_requests_loses_no_callb
             tokio::spawn(tokio::time::timeout(Duration::from_millis(60), serve));
         }
     });
-    let slow = Simulate { rate: Some(5.0), connections: 1, ..options(port, Until::Sent(4)) };
+    // Slow enough for a busy machine, which closes late.
+    let slow = Simulate { rate: Some(1.0), connections: 1, ..options(port, Until::Sent(3)) };
     let report = report_of(&slow).await;
-    assert_eq!((report.answered, report.failed.total), (4, 0), "{report:?}");
+    assert_eq!((report.answered, report.failed.total), (3, 0), "{report:?}");
 }
 
 #[tokio::test]
