@@ -152,8 +152,16 @@ waiting() {
 }
 export -f waiting
 beside bash -euc waiting
-# These keep a browser or a disk busy for minutes.
-beside cargo test --locked --no-fail-fast --test disks --test page --test rendered -- --include-ignored
+# These keep a browser or a disk busy for minutes. Those that need a second build, or many states, follow.
+browser() {
+    local status=0
+    cargo test --locked --no-fail-fast --test disks --test page --test rendered -- --include-ignored || status=1
+    cargo test --locked --no-fail-fast --test other_build --test state --test backup --test restoring --test image \
+        --test group_names -- --include-ignored || status=1
+    return $status
+}
+export -f browser
+beside bash -euc browser
 # Link-time optimization takes minutes and changes nothing that these tests see.
 release=(env CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo test --release --locked)
 late=(--test drain --test simulate)
@@ -170,8 +178,8 @@ others=(--lib)
 for file in tests/*.rs tests/*/main.rs; do
     name=${file#tests/} && name=${name%.rs} && name=${name%/main}
     case $name in
-        alertmanager | days | disks | exposition | fleet | linters | package | page | redis_link | rendered | replicas | \
-            rules | simulated_days) ;;
+        alertmanager | backup | days | disks | exposition | fleet | group_names | image | linters | other_build | package | \
+            page | redis_link | rendered | replicas | restoring | rules | simulated_days | state) ;;
         *) others+=(--test "$name") ;;
     esac
 done
