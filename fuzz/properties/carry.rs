@@ -150,8 +150,11 @@ fn agree(stats: &Stats, with_mix: bool) {
     let groups: Vec<_> = stats.groups().collect();
     assert_eq!(groups.len(), stats.groups_tracked());
     let by_group = groups.iter().fold(0, |sum: u64, group| sum.wrapping_add(group.messages));
-    let folded =
-        stats.folded_for_capacity().wrapping_add(stats.folded_retired()).wrapping_add(stats.folded_dismissed()).wrapping_add(stats.folded_erased());
+    let folded = stats
+        .folded_for_capacity()
+        .wrapping_add(stats.folded_retired())
+        .wrapping_add(stats.folded_dismissed())
+        .wrapping_add(stats.folded_erased());
     let statuses = stats.by_status().iter().fold(0, |sum: u64, count| sum.wrapping_add(*count));
     let messages = stats.content_bytes(Chat::Group).count;
     assert_eq!([by_group.wrapping_add(folded), statuses], [messages; 2]);

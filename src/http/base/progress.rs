@@ -129,15 +129,13 @@ impl Progress {
     }
 
     /// Checks the current moment. `is_overdue` gets its phase, when it began, and since when a unit has been
-    /// incomplete; if it returns true, the task is woken. Returns the phase if the moment was not overdue before.
-    pub(crate) fn check_deadline(&self, is_overdue: impl FnOnce(Phase, u64, Option<u64>) -> bool) -> Option<Phase> {
+    /// incomplete; if it returns true, the task is woken.
+    pub(crate) fn check_deadline(&self, is_overdue: impl FnOnce(Phase, u64, Option<u64>) -> bool) {
         let moment = self.moment();
-        if !is_overdue(moment.phase(), moment.since_ms(), self.partial_since_ms()) {
-            return None;
+        if is_overdue(moment.phase(), moment.since_ms(), self.partial_since_ms()) {
+            self.overdue.store(moment.0, Ordering::Relaxed);
+            self.wake();
         }
-        let before = self.overdue.swap(moment.0, Ordering::Relaxed);
-        self.wake();
-        (before != moment.0).then(|| moment.phase())
     }
 
     /// Since when a TLS record or an HTTP/2 head has been incomplete, if one is.
@@ -160,6 +158,11 @@ impl Progress {
     pub(crate) fn overdue(&self) -> Option<Phase> {
         let moment = self.moment();
         (self.overdue.load(Ordering::Relaxed) == moment.0).then(|| moment.phase())
+    }
+
+    /// Whether a response took too long. Ask when the exchange ends: until then, the client may still read it.
+    pub(crate) fn is_response_overdue(&self) -> bool {
+        matches!(self.overdue(), Some(Phase::Stream | Phase::Answer | Phase::Event | Phase::Live))
     }
 
     /// The first byte of a request has arrived.
@@ -258,16 +261,16 @@ mod tests {
         let progress = Progress::default();
         progress.enter(Phase::Idle, 0);
         assert_eq!(progress.overdue(), None);
-        for first in [Some(Phase::Idle), None] {
-            let overdue = progress
-                .check_deadline(|phase, since_ms, partial| (phase, since_ms, partial) == (Phase::Idle, 0, None));
-            assert_eq!((overdue, progress.overdue()), (first, Some(Phase::Idle)));
-        }
+        progress.check_deadline(|phase, since_ms, partial| (phase, since_ms, partial) == (Phase::Idle, 0, None));
+        assert_eq!((progress.overdue(), progress.is_response_overdue()), (Some(Phase::Idle), false));
         for phase in [Phase::Head, Phase::Service, Phase::Answer, Phase::Idle] {
             progress.enter(phase, 0);
             assert_eq!(progress.overdue(), None, "{phase:?}");
         }
-        assert_eq!(progress.check_deadline(|_, _, _| false), None);
+        progress.check_deadline(|_, _, _| false);
         assert_eq!(progress.overdue(), None);
+        progress.enter(Phase::Live, 0);
+        progress.check_deadline(|_, _, _| true);
+        assert!(progress.is_response_overdue());
     }
 }

@@ -243,11 +243,7 @@ impl Site {
         let now_ms = self.running.advance();
         for worker in self.workers.all() {
             worker.sweep(now_ms, |progress| {
-                let overdue = progress
-                    .check_deadline(|phase, since_ms, partial| self.is_overdue(phase, (since_ms, partial), now_ms));
-                if matches!(overdue, Some(Phase::Stream | Phase::Answer | Phase::Event | Phase::Live)) {
-                    self.telemetry.answer_unread();
-                }
+                progress.check_deadline(|phase, since_ms, partial| self.is_overdue(phase, (since_ms, partial), now_ms));
             });
         }
         self.live.beat(now_ms, self.limits.heartbeat);

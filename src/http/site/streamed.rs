@@ -113,7 +113,9 @@ impl Drop for Streamed {
             // Prevents a chunk that waits for a thread. A chunk that is being written is written to its end.
             writing.abort();
         }
-        if self.handle.progress().phase() == Phase::Stream {
+        let progress = self.handle.progress();
+        // A response that took too long ends here.
+        if progress.phase() == Phase::Stream && progress.overdue().is_none() {
             self.handle.enter(Phase::Answer);
         }
     }

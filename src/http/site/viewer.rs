@@ -64,7 +64,9 @@ async fn next(mut events: watch::Receiver<Latest>) -> Option<watch::Receiver<Lat
 /// hyper drops it after the last event, for a `HEAD`, or when the viewer has hung up.
 impl Drop for Viewer {
     fn drop(&mut self) {
-        if matches!(self.handle.progress().phase(), Phase::Event | Phase::Live) {
+        let progress = self.handle.progress();
+        // A response that took too long ends here.
+        if matches!(progress.phase(), Phase::Event | Phase::Live) && progress.overdue().is_none() {
             self.handle.enter(Phase::Answer);
         }
     }

@@ -41,6 +41,8 @@ pub(crate) async fn serve(
     let end = run(stream, tracker, caller, site).await;
     if matches!(end, ConnectionEnd::Overdue(Phase::Idle)) {
         site.count_idle_end();
+    } else if tracker.progress().is_response_overdue() {
+        site.telemetry.answer_unread();
     }
     if let Some((reason, detail)) = refusal_of(&end, tracker) {
         farewell::refuse(stream, tracker, (site, caller.address), reason, &detail).await;

@@ -200,6 +200,9 @@ impl Drop for ActiveRequest {
         if let Some(took) = progress.end_callback() {
             self.shared.site.telemetry.callback_answered(took);
         }
+        if progress.is_response_overdue() {
+            self.shared.site.telemetry.answer_unread();
+        }
         // Its task may be waiting for this.
         self.tracker.enter(Phase::Idle);
         progress.wake();
@@ -224,7 +227,9 @@ struct Piece {
 impl Drop for Piece {
     fn drop(&mut self) {
         let tracker = &self.request.tracker;
-        if tracker.progress().phase() == Phase::Event {
+        let progress = tracker.progress();
+        // An event that took too long was not written.
+        if progress.phase() == Phase::Event && progress.overdue().is_none() {
             tracker.enter(Phase::Live);
         }
     }
