@@ -1,4 +1,4 @@
-# The exporter without root or a shell: the program, the certificates of public CAs, and nothing else that it does not need.
+# The exporter without root or a shell: the program, the libraries that it needs, and the certificates of public CAs.
 #
 #   docker build -t openim-exporter --build-arg BUILD_REVISION=$(git rev-parse --short=12 HEAD) .
 #   docker build --target debug -o . .     # the debug information of the same build
@@ -34,7 +34,7 @@ ENV OPENIM_EXPORTER_STORAGE_PATH=/data
 USER 65532:65532
 EXPOSE 10006
 VOLUME /data
-# It asks the address in the variables that the exporter reads too. If you set the address by flag, replace this check.
+# It finds the exporter's address in the environment variables. If you set the address by a flag, replace this check.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
     CMD ["/usr/local/bin/openim-exporter", "healthcheck"]
 # A shutdown takes 4 s at most.

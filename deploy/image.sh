@@ -37,7 +37,7 @@ images push --quiet --format oci openim-exporter:"$version" oci:"$work/layout:op
 
 cd "$work/layout"
 blob() { echo "blobs/sha256/${1#sha256:}"; }
-# Replaces a blob by what a jq program makes of it, and prints its new description.
+# Edits a blob with a jq program, and prints its new descriptor.
 edited() {
     local old new
     old=$(blob "$1")

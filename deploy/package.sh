@@ -13,19 +13,19 @@ cargo_deb=3.8.0 cargo_cyclonedx=0.5.9
 
 usage() {
     cat <<END
-Makes the files of a release from this source. Rust must be there; everything else is installed by name: Debian's packages
-by apt-get (as root), cargo-deb and cargo-cyclonedx by cargo install.
+Makes the files of a release from this source. Rust must be installed. Everything else is installed if it is missing:
+Debian packages with apt-get (as root or with sudo), cargo-deb and cargo-cyclonedx with cargo install.
 
   deploy/package.sh [--target TRIPLE] [--output DIR] [--program FILE] [--no-image]
 
   --target TRIPLE  the platform; this machine's by default
   --output DIR     where to put the files; default: dist
-  --program FILE   package this program instead of building one; for trying, as its size is not checked
+  --program FILE   package this program instead of building one; for tests, because its size and glibc are not checked
   --no-image       make no container image, which needs root
 
 Platforms:
   x86_64-unknown-linux-gnu   tested; needs glibc $oldest_glibc or newer, so build it on Debian 12 or something as old
-  aarch64-unknown-linux-gnu  NOT TESTED; everything, also cross-compiled
+  aarch64-unknown-linux-gnu  NOT TESTED; all of the files; can be cross-compiled
   x86_64-unknown-linux-musl  NOT TESTED; one static program that needs no libc, without a Debian package
 
 Files; NAME is openim-exporter-VERSION-TRIPLE:

@@ -1,4 +1,4 @@
-//! Erasing groups and people on request, also while messages arrive, and when the exporter is killed.
+//! Erasing groups and people on request, even while messages arrive or when the exporter is killed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 

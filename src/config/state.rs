@@ -40,7 +40,7 @@ pub(super) enum StateFlags {
         #[command(flatten)]
         file: StateFile,
     },
-    /// Write a consistent copy of the state, also of a running exporter
+    /// Write a consistent copy of the state, even while the exporter runs
     ///
     /// The copy gets its name when it is complete, checked and on disk. Only its owner may read it (mode 0600).
     Backup {
@@ -70,7 +70,7 @@ pub(super) enum StateFlags {
         /// The new file; `-` is standard output
         #[arg(long, value_name = "FILE", default_value = "-")]
         output: OsString,
-        /// Time zone of the calendar days: that of the exporter
+        /// Time zone of the calendar days; give the same as the exporter's
         #[arg(long = TIME_ZONE, value_name = "ZONE", default_value = "UTC", env = variable(TIME_ZONE))]
         #[arg(value_parser = zone)]
         calendar: Calendar,
@@ -87,8 +87,9 @@ pub(super) enum StateFlags {
         backup: OsString,
         /// What the counters do at the next start: continue from the backup's values (keep), or start from 0 (reset)
         ///
-        /// If a counter continues from a lower value than Prometheus has seen, Prometheus adds the whole value again. `auto`
-        /// continues only with the copy of a state that was closed, and only if this directory has had no later state.
+        /// If a counter continues from a lower value than Prometheus has seen, Prometheus adds the whole value again.
+        /// With `auto`, the counters continue only if the backup is of an exporter that was stopped, and this directory
+        /// has had no later state; otherwise they start from 0.
         #[arg(long, value_name = "WHAT", default_value = "auto", value_parser = name_of::<RestoredCounters>())]
         counters: RestoredCounters,
     },

@@ -22,7 +22,7 @@ pub enum Error {
     #[error("the TLS handshake with {0} failed: {1}")]
     Handshake(String, String),
     /// The target already has messages, and nobody can be asked.
-    #[error("{0} {1}; nothing was sent. Messages cannot be removed again: if you want to add some, give --yes")]
+    #[error("{0} {1}; nothing was sent. Messages cannot be removed afterwards; to add some anyway, give --yes")]
     NotConfirmed(String, String),
     /// The target already has messages, and no more are wanted.
     #[error("nothing was sent; --yes answers the question in advance")]

@@ -91,7 +91,7 @@ fn errors_say_what_is_wrong_and_what_to_do() {
         (vec!["verify", &storage], "it is not a state of openim-exporter", "name a state or a backup"),
         (vec!["verify", &at("torn")], "its counters cannot be trusted", "`openim-exporter state backup`"),
         (vec!["backup", "--storage.path", &at("empty"), "--output", &at("new")], "cannot be read", "--storage.path"),
-        (vec!["backup", "--storage.path", &storage, "--output", &at("backup")], "it exists", "--force"),
+        (vec!["backup", "--storage.path", &storage, "--output", &at("backup")], "already exists", "--force"),
         (vec!["backup", "--storage.path", &storage, "--output", &at("text/x")], "cannot be written", "another place"),
         (
             vec!["backup", "--storage.path", &storage, "--force", "--output", &at("pipe")],

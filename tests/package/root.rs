@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::must;
 use super::support::namespace::Namespace;
 
-/// The oldest release of Debian that is supported: the security team's support ends in June 2028.
+/// The oldest release of Debian that is supported: its long-term support (LTS) ends in June 2028.
 const RELEASE: &str = "bookworm";
 
 /// Debian with the packages that every installation has. It outlives the test, because it takes a minute to make.

@@ -19,7 +19,7 @@ use crate::telemetry::Erasure;
 
 const OFF: &str = "this endpoint is disabled; --web.enable-admin-api enables it";
 
-/// How long an erasure waits for readers of all groups: most take milliseconds, and a request may take five seconds.
+/// How long an erasure waits for readers of all groups. Most take milliseconds; the request itself has five seconds.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Time between two attempts.

@@ -74,7 +74,7 @@ impl GroupTable {
         used.map(Slot::message_word).chain(folded.flat_map(|counter| self.counters.words_of(*counter)))
     }
 
-    /// Whether a group is being retired or dismissed, as far as the journal tells.
+    /// Whether a group is being retired, dismissed or erased, as far as the journal tells.
     pub(in crate::stats) fn is_retiring(&self) -> bool {
         self.journal.first().is_some_and(|word| word.load(Ordering::Relaxed) != 0)
     }

@@ -25,12 +25,12 @@ pub(in crate::app) enum Error {
     #[error("{0}")]
     Copy(#[from] CopyError),
     #[error(
-        "{path}: its counters cannot be trusted, and a start sets them to 0: {1}; use a copy that `openim-exporter state \
-         backup` has made",
+        "{path}: its counters cannot be trusted, and a start resets them to 0: {1}; use a copy that was made by \
+         `openim-exporter state backup`",
         path = .0.display()
     )]
     Untrusted(PathBuf, Doubt),
-    #[error("--output {path}: it exists; choose another name, or replace it with --force", path = .0.display())]
+    #[error("--output {path}: it already exists; choose another name, or replace it with --force", path = .0.display())]
     OutputExists(PathBuf),
     #[error("--output {path}: this is not a file, or it is the state itself; choose another name", path = .0.display())]
     UnusableOutput(PathBuf),
@@ -42,7 +42,7 @@ pub(in crate::app) enum Error {
     Examine(#[from] ExamineError),
     #[error("{path}: the backup cannot be restored: {1}; the state is unchanged", path = .0.display())]
     Backup(PathBuf, RestoreError),
-    #[error("--format csv writes one table, and json everything: add --table to csv, or remove it")]
+    #[error("--format csv writes one table: add --table; --format json writes everything: remove --table")]
     Table,
     #[error("--output {path}: the export cannot be written: {1}; choose a new file, or another directory", path = .0.display())]
     Export(PathBuf, io::Error),

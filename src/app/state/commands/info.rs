@@ -182,7 +182,7 @@ impl Contents {
             ("exported", format!("{} of {} groups", self.groups_exported, self.groups_exported_capacity)),
             (
                 "pairs",
-                format!("{} of {} of a group and a sender", self.sender_pairs_tracked, self.sender_pairs_capacity),
+                format!("{} of {}, each a group and a sender", self.sender_pairs_tracked, self.sender_pairs_capacity),
             ),
             ("online", format!("{} of {} users", self.users_online, self.users_online_capacity)),
         ]
@@ -209,7 +209,7 @@ fn spools(storage: &Path) -> Vec<FileInfo> {
     let Ok(entries) = fs::read_dir(storage.join(SPOOLS)) else { return Vec::new() };
     let spool = |entry: fs::DirEntry| {
         let name = entry.file_name().to_string_lossy().into_owned();
-        FileInfo { name, bytes: bytes_in(&entry.path()), what: "callbacks for this target: openim-exporter spool list" }
+        FileInfo { name, bytes: bytes_in(&entry.path()), what: "callbacks for this target; see spool list" }
     };
     let mut spools: Vec<_> = entries.flatten().filter(|entry| entry.path().is_dir()).map(spool).collect();
     spools.sort_by(|one, other| one.name.cmp(&other.name));

@@ -47,7 +47,7 @@ impl Display for NextStart {
             "continued" => "the counters continue",
             "restored" => "the counters continue, with a new start time",
             "counters_reset" => "the counters start from 0; groups and windows are kept",
-            "fresh" => "counting starts from zero; an unusable file is kept under another name",
+            "fresh" => "counting starts from zero; any unusable file is kept under another name",
             _ => "it fails, because an unusable file behind a symbolic link is not renamed",
         };
         write!(f, "{what} ({})", self.outcome)?;

@@ -22,7 +22,7 @@ use crate::stats::pairs::Pairs;
 use crate::stats::recording::{Capacities, Stats};
 use running::Running;
 
-/// How long the generation of a state in use may stay the same. It rises about once a second.
+/// If the generation stays the same for this long, the state is not in use. In use, it rises about once a second.
 const MAX_SILENCE: Duration = Duration::from_millis(2500);
 
 /// Time between two readings of the generation.
@@ -60,7 +60,10 @@ pub enum CopyError {
         unknown: Vec<String>,
     },
     /// A running exporter of another version uses it.
-    #[error("{path}: an exporter of version {program} uses it; run that version of this program", path = .path.display())]
+    #[error(
+        "{path}: an exporter of version {program} is using it; run this command with that version",
+        path = .path.display()
+    )]
     OtherProgram {
         /// The file.
         path: PathBuf,

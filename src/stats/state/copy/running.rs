@@ -7,12 +7,12 @@
 //!    [`settling`](super::settling), which makes the totals equal.
 //! 3. Meanwhile groups may be added, retired, dismissed or erased. The copy has the groups of the second reading. A group
 //!    that left the table in between is only in the counter to which its messages were moved. That is read last, so
-//!    each message of the group is in the second reading in one way or the other, perhaps in both. And it is in neither
-//!    of the first readings twice: a group that is in both readings had not left when the first counters were read,
-//!    unless a thread was just moving it, which the journal shows.
+//!    each message of the group is at least once in the second reading, perhaps twice. And it is not twice in the first
+//!    reading: a group that is in both readings had not left when the first counters were read, unless a thread was
+//!    just moving it, which the journal shows.
 //!
-//! What a process that is killed may leave behind in other tables, such as half of a moved entry, may be in a copy too.
-//! It is repaired as a start would.
+//! A killed process can leave unfinished changes in other tables, such as half of a moved entry. A copy may have these
+//! too, and they are repaired as a start repairs them.
 
 use std::iter;
 use std::thread;

@@ -1,11 +1,11 @@
 //! The arithmetic of copying counters that rise meanwhile.
 //!
-//! The counters are read twice. Counts of the same messages, as those by content type and those by group, do not agree
-//! in either reading, because each word was read at a different moment. But a message that has reached some of these
-//! counts in the first reading has reached all of them in the second, if it was counted completely in between. So every
-//! number from the highest total of the first reading to the lowest total of the second is one that each count can
-//! have. [`settle`] takes the lowest, and gives each count as much of what it rose as it lacks. So all totals are
-//! equal, and each counter is between its two readings.
+//! The counters are read twice. Counts of the same messages, such as those by content type and those by group, do not
+//! agree in either reading, because each word was read at a different moment. But a message that has reached some of
+//! these counts in the first reading has reached all of them in the second, if it was counted completely in between. So
+//! each count can have any total from the highest of the first reading to the lowest of the second. [`settle`] takes
+//! the highest total of the first reading, and raises each count to it by a part of the count's own rise. So all totals
+//! are equal, and each counter is between its two readings.
 
 use std::iter::zip;
 use std::sync::atomic::{AtomicU64, Ordering};
