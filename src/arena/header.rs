@@ -188,6 +188,14 @@ pub(super) fn is_clean(words: &[AtomicU64]) -> bool {
 /// Copies which file a block is in, and its generation.
 pub(super) fn copy_origin(from: &[AtomicU64], to: &[AtomicU64]) {
     (IDENTITY_AT..=GENERATION_AT).for_each(|at| set(to, at, get(from, at)));
+    mark_foreign(to);
+}
+
+/// Lets a block that does not say which file it was in, because 0.1.0 wrote it, say that it was in another one.
+pub(super) fn mark_foreign(words: &[AtomicU64]) {
+    if Identity::of_words(std::array::from_fn(|word| get(words, IDENTITY_AT + word))).is_none() {
+        set_identity(words, Identity::ELSEWHERE);
+    }
 }
 
 /// Stores which file the block is in.

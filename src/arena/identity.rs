@@ -33,6 +33,9 @@ pub(super) enum Origin {
 impl Identity {
     pub(super) const WORDS: usize = 4;
 
+    /// Of no file: no file system has this inode number.
+    pub(super) const ELSEWHERE: Self = Self { device: 0, inode: u64::MAX, birth_time: 0, file_system: 0 };
+
     pub(super) fn of(file: &File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let file_system = fstatvfs(file).map_or(0, |statistics| statistics.f_fsid);

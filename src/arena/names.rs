@@ -1,6 +1,7 @@
 //! The names of the files in a state's directory, and which of them are kept.
 
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -15,8 +16,15 @@ pub(crate) fn state_path(directory: &Path) -> PathBuf {
 }
 
 /// Whether a directory has something at the path of its state.
-pub(crate) fn has_state(directory: &Path) -> bool {
-    state_path(directory).symlink_metadata().is_ok()
+///
+/// # Errors
+/// When that cannot be found out.
+pub(crate) fn has_state(directory: &Path) -> io::Result<bool> {
+    match state_path(directory).symlink_metadata() {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// A new state, until it is complete.

@@ -67,7 +67,9 @@ pub enum ReadError {
 
 fn read_advice(error: &io::Error) -> &'static str {
     match error.kind() {
-        ErrorKind::NotFound => "name an existing file, or set --storage.path to the directory of the exporter's state",
+        ErrorKind::NotFound => {
+            "name an existing file, or set --storage.path to the exporter's directory, such as /var/lib/openim-exporter"
+        }
         ErrorKind::PermissionDenied => "run this as the exporter's user or as root",
         _ => "check the disk and the file system",
     }

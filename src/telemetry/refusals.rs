@@ -54,9 +54,11 @@ impl Refusals {
         is_due
     }
 
-    /// Forgets the refusals whose details contain this text.
+    /// Forgets the refusals whose details contain this text as whole words, as it is or with escapes.
     pub(super) fn forget(&self, text: &str) {
-        self.0.iter().for_each(|(_, last)| last.lock().retain(|refusal| !refusal.detail.contains(text)));
+        let escaped = text.escape_debug().to_string();
+        let names_it = |refusal: &Refusal| [text, &escaped].iter().any(|text| has_words(&refusal.detail, text));
+        self.0.iter().for_each(|(_, last)| last.lock().retain(|refusal| !names_it(refusal)));
     }
 
     /// The kept refusals, newest first.
@@ -65,6 +67,16 @@ impl Refusals {
         all.sort_by_key(|refusal| std::cmp::Reverse(refusal.at));
         all
     }
+}
+
+/// Whether a text has these words, and not as a part of a longer word.
+fn has_words(text: &str, words: &str) -> bool {
+    let is_part = |neighbour: Option<char>| neighbour.is_some_and(char::is_alphanumeric);
+    text.match_indices(words).any(|(at, _)| {
+        let (before, from) = text.split_at_checked(at).unwrap_or_default();
+        let behind = from.get(words.len()..).unwrap_or_default();
+        !is_part(before.chars().next_back()) && !is_part(behind.chars().next())
+    })
 }
 
 #[cfg(test)]
@@ -78,14 +90,16 @@ mod tests {
         let refusals = Refusals::default();
         let details = || refusals.last().into_iter().map(|refusal| refusal.detail).collect::<Vec<_>>();
         for (reason, detail) in
-            [(Reason::BadQuery, "sort: \"team\""), (Reason::BadQuery, "limit"), (Reason::WrongType, "team")]
+            [(Reason::BadQuery, "sort: \"team\""), (Reason::BadQuery, "teams"), (Reason::WrongType, "team \\\"a\\\"")]
         {
             let client = Ipv4Addr::LOCALHOST.into();
             let at = UnixMillis(0);
             refusals.keep(&Refusal { reason, detail: detail.to_owned(), client, may_be_callback: true, at });
         }
         assert_eq!(details().len(), 3);
+        refusals.forget("team \"a\"");
+        assert_eq!(details(), ["teams", "sort: \"team\""]);
         refusals.forget("team");
-        assert_eq!(details(), ["limit"]);
+        assert_eq!(details(), ["teams"]);
     }
 }

@@ -47,7 +47,7 @@ fn the_archive_and_the_package_have_all_that_belongs_to_the_program() {
     let pages = ["openim-exporter.1", "openim-exporter-simulate.1"];
     for (found, expected) in [
         (&archive, "openim-exporter LICENSE README.md CHANGELOG.md docs/install.md docs/metrics.md"),
-        (&archive, "deploy/openim-exporter.service deploy/openim-exporter.socket deploy/kubernetes.yml deploy/demo.sh"),
+        (&archive, "deploy/openim-exporter.service deploy/openim-exporter.socket deploy/kubernetes.yml"),
         (&archive, "prometheus.yml completions/openim-exporter.bash completions/_openim-exporter"),
         (&archive, "completions/openim-exporter.fish"),
         (&package, "usr/bin/openim-exporter usr/share/bash-completion/completions/openim-exporter"),

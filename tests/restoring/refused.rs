@@ -48,9 +48,15 @@ fn what_is_not_a_whole_backup_is_refused_and_nothing_is_changed() {
     refused(&place, place.0.path(), "Is a directory");
     let exporter = place.start();
     fs::write(&file, &whole).unwrap();
-    let output = place.command(&["restore", text(&file)]).output().unwrap();
-    let printed = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(1) && printed.contains("another process uses this state"), "{printed}");
+    for is_locked in [true, false] {
+        // The state itself is locked too.
+        if !is_locked {
+            fs::remove_file(place.at("lock")).unwrap();
+        }
+        let output = place.command(&["restore", text(&file)]).output().unwrap();
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && printed.contains("another process uses this state"), "{printed}");
+    }
     assert_eq!(outcome(&exporter).1, 3.0);
     end(exporter, "TERM");
 }

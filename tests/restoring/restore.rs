@@ -125,7 +125,7 @@ fn a_state_of_the_first_version_is_restored_too() {
     let [first, second] = [Place::new(), Place::new()];
     let file = first.0.path().join("backup");
     fs::write(&file, first_version::kept()).unwrap();
-    let (messages, groups) = restored(&first, &file, &[], "continued");
+    let (messages, groups) = restored(&first, &file, &[], "restored");
     assert!(messages > 0.0 && groups > 0.0);
     second.count_and_stop(1);
     assert_eq!(restored(&second, &file, &[], "counters_reset"), (0.0, groups));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use super::files::header_bytes;
+use super::files::{header_bytes, lock_state};
 use super::{Directory, OldState};
 use crate::arena::block::Arena;
 use crate::arena::header;
@@ -34,6 +34,8 @@ pub(crate) struct Received<'a> {
     directory: &'a Directory,
     /// Its block. The file is removed unless it is put in place.
     arena: Arc<Arena>,
+    /// The state that it replaces, locked: an exporter that finds it by another path must not use it meanwhile.
+    _present: Option<File>,
     is_in_place: bool,
 }
 
@@ -44,8 +46,34 @@ pub(crate) fn owner_of(directory: &Path) -> Option<(u32, u32)> {
 }
 
 impl Directory {
-    /// Copies a backup into a new file beside the state, once all of its blocks are reserved. The file, and a new lock
-    /// file, get this owner.
+    /// Lets the lock file belong to this owner: it is a new one's if the file was missing.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub(crate) fn give_lock(&self, owner: Option<(u32, u32)>) -> Result<(), Error> {
+        self.give(&self.lock, owner)
+    }
+
+    fn give(&self, file: &File, owner: Option<(u32, u32)>) -> Result<(), Error> {
+        let give = || {
+            let metadata = file.metadata()?;
+            let other = owner.filter(|owner| *owner != (metadata.uid(), metadata.gid()));
+            other.map_or(Ok(()), |(user, group)| fchown(file, Some(user), Some(group)))
+        };
+        give().map_err(|error| Error::io(&self.path, "the owner of a file cannot be set", error))
+    }
+
+    fn lock_present(&self) -> Result<Option<File>, Error> {
+        // Not a device, for example, because opening it can have side effects.
+        if !self.state.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
+            return Ok(None);
+        }
+        let present = File::open(&self.state).map_err(|error| Error::io(&self.state, "it cannot be opened", error))?;
+        lock_state(&present, &self.state)?;
+        Ok(Some(present))
+    }
+
+    /// Copies a backup into a new file beside the state, once all of its blocks are reserved. The file gets this owner.
     ///
     /// # Errors
     /// When the backup cannot be read, its length is not the one in its header, or the disk is full.
@@ -63,22 +91,20 @@ impl Directory {
             return Err(Damage::Length.into());
         }
         let bytes = usize::try_from(length).map_err(|_| Damage::Header)?;
-        let received = Received { directory: self, arena: self.create_file(bytes, steps)?, is_in_place: false };
+        let present = self.lock_present()?;
+        let arena = self.create_file(bytes, steps)?;
+        let received = Received { directory: self, arena, _present: present, is_in_place: false };
         let mut file = received.arena.file().ok_or(Damage::Foreign)?;
-        for file in [file, &self.lock] {
-            give_to(file, owner).map_err(|error| Error::io(&self.path, "the owner of a file cannot be set", error))?;
-        }
+        self.give(file, owner)?;
         // Not with a system call that copies between files: it could share the blocks that were just reserved.
         let rest: &mut dyn Read = &mut backup.take(length - header_bytes() + 1);
         let copied = io::copy(&mut head.chain(rest), &mut file).map_err(RestoreError::Read)?;
-        if copied == length { Ok(received) } else { Err(Damage::Length.into()) }
+        if copied != length {
+            return Err(Damage::Length.into());
+        }
+        header::mark_foreign(received.arena.words());
+        Ok(received)
     }
-}
-
-fn give_to(file: &File, owner: Option<(u32, u32)>) -> io::Result<()> {
-    let metadata = file.metadata()?;
-    let other = owner.filter(|owner| *owner != (metadata.uid(), metadata.gid()));
-    other.map_or(Ok(()), |(user, group)| fchown(file, Some(user), Some(group)))
 }
 
 impl Received<'_> {

@@ -88,9 +88,11 @@ fn erase_in_turn(site: &Site, kind: Erasure, id: String) -> Result<Option<Erased
             is_known.then(|| Erased::User { user_id: id.clone(), sender_pairs, users_online })
         }
     };
-    // What was read before may name it.
-    site.recent_groups.clear();
-    site.telemetry.forget_refusals(&id);
+    if erased.is_some() {
+        // What was read before may name it.
+        site.recent_groups.clear();
+        site.telemetry.forget_refusals(&id);
+    }
     Ok(erased)
 }
 

@@ -184,7 +184,11 @@ async fn answer_without_body(exchange: Exchange<'_>, route: Route, head: &Parts)
 
 fn wrong_method(exchange: Exchange<'_>, method: &Method, allowed: &str) -> Reply {
     let is_callback = *method == Method::POST && exchange.caller.role.takes_callbacks();
-    let hint = if is_callback { "; post callbacks to another path, such as /callback" } else { "" };
+    let hint = match *method {
+        _ if is_callback => "; post callbacks to another path, such as /callback",
+        Method::DELETE => "; DELETE is for /api/v1/groups/ID and /api/v1/users/ID where the pages are; write / as %2F",
+        _ => "",
+    };
     exchange.refuse(Reason::MethodNotAllowed, &format!("this path supports {allowed}{hint}"))
 }
 

@@ -73,6 +73,9 @@ named! {
         FoldedDismissed = "folded dismissed",
         /// Messages of erased groups.
         FoldedErased = "folded erased",
+        /// Messages that were reported after the dismissal of their group. They have a counter of their own, because
+        /// completing a dismissal after a kill sets the other one.
+        FoldedLate = "folded late",
     }
 }
 
@@ -169,7 +172,7 @@ impl GroupTable {
             let recorded = self.add(name, now);
             match recorded {
                 Recorded::Folded => self.counters.add(GroupCounter::FoldedForCapacity, 1),
-                Recorded::Dismissed => self.counters.add(GroupCounter::FoldedDismissed, 1),
+                Recorded::Dismissed => self.counters.add(GroupCounter::FoldedLate, 1),
                 _ => {}
             }
             recorded
@@ -364,7 +367,8 @@ impl GroupTable {
     }
 
     pub(in crate::stats) fn folded_dismissed(&self) -> u64 {
-        self.counters.sum(GroupCounter::FoldedDismissed)
+        let [dismissed, late] = [GroupCounter::FoldedDismissed, GroupCounter::FoldedLate];
+        self.counters.sum(dismissed).saturating_add(self.counters.sum(late))
     }
 
     pub(in crate::stats) fn folded_erased(&self) -> u64 {

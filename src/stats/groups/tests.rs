@@ -239,10 +239,13 @@ fn a_removal_that_a_kill_interrupted_is_completed_once() {
             let [slot, folded, ..] = &*groups.journal else { panic!("no journal") };
             folded.store(7, Ordering::Relaxed);
             slot.store(1 + added, Ordering::Relaxed);
+            // Meanwhile, another thread counted a message of a group that was dismissed before.
+            groups.counters.add(GroupCounter::FoldedLate, 1);
             groups.restore(false).unwrap();
             for (counter, _) in REMOVALS {
                 assert_eq!(groups.counters.sum(counter), if counter == reason { 7 } else { 0 });
             }
+            assert_eq!(groups.counters.sum(GroupCounter::FoldedLate), 1);
             assert!(!has_name(&groups, "a"), "{reason:?}, {is_vacated}");
             assert_eq!((groups.tracked(), slot.load(Ordering::Relaxed)), (0, 0));
         }

@@ -57,13 +57,14 @@ fn check_output(state: &Path, path: &Path, force: bool) -> Result<(), Error> {
     // Not of what a link leads to: the link itself is replaced.
     let Ok(existing) = fs::symlink_metadata(path) else { return Ok(()) };
     let inode = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
-    let is_state = fs::metadata(state).is_ok_and(|state| inode(&state) == inode(&existing))
-        || fs::symlink_metadata(state).is_ok_and(|state| inode(&state) == inode(&existing));
+    let own = [fs::metadata(state), fs::symlink_metadata(state), fs::metadata(state.with_file_name("lock"))];
+    let is_own = own.iter().flatten().any(|own| inode(own) == inode(&existing));
+    // A link to a device, for example, must stay.
+    let is_file = fs::metadata(path).map_or(existing.is_symlink(), |metadata| metadata.is_file());
     match force {
-        _ if is_state || existing.is_dir() => Err(Error::UnusableOutput(path.to_owned())),
+        _ if is_own || existing.is_dir() => Err(Error::UnusableOutput(path.to_owned())),
         false => Err(Error::OutputExists(path.to_owned())),
-        // Devices, for example.
-        true if !existing.is_file() && !existing.is_symlink() => Err(Error::UnusableOutput(path.to_owned())),
+        true if !is_file => Err(Error::UnusableOutput(path.to_owned())),
         true => Ok(()),
     }
 }
@@ -94,7 +95,7 @@ fn put_in_place(file: NamedTempFile, path: &Path, force: bool) -> io::Result<()>
 }
 
 fn directory_of(path: &Path) -> &Path {
-    path.parent().unwrap_or(path)
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn describe(copy: &StateCopy) -> String {

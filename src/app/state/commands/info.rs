@@ -11,7 +11,7 @@ use super::next_start::NextStart;
 use super::words::{size, time};
 use crate::app::outputs::SPOOLS;
 use crate::app::state::boot::current_boot;
-use crate::arena::{Boot, Examined, ReadError, Sections, describe, examine};
+use crate::arena::{Boot, Doubt, Examined, ReadError, Sections, describe, examine};
 use crate::config::InfoFormat;
 use crate::domain::{Clock as _, SystemClock, UnixMillis};
 use crate::stats::{CopyError, Source, Stats};
@@ -117,6 +117,7 @@ impl Info {
         let copy = copy.ok().flatten();
         let used = copy.as_ref().map(|copy| match copy.source {
             Source::InUse => "in_use",
+            Source::Killed if copy.doubt == Some(Doubt::Requested) => "closed",
             Source::Closed => "closed",
             Source::Killed => "killed",
             Source::Copied => "backup",

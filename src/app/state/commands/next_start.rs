@@ -24,9 +24,13 @@ impl NextStart {
         let found =
             examined.found.as_ref().map(|found| found.as_ref().map(|(_, trust)| *trust).map_err(|damage| *damage));
         let (start, reason) = match (found, numbers) {
-            (None, _) => (StateStart::Fresh, Some("there is no state".to_owned())),
-            (Some(Ok(Trust::Torn(doubt))), _) => (StateStart::CountersReset, Some(doubt.to_string())),
+            (None, _) => {
+                let advice =
+                    "there is no state; if there should be one, set --storage.path to the exporter's directory";
+                (StateStart::Fresh, Some(advice.to_owned()))
+            }
             (Some(Err(damage)), _) | (Some(Ok(_)), Some(damage)) => return Self::damaged(examined, damage),
+            (Some(Ok(Trust::Torn(doubt))), None) => (StateStart::CountersReset, Some(doubt.to_string())),
             (Some(Ok(Trust::Exact)), None) => (StateStart::Continued, None),
             (Some(Ok(Trust::Restored)), None) => {
                 (StateStart::Restored, Some("the file is a copy of a state that was closed".to_owned()))

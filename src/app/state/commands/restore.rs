@@ -31,13 +31,14 @@ pub(super) fn restore(
     let now = SystemClock.now();
     let boot = current_boot(now);
     let (owner, is_new) = (owner_of(storage), !storage.exists());
-    let kept = RefCell::new(None);
-    let report = |step| {
-        if let Step::Renamed { path, .. } = step {
-            kept.replace(Some(path));
-        }
+    let (kept, removed) = (RefCell::new(None), RefCell::new(Vec::new()));
+    let report = |step| match step {
+        Step::Renamed { path, .. } => drop(kept.replace(Some(path))),
+        Step::Removed(path) => removed.borrow_mut().push(path),
+        _ => {}
     };
     let directory = Directory::lock(storage, &report)?;
+    directory.give_lock(owner)?;
     let received = directory.receive(&mut *source, owner, &report).map_err(&cannot_restore)?;
     let trust = received.assess(boot).map_err(&cannot_restore)?;
     let must_keep = counters == RestoredCounters::Keep && matches!(trust, Trust::Torn(_));
@@ -45,7 +46,7 @@ pub(super) fn restore(
     let marked = match counters {
         RestoredCounters::Keep if must_keep => received.keep_counters(),
         // This directory has had a later state, which the start cannot see in a backup of 0.1.0.
-        RestoredCounters::Auto if trust == Trust::Exact && received.is_older() => received.reset_counters(),
+        RestoredCounters::Auto if !matches!(trust, Trust::Torn(_)) && received.is_older() => received.reset_counters(),
         RestoredCounters::Reset => received.reset_counters(),
         // The start decides, as for any copy.
         RestoredCounters::Auto | RestoredCounters::Keep => Ok(()),
@@ -54,6 +55,9 @@ pub(super) fn restore(
     writeln!(output, "restored {} ({}) to {}", name.display(), size(bytes), directory.state().display())?;
     if let Some(kept) = kept.take() {
         writeln!(output, "the state that was there is kept as {}", kept.display())?;
+    }
+    for removed in removed.take() {
+        writeln!(output, "{} was removed: only the newest of such files are kept", removed.display())?;
     }
     if is_new {
         let storage = storage.display();

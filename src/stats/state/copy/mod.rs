@@ -81,15 +81,15 @@ pub enum CopyError {
 /// A consistent copy of a state, in memory. All totals that a start compares are equal.
 ///
 /// Of a running exporter, no message is split: each counter is between its values before and after, and no lower than
-/// in an earlier copy. See [`running`].
+/// in an earlier copy. The module `running` says why.
 #[derive(Debug)]
 pub struct StateCopy {
     /// The numbers.
     pub stats: Stats,
     /// Where they come from.
     pub source: Source,
-    /// Why the next start would reset the counters of the file that was copied, if it would. If the file was not a
-    /// backup, they are already reset in the copy.
+    /// Why the next start would reset the counters of the file that was copied, if it would. The copy has their values,
+    /// unless they contradict each other: then they are 0.
     pub doubt: Option<Doubt>,
     /// The version of the program that had created the file.
     pub program: String,
@@ -235,11 +235,22 @@ impl Copying<'_> {
     }
 
     fn copy_killed(&self) -> Result<StateCopy, CopyError> {
-        let arena = self.file.new_arena()?;
-        self.file.read_all(&arena)?;
+        let read = || {
+            let arena = self.file.new_arena()?;
+            self.file.read_all(&arena)?;
+            Ok::<_, CopyError>(arena)
+        };
+        let arena = read()?;
         let trust = self.file.assess(&arena, self.boot, 0).map_err(|damage| self.damaged(damage))?;
-        let doubt = if let Trust::Torn(doubt) = trust { Some(doubt) } else { None };
-        self.finish(arena, trust, (Source::Killed, doubt), Boot::CopiedInUse)
+        let Trust::Torn(doubt) = trust else {
+            return self.finish(arena, trust, (Source::Killed, None), Boot::CopiedInUse);
+        };
+        // The start resets the counters; a copy keeps them unless they contradict each other.
+        let origin = (Source::Killed, Some(doubt));
+        match self.finish(arena, Trust::Restored, origin, Boot::CopiedInUse) {
+            Err(CopyError::Read(ReadError::Damaged { .. })) => self.finish(read()?, trust, origin, Boot::CopiedInUse),
+            finished => finished,
+        }
     }
 
     /// `None` if it has to be tried again.
