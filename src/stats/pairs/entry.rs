@@ -165,13 +165,11 @@ impl<'table> Entry<'table> {
         word.compare_exchange(self.state.0, to.0, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Removes the pair, in the steps by which another one would replace it. The state is then `to`, [`State::FREE`] or
-    /// [`State::EMPTY`]. Returns false if the state that was read has changed since.
-    pub(super) fn clear(self, to: State) -> bool {
-        if self.state.has_no_pair() {
-            return self.change(to);
-        }
-        self.change(State::claim(Key::NONE)) && Self::read(self.words).fill(Key::NONE, to)
+    /// Frees the entry and removes its key, in the steps by which another pair would replace it. Returns false if the
+    /// state that was read has changed since. Only to erase a pair: if threads count it at this moment, it may get two
+    /// entries, of which the next scan frees one.
+    pub(super) fn clear(self) -> bool {
+        self.change(State::claim(Key::NONE)) && Self::read(self.words).fill(Key::NONE, State::FREE)
     }
 
     /// Takes steps 2 and 3 for an entry that this thread, or another one with the same key, has claimed for `key`.

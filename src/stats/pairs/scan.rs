@@ -87,7 +87,7 @@ impl Pairs {
             Some(_) if entry.state() == State::EMPTY => 0,
             Some(_) => {
                 let to = if is_passed { State::FREE } else { State::EMPTY };
-                if entry.clear(to) { 0 } else { MAX_PROBES }
+                if entry.change(to) { 0 } else { MAX_PROBES }
             }
         }
     }
@@ -97,13 +97,13 @@ impl Pairs {
         match self.find(entry.key(), now) {
             // The pair has another entry, closer to its home, so nothing is lost.
             Some(Lookup::Found(found)) if !found.is_same_as(entry) => {
-                entry.clear(State::FREE);
+                entry.change(State::FREE);
                 false
             }
             // The search ends before the entry. Or another thread has just reused the entry: then its state has
             // changed.
             Some(Lookup::Available(_)) => {
-                if entry.clear(State::FREE) {
+                if entry.change(State::FREE) {
                     self.count_lost();
                 }
                 false
@@ -121,7 +121,7 @@ impl Pairs {
                 continue;
             };
             // A pair that is seen again at this moment stays.
-            if oldest.contains(idle) && entry.clear(State::FREE) {
+            if oldest.contains(idle) && entry.change(State::FREE) {
                 oldest.remove(idle);
                 self.counters.add(PairCounter::Evicted, 1);
             } else {

@@ -129,7 +129,7 @@ impl Pairs {
     /// Frees the entries whose pairs are to go. Returns how many.
     fn free(&self, is_to_go: impl Fn(Entry<'_>) -> bool) -> usize {
         let used = self.entries().iter().map(Entry::read).filter(|entry| !entry.state().has_no_pair());
-        used.filter(|entry| is_to_go(*entry) && entry.clear(State::FREE)).count()
+        used.filter(|entry| is_to_go(*entry) && entry.clear()).count()
     }
 
     /// Loads the cache line where the search for a pair starts.
