@@ -102,7 +102,8 @@ mod tests {
         let share = site.quotas.scrapes.take_one(CLIENT).unwrap();
         let scraper = site.scraper(Scope::Metrics, Format::Text);
         let mut body = Streamed::new(Box::new(Scrape::new(site, scraper, true, share)), tracker);
-        assert!(body.poll_written(&mut Context::from_waker(Waker::noop())).is_pending());
+        // On a busy machine, the chunk may be written already.
+        let _ = body.poll_written(&mut Context::from_waker(Waker::noop()));
         body
     }
 
