@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     write(Path::new(&directory), &date)
 }
 
-/// Writes everything. The date is that of the pages.
+/// Writes the man pages, with this date, and the completions.
 pub(crate) fn write(directory: &Path, date: &str) -> Result<(), Box<dyn Error>> {
     let mut program = command();
     let completions = directory.join("completions");

@@ -34,7 +34,8 @@ pub(super) fn restore(
     let (kept, removed) = (RefCell::new(None), RefCell::new(Vec::new()));
     let report = |step| match step {
         Step::Renamed { path, .. } => drop(kept.replace(Some(path))),
-        Step::Removed(path) => removed.borrow_mut().push(path),
+        // Not what an interrupted restore left.
+        Step::Removed(path) if path.extension() != Some("new".as_ref()) => removed.borrow_mut().push(path),
         _ => {}
     };
     let directory = Directory::lock(storage, &report)?;
