@@ -46,7 +46,8 @@ fn group_messages(group: &Group, began: UnixMillis, rows: &mut FamilyWriter<'_, 
 
 fn group_active_senders(group: &Group, _: UnixMillis, rows: &mut FamilyWriter<'_, '_>) {
     let [hour, day] = group.active_senders.map(u64::from);
-    rows.sample([&group.name, "1h"], hour).sample([&group.name, "24h"], day);
+    let name: &str = &group.name;
+    rows.sample([name, "1h"], hour).sample([name, "24h"], day);
 }
 
 fn content_bytes(stats: &Stats, chat: Chat, rows: &mut FamilyWriter<'_, '_>) {

@@ -136,6 +136,7 @@ impl Scraper {
     /// When a group was removed after its row was announced. The response must then be cut off, so that the client
     /// discards it.
     pub fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<bool, GroupRemoved> {
+        out.reserve(CHUNK_BYTES + CHUNK_BYTES / 16);
         let mut writer = Writer::new(self.format, self.escaping, Some(self.stats.started()), out);
         let mut has_more = true;
         while has_more && writer.len() < CHUNK_BYTES {

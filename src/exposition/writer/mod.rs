@@ -13,7 +13,7 @@ use crate::domain::UnixMillis;
 use crate::stats::Exemplar;
 use crate::telemetry::{Family, Kind};
 use protobuf::Protobuf;
-use text::Text;
+use text::{Line, Text};
 use wire::Fields;
 
 pub use values::EXEMPLAR_LABEL;
@@ -27,6 +27,8 @@ pub(super) struct Writer<'a> {
     /// When the counters began, if known.
     began: Option<UnixMillis>,
     series: usize,
+    /// The last family in a text format, and its line.
+    line: Option<(&'static str, Line)>,
 }
 
 impl<'a> Writer<'a> {
@@ -37,7 +39,7 @@ impl<'a> Writer<'a> {
         began: Option<UnixMillis>,
         out: &'a mut Vec<u8>,
     ) -> Self {
-        Self { out, format, escaping, began, series: 0 }
+        Self { out, format, escaping, began, series: 0, line: None }
     }
 
     /// A writer with the same settings that appends to another buffer.
@@ -68,7 +70,7 @@ impl<'a> Writer<'a> {
     /// Begins a family whose counters began at another time.
     pub(super) fn family_since<'w>(
         &'w mut self,
-        head: &Head<'w>,
+        head: &Head,
         labels: &'static [&'static str],
         began: Option<UnixMillis>,
     ) -> FamilyWriter<'w, 'a> {
@@ -104,7 +106,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn write_head(format: Format, escaping: Escaping, head: &Head<'_>, out: &mut Vec<u8>) {
+fn write_head(format: Format, escaping: Escaping, head: &Head, out: &mut Vec<u8>) {
     match format {
         Format::Protobuf => Protobuf::new(escaping, out).head(head),
         _ => Text::new(format, escaping, out).head(head),
@@ -120,7 +122,7 @@ struct Extent {
 /// Writes the samples of one family.
 pub(super) struct FamilyWriter<'w, 'a> {
     writer: &'w mut Writer<'a>,
-    name: &'w str,
+    name: &'static str,
     kind: Kind,
     labels: &'static [&'static str],
     /// When its counters began, if known.
@@ -154,13 +156,18 @@ impl FamilyWriter<'_, '_> {
         value: SampleValue,
         began: Option<UnixMillis>,
     ) -> &mut Self {
-        let Writer { out, format, escaping, series, .. } = self.writer;
-        let labels = self.labels.iter().copied().zip(labels);
+        let Writer { out, format, escaping, series, line, .. } = self.writer;
         *series += 1;
-        match format {
-            Format::Protobuf => Protobuf::new(*escaping, out).number(self.kind, labels, value.as_float(), began),
-            _ => Text::new(*format, *escaping, out).sample([self.name, ""], labels, value),
+        if *format == Format::Protobuf {
+            let labels = self.labels.iter().copied().zip(labels);
+            Protobuf::new(*escaping, out).number(self.kind, labels, value.as_float(), began);
+            return self;
         }
+        let line = match line {
+            Some((name, line)) if std::ptr::eq(*name, self.name) => line,
+            _ => &mut line.insert((self.name, Line::new([self.name, ""], self.labels.iter().copied(), *escaping))).1,
+        };
+        Text::new(*format, *escaping, out).sample(line, labels, value);
         self
     }
 

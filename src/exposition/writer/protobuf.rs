@@ -84,7 +84,7 @@ impl<'a> Protobuf<'a> {
     }
 
     /// The fields before the metrics.
-    pub(super) fn head(&mut self, head: &Head<'_>) {
+    pub(super) fn head(&mut self, head: &Head) {
         self.fields.text(family::NAME, &self.escaping.escaped(head.name));
         self.fields.text(family::HELP, head.help);
         let kind = match head.kind {

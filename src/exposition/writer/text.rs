@@ -5,6 +5,31 @@ use crate::domain::UnixMillis;
 use crate::exposition::format::{Escaping, Format};
 use crate::stats::Exemplar;
 
+/// What all lines of a series' name have in common. Copying a few long pieces is faster than many short ones.
+pub(super) struct Line {
+    /// The name, with a space.
+    name: String,
+    /// For each label, what comes before its value. The first begins with the name.
+    labels: Vec<String>,
+}
+
+impl Line {
+    pub(super) fn new<'l>(
+        [name, suffix]: [&str; 2],
+        labels: impl Iterator<Item = &'l str>,
+        escaping: Escaping,
+    ) -> Self {
+        let name = escaping.escaped(name) + suffix;
+        let mut before = format!("{name}{{");
+        let labels = labels.map(|label| {
+            let piece = format!("{before}{}=\"", escaping.escaped(label));
+            "\",".clone_into(&mut before);
+            piece
+        });
+        Self { labels: labels.collect(), name: format!("{name} ") }
+    }
+}
+
 /// Appends lines of text.
 pub(super) struct Text<'a> {
     out: &'a mut Vec<u8>,
@@ -18,7 +43,7 @@ impl<'a> Text<'a> {
     }
 
     /// The comment lines of a family.
-    pub(super) fn head(&mut self, head: &Head<'_>) {
+    pub(super) fn head(&mut self, head: &Head) {
         let name = self.escaping.escaped(head.name);
         let (name, unit) = match self.is_open_metrics {
             true => (name.strip_suffix("_total").unwrap_or(&name), head.unit),
@@ -31,14 +56,9 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The line of a sample.
-    pub(super) fn sample<'l>(
-        &mut self,
-        [name, suffix]: [&str; 2],
-        labels: impl Iterator<Item = (&'l str, &'l str)>,
-        value: SampleValue,
-    ) {
-        self.series([name, suffix], labels, value);
+    /// The line of a sample, with the values of its labels.
+    pub(super) fn sample<'l>(&mut self, line: &Line, labels: impl Iterator<Item = &'l str>, value: SampleValue) {
+        self.series(line, labels, value);
         self.text("\n");
     }
 
@@ -50,75 +70,54 @@ impl<'a> Text<'a> {
         observed: &Observed,
         exemplars: &[Option<Exemplar>],
     ) {
+        let (names, values) = (label.map(|(name, _)| name), label.map(|(_, value)| value));
+        let escaping = self.escaping;
+        let bucket = Line::new([name, "_bucket"], names.into_iter().chain(["le"]), escaping);
         for Bucket { bound, count, exemplar } in observed.classic(exemplars) {
-            let bound = self.bound(bound);
-            self.series([name, "_bucket"], label.into_iter().chain([("le", bound.as_str())]), count.into());
+            self.series(&bucket, values.into_iter().chain([self.bound(bound).as_str()]), count.into());
             if let Some(exemplar) = exemplar.filter(|_| self.is_open_metrics) {
                 self.exemplar(exemplar);
             }
             self.text("\n");
         }
-        self.sample([name, "_sum"], label.into_iter(), observed.sum.into());
-        self.sample([name, "_count"], label.into_iter(), observed.count.into());
+        for (suffix, value) in [("_sum", observed.sum.into()), ("_count", observed.count.into())] {
+            self.sample(&Line::new([name, suffix], names.into_iter(), escaping), values.into_iter(), value);
+        }
     }
 
-    fn series<'l>(
-        &mut self,
-        [name, suffix]: [&str; 2],
-        labels: impl Iterator<Item = (&'l str, &'l str)>,
-        value: SampleValue,
-    ) {
-        self.name(name);
-        self.text(suffix);
-        self.labels(labels);
+    fn series<'l>(&mut self, line: &Line, labels: impl Iterator<Item = &'l str>, value: SampleValue) {
+        let mut end = &*line.name;
+        for (before, label) in line.labels.iter().zip(labels) {
+            self.text(before);
+            self.escaped(label);
+            end = "\"} ";
+        }
+        self.text(end);
         self.value(value);
     }
 
     fn exemplar(&mut self, exemplar: &Exemplar) {
-        self.text(" # ");
-        self.labels([(EXEMPLAR_LABEL, exemplar.operation_id.as_str())].into_iter());
-        self.value(seconds(exemplar).into());
+        let line = Line::new([" # ", ""], [EXEMPLAR_LABEL].into_iter(), self.escaping);
+        self.series(&line, [exemplar.operation_id.as_str()].into_iter(), seconds(exemplar).into());
+        self.text(" ");
         self.time(exemplar.at);
-    }
-
-    fn name(&mut self, name: &str) {
-        self.text(&self.escaping.escaped(name));
     }
 
     fn text(&mut self, text: &str) {
         self.out.extend_from_slice(text.as_bytes());
     }
 
-    fn labels<'l>(&mut self, labels: impl Iterator<Item = (&'l str, &'l str)>) {
-        let mut separator = "{";
-        for (name, value) in labels {
-            self.text(separator);
-            self.name(name);
-            self.text("=\"");
-            self.escaped(value);
-            self.text("\"");
-            separator = ",";
-        }
-        if separator == "," {
-            self.text("}");
-        }
-    }
-
     /// A label value. Escapes backslash, quote and newline.
     fn escaped(&mut self, value: &str) {
-        let mut rest = value.as_bytes();
-        while let Some(at) = memchr::memchr3(b'\\', b'"', b'\n', rest)
-            && let Some((plain, [special, behind @ ..])) = rest.split_at_checked(at)
-        {
-            self.out.extend_from_slice(plain);
-            self.out.extend_from_slice(match special {
-                b'\\' => b"\\\\",
-                b'"' => b"\\\"",
-                _ => b"\\n",
-            });
-            rest = behind;
+        if !has_special(value) {
+            return self.text(value);
         }
-        self.out.extend_from_slice(rest);
+        for byte in value.bytes() {
+            if is_special(byte) {
+                self.out.push(b'\\');
+            }
+            self.out.push(if byte == b'\n' { b'n' } else { byte });
+        }
     }
 
     fn integer(&mut self, value: u64) {
@@ -126,7 +125,6 @@ impl<'a> Text<'a> {
     }
 
     fn value(&mut self, value: SampleValue) {
-        self.text(" ");
         match value {
             SampleValue::Integer(value) => self.integer(value),
             // The shortest number that parses to the same value, without an exponent.
@@ -137,7 +135,6 @@ impl<'a> Text<'a> {
     /// A time as seconds since the epoch.
     fn time(&mut self, at: UnixMillis) {
         let ms = at.0.max(0).unsigned_abs();
-        self.text(" ");
         self.integer(ms / 1000);
         self.text(match ms % 1000 {
             0..10 => ".00",
@@ -155,4 +152,14 @@ impl<'a> Text<'a> {
         let plain = bound.to_string();
         if self.is_open_metrics && !plain.contains('.') { plain + ".0" } else { plain }
     }
+}
+
+/// Whether a label value has a byte that must be escaped. Looks at all bytes, because the compiler can compare several at
+/// once if the loop does not end early.
+fn has_special(value: &str) -> bool {
+    value.bytes().fold(false, |found, byte| found | is_special(byte))
+}
+
+const fn is_special(byte: u8) -> bool {
+    matches!(byte, b'\\' | b'"' | b'\n')
 }

@@ -12,15 +12,15 @@ pub(in crate::exposition) const MILLISECONDS: f64 = 1000.0;
 
 /// A family's metadata, which comes before its samples.
 #[derive(Clone, Copy)]
-pub(in crate::exposition) struct Head<'a> {
-    pub(in crate::exposition) name: &'a str,
+pub(in crate::exposition) struct Head {
+    pub(in crate::exposition) name: &'static str,
     pub(in crate::exposition) kind: Kind,
     /// The unit that the name ends with, or empty.
-    pub(in crate::exposition) unit: &'a str,
-    pub(in crate::exposition) help: &'a str,
+    pub(in crate::exposition) unit: &'static str,
+    pub(in crate::exposition) help: &'static str,
 }
 
-impl From<&'static Family> for Head<'static> {
+impl From<&'static Family> for Head {
     fn from(family: &'static Family) -> Self {
         Self { name: family.name, kind: family.kind, unit: family.unit(), help: family.help }
     }
