@@ -67,8 +67,7 @@ metrics! {
     reload_failures: Counter = "openim_exporter_config_reload_failures_total" [];
     /// Open connections.
     connections: Gauge = "openim_exporter_connections" [];
-    /// Connections closed because they were idle, and answers cut off because the client did not read them in time,
-    /// since the process started.
+    /// Connections closed because they were idle, and answers cut off, by reason, since the process started.
     ended: CounterVec<Ended> = "openim_exporter_connections_ended_total" ["reason"];
     /// Groups and people erased on request since the process started.
     erasures: CounterVec<Erasure> = "openim_exporter_erasures_total" ["kind"];
@@ -101,6 +100,7 @@ named! {
     pub(super) enum Ended {
         Idle = "idle",
         Unread = "unread",
+        GroupRemoved = "group_removed",
     }
 }
 
@@ -233,6 +233,12 @@ impl Telemetry {
     pub fn answer_unread(&self) {
         self.count_ended(Ended::Unread);
         debug!("answer cut off, because the client did not read it in time");
+    }
+
+    /// A scrape was cut off, because a group was removed while it was written.
+    pub(crate) fn scrape_cut_off(&self) {
+        self.count_ended(Ended::GroupRemoved);
+        debug!("scrape cut off, because a group was removed and the client read slowly");
     }
 
     fn count_ended(&self, ended: Ended) {

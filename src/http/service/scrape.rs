@@ -39,7 +39,10 @@ impl Scrape {
     fn write_plain(&mut self) -> io::Result<(Vec<u8>, bool)> {
         // A chunk may be a little larger than its nominal size.
         let mut text = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
-        let has_more = self.scraper.next_chunk(&mut text).map_err(io::Error::other)?;
+        let has_more = self.scraper.next_chunk(&mut text).map_err(|removed| {
+            self.site.telemetry.scrape_cut_off();
+            io::Error::other(removed)
+        })?;
         Ok((text, has_more))
     }
 
@@ -89,7 +92,8 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::exposition::{Format, Scope};
+    use crate::domain::{Event, Message, UnixMillis};
+    use crate::exposition::{Format, GroupRemoved, Scope};
     use crate::http::base::connections::Tracker;
     use crate::http::site::streamed::Streamed;
     use crate::http::site::testing::{occupy_thread, runtime, site};
@@ -180,5 +184,33 @@ mod tests {
         drop(body);
         assert!(is_share_free(&site));
         assert_eq!(scrape_count(&site), 1);
+    }
+
+    #[test]
+    fn a_scrape_that_is_cut_off_because_a_group_was_removed_is_counted() {
+        let (site, name) = (site(), "openim_exporter_connections_ended_total");
+        let cut_off = || match site.telemetry.samples(&|family| family == name).remove(0).1 {
+            Samples::ByLabel(counts) => counts.into_iter().find(|(reason, _)| *reason == "group_removed"),
+            samples => panic!("{samples:?}"),
+        };
+        // More than are written at once.
+        for group in 0..3000 {
+            site.stats.record(&Message::of(&format!("g{group}"), "u"), site.now());
+        }
+        let share = site.quotas.scrapes.take_one(CLIENT).unwrap();
+        let scraper = site.scraper(Scope::Groups, Format::Protobuf);
+        let first = Box::new(Scrape::new(&site, scraper, false, share)).write_chunk().unwrap();
+        // The groups stay for ten seconds.
+        site.stats.record_event(Event::Dismissal("g2999"), UnixMillis(site.now().0 + 10_000));
+        assert_eq!(cut_off(), Some(("group_removed", 0)));
+        let (mut rest, mut end) = (first.rest, Ok(()));
+        while let Some(unwritten) = rest {
+            (rest, end) = match unwritten.write_chunk() {
+                Ok(chunk) => (chunk.rest, Ok(())),
+                Err(error) => (None, Err(error.to_string())),
+            };
+        }
+        assert_eq!((end, cut_off()), (Err(GroupRemoved.to_string()), Some(("group_removed", 1))));
+        assert_eq!(scrape_count(&site), 0);
     }
 }

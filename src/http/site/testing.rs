@@ -20,7 +20,7 @@ use crate::telemetry::Telemetry;
 /// A site where one scrape may be written at a time.
 pub(crate) fn site() -> Arc<Site> {
     let capacities = Capacities {
-        groups: 10,
+        groups: 3000,
         exported_groups: 10,
         sender_pairs: 10,
         dedup_window: Duration::from_secs(60),
