@@ -53,6 +53,18 @@ fn a_killed_exporter_is_reported_and_a_new_idle_one_is_not() {
 
 #[test]
 #[ignore = "needs prometheus and prometheus-alertmanager"]
+fn a_killed_exporter_that_is_seen_through_federation_is_reported() {
+    let (scene, _first) = Scene::federated();
+    Scene::during(15, || scene.send(message("g1", "u1")));
+    assert_eq!(scene.prometheus.query("up{job=\"openim-exporter\"}"), []);
+    assert_eq!(scene.prometheus.value("instance:openim_exporter_up:max"), 1.0);
+    scene.exporter.signal("KILL");
+    let alert = scene.raises("OpenimExporterDown", || ());
+    assert_eq!(alert["labels"]["instance"], scene.exporter.address().to_string());
+}
+
+#[test]
+#[ignore = "needs prometheus and prometheus-alertmanager"]
 fn an_exporter_killed_under_traffic_is_reported_and_its_missing_messages_are_not() {
     let scene = Scene::start();
     Scene::during(45, || scene.send(message("g1", "u1")));
@@ -150,8 +162,8 @@ fn slow_reader(exporter: SocketAddr) -> TcpStream {
 
 #[test]
 #[ignore = "needs prometheus and prometheus-alertmanager"]
-fn slow_answers_are_reported() {
-    let scene = Scene::start();
+fn slow_answers_are_reported_from_native_histograms() {
+    let scene = Scene::with_native_histograms();
     let mut clients = [(); 2].map(|()| slow_reader(scene.exporter.address()));
     // More than the exporter's socket buffer must have free before it accepts more, which is a third of a few MiB.
     let mut answers = vec![0; 1_500_000];
@@ -161,6 +173,26 @@ fn slow_answers_are_reported() {
         thread::sleep(Duration::from_millis(900));
         clients.iter_mut().for_each(|client| client.read_exact(&mut answers).unwrap());
     });
+    assert_is_only_native(&scene, "openim_exporter_callback_duration_seconds");
+}
+
+/// Prometheus has a histogram as a native series, and in no other way.
+fn assert_is_only_native(scene: &Scene, family: &str) {
+    let series = scene.prometheus.query(&format!("count by (__name__) ({{__name__=~\"{family}.*\"}})"));
+    let names: Vec<_> = series.iter().map(|(labels, _)| labels["__name__"].as_str()).collect();
+    assert_eq!(names, [family]);
+}
+
+#[test]
+#[ignore = "needs prometheus and prometheus-alertmanager"]
+fn delays_that_grow_are_reported_from_native_histograms() {
+    let scene = Scene::with_native_histograms();
+    Scene::during(60, || scene.send(message_sent(0)));
+    let alert = scene.raises("OpenimDeliveryDelayGrows", || scene.send(message_sent(-5)));
+    assert_eq!(alert["labels"]["job"], "openim-exporter");
+    assert_is_only_native(&scene, "openim_group_message_delivery_delay_seconds");
+    // One without observations.
+    assert_is_only_native(&scene, "openim_single_message_delivery_delay_seconds");
 }
 
 #[test]

@@ -10,16 +10,17 @@ mod monitoring;
 #[path = "dashboards/runbook.rs"]
 mod runbook;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
 
 use monitoring::{
-    all_rules, dashboards, expressions, family_of, list, names, others, panels, parsed, read, rows_and_panels, unknown,
+    all_rules, dashboards, expressions, family_of, list, names, others, panels, parsed, read, rows_and_panels, rules,
+    unknown,
 };
 use openim_exporter::arena::Boot;
 use openim_exporter::domain::UnixMillis;
-use openim_exporter::exposition::catalog::CATALOG;
+use openim_exporter::exposition::catalog::{CATALOG, Kind};
 use openim_exporter::stats::{Capacities, Stats};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -322,4 +323,54 @@ fn each_family_is_shown_or_unused_on_purpose() {
     assert_eq!(unused(&shown), [""; 0], "show it in a panel (mixin/parts), or add it to UNUSED with the reason");
     let without: Vec<_> = shown.into_iter().filter(|expression| !expression.contains("mentions")).collect();
     assert_eq!(unused(&without), ["openim_group_mentions_total"]);
+}
+
+/// Rules or panels that lack data in a Prometheus that stores native histograms only, or in one that stores classic ones
+/// only, because they read a histogram in one way.
+fn read_one_way(expressions: impl IntoIterator<Item = (String, String)>) -> Vec<String> {
+    let is_histogram = |name: &str| CATALOG.iter().any(|family| family.name == name && family.kind == Kind::Histogram);
+    let mut found: BTreeMap<_, [usize; 2]> = BTreeMap::new();
+    for (title, expression) in expressions {
+        for metric in names(&expression).selectors.into_iter().map(|selector| selector.metric) {
+            let family = family_of(&metric);
+            if is_histogram(family) {
+                found.entry((title.clone(), family.to_owned())).or_default()[usize::from(metric != family)] += 1;
+            }
+        }
+    }
+    let is_fine = |family: &str, native: usize, classic: usize| match family.contains("_by_platform_") {
+        true => classic == 0,
+        // A heatmap also reads the native series to see whether there is one.
+        false => (1..=native).contains(&classic),
+    };
+    let wrong = found.into_iter().filter(|((_, family), [native, classic])| !is_fine(family, *native, *classic));
+    wrong.map(|((title, family), _)| format!("{title}: {family}")).collect()
+}
+
+#[test]
+fn native_and_classic_histograms_are_both_read() {
+    let of_panels = |text: &str| read_one_way(expressions(&parsed(text)));
+    let of_rules = |text: &str| read_one_way(rules(text).into_iter().map(|rule| (rule.name, rule.expression)));
+    for (name, text) in dashboards() {
+        assert_eq!(of_panels(&text), [""; 0], "{name}");
+    }
+    let [alerts, recording] = ["alerts", "recording"].map(|name| read(&format!("prometheus/rules/{name}.yml")));
+    assert_eq!([of_rules(&alerts), of_rules(&recording)], [const { Vec::<String>::new() }; 2]);
+    let (delay, busy) = ("openim_group_message_delivery_delay_seconds", "openim_sender_workers_busy");
+    let callback = "openim_exporter_callback_duration_seconds";
+    let text = format!("{alerts}\n{recording}");
+    for (native, found) in [
+        (format!("histogram_count(rate({delay}[10m]))"), format!("OpenimDeliveryDelayGrows: {delay}")),
+        (format!("histogram_sum(rate({callback}[5m]))"), format!("job:{busy}:ratio5m: {callback}")),
+    ] {
+        let part = format!("{native}\n            or ");
+        assert!(text.contains(&part), "{part}");
+        assert_eq!(of_rules(&text.replacen(&part, "", 1)), [found]);
+    }
+    let overview = read("grafana/dashboards/overview.json");
+    for (old, new) in [(format!("{delay}_bucket"), delay), (format!("({delay}{{"), &format!("({delay}_count{{"))] {
+        assert!(overview.contains(&old), "{old}");
+        let found = of_panels(&overview.replace(&old, new));
+        assert!(found.contains(&format!("Delivery delay, quantiles: {delay}")), "{found:?}");
+    }
 }

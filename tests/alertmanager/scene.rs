@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
@@ -11,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::monitoring::files;
-use crate::oracle::{Prometheus, config_with, openim_job, serve_openim_s_count};
+use crate::oracle::{Prometheus, config_for, config_with, openim_job, serve_openim_s_count};
 use crate::server::Alertmanager;
 use crate::support::{Exporter, GROUP_MESSAGE_PATH};
 
@@ -67,15 +68,44 @@ impl Scene {
 
     /// Starts them with the rules edited.
     pub(crate) fn start_with(edit: impl Fn(&str) -> String) -> Self {
-        Self::of(edit, true)
+        Self::of(edit, |config, openim, _| config + openim, &[])
     }
 
     /// Starts them with a Prometheus that does not scrape OpenIM.
     pub(crate) fn without_openim_s_count() -> Self {
-        Self::of(str::to_owned, false)
+        Self::of(str::to_owned, |config, _, _| config, &[])
     }
 
-    fn of(edit: impl Fn(&str) -> String, scrapes_openim: bool) -> Self {
+    /// Starts them with a Prometheus that stores native histograms in place of the classic ones of the same families.
+    pub(crate) fn with_native_histograms() -> Self {
+        Self::of(str::to_owned, |config, openim, _| config + openim, &["--enable-feature=native-histograms"])
+    }
+
+    /// Starts them with a Prometheus that gets the exporter's metrics, without their `up`, from the other one, which
+    /// scrapes the exporter.
+    pub(crate) fn federated() -> (Self, Prometheus) {
+        let mut first = None;
+        let federate = |config: String, _: &str, exporter| {
+            let first = first.insert(Prometheus::start(&config_for(exporter)));
+            let (before, rest) = config.split_once("  - job_name: openim-exporter\n").unwrap();
+            let after = rest.split_once("\n\n").unwrap().1;
+            let selected = "\"match[]\": ['{__name__=~\"(openim|process)_.+\"}']";
+            let how =
+                format!("metrics_path: /federate, honor_labels: true, scrape_interval: 1s, params: {{{selected}}}");
+            let target = format!("static_configs: [{{targets: [\"{}\"]}}]", first.address());
+            format!("{before}  - {{job_name: federate, {how}, {target}}}\n\n{after}")
+        };
+        let scene = Self::of(str::to_owned, federate, &[]);
+        (scene, first.unwrap())
+    }
+
+    /// Starts them with the rules edited. The function gets the configuration, the job that scrapes OpenIM, and the
+    /// exporter's address, and returns the configuration to use.
+    fn of(
+        edit: impl Fn(&str) -> String,
+        configure: impl FnOnce(String, &str, SocketAddr) -> String,
+        flags: &[&str],
+    ) -> Self {
         let (exporter, alertmanager) = (Exporter::start(&[]), Alertmanager::start());
         let rules = TempDir::new().unwrap();
         for file in files("prometheus/rules", ".yml") {
@@ -87,7 +117,7 @@ impl Scene {
         let processed = Arc::new(AtomicU64::new(0));
         let served = Arc::clone(&processed);
         let openim = openim_job(serve_openim_s_count(move |_| served.load(Relaxed)));
-        let prometheus = Prometheus::start(&(config + if scrapes_openim { &openim } else { "" }));
+        let prometheus = Prometheus::start_with(&configure(config, &openim, exporter.address()), flags);
         prometheus.wait_for_a_scrape();
         Self { exporter, prometheus, alertmanager, processed, _rules: rules }
     }
