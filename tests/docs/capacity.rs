@@ -3,18 +3,18 @@
 use std::io::Write as _;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use openim_exporter::domain::UnixMillis;
 use openim_exporter::exposition::{Format, Scope, Scraper};
-use openim_exporter::stats::{Capacities, Stats};
+use openim_exporter::stats::{Capacities, Stats, UnitedCounts};
 use openim_exporter::telemetry::Telemetry;
 use openim_exporter::wire;
 
 use crate::tables::assert_table;
-use crate::{CAPACITY, PERFORMANCE, at};
+use crate::{CAPACITY, PERFORMANCE, REPLICAS, at};
 
 const PLOTS: &str = include_str!("../../docs/capacity.svg");
 
@@ -104,8 +104,8 @@ fn stats(groups: u32) -> Arc<Stats> {
 }
 
 /// The series of a scrape, and its size uncompressed and compressed, in KiB.
-fn measure(stats: &Arc<Stats>, scope: Scope, format: Format) -> (usize, [f64; 2]) {
-    let mut scraper = Scraper::new(scope, format, Arc::clone(stats), Arc::new(Telemetry::default()), NOW);
+fn measure(stats: &Arc<Stats>, telemetry: &Arc<Telemetry>, scope: Scope, format: Format) -> (usize, [f64; 2]) {
+    let mut scraper = Scraper::new(scope, format, Arc::clone(stats), Arc::clone(telemetry), NOW);
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     let (mut bytes, mut has_more) = (0, true);
     while has_more {
@@ -142,14 +142,14 @@ fn is_near(found: &str, expected: &str) -> bool {
 
 #[test]
 fn the_table_of_series_matches_the_code() {
-    let mut of_groups = Vec::new();
+    let (mut of_groups, telemetry) = (Vec::new(), Arc::new(Telemetry::default()));
     let rows = SCRAPES.map(|(label, scope, groups)| {
         if of_groups.last().is_none_or(|(measured, _)| *measured != groups) {
             of_groups.push((groups, stats(groups)));
         }
         let stats = &of_groups.last().unwrap().1;
-        let [text, open_metrics, protobuf] =
-            [Format::Text, Format::OpenMetrics, Format::Protobuf].map(|format| measure(stats, scope, format));
+        let [text, open_metrics, protobuf] = [Format::Text, Format::OpenMetrics, Format::Protobuf]
+            .map(|format| measure(stats, &telemetry, scope, format));
         assert_eq!(text.0, open_metrics.0, "{label}");
         let sizes = [text, open_metrics, protobuf].map(|(_, sizes)| sizes.map(readable).join(" / "));
         ([label.to_owned(), with_commas(text.0), with_commas(protobuf.0)], sizes)
@@ -173,4 +173,27 @@ fn the_table_of_series_matches_the_code() {
         .map(|(_, (row, sizes))| format!("| {} |", [row.as_slice(), &sizes].concat().join(" | ")))
         .collect();
     assert!(wrong.is_empty(), "these rows must be about:\n{}", wrong.join("\n"));
+}
+
+/// The sentence about Prometheus' series in docs/replicas.md, if the page lacks it.
+fn wrong_about_replicas(page: &str) -> Option<String> {
+    let (stats, telemetry) = (stats(0), Arc::new(Telemetry::default()));
+    stats.set_united(UnitedCounts::default(), Instant::now());
+    telemetry.add_replicas();
+    let [text, protobuf] =
+        [Format::Text, Format::Protobuf].map(|format| measure(&stats, &telemetry, Scope::Metrics, format).0);
+    let most = with_commas((text + 3 * 1000) * 100);
+    let sentence = format!(
+        "Prometheus gets {text} series from each new exporter (in protobuf {protobuf}), and three more for each exported \
+         group that it has messages of: with 1,000 exported groups, up to {most} from 100 exporters."
+    );
+    (!page.replace('\n', " ").contains(&sentence)).then_some(sentence)
+}
+
+#[test]
+fn docs_replicas_has_the_series_of_exporters_with_a_union() {
+    assert_eq!(wrong_about_replicas(REPLICAS.text), None);
+    assert!(
+        wrong_about_replicas(&REPLICAS.spoilt("three more for each exported", "four more for each exported")).is_some()
+    );
 }
