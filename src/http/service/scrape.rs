@@ -1,4 +1,5 @@
-//! A scrape as a response's body.
+//! A scrape as a response's body. Scrapes that arrive together do not share their output: to write it again costs less
+//! than to keep all of it for the slowest client.
 
 use std::io::{self, Write};
 use std::sync::Arc;

@@ -141,6 +141,12 @@ const CASES: &[(&str, &[&str], Format, Escaping)] = &[
     ("a preference", &["application/openmetrics-text;q=0.3,text/plain;q=0.301"], Text, Underscores),
     ("a preference for anything", &["application/openmetrics-text;q=0.3,*/*;q=0.4"], Text, Underscores),
     ("a preference for a wildcard", &["text/*;q=0.2,application/openmetrics-text;q=0.1,*/*"], Text, Underscores),
+    (
+        "a wildcard that is not acceptable",
+        &["text/*;q=0,*/*,application/openmetrics-text;q=0.1"],
+        OpenMetrics,
+        Underscores,
+    ),
     ("not acceptable", &["application/openmetrics-text;q=0"], Text, Underscores),
     ("not acceptable, but anything else", &["application/openmetrics-text;q=0.000,*/*"], Text, Underscores),
     ("more than 1", &["application/openmetrics-text;q=2"], Text, Underscores),
