@@ -22,6 +22,7 @@ use openim_exporter::arena::Boot;
 use openim_exporter::domain::UnixMillis;
 use openim_exporter::exposition::catalog::{CATALOG, Kind};
 use openim_exporter::stats::{Capacities, Stats};
+use runbook::queries;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -366,6 +367,12 @@ fn native_and_classic_histograms_are_both_read() {
         let part = format!("{native}\n            or ");
         assert!(text.contains(&part), "{part}");
         assert_eq!(of_rules(&text.replacen(&part, "", 1)), [found]);
+    }
+    let of_page = |text: &str| read_one_way(queries(text).map(|query| (query.to_owned(), query.to_owned()))).len();
+    for path in ["docs/prometheus.md", "docs/runbook.md"] {
+        let page = read(path);
+        assert_eq!(of_page(&page), 0, "{path}");
+        assert!(of_page(&page.replace("_bucket[", "[")) >= 2, "{path}");
     }
     let overview = read("grafana/dashboards/overview.json");
     for (old, new) in [(format!("{delay}_bucket"), delay), (format!("({delay}{{"), &format!("({delay}_count{{"))] {

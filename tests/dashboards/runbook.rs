@@ -5,10 +5,14 @@ use openim_exporter::exposition::catalog::CATALOG;
 use crate::monitoring::values::all_known;
 use crate::monitoring::{all_rules, others, read, unknown};
 
+/// The lines of the queries in a text.
+pub(crate) fn queries(text: &str) -> impl Iterator<Item = &str> {
+    text.split("```promql\n").skip(1).flat_map(|block| block.split("```").next().unwrap().lines())
+}
+
 /// Queries of `process_*` metrics, which other programs have too, without a job.
 fn of_any_job(text: &str) -> Vec<&str> {
-    let blocks = text.split("```promql\n").skip(1).flat_map(|block| block.split("```").next().unwrap().lines());
-    blocks.filter(|line| line.contains("process_") && !line.contains("job=")).collect()
+    queries(text).filter(|line| line.contains("process_") && !line.contains("job=")).collect()
 }
 
 #[test]
@@ -22,7 +26,6 @@ fn the_runbook_queries_the_exporter_s_process_only() {
 /// Unknown metrics and labels in the queries and the inline code of a text.
 fn unknown_in_text(text: &str) -> Vec<String> {
     let rules = all_rules();
-    let blocks = text.split("```promql\n").skip(1).flat_map(|block| block.split("```").next().unwrap().lines());
     let without_blocks: String = text.split("```").step_by(2).collect();
     let looks_like_one = |code: &&str| {
         ["openim_", "process_", "group_chat", "up"].iter().any(|start| code.starts_with(start)) && !code.contains(' ')
@@ -33,7 +36,7 @@ fn unknown_in_text(text: &str) -> Vec<String> {
     let quoted =
         without_blocks.split('`').skip(1).step_by(2).filter(looks_like_one).map(str::to_owned).collect::<Vec<_>>();
     let quoted = quoted.into_iter().filter(|code| !is_family(code));
-    blocks.map(str::to_owned).chain(quoted).flat_map(|expression| unknown(&expression, &rules)).collect()
+    queries(text).map(str::to_owned).chain(quoted).flat_map(|expression| unknown(&expression, &rules)).collect()
 }
 
 #[test]
