@@ -174,7 +174,7 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Ins
     // Before the state, so that a port in use leaves it unchanged. Clients that connect meanwhile wait.
     let access = Access::read(&config.http)?;
     let link = Link::new(&config.replicas)?;
-    let listeners = listeners(config)?;
+    let listeners = listeners(config, telemetry)?;
     raise_open_file_limit(telemetry, config.http.max_connections);
     check_address_space(telemetry, config);
     let stats = Arc::new(state::open(&config.stats, clock.as_ref(), telemetry)?);
@@ -236,10 +236,14 @@ fn serve_until_signal(config: &Config, telemetry: &Arc<Telemetry>) -> Result<Ins
 }
 
 /// The listening sockets of the settings.
-fn listeners(config: &Config) -> Result<Vec<Listener>, Error> {
+fn listeners(config: &Config, telemetry: &Telemetry) -> Result<Vec<Listener>, Error> {
     let role = if config.telemetry_listen.is_empty() { Role::All } else { Role::Callbacks };
     let listen = |addresses: &[_], role| listen(addresses, role).map_err(Error::Listen);
     let mut listeners = if config.systemd_socket { passed_on(role)? } else { listen(&config.listen, role)? };
+    if config.systemd_socket && !config.listen.is_empty() {
+        let used: Vec<_> = listeners.iter().filter_map(|listener| listener.address().ok()).collect();
+        telemetry.listen_address_ignored(&used);
+    }
     listeners.extend(listen(&config.telemetry_listen, Role::Telemetry)?);
     Ok(listeners)
 }

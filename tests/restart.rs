@@ -32,10 +32,14 @@ impl Manager {
         self.socket.local_addr().unwrap()
     }
 
-    /// Starts the exporter like systemd: the socket is file descriptor 3, as the variables say.
     fn start(&self) -> Exporter {
+        self.start_with(&[])
+    }
+
+    /// Starts the exporter like systemd: the socket is file descriptor 3, as the variables say.
+    fn start_with(&self, flags: &[&str]) -> Exporter {
         let path = self.directory.path().to_str().unwrap();
-        let exporter = command(&["--web.systemd-socket", "--storage.path", path]);
+        let exporter = command(&[&["--web.systemd-socket", "--storage.path", path], flags].concat());
         let mut shell = Command::new("sh");
         shell.args(["-c", r#"exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@""#]);
         shell.arg(exporter.get_program()).args(exporter.get_args());
@@ -115,6 +119,19 @@ fn connections_waiting_in_a_passed_socket_are_served_by_the_next_process() {
     let next = manager.start();
     assert_eq!(waiting.answer().status, 200);
     assert_eq!(messages(&next), 1.0);
+}
+
+#[test]
+fn an_address_beside_a_passed_socket_causes_a_warning() {
+    let manager = Manager::new();
+    for flags in [&[][..], &["--web.listen-address", ":10006"]] {
+        let exporter = manager.start_with(flags);
+        assert_eq!(exporter.addresses(), [manager.address()]);
+        let is_warning = |line: &&String| line.contains("--web.listen-address is ignored");
+        let warnings: Vec<_> = exporter.log().into_iter().filter(|line| is_warning(&line)).collect();
+        assert_eq!(warnings.len(), flags.len() / 2, "{warnings:?}");
+        assert!(warnings.iter().all(|line| line.contains(&manager.address().to_string())), "{warnings:?}");
+    }
 }
 
 #[test]

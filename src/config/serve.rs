@@ -330,6 +330,10 @@ impl Config {
                 "--web.proxy-protocol: no proxy is trusted; set --web.trusted-proxies to the proxies' networks".into(),
             );
         }
+        // So what is left was set in vain: see `app`.
+        if self.systemd_socket && matches.value_source("listen") == Some(ValueSource::DefaultValue) {
+            self.listen.clear();
+        }
         http.forward.check(&stats.storage)?;
         self.replicas.check()?;
         let record = &mut self.record;

@@ -312,6 +312,15 @@ impl Telemetry {
         warn!(variable, nearest, "this environment variable sets no flag; correct its name or remove it");
     }
 
+    /// A listening address is set, but the exporter uses the sockets that systemd passes, with these addresses.
+    pub(crate) fn listen_address_ignored(&self, used: &[SocketAddr]) {
+        warn!(
+            ?used,
+            "--web.listen-address is ignored: with --web.systemd-socket, the exporter listens on the sockets that systemd \
+             passes; remove one of the flags"
+        );
+    }
+
     /// The exporter accepts connections.
     pub(crate) fn serving(&self, address: SocketAddr, threads: usize) {
         info!(version = env!("CARGO_PKG_VERSION"), %address, threads, "serving");
