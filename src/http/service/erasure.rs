@@ -53,11 +53,12 @@ pub(super) async fn erase(exchange: Exchange<'_>, kind: Erasure, uri: &Uri) -> R
     let erase = move || {
         // The turn ends with the erasure, even if the client has hung up.
         let _turn = turn;
-        let erased = erase_in_turn(&erasing, kind, id)?;
-        if erased.is_some() {
-            erasing.telemetry.erased(kind, client);
-        }
-        Ok(erased.map(|erased| serde_json::to_vec(&erased)))
+        let Some(erased) = erase_in_turn(&erasing, kind, &id)? else { return Ok(None) };
+        // What was read before may name it.
+        erasing.recent_groups.clear();
+        erasing.telemetry.forget_refusals(&id);
+        erasing.telemetry.erased(kind, client);
+        Ok(Some(serde_json::to_vec(&erased)))
     };
     match tokio::task::spawn_blocking(erase).await {
         Ok(Ok(Some(Ok(json)))) => not_cached(JSON, json),
@@ -74,26 +75,20 @@ fn busy(exchange: Exchange<'_>, detail: &str) -> Reply {
 }
 
 /// What was erased; `None` if there was nothing.
-fn erase_in_turn(site: &Site, kind: Erasure, id: String) -> Result<Option<Erased>, Paused> {
+fn erase_in_turn(site: &Site, kind: Erasure, id: &str) -> Result<Option<Erased>, Paused> {
     let of_group = |ErasedGroup { name: group_id, messages: messages_folded, sender_pairs }| Erased::Group {
         group_id,
         messages_folded,
         sender_pairs,
     };
-    let erased = match kind {
-        Erasure::Group => erase_group(site, &id)?.map(of_group),
+    Ok(match kind {
+        Erasure::Group => erase_group(site, id)?.map(of_group),
         Erasure::User => {
-            let ErasedUser { sender_pairs, online: users_online } = site.stats.erase_user(&id);
+            let ErasedUser { sender_pairs, online: users_online } = site.stats.erase_user(id);
             let is_known = sender_pairs + users_online > 0;
-            is_known.then(|| Erased::User { user_id: id.clone(), sender_pairs, users_online })
+            is_known.then(|| Erased::User { user_id: id.to_owned(), sender_pairs, users_online })
         }
-    };
-    if erased.is_some() {
-        // What was read before may name it.
-        site.recent_groups.clear();
-        site.telemetry.forget_refusals(&id);
-    }
-    Ok(erased)
+    })
 }
 
 /// Erases a group as soon as nobody reads all groups.
