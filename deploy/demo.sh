@@ -4,6 +4,8 @@
 #
 #   deploy/demo.sh [--rate N] [--for SECONDS]
 #
+# The exporter is the program in the variable OPENIM_EXPORTER, or else in the unpacked archive, or else on the PATH. If there is
+# none, cargo builds it from the source.
 # Ports: EXPORTER_PORT (10006), PROMETHEUS_PORT (9090), ALERTMANAGER_PORT (9093). Debian's packages start services on the last
 # two. In that case, use `PROMETHEUS_PORT=9190 ALERTMANAGER_PORT=9193 deploy/demo.sh`.
 set -euo pipefail
@@ -22,7 +24,7 @@ while [[ $# -gt 0 ]]; do
     case $1 in
         --rate) rate=$(number "$@"); shift 2 ;;
         --for) seconds=$(number "$@"); shift 2 ;;
-        -h | --help) sed -n '2,3s/^# \{0,1\}//p; 6,8s/^# \{0,1\}//p' "$0"; echo "$usage"; exit ;;
+        -h | --help) sed -n '2,3s/^# \{0,1\}//p; 7,10s/^# \{0,1\}//p' "$0"; echo "$usage"; exit ;;
         *) printf 'unknown argument %s\n%s\n' "$1" "$usage" >&2; exit 2 ;;
     esac
 done
@@ -49,10 +51,18 @@ if [[ -n $taken ]]; then
     echo "${taken}perhaps by a service; use another: ${instead}deploy/demo.sh" >&2
     exit 1
 fi
-program=${OPENIM_EXPORTER:-}
-if [[ -z $program ]]; then
+if [[ -n ${OPENIM_EXPORTER:-} ]]; then
+    program=$OPENIM_EXPORTER
+elif [[ -f openim-exporter ]]; then
+    program=./openim-exporter
+elif command -v openim-exporter >/dev/null; then
+    program=openim-exporter
+elif [[ -f Cargo.toml ]]; then
     cargo build --release --locked
     program=${CARGO_TARGET_DIR:-target}/release/openim-exporter
+else
+    echo "openim-exporter is missing: install it, or set OPENIM_EXPORTER to its path" >&2
+    exit 1
 fi
 
 folder=$(mktemp -d)

@@ -153,7 +153,7 @@ section "$name.tar.gz"
 cp "$stage/stripped/openim-exporter" LICENSE ./*.md prometheus.yml "$stage/$name"
 mkdir "$stage/$name"/{docs,deploy}
 cp docs/*.{md,png,svg} "$stage/$name/docs"
-cp -r deploy/*.{yml,conf,cfg,service,socket} deploy/chart "$stage/$name/deploy"
+cp -r deploy/*.{yml,conf,cfg,service,socket} deploy/demo.sh deploy/chart "$stage/$name/deploy"
 # This one builds the image from the source.
 rm "$stage/$name/deploy/compose.yml"
 cp -r prometheus grafana "$stage/$name"
@@ -185,7 +185,8 @@ if [[ -n $deb ]]; then
     gzip -n9 <CHANGELOG.md >"$documents/changelog.gz"
     rm "$documents/CHANGELOG.md"
     cp -r "$stage/$name"/{prometheus,prometheus.yml,grafana,deploy} "$shared/openim-exporter"
-    rm "$shared"/openim-exporter/deploy/*.{service,socket}
+    # Cargo.toml adds the script, which must be executable.
+    rm "$shared"/openim-exporter/deploy/*.{service,socket,sh}
     printf 'openim-exporter (%s) unstable; urgency=medium\n\n  * See changelog.gz.\n\n -- %s  %s\n' "$version-1" \
         "$(sed -n 's/^maintainer = "\(.*\)"/\1/p' Cargo.toml)" "$(date -uRd @"$SOURCE_DATE_EPOCH")" |
         gzip -n9 >"$documents/changelog.Debian.gz"

@@ -21,12 +21,26 @@ fn demo(ports: &[String; 3]) -> Command {
     demo_in(Path::new(env!("CARGO_MANIFEST_DIR")), ports)
 }
 
-/// The same in another clone.
-fn demo_in(clone: &Path, ports: &[String; 3]) -> Command {
-    let mut command = Command::new(clone.join("deploy/demo.sh"));
+/// The same in another folder.
+fn demo_in(folder: &Path, ports: &[String; 3]) -> Command {
+    let mut command = Command::new(folder.join("deploy/demo.sh"));
     command.env("OPENIM_EXPORTER", env!("CARGO_BIN_EXE_openim-exporter")).envs(PORTS.into_iter().zip(ports));
     command.stdin(Stdio::null());
     command
+}
+
+/// Gives a folder the files of the archive that the demo needs, except the program.
+fn unpack(folder: &Path) {
+    for name in ["deploy", "prometheus", "prometheus.yml"] {
+        symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join(name), folder.join(name)).unwrap();
+    }
+}
+
+/// Gives a folder links to programs.
+fn link_programs(folder: &Path, programs: &[(&str, &str)]) {
+    for (name, program) in programs {
+        symlink(Path::new("/usr/bin").join(program), folder.join(name)).unwrap();
+    }
 }
 
 const PORTS: [&str; 3] = ["EXPORTER_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT"];
@@ -99,14 +113,10 @@ fn the_demo_does_not_disturb_programs_that_use_its_ports() {
 fn the_demo_reports_a_missing_program() {
     for missing in ["prometheus", "curl"] {
         let folder = tempfile::tempdir().unwrap();
-        let link = |name: &str, to: &str| symlink(to, folder.path().join(name)).unwrap();
         // The programs that the script needs, and links for those that it only looks for.
-        for name in ["bash", "dirname"] {
-            link(name, &format!("/usr/bin/{name}"));
-        }
-        for name in ["prometheus", "curl"].into_iter().filter(|name| *name != missing) {
-            link(name, "/usr/bin/false");
-        }
+        link_programs(folder.path(), &[("bash", "bash"), ("dirname", "dirname")]);
+        let others = ["prometheus", "curl"].into_iter().filter(|name| *name != missing);
+        link_programs(folder.path(), &others.map(|name| (name, "false")).collect::<Vec<_>>());
         let ran = demo(&free_ports()).env("PATH", folder.path()).output().unwrap();
         let printed = String::from_utf8_lossy(&ran.stderr);
         assert_eq!(
@@ -114,6 +124,28 @@ fn the_demo_reports_a_missing_program() {
             (&*format!("{missing} is missing: apt-get install {missing}\n"), Some(1))
         );
     }
+}
+
+#[test]
+fn the_demo_uses_the_exporter_beside_it_or_else_the_one_on_the_path() {
+    let folder = tempfile::tempdir().unwrap();
+    unpack(folder.path());
+    let programs = folder.path().join("programs");
+    std::fs::create_dir(&programs).unwrap();
+    let needed = ["bash", "dirname", "mktemp", "rm", "seq", "sleep", "tail"].map(|name| (name, name));
+    link_programs(&programs, &[&needed[..], &[("prometheus", "false"), ("curl", "false")]].concat());
+    let fails_with = |error: &str| {
+        let mut demo = demo_in(folder.path(), &free_ports());
+        let ran = demo.env_remove("OPENIM_EXPORTER").env("PATH", &programs).output().unwrap();
+        let printed = String::from_utf8(ran.stderr).unwrap();
+        assert!(ran.status.code() == Some(1) && printed.starts_with(error), "{printed}");
+    };
+    fails_with("openim-exporter is missing: ");
+    // These stand for programs that end at once.
+    link_programs(&programs, &[("openim-exporter", "echo")]);
+    fails_with("exporter does not start:\n--web.listen-address=");
+    link_programs(folder.path(), &[("openim-exporter", "pwd")]);
+    fails_with("exporter does not start:\n./openim-exporter: unrecognized option '--web.listen-address=");
 }
 
 #[test]
@@ -131,10 +163,15 @@ fn the_demo_starts_everything_prints_the_urls_and_stops_everything() {
     let ports = free_ports();
     // A folder may have any name, and the demo must not use a proxy.
     let folder = tempfile::tempdir().unwrap();
-    let clone = folder.path().join("R&D #1: openim");
-    symlink(env!("CARGO_MANIFEST_DIR"), &clone).unwrap();
-    let mut demo = demo_in(&clone, &ports);
-    demo.args(["--rate", "100", "--for", "60"]).env("http_proxy", "http://127.0.0.1:1").stdout(Stdio::piped());
+    let unpacked = folder.path().join("R&D #1: openim");
+    std::fs::create_dir(&unpacked).unwrap();
+    unpack(&unpacked);
+    symlink(env!("CARGO_BIN_EXE_openim-exporter"), unpacked.join("openim-exporter")).unwrap();
+    let mut demo = demo_in(&unpacked, &ports);
+    demo.env_remove("OPENIM_EXPORTER")
+        .args(["--rate", "100", "--for", "60"])
+        .env("http_proxy", "http://127.0.0.1:1")
+        .stdout(Stdio::piped());
     let mut demo = demo.spawn().unwrap();
     let [exporter, prometheus, alertmanager] = ports;
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);

@@ -47,10 +47,11 @@ fn the_archive_and_the_package_have_all_that_belongs_to_the_program() {
     let pages = ["openim-exporter.1", "openim-exporter-simulate.1"];
     for (found, expected) in [
         (&archive, "openim-exporter LICENSE README.md CHANGELOG.md docs/install.md docs/metrics.md"),
-        (&archive, "deploy/openim-exporter.service deploy/openim-exporter.socket deploy/kubernetes.yml"),
+        (&archive, "deploy/openim-exporter.service deploy/openim-exporter.socket deploy/kubernetes.yml deploy/demo.sh"),
         (&archive, "prometheus.yml completions/openim-exporter.bash completions/_openim-exporter"),
         (&archive, "completions/openim-exporter.fish"),
         (&package, "usr/bin/openim-exporter usr/share/bash-completion/completions/openim-exporter"),
+        (&package, "usr/share/openim-exporter/deploy/demo.sh usr/share/openim-exporter/deploy/alertmanager.yml"),
         (&package, "usr/share/zsh/vendor-completions/_openim-exporter usr/share/doc/openim-exporter/docs/flags.md"),
         (&package, "usr/share/fish/vendor_completions.d/openim-exporter.fish usr/share/doc/openim-exporter/copyright"),
     ] {
