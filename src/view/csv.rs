@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-/// What spreadsheets take for the start of a formula: <https://owasp.org/www-community/attacks/CSV_Injection>.
-const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+/// What spreadsheets take for the start of a formula: <https://owasp.org/www-community/attacks/CSV_Injection>. The last
+/// four are the full-width `=`, `+`, `-` and `@`.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
 
 /// A text as a field. One that a spreadsheet would take for a formula gets an apostrophe in front.
 pub(crate) fn text(text: &str) -> Cow<'_, str> {
@@ -34,6 +35,12 @@ mod tests {
             ("@SUM(A1,A2)", "\"'@SUM(A1,A2)\""),
             ("-7", "'-7"),
             ("\rx", "\"'\rx\""),
+            ("\n=1", "\"'\n=1\""),
+            ("\t=1", "'\t=1"),
+            ("\u{ff1d}1", "'\u{ff1d}1"),
+            ("\u{ff0b}1", "'\u{ff0b}1"),
+            ("\u{ff0d}1", "'\u{ff0d}1"),
+            ("\u{ff20}a", "'\u{ff20}a"),
         ] {
             assert_eq!(text(plain), field, "{plain:?}");
         }
