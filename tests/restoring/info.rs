@@ -41,6 +41,9 @@ fn the_prediction_is_what_the_next_start_does() {
     assert_predicts(&place, "restored", 3.0);
     place.count_and_stop(1);
     fs::copy(older, place.at("state")).unwrap();
+    let verified = place.run(&["verify"]);
+    assert!(verified.contains("the next start sets them to 0, because the file is older"), "{verified}");
+    assert!(!place.run(&["verify", text(&place.at("state"))]).contains("older"), "any file may be elsewhere later");
     assert_predicts(&place, "counters_reset", 0.0);
     // A copy of a running exporter's file.
     let exporter = place.count(2);

@@ -29,7 +29,9 @@ pub(in crate::app) fn run(command: &StateCommand, output: &mut dyn Write) -> Res
     };
     match action {
         StateAction::Info(format) => info::print(directory()?, *format, output)?,
-        StateAction::Verify { file } => verify::verify(&chosen(file)?, output)?,
+        StateAction::Verify { file } => {
+            verify::verify(&chosen(file)?, file.is_none().then_some(storage.as_path()), output)?;
+        }
         StateAction::Backup { output: to, force } => backup::back_up(&state_path(directory()?), to, *force, output)?,
         StateAction::Export(what) => export::export(&chosen(&what.file)?, what, output)?,
         StateAction::Restore { backup, counters } => {

@@ -6,12 +6,20 @@ use std::path::Path;
 use super::copied::copy_of;
 use super::error::Error;
 use super::words::{size, time};
-use crate::arena::Doubt;
+use crate::app::state::boot::current_boot;
+use crate::arena::{Doubt, Trust, examine};
+use crate::domain::{Clock as _, SystemClock};
 use crate::stats::{Source, StateCopy};
 
-/// Checks the state in this file, and prints what it found.
-pub(super) fn verify(state: &Path, output: &mut dyn Write) -> Result<(), Error> {
+/// Checks the state in this file, and prints what it found. `storage`: the directory of which it is the state.
+pub(super) fn verify(state: &Path, storage: Option<&Path>, output: &mut dyn Write) -> Result<(), Error> {
     let copy = copy_of(state)?;
+    // The lock file may show that the exporter has used a later one there.
+    let examined = storage.map(|storage| examine(storage, current_boot(SystemClock.now()))).transpose()?;
+    let doubt = match examined.and_then(|examined| examined.found) {
+        Some(Ok((_, Trust::Torn(Doubt::Older)))) => Some(Doubt::Older),
+        _ => copy.doubt,
+    };
     // Pages of different times, or a mark that was lost.
     if let (Source::Killed, Some(doubt @ (Doubt::Copied | Doubt::OtherBoot))) = (copy.source, copy.doubt) {
         return Err(Error::Untrusted(state.to_owned(), doubt));
@@ -23,7 +31,7 @@ pub(super) fn verify(state: &Path, output: &mut dyn Write) -> Result<(), Error> 
     let (group, single) = (stats.messages(), stats.single_messages());
     writeln!(output, "messages: {group} in groups, {single} between two users, since {}", time(stats.started()))?;
     writeln!(output, "groups:   {} of {} tracked", stats.groups_tracked(), stats.groups_capacity())?;
-    if let Some(doubt) = copy.doubt {
+    if let Some(doubt) = doubt {
         writeln!(output, "counters: the next start sets them to 0, because {doubt}")?;
     }
     Ok(())
