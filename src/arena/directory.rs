@@ -18,7 +18,7 @@ use super::names::{self, LOCK, NEW_STATE, OTHER_LAYOUT, REPLACED, STATE};
 use super::private::{create_directory, open, open_private, restrict_kept, restrict_mode};
 use super::step::{Error, Step, Steps};
 use super::trust::{Boot, Damage, Trust};
-use files::{follow_link, header_bytes, is_ours, lock_state, map, read_generation, reserve, sync_directory};
+use files::{check_length, follow_link, is_ours, lock_state, map, read_generation, reserve, sync_directory};
 
 /// What a directory contains.
 #[derive(Debug)]
@@ -136,13 +136,13 @@ impl Directory {
         if !is_ours(&file) {
             return Ok(Found::Damaged(Damage::Foreign));
         }
-        if bytes < header_bytes() || !bytes.is_multiple_of(size_of::<u64>() as u64) {
-            return Ok(Found::Damaged(Damage::Length));
-        }
         lock_state(&file, path)?;
         // Another process may have replaced the file before it released the lock.
         if !Arena::is_file_at(&file, path) {
             return Err(Error::InUse { path: path.to_owned() });
+        }
+        if let Err(damage) = check_length(&file, bytes).map_err(cannot_open)? {
+            return Ok(Found::Damaged(damage));
         }
         // A killed process may have left one.
         names::remove(self.new_state(), steps);

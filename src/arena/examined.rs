@@ -1,8 +1,11 @@
 //! What a start would find in a directory, without changing or locking anything: the exporter may be running.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use super::directory::files::{follow_link, read_generation};
 use super::header::Sections;
@@ -40,7 +43,9 @@ pub(crate) enum ExamineError {
 pub(crate) fn examine(directory: &Path, boot: Boot) -> Result<Examined, ExamineError> {
     let (state, is_link) = follow_link(state_path(directory))?;
     let lock = directory.join(LOCK);
-    let generation = match File::open(&lock) {
+    // A pipe would block.
+    let not_blocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let generation = match OpenOptions::new().read(true).custom_flags(not_blocking).open(&lock) {
         Ok(lock) => read_generation(&lock).unwrap_or_default(),
         Err(error) if error.kind() == ErrorKind::NotFound => 0,
         Err(error) => return Err(Error::io(&lock, "the lock file cannot be read", error).into()),

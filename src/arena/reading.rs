@@ -21,6 +21,7 @@ use rustix::fs::{major, minor};
 
 use super::block::{Arena, Block};
 use super::contents::Contents;
+use super::directory::files::check_length;
 use super::header::{self, Sections};
 use super::identity::Identity;
 use super::layout::HEADER_WORDS;
@@ -106,17 +107,11 @@ impl StateFile {
             return Err(damaged(Damage::Foreign));
         }
         let file = File::open(path).map_err(failed)?;
-        let bytes = usize::try_from(file.metadata().map_err(failed)?.len()).unwrap_or(usize::MAX);
+        let bytes = file.metadata().map_err(failed)?.len();
         let identity = Identity::of(&file).map_err(failed)?;
-        let opened = Self { path: path.to_owned(), file, identity, words: bytes / WORD_BYTES };
-        let mut start = [0];
-        if bytes < WORD_BYTES || opened.read_words(0, &mut start).is_err() || start != [header::MAGIC] {
-            return Err(damaged(Damage::Foreign));
-        }
-        if opened.words < HEADER_WORDS || !bytes.is_multiple_of(WORD_BYTES) {
-            return Err(damaged(Damage::Length));
-        }
-        Ok(opened)
+        check_length(&file, bytes).map_err(failed)?.map_err(damaged)?;
+        let words = usize::try_from(bytes).unwrap_or(usize::MAX) / WORD_BYTES;
+        Ok(Self { path: path.to_owned(), file, identity, words })
     }
 
     /// The file's length in bytes.
@@ -310,9 +305,9 @@ mod tests {
     fn state(words: usize) -> (tempfile::TempDir, PathBuf) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state");
-        let mut bytes = header::MAGIC.to_ne_bytes().to_vec();
-        bytes.resize(words * WORD_BYTES, 0);
-        fs::write(&path, bytes).unwrap();
+        let arena = Arena::anonymous(words).unwrap();
+        header::write(arena.words(), words, b"");
+        arena.write_to(&mut File::create(&path).unwrap()).unwrap();
         (directory, path)
     }
 

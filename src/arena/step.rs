@@ -139,8 +139,18 @@ fn unchanged(old: Option<&Path>) -> String {
     old.map_or_else(String::new, |old| format!("{} is unchanged; ", old.display()))
 }
 
-/// How to correct an error of a system call.
+/// How a start can avoid an error of a system call.
 fn advice(error: &io::Error, user: u32) -> String {
+    usual_advice(error).unwrap_or_else(|| {
+        format!(
+            "user {user} must be able to create and write files in this directory, which is impossible in /proc and \
+             /sys; correct its owner or mode, or set --storage.path to another directory"
+        )
+    })
+}
+
+/// `None` if a permission may be missing.
+fn usual_advice(error: &io::Error) -> Option<String> {
     let problem = match error.kind() {
         ErrorKind::AlreadyExists | ErrorKind::IsADirectory => "something else has this name: move it away, or",
         ErrorKind::NotADirectory => "a part of this path is a file, not a directory:",
@@ -150,14 +160,18 @@ fn advice(error: &io::Error, user: u32) -> String {
             "the directory was removed, or its file system cannot hold the state (/proc, for example, cannot):"
         }
         _ if Errno::from_io_error(error) == Some(Errno::NODEV) => "the file system cannot map files into memory:",
-        _ => {
-            return format!(
-                "user {user} must be able to create and write files in this directory, which is impossible in /proc and \
-                 /sys; correct its owner or mode, or set --storage.path to another directory"
-            );
-        }
+        _ => return None,
     };
-    format!("{problem} set --storage.path to another directory")
+    Some(format!("{problem} set --storage.path to another directory"))
+}
+
+fn advice_for_command(error: &io::Error) -> String {
+    usual_advice(error).unwrap_or_else(|| {
+        let is_denied = error.kind() == ErrorKind::PermissionDenied;
+        let advice =
+            if is_denied { "run this as the exporter's user or as root" } else { "check the disk and the file system" };
+        advice.to_owned()
+    })
 }
 
 impl Error {
@@ -170,6 +184,23 @@ impl Error {
         match self {
             Self::Replaced { .. } => self,
             why => Self::Lost { path: state.to_owned(), why: Box::new(why) },
+        }
+    }
+
+    /// The text for a command that uses the state of an exporter: its advice is other than for a start.
+    pub(crate) fn for_command(&self) -> String {
+        match self {
+            Self::NoSpace { path, bytes, old } => format!(
+                "{}: not enough space: the state needs {bytes} bytes; {}free as many in {}",
+                path.display(),
+                unchanged(old.as_deref()),
+                path.parent().unwrap_or(path).display()
+            ),
+            Self::Io { path, what, error, old, .. } => {
+                let (path, unchanged) = (path.display(), unchanged(old.as_deref()));
+                format!("{path}: {what}: {error}; {unchanged}{}", advice_for_command(error))
+            }
+            other => other.to_string(),
         }
     }
 

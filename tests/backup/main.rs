@@ -18,6 +18,7 @@ use openim_exporter::domain::{Chat, UnixMillis};
 use openim_exporter::stats::{Source, StateCopy, Stats};
 use rand::{Rng as _, SeedableRng as _};
 use rand_pcg::Pcg64Mcg;
+use support::terminal::Terminal;
 use support::{Exporter, GROUP_MESSAGE_PATH, command, message};
 
 /// So few that the table is full.
@@ -150,6 +151,17 @@ fn standard_output_gets_the_same_bytes_and_standard_error_the_summary() {
     let backup = backups.path().join("piped");
     fs::write(&backup, output.stdout).unwrap();
     assert_eq!((read(&backup).source, totals(&read(&backup).stats)), (Source::Copied, [1; 4]));
+}
+
+#[test]
+#[ignore = "needs script"]
+fn a_terminal_gets_no_backup() {
+    let storage = tempfile::tempdir().unwrap();
+    let _running = exporter(storage.path());
+    let arguments = ["state", "backup", "--storage.path", storage.path().to_str().unwrap(), "--output", "-"];
+    let terminal = Terminal::run(&command(&arguments));
+    terminal.wait_for(&["openim-exporter: --output -: standard output is a terminal; redirect it"]);
+    assert_eq!(terminal.end(), 1);
 }
 
 #[test]

@@ -78,6 +78,8 @@ fn errors_say_what_is_wrong_and_what_to_do() {
     let mut bytes = fs::read(&backup).unwrap();
     bytes[18 * 8..19 * 8].fill(0);
     fs::write(at("torn"), bytes).unwrap();
+    fs::copy(&closed, at("sparse")).unwrap();
+    fs::File::options().write(true).open(at("sparse")).unwrap().set_len(1 << 40).unwrap();
     for (arguments, what, advice) in [
         (vec!["verify", &at("missing")], "No such file or directory", "name an existing file"),
         (
@@ -89,6 +91,8 @@ fn errors_say_what_is_wrong_and_what_to_do() {
         (vec!["verify", &at("text")], "it is not a state of openim-exporter", "name a state or a backup"),
         (vec!["verify", &at("pipe")], "it is not a state of openim-exporter", "name a state or a backup"),
         (vec!["verify", &storage], "it is not a state of openim-exporter", "name a state or a backup"),
+        (vec!["verify", &at("sparse")], "its length does not match its header", "use another backup"),
+        (vec!["export", &at("sparse")], "its length does not match its header", "use another backup"),
         (vec!["verify", &at("torn")], "its counters cannot be trusted", "`openim-exporter state backup`"),
         (vec!["backup", "--storage.path", &at("empty"), "--output", &at("new")], "cannot be read", "--storage.path"),
         (vec!["backup", "--storage.path", &storage, "--output", &at("backup")], "already exists", "--force"),
@@ -126,8 +130,9 @@ fn a_state_behind_a_symbolic_link_is_copied_and_a_link_in_the_way_is_replaced() 
     printed(&[&arguments[..], &["--force"]].concat());
     assert_eq!((fs::read(at("precious")).unwrap(), read(&output).stats.messages()), (b"x".to_vec(), 1));
     assert!(!output.is_symlink());
-    // The file that the state's link leads to, and the link, are the state.
-    for state in ["storage/state", "linked/state"] {
+    // The file that the state's link leads to, and the link, are the state. Each may have a lock beside it.
+    fs::write(at("linked/lock"), "").unwrap();
+    for state in ["storage/state", "linked/state", "storage/lock", "linked/lock"] {
         let error = refused(&[&arguments[..4], &[at(state).to_str().unwrap(), "--force"]].concat());
         assert!(error.contains("it is the state itself"), "{state}: {error}");
     }

@@ -1,6 +1,7 @@
 //! Backups that cannot be restored: the error says why, and nothing is changed.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use super::*;
@@ -45,7 +46,10 @@ fn what_is_not_a_whole_backup_is_refused_and_nothing_is_changed() {
         refused(&place, &file, why);
     }
     refused(&place, &place.0.path().join("missing"), "No such file");
-    refused(&place, place.0.path(), "Is a directory");
+    // A pipe, for example, would block.
+    for special in [Path::new("/dev/null"), place.0.path()] {
+        refused(&place, special, "it is not a regular file");
+    }
     let exporter = place.start();
     fs::write(&file, &whole).unwrap();
     for is_locked in [true, false] {
@@ -75,8 +79,40 @@ fn a_full_disk_is_found_before_anything_is_changed() {
         .args(restore.get_args());
     let output = shell.output().unwrap();
     let printed = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(1) && printed.contains("not enough space"), "{printed}");
+    let (bytes, path) = (fs::metadata(&backup).unwrap().len(), place.path());
+    let path = text(&path);
+    let expected =
+        format!("not enough space: the state needs {bytes} bytes; {path}/state is unchanged; free as many in {path}\n");
+    assert!(output.status.code() == Some(1) && printed.ends_with(&expected), "{printed}");
     assert_eq!(place.files(), ["lock", "state"]);
+}
+
+#[test]
+fn without_permission_the_error_says_as_whom_to_run_the_command() {
+    let place = Place::new();
+    place.count_and_stop(1);
+    // Everyone may read the program and the backup, and root alone the state.
+    let shared = tempfile::tempdir().unwrap();
+    fs::set_permissions(shared.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let [program, backup] = ["openim-exporter", "backup"].map(|name| shared.path().join(name));
+    support::copy_exporter(&program);
+    fs::copy(place.at("state"), &backup).unwrap();
+    fs::set_permissions(&backup, fs::Permissions::from_mode(0o644)).unwrap();
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    if !is_root {
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o000)).unwrap();
+    }
+    for arguments in [&["restore", text(&backup)][..], &["info"], &["verify"], &["reset-counters"]] {
+        let mut command = Command::new(if is_root { Path::new("setpriv") } else { &program });
+        if is_root {
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
+        }
+        let output = command.args(place.command(arguments).get_args()).output().unwrap();
+        let printed = String::from_utf8(output.stderr).unwrap();
+        let advice = "Permission denied (os error 13); run this as the exporter's user or as root\n";
+        assert!(output.status.code() == Some(1) && printed.ends_with(advice), "{arguments:?}: {printed}");
+    }
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o700)).unwrap();
 }
 
 #[test]

@@ -73,9 +73,16 @@ fn a_backup_can_come_from_standard_input_and_the_directory_is_created() {
     let place = Place::new();
     place.count_and_stop(2);
     let elsewhere = Place::new();
-    let state = File::open(place.at("state")).unwrap();
-    let printed = printed(&elsewhere.command(&["restore", "-"]).stdin(state).output().unwrap());
-    assert!(printed.starts_with("restored standard input (") && printed.contains("chown -R"), "{printed}");
+    let state = || File::open(place.at("state")).unwrap();
+    let restored = printed(&elsewhere.command(&["restore", "-"]).stdin(state()).output().unwrap());
+    assert!(restored.starts_with("restored standard input ("), "{restored}");
+    let advice = |directory: &Path| format!("is its owner: chown -R USER {}\n", directory.display());
+    assert!(restored.contains(&advice(&elsewhere.path())), "{restored}");
+    // All directories that it creates belong to its own user.
+    let top = elsewhere.0.path().join("top");
+    let mut below = command(&["state", "restore", "-", "--storage.path", text(&top.join("middle/data"))]);
+    let restored = printed(&below.stdin(state()).output().unwrap());
+    assert!(restored.contains(&advice(&top)), "{restored}");
     let modes = ["", "state", "lock"].map(|name| fs::metadata(elsewhere.at(name)).unwrap().mode() & 0o777);
     assert_eq!(modes, [0o700, 0o600, 0o600]);
     assert_eq!(outcome(&elsewhere.start()), ("restored".to_owned(), 2.0, 2.0));

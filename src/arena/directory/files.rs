@@ -4,6 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::io::Errno;
@@ -13,6 +14,7 @@ use crate::arena::header;
 use crate::arena::layout::HEADER_WORDS;
 use crate::arena::names::STATE;
 use crate::arena::step::Error;
+use crate::arena::trust::Damage;
 
 pub(in crate::arena) const fn header_bytes() -> u64 {
     (HEADER_WORDS * size_of::<u64>()) as u64
@@ -50,6 +52,32 @@ pub(in crate::arena) fn read_generation(lock: &File) -> Option<u64> {
 pub(in crate::arena) fn is_ours(file: &File) -> bool {
     let mut start = [0; size_of::<u64>()];
     file.read_exact_at(&mut start, 0).is_ok() && u64::from_ne_bytes(start) == header::MAGIC
+}
+
+/// Checks that a file is a state, and has the length that its header says, before that much memory or disk is reserved:
+/// a sparse file can have any length.
+///
+/// # Errors
+/// The outer one when the file cannot be read.
+pub(in crate::arena) fn check_length(file: &File, bytes: u64) -> io::Result<Result<(), Damage>> {
+    if !is_ours(file) {
+        return Ok(Err(Damage::Foreign));
+    }
+    let mut head = [0; HEADER_WORDS * size_of::<u64>()];
+    if bytes < header_bytes() || !bytes.is_multiple_of(size_of::<u64>() as u64) {
+        return Ok(Err(Damage::Length));
+    }
+    file.read_exact_at(&mut head, 0)?;
+    Ok(stated_length(&head).and_then(|stated| if stated == bytes { Ok(()) } else { Err(Damage::Length) }))
+}
+
+/// The length of a state in bytes, from the bytes of its header.
+///
+/// # Errors
+/// When it is not a state, or the header is damaged.
+pub(in crate::arena) fn stated_length(head: &[u8]) -> Result<u64, Damage> {
+    let words: Vec<_> = head.as_chunks().0.iter().map(|word| AtomicU64::new(u64::from_ne_bytes(*word))).collect();
+    header::length(&words)
 }
 
 /// Locks the state's own file too, because the lock file may have been removed.

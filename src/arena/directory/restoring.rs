@@ -5,9 +5,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
-use super::files::{header_bytes, lock_state};
+use super::files::{header_bytes, lock_state, stated_length};
 use super::{Directory, OldState};
 use crate::arena::block::Arena;
 use crate::arena::header;
@@ -85,8 +84,7 @@ impl Directory {
     ) -> Result<Received<'_>, RestoreError> {
         let mut head = Vec::new();
         backup.take(header_bytes()).read_to_end(&mut head).map_err(RestoreError::Read)?;
-        let words: Vec<_> = head.as_chunks().0.iter().map(|word| AtomicU64::new(u64::from_ne_bytes(*word))).collect();
-        let length = header::length(&words)?;
+        let length = stated_length(&head)?;
         if (head.len() as u64) < header_bytes() || length < header_bytes() {
             return Err(Damage::Length.into());
         }

@@ -57,8 +57,12 @@ fn check_output(state: &Path, path: &Path, force: bool) -> Result<(), Error> {
     // Not of what a link leads to: the link itself is replaced.
     let Ok(existing) = fs::symlink_metadata(path) else { return Ok(()) };
     let inode = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
-    let own = [fs::metadata(state), fs::symlink_metadata(state), fs::metadata(state.with_file_name("lock"))];
-    let is_own = own.iter().flatten().any(|own| inode(own) == inode(&existing));
+    // Each of them has a lock if an exporter has used its directory.
+    let states = [Ok(state.to_owned()), fs::canonicalize(state)];
+    let is_own = states.into_iter().flatten().any(|state| {
+        let own = [fs::symlink_metadata(&state), fs::metadata(state.with_file_name("lock"))];
+        own.iter().flatten().any(|own| inode(own) == inode(&existing))
+    });
     // A link to a device, for example, must stay.
     let is_file = fs::metadata(path).map_or(existing.is_symlink(), |metadata| metadata.is_file());
     match force {

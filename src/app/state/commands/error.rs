@@ -9,7 +9,7 @@ use crate::stats::CopyError;
 /// Why the command failed, and how to make it work.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::app) enum Error {
-    #[error("{0}")]
+    #[error("{}", .0.for_command())]
     State(#[from] arena::Error),
     #[error("--storage.path is empty, so the state is in memory; set it to the directory of the exporter's state")]
     NoDirectory,
@@ -38,8 +38,6 @@ pub(in crate::app) enum Error {
     OutputFailed(PathBuf, io::Error),
     #[error("--output -: standard output is a terminal; redirect it to a file or a program")]
     Terminal,
-    #[error("{0}")]
-    Examine(#[from] ExamineError),
     #[error("{path}: the backup cannot be restored: {1}; the state is unchanged", path = .0.display())]
     Backup(PathBuf, RestoreError),
     #[error("--format csv writes one table: add --table; --format json writes everything: remove --table")]
@@ -48,4 +46,13 @@ pub(in crate::app) enum Error {
     Export(PathBuf, io::Error),
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
+}
+
+impl From<ExamineError> for Error {
+    fn from(error: ExamineError) -> Self {
+        match error {
+            ExamineError::Directory(error) => Self::State(error),
+            ExamineError::State(error) => Self::Copy(error.into()),
+        }
+    }
 }

@@ -93,7 +93,7 @@ fn seconds_if_known<S: Serializer>(at: &Option<UnixMillis>, serializer: S) -> Re
 pub(super) fn print(storage: &Path, format: InfoFormat, output: &mut dyn Write) -> Result<(), Error> {
     let now = SystemClock.now();
     let boot = current_boot(now);
-    let info = Info::new(storage, &examine(storage, boot)?, boot, now)?;
+    let info = Info::new(storage, &examine(storage, boot)?, boot, now);
     match format {
         InfoFormat::Text => info.write(output)?,
         InfoFormat::Json => {
@@ -105,7 +105,7 @@ pub(super) fn print(storage: &Path, format: InfoFormat, output: &mut dyn Write) 
 }
 
 impl Info {
-    fn new(storage: &Path, examined: &Examined, boot: Boot, now: UnixMillis) -> Result<Self, Error> {
+    fn new(storage: &Path, examined: &Examined, boot: Boot, now: UnixMillis) -> Self {
         let state = &examined.state;
         let sections = examined.found.as_ref().and_then(|found| found.as_ref().ok()).map(|(sections, _)| sections);
         let copy = sections.map(|_| Stats::copy_of(state, boot, now)).transpose();
@@ -123,11 +123,11 @@ impl Info {
             Source::Copied => "backup",
         });
         let beside = state.parent().unwrap_or(storage);
-        let mut files = files(beside)?;
+        let mut files = files(beside);
         if beside != storage {
-            files.extend(self::files(storage)?);
+            files.extend(self::files(storage));
         }
-        Ok(Self {
+        Self {
             path: state.display().to_string(),
             bytes: fs::metadata(state).ok().map(|metadata| metadata.len()),
             created_by: sections.map(|sections| match sections {
@@ -140,7 +140,7 @@ impl Info {
             problem,
             files,
             spools: spools(storage),
-        })
+        }
     }
 
     fn write(&self, output: &mut dyn Write) -> io::Result<()> {
@@ -191,18 +191,15 @@ impl Contents {
 }
 
 /// The files of the state in a directory.
-fn files(directory: &Path) -> io::Result<Vec<FileInfo>> {
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
+fn files(directory: &Path) -> Vec<FileInfo> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     let file = |entry: fs::DirEntry| {
         let name = entry.file_name().into_string().ok()?;
         Some(FileInfo { what: describe(&name)?, bytes: entry.metadata().ok()?.len(), name })
     };
     let mut files: Vec<_> = entries.flatten().filter_map(file).collect();
     files.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(files)
+    files
 }
 
 /// The spools in a directory.

@@ -1,7 +1,7 @@
 //! `openim-exporter state restore`.
 
 use std::cell::RefCell;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -30,7 +30,9 @@ pub(super) fn restore(
     let mut source = open(backup).map_err(RestoreError::Read).map_err(&cannot_restore)?;
     let now = SystemClock.now();
     let boot = current_boot(now);
-    let (owner, is_new) = (owner_of(storage), !storage.exists());
+    let owner = owner_of(storage);
+    // The first of the directories that are created: all of them will belong to this process's user.
+    let new = storage.ancestors().take_while(|directory| !directory.exists()).last();
     let (kept, removed) = (RefCell::new(None), RefCell::new(Vec::new()));
     let report = |step| match step {
         Step::Renamed { path, .. } => drop(kept.replace(Some(path))),
@@ -60,9 +62,8 @@ pub(super) fn restore(
     for removed in removed.take() {
         writeln!(output, "{} was removed: only the newest of such files are kept", removed.display())?;
     }
-    if is_new {
-        let storage = storage.display();
-        writeln!(output, "{storage} is new; make sure that the exporter's user is its owner: chown -R USER {storage}")?;
+    if let Some(new) = new.map(Path::display) {
+        writeln!(output, "{new} is new; make sure that the exporter's user is its owner: chown -R USER {new}")?;
     }
     let next_start = NextStart::new(&examine(storage, boot)?, None);
     writeln!(output, "next start: {next_start}")?;
@@ -81,6 +82,10 @@ fn check(received: &Received<'_>, boot: Boot, trust: Trust, name: &Path) -> Resu
 
 fn open(backup: Option<&Path>) -> io::Result<Box<dyn Read>> {
     Ok(match backup {
+        // Not opened, because opening a device can have side effects, and a pipe would block.
+        Some(path) if !fs::metadata(path)?.is_file() => {
+            return Err(io::Error::other("it is not a regular file; give - to read standard input"));
+        }
         Some(path) => Box::new(File::open(path)?),
         None => Box::new(io::stdin().lock()),
     })
