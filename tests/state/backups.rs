@@ -184,13 +184,7 @@ fn assert_is_backup(copy: &StateCopy) {
 #[test]
 fn a_copy_changes_nothing_of_the_original() {
     for closed in [true, false] {
-        let directory = tempfile::tempdir().unwrap();
-        let (stats, _) = open(directory.path(), BOOT);
-        fill(&stats, 1000);
-        if closed {
-            close(&stats);
-        }
-        drop(stats);
+        let directory = filled(1000, closed);
         let state = directory.path().join("state");
         let (bytes, metadata) = (fs::read(&state).unwrap(), fs::metadata(&state).unwrap());
         let copy = copy_of(&state);
@@ -209,11 +203,8 @@ fn a_copy_changes_nothing_of_the_original() {
 /// has them.
 #[test]
 fn a_copy_of_a_state_that_was_not_closed_has_its_counters() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = filled(1000, false);
     let state = directory.path().join("state");
-    let (stats, _) = open(directory.path(), BOOT);
-    fill(&stats, 1000);
-    drop(stats);
     let copies = thread::scope(|scope| {
         // Each waits until it is sure that no exporter runs.
         let copies = [BOOT, NEXT_BOOT].map(|boot| {

@@ -4,25 +4,10 @@ use super::*;
 
 /// A state with some messages, closed or not, and the bytes of its file.
 fn create_state(closed: bool) -> (tempfile::TempDir, PathBuf, Vec<u8>) {
-    let directory = tempfile::tempdir().unwrap();
-    let (stats, _) = open(directory.path(), BOOT);
-    fill(&stats, 500);
-    assert!(stats.check_state_file());
-    if closed {
-        close(&stats);
-    }
-    drop(stats);
+    let directory = filled(500, closed);
     let state = directory.path().join("state");
     let bytes = fs::read(&state).unwrap();
     (directory, state, bytes)
-}
-
-/// Counts more messages in the state, and closes it.
-fn count_on(directory: &Path) {
-    let (stats, _) = open(directory, BOOT);
-    fill(&stats, 500);
-    assert!(stats.check_state_file());
-    close(&stats);
 }
 
 const LATER: UnixMillis = UnixMillis(NOW.0 + 1000);
@@ -71,7 +56,7 @@ fn a_copy_of_a_closed_state_continues_with_a_new_start_time() {
 fn a_backup_that_is_older_than_the_state_of_its_directory_starts_from_0() {
     let (directory, state, bytes) = create_state(true);
     for replace in [false, true] {
-        count_on(directory.path());
+        count_in(directory.path(), 500, true);
         if replace {
             fs::remove_file(&state).unwrap();
             // So that the inode is not reused immediately.
@@ -93,7 +78,7 @@ fn a_backup_that_is_older_than_the_state_of_its_directory_starts_from_0() {
 #[test]
 fn a_restored_copy_from_a_running_exporter_starts_from_0() {
     let (directory, state, bytes) = create_state(false);
-    count_on(directory.path());
+    count_in(directory.path(), 500, true);
     fs::write(&state, &bytes).unwrap();
     let (stats, steps) = open(directory.path(), BOOT);
     assert_eq!((stats.state_start(), steps), (StateStart::CountersReset, vec![Step::CountersReset(Doubt::Older)]));

@@ -10,13 +10,7 @@ use super::*;
 
 /// Creates a state, damages its file, and opens it again.
 fn after_damage(closed: bool, damage: impl FnOnce(&Path)) -> (tempfile::TempDir, Stats, Vec<Step>) {
-    let directory = tempfile::tempdir().unwrap();
-    let (stats, _) = open(directory.path(), BOOT);
-    fill(&stats, 1000);
-    if closed {
-        close(&stats);
-    }
-    drop(stats);
+    let directory = filled(1000, closed);
     damage(&directory.path().join("state"));
     let (stats, steps) = open(directory.path(), BOOT);
     (directory, stats, steps)
@@ -222,10 +216,7 @@ fn a_section_of_a_newer_version_is_dropped_and_the_rest_is_converted() {
 
 #[test]
 fn a_damaged_list_of_codes_is_also_found_during_a_conversion() {
-    let directory = tempfile::tempdir().unwrap();
-    let (stats, _) = open(directory.path(), BOOT);
-    fill(&stats, 100);
-    drop(stats);
+    let directory = filled(100, false);
     let path = directory.path().join("state");
     overwrite(&path, section(&path, "unlisted content types"), &[7_u64 | 1 << 32; 2].map(u64::to_le_bytes).concat());
     let (stats, steps) = open_with(directory.path(), Capacities { groups: 200, ..CAPACITIES }, BOOT);
@@ -290,10 +281,7 @@ fn a_state_without_native_histograms_gets_them_from_the_classic_buckets() {
 
 #[test]
 fn windows_stay_if_a_power_loss_leaves_a_group_in_two_slots() {
-    let directory = tempfile::tempdir().unwrap();
-    let (stats, _) = open(directory.path(), BOOT);
-    fill(&stats, 1000);
-    drop(stats);
+    let directory = filled(1000, false);
     let path = directory.path().join("state");
     overwrite(&path, place_of(&path, b"group-3"), b"group-5");
     let (stats, steps) = open(directory.path(), NEXT_BOOT);

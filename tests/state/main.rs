@@ -87,6 +87,23 @@ fn fill(stats: &Stats, messages: u64) {
     }
 }
 
+/// Counts messages in the state of a directory, and closes it or not.
+fn count_in(directory: &Path, messages: u64, closed: bool) {
+    let (stats, _) = open(directory, BOOT);
+    fill(&stats, messages);
+    assert!(stats.check_state_file());
+    if closed {
+        close(&stats);
+    }
+}
+
+/// The directory of a new state with some messages, closed or not.
+fn filled(messages: u64, closed: bool) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    count_in(directory.path(), messages, closed);
+    directory
+}
+
 /// The classic and the native counts of each histogram.
 fn histogram_counts(stats: &Stats) -> Vec<[u64; 2]> {
     let of = |chat| {
@@ -346,11 +363,7 @@ fn a_duplicate_is_found_after_a_restart_unless_the_window_is_zero() {
 #[test]
 fn after_a_week_only_windows_that_are_long_enough_still_count() {
     const DAY_MS: i64 = 86_400_000;
-    let directory = tempfile::tempdir().unwrap();
-    let (stats, _) = open(directory.path(), BOOT);
-    fill(&stats, 100);
-    close(&stats);
-    drop(stats);
+    let directory = filled(100, true);
     let week_later = later(8 * DAY_MS);
     let (stats, _) = try_open(directory.path(), CAPACITIES, NEXT_BOOT, week_later).unwrap();
     assert_eq!(stats.active_senders(Chat::Group, week_later), [0, 0, 0, 0, 50]);
