@@ -181,6 +181,44 @@ fn assert_is_backup(copy: &StateCopy) {
     assert!(stats.active_senders(Chat::Group, NOW)[4] > 0);
 }
 
+/// Before another group gets the slot of a dismissed one, its pairs are forgotten.
+#[test]
+fn a_group_in_a_copy_never_has_the_senders_of_a_dismissed_one() {
+    // So many pairs that the group often changes while they are read.
+    let capacities = Capacities { groups: 1, sender_pairs: 100_000, ..CAPACITIES };
+    let directory = tempfile::tempdir().unwrap();
+    let (stats, _) = open_with(directory.path(), capacities, BOOT);
+    let done = AtomicBool::new(false);
+    let copied = thread::scope(|scope| {
+        scope.spawn(|| {
+            for minute in 0.. {
+                let (now, senders) = (later(minute * 60_000), 1 + 9 * (minute % 2));
+                let group = format!("{senders} senders, {minute}");
+                (0..senders).for_each(|sender| record(&stats, &group, &format!("s{sender}"), now));
+                thread::sleep(Duration::from_millis(4));
+                stats.record_event(Event::Dismissal(&group), now);
+                stats.tick(later((minute + 1) * 60_000));
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        let state = directory.path().join("state");
+        let copies: Result<Vec<_>, _> = (0..60).map(|_| Stats::copy_of(&state, BOOT, NOW)).collect();
+        done.store(true, Ordering::Relaxed);
+        copies
+    });
+    let mut found = BTreeMap::new();
+    for copy in copied.unwrap() {
+        copy.stats.tick(later(86_000_000));
+        for group in copy.stats.groups() {
+            let had: u32 = group.name.as_str().split(' ').next().unwrap().parse().unwrap();
+            *found.entry((had, group.active_senders[1])).or_insert(0) += 1;
+        }
+    }
+    assert!(found.keys().all(|(had, senders)| senders <= had) && found.len() > 1, "{found:?}");
+}
+
 #[test]
 fn a_copy_changes_nothing_of_the_original() {
     for closed in [true, false] {

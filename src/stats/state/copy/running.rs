@@ -47,6 +47,9 @@ pub(super) enum Turn {
     Counters,
     /// Twice, as groups.
     Groups,
+    /// Between the two readings of the groups: before a group gets the slot of another one, that one's pairs are
+    /// forgotten or have expired. So they are the pairs of the first reading's groups, or of later ones.
+    Pairs,
     /// Not at all: it is empty in a copy.
     Journal,
     /// After everything else.
@@ -58,6 +61,7 @@ impl Turn {
         match section.layout.name.as_str() {
             SLOTS => Self::Groups,
             JOURNAL => Self::Journal,
+            "pairs" => Self::Pairs,
             // A group that was dismissed during the copy must be known as dismissed, and a content type that has
             // messages must be known.
             "dismissed groups" | "unlisted content types" | "single unlisted content types" => Self::Late,
@@ -92,6 +96,7 @@ impl Running<'_> {
         if !is_read {
             return Ok(None);
         }
+        self.read_each(Turn::Pairs, &first.arena)?;
         let begin = Instant::now();
         loop {
             thread::sleep(PAUSE);
@@ -109,7 +114,7 @@ impl Running<'_> {
         let changed = first.groups.take_groups(&later.groups);
         // A group that was added again elsewhere during the second reading may be there twice.
         let is_consistent = settle(&first, &later) && first.restore(Trust::Exact, false, now) == Ok(0);
-        // Their pairs may be those of the groups that had these slots before.
+        // Their pairs may be those of the groups that had these slots in the first reading.
         first.pairs.forget(&changed);
         Ok(is_consistent.then_some(first))
     }
