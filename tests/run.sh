@@ -4,8 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Without debug information, compiling is faster. Panics show their lines anyway.
-export CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_TEST_DEBUG=0 CARGO_PROFILE_RELEASE_DEBUG=0
+# Without debug information, compiling is faster. Panics show their lines anyway. So is a first build without the files
+# that make the next one faster.
+export CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_TEST_DEBUG=0 CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_INCREMENTAL=0
 
 section() { printf '\n==== %s (%d s)\n' "$1" "$SECONDS"; }
 
