@@ -126,10 +126,14 @@ logs=$(mktemp -d)
 groups=()
 # Ends a command that does not end by itself. It normally takes less than half as long.
 bounded=(timeout --kill-after=10 2700)
-# Runs a command at the same time as the following ones. It has its own process group, so that the trap also ends the
-# programs that it starts.
+# Runs a function at the same time as the following commands. It has its own process group, so that the trap also ends
+# the programs that it starts. It stays in this session, because Linux shares the processors among sessions first
+# (sched_autogroup_enabled), and then a process's niceness counts only within its session.
 beside() {
-    setsid "${bounded[@]}" "$@" >"$logs/${#groups[@]}" 2>&1 &
+    export -f "${1?}"
+    set -m
+    "${bounded[@]}" bash -euc "$1" </dev/null >"$logs/${#groups[@]}" 2>&1 &
+    set +m
     groups+=($!)
 }
 end_all() {
@@ -147,12 +151,10 @@ trap end_all EXIT
 waiting() {
     local status=0
     cargo test --locked --no-fail-fast --test alertmanager -- --include-ignored --test-threads=7 || status=1
-    cargo test --locked --no-fail-fast --test redis_link --test replicas --test fleet --test linters --test days \
-        --test exposition -- --include-ignored || status=1
+    cargo test --locked --no-fail-fast --test redis_link --test replicas --test fleet --test linters --test exposition \
+        -- --include-ignored || status=1
     return $status
 }
-export -f waiting
-beside bash -euc waiting
 # These keep a browser or a disk busy for minutes. Those that need a second build, or many states, follow.
 browser() {
     local status=0
@@ -161,28 +163,38 @@ browser() {
         --test group_names -- --include-ignored || status=1
     return $status
 }
-export -f browser
-beside bash -euc browser
-# Link-time optimization takes minutes and changes nothing that these tests see.
-release=(env CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo test --release --locked)
-late=(--test drain --test simulate)
-compute() {
-    nice -n 5 cargo test --locked --no-fail-fast --test rules --test simulated_days -- --include-ignored
-    nice -n 5 "${release[@]}" "${late[@]}" --no-run
-    # The packages of that build.
-    nice -n 5 "${release[@]}" --test package -- --include-ignored
+# These mostly wait too: for exporters that end and start again, or for a Prometheus.
+restarts() {
+    cargo test --locked --no-fail-fast --test carry_over --test days --test drain --test drain_delay --test erase \
+        --test forward_kills --test kill --test panels --test prometheus --test record --test restart \
+        --test retention --test senders --test spool --test stopped --test storage -- --include-ignored
 }
-export -f compute
 # These compute for minutes. With low priority, they slow down no test that measures time.
-beside bash -euc "$(declare -p release late); compute"
+compute() {
+    renice -n 10 $$ >/dev/null
+    cargo test --locked --no-fail-fast --test properties --test rules --test simulated_days -- --include-ignored
+}
+# So does a release build. Link-time optimization takes minutes and changes nothing that these tests see.
+release() {
+    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo test --release --locked "$@"
+}
+late() { release --test drain --test simulate "$@"; }
+packages() {
+    renice -n 10 $$ >/dev/null
+    late --no-run
+    # The packages of that build.
+    release --test package -- --include-ignored
+}
+export -f release late
+lanes=(waiting browser restarts compute packages)
+for lane in "${lanes[@]}"; do
+    beside "$lane"
+done
+in_lanes=$(declare -f "${lanes[@]}")
 others=(--lib)
 for file in tests/*.rs tests/*/main.rs; do
     name=${file#tests/} && name=${name%.rs} && name=${name%/main}
-    case $name in
-        alertmanager | backup | days | disks | exposition | fleet | group_names | image | linters | other_build | package | \
-            page | redis_link | rendered | replicas | restoring | rules | simulated_days | state) ;;
-        *) others+=(--test "$name") ;;
-    esac
+    [[ "$in_lanes " == *"--test $name "* ]] || others+=(--test "$name")
 done
 # The million callbacks follow in the release build.
 "${bounded[@]}" cargo test --locked --no-fail-fast "${others[@]}" -- --include-ignored --skip of_a_million_callbacks
@@ -193,6 +205,6 @@ done
 trap 'rm -rf "$logs"' EXIT
 
 section "Tests of draining and of simulate again, as a release build: different timing, no overflow checks"
-"${release[@]}" "${late[@]}" -- --include-ignored
+late -- --include-ignored
 
 section "All is well"
