@@ -83,20 +83,22 @@ install_missing() {
     done
 }
 
-section "Programs that the tests need"
-install_missing gcc binutils libc6-dev curl prometheus prometheus-alertmanager prometheus-node-exporter redis-server \
-    python3-prometheus-client python3-protobuf protobuf-compiler libprotobuf-dev \
-    golang-github-prometheus-client-model-dev python3-yaml python3-venv golang-go nodejs npm chromium systemd \
-    openssl sslscan strace nginx haproxy iproute2 e2fsprogs xfsprogs btrfs-progs buildah jq skopeo docker.io \
-    ca-certificates bsdutils fish groff-base mandoc zsh debootstrap dnsmasq-base dpkg-dev lintian systemd-container
-tools=${CARGO_TARGET_DIR:-target}/tools
-# Vite, which builds the page of the dashboards, needs Node 20 or newer. Some Debian releases have an older one.
-if ! node -e 'process.exit(Number(process.versions.node.split(".")[0] < 20))'; then
-    npm install --prefix "$tools/node" --no-audit --no-fund --silent node@22
-    PATH=$(realpath "$tools/node/node_modules/node/bin"):$PATH
-fi
+section "Programs that compiling needs"
+install_missing gcc binutils libc6-dev python3-venv ca-certificates
 cargo fmt --version || rustup component add rustfmt
 cargo clippy --version || rustup component add clippy
+
+logs=$(mktemp -d)
+# Beside the next steps, because most of the time it downloads and writes files.
+install_missing curl prometheus prometheus-alertmanager prometheus-node-exporter redis-server \
+    python3-prometheus-client python3-protobuf protobuf-compiler libprotobuf-dev \
+    golang-github-prometheus-client-model-dev python3-yaml golang-go nodejs npm chromium systemd openssl sslscan \
+    strace nginx haproxy iproute2 e2fsprogs xfsprogs btrfs-progs buildah jq skopeo docker.io bsdutils fish groff-base \
+    mandoc zsh debootstrap dnsmasq-base dpkg-dev lintian systemd-container >"$logs/installing" 2>&1 &
+installing=$!
+# Also after an error, apt-get must not be interrupted.
+trap 'wait $installing || cat "$logs/installing"; rm -rf "$logs"' EXIT
+tools=${CARGO_TARGET_DIR:-target}/tools
 
 section "Format"
 cargo fmt --check
@@ -122,7 +124,12 @@ fi
 
 section "Tests, including those that need the programs"
 cargo test --locked --no-run
-logs=$(mktemp -d)
+wait $installing
+# Vite, which builds the page of the dashboards, needs Node 20 or newer. Some Debian releases have an older one.
+if ! node -e 'process.exit(Number(process.versions.node.split(".")[0] < 20))'; then
+    npm install --prefix "$tools/node" --no-audit --no-fund --silent node@22
+    PATH=$(realpath "$tools/node/node_modules/node/bin"):$PATH
+fi
 groups=()
 # Ends a command that does not end by itself. It normally takes less than half as long.
 bounded=(timeout --kill-after=10 2700)
