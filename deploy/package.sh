@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 # The oldest glibc that the program may need. docs/install.md names it and the systems that have it.
 oldest_glibc=2.34
 # The largest program, in bytes.
-largest=9500000
+largest=8000000
 # The versions that are installed if there are none.
 cargo_deb=3.8.0 cargo_cyclonedx=0.5.9
 

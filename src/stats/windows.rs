@@ -161,9 +161,14 @@ pub(super) struct CurrentPeriods([RingPosition; RINGS.len()]);
 impl CurrentPeriods {
     #[inline]
     pub(super) fn at(now: UnixMillis) -> Self {
-        Self(RINGS.map(|(period_ms, sketches)| {
-            let period = now.period(period_ms);
-            RingPosition { period, position: position(period, sketches) }
-        }))
+        let [minutes, hours, days] = RINGS;
+        Self([current(minutes, now), current(hours, now), current(days, now)])
     }
+}
+
+/// The current period of one ring.
+#[inline]
+fn current((period_ms, sketches): (u64, usize), now: UnixMillis) -> RingPosition {
+    let period = now.period(period_ms);
+    RingPosition { period, position: position(period, sketches) }
 }
