@@ -4,8 +4,8 @@
 #
 #   deploy/demo.sh [--rate N] [--for SECONDS]
 #
-# The exporter is the program in the variable OPENIM_EXPORTER, or else in the unpacked archive, or else on the PATH. If there is
-# none, cargo builds it from the source.
+# Uses the exporter that the variable OPENIM_EXPORTER names, or else the one in the unpacked archive, or else the one on
+# the PATH. If there is none, cargo builds it from the source.
 # Ports: EXPORTER_PORT (10006), PROMETHEUS_PORT (9090), ALERTMANAGER_PORT (9093). Debian's packages start services on the last
 # two. In that case, use `PROMETHEUS_PORT=9190 ALERTMANAGER_PORT=9193 deploy/demo.sh`.
 set -euo pipefail

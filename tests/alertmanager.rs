@@ -176,7 +176,7 @@ fn slow_answers_are_reported_from_native_histograms() {
     assert_is_only_native(&scene, "openim_exporter_callback_duration_seconds");
 }
 
-/// Prometheus has a histogram as a native series, and in no other way.
+/// Prometheus has this histogram only as a native one, without classic series.
 fn assert_is_only_native(scene: &Scene, family: &str) {
     let series = scene.prometheus.query(&format!("count by (__name__) ({{__name__=~\"{family}.*\"}})"));
     let names: Vec<_> = series.iter().map(|(labels, _)| labels["__name__"].as_str()).collect();
@@ -191,7 +191,7 @@ fn delays_that_grow_are_reported_from_native_histograms() {
     let alert = scene.raises("OpenimDeliveryDelayGrows", || scene.send(message_sent(-5)));
     assert_eq!(alert["labels"]["job"], "openim-exporter");
     assert_is_only_native(&scene, "openim_group_message_delivery_delay_seconds");
-    // One without observations.
+    // A histogram without observations.
     assert_is_only_native(&scene, "openim_single_message_delivery_delay_seconds");
 }
 

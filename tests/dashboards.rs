@@ -326,8 +326,8 @@ fn each_family_is_shown_or_unused_on_purpose() {
     assert_eq!(unused(&without), ["openim_group_mentions_total"]);
 }
 
-/// Rules or panels that lack data in a Prometheus that stores native histograms only, or in one that stores classic ones
-/// only, because they read a histogram in one way.
+/// Rules or panels that read a histogram in one way only. They lack data in a Prometheus that stores only native
+/// histograms, or in one that stores only classic ones.
 fn read_one_way(expressions: impl IntoIterator<Item = (String, String)>) -> Vec<String> {
     let is_histogram = |name: &str| CATALOG.iter().any(|family| family.name == name && family.kind == Kind::Histogram);
     let mut found: BTreeMap<_, [usize; 2]> = BTreeMap::new();

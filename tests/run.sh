@@ -4,8 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Without debug information, compiling is faster. Panics show their lines anyway. So is a first build without the files
-# that make the next one faster.
+# Compiling is faster without debug information, and panics show their lines anyway. A first build is also faster
+# without the files for incremental builds.
 export CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_TEST_DEBUG=0 CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_INCREMENTAL=0
 
 section() { printf '\n==== %s (%d s)\n' "$1" "$SECONDS"; }
@@ -83,20 +83,20 @@ install_missing() {
     done
 }
 
-section "Programs that compiling needs"
+section "Programs that are needed for compiling"
 install_missing gcc binutils libc6-dev python3-venv ca-certificates
 cargo fmt --version || rustup component add rustfmt
 cargo clippy --version || rustup component add clippy
 
 logs=$(mktemp -d)
-# Beside the next steps, because most of the time it downloads and writes files.
+# In the background, because apt-get mostly downloads and writes files.
 install_missing curl prometheus prometheus-alertmanager prometheus-node-exporter redis-server \
     python3-prometheus-client python3-protobuf protobuf-compiler libprotobuf-dev \
     golang-github-prometheus-client-model-dev python3-yaml golang-go nodejs npm chromium systemd openssl sslscan \
     strace nginx haproxy iproute2 e2fsprogs xfsprogs btrfs-progs buildah jq skopeo docker.io bsdutils fish groff-base \
     mandoc zsh debootstrap dnsmasq-base dpkg-dev lintian systemd-container >"$logs/installing" 2>&1 &
 installing=$!
-# Also after an error, apt-get must not be interrupted.
+# Even after an error, apt-get must not be interrupted.
 trap 'wait $installing || cat "$logs/installing"; rm -rf "$logs"' EXIT
 tools=${CARGO_TARGET_DIR:-target}/tools
 
@@ -134,8 +134,8 @@ groups=()
 # Ends a command that does not end by itself. It normally takes less than half as long.
 bounded=(timeout --kill-after=10 2700)
 # Runs a function at the same time as the following commands. It has its own process group, so that the trap also ends
-# the programs that it starts. It stays in this session, because Linux shares the processors among sessions first
-# (sched_autogroup_enabled), and then a process's niceness counts only within its session.
+# the programs that it starts. It stays in this session, because Linux first divides CPU time among the sessions
+# (sched_autogroup_enabled), so a process's niceness counts only within its session.
 beside() {
     export -f "${1?}"
     set -m
@@ -170,7 +170,7 @@ browser() {
         --test group_names -- --include-ignored || status=1
     return $status
 }
-# These mostly wait too: for exporters that end and start again, or for a Prometheus.
+# These mostly wait too: for exporters that stop and start again, or for Prometheus.
 restarts() {
     cargo test --locked --no-fail-fast --test carry_over --test days --test drain --test drain_delay --test erase \
         --test forward_kills --test kill --test panels --test prometheus --test record --test restart \
@@ -181,11 +181,12 @@ compute() {
     renice -n 10 $$ >/dev/null
     cargo test --locked --no-fail-fast --test properties --test rules --test simulated_days -- --include-ignored
 }
-# So does a release build. Link-time optimization takes minutes and changes nothing that these tests see.
+# A release build, without link-time optimization, which takes minutes and changes nothing that these tests see.
 release() {
     CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo test --release --locked "$@"
 }
 late() { release --test drain --test simulate "$@"; }
+# This compiles for minutes, so it has low priority too.
 packages() {
     renice -n 10 $$ >/dev/null
     late --no-run
@@ -193,15 +194,15 @@ packages() {
     release --test package -- --include-ignored
 }
 export -f release late
-lanes=(waiting browser restarts compute packages)
-for lane in "${lanes[@]}"; do
-    beside "$lane"
+jobs=(waiting browser restarts compute packages)
+for job in "${jobs[@]}"; do
+    beside "$job"
 done
-in_lanes=$(declare -f "${lanes[@]}")
+in_jobs=$(declare -f "${jobs[@]}")
 others=(--lib)
 for file in tests/*.rs tests/*/main.rs; do
     name=${file#tests/} && name=${name%.rs} && name=${name%/main}
-    [[ "$in_lanes " == *"--test $name "* ]] || others+=(--test "$name")
+    [[ "$in_jobs " == *"--test $name "* ]] || others+=(--test "$name")
 done
 # The million callbacks follow in the release build.
 "${bounded[@]}" cargo test --locked --no-fail-fast "${others[@]}" -- --include-ignored --skip of_a_million_callbacks

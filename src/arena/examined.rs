@@ -43,7 +43,7 @@ pub(crate) enum ExamineError {
 pub(crate) fn examine(directory: &Path, boot: Boot) -> Result<Examined, ExamineError> {
     let (state, is_link) = follow_link(state_path(directory))?;
     let lock = directory.join(LOCK);
-    // A pipe would block.
+    // Otherwise opening a pipe would block.
     let not_blocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let generation = match OpenOptions::new().read(true).custom_flags(not_blocking).open(&lock) {
         Ok(lock) => read_generation(&lock).unwrap_or_default(),

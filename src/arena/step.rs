@@ -149,7 +149,7 @@ fn advice(error: &io::Error, user: u32) -> String {
     })
 }
 
-/// `None` if a permission may be missing.
+/// The advice for a known error. `None` for any other one: a permission may be missing.
 fn usual_advice(error: &io::Error) -> Option<String> {
     let problem = match error.kind() {
         ErrorKind::AlreadyExists | ErrorKind::IsADirectory => "something else has this name: move it away, or",
@@ -187,11 +187,11 @@ impl Error {
         }
     }
 
-    /// The text for a command that uses the state of an exporter: its advice is other than for a start.
+    /// The text for a command that uses an exporter's state: a start needs different advice.
     pub(crate) fn for_command(&self) -> String {
         match self {
             Self::NoSpace { path, bytes, old } => format!(
-                "{}: not enough space: the state needs {bytes} bytes; {}free as many in {}",
+                "{}: not enough space: the state needs {bytes} bytes; {}free up space in {}",
                 path.display(),
                 unchanged(old.as_deref()),
                 path.parent().unwrap_or(path).display()

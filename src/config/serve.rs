@@ -330,7 +330,7 @@ impl Config {
                 "--web.proxy-protocol: no proxy is trusted; set --web.trusted-proxies to the proxies' networks".into(),
             );
         }
-        // So what is left was set in vain: see `app`.
+        // An address that is left was set, but has no effect: `app` logs a warning.
         if self.systemd_socket && matches.value_source("listen") == Some(ValueSource::DefaultValue) {
             self.listen.clear();
         }

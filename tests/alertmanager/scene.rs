@@ -81,8 +81,8 @@ impl Scene {
         Self::of(str::to_owned, |config, openim, _| config + openim, &["--enable-feature=native-histograms"])
     }
 
-    /// Starts them with a Prometheus that gets the exporter's metrics, without their `up`, from the other one, which
-    /// scrapes the exporter.
+    /// Starts them with a Prometheus that federates the exporter's metrics, without its `up`, from another Prometheus,
+    /// which scrapes the exporter and is returned too.
     pub(crate) fn federated() -> (Self, Prometheus) {
         let mut first = None;
         let federate = |config: String, _: &str, exporter| {
@@ -99,7 +99,7 @@ impl Scene {
         (scene, first.unwrap())
     }
 
-    /// Starts them with the rules edited. The function gets the configuration, the job that scrapes OpenIM, and the
+    /// Starts them with the rules edited. `configure` gets the configuration, the job that scrapes OpenIM, and the
     /// exporter's address, and returns the configuration to use.
     fn of(
         edit: impl Fn(&str) -> String,

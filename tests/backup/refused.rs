@@ -130,7 +130,7 @@ fn a_state_behind_a_symbolic_link_is_copied_and_a_link_in_the_way_is_replaced() 
     printed(&[&arguments[..], &["--force"]].concat());
     assert_eq!((fs::read(at("precious")).unwrap(), read(&output).stats.messages()), (b"x".to_vec(), 1));
     assert!(!output.is_symlink());
-    // The file that the state's link leads to, and the link, are the state. Each may have a lock beside it.
+    // The file that the state's link leads to, and the link, are the state. Each may have a lock file beside it.
     fs::write(at("linked/lock"), "").unwrap();
     for state in ["storage/state", "linked/state", "storage/lock", "linked/lock"] {
         let error = refused(&[&arguments[..4], &[at(state).to_str().unwrap(), "--force"]].concat());

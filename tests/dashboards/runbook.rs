@@ -5,7 +5,7 @@ use openim_exporter::exposition::catalog::CATALOG;
 use crate::monitoring::values::all_known;
 use crate::monitoring::{all_rules, others, read, unknown};
 
-/// The lines of the queries in a text.
+/// The lines of the PromQL blocks in a text.
 pub(crate) fn queries(text: &str) -> impl Iterator<Item = &str> {
     text.split("```promql\n").skip(1).flat_map(|block| block.split("```").next().unwrap().lines())
 }

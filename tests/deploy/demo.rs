@@ -29,14 +29,14 @@ fn demo_in(folder: &Path, ports: &[String; 3]) -> Command {
     command
 }
 
-/// Gives a folder the files of the archive that the demo needs, except the program.
+/// Links the files of the archive that the demo needs, except the program, into a folder.
 fn unpack(folder: &Path) {
     for name in ["deploy", "prometheus", "prometheus.yml"] {
         symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join(name), folder.join(name)).unwrap();
     }
 }
 
-/// Gives a folder links to programs.
+/// Links programs into a folder, under these names.
 fn link_programs(folder: &Path, programs: &[(&str, &str)]) {
     for (name, program) in programs {
         symlink(Path::new("/usr/bin").join(program), folder.join(name)).unwrap();

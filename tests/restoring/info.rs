@@ -43,7 +43,7 @@ fn the_prediction_is_what_the_next_start_does() {
     fs::copy(older, place.at("state")).unwrap();
     let verified = place.run(&["verify"]);
     assert!(verified.contains("the next start sets them to 0, because the file is older"), "{verified}");
-    assert!(!place.run(&["verify", text(&place.at("state"))]).contains("older"), "any file may be elsewhere later");
+    assert!(!place.run(&["verify", text(&place.at("state"))]).contains("older"), "a named file may belong elsewhere");
     assert_predicts(&place, "counters_reset", 0.0);
     // A copy of a running exporter's file.
     let exporter = place.count(2);

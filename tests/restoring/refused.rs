@@ -81,17 +81,18 @@ fn a_full_disk_is_found_before_anything_is_changed() {
     let printed = String::from_utf8(output.stderr).unwrap();
     let (bytes, path) = (fs::metadata(&backup).unwrap().len(), place.path());
     let path = text(&path);
-    let expected =
-        format!("not enough space: the state needs {bytes} bytes; {path}/state is unchanged; free as many in {path}\n");
+    let expected = format!(
+        "not enough space: the state needs {bytes} bytes; {path}/state is unchanged; free up space in {path}\n"
+    );
     assert!(output.status.code() == Some(1) && printed.ends_with(&expected), "{printed}");
     assert_eq!(place.files(), ["lock", "state"]);
 }
 
 #[test]
-fn without_permission_the_error_says_as_whom_to_run_the_command() {
+fn without_permission_the_error_says_which_user_must_run_the_command() {
     let place = Place::new();
     place.count_and_stop(1);
-    // Everyone may read the program and the backup, and root alone the state.
+    // The command can read the program and the backup, but not the state.
     let shared = tempfile::tempdir().unwrap();
     fs::set_permissions(shared.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let [program, backup] = ["openim-exporter", "backup"].map(|name| shared.path().join(name));

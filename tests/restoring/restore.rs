@@ -78,7 +78,7 @@ fn a_backup_can_come_from_standard_input_and_the_directory_is_created() {
     assert!(restored.starts_with("restored standard input ("), "{restored}");
     let advice = |directory: &Path| format!("is its owner: chown -R USER {}\n", directory.display());
     assert!(restored.contains(&advice(&elsewhere.path())), "{restored}");
-    // All directories that it creates belong to its own user.
+    // All directories that the command creates belong to its own user.
     let top = elsewhere.0.path().join("top");
     let mut below = command(&["state", "restore", "-", "--storage.path", text(&top.join("middle/data"))]);
     let restored = printed(&below.stdin(state()).output().unwrap());

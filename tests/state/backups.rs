@@ -181,7 +181,7 @@ fn assert_is_backup(copy: &StateCopy) {
     assert!(stats.active_senders(Chat::Group, NOW)[4] > 0);
 }
 
-/// Before another group gets the slot of a dismissed one, its pairs are forgotten.
+/// The pairs of a dismissed group are forgotten before another group gets its slot.
 #[test]
 fn a_group_in_a_copy_never_has_the_senders_of_a_dismissed_one() {
     // So many pairs that the group often changes while they are read.

@@ -87,7 +87,7 @@ fn fill(stats: &Stats, messages: u64) {
     }
 }
 
-/// Counts messages in the state of a directory, and closes it or not.
+/// Counts messages in the state of a directory, and closes the state if `closed`.
 fn count_in(directory: &Path, messages: u64, closed: bool) {
     let (stats, _) = open(directory, BOOT);
     fill(&stats, messages);

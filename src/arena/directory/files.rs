@@ -54,11 +54,11 @@ pub(in crate::arena) fn is_ours(file: &File) -> bool {
     file.read_exact_at(&mut start, 0).is_ok() && u64::from_ne_bytes(start) == header::MAGIC
 }
 
-/// Checks that a file is a state, and has the length that its header says, before that much memory or disk is reserved:
-/// a sparse file can have any length.
+/// Checks that a file is a state, and has the length that its header states. Otherwise too much memory or disk space
+/// could be reserved, because a sparse file can have any length.
 ///
 /// # Errors
-/// The outer one when the file cannot be read.
+/// The outer error when the file cannot be read.
 pub(in crate::arena) fn check_length(file: &File, bytes: u64) -> io::Result<Result<(), Damage>> {
     if !is_ours(file) {
         return Ok(Err(Damage::Foreign));

@@ -27,7 +27,7 @@ pub(super) struct Writer<'a> {
     /// When the counters began, if known.
     began: Option<UnixMillis>,
     series: usize,
-    /// The last family in a text format, and its line.
+    /// The name of the last family that was written as text, and what its lines have in common.
     line: Option<(&'static str, Line)>,
 }
 

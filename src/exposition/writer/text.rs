@@ -5,11 +5,12 @@ use crate::domain::UnixMillis;
 use crate::exposition::format::{Escaping, Format};
 use crate::stats::Exemplar;
 
-/// What all lines of a series' name have in common. Copying a few long pieces is faster than many short ones.
+/// What all lines with the same name and labels have in common. Copying a few long pieces is faster than copying many
+/// short ones.
 pub(super) struct Line {
-    /// The name, with a space.
+    /// The name and a space, for a line without labels.
     name: String,
-    /// For each label, what comes before its value. The first begins with the name.
+    /// For each label, what comes before its value. The first piece begins with the name.
     labels: Vec<String>,
 }
 
@@ -154,8 +155,8 @@ impl<'a> Text<'a> {
     }
 }
 
-/// Whether a label value has a byte that must be escaped. Looks at all bytes, because the compiler can compare several at
-/// once if the loop does not end early.
+/// Whether a label value has a byte that must be escaped. Looks at all bytes: if the loop does not end early, the
+/// compiler can compare several bytes at once.
 fn has_special(value: &str) -> bool {
     value.bytes().fold(false, |found, byte| found | is_special(byte))
 }

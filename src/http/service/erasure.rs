@@ -54,7 +54,7 @@ pub(super) async fn erase(exchange: Exchange<'_>, kind: Erasure, uri: &Uri) -> R
         // The turn ends with the erasure, even if the client has hung up.
         let _turn = turn;
         let Some(erased) = erase_in_turn(&erasing, kind, &id)? else { return Ok(None) };
-        // What was read before may name it.
+        // Both may contain what was erased.
         erasing.recent_groups.clear();
         erasing.telemetry.forget_refusals(&id);
         erasing.telemetry.erased(kind, client);

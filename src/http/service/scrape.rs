@@ -1,5 +1,5 @@
-//! A scrape as a response's body. Scrapes that arrive together do not share their output: to write it again costs less
-//! than to keep all of it for the slowest client.
+//! A scrape as a response's body. Scrapes that arrive together do not share their output: writing it again costs less
+//! than keeping all of it for the slowest client.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -194,7 +194,7 @@ mod tests {
             Samples::ByLabel(counts) => counts.into_iter().find(|(reason, _)| *reason == "group_removed"),
             samples => panic!("{samples:?}"),
         };
-        // More than are written at once.
+        // More groups than are written at once.
         for group in 0..3000 {
             site.stats.record(&Message::of(&format!("g{group}"), "u"), site.now());
         }

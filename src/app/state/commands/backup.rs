@@ -57,7 +57,7 @@ fn check_output(state: &Path, path: &Path, force: bool) -> Result<(), Error> {
     // Not of what a link leads to: the link itself is replaced.
     let Ok(existing) = fs::symlink_metadata(path) else { return Ok(()) };
     let inode = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
-    // Each of them has a lock if an exporter has used its directory.
+    // Each has a lock file beside it if an exporter has used that directory.
     let states = [Ok(state.to_owned()), fs::canonicalize(state)];
     let is_own = states.into_iter().flatten().any(|state| {
         let own = [fs::symlink_metadata(&state), fs::metadata(state.with_file_name("lock"))];

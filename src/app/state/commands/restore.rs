@@ -31,7 +31,7 @@ pub(super) fn restore(
     let now = SystemClock.now();
     let boot = current_boot(now);
     let owner = owner_of(storage);
-    // The first of the directories that are created: all of them will belong to this process's user.
+    // The topmost directory that is created: all new ones will belong to this process's user.
     let new = storage.ancestors().take_while(|directory| !directory.exists()).last();
     let (kept, removed) = (RefCell::new(None), RefCell::new(Vec::new()));
     let report = |step| match step {

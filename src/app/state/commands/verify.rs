@@ -11,10 +11,11 @@ use crate::arena::{Doubt, Trust, examine};
 use crate::domain::{Clock as _, SystemClock};
 use crate::stats::{Source, StateCopy};
 
-/// Checks the state in this file, and prints what it found. `storage`: the directory of which it is the state.
+/// Checks the state in this file, and prints what it found. `storage` is the exporter's directory, or `None` if a file
+/// was named.
 pub(super) fn verify(state: &Path, storage: Option<&Path>, output: &mut dyn Write) -> Result<(), Error> {
     let copy = copy_of(state)?;
-    // The lock file may show that the exporter has used a later one there.
+    // The lock file may show that the exporter has used a later state there.
     let examined = storage.map(|storage| examine(storage, current_boot(SystemClock.now()))).transpose()?;
     let doubt = match examined.and_then(|examined| examined.found) {
         Some(Ok((_, Trust::Torn(Doubt::Older)))) => Some(Doubt::Older),

@@ -47,8 +47,8 @@ pub(super) enum Turn {
     Counters,
     /// Twice, as groups.
     Groups,
-    /// Between the two readings of the groups: before a group gets the slot of another one, that one's pairs are
-    /// forgotten or have expired. So they are the pairs of the first reading's groups, or of later ones.
+    /// Between the two readings of the groups. The pairs of a slot are forgotten, or have expired, before another group
+    /// gets the slot. So each pair belongs to the group of the first reading, or to a later one.
     Pairs,
     /// Not at all: it is empty in a copy.
     Journal,
