@@ -28,7 +28,7 @@ use openim_exporter::stats::{Capacities, Stats};
 use oracle::{Prometheus, config_for, config_of_both_pages, create_blocks_from, openim_job, serve_openim_s_metrics};
 use redis_server::Redis;
 use serde_json::Value;
-use support::{Exporter, GROUP_MESSAGE_PATH, Running};
+use support::{Exporter, GROUP_MESSAGE_PATH, Running, eventually};
 use target::{Target, allows};
 use tempfile::TempDir;
 
@@ -209,7 +209,12 @@ fn each_panel_and_rule_has_data_in_a_prometheus_that_scrapes_a_busy_exporter() {
         thread::sleep(Duration::from_secs(1));
     }
     for prometheus in [&native, &switched] {
-        assert_eq!(all_without_data(prometheus), [""; 0]);
+        // On a busy machine, some rules are evaluated late.
+        eventually("data in each panel and rule", || {
+            let missing = all_without_data(prometheus);
+            eprintln!("without data: {missing:?}");
+            missing.is_empty()
+        });
     }
     let without_native = all_without_data(&classic);
     let titles: Vec<_> = without_native.iter().map(|found| found.split(": ").next().unwrap()).collect();
@@ -291,11 +296,11 @@ fn the_first_row_shows_a_dead_exporter_a_silent_one_and_refusals() {
     assert!(refused.len() == 1 && !refused[0].0.is_empty() && refused[0].1 > 0.5, "{refused:?}");
 
     drop(silent);
-    support::eventually("one is down", || shown(&prometheus, "Exporters down") == [(none(), 1.0)]);
+    eventually("one is down", || shown(&prometheus, "Exporters down") == [(none(), 1.0)]);
     let since = shown(&prometheus, "Since last callback");
     assert!(since.len() == 1 && since[0].1 > 3.0, "also while it is down: {since:?}");
     drop(busy);
-    support::eventually("both are down", || shown(&prometheus, "Exporters down") == [(none(), 2.0)]);
+    eventually("both are down", || shown(&prometheus, "Exporters down") == [(none(), 2.0)]);
     let [(reason, _)] = &shown(&prometheus, "Refused in 10 minutes")[..] else { panic!("one reason") };
     assert_eq!(*reason, refused[0].0, "those of the last ten minutes, although both are down");
 }
