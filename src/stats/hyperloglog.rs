@@ -7,6 +7,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use wide::u8x16;
+
 /// Bits of the hash that choose a register.
 const PRECISION: u32 = 14;
 
@@ -91,9 +93,7 @@ pub(super) fn merge_into(from: &[AtomicU64], to: &[AtomicU64]) {
         let from = from.load(Ordering::Relaxed);
         // An error only means that nothing changed.
         let _ = to.fetch_update(Ordering::Release, Ordering::Relaxed, |seen| {
-            let mut merged = seen.to_le_bytes();
-            merge_word(&mut merged, from);
-            let merged = u64::from_le_bytes(merged);
+            let merged = merged(seen, from);
             (merged != seen).then_some(merged)
         });
     }
@@ -110,11 +110,13 @@ pub(super) fn has_valid_ranks(words: &[AtomicU64]) -> bool {
     highest.is_none_or(|highest| usize::from(highest) <= MAX_RANK)
 }
 
-/// Takes the maximum of each register and the one in another word.
-fn merge_word(registers: &mut [u8; REGISTERS_PER_WORD], other: u64) {
-    for (register, other) in registers.iter_mut().zip(other.to_le_bytes()) {
-        *register = (*register).max(other);
-    }
+/// The maximum of each register in two words. A loop over the bytes takes fifteen times as long where the compiler
+/// optimizes for size.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the upper half is 0")]
+fn merged(one: u64, other: u64) -> u64 {
+    let registers = |word: u64| u8x16::new(u128::from(word).to_le_bytes());
+    u128::from_le_bytes(registers(one).max(registers(other)).to_array()) as u64
 }
 
 /// The 64-bit hash of some bytes, the same on every machine and in every process.
@@ -163,7 +165,7 @@ impl Union {
     /// Merges a sketch into the union.
     pub fn merge(&mut self, sketch: &[AtomicU64]) {
         for (registers, other) in self.registers.iter_mut().zip(sketch) {
-            merge_word(registers, other.load(Ordering::Relaxed));
+            *registers = merged(u64::from_le_bytes(*registers), other.load(Ordering::Relaxed)).to_le_bytes();
         }
     }
 
@@ -186,7 +188,7 @@ impl Union {
     /// Merges another union into this one.
     pub fn merge_union(&mut self, other: &Self) {
         for (registers, other) in self.registers.iter_mut().zip(&*other.registers) {
-            merge_word(registers, u64::from_le_bytes(*other));
+            *registers = merged(u64::from_le_bytes(*registers), u64::from_le_bytes(*other)).to_le_bytes();
         }
     }
 
