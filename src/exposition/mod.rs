@@ -13,5 +13,4 @@ mod writer;
 pub use format::{Escaping, Format};
 pub use names::Names;
 pub(crate) use samples::{Sample, for_each_sample};
-pub(crate) use scraper::CHUNK_BYTES;
 pub use scraper::{GroupRemoved, Scope, Scraper};

@@ -19,7 +19,7 @@ use groups::{GroupRows, Slots};
 pub use groups::GroupRemoved;
 
 /// A chunk is full when it has this many bytes. It ends with the row, or the small family, that filled it.
-pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
+const CHUNK_BYTES: usize = 64 * 1024;
 
 /// What a scrape contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +136,8 @@ impl Scraper {
     /// When a group was removed after its row was announced. The response must then be cut off, so that the client
     /// discards it.
     pub fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<bool, GroupRemoved> {
-        out.reserve(CHUNK_BYTES + CHUNK_BYTES / 16);
+        // A chunk may be a little larger than its nominal size.
+        out.reserve(CHUNK_BYTES + CHUNK_BYTES / 4);
         let mut writer = Writer::new(self.format, self.escaping, Some(self.stats.started()), out);
         let mut has_more = true;
         while has_more && writer.len() < CHUNK_BYTES {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::exposition::{CHUNK_BYTES, Scraper};
+use crate::exposition::Scraper;
 use crate::http::base::limits::PIECE_BYTES;
 use crate::http::base::quota::{QuotaBytes, Share};
 use crate::http::site::Site;
@@ -38,8 +38,7 @@ impl Scrape {
     }
 
     fn write_plain(&mut self) -> io::Result<(Vec<u8>, bool)> {
-        // A chunk may be a little larger than its nominal size.
-        let mut text = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
+        let mut text = Vec::new();
         let has_more = self.scraper.next_chunk(&mut text).map_err(|removed| {
             self.site.telemetry.scrape_cut_off();
             io::Error::other(removed)
