@@ -178,7 +178,7 @@ restarts() {
 }
 # These compute for minutes. With low priority, they slow down no test that measures time.
 compute() {
-    renice -n 10 $$ >/dev/null
+    renice -n 10 $$ >/dev/null || true
     cargo test --locked --no-fail-fast --test properties --test rules --test simulated_days -- --include-ignored
 }
 # A release build, without link-time optimization, which takes minutes and changes nothing that these tests see.
@@ -188,7 +188,7 @@ release() {
 late() { release --test drain --test simulate "$@"; }
 # This compiles for minutes, so it has low priority too.
 packages() {
-    renice -n 10 $$ >/dev/null
+    renice -n 10 $$ >/dev/null || true
     late --no-run
     # The packages of that build.
     release --test package -- --include-ignored
