@@ -9,6 +9,8 @@
 # Ports: EXPORTER_PORT (10006), PROMETHEUS_PORT (9090), ALERTMANAGER_PORT (9093). Debian's packages start services on the last
 # two. In that case, use `PROMETHEUS_PORT=9190 ALERTMANAGER_PORT=9193 deploy/demo.sh`.
 set -euo pipefail
+# A relative path starts from the caller's directory.
+if [[ ${OPENIM_EXPORTER-} == */* && $OPENIM_EXPORTER != /* ]]; then OPENIM_EXPORTER=$PWD/$OPENIM_EXPORTER; fi
 cd "$(dirname "$0")/.."
 
 usage="usage: deploy/demo.sh [--rate N] [--for SECONDS]"
@@ -24,7 +26,7 @@ while [[ $# -gt 0 ]]; do
     case $1 in
         --rate) rate=$(number "$@"); shift 2 ;;
         --for) seconds=$(number "$@"); shift 2 ;;
-        -h | --help) sed -n '2,3s/^# \{0,1\}//p; 7,10s/^# \{0,1\}//p' "$0"; echo "$usage"; exit ;;
+        -h | --help) sed -n '2,3s/^# \{0,1\}//p; 7,10s/^# \{0,1\}//p' deploy/demo.sh; echo "$usage"; exit ;;
         *) printf 'unknown argument %s\n%s\n' "$1" "$usage" >&2; exit 2 ;;
     esac
 done
@@ -48,7 +50,7 @@ for pair in "EXPORTER_PORT $exporter" "PROMETHEUS_PORT $prometheus" "ALERTMANAGE
     if [[ -n $other || -n ${!variable:-} ]]; then instead+="$variable=${other:-$port} "; fi
 done
 if [[ -n $taken ]]; then
-    echo "${taken}perhaps by a service; use another: ${instead}deploy/demo.sh" >&2
+    echo "${taken}perhaps by a service; use another: ${instead}$0" >&2
     exit 1
 fi
 if [[ -n ${OPENIM_EXPORTER:-} ]]; then
@@ -68,7 +70,8 @@ fi
 folder=$(mktemp -d)
 started=()
 end() {
-    trap - EXIT INT TERM
+    trap - EXIT
+    trap '' INT TERM
     for process in "${started[@]}"; do kill "$process" 2>/dev/null || true; done
     for process in "${started[@]}"; do wait "$process" 2>/dev/null || true; done
     rm -rf "$folder"
