@@ -317,7 +317,7 @@ impl Telemetry {
         warn!(
             ?used,
             "--web.listen-address is ignored: with --web.systemd-socket, the exporter listens on the sockets that systemd \
-             passes; remove one of the flags"
+             passes; remove one of the settings"
         );
     }
 

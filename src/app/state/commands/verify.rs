@@ -15,8 +15,8 @@ use crate::stats::{Source, StateCopy};
 /// was named.
 pub(super) fn verify(state: &Path, storage: Option<&Path>, output: &mut dyn Write) -> Result<(), Error> {
     let copy = copy_of(state)?;
-    // The lock file may show that the exporter has used a later state there.
-    let examined = storage.map(|storage| examine(storage, current_boot(SystemClock.now()))).transpose()?;
+    // The lock file may show that the exporter has used a later state there. Without it, the state can still be checked.
+    let examined = storage.and_then(|storage| examine(storage, current_boot(SystemClock.now())).ok());
     let doubt = match examined.and_then(|examined| examined.found) {
         Some(Ok((_, Trust::Torn(Doubt::Older)))) => Some(Doubt::Older),
         _ => copy.doubt,
