@@ -163,6 +163,7 @@ impl FamilyWriter<'_, '_> {
             Protobuf::new(*escaping, out).number(self.kind, labels, value.as_float(), began);
             return self;
         }
+        // The names are constants, so it is enough to compare where they are.
         let line = match line {
             Some((name, line)) if std::ptr::eq(*name, self.name) => line,
             _ => &mut line.insert((self.name, Line::new([self.name, ""], self.labels.iter().copied(), *escaping))).1,
