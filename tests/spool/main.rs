@@ -11,6 +11,7 @@ mod store;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -140,31 +141,36 @@ fn the_oldest_callbacks_are_dropped_by_bytes() {
 fn a_burst_drops_the_oldest_callbacks_too() {
     let directory = store::in_memory();
     let (spool, mut reader) = open(directory.path());
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let (spool, done) = (&spool, &done);
-        let maintainer = scope.spawn(move || {
-            spool.maintain(NOW).unwrap();
-            while !done.load(Ordering::Relaxed) {
-                thread::park();
-                spool.make_room(NOW).unwrap();
-            }
-        });
-        let long = "y".repeat(700);
-        // Four times as much as it may have, within a second.
-        for number in 0..5000 {
-            let _ = spool.append(&record(&format!("{number} {long}")));
-            thread::sleep(Duration::from_micros(50));
+    let (sender, calls) = mpsc::channel();
+    let maintained = Arc::clone(&spool);
+    let maintainer = thread::spawn(move || {
+        maintained.maintain(NOW).unwrap();
+        while sender.send(()).is_ok() {
+            thread::park();
+            maintained.make_room(NOW).unwrap();
         }
-        done.store(true, Ordering::Relaxed);
-        maintainer.thread().unpark();
     });
+    let wait_for_a_call = || calls.recv_timeout(Duration::from_secs(60)).expect("the thread should be woken");
+    wait_for_a_call();
+    let long = "y".repeat(700);
+    // Four times as much as it may have. Each part is longer than a segment, and much shorter than the room that is kept
+    // free, so it is complete although nobody knows how soon the thread runs.
+    for part in 0..125 {
+        calls.try_iter().for_each(drop);
+        for number in part * 40..(part + 1) * 40 {
+            spool.append(&record(&format!("{number} {long}"))).unwrap();
+        }
+        wait_for_a_call();
+    }
+    drop(calls);
+    maintainer.thread().unpark();
+    maintainer.join().unwrap();
     let mut newest = 0;
     while let Some((position, entry)) = reader.next().unwrap() {
         newest += u32::from(entry.body().starts_with(b"49"));
         reader.delivered(position).unwrap();
     }
-    assert!(newest > 80, "{newest} of the newest 100 callbacks");
+    assert_eq!(newest, 100);
     assert!(spool.figures().dropped(Dropped::Bytes) > 3000);
 }
 
