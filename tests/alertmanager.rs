@@ -55,7 +55,24 @@ fn a_killed_exporter_is_reported_and_a_new_idle_one_is_not() {
 #[ignore = "needs prometheus and prometheus-alertmanager"]
 fn a_killed_exporter_that_is_seen_through_federation_is_reported() {
     let (scene, _first) = Scene::federated();
-    Scene::during(15, || scene.send(message("g1", "u1")));
+    is_reported_without_up(&scene);
+}
+
+#[test]
+#[ignore = "needs prometheus and prometheus-alertmanager"]
+fn a_killed_exporter_that_is_seen_through_remote_write_is_reported() {
+    let (scene, _first) = Scene::with_remote_write();
+    is_reported_without_up(&scene);
+}
+
+/// The Prometheus with the rules does not have the exporter's `up`.
+fn is_reported_without_up(scene: &Scene) {
+    // With fewer samples, the rule waits longer, because the interval may be long.
+    let samples = || scene.prometheus.query("count_over_time(openim_exporter_groups_tracked[40s])");
+    let has_enough = || samples().iter().any(|(_, count)| *count >= 12.0);
+    for _ in (0..100).take_while(|_| !has_enough()) {
+        Scene::during(1, || scene.send(message("g1", "u1")));
+    }
     assert_eq!(scene.prometheus.query("up{job=\"openim-exporter\"}"), []);
     assert_eq!(scene.prometheus.value("instance:openim_exporter_up:max"), 1.0);
     scene.exporter.signal("KILL");

@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// wrong in the first seconds, and would depend on which of the two Prometheus scrapes first.
 const AHEAD: u64 = 10;
 
+/// The metrics that another Prometheus passes on.
+const SELECTED: &str = "(openim|process)_.+";
+
 /// The rules with seconds instead of minutes and hours, also where they compare a time with half an hour. Days and weeks
 /// remain: there is no data for them.
 pub(crate) fn hastened(rules: &str) -> String {
@@ -49,6 +52,13 @@ pub(crate) fn hastened(rules: &str) -> String {
         };
     }
     (text + rest).replace("< 1800", &format!("< {}", 30 * MINUTE))
+}
+
+/// The configuration with another job in place of the one that scrapes the exporter.
+fn with_another_job(config: &str, job: &str) -> String {
+    let (before, rest) = config.split_once("  - job_name: openim-exporter\n").unwrap();
+    let (_, after) = rest.split_once("\n\n").unwrap();
+    format!("{before}{job}\n\n{after}")
 }
 
 /// All four programs, without any problem.
@@ -87,16 +97,28 @@ impl Scene {
         let mut first = None;
         let federate = |config: String, _: &str, exporter| {
             let first = first.insert(Prometheus::start(&config_for(exporter)));
-            let (before, rest) = config.split_once("  - job_name: openim-exporter\n").unwrap();
-            let after = rest.split_once("\n\n").unwrap().1;
-            let selected = "\"match[]\": ['{__name__=~\"(openim|process)_.+\"}']";
+            let selected = format!("\"match[]\": ['{{__name__=~\"{SELECTED}\"}}']");
             let how =
                 format!("metrics_path: /federate, honor_labels: true, scrape_interval: 1s, params: {{{selected}}}");
             let target = format!("static_configs: [{{targets: [\"{}\"]}}]", first.address());
-            format!("{before}  - {{job_name: federate, {how}, {target}}}\n\n{after}")
+            with_another_job(&config, &format!("  - {{job_name: federate, {how}, {target}}}"))
         };
         let scene = Self::of(str::to_owned, federate, &[]);
         (scene, first.unwrap())
+    }
+
+    /// Starts them with a Prometheus that scrapes OpenIM, and gets the exporter's metrics, without its `up`, from the remote
+    /// write of another Prometheus, which is returned too.
+    pub(crate) fn with_remote_write() -> (Self, Prometheus) {
+        let receive = ["--web.enable-remote-write-receiver"];
+        let scene = Self::of(str::to_owned, |config, openim, _| with_another_job(&config, "") + openim, &receive);
+        let url = format!("http://{}/api/v1/write", scene.prometheus.address());
+        let selected = format!("[{{source_labels: [__name__], regex: {SELECTED}, action: keep}}]");
+        // The usual five seconds would be two minutes of the rules.
+        let queue = "{batch_send_deadline: 100ms}";
+        let write = format!("{{url: \"{url}\", write_relabel_configs: {selected}, queue_config: {queue}}}");
+        let config = config_for(scene.exporter.address());
+        (scene, Prometheus::start(&format!("{config}\nremote_write: [{write}]\n")))
     }
 
     /// Starts them with the rules edited. `configure` gets the configuration, the job that scrapes OpenIM, and the
