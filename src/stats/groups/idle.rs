@@ -95,21 +95,33 @@ pub(super) struct RetirementPauses(Arc<PauseState>);
 
 #[derive(Debug)]
 struct PauseState {
-    pauses: AtomicUsize,
-    /// When the last pause started.
-    started: AtomicI64,
+    /// When each pause started.
+    starts: Mutex<Vec<i64>>,
+    /// The latest of them; the lowest number if there is none.
+    latest: AtomicI64,
     retiring: AtomicUsize,
+}
+
+impl PauseState {
+    fn change(&self, change: impl FnOnce(&mut Vec<i64>)) {
+        let mut starts = self.starts.lock();
+        change(&mut starts);
+        self.latest.store(starts.iter().copied().max().unwrap_or(i64::MIN), Ordering::SeqCst);
+    }
 }
 
 impl Default for PauseState {
     fn default() -> Self {
-        Self { pauses: AtomicUsize::new(0), started: AtomicI64::new(i64::MIN), retiring: AtomicUsize::new(0) }
+        Self { starts: Mutex::default(), latest: AtomicI64::new(i64::MIN), retiring: AtomicUsize::new(0) }
     }
 }
 
 /// Until this is dropped, but for at most ten seconds, no group is retired.
 #[derive(Debug)]
-pub struct RetirementPause(Arc<PauseState>);
+pub struct RetirementPause {
+    state: Arc<PauseState>,
+    started: i64,
+}
 
 /// The group must stay for the moment, because a reader of all groups paused their retirement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,14 +133,13 @@ pub(super) struct Retiring<'a>(&'a PauseState);
 impl RetirementPauses {
     pub(super) fn start(&self, now: UnixMillis) -> RetirementPause {
         let state = &self.0;
-        state.started.fetch_max(now.0, Ordering::SeqCst);
-        state.pauses.fetch_add(1, Ordering::SeqCst);
+        state.change(|starts| starts.push(now.0));
         // Sequentially consistent with `retire`: either that sees the pause, or this sees the retirement, which takes
         // only microseconds.
         while state.retiring.load(Ordering::SeqCst) > 0 {
             std::thread::yield_now();
         }
-        RetirementPause(Arc::clone(state))
+        RetirementPause { state: Arc::clone(state), started: now.0 }
     }
 
     /// Starts a retirement, unless retirements are paused.
@@ -136,15 +147,19 @@ impl RetirementPauses {
         let state = &self.0;
         state.retiring.fetch_add(1, Ordering::SeqCst);
         let retiring = Retiring(state);
-        let age = now.0.saturating_sub(state.started.load(Ordering::SeqCst));
-        let paused = state.pauses.load(Ordering::SeqCst) > 0 && (0..MAX_PAUSE_MS).contains(&age);
-        (!paused).then_some(retiring)
+        let age = now.0.saturating_sub(state.latest.load(Ordering::SeqCst));
+        // Threads read the clock at slightly different times, so the age may be negative.
+        (age.saturating_abs() >= MAX_PAUSE_MS).then_some(retiring)
     }
 }
 
 impl Drop for RetirementPause {
     fn drop(&mut self) {
-        self.0.pauses.fetch_sub(1, Ordering::SeqCst);
+        self.state.change(|starts| {
+            if let Some(place) = starts.iter().position(|start| *start == self.started) {
+                starts.swap_remove(place);
+            }
+        });
     }
 }
 
