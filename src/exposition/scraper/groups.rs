@@ -94,10 +94,11 @@ impl GroupRows {
         let pause = stats.pause_retirement(now);
         let mut announced = Announced { slots: SlotSet::default(), bytes_left: 0, _pause: pause };
         let mut row = Vec::new();
+        let mut writer = writer.like(&mut row);
         for (slot, group) in slots.iter().filter_map(|slot| Some((slot, stats.group(slot)?))) {
-            row.clear();
-            (self.write)(&group, stats.started(), &mut writer.like(&mut row).rows(self.family));
-            announced.bytes_left += row.len();
+            writer.clear();
+            (self.write)(&group, stats.started(), &mut writer.rows(self.family));
+            announced.bytes_left += writer.len();
             announced.slots.insert(slot);
         }
         announced

@@ -12,7 +12,7 @@ use super::format::{Escaping, Format};
 use crate::domain::UnixMillis;
 use crate::stats::Exemplar;
 use crate::telemetry::{Family, Kind};
-use protobuf::Protobuf;
+use protobuf::{Labels, Protobuf};
 use text::{Line, Text};
 use wire::Fields;
 
@@ -27,8 +27,14 @@ pub(super) struct Writer<'a> {
     /// When the counters began, if known.
     began: Option<UnixMillis>,
     series: usize,
-    /// The name of the last family that was written as text, and what its lines have in common.
-    line: Option<(&'static str, Line)>,
+    /// The name of the last family whose numbers were written, and what these have in common.
+    common: Option<(&'static str, Common)>,
+}
+
+/// What the numbers of a family have in common.
+enum Common {
+    Text(Line),
+    Protobuf(Labels),
 }
 
 impl<'a> Writer<'a> {
@@ -39,7 +45,7 @@ impl<'a> Writer<'a> {
         began: Option<UnixMillis>,
         out: &'a mut Vec<u8>,
     ) -> Self {
-        Self { out, format, escaping, began, series: 0, line: None }
+        Self { out, format, escaping, began, series: 0, common: None }
     }
 
     /// A writer with the same settings that appends to another buffer.
@@ -50,6 +56,11 @@ impl<'a> Writer<'a> {
     /// Number of series written: samples, and native histograms.
     pub(super) const fn series(&self) -> usize {
         self.series
+    }
+
+    /// Discards what was written.
+    pub(super) fn clear(&mut self) {
+        self.out.clear();
     }
 
     /// Length of `out` in bytes.
@@ -156,19 +167,26 @@ impl FamilyWriter<'_, '_> {
         value: SampleValue,
         began: Option<UnixMillis>,
     ) -> &mut Self {
-        let Writer { out, format, escaping, series, line, .. } = self.writer;
+        let Writer { out, format, escaping, series, common, .. } = self.writer;
         *series += 1;
-        if *format == Format::Protobuf {
-            let labels = self.labels.iter().copied().zip(labels);
-            Protobuf::new(*escaping, out).number(self.kind, labels, value.as_float(), began);
-            return self;
-        }
         // The names are constants, so it is enough to compare where they are.
-        let line = match line {
-            Some((name, line)) if std::ptr::eq(*name, self.name) => line,
-            _ => &mut line.insert((self.name, Line::new([self.name, ""], self.labels.iter().copied(), *escaping))).1,
+        let common = match common {
+            Some((name, common)) if std::ptr::eq(*name, self.name) => common,
+            _ => {
+                let names = self.labels.iter().copied();
+                let new = match format {
+                    Format::Protobuf => Common::Protobuf(Labels::new(names, *escaping)),
+                    _ => Common::Text(Line::new([self.name, ""], names, *escaping)),
+                };
+                &mut common.insert((self.name, new)).1
+            }
         };
-        Text::new(*format, *escaping, out).sample(line, labels, value);
+        match common {
+            Common::Text(line) => Text::new(*format, *escaping, out).sample(line, labels, value),
+            Common::Protobuf(names) => {
+                Protobuf::new(*escaping, out).number(self.kind, (names, labels), value.as_float(), began);
+            }
+        }
         self
     }
 

@@ -4,7 +4,7 @@
 
 use super::native::{Span, Sparse};
 use super::values::{Bucket, EXEMPLAR_LABEL, Head, Observed, seconds};
-use super::wire::Fields;
+use super::wire::{Fields, before_second};
 use crate::domain::UnixMillis;
 use crate::exposition::format::Escaping;
 use crate::native::{NativeReading, SCHEMA};
@@ -13,63 +13,80 @@ use crate::telemetry::Kind;
 
 /// The numbers of the fields of each message.
 mod family {
-    pub(super) const NAME: u32 = 1;
-    pub(super) const HELP: u32 = 2;
-    pub(super) const TYPE: u32 = 3;
-    pub(super) const METRIC: u32 = 4;
-    pub(super) const UNIT: u32 = 5;
+    pub(super) const NAME: u8 = 1;
+    pub(super) const HELP: u8 = 2;
+    pub(super) const TYPE: u8 = 3;
+    pub(super) const METRIC: u8 = 4;
+    pub(super) const UNIT: u8 = 5;
 }
 
 mod metric {
-    pub(super) const LABEL: u32 = 1;
-    pub(super) const GAUGE: u32 = 2;
-    pub(super) const COUNTER: u32 = 3;
-    pub(super) const HISTOGRAM: u32 = 7;
+    pub(super) const LABEL: u8 = 1;
+    pub(super) const GAUGE: u8 = 2;
+    pub(super) const COUNTER: u8 = 3;
+    pub(super) const HISTOGRAM: u8 = 7;
 }
 
 mod label {
-    pub(super) const NAME: u32 = 1;
-    pub(super) const VALUE: u32 = 2;
+    pub(super) const NAME: u8 = 1;
+    pub(super) const VALUE: u8 = 2;
 }
 
 /// A counter or a gauge. A gauge has no creation time.
 mod number {
-    pub(super) const VALUE: u32 = 1;
-    pub(super) const CREATED: u32 = 3;
+    pub(super) const VALUE: u8 = 1;
+    pub(super) const CREATED: u8 = 3;
 }
 
 mod histogram {
-    pub(super) const COUNT: u32 = 1;
-    pub(super) const SUM: u32 = 2;
-    pub(super) const BUCKET: u32 = 3;
-    pub(super) const SCHEMA: u32 = 5;
-    pub(super) const ZERO_THRESHOLD: u32 = 6;
-    pub(super) const ZERO_COUNT: u32 = 7;
-    pub(super) const POSITIVE_SPAN: u32 = 12;
-    pub(super) const POSITIVE_DELTA: u32 = 13;
-    pub(super) const CREATED: u32 = 15;
+    pub(super) const COUNT: u8 = 1;
+    pub(super) const SUM: u8 = 2;
+    pub(super) const BUCKET: u8 = 3;
+    pub(super) const SCHEMA: u8 = 5;
+    pub(super) const ZERO_THRESHOLD: u8 = 6;
+    pub(super) const ZERO_COUNT: u8 = 7;
+    pub(super) const POSITIVE_SPAN: u8 = 12;
+    pub(super) const POSITIVE_DELTA: u8 = 13;
+    pub(super) const CREATED: u8 = 15;
 }
 
 mod span {
-    pub(super) const OFFSET: u32 = 1;
-    pub(super) const LENGTH: u32 = 2;
+    pub(super) const OFFSET: u8 = 1;
+    pub(super) const LENGTH: u8 = 2;
 }
 
 mod bucket {
-    pub(super) const COUNT: u32 = 1;
-    pub(super) const BOUND: u32 = 2;
-    pub(super) const EXEMPLAR: u32 = 3;
+    pub(super) const COUNT: u8 = 1;
+    pub(super) const BOUND: u8 = 2;
+    pub(super) const EXEMPLAR: u8 = 3;
 }
 
 mod exemplar {
-    pub(super) const LABEL: u32 = 1;
-    pub(super) const VALUE: u32 = 2;
-    pub(super) const TIME: u32 = 3;
+    pub(super) const LABEL: u8 = 1;
+    pub(super) const VALUE: u8 = 2;
+    pub(super) const TIME: u8 = 3;
 }
 
 mod timestamp {
-    pub(super) const SECONDS: u32 = 1;
-    pub(super) const NANOSECONDS: u32 = 2;
+    pub(super) const SECONDS: u8 = 1;
+    pub(super) const NANOSECONDS: u8 = 2;
+}
+
+/// What all metrics with the same labels have in common: for each label, what comes before its value.
+pub(super) struct Labels(Vec<Vec<u8>>);
+
+impl Labels {
+    pub(super) fn new<'l>(names: impl Iterator<Item = &'l str>, escaping: Escaping) -> Self {
+        Self::of(metric::LABEL, names, escaping)
+    }
+
+    fn of<'l>(field: u8, names: impl Iterator<Item = &'l str>, escaping: Escaping) -> Self {
+        Self(names.map(|name| before_second(field, (label::NAME, &escaping.escaped(name)), label::VALUE)).collect())
+    }
+
+    fn write<'l>(&self, values: impl Iterator<Item = &'l str>, fields: &mut Fields<'_>) {
+        self.0.iter().zip(values).for_each(|(before, value)| fields.pair(before, value));
+    }
 }
 
 /// Appends parts of a family.
@@ -102,13 +119,13 @@ impl<'a> Protobuf<'a> {
     pub(super) fn number<'l>(
         &mut self,
         kind: Kind,
-        labels: impl Iterator<Item = (&'l str, &'l str)>,
+        (labels, values): (&Labels, impl Iterator<Item = &'l str>),
         value: f64,
         began: Option<UnixMillis>,
     ) {
         let (field, began) = if kind == Kind::Counter { (metric::COUNTER, began) } else { (metric::GAUGE, None) };
         self.fields.message(family::METRIC, |fields| {
-            write_labels(metric::LABEL, labels, self.escaping, fields);
+            labels.write(values, fields);
             fields.message(field, |fields| {
                 fields.float(number::VALUE, value);
                 write_time(number::CREATED, began, fields);
@@ -127,8 +144,10 @@ impl<'a> Protobuf<'a> {
         // Prometheus refuses a native histogram whose buckets do not add up to its count. The classic count may be a
         // little different, because observations may be in progress during the reading.
         let count = observed.native.as_ref().map_or(observed.count, NativeReading::count);
+        let (names, values) = (label.map(|(name, _)| name), label.map(|(_, value)| value));
+        let labels = Labels::new(names.into_iter(), self.escaping);
         self.fields.message(family::METRIC, |fields| {
-            write_labels(metric::LABEL, label.into_iter(), self.escaping, fields);
+            labels.write(values.into_iter(), fields);
             fields.message(metric::HISTOGRAM, |fields| {
                 fields.integer(histogram::COUNT, count);
                 fields.float(histogram::SUM, observed.sum);
@@ -149,8 +168,8 @@ fn write_bucket(bucket: &Bucket<'_>, at_most: u64, escaping: Escaping, fields: &
     fields.float(bucket::BOUND, bucket.bound);
     if let Some(exemplar) = bucket.exemplar {
         fields.message(bucket::EXEMPLAR, |fields| {
-            let labels = [(EXEMPLAR_LABEL, exemplar.operation_id.as_str())];
-            write_labels(exemplar::LABEL, labels.into_iter(), escaping, fields);
+            let labels = Labels::of(exemplar::LABEL, [EXEMPLAR_LABEL].into_iter(), escaping);
+            labels.write([exemplar.operation_id.as_str()].into_iter(), fields);
             fields.float(exemplar::VALUE, seconds(exemplar));
             write_time(exemplar::TIME, Some(exemplar.at), fields);
         });
@@ -177,21 +196,7 @@ fn write_native(native: &NativeReading, fields: &mut Fields<'_>) {
     }
 }
 
-fn write_labels<'l>(
-    field: u32,
-    labels: impl Iterator<Item = (&'l str, &'l str)>,
-    escaping: Escaping,
-    fields: &mut Fields<'_>,
-) {
-    for (name, value) in labels {
-        fields.message(field, |fields| {
-            fields.text(label::NAME, &escaping.escaped(name));
-            fields.text(label::VALUE, value);
-        });
-    }
-}
-
-fn write_time(field: u32, time: Option<UnixMillis>, fields: &mut Fields<'_>) {
+fn write_time(field: u8, time: Option<UnixMillis>, fields: &mut Fields<'_>) {
     let Some(time) = time else { return };
     let ms = time.0.max(0).unsigned_abs();
     fields.message(field, |fields| {
