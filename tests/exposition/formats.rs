@@ -5,14 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::authority::Authority;
 use crate::native::disagreement;
 use crate::scrape::{Family, Format, Labels, OPEN_METRICS, PROTOBUF, TEXT, TEXT_V1, read, scrape, scrape_compressed};
-use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, free_port};
+use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH};
 
 /// One page in all formats, and again as text after the others, because a scrape changes a few numbers.
 pub(crate) struct Page {
-    before: Vec<Family>,
+    pub(crate) before: Vec<Family>,
     after: Vec<Family>,
     pub(crate) open_metrics: Vec<Family>,
     pub(crate) protobuf: Vec<u8>,
@@ -147,7 +146,7 @@ pub(crate) fn post_messages(client: &mut Client, groups: &[String]) {
 }
 
 /// Names of groups that a format could get wrong.
-fn odd_names() -> Vec<String> {
+pub(crate) fn odd_names() -> Vec<String> {
     let names = [
         " ",
         "\"",
@@ -173,12 +172,13 @@ fn odd_names() -> Vec<String> {
 }
 
 /// Checks a page in all formats.
-fn assert_same_in_all_formats(client: &mut Client, path: &str) {
+pub(crate) fn assert_same_in_all_formats(client: &mut Client, path: &str) -> Page {
     let page = Page::scrape(client, path);
     page.difference(OPEN_METRICS, &page.open_metrics).unwrap();
     for protobuf in [&page.protobuf, &page.compressed] {
         page.difference_of_protobuf(&read(PROTOBUF, protobuf)).unwrap();
     }
+    page
 }
 
 #[test]
@@ -219,32 +219,6 @@ fn all_formats_of_many_groups_are_the_same() {
     for path in ["/metrics", "/metrics/groups"] {
         assert_same_in_all_formats(&mut client, path);
     }
-}
-
-#[test]
-#[ignore = "needs protobuf-compiler and python3-prometheus-client"]
-fn all_formats_are_the_same_with_every_part_of_the_exporter_in_use() {
-    let authority = Authority::new();
-    authority.issue("server", &["localhost"]);
-    let web = authority.web_config("server", "");
-    let nowhere = free_port();
-    let target = |name: &str| {
-        let answers = name == "first";
-        format!("  - name: {name}\n    url: http://127.0.0.1:{nowhere}/{name}\n    answers: {answers}\n")
-    };
-    let forward = authority.write("forward.yml", format!("targets:\n{}{}", target("first"), target("second")));
-    let [state, records] = ["state", "records"].map(|name| authority.path(name));
-    let flags = [
-        ("--web.config.file", &web),
-        ("--forward.config.file", &forward),
-        ("--storage.path", &state),
-        ("--record.path", &records),
-    ];
-    let flags: Vec<_> = flags.iter().flat_map(|(flag, path)| [*flag, path.to_str().unwrap()]).collect();
-    let exporter = Exporter::start(&flags);
-    let mut client = Client::connect_secure(exporter.address(), &authority.client(None)).unwrap();
-    post_messages(&mut client, &odd_names());
-    assert_same_in_all_formats(&mut client, "/metrics");
 }
 
 #[test]

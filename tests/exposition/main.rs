@@ -6,12 +6,20 @@
 #[allow(dead_code, reason = "another test program uses the rest")]
 #[path = "../secure/authority.rs"]
 mod authority;
+mod everything;
 mod formats;
 mod mutations;
 mod native;
 #[path = "../oracle/mod.rs"]
 mod oracle;
 mod prometheus;
+#[path = "../support/redis.rs"]
+mod redis_server;
 mod scrape;
 #[path = "../support/mod.rs"]
 mod support;
+#[allow(dead_code, reason = "another test program uses the rest")]
+#[path = "../pass_through/target.rs"]
+mod target;
+#[path = "../support/typical.rs"]
+mod typical;
