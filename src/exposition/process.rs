@@ -18,7 +18,7 @@ use crate::telemetry::{Family, Kind, Samples};
 type Declaration = (Family, fn(&Sources) -> Option<f64>);
 
 /// The families in the order of a scrape. Names and help are those of Go's client library, which has no
-/// `process_threads`.
+/// `process_threads`: `tests/exposition/process.rs` compares them with those of real programs.
 static FAMILIES: [Declaration; 10] = [
     // The crate's is in whole seconds.
     (counter("process_cpu_seconds_total", "Total user and system CPU time spent in seconds."), |_| Some(cpu_seconds())),
@@ -44,7 +44,8 @@ static FAMILIES: [Declaration; 10] = [
     }),
 ];
 
-/// Those of the network count for the network namespace, which may be much older than the process.
+/// Those of the network count IPv4 in the whole network namespace, which may be much older than the process. Only
+/// `tests/exposition/process.rs` sees whether they are swapped.
 const RECEIVED: Family =
     counter("process_network_receive_bytes_total", "Number of bytes received by the process over the network.");
 const SENT: Family =
@@ -134,9 +135,9 @@ mod tests {
     }
 
     #[test]
-    fn the_process_has_the_metrics_of_go_s_client_library() {
+    fn every_family_has_a_value_and_they_are_in_order() {
         let all = names(&|_| true);
-        assert_eq!(all, FAMILIES.iter().map(|(family, _)| family.name).collect::<Vec<_>>());
+        assert_eq!(all.len(), FAMILIES.len());
         assert!(all.is_sorted());
         assert_eq!(names(&|name| name == "process_threads"), ["process_threads"]);
         assert_eq!(names(&|_| false), [""; 0]);

@@ -12,6 +12,7 @@ mod mutations;
 mod native;
 #[path = "../oracle/mod.rs"]
 mod oracle;
+mod process;
 mod prometheus;
 #[path = "../support/redis.rs"]
 mod redis_server;
