@@ -2,7 +2,7 @@
 
 use arbitrary::{Result, Unstructured};
 use openim_exporter::domain::UnixMillis;
-use openim_exporter::exposition::fuzz::{Families, NativeReading, write_to_vec};
+use openim_exporter::exposition::fuzz::{Families, Histogram, NativeReading, write_to_vec};
 use openim_exporter::exposition::{Escaping, Format};
 use openim_exporter::stats::Exemplar;
 
@@ -24,33 +24,36 @@ pub(crate) fn holds(bytes: &[u8]) {
         for format in [Format::Text, Format::TextV1, Format::OpenMetrics] {
             let text = String::from_utf8(write_to_vec(&families, format, escaping)).unwrap();
             let parsed = parse(&text, format).unwrap_or_else(|line| panic!("{line:?} in {text:?}"));
-            let [counters, gauges, histogram] = &parsed[..] else { panic!("{parsed:?}") };
+            let [counters, gauges, delay, delays] = &parsed[..] else { panic!("{parsed:?}") };
             are_the_counters(counters, &families, escaping);
             are_the_gauges(gauges, &families);
-            is_the_histogram(histogram, &families, format);
+            are_the_histograms(delay, [(None, &families.delay)].into_iter(), format);
+            are_the_histograms(delays, labelled(&families.delays), format);
         }
         is_the_same_in_protobuf(&families, escaping);
     }
 }
 
 fn families(bytes: &mut Unstructured<'_>) -> Result<Families> {
-    let mut count = 0;
-    let mut bound = f64::NEG_INFINITY;
-    let mut families = Families {
-        began: UnixMillis(bytes.arbitrary()?),
-        groups: Vec::new(),
-        gauges: Vec::new(),
-        buckets: Vec::new(),
-        sum: bytes.arbitrary()?,
-        count: 0,
-        native: None,
-    };
+    let (began, sum) = (UnixMillis(bytes.arbitrary()?), bytes.arbitrary()?);
+    let (mut groups, mut gauges, mut delays) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..bytes.arbitrary::<u8>()? as usize % MOST_ROWS {
-        families.groups.push((bytes.arbitrary()?, bytes.arbitrary()?, UnixMillis(bytes.arbitrary()?)));
+        groups.push((bytes.arbitrary()?, bytes.arbitrary()?, UnixMillis(bytes.arbitrary()?)));
     }
     for _ in 0..bytes.arbitrary::<u8>()? as usize % MOST_ROWS {
-        families.gauges.push((bytes.arbitrary()?, bytes.arbitrary()?));
+        gauges.push((bytes.arbitrary()?, bytes.arbitrary()?));
     }
+    let delay = histogram(bytes, sum)?;
+    for _ in 0..bytes.arbitrary::<u8>()? as usize % MOST_ROWS {
+        let (platform, sum) = (bytes.arbitrary()?, bytes.arbitrary()?);
+        delays.push((platform, histogram(bytes, sum)?));
+    }
+    Ok(Families { began, groups, gauges, delay, delays })
+}
+
+/// A histogram with this sum.
+fn histogram(bytes: &mut Unstructured<'_>, sum: f64) -> Result<Histogram> {
+    let (mut buckets, mut count, mut bound) = (Vec::new(), 0, f64::NEG_INFINITY);
     for _ in 0..bytes.arbitrary::<u8>()? as usize % MOST_ROWS {
         let next: f64 = bytes.arbitrary()?;
         count += u64::from(bytes.arbitrary::<u32>()?);
@@ -58,12 +61,22 @@ fn families(bytes: &mut Unstructured<'_>) -> Result<Families> {
         // The bounds of a histogram are increasing numbers.
         if next > bound && next.is_finite() {
             bound = next;
-            families.buckets.push((bound, count, exemplar));
+            buckets.push((bound, count, exemplar));
         }
     }
-    families.count = count.saturating_add(bytes.arbitrary()?);
-    families.native = if bytes.arbitrary()? { Some(native(bytes)?) } else { None };
-    Ok(families)
+    count = count.saturating_add(bytes.arbitrary()?);
+    let native = if bytes.arbitrary()? { Some(native(bytes)?) } else { None };
+    Ok(Histogram { buckets, sum, count, native })
+}
+
+/// Histograms with the labels that are expected.
+fn labelled(rows: &[(String, Histogram)]) -> impl ExactSizeIterator<Item = (Option<&str>, &Histogram)> {
+    rows.iter().map(|(label, histogram)| (Some(label.as_str()), histogram))
+}
+
+/// The labels of a row.
+fn row(platform: Option<&str>) -> Labels {
+    platform.into_iter().flat_map(|platform| label("platform", platform)).collect()
 }
 
 fn exemplar(bytes: &mut Unstructured<'_>) -> Result<Exemplar> {
@@ -102,23 +115,43 @@ fn are_the_gauges(family: &Family, families: &Families) {
     }
 }
 
-fn is_the_histogram(family: &Family, families: &Families, format: Format) {
+fn are_the_histograms<'a>(
+    family: &Family,
+    rows: impl Iterator<Item = (Option<&'a str>, &'a Histogram)>,
+    format: Format,
+) {
     assert_eq!(family.kind, "histogram");
-    let (buckets, rest) = family.samples.split_at(families.buckets.len() + 1);
+    let mut samples = family.samples.as_slice();
+    for (label, histogram) in rows {
+        let own;
+        // The buckets with a bound, the one for everything, the sum and the count.
+        (own, samples) = samples.split_at(histogram.buckets.len() + 3);
+        is_the_histogram(own, &row(label), histogram, format);
+    }
+    assert_eq!(samples, []);
+}
+
+fn is_the_histogram(samples: &[Sample], row: &Labels, histogram: &Histogram, format: Format) {
+    let with_bound = |bound: &str| [row.clone(), label("le", bound)].concat();
+    let (buckets, rest) = samples.split_at(histogram.buckets.len() + 1);
     let mut below = f64::NEG_INFINITY;
-    for (sample, (bound, count, exemplar)) in buckets.iter().zip(&families.buckets) {
-        let [(name, read)] = &sample.labels[..] else { panic!("{sample:?}") };
-        assert_eq!((name.as_str(), &sample.value), ("le", &count.to_string()));
+    for (sample, (bound, count, exemplar)) in buckets.iter().zip(&histogram.buckets) {
+        let (_, read) = sample.labels.last().unwrap();
+        assert_eq!((&sample.labels, &sample.value), (&with_bound(read), &count.to_string()));
         is_number(read, *bound);
         let expected = exemplar.as_ref().filter(|exemplar| lies_within(exemplar, below, *bound));
         is_the_exemplar(sample, expected.filter(|_| format == Format::OpenMetrics));
         below = *bound;
     }
     let last = buckets.last().unwrap();
-    assert_eq!((&last.labels, &last.value), (&label("le", "+Inf"), &families.count.to_string()));
+    assert_eq!((&last.labels, &last.value), (&with_bound("+Inf"), &histogram.count.to_string()));
     let [sum, count] = rest else { panic!("{rest:?}") };
-    is_number(&sum.value, families.sum);
-    assert_eq!(count.value, families.count.to_string());
+    is_number(&sum.value, histogram.sum);
+    assert_eq!(count.value, histogram.count.to_string());
+    for (sample, suffix) in buckets.iter().map(|bucket| (bucket, "_bucket")).chain([(sum, "_sum"), (count, "_count")]) {
+        assert!(sample.name.ends_with(suffix), "{sample:?}");
+    }
+    assert_eq!([&sum.labels, &count.labels], [row; 2]);
 }
 
 fn lies_within(exemplar: &Exemplar, below: f64, bound: f64) -> bool {
@@ -155,23 +188,37 @@ fn is_the_same_in_protobuf(families: &Families, escaping: Escaping) {
         assert!(protobuf_labels(metric).iter().all(|(_, read)| read == name) && metric.labels.len() == 2);
         is_float(metric.gauge.unwrap().value, *value);
     }
-    is_the_histogram_in_protobuf(&parsed.next().unwrap(), families);
+    are_the_histograms_in_protobuf(&parsed.next().unwrap(), [(None, &families.delay)].into_iter(), families.began);
+    if !families.delays.is_empty() {
+        are_the_histograms_in_protobuf(&parsed.next().unwrap(), labelled(&families.delays), families.began);
+    }
     assert_eq!(parsed.next(), None);
 }
 
-fn is_the_histogram_in_protobuf(family: &MetricFamily, families: &Families) {
-    assert_eq!(family.unit.as_deref(), Some("seconds"));
-    let [Metric { histogram: Some(histogram), labels, .. }] = &family.metrics[..] else { panic!("{family:?}") };
-    assert_eq!((labels.len(), histogram.buckets.len()), (0, families.buckets.len()));
-    is_float(histogram.sum, families.sum);
-    is_time(histogram.created, families.began);
-    let total = families
+fn are_the_histograms_in_protobuf<'a>(
+    family: &MetricFamily,
+    rows: impl ExactSizeIterator<Item = (Option<&'a str>, &'a Histogram)>,
+    began: UnixMillis,
+) {
+    assert_eq!((family.unit.as_deref(), family.metrics.len()), (Some("seconds"), rows.len()));
+    for (metric, (label, histogram)) in family.metrics.iter().zip(rows) {
+        assert_eq!(protobuf_labels(metric), row(label));
+        let read = metric.histogram.as_ref().unwrap();
+        is_time(read.created, began);
+        is_the_histogram_in_protobuf(read, histogram);
+    }
+}
+
+fn is_the_histogram_in_protobuf(read: &protobuf::Histogram, expected: &Histogram) {
+    assert_eq!(read.buckets.len(), expected.buckets.len());
+    is_float(read.sum, expected.sum);
+    let total = expected
         .native
         .as_ref()
-        .map_or(families.count, |native| native.zero_count + native.buckets.iter().sum::<u64>());
-    assert_eq!(histogram.count, Some(total));
+        .map_or(expected.count, |native| native.zero_count + native.buckets.iter().sum::<u64>());
+    assert_eq!(read.count, Some(total));
     let mut below = f64::NEG_INFINITY;
-    for (bucket, (bound, count, exemplar)) in histogram.buckets.iter().zip(&families.buckets) {
+    for (bucket, (bound, count, exemplar)) in read.buckets.iter().zip(&expected.buckets) {
         is_float(bucket.bound, *bound);
         assert_eq!(bucket.count, Some(*count.min(&total)));
         let expected = exemplar.as_ref().filter(|exemplar| lies_within(exemplar, below, *bound));
@@ -183,21 +230,21 @@ fn is_the_histogram_in_protobuf(family: &MetricFamily, families: &Families) {
         }
         below = *bound;
     }
-    let Some(native) = &families.native else { return assert_eq!(histogram.schema, None) };
-    assert_eq!((histogram.zero_threshold, histogram.zero_count), (Some(0.001), Some(native.zero_count)));
+    let Some(native) = &expected.native else { return assert_eq!(read.schema, None) };
+    assert_eq!((read.zero_threshold, read.zero_count), (Some(0.001), Some(native.zero_count)));
     let mut index = 0;
-    let mut counts = absolute(&histogram.deltas).into_iter();
-    let mut read: Vec<(i32, u64)> = Vec::new();
-    for span in &histogram.spans {
+    let mut counts = absolute(&read.deltas).into_iter();
+    let mut found: Vec<(i32, u64)> = Vec::new();
+    for span in &read.spans {
         index += span.offset.unwrap();
         for _ in 0..span.length.unwrap() {
-            read.push((index, counts.next().unwrap()));
+            found.push((index, counts.next().unwrap()));
             index += 1;
         }
     }
-    read.retain(|(_, count)| *count != 0);
-    let expected = (native.first..).zip(native.buckets.iter().copied());
-    assert_eq!(read, expected.filter(|(_, count)| *count != 0).collect::<Vec<_>>());
+    found.retain(|(_, count)| *count != 0);
+    let buckets = (native.first..).zip(native.buckets.iter().copied());
+    assert_eq!(found, buckets.filter(|(_, count)| *count != 0).collect::<Vec<_>>());
 }
 
 fn protobuf_labels(metric: &Metric) -> Labels {

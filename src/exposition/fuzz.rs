@@ -2,7 +2,7 @@
 
 use super::catalog;
 use super::format::{Escaping, Format};
-use super::writer::{Observed, Writer};
+use super::writer::{FamilyWriter, Observed, Writer};
 use crate::domain::UnixMillis;
 use crate::stats::Exemplar;
 
@@ -17,7 +17,16 @@ pub struct Families {
     pub groups: Vec<(String, u64, UnixMillis)>,
     /// Names of groups, with a gauge each.
     pub gauges: Vec<(String, f64)>,
-    /// The bounds of the delivery delay in seconds, with the number of observations up to each, and its exemplar.
+    /// The delivery delay.
+    pub delay: Histogram,
+    /// Names of platforms, with the delivery delay of each.
+    pub delays: Vec<(String, Histogram)>,
+}
+
+/// A histogram with classic buckets, a native one, both, or neither.
+#[derive(Clone, Debug)]
+pub struct Histogram {
+    /// The bounds in seconds, with the number of observations up to each, and its exemplar.
     pub buckets: Vec<(f64, u64, Option<Exemplar>)>,
     /// The sum of the observations.
     pub sum: f64,
@@ -27,7 +36,7 @@ pub struct Families {
     pub native: Option<NativeReading>,
 }
 
-/// Writes a counter, a gauge and a histogram.
+/// Writes a counter, a gauge, a histogram, and histograms with a label.
 #[must_use]
 pub fn write_to_vec(families: &Families, format: Format, escaping: Escaping) -> Vec<u8> {
     let mut out = Vec::new();
@@ -44,10 +53,20 @@ pub fn write_to_vec(families: &Families, format: Format, escaping: Escaping) -> 
             gauges.sample([name.as_str(), name.as_str()], *value);
         }
     }
-    let buckets = families.buckets.iter().map(|(bound, count, _)| (*bound, *count)).collect();
-    let observed = Observed { buckets, sum: families.sum, count: families.count, native: families.native.clone() };
-    let exemplars: Vec<_> = families.buckets.iter().map(|(.., exemplar)| exemplar.clone()).collect();
-    writer.family(&catalog::DELIVERY_DELAY).histogram(None, &observed, &exemplars);
+    write_histogram(None, &families.delay, &mut writer.family(&catalog::DELIVERY_DELAY));
+    {
+        let mut delays = writer.family(&catalog::DELIVERY_DELAY_BY_PLATFORM);
+        for (platform, delay) in &families.delays {
+            write_histogram(Some(platform), delay, &mut delays);
+        }
+    }
     writer.end();
     out
+}
+
+fn write_histogram(label: Option<&str>, histogram: &Histogram, rows: &mut FamilyWriter<'_, '_>) {
+    let buckets = histogram.buckets.iter().map(|(bound, count, _)| (*bound, *count)).collect();
+    let observed = Observed { buckets, sum: histogram.sum, count: histogram.count, native: histogram.native.clone() };
+    let exemplars: Vec<_> = histogram.buckets.iter().map(|(.., exemplar)| exemplar.clone()).collect();
+    rows.histogram(label, &observed, &exemplars);
 }
