@@ -17,6 +17,12 @@ const REPORTS: [&str; 3] =
 /// other one has no content type.
 const UNUSUAL: [&str; 2] = ["doc-sample.good.json", "only-required-fields.good.json"];
 
+/// Notifications about groups and messages, by where OpenIM sends them: the table `newSessionTypeConf` in OpenIM's
+/// `notification/msg.go`, which leaves out the revocation, because that goes to the message's chat.
+const TO_GROUPS: [i32; 17] =
+    [1501, 1502, 1504, 1507, 1508, 1509, 1510, 1511, 1512, 1513, 1514, 1515, 1516, 1517, 1518, 1519, 1520];
+const TO_USERS: [i32; 4] = [1503, 1505, 1506, 2102];
+
 const FAMILIES: [&str; 2] = ["openim_group_messages_total", "openim_single_messages_total"];
 
 /// The series of messages.
@@ -57,6 +63,25 @@ fn what_openim_sends_has_a_series_from_the_start() {
         post(&exporter, body);
         assert_eq!(series(&exporter).len(), before.len() + 1, "{name}");
     }
+}
+
+#[test]
+fn each_notification_has_a_series_from_the_start_in_the_chat_to_which_openim_sends_it() {
+    let exporter = Exporter::start(&[]);
+    // As OpenIM sends them: from the system, without a platform.
+    let new_series = |code: i32, [command, to]: [&str; 2]| {
+        let before = series(&exporter);
+        let body = format!(r#"{{"sendID":"u","{to}":"x","contentType":{code},"senderPlatformID":0,"msgFrom":200}}"#);
+        assert_eq!(exporter.post(&format!("/{command}"), body).text(), SUCCESS, "{code}");
+        series(&exporter).len() - before.len()
+    };
+    let [group, single] = [[REPORTS[0], "groupID"], [REPORTS[1], "recvID"]];
+    for (codes, chat, other) in [(&TO_GROUPS[..], group, single), (&TO_USERS, single, group)] {
+        for code in codes {
+            assert_eq!((new_series(*code, chat), new_series(*code, other)), (0, 1), "{code}");
+        }
+    }
+    assert_eq!([group, single].map(|chat| new_series(2101, chat)), [0, 0]);
 }
 
 #[test]
