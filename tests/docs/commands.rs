@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use openim_exporter::config::from_args;
 
-use crate::{CONTRIBUTING, PAGES, README, STATE, at};
+use crate::{CHINESE_README, CONTRIBUTING, PAGES, README, STATE, at};
 
 const CI: &str = include_str!("../../.ci/run");
 
@@ -15,6 +15,18 @@ const MOST_LINES: usize = 200;
 #[test]
 fn the_readme_is_short() {
     assert!(README.text.lines().count() <= MOST_LINES);
+}
+
+/// Whether the lines before the first section say what OpenIM comes with and what to set.
+fn begins_with_openim_s_setting(readme: &str) -> bool {
+    let first = readme.split("\n## ").next().unwrap();
+    ["`enable: true`", "`url: http://127.0.0.1:10006/callbackExample`"].iter().all(|code| first.contains(code))
+}
+
+#[test]
+fn the_first_lines_of_the_readme_say_what_to_set_on_a_single_host() {
+    assert!(begins_with_openim_s_setting(README.text) && begins_with_openim_s_setting(CHINESE_README.text));
+    assert!(!begins_with_openim_s_setting(&README.text.replacen("`enable: true`", "that", 1)));
 }
 
 #[test]
