@@ -4,7 +4,8 @@ set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
 
-# The oldest glibc that the program may need. docs/install.md names it and the systems that have it.
+# The oldest glibc that the program may need. docs/install.md names it and the systems that have it, and says why the
+# program is not static.
 oldest_glibc=2.34
 # The largest program, in bytes.
 largest=8000000
@@ -20,12 +21,13 @@ Debian packages with apt-get (as root or with sudo), cargo-deb and cargo-cyclone
 
   --target TRIPLE  the platform; this machine's by default
   --output DIR     where to put the files; default: dist
-  --program FILE   package this program instead of building one; for tests, because its size and glibc are not checked
+  --program FILE   package this program instead of building one; for tests, so its glibc is checked but not its size
   --no-image       make no container image, which needs root
 
 Platforms:
   x86_64-unknown-linux-gnu   tested; needs glibc $oldest_glibc or newer, so build it on Debian 12 or something as old
-  aarch64-unknown-linux-gnu  NOT TESTED; all of the files; can be cross-compiled
+  aarch64-unknown-linux-gnu  NOT TESTED; can be cross-compiled, but then without the image, which needs libraries
+                             that only a machine of this kind has
   x86_64-unknown-linux-musl  NOT TESTED; one static program that needs no libc, without a Debian package
 
 Files; NAME is openim-exporter-VERSION-TRIPLE:
@@ -34,7 +36,7 @@ Files; NAME is openim-exporter-VERSION-TRIPLE:
   NAME.oci.tar                      the container image, for docker load, podman load and skopeo
   NAME.cdx.json                     the libraries in the program and their licences (SBOM, CycloneDX)
   openim-exporter_VERSION_ARCH.deb  the Debian package
-  SHA256SUMS                        the checksums of all of them
+  SHA256SUMS                        the checksums of all files of this version in DIR, of all platforms
 
 Variables:
   BUILD_REVISION     the commit, for a source without its git repository
@@ -50,11 +52,11 @@ wrong() { echo "deploy/package.sh: $*; see deploy/package.sh --help" >&2; exit 2
 section() { printf '==== %s (%d s)\n' "$1" "$SECONDS"; }
 as_root() { if [[ $EUID -eq 0 ]]; then "$@"; else sudo "$@"; fi; }
 
-# Installs Debian's packages, each given as PACKAGE:PROGRAM, whose program is missing.
+# Installs Debian's packages, each given as PACKAGE:PROGRAM or PACKAGE:FILE, of which this is missing.
 need() {
     local pair missing=()
     for pair in "$@"; do
-        command -v "${pair#*:}" >/dev/null || missing+=("${pair%%:*}")
+        command -v "${pair#*:}" >/dev/null || [[ -f ${pair#*:} ]] || missing+=("${pair%%:*}")
     done
     [[ ${#missing[@]} -gt 0 ]] || return 0
     command -v apt-get >/dev/null || fail "install these first: ${missing[*]}"
@@ -89,17 +91,24 @@ while [[ $# -gt 0 ]]; do
     shift
 done
 [[ -z $program || -f $program ]] || wrong "--program: there is no file $program"
-prefix="" deb=yes compilers=(gcc:cc)
+prefix="" deb=yes compilers=()
 case $target in
     x86_64-unknown-linux-gnu) [[ $host == "$target" ]] || fail "$target can only be built on x86_64" ;;
     x86_64-unknown-linux-musl) deb="" compilers=(musl-tools:musl-gcc) ;;
     aarch64-unknown-linux-gnu)
         if [[ $host != "$target" ]]; then
-            prefix=aarch64-linux-gnu- compilers=(gcc-aarch64-linux-gnu:aarch64-linux-gnu-gcc)
+            # The compiler only recommends the C library.
+            compilers=(gcc-aarch64-linux-gnu:aarch64-linux-gnu-gcc)
+            compilers+=(libc6-dev-arm64-cross:/usr/aarch64-linux-gnu/lib/crt1.o)
+            prefix=aarch64-linux-gnu-
             export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=${prefix}gcc
+            [[ -z $image ]] || echo "No container image: this machine has no libraries for $target"
+            image=""
         fi ;;
     *) wrong "--target: unknown platform $target" ;;
 esac
+# A given program needs none for its platform.
+[[ -z $program ]] || compilers=()
 mkdir -p "$output"
 output=$(realpath "$output")
 version=$(sed -n '0,/^version = /s/^version = "\(.*\)"/\1/p' Cargo.toml)
@@ -118,9 +127,13 @@ fi
 export SOURCE_DATE_EPOCH
 
 section "What the packages need"
-need "${compilers[@]}" binutils:readelf "binutils${prefix:+-${prefix%-}}:${prefix}objcopy" gzip:gzip dpkg-dev:dpkg-shlibdeps
+# A part of the source always runs on this machine, so its compiler is needed, too.
+need gcc:cc "${compilers[@]}" binutils:readelf "binutils${prefix:+-${prefix%-}}:${prefix}objcopy" gzip:gzip
 [[ -z $image ]] || need buildah:buildah jq:jq
-[[ -z $deb ]] || need_cargo cargo-deb $cargo_deb
+if [[ -n $deb ]]; then
+    need dpkg-dev:dpkg-shlibdeps
+    need_cargo cargo-deb $cargo_deb
+fi
 need_cargo cargo-cyclonedx $cargo_cyclonedx
 
 rm -rf "$stage"
@@ -136,21 +149,21 @@ if [[ -z $program ]]; then
     program=$directory/openim-exporter
 fi
 OBJCOPY=${prefix}objcopy deploy/strip.sh "$program" "$stage/stripped"
-size=$(stat -c %s "$stage/stripped/openim-exporter")
-glibc=$(readelf -VW "$stage/stripped/openim-exporter" | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -n 1 || true)
+stripped=$stage/stripped/openim-exporter
+size=$(stat -c %s "$stripped")
+glibc=$(readelf -VW "$stripped" | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -n 1 || true)
 glibc=${glibc#GLIBC_}
 echo "$size bytes, needs ${glibc:+glibc }${glibc:-no libc}"
-if [[ $program == "$directory/openim-exporter" ]]; then
-    ((size <= largest)) || fail "the program has $size bytes, more than $largest"
-    [[ $(printf '%s\n' "$glibc" $oldest_glibc | sort -V | tail -n 1) == "$oldest_glibc" ]] ||
-        fail "the program needs glibc $glibc, newer than $oldest_glibc: build it on an older system, such as Debian 12"
-fi
+[[ $program != "$directory/openim-exporter" ]] || ((size <= largest)) || fail "the program has $size bytes, more than $largest"
+[[ $target != *-musl || $(readelf -lW "$stripped") != *INTERP* ]] || fail "the program is not static"
+[[ $(printf '%s\n' "$glibc" $oldest_glibc | sort -V | tail -n 1) == "$oldest_glibc" ]] ||
+    fail "the program needs glibc $glibc, newer than $oldest_glibc: build it on an older system, such as Debian 12"
 
 section "Man pages and completions"
 cargo run --quiet --locked --example texts -- "$stage/$name"
 
 section "$name.tar.gz"
-cp "$stage/stripped/openim-exporter" LICENSE ./*.md prometheus.yml "$stage/$name"
+cp "$stripped" LICENSE ./*.md prometheus.yml "$stage/$name"
 mkdir "$stage/$name"/{docs,deploy}
 cp docs/*.{md,png,svg} "$stage/$name/docs"
 cp -r deploy/*.{yml,conf,cfg,service,socket} deploy/demo.sh deploy/chart "$stage/$name/deploy"
@@ -159,7 +172,7 @@ rm "$stage/$name/deploy/compose.yml"
 cp -r prometheus grafana "$stage/$name"
 pack "$name"
 mkdir "$stage/$name-debug"
-cp "$stage/stripped/openim-exporter.debug" "$stage/$name-debug"
+cp "$stripped.debug" "$stage/$name-debug"
 pack "$name-debug"
 
 if [[ -n $deb ]]; then
@@ -194,17 +207,21 @@ if [[ -n $deb ]]; then
 fi
 
 section "SBOM"
-cargo cyclonedx --quiet --format json --target "$target" --spec-version 1.5 \
+# It is written beside the manifest, so not in the source, which others may be reading.
+source=$(realpath "$stage")/source
+mkdir "$source"
+ln -s "$PWD"/* "$source"
+cargo cyclonedx --quiet --format json --target "$target" --spec-version 1.5 --manifest-path "$source/Cargo.toml" \
     --override-filename "$name.cdx"
-sed "s|file://$PWD#|file:///#|" "$name.cdx.json" >"$output/$name.cdx.json"
-rm "$name.cdx.json"
+sed "s|file://$source#|file:///#|" "$source/$name.cdx.json" >"$output/$name.cdx.json"
 
 if [[ -n $image ]]; then
     section "Container image"
-    BUILD_REVISION=$revision deploy/image.sh "$stage/stripped/openim-exporter" "$output/$name.oci.tar"
+    BUILD_REVISION=$revision deploy/image.sh "$stripped" "$output/$name.oci.tar"
 fi
 
 section "Checksums"
 cd "$output"
-sha256sum "$name"* openim-exporter_"$version"*.deb >SHA256SUMS
+# The files of all platforms, without directories of unpacked archives, whose names have no ending.
+sha256sum openim-exporter[-_]"$version"-*.* >SHA256SUMS
 cat SHA256SUMS

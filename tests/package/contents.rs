@@ -15,20 +15,23 @@ fn the_files_are_the_same_each_time_and_have_checksums() {
     let first = &*PACKAGES;
     // Afterwards, because both use the build's directory.
     let again = packaged("packages-again");
-    let sums = fs::read_to_string(first.join("SHA256SUMS")).unwrap();
-    assert_eq!(fs::read_to_string(again.join("SHA256SUMS")).unwrap(), sums);
-    for directory in [first, &again] {
-        must(Command::new("sha256sum").args(["--check", "--strict", "SHA256SUMS"]).current_dir(directory));
-    }
+    assert_eq!(checked_sums(&again), checked_sums(first));
+}
+
+/// The checksums, which must be those of all files in the directory.
+pub(super) fn checked_sums(directory: &Path) -> BTreeSet<String> {
+    must(Command::new("sha256sum").args(["--check", "--strict", "SHA256SUMS"]).current_dir(directory));
+    let sums = fs::read_to_string(directory.join("SHA256SUMS")).unwrap();
     let listed: BTreeSet<_> = sums.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
-    let files: Vec<_> = fs::read_dir(first).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let files: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     let files: BTreeSet<_> =
         files.iter().map(|file| file.to_str().unwrap()).filter(|name| *name != "SHA256SUMS").collect();
     assert_eq!(listed, files);
+    sums.lines().map(str::to_owned).collect()
 }
 
 /// The paths in an archive or a package, without its top directory.
-fn paths(list: &str, top: &str) -> BTreeSet<String> {
+pub(super) fn paths(list: &str, top: &str) -> BTreeSet<String> {
     list.lines()
         .map(|line| line.strip_prefix(top).unwrap_or_else(|| panic!("{line} is outside of {top}")).to_owned())
         .collect()
@@ -80,22 +83,16 @@ fn crates<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> BTreeSet<S
     pairs.map(|(name, version)| format!("{name} {version}")).collect()
 }
 
-#[test]
-#[ignore = "needs cargo-deb, dpkg, cargo-cyclonedx and pip"]
-fn the_sbom_is_valid_and_lists_the_crates_of_the_program() {
-    let path = file(&PACKAGES, ".cdx.json");
-    let text = fs::read_to_string(&path).unwrap();
-    let sbom: Value = serde_json::from_str(&text).unwrap();
+/// An SBOM must list the crates of the program for a platform, and none that Cargo.lock does not have.
+pub(super) fn lists_the_crates(sbom: &str, platform: &str) {
+    let sbom: Value = serde_json::from_str(sbom).unwrap();
     assert_eq!(sbom["metadata"]["component"]["version"], VERSION);
     let listed = sbom["components"].as_array().unwrap();
     let listed =
         crates(listed.iter().map(|found| (found["name"].as_str().unwrap(), found["version"].as_str().unwrap())));
     // What cargo builds for the program, also macros and build scripts.
-    let tree = ["tree", "--locked", "--edges", "normal,build", "--prefix", "none", "--format", "{p}"];
-    let tree = printed(
-        env!("CARGO"),
-        tree.iter().chain(&["--target", name().rsplit_once(VERSION).unwrap().1.trim_start_matches('-')]),
-    );
+    let tree = ["tree", "--locked", "--edges", "normal,build", "--prefix", "none", "--format", "{p}", "--target"];
+    let tree = printed(env!("CARGO"), tree.iter().chain([&platform]));
     let built = tree.lines().map(|line| line.split(' ').collect::<Vec<_>>());
     let built: Vec<_> =
         built.filter(|words| words.len() > 1).map(|words| (words[0], words[1].trim_start_matches('v'))).collect();
@@ -108,6 +105,14 @@ fn the_sbom_is_valid_and_lists_the_crates_of_the_program() {
         !lock.contains(&format!("name = \"{name}\"\nversion = \"{version}\"\n"))
     };
     assert_eq!(listed.iter().find(unknown), None);
+}
+
+#[test]
+#[ignore = "needs cargo-deb, dpkg, cargo-cyclonedx and pip"]
+fn the_sbom_is_valid_and_lists_the_crates_of_the_program() {
+    let path = file(&PACKAGES, ".cdx.json");
+    let text = fs::read_to_string(&path).unwrap();
+    lists_the_crates(&text, name().rsplit_once(VERSION).unwrap().1.trim_start_matches('-'));
     assert!(!text.contains(env!("CARGO_MANIFEST_DIR")), "a path of this machine is in {}", path.display());
 
     let python = packages::pip("tests/package", "package-tools").join("python");

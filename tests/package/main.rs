@@ -7,6 +7,7 @@ mod contents;
 mod installed;
 #[path = "../packages/mod.rs"]
 mod packages;
+mod platforms;
 mod root;
 #[path = "../support/mod.rs"]
 mod support;
@@ -27,8 +28,14 @@ static PACKAGES: LazyLock<PathBuf> = LazyLock::new(|| packaged("packages"));
 fn packaged(name: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&directory);
+    must(&mut script(env!("CARGO_BIN_EXE_openim-exporter"), &directory));
+    directory
+}
+
+/// The script, which packages a program into a directory.
+fn script(program: impl AsRef<OsStr>, directory: &Path) -> Command {
     let mut script = Command::new("deploy/package.sh");
-    script.args(["--no-image", "--program", env!("CARGO_BIN_EXE_openim-exporter"), "--output"]).arg(&directory);
+    script.args(["--no-image", "--program"]).arg(program).arg("--output").arg(directory);
     // With the variables that cargo sets for a test, some build scripts would run again, and then everything is compiled
     // again.
     for (variable, _) in
@@ -36,8 +43,8 @@ fn packaged(name: &str) -> PathBuf {
     {
         script.env_remove(variable);
     }
-    must(script.current_dir(env!("CARGO_MANIFEST_DIR")));
-    directory
+    script.current_dir(env!("CARGO_MANIFEST_DIR"));
+    script
 }
 
 /// The one file in the directory whose name ends like this.
