@@ -222,6 +222,10 @@ fn haproxy_names_the_client_as_documented_in_both_versions() {
 /// The business server of the next tests: its answers have the URL.
 const BUSINESS_ANSWER: &str = r#"{"actionCode":1,"errCode":5001,"errMsg":"$request_uri","errDlt":"","nextCode":1}"#;
 
+/// A header of its answers: the request's headers, and how many requests its connection has had.
+const RECEIVED: &str =
+    "$http_host|$http_x_forwarded_for|$http_forwarded|$http_connection|$http_operationid|$connection_requests";
+
 /// deploy/nginx-mirror.conf between OpenIM and two servers on this machine, and the business server, which is nginx too.
 fn mirror(folder: &Path, exporter: SocketAddr, edit: impl Fn(String) -> String) -> (Proxy, SocketAddr) {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/nginx-mirror.conf")).unwrap();
@@ -238,8 +242,10 @@ fn mirror(folder: &Path, exporter: SocketAddr, edit: impl Fn(String) -> String) 
         assert_eq!(text.matches(old).count(), 1, "{old}");
         text = text.replace(old, &new);
     }
-    let server =
-        format!("server {{ listen {business}; default_type application/json; return 200 '{BUSINESS_ANSWER}'; }}");
+    let server = format!(
+        "server {{ listen {business}; default_type application/json; add_header Received '{RECEIVED}'; \
+         return 200 '{BUSINESS_ANSWER}'; }}"
+    );
     (nginx(folder, &format!("{text}\n{server}"), port), ([127, 0, 0, 1], port).into())
 }
 
@@ -273,6 +279,24 @@ fn nginx_s_copies_are_all_counted_and_name_the_client() {
     // Nobody can ask for the copy's location.
     assert_eq!(client.post("/copy-for-the-exporter", message("g", "u")).status, 404);
     assert_eq!(counted(&exporter), 50.0);
+}
+
+#[test]
+#[ignore = "needs nginx"]
+fn nginx_reuses_connections_to_the_business_server_and_names_the_client() {
+    let (exporter, folder) = (Exporter::start(&["--web.trusted-proxies", "127.0.0.1"]), tempfile::tempdir().unwrap());
+    let (_nginx, server) = mirror(folder.path(), exporter.address(), |text| text);
+    let mut client = connect(server, "127.0.0.7");
+    // nginx adds the client to another proxy's header, and removes the header that it does not write.
+    let sent = "X-Forwarded-For: 192.0.2.9\r\nForwarded: for=192.0.2.9\r\n";
+    let expected = "127.0.0.1:10006|192.0.2.9, 127.0.0.7|||op-1|";
+    eventually("a second callback on a connection", || {
+        client.send(post_bytes(GROUP_MESSAGE_PATH, sent, message("g", "u").as_bytes())).unwrap();
+        let answer = client.answer();
+        let received = answer.header("received").unwrap();
+        let callbacks = received.strip_prefix(expected).unwrap_or_else(|| panic!("{received}, not {expected}"));
+        callbacks.parse::<u32>().unwrap() > 1
+    });
 }
 
 #[test]
