@@ -2,6 +2,7 @@
 # Makes the files of a release; --help explains it.
 set -euo pipefail
 shopt -s inherit_errexit
+caller=$PWD
 cd "$(dirname "$0")/.."
 
 # The oldest glibc that the program may need. docs/install.md names it and the systems that have it, and says why the
@@ -20,7 +21,7 @@ Debian packages with apt-get (as root or with sudo), cargo-deb and cargo-cyclone
   deploy/package.sh [--target TRIPLE] [--output DIR] [--program FILE] [--no-image]
 
   --target TRIPLE  the platform; this machine's by default
-  --output DIR     where to put the files; default: dist
+  --output DIR     where to put the files; default: dist in the source
   --program FILE   package this program instead of building one; for tests, so its glibc is checked but not its size
   --no-image       make no container image, which needs root
 
@@ -82,7 +83,10 @@ while [[ $# -gt 0 ]]; do
     case $1 in
         --target | --output | --program)
             [[ -n ${2-} ]] || wrong "$1 needs a value"
-            declare "${1#--}=$2"
+            value=$2
+            # A relative path starts from the caller's directory.
+            [[ $1 == --target || $value == /* ]] || value=$caller/$value
+            declare "${1#--}=$value"
             shift ;;
         --no-image) image="" ;;
         -h | --help) usage; exit ;;

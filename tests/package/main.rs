@@ -26,15 +26,18 @@ static PACKAGES: LazyLock<PathBuf> = LazyLock::new(|| packaged("packages"));
 
 /// Packages the tests' program into an empty directory with this name.
 fn packaged(name: &str) -> PathBuf {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let directory = parent.join(name);
     let _ = fs::remove_dir_all(&directory);
-    must(&mut script(env!("CARGO_BIN_EXE_openim-exporter"), &directory));
+    // Paths that start from another directory than the script's.
+    let program = Path::new(env!("CARGO_BIN_EXE_openim-exporter")).strip_prefix(parent.parent().unwrap()).unwrap();
+    must(script(Path::new("..").join(program), Path::new(name)).current_dir(parent));
     directory
 }
 
 /// The script, which packages a program into a directory.
 fn script(program: impl AsRef<OsStr>, directory: &Path) -> Command {
-    let mut script = Command::new("deploy/package.sh");
+    let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/package.sh"));
     script.args(["--no-image", "--program"]).arg(program).arg("--output").arg(directory);
     // With the variables that cargo sets for a test, some build scripts would run again, and then everything is compiled
     // again.
