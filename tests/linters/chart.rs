@@ -92,6 +92,9 @@ fn helm_accepts_the_chart_and_refuses_wrong_values() {
         ("drainDelay=601s", "at '/drainDelay'"),
         ("extraArgs={--log.format=json,--web.drain-delay=60s}", "set drainDelay instead"),
         ("extraEnv[0].name=OPENIM_EXPORTER_WEB_DRAIN_DELAY", "set drainDelay instead"),
+        ("serviceMonitor.basicAuth.user.name=a", "additional properties 'user' not allowed"),
+        ("serviceMonitor.basicAuth.username.name=a", "at '/serviceMonitor/basicAuth"),
+        ("serviceMonitor.authorization.credentials.name=a", "missing property 'key'"),
         ("ports.http=80", "at '/ports/http'"),
         ("storage.size=big", "at '/storage/size'"),
         ("forward.url=business:8080", "at '/forward/url'"),
@@ -102,6 +105,19 @@ fn helm_accepts_the_chart_and_refuses_wrong_values() {
         let printed = helm(&["template", "x", "chart", "--set", value]).unwrap_err();
         assert!(printed.contains(found), "{value}: {printed}");
     }
+}
+
+#[test]
+#[ignore = "needs the packages of tests/deploy from PyPI and npm"]
+fn prometheus_can_send_a_token_instead_of_a_password() {
+    let token = "serviceMonitor.authorization.credentials.name=token,serviceMonitor.authorization.credentials.key=key";
+    let both = helm(&["template", "x", "chart", "--values", ALL_VALUES, "--set", token]).unwrap_err();
+    assert!(both.contains("set serviceMonitor.basicAuth or serviceMonitor.authorization, not both"), "{both}");
+    let text = rendered(&["--values", ALL_VALUES, "--set", token, "--set", "serviceMonitor.basicAuth=null"]);
+    assert_eq!(type_errors_of("ServiceMonitor", &text), "");
+    let endpoint = &objects(&text)["ServiceMonitor openim-exporter"]["spec"]["endpoints"][0];
+    assert_eq!(endpoint["authorization"]["credentials"]["name"], "token");
+    assert!(endpoint.get("basicAuth").is_none(), "{endpoint}");
 }
 
 /// The paths of the values, or of the schema's properties.
@@ -166,6 +182,8 @@ fn with_all_values_the_objects_match_the_published_schemas() {
         (&set["volumeClaimTemplates"][0]["spec"]["storageClassName"], "fast"),
         (&monitor["endpoints"][1]["relabelings"][0]["replacement"], "openim-exporter-groups"),
         (&monitor["endpoints"][0]["tlsConfig"]["serverName"], "exporter.example.com"),
+        (&monitor["endpoints"][0]["basicAuth"]["username"]["key"], "user"),
+        (&monitor["endpoints"][1]["basicAuth"]["password"]["name"], "scrape"),
         (&policy["ingress"][0]["from"][0]["podSelector"]["matchLabels"]["app"], "openim"),
     ] {
         assert_eq!(found, expected);
