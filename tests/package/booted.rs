@@ -3,10 +3,14 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use super::root::Root;
 use super::support::{Samples, eventually, message};
 use super::{PACKAGES, file, must};
+
+const UNITS: [&str; 2] = ["openim-exporter.service", "openim-exporter.socket"];
 
 /// A system with a network of its own. It ends when dropped.
 struct Booted {
@@ -51,6 +55,33 @@ impl Booted {
         String::from_utf8(command.output().unwrap().stdout).unwrap()
     }
 
+    /// Sends a callback, which must be answered, however long the exporter needs to start.
+    fn send(&self) {
+        let body = message("g", "u");
+        let url = "http://127.0.0.1:10006/callbackAfterSendGroupMsgCommand";
+        let answer = self.curl(&["--max-time", "60", "-H", "content-type: application/json", "-d", &body, url]);
+        assert!(answer.contains(r#""errCode":0"#), "{answer:?}");
+    }
+
+    /// Runs commands while callbacks arrive one after the other. Returns their number.
+    fn run_under_load(&self, script: &str) -> f64 {
+        let has_ended = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let sender = scope.spawn(|| {
+                let mut sent = 0;
+                while !has_ended.load(Ordering::Relaxed) {
+                    self.send();
+                    sent += 1;
+                }
+                f64::from(sent)
+            });
+            let ran = self.command(script).output().unwrap();
+            has_ended.store(true, Ordering::Relaxed);
+            assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+            sender.join().unwrap()
+        })
+    }
+
     fn messages(&self) -> f64 {
         let mut text = String::new();
         eventually("the metrics", || {
@@ -73,40 +104,50 @@ impl Drop for Booted {
     }
 }
 
-#[test]
-#[ignore = "needs debootstrap, systemd-nspawn, cargo-deb and root"]
-fn systemd_runs_the_package_after_units_installed_by_hand_and_after_an_upgrade() {
-    let root = Root::with_systemd();
-    let units = ["openim-exporter.service", "openim-exporter.socket"];
-    for unit in units {
+/// A system on which the archive's units run and have counted a message. It has the package in /opt.
+fn with_units_of_the_archive(root: &Root) -> Booted {
+    for unit in UNITS {
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/").to_owned() + unit;
         fs::copy(source, root.path("etc/systemd/system").join(unit)).unwrap();
     }
     must(Command::new("cp").arg(env!("CARGO_BIN_EXE_openim-exporter")).arg(root.path("usr/local/bin")));
     fs::copy(file(&PACKAGES, ".deb"), root.path("opt/package.deb")).unwrap();
-    let system = Booted::new(&root);
+    let system = Booted::new(root);
     system.run("systemctl enable --now openim-exporter.socket openim-exporter.service");
-    let json = ["-H", "content-type: application/json", "-d", &message("g", "u")];
-    system.curl(&[&json[..], &["http://127.0.0.1:10006/callbackAfterSendGroupMsgCommand"]].concat());
+    system.send();
     assert_eq!(system.messages(), 1.0);
     assert_eq!(system.property("NRestarts", "service"), "0");
+    // adduser refuses a name that belongs to a user of DynamicUser=yes.
+    let user: u32 = system.run("id --user openim-exporter").parse().unwrap();
+    assert!((61_184..=65_519).contains(&user), "{user}");
+    system
+}
 
+#[test]
+#[ignore = "needs debootstrap, systemd-nspawn, cargo-deb and root"]
+fn systemd_runs_the_package_after_units_installed_by_hand_and_after_an_upgrade() {
+    let root = Root::with_systemd();
+    let system = with_units_of_the_archive(&root);
+    let started = |unit| system.property("ActiveEnterTimestampMonotonic", unit);
+    let opened = started("socket");
     // As docs/install.md says.
     system.run("cd /etc/systemd/system && rm openim-exporter.service openim-exporter.socket");
-    system.run("dpkg --install /opt/package.deb");
-    assert_eq!(system.messages(), 1.0);
+    let sent = 1.0 + system.run_under_load("dpkg --install /opt/package.deb");
+    system.run("rm /usr/local/bin/openim-exporter");
+    assert_eq!(system.messages(), sent);
+    assert_eq!(started("socket"), opened, "the socket stays open");
     let state = fs::symlink_metadata(root.path("var/lib/openim-exporter")).unwrap();
     let user: u32 = system.run("id --user openim-exporter").parse().unwrap();
     assert_eq!((state.is_dir(), state.uid(), state.mode() & 0o777), (true, user, 0o700));
-    let started = |unit| system.property("ActiveEnterTimestampMonotonic", unit);
-    let first = [started("service"), started("socket")];
+    assert!(root.read("etc/passwd").contains(&format!("\nopenim-exporter:x:{user}:")));
+    let first = started("service");
     system.run("systemctl is-enabled openim-exporter.service openim-exporter.socket");
     system.run("systemctl reload openim-exporter.service");
 
-    system.run("dpkg --install /opt/package.deb");
-    assert_eq!(system.messages(), 1.0);
-    assert_ne!(started("service"), first[0], "the upgrade restarts the exporter");
-    assert_eq!(started("socket"), first[1], "the socket stays open");
+    let sent = sent + system.run_under_load("dpkg --install /opt/package.deb");
+    assert_eq!(system.messages(), sent);
+    assert_ne!(started("service"), first, "the upgrade restarts the exporter");
+    assert_eq!(started("socket"), opened, "the socket stays open");
     assert_eq!(system.property("NRestarts", "service"), "0");
 
     system.run("systemctl disable --now openim-exporter.service openim-exporter.socket");
@@ -115,4 +156,31 @@ fn systemd_runs_the_package_after_units_installed_by_hand_and_after_an_upgrade()
     system.run("dpkg --purge openim-exporter");
     assert_eq!(system.run("systemctl list-units --all --plain --no-legend 'openim-exporter*'"), "");
     assert!(!root.path("var/lib/openim-exporter").exists() && !root.path("var/lib/private/openim-exporter").exists());
+}
+
+#[test]
+#[ignore = "needs debootstrap, systemd-nspawn, cargo-deb and root"]
+fn the_package_stops_units_whose_user_it_cannot_hide_and_a_purge_empties_a_volume() {
+    let root = Root::with_systemd();
+    let system = with_units_of_the_archive(&root);
+    // As with nscd, which does not know the variable. The units stay.
+    system.run("dpkg --unpack /opt/package.deb");
+    system.run("sed -i s/SYSTEMD_NSS_DYNAMIC_BYPASS/UNKNOWN/ /var/lib/dpkg/info/openim-exporter.postinst");
+    let printed = system.run("dpkg --configure openim-exporter 2>&1");
+    for unit in UNITS {
+        assert!(printed.contains(&format!("/etc/systemd/system/{unit} takes precedence")), "{printed}");
+    }
+    assert_eq!(system.messages(), 1.0);
+    system.send();
+    assert_eq!(system.messages(), 2.0);
+    assert_eq!(system.property("DynamicUser", "service"), "yes");
+
+    // The state's directory is a link, because of DynamicUser.
+    system.run("systemctl stop openim-exporter.socket openim-exporter.service");
+    let volume = "/var/lib/private/openim-exporter";
+    system.run(&format!("mount -t tmpfs none {volume}; mkdir {volume}/forward; touch {volume}/forward/1 {volume}/.2"));
+    system.run("dpkg --purge openim-exporter");
+    assert_eq!(system.run(&format!("mountpoint -q {volume}; ls -A {volume}; ! dpkg --status openim-exporter")), "");
+    assert!(!root.read("etc/passwd").contains("openim-exporter"));
+    assert!(!root.path("var/lib/openim-exporter").is_symlink() && !root.path("etc/openim-exporter").exists());
 }

@@ -32,14 +32,15 @@ static DEBIAN: LazyLock<PathBuf> = LazyLock::new(|| {
     made
 });
 
-/// The same with systemd. It outlives the test, too.
+/// The same with systemd and what is normally installed with it. It outlives the test, too.
 static WITH_SYSTEMD: LazyLock<PathBuf> = LazyLock::new(|| {
-    let made = DEBIAN.with_extension("systemd");
+    let made = DEBIAN.with_extension("systemd-nss");
     if !made.exists() {
         let root = Root::new();
         // To find the mirror.
         fs::copy("/etc/resolv.conf", root.path("etc/resolv.conf")).unwrap();
-        let install = "apt-get update -q && apt-get install -qy --no-install-recommends systemd-sysv && apt-get clean";
+        let install = "apt-get update -q && \
+                       apt-get install -qy --no-install-recommends systemd-sysv libnss-systemd && apt-get clean";
         must(Command::new("chroot").arg(root.path("/")).args(["sh", "-ec", install]));
         fs::rename(root.directory.path(), &made).unwrap();
     }
