@@ -61,15 +61,15 @@ impl Arena {
         self.words as u64
     }
 
-    /// Marks the block on disk as in use, in its own file, on this boot of the machine. `change` runs before the file's
-    /// identity is stored: if the process is killed in between, the block still seems to come from another file.
+    /// Marks the block on disk as in use, in its own file, on this boot of the machine. If the process is killed in
+    /// between, the block is still closed, and nothing in it has changed.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub(crate) fn mark_in_use(&self, boot: Boot, change: impl FnOnce()) -> io::Result<()> {
-        header::mark_in_use(self.words(), boot);
-        change();
+    pub(crate) fn mark_in_use(&self, boot: Boot) -> io::Result<()> {
+        // First: otherwise a kill in between leaves what looks like a copy of a block in use, whose counters start from 0.
         self.store_identity()?;
+        header::mark_in_use(self.words(), boot);
         self.flush_header()
     }
 

@@ -48,7 +48,7 @@ pub enum Step {
         /// Why it cannot be used.
         reason: String,
     },
-    /// The state is a copy of one that was closed: its counters get a new start time.
+    /// The state is a copy of one that was closed: its counters continue.
     Restored,
     /// The counters start from 0.
     CountersReset(Doubt),

@@ -97,8 +97,8 @@ impl Telemetry {
     /// The state is a copy of one that was closed.
     pub(crate) fn state_restored(&self) {
         warn!(
-            "the state is a copy: the counters continue from its numbers with a new start time. If Prometheus has seen \
-             higher ones, stop the exporter, and run: openim-exporter state reset-counters"
+            "the state is a copy: the counters continue from its numbers. If Prometheus has seen higher ones from this \
+             instance, stop the exporter, and run: openim-exporter state reset-counters"
         );
     }
 

@@ -7,6 +7,7 @@ mod info;
 mod moving;
 mod refused;
 mod restore;
+mod started;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -45,7 +45,7 @@ fn a_moved_state_continues_with_equal_totals() {
     follow(here, &old, files, || panic!("started"), || end(exporter.take().unwrap(), "TERM"));
     let mut moved = None;
     let printed = follow(there, &new, files, || moved = Some(new.start()), || ());
-    let promised = "the counters continue, with a new start time (restored)";
+    let promised = "the counters continue from the copy's numbers (restored)";
     assert!(printed.contains(promised) && PAGE.contains(promised), "{printed}");
     let moved = moved.unwrap();
     assert_eq!(outcome(&moved).0, "restored");

@@ -8,7 +8,7 @@ use super::*;
 
 #[allow(dead_code, reason = "this test uses a part of it")]
 #[path = "../support/first_version.rs"]
-mod first_version;
+pub(super) mod first_version;
 
 /// Restores a backup, checks that `restore`, `info` and the start agree, and returns the messages and groups after it.
 fn restored(place: &Place, backup: &Path, flags: &[&str], expected: &str) -> (f64, f64) {

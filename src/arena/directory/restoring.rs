@@ -131,7 +131,7 @@ impl Received<'_> {
     /// # Errors
     /// When the file cannot be written.
     pub(crate) fn reset_counters(&self) -> Result<(), RestoreError> {
-        let marked = self.arena.mark_in_use(Boot::ResetRequested, || ());
+        let marked = self.arena.mark_in_use(Boot::ResetRequested);
         marked.map_err(|error| Error::io(&self.directory.new_state(), "it cannot be written", error).into())
     }
 

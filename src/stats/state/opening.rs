@@ -92,16 +92,16 @@ impl Opening<'_> {
         if !is_torn {
             // Before any other change: if this process is killed from here on, the next one finds a block that was in
             // use on this boot, and not one that changed after it was closed.
-            self.mark_in_use(arena, || self.renew_start(&stats, trust))?;
+            self.mark_in_use(arena)?;
         } else if arena.is_clean() {
             // Likewise, but the next one must then start the counters from 0.
-            arena.mark_in_use(Boot::Unknown, || ()).map_err(|error| self.directory.io_error(HEADER, error))?;
+            arena.mark_in_use(Boot::Unknown).map_err(|error| self.directory.io_error(HEADER, error))?;
         }
         stats.restore(trust, false, self.now)?;
         stats.prepare(self.now);
         if is_torn {
             // After the reset: until then the block cannot be trusted.
-            self.mark_in_use(arena, || ())?;
+            self.mark_in_use(arena)?;
         }
         self.directory.set_generation(arena, self.directory.next_generation(arena));
         Ok(stats)
@@ -112,7 +112,6 @@ impl Opening<'_> {
         let new = self.create(wanted.clone())?;
         let dropped = new.carry_from(old, &wanted, self.now)?;
         dropped.iter().cloned().map(Step::Dropped).for_each(self.steps);
-        self.renew_start(&new, trust);
         new.restore(trust, !dropped.is_empty(), self.now)?;
         let fate = if dropped.is_empty() { OldState::KeepUntilShutdown } else { OldState::Rename(self.now.0) };
         let generation = self.directory.next_generation(old.arena());
@@ -131,13 +130,6 @@ impl Opening<'_> {
         Ok(new)
     }
 
-    /// Sets the start time of a copy's counters to now: Prometheus may have seen higher values since theirs.
-    fn renew_start(&self, stats: &Stats, trust: Trust) {
-        if trust == Trust::Restored {
-            stats.set_started(self.now);
-        }
-    }
-
     /// Creates statistics in a new file, which is not in its place yet.
     fn create(&self, contents: Contents) -> Result<Stats, Error> {
         self.in_block(&self.directory.create(contents, self.steps)?)
@@ -148,15 +140,15 @@ impl Opening<'_> {
         stats.map_err(|error| self.directory.io_error("its sections do not fit", error))
     }
 
-    fn mark_in_use(&self, arena: &Arena, change: impl FnOnce()) -> Result<(), Error> {
-        arena.mark_in_use(self.boot, change).map_err(|error| self.directory.io_error(HEADER, error))
+    fn mark_in_use(&self, arena: &Arena) -> Result<(), Error> {
+        arena.mark_in_use(self.boot).map_err(|error| self.directory.io_error(HEADER, error))
     }
 
     /// Replaces the old state with a new one, once all of that is on disk.
     fn put_in_place(&self, new: &Stats, old: Option<OldState>, generation: u64) -> Result<(), Error> {
         new.prepare(self.now);
         new.arena.set_generation(generation);
-        self.mark_in_use(&new.arena, || ())?;
+        self.mark_in_use(&new.arena)?;
         new.arena.flush().map_err(|error| self.directory.io_error("the new state cannot be written", error))?;
         self.directory.replace_state(old, self.steps)?;
         // Not earlier: the old state must not look older than the lock file while it is still in place.

@@ -49,7 +49,7 @@ impl Display for NextStart {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         let what = match self.outcome {
             "continued" => "the counters continue",
-            "restored" => "the counters continue, with a new start time",
+            "restored" => "the counters continue from the copy's numbers",
             "counters_reset" => "the counters start from 0; groups and windows are kept",
             "fresh" => "counting starts from zero; any unusable file is kept under another name",
             _ => "it fails, because an unusable file behind a symbolic link is not renamed",

@@ -18,7 +18,7 @@ pub(super) fn request(path: &Path) -> Result<(), Error> {
     let state = directory.state();
     match directory.find(boot_id().unwrap_or(Boot::Unknown), &|_| ())? {
         Found::State { arena, .. } => {
-            arena.mark_in_use(Boot::ResetRequested, || ()).map_err(|error| Error::Mark(state.to_owned(), error))
+            arena.mark_in_use(Boot::ResetRequested).map_err(|error| Error::Mark(state.to_owned(), error))
         }
         Found::Nothing => Err(Error::NoState(path.to_owned())),
         Found::Damaged(damage) => Err(Error::UnusableState(state.to_owned(), damage)),
