@@ -21,6 +21,8 @@ pub enum Boot {
     Id([u64; 2]),
     /// If that cannot be read, the time of the boot by the machine's clock, in milliseconds since the epoch.
     At(i64),
+    /// Both, where it is not known which of them the exporter uses: its sandbox may hide the ID. Never in a block.
+    IdAt([u64; 2], i64),
     /// Unknown: different from every boot.
     Unknown,
     /// Not a boot: the counters must start from 0 when the block is opened.
@@ -32,7 +34,7 @@ pub enum Boot {
 impl Boot {
     pub(super) const fn words(self) -> [u64; 2] {
         match self {
-            Self::Id(id) => id,
+            Self::Id(id) | Self::IdAt(id, _) => id,
             Self::At(ms) => [BOOT_TIME, ms.cast_unsigned()],
             Self::Unknown => [0; 2],
             Self::ResetRequested => [RESET, 0],
@@ -50,10 +52,13 @@ impl Boot {
         }
     }
 
-    pub(super) fn is_same(self, other: Self) -> bool {
-        match (self, other) {
-            (Self::Id(one), Self::Id(other)) => one == other,
-            (Self::At(one), Self::At(other)) => one.abs_diff(other) <= BOOT_TIME_TOLERANCE_MS.unsigned_abs(),
+    /// Whether the boot of a block is the current one.
+    pub(super) fn is_same(self, current: Self) -> bool {
+        match (self, current) {
+            (Self::Id(one), Self::Id(other) | Self::IdAt(other, _)) => one == other,
+            (Self::At(one), Self::At(other) | Self::IdAt(_, other)) => {
+                one.abs_diff(other) <= BOOT_TIME_TOLERANCE_MS.unsigned_abs()
+            }
             _ => false,
         }
     }
@@ -141,6 +146,9 @@ mod tests {
             assert_eq!(boot.is_same(boot), matches!(boot, Boot::Id(_) | Boot::At(_)));
         }
         assert!(at.is_same(Boot::At(1_732_345_673_901)) && !at.is_same(Boot::At(1_732_345_673_900)));
+        let both = Boot::IdAt([1, 2], 1_732_345_673_901);
+        assert!(at.is_same(both) && !Boot::At(1_732_345_678_902).is_same(both));
+        assert!(Boot::Id([1, 2]).is_same(both) && !Boot::Id([1, 3]).is_same(both) && !Boot::Unknown.is_same(both));
         assert!(!at.is_same(Boot::Id([1, 2])) && !Boot::Id([1, 2]).is_same(Boot::Id([1, 3])));
     }
 }

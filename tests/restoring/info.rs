@@ -84,6 +84,33 @@ fn the_prediction_for_an_unusable_file_is_right_too() {
     assert_eq!(started.unwrap().status.code(), Some(1));
 }
 
+#[test]
+#[ignore = "needs root"]
+fn the_prediction_is_right_if_the_exporter_s_sandbox_hides_the_boot_id() {
+    let place = Place::new();
+    let start = || {
+        let path = place.path();
+        let exporter = command(&["--web.listen-address", "127.0.0.1:0", "--storage.path", text(&path)]);
+        let mut hidden = Command::new("unshare");
+        let line = r#"mount -t tmpfs none /proc/sys/kernel/random && exec "$0" "$@""#;
+        hidden.args(["--mount", "sh", "-c", line]).arg(exporter.get_program());
+        Exporter::run(hidden.args(exporter.get_args()).args(CAPACITIES))
+    };
+    let exporter = start();
+    assert!(exporter.log().iter().any(|line| line.contains("boot ID cannot be read")), "{:#?}", exporter.log());
+    assert_eq!(exporter.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);
+    assert_eq!((place.prediction().as_str(), &place.info()["use"]), ("continued", &"in_use".into()));
+    end(exporter, "KILL");
+    assert_eq!((place.prediction().as_str(), &place.info()["use"]), ("continued", &"killed".into()));
+    assert!(!place.run(&["verify"]).contains("sets them to 0"));
+    let exporter = start();
+    assert_eq!(outcome(&exporter), ("continued".to_owned(), 1.0, 1.0));
+    end(exporter, "KILL");
+    // The machine went down: the ID and the time of that boot are not the current ones.
+    overwrite(&place, BOOT + 8, &1_700_000_000_000_i64.to_ne_bytes());
+    assert_eq!(place.prediction(), "counters_reset");
+}
+
 /// Puts a link to a file that is not a state in the state's place.
 fn overwrite_link(place: &Place) {
     fs::write(place.at("elsewhere/state"), "mine").unwrap();

@@ -14,9 +14,13 @@ pub(super) const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// 2020-01-01: an earlier boot time comes from a clock that was not set yet.
 const EARLIEST_BOOT: UnixMillis = UnixMillis(1_577_836_800_000);
 
-/// By its ID, or else by its time.
+/// By its ID and its time, as far as they are known: the exporter may know less than a command outside its sandbox.
 pub(super) fn current_boot(now: UnixMillis) -> Boot {
-    boot_id().unwrap_or_else(|_| boot_time(now))
+    match (boot_id(), boot_time(now)) {
+        (Ok(Boot::Id(id)), Boot::At(ms)) => Boot::IdAt(id, ms),
+        (Ok(id), _) => id,
+        (Err(_), time) => time,
+    }
 }
 
 pub(super) fn boot_id() -> io::Result<Boot> {
