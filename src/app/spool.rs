@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::outputs::SPOOLS;
+use crate::arena::advice_for_command;
 use crate::config::{Selection, SpoolAction, SpoolCommand};
 use crate::domain::{Clock as _, SystemClock};
 use crate::spool::{Entry, Listing, Part, Position, Request, list, request, visit};
@@ -26,7 +27,7 @@ pub(super) enum Error {
     NoTarget { name: String, others: String },
     #[error("there are spools for several targets; choose one with --target: {0}")]
     SeveralTargets(String),
-    #[error("{path}: {1}; run this as the exporter's user or as root", path = .0.display())]
+    #[error("{path}: {1}; {advice}", path = .0.display(), advice = advice_for_command(.1))]
     Spool(PathBuf, io::Error),
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),

@@ -35,5 +35,6 @@ pub(crate) use names::{describe, has_state, state_path};
 pub(crate) use prefetch::prefetch;
 pub use reading::ReadError;
 pub(crate) use reading::StateFile;
+pub(crate) use step::advice_for_command;
 pub use step::{Error, Step, Steps};
 pub use trust::{Boot, Damage, Doubt, Trust};

@@ -25,6 +25,7 @@ use super::directory::files::check_length;
 use super::header::{self, Sections};
 use super::identity::Identity;
 use super::layout::HEADER_WORDS;
+use super::step::advice_for_command;
 use super::trust::{Boot, Damage, Trust};
 
 /// Bytes of one system call: so few that they stay in the cache until they are stored.
@@ -66,13 +67,13 @@ pub enum ReadError {
     },
 }
 
-fn read_advice(error: &io::Error) -> &'static str {
+fn read_advice(error: &io::Error) -> String {
     match error.kind() {
-        ErrorKind::NotFound => {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => {
             "name an existing file, or set --storage.path to the exporter's directory, such as /var/lib/openim-exporter"
+                .to_owned()
         }
-        ErrorKind::PermissionDenied => "run this as the exporter's user or as root",
-        _ => "check the disk and the file system",
+        _ => advice_for_command(error),
     }
 }
 

@@ -141,37 +141,61 @@ fn unchanged(old: Option<&Path>) -> String {
 
 /// How a start can avoid an error of a system call.
 fn advice(error: &io::Error, user: u32) -> String {
-    usual_advice(error).unwrap_or_else(|| {
-        format!(
+    match Problem::of(error) {
+        Some(Problem { what, remedy: Some(remedy) }) => {
+            format!("{what}: {remedy}, or set --storage.path to another directory")
+        }
+        Some(Problem { what, remedy: None }) => format!("{what}: set --storage.path to another directory"),
+        // A permission may be missing.
+        None => format!(
             "user {user} must be able to create and write files in this directory, which is impossible in /proc and \
              /sys; correct its owner or mode, or set --storage.path to another directory"
-        )
-    })
+        ),
+    }
 }
 
-/// The advice for a known error. `None` for any other one: a permission may be missing.
-fn usual_advice(error: &io::Error) -> Option<String> {
-    let problem = match error.kind() {
-        ErrorKind::AlreadyExists | ErrorKind::IsADirectory => "something else has this name: move it away, or",
-        ErrorKind::NotADirectory => "a part of this path is a file, not a directory:",
-        ErrorKind::ReadOnlyFilesystem => "the file system is read-only: mount it writable, or",
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "the disk or the quota is full: free some space, or",
-        ErrorKind::NotFound | ErrorKind::Unsupported => {
-            "the directory was removed, or its file system cannot hold the state (/proc, for example, cannot):"
-        }
-        _ if Errno::from_io_error(error) == Some(Errno::NODEV) => "the file system cannot map files into memory:",
-        _ => return None,
-    };
-    Some(format!("{problem} set --storage.path to another directory"))
+/// The same for a command, which has to use the exporter's own directory.
+pub(crate) fn advice_for_command(error: &io::Error) -> String {
+    match Problem::of(error) {
+        Some(Problem { what, remedy: Some(remedy) }) => format!("{what}: {remedy}"),
+        Some(Problem { what, remedy: None }) => format!("{what}: set --storage.path to the exporter's directory"),
+        None if error.kind() == ErrorKind::PermissionDenied => "run this as the exporter's user or as root".to_owned(),
+        None => "check the disk and the file system".to_owned(),
+    }
 }
 
-fn advice_for_command(error: &io::Error) -> String {
-    usual_advice(error).unwrap_or_else(|| {
-        let is_denied = error.kind() == ErrorKind::PermissionDenied;
-        let advice =
-            if is_denied { "run this as the exporter's user or as root" } else { "check the disk and the file system" };
-        advice.to_owned()
-    })
+/// What a known error means, and how to remove its cause, if there is a way.
+struct Problem {
+    what: &'static str,
+    remedy: Option<&'static str>,
+}
+
+impl Problem {
+    fn of(error: &io::Error) -> Option<Self> {
+        let (what, remedy) = match error.kind() {
+            ErrorKind::AlreadyExists | ErrorKind::IsADirectory => {
+                ("something else has this name", Some("move it away"))
+            }
+            ErrorKind::NotADirectory => ("a part of this path is a file, not a directory", None),
+            ErrorKind::ReadOnlyFilesystem => ("the file system is read-only", Some("mount it writable")),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                ("the disk or the quota is full", Some("free some space"))
+            }
+            ErrorKind::FileTooLarge => {
+                ("the limit on a file's size is too low", Some("raise it (ulimit -f, LimitFSIZE)"))
+            }
+            ErrorKind::NotFound | ErrorKind::Unsupported => (
+                "the directory was removed, or its file system cannot hold the state (/proc, for example, cannot)",
+                None,
+            ),
+            _ => match Errno::from_io_error(error) {
+                Some(Errno::NODEV) => ("the file system cannot map files into memory", None),
+                Some(Errno::LOOP) => ("a symbolic link is in its place, or leads to itself", Some("remove it")),
+                _ => return None,
+            },
+        };
+        Some(Self { what, remedy })
+    }
 }
 
 impl Error {

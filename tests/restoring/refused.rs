@@ -1,7 +1,7 @@
 //! Backups that cannot be restored: the error says why, and nothing is changed.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use super::*;
@@ -73,10 +73,7 @@ fn a_full_disk_is_found_before_anything_is_changed() {
     let restore = place.command(&["restore", text(&backup)]);
     // A limit on a file's size has the same effect as a full disk: reserving the blocks fails.
     let mut shell = Command::new("sh");
-    shell
-        .args(["-c", r#"trap '' XFSZ; ulimit -f 64; exec "$@""#, "sh"])
-        .arg(restore.get_program())
-        .args(restore.get_args());
+    shell.args(["-c", r#"trap '' XFSZ; ulimit -f 64; exec "$@""#, "sh"]).arg(restore.get_program()).args(restore.get_args());
     let output = shell.output().unwrap();
     let printed = String::from_utf8(output.stderr).unwrap();
     let (bytes, path) = (fs::metadata(&backup).unwrap().len(), place.path());
@@ -114,6 +111,62 @@ fn without_permission_the_error_says_which_user_must_run_the_command() {
         assert!(output.status.code() == Some(1) && printed.ends_with(advice), "{arguments:?}: {printed}");
     }
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+/// The error of a command that must fail.
+fn error_of(place: &Place, arguments: &[&str]) -> String {
+    let output = place.command(arguments).output().unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {printed}");
+    printed
+}
+
+#[test]
+fn a_symbolic_link_in_the_way_is_named_and_not_followed() {
+    let place = Place::new();
+    place.count_and_stop(1);
+    let [backup, mine] = [place.copy("backup"), place.0.path().join("mine")];
+    fs::write(&mine, "mine").unwrap();
+    fs::remove_file(place.at("lock")).unwrap();
+    symlink(&mine, place.at("lock")).unwrap();
+    let advice = "Too many levels of symbolic links (os error 40); \
+                  a symbolic link is in its place, or leads to itself: remove it\n";
+    for arguments in [&["restore", text(&backup)][..], &["reset-counters"]] {
+        let printed = error_of(&place, arguments);
+        assert!(printed.contains("lock") && printed.ends_with(advice), "{arguments:?}: {printed}");
+    }
+    assert_eq!(fs::read(&mine).unwrap(), b"mine");
+    // A directory that leads to itself.
+    let lost = Place::new();
+    symlink(lost.path(), lost.path()).unwrap();
+    for arguments in [&["info"][..], &["verify"], &["export"], &["reset-counters"]] {
+        let printed = error_of(&lost, arguments);
+        assert!(printed.ends_with(advice), "{arguments:?}: {printed}");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_read_only_file_system_can_be_looked_at_and_must_be_mounted_writable_for_the_rest() {
+    let place = Place::new();
+    place.count_and_stop(1);
+    let backup = place.copy("backup");
+    let run = |arguments: &[&str]| {
+        let command = place.command(arguments);
+        let mount = r#"mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@""#;
+        let mut hidden = Command::new("unshare");
+        hidden.args(["--mount", "sh", "-c", mount]).arg(place.path()).arg(command.get_program());
+        hidden.args(command.get_args()).output().unwrap()
+    };
+    for arguments in [&["info"][..], &["verify"], &["export"]] {
+        printed(&run(arguments));
+    }
+    for arguments in [&["restore", text(&backup)][..], &["reset-counters"]] {
+        let output = run(arguments);
+        let printed = String::from_utf8(output.stderr).unwrap();
+        let advice = "Read-only file system (os error 30); the file system is read-only: mount it writable\n";
+        assert!(output.status.code() == Some(1) && printed.ends_with(advice), "{arguments:?}: {printed}");
+    }
 }
 
 #[test]

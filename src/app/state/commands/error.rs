@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::arena::{self, Damage, Doubt, ExamineError, RestoreError};
+use crate::arena::{self, Damage, Doubt, ExamineError, RestoreError, advice_for_command};
 use crate::stats::CopyError;
 
 /// Why the command failed, and how to make it work.
@@ -20,7 +20,7 @@ pub(in crate::app) enum Error {
     NoState(PathBuf),
     #[error("{path}: {1}; the next start of the exporter renames it", path = .0.display())]
     UnusableState(PathBuf, Damage),
-    #[error("{path}: the state cannot be written: {1}; run this as the exporter's user or as root", path = .0.display())]
+    #[error("{path}: the state cannot be written: {1}; {advice}", path = .0.display(), advice = advice_for_command(.1))]
     Mark(PathBuf, io::Error),
     #[error("{0}")]
     Copy(#[from] CopyError),
