@@ -32,7 +32,7 @@ use crate::telemetry::{Telemetry, init_log};
 use error::Error;
 use outputs::Outputs;
 use settings::Reloader;
-use signals::Signals;
+use signals::{Signals, survive_file_size};
 use state::Watcher;
 
 /// Time between two sweeps over the connections while draining: shorter than otherwise, because less time is left.
@@ -62,18 +62,24 @@ pub fn run(invocation: Result<Invocation, clap::Error>) -> ExitCode {
         Ok(Invocation::CheckConfig(config)) => check(&config),
         Ok(Invocation::Simulate(options)) => simulate(&options),
         Ok(Invocation::Healthcheck(settings)) => healthcheck(&settings),
-        Ok(Invocation::State(command)) => match state::run(&command, &mut io::stdout().lock()) {
-            Ok(()) => ExitCode::SUCCESS,
-            // The reader has seen enough, as `head` does.
-            Err(state::Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-            Err(error) => fail(&error, 1),
-        },
-        Ok(Invocation::Spool(command)) => match spool::run(&command, &mut io::stdout().lock()) {
-            Ok(()) => ExitCode::SUCCESS,
-            // The reader has seen enough, as `head` does.
-            Err(spool::Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-            Err(error) => fail(&error, 1),
-        },
+        Ok(Invocation::State(command)) => {
+            survive_file_size();
+            match state::run(&command, &mut io::stdout().lock()) {
+                Ok(()) => ExitCode::SUCCESS,
+                // The reader has seen enough, as `head` does.
+                Err(state::Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+                Err(error) => fail(&error, 1),
+            }
+        }
+        Ok(Invocation::Spool(command)) => {
+            survive_file_size();
+            match spool::run(&command, &mut io::stdout().lock()) {
+                Ok(()) => ExitCode::SUCCESS,
+                // The reader has seen enough, as `head` does.
+                Err(spool::Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+                Err(error) => fail(&error, 1),
+            }
+        }
         // Also the help and the version, which go to standard output.
         Err(error) => {
             let _ = error.print();

@@ -32,8 +32,24 @@ pub(super) struct Signals {
     interrupt: Signal,
     /// Reloads the settings.
     hang_up: Signal,
-    /// Caught, because it would kill the process: a limit of file sizes is then an error like a full disk.
+    /// See [`catch_file_size`].
     _file_size: Signal,
+}
+
+/// Catches the signal of a write beyond the limit on a file's size, which would kill the process: the write is then an
+/// error, like on a full disk.
+fn catch_file_size() -> io::Result<Signal> {
+    signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))
+}
+
+/// The same for a command without a runtime. The handler stays for the rest of the process.
+pub(super) fn survive_file_size() {
+    let runtime = runtime::Builder::new_current_thread().enable_io().build();
+    // If that fails, only the limit on a file's size has a worse effect.
+    let _ = runtime.map(|runtime| {
+        let _entered = runtime.enter();
+        catch_file_size().map(drop)
+    });
 }
 
 impl Signals {
@@ -43,7 +59,7 @@ impl Signals {
         let entered = runtime.enter();
         let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let hang_up = signal(SignalKind::hangup())?;
-        let file_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
+        let file_size = catch_file_size()?;
         drop(entered);
         Ok(Self { runtime, terminate, interrupt, hang_up, _file_size: file_size })
     }

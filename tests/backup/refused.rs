@@ -3,13 +3,14 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 use rand::{Rng as _, SeedableRng as _};
 use rand_pcg::Pcg64Mcg;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::support::{GROUP_MESSAGE_PATH, message};
-use crate::{exporter, printed, read, state};
+use crate::{exporter, files, printed, read, state};
 
 /// Words of the header that say when and where the state was used last, and that no program uses: they have no checksum.
 const UNCHECKED: std::ops::Range<usize> = 16 * 8..4096;
@@ -113,6 +114,29 @@ fn errors_say_what_is_wrong_and_what_to_do() {
     }
     assert_eq!(read(&closed).stats.messages(), 1);
     assert!(!parent.path().join("new").exists() && !parent.path().join("empty").exists());
+}
+
+#[test]
+fn a_limit_on_a_file_s_size_is_an_error_and_leaves_no_part_of_a_backup() {
+    let parent = tempfile::tempdir().unwrap();
+    let [closed, _] = states(parent.path());
+    let before = files(parent.path());
+    let storage = closed.parent().unwrap().to_str().unwrap();
+    let output = parent.path().join("new");
+    for (command, to) in [("backup", output.to_str().unwrap()), ("export", output.to_str().unwrap()), ("backup", "-")] {
+        let exporter = crate::support::command(&["state", command, "--storage.path", storage, "--output", to]);
+        let mut shell = Command::new("sh");
+        // In units of 512 bytes.
+        shell.args(["-c", r#"ulimit -f 16; exec "$@" >"$0""#]).arg(parent.path().join("standard"));
+        shell.arg(exporter.get_program()).args(exporter.get_args());
+        let Output { status, stderr, .. } = shell.output().unwrap();
+        let error = String::from_utf8(stderr).unwrap();
+        let (what, advice) = ("File too large (os error 27)", "; raise the limit on a file's size (ulimit -f)\n");
+        let is_error = status.code() == Some(1) && error.contains(what) && error.ends_with(advice);
+        assert!(is_error, "{command} {to}: {status} {error}");
+        fs::remove_file(parent.path().join("standard")).unwrap();
+        assert_eq!(files(parent.path()), before, "{command} {to}");
+    }
 }
 
 #[test]

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Client, GROUP_MESSAGE_PATH, eventually, post_bytes};
+use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, command, eventually, post_bytes};
 use crate::volume::Volume;
 use crate::{lines, recording, records, stop};
 
@@ -94,6 +95,25 @@ fn a_full_disk_stops_no_answer_and_is_counted() {
     assert!(whole.iter().map(number).filter(|number| *number >= 300).eq(300..400), "the disk had space");
     // At most one line is torn; an empty one may follow.
     assert!(lines.iter().filter(|line| !line.is_empty()).count() <= whole.len() + 1, "{lines:?}");
+}
+
+#[test]
+fn a_limit_on_a_file_s_size_stops_no_answer_and_is_counted_as_a_full_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let records = directory.path().join("records");
+    let exporter = command(&["--web.listen-address", "127.0.0.1:0", "--record.path", records.to_str().unwrap()]);
+    let mut shell = Command::new("sh");
+    // In units of 512 bytes: about 40 records.
+    shell.args(["-c", r#"ulimit -f 64; exec "$0" "$@""#]).arg(exporter.get_program());
+    let exporter = Exporter::run(shell.args(exporter.get_args()).env("OPENIM_EXPORTER_STORAGE_PATH", ""));
+    for number in 0..200 {
+        assert_eq!(exporter.post(GROUP_MESSAGE_PATH, message(number)).status, 200);
+    }
+    let samples = exporter.scrape();
+    let lost = samples.value(r#"openim_exporter_record_failures_total{reason="disk_full"}"#);
+    assert!(lost > 100.0 && samples.sum("openim_exporter_record_written_total") + lost == 200.0, "{lost}");
+    assert_eq!(samples.sum("openim_group_messages_total"), 200.0);
+    stop(exporter);
 }
 
 #[test]

@@ -157,6 +157,21 @@ fn a_stopped_exporter_replays_and_drops_after_its_start() {
 }
 
 #[test]
+fn a_limit_on_a_file_s_size_is_an_error_that_marks_nothing() {
+    let storage = tempfile::tempdir().unwrap();
+    drop(build(storage.path()));
+    for arguments in [&["replay", "--all"][..], &["drop", "--all", "--yes"]] {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"ulimit -f 0; exec "$@""#, "sh", env!("CARGO_BIN_EXE_openim-exporter"), "spool"]);
+        let output = command.args(arguments).arg("--storage.path").arg(storage.path()).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        let advice = "the limit on a file's size is too low: raise it (ulimit -f, LimitFSIZE)\n";
+        assert!(output.status.code() == Some(1) && error.ends_with(advice), "{arguments:?}: {} {error}", output.status);
+    }
+    assert!(!printed(storage.path(), &["list"]).contains("marked"));
+}
+
+#[test]
 fn errors_say_what_to_do() {
     let storage = tempfile::tempdir().unwrap();
     let (status, error) = refused(storage.path(), &["list"]);

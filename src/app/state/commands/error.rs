@@ -1,6 +1,6 @@
 //! Why a command on a state failed.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use crate::arena::{self, Damage, Doubt, ExamineError, RestoreError, advice_for_command};
@@ -34,7 +34,10 @@ pub(in crate::app) enum Error {
     OutputExists(PathBuf),
     #[error("--output {path}: this is not a file, or it is the state itself; choose another name", path = .0.display())]
     UnusableOutput(PathBuf),
-    #[error("--output {path}: the backup cannot be written: {1}; choose another place, or free some space", path = .0.display())]
+    #[error(
+        "--output {path}: the backup cannot be written: {1}; {advice}",
+        path = .0.display(), advice = advice_for_output(.1, "choose another place, or free some space")
+    )]
     OutputFailed(PathBuf, io::Error),
     #[error("--output -: standard output is a terminal; redirect it to a file or a program")]
     Terminal,
@@ -42,10 +45,17 @@ pub(in crate::app) enum Error {
     Backup(PathBuf, RestoreError),
     #[error("--format csv writes one table: add --table; --format json writes everything: remove --table")]
     Table,
-    #[error("--output {path}: the export cannot be written: {1}; choose a new file, or another directory", path = .0.display())]
+    #[error(
+        "--output {path}: the export cannot be written: {1}; {advice}",
+        path = .0.display(), advice = advice_for_output(.1, "choose a new file, or another directory")
+    )]
     Export(PathBuf, io::Error),
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
+}
+
+fn advice_for_output(error: &io::Error, usual: &'static str) -> &'static str {
+    if error.kind() == ErrorKind::FileTooLarge { "raise the limit on a file's size (ulimit -f)" } else { usual }
 }
 
 impl From<ExamineError> for Error {
