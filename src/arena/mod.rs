@@ -33,6 +33,7 @@ pub use header::{CAPACITIES, MAGIC, Sections, VERSION};
 pub use layout::Layout;
 pub(crate) use names::{describe, has_state, state_path};
 pub(crate) use prefetch::prefetch;
+pub(crate) use private::remove_created;
 pub use reading::ReadError;
 pub(crate) use reading::StateFile;
 pub(crate) use step::advice_for_command;

@@ -1,13 +1,13 @@
 //! Creating and opening directories and files that only the exporter's user can access.
 
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, DirEntry, File, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::names;
+use super::names::{self, LOCK};
 use super::step::{Error, Step, Steps};
 
 /// Only for the exporter's user, because the files contain group IDs and operation IDs.
@@ -52,6 +52,18 @@ pub(super) fn create_directory(path: &Path, steps: Steps<'_>) -> Result<(), Erro
         });
     }
     Ok(())
+}
+
+/// Removes directories that [`create_directory`] has created, from the topmost one, and the lock file. A directory that
+/// contains anything else stays.
+pub(crate) fn remove_created(directory: &Path, topmost: &Path) {
+    let is_lock = |entry: io::Result<DirEntry>| entry.is_ok_and(|entry| entry.file_name() == LOCK);
+    if fs::read_dir(directory).is_ok_and(|mut entries| entries.all(is_lock)) {
+        let _ = fs::remove_file(directory.join(LOCK));
+    }
+    for created in directory.ancestors().take_while(|directory| directory.starts_with(topmost)) {
+        let _ = fs::remove_dir(created);
+    }
 }
 
 /// Opens a file for reading and writing, restricts its mode, and never follows a symbolic link.

@@ -170,6 +170,27 @@ fn a_read_only_file_system_can_be_looked_at_and_must_be_mounted_writable_for_the
 }
 
 #[test]
+fn a_restore_that_fails_leaves_no_new_directory_and_the_next_one_says_who_must_own_it() {
+    let place = Place::new();
+    place.count_and_stop(1);
+    let [backup, damaged] = [place.copy("backup"), place.copy("damaged")];
+    fs::File::options().write(true).open(&damaged).unwrap().set_len(5000).unwrap();
+    let top = place.0.path().join("top");
+    let restore =
+        |backup: &Path| command(&["state", "restore", text(backup), "--storage.path", text(&top.join("data"))]);
+    assert_eq!(restore(&damaged).output().unwrap().status.code(), Some(1));
+    assert!(!top.exists());
+    // Too little space for it.
+    let limited = restore(&backup);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", r#"ulimit -f 64; exec "$@""#, "sh"]).arg(limited.get_program()).args(limited.get_args());
+    assert_eq!(shell.output().unwrap().status.code(), Some(1));
+    assert!(!top.exists());
+    let restored = printed(&restore(&backup).output().unwrap());
+    assert!(restored.contains(&format!("is its owner: chown -R USER {}\n", top.display())), "{restored}");
+}
+
+#[test]
 fn a_wrong_path_creates_no_directory() {
     let place = Place::new();
     let output = place.command(&["restore", "/no/backup"]).output().unwrap();

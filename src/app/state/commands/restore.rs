@@ -9,10 +9,22 @@ use super::error::Error;
 use super::next_start::NextStart;
 use super::words::size;
 use crate::app::state::boot::current_boot;
-use crate::arena::{Boot, Directory, ReadError, Received, RestoreError, Step, Trust, examine, owner_of};
+use crate::arena::{
+    Boot, Directory, ReadError, Received, RestoreError, Step, Trust, examine, owner_of, remove_created,
+};
 use crate::config::RestoredCounters;
-use crate::domain::{Clock as _, SystemClock};
+use crate::domain::{Clock as _, SystemClock, UnixMillis};
 use crate::stats::{CopyError, Stats};
+
+/// A backup that is in its place.
+struct Restored {
+    state: PathBuf,
+    bytes: u64,
+    /// The state that was there.
+    kept: Option<PathBuf>,
+    /// Older ones of its kind that were removed.
+    removed: Vec<PathBuf>,
+}
 
 /// Puts a backup in the place of the state in a directory. `None` is standard input.
 pub(super) fn restore(
@@ -22,17 +34,45 @@ pub(super) fn restore(
     output: &mut dyn Write,
 ) -> Result<(), Error> {
     let name = backup.map_or_else(|| PathBuf::from("standard input"), Path::to_owned);
-    let cannot_restore = |error| match error {
-        RestoreError::Directory(error) => Error::State(error),
-        error => Error::Backup(name.clone(), error),
-    };
     // First: a wrong path must not create the directory.
-    let mut source = open(backup).map_err(RestoreError::Read).map_err(&cannot_restore)?;
+    let mut source = open(backup).map_err(|error| Error::Backup(name.clone(), RestoreError::Read(error)))?;
     let now = SystemClock.now();
     let boot = current_boot(now);
-    let owner = owner_of(storage);
     // The topmost directory that is created: all new ones will belong to this process's user.
-    let new = storage.ancestors().take_while(|directory| !directory.exists()).last();
+    let new = storage.ancestors().take_while(|directory| matches!(directory.try_exists(), Ok(false))).last();
+    let restored = replace(&mut *source, &name, storage, counters, (boot, now)).inspect_err(|_| {
+        // Otherwise the next try would not know that it is new.
+        new.into_iter().for_each(|new| remove_created(storage, new));
+    })?;
+    let (bytes, state) = (size(restored.bytes), restored.state.display());
+    writeln!(output, "restored {} ({bytes}) to {state}", name.display())?;
+    if let Some(kept) = restored.kept {
+        writeln!(output, "the state that was there is kept as {}", kept.display())?;
+    }
+    for removed in restored.removed {
+        writeln!(output, "{} was removed: only the newest of such files are kept", removed.display())?;
+    }
+    if let Some(new) = new.map(Path::display) {
+        writeln!(output, "{new} is new; make sure that the exporter's user is its owner: chown -R USER {new}")?;
+    }
+    let next_start = NextStart::new(&examine(storage, boot)?, None);
+    writeln!(output, "next start: {next_start}")?;
+    Ok(())
+}
+
+/// Checks a backup, and replaces the state with it.
+fn replace(
+    source: &mut dyn Read,
+    name: &Path,
+    storage: &Path,
+    counters: RestoredCounters,
+    (boot, now): (Boot, UnixMillis),
+) -> Result<Restored, Error> {
+    let cannot_restore = |error| match error {
+        RestoreError::Directory(error) => Error::State(error),
+        error => Error::Backup(name.to_owned(), error),
+    };
+    let owner = owner_of(storage);
     let (kept, removed) = (RefCell::new(None), RefCell::new(Vec::new()));
     let report = |step| match step {
         Step::Renamed { path, .. } => drop(kept.replace(Some(path))),
@@ -42,10 +82,10 @@ pub(super) fn restore(
     };
     let directory = Directory::lock(storage, &report)?;
     directory.give_lock(owner)?;
-    let received = directory.receive(&mut *source, owner, &report).map_err(&cannot_restore)?;
-    let trust = received.assess(boot).map_err(&cannot_restore)?;
+    let received = directory.receive(source, owner, &report).map_err(cannot_restore)?;
+    let trust = received.assess(boot).map_err(cannot_restore)?;
     let must_keep = counters == RestoredCounters::Keep && matches!(trust, Trust::Torn(_));
-    check(&received, boot, if must_keep { Trust::Restored } else { trust }, &name)?;
+    check(&received, boot, if must_keep { Trust::Restored } else { trust }, name)?;
     let marked = match counters {
         RestoredCounters::Keep if must_keep => received.keep_counters(),
         // This directory has had a later state, which the start cannot see in a backup of 0.1.0.
@@ -55,19 +95,7 @@ pub(super) fn restore(
         RestoredCounters::Auto | RestoredCounters::Keep => Ok(()),
     };
     let bytes = marked.and_then(|()| received.put_in_place(now.0, &report)).map_err(cannot_restore)?;
-    writeln!(output, "restored {} ({}) to {}", name.display(), size(bytes), directory.state().display())?;
-    if let Some(kept) = kept.take() {
-        writeln!(output, "the state that was there is kept as {}", kept.display())?;
-    }
-    for removed in removed.take() {
-        writeln!(output, "{} was removed: only the newest of such files are kept", removed.display())?;
-    }
-    if let Some(new) = new.map(Path::display) {
-        writeln!(output, "{new} is new; make sure that the exporter's user is its owner: chown -R USER {new}")?;
-    }
-    let next_start = NextStart::new(&examine(storage, boot)?, None);
-    writeln!(output, "next start: {next_start}")?;
-    Ok(())
+    Ok(Restored { state: directory.state().to_owned(), bytes, kept: kept.take(), removed: removed.take() })
 }
 
 /// Checks the numbers of a backup as a start does.
