@@ -19,6 +19,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 pub(crate) use client::{Client, Response, post_bytes};
 pub(crate) use samples::Samples;
 
@@ -207,10 +209,19 @@ impl Exporter {
     }
 }
 
-/// Sends a signal to a process.
+/// Sends a signal to a process. Not with the program `kill`, whose start may take long on a busy machine.
 pub(crate) fn signal(pid: u32, name: &str) {
-    let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap();
-    assert!(sent.success(), "kill -s {name}: {sent}");
+    let signal = match name {
+        "TERM" => Signal::TERM,
+        "INT" => Signal::INT,
+        "HUP" => Signal::HUP,
+        "KILL" => Signal::KILL,
+        "ABRT" => Signal::ABORT,
+        "STOP" => Signal::STOP,
+        "CONT" => Signal::CONT,
+        _ => panic!("add {name}"),
+    };
+    kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal).unwrap();
 }
 
 /// A process that runs until it is dropped.

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// How long a test waits for anything before it fails.
@@ -92,10 +93,14 @@ impl Redis {
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim_end().to_owned()
     }
 
-    /// Sends a signal: STOP freezes it.
+    /// Sends a signal: STOP freezes it, and CONT ends that.
     pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.process.id().to_string()]).status().unwrap();
-        assert!(status.success());
+        let signal = match name {
+            "STOP" => Signal::STOP,
+            "CONT" => Signal::CONT,
+            _ => panic!("add {name}"),
+        };
+        kill_process(Pid::from_child(&self.process), signal).unwrap();
     }
 
     pub(crate) fn kill(&mut self) {
