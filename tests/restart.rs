@@ -12,10 +12,13 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::{Exporter, GROUP_MESSAGE_PATH, command, go_client, message};
+use support::{Exporter, GROUP_MESSAGE_PATH, command, eventually, go_client, message, signal};
 
 const RESTARTS: usize = 50;
 const CONNECTIONS: &str = "16";
+
+/// At least this many messages are counted between two restarts.
+const BETWEEN: f64 = 100.0;
 
 /// A socket that a service manager holds, and the exporter's directory.
 struct Manager {
@@ -47,22 +50,35 @@ impl Manager {
         Exporter::run(&mut shell)
     }
 
-    /// Restarts the exporter repeatedly while a sender sends, and returns the last one.
-    fn restart_while(&self, sender: &mut Child) -> Exporter {
+    /// Restarts the exporter repeatedly while a sender sends, and ends the sender with this signal. Returns the last
+    /// exporter and the sender's report.
+    fn restart_while(&self, sender: &mut Command, end: &str) -> (Exporter, Value) {
         let mut exporter = self.start();
-        let mut restarts = 0;
-        while sender.try_wait().unwrap().is_none() {
-            thread::sleep(Duration::from_millis(100));
-            if restarts < RESTARTS {
-                exporter.signal("TERM");
-                let (status, log) = exporter.wait();
-                assert!(status.success(), "{status}: {log:#?}");
-                exporter = self.start();
-                restarts += 1;
-            }
+        let mut sender = Sender(sender.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+        for _ in 0..RESTARTS {
+            let before = messages(&exporter);
+            eventually("messages", || messages(&exporter) >= before + BETWEEN);
+            exporter.signal("TERM");
+            let (status, log) = exporter.wait();
+            assert!(status.success(), "{status}: {log:#?}");
+            exporter = self.start();
         }
-        assert_eq!(restarts, RESTARTS, "the sender ended too early");
-        exporter
+        signal(sender.0.id(), end);
+        let report = serde_json::from_reader(sender.0.stdout.take().unwrap()).unwrap();
+        let status = sender.0.wait().unwrap();
+        assert!(status.success(), "{status}: {report}");
+        (exporter, report)
+    }
+}
+
+/// A sender. It is killed when dropped.
+struct Sender(Child);
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -73,13 +89,9 @@ fn messages(exporter: &Exporter) -> f64 {
 #[test]
 fn fifty_restarts_under_load_lose_no_callback_of_simulate() {
     let manager = Manager::new();
-    let report = manager.directory.path().join("report.json");
     let target = format!("http://{}", manager.address());
-    let flags = ["simulate", "--target", &target, "--connections", CONNECTIONS, "--duration", "25s", "--report"];
-    let mut sender = command(&flags).arg(&report).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let exporter = manager.restart_while(&mut sender);
-    assert!(sender.wait().unwrap().success());
-    let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    let flags = ["simulate", "--target", &target, "--connections", CONNECTIONS, "--duration", "1h", "--report", "-"];
+    let (exporter, report) = manager.restart_while(&mut command(&flags), "INT");
     assert_eq!((&report["failed"]["total"], &report["sent"]), (&0.into(), &report["answered"]), "{report}");
     assert_eq!(messages(&exporter), report["answered"].as_f64().unwrap());
     let samples = exporter.scrape();
@@ -94,12 +106,8 @@ fn fifty_restarts_under_load_lose_no_callback_of_simulate() {
 fn fifty_restarts_under_load_lose_no_callback_of_go_s_client() {
     let manager = Manager::new();
     let url = format!("http://{}{GROUP_MESSAGE_PATH}", manager.address());
-    let mut sender =
-        Command::new(go_client::built()).args([&url, CONNECTIONS, "25s"]).stdout(Stdio::piped()).spawn().unwrap();
-    let exporter = manager.restart_while(&mut sender);
-    let output = sender.wait_with_output().unwrap();
-    assert!(output.status.success());
-    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut sender = Command::new(go_client::built());
+    let (exporter, result) = manager.restart_while(sender.args([&url, CONNECTIONS, "1h"]), "TERM");
     assert!(result["failures"].is_null(), "{result}");
     assert!(result["sent"].as_u64().unwrap() > 1000 && result["sent"] == result["answered"], "{result}");
     assert_eq!(messages(&exporter), result["answered"].as_f64().unwrap());

@@ -5,7 +5,6 @@ use std::fs;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -14,6 +13,9 @@ use crate::volume::Volume;
 use crate::{lines, recording, records, stop};
 
 const KILLS: usize = 10;
+
+/// Callbacks that are answered before each kill.
+const BETWEEN: usize = 150;
 
 fn message(number: u64) -> String {
     format!(r#"{{"sendID":"1","groupID":"2","ex":"number {number}","content":"{}"}}"#, "x".repeat(500))
@@ -27,7 +29,7 @@ fn number(record: &Value) -> u64 {
 fn after_a_kill_each_answered_callback_has_a_whole_line() {
     let directory = tempfile::tempdir().unwrap();
     let (next, answered) = (AtomicU64::new(0), std::sync::Mutex::new(BTreeSet::new()));
-    for _ in 0..KILLS {
+    for kill in 1..=KILLS {
         let exporter = recording(directory.path(), &["--record.max-file-bytes", "1MiB"]);
         let address = exporter.address();
         let done = AtomicBool::new(false);
@@ -48,7 +50,7 @@ fn after_a_kill_each_answered_callback_has_a_whole_line() {
                     }
                 });
             }
-            thread::sleep(Duration::from_millis(500));
+            eventually("the answers", || answered.lock().unwrap().len() >= kill * BETWEEN);
             exporter.signal("KILL");
             exporter.wait();
             done.store(true, Ordering::Relaxed);
@@ -66,7 +68,11 @@ fn after_a_kill_each_answered_callback_has_a_whole_line() {
     let recorded: Vec<_> = whole.map(|record| number(&record)).collect();
     let distinct: BTreeSet<_> = recorded.iter().copied().collect();
     let answered = answered.into_inner().unwrap();
-    assert!(answered.len() > 1000 && distinct.is_superset(&answered), "{:?}", answered.difference(&distinct));
+    assert!(
+        answered.len() >= KILLS * BETWEEN && distinct.is_superset(&answered),
+        "{:?}",
+        answered.difference(&distinct)
+    );
     assert_eq!(recorded.len(), distinct.len(), "a callback was recorded twice");
 }
 

@@ -42,31 +42,25 @@ fn appends_until_it_is_killed() {
     });
 }
 
-/// Kills a process that appends after some time. Returns the numbers that it printed.
-fn killed(directory: &Path, after: Duration) -> Vec<u32> {
+/// Kills a process that appends, once it has printed this many numbers. Returns all that it printed.
+fn killed(directory: &Path, after: usize) -> Vec<u32> {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--ignored", "--exact", "kill::appends_until_it_is_killed", "--nocapture"]);
     let mut child = command.env(DIRECTORY, directory).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = child.stderr.take().unwrap();
-    let reading = thread::spawn(move || {
-        let mut printed = Vec::new();
-        stderr.read_to_end(&mut printed).unwrap();
-        printed
-    });
-    thread::sleep(after);
+    let mut printed = vec![0; 4 * after];
+    stderr.read_exact(&mut printed).unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
-    let printed = reading.join().unwrap();
+    stderr.read_to_end(&mut printed).unwrap();
     printed.chunks_exact(4).map(|number| u32::from_le_bytes(number.try_into().unwrap())).collect()
 }
 
 #[test]
 fn everything_that_was_appended_is_there_after_a_kill() {
-    let mut total = 0;
     for round in 0..10 {
         let directory = tempfile::tempdir().unwrap();
-        let mut acknowledged = killed(directory.path(), Duration::from_millis(300 + 37 * round));
-        total += acknowledged.len();
+        let mut acknowledged = killed(directory.path(), 8000 + 1000 * round);
         let (spool, mut reader) = Spool::open(directory.path(), LARGE).unwrap();
         let mut delivered = Vec::new();
         while let Some((position, entry)) = reader.next().unwrap() {
@@ -83,7 +77,6 @@ fn everything_that_was_appended_is_there_after_a_kill() {
         let figures = maintain_until_empty(&spool, directory.path());
         assert_eq!((figures.dropped, figures.damaged_files), ([0; 5], 0));
     }
-    assert!(total > 1000, "{total}");
 }
 
 /// A tear that a process leaves, in each of these places, is not counted again by the next one.
