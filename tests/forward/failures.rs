@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use crate::scene::{Scene, assert_in_order, post};
+use crate::scene::{Scene, assert_in_order, post, target};
 use crate::support::{Exporter, eventually, free_port};
-use crate::target::{Deed, Target, accepts, after, and_closes, answer, at_first, writes};
+use crate::target::{Deed, Target, accepts, and_closes, answer, at_first, writes};
 
 #[test]
 fn what_a_target_misses_is_delivered_when_it_is_back() {
@@ -57,7 +57,7 @@ fn a_target_that_asks_for_a_pause_gets_it() {
     scene.post("a", 0);
     let got = target.wait_for(2);
     let pause = got[1].at - got[0].at;
-    assert!(pause >= Duration::from_secs(2) && pause < Duration::from_secs(4), "{pause:?}");
+    assert!(pause >= Duration::from_secs(2), "{pause:?}");
     assert_eq!(got[0].header("webhook-id"), got[1].header("webhook-id"));
 }
 
@@ -67,10 +67,13 @@ fn whatever_else_a_target_does_the_callback_is_sent_again() {
         SockRef::from(&*stream).set_linger(Some(Duration::ZERO))?;
         Err(io::ErrorKind::Other.into())
     });
-    let is_silent: Deed = Arc::new(|_, _, stream| {
-        let _ = stream.read(&mut [0]);
-        Err(io::ErrorKind::Other.into())
-    });
+    // Until the exporter gives up.
+    let is_late = |deed: Deed| -> Deed {
+        Arc::new(move |got, before, stream| {
+            let _ = stream.read(&mut [0]);
+            deed(got, before, stream)
+        })
+    };
     for (what, deed, outcome) in [
         ("a status", writes(answer("500 Internal Server Error")), "failed"),
         ("a timeout of its own", writes(answer("408 Request Timeout")), "failed"),
@@ -79,15 +82,21 @@ fn whatever_else_a_target_does_the_callback_is_sent_again() {
         ("half a head", and_closes(writes("HTTP/1.1 200 OK\r\nContent-Le")), "unreachable"),
         ("an end", and_closes(writes("")), "unreachable"),
         ("a reset", resets, "unreachable"),
-        ("silence", is_silent, "timeout"),
-        ("an answer that is late", and_closes(after(Duration::from_millis(900), accepts())), "timeout"),
+        ("silence", is_late(and_closes(writes(""))), "timeout"),
+        ("an answer that is late", is_late(and_closes(accepts())), "timeout"),
     ] {
-        let target = Target::start(at_first(deed));
-        let scene = Scene::start(&target.url(), &["delivery_timeout: 500ms"]);
+        let server = Target::start(at_first(deed));
+        let long = ["delivery_timeout: 1m"];
+        let scene = Scene::start(&server.url(), if outcome == "timeout" { &["delivery_timeout: 1s"] } else { &long });
         scene.post("a", 0);
         scene.post("a", 1);
+        if outcome == "timeout" {
+            // The next attempts may take longer.
+            server.wait_for(1);
+            scene.reload(&target("copy", &server.url(), &long));
+        }
         scene.wait_until_delivered();
-        let numbers: Vec<_> = target.got().iter().map(|got| got.text("ex")).collect();
+        let numbers: Vec<_> = server.got().iter().map(|got| got.text("ex")).collect();
         assert_eq!(numbers, ["0", "0", "1"], "{what}");
         assert_eq!((scene.attempts(outcome), scene.attempts("success")), (1.0, 2.0), "{what}");
     }
@@ -109,12 +118,11 @@ fn the_head_of_a_success_is_enough() {
     ] {
         let target = Target::start(at_first(deed));
         let scene = Scene::start(&target.url(), &[]);
-        let began = Instant::now();
         scene.post("a", 0);
         scene.post("a", 1);
         scene.wait_until_delivered();
+        // Nothing was sent twice, as after a timeout.
         assert_in_order(&target.got(), false, 1, 2);
-        assert!(began.elapsed() < Duration::from_secs(8), "{what}");
         assert!(resident_bytes(scene.exporter()) < 150 << 20, "{what}");
     }
 }

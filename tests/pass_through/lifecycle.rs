@@ -1,22 +1,25 @@
 //! Reloads, drains, clients that leave, and loops.
 
-use std::time::{Duration, Instant};
+use std::thread::sleep;
+use std::time::Duration;
 
 use openim_exporter::wire::{Judged, UrlForm, judge};
 
 use crate::scene::{CONTINUES, REFUSES, Scene, body};
 use crate::support::{Exporter, SUCCESS, command, eventually, free_port};
-use crate::target::{ALLOWED, Target, after, allows, answers, is_silent};
+use crate::target::{ALLOWED, Target, allows, answers, held, is_silent};
 
 #[test]
 fn a_reload_changes_the_target_for_new_callbacks_only() {
-    let old = Target::start(after(Duration::from_millis(1500), allows()));
+    let (gate, deed) = held(allows());
+    let old = Target::start(deed);
     let new = Target::start(answers("200 OK", "application/json", b"{\"actionCode\":0}"));
-    let scene = Scene::start(&old.url(), &["answer_timeout: 4s"]);
+    let scene = Scene::start(&old.url(), &[]);
     let mut waiting = scene.waiting(CONTINUES);
     eventually("the request", || old.got().len() == 1);
-    scene.reload(&new.url(), &["answer_timeout: 4s"]);
-    eventually("the new target", || scene.post(CONTINUES).0.text() == "{\"actionCode\":0}");
+    scene.reload(&new.url(), &[]);
+    assert_eq!(scene.post(CONTINUES).0.text(), "{\"actionCode\":0}");
+    drop(gate);
     assert_eq!(waiting.answer().body, ALLOWED);
     assert_eq!(scene.verdicts("allowed"), (old.got().len() + new.got().len()) as f64);
 }
@@ -24,40 +27,48 @@ fn a_reload_changes_the_target_for_new_callbacks_only() {
 #[test]
 fn in_a_drain_the_policies_answer_what_still_waits() {
     let target = Target::start(is_silent());
-    let scene = Scene::start(&target.url(), &["answer_timeout: 4500ms"]);
+    let scene = Scene::start(&target.url(), &[]);
     let (mut continues, mut refuses) = (scene.waiting(CONTINUES), scene.waiting(REFUSES));
     eventually("both requests", || target.got().len() == 2);
-    let began = Instant::now();
     scene.exporter.signal("TERM");
     let answer = continues.answer();
     assert_eq!((answer.text().as_str(), answer.closes()), (SUCCESS, true));
     assert_eq!(judge(&refuses.answer().body, UrlForm::Path), Judged::Refuses);
-    assert!(began.elapsed() < Duration::from_millis(3800), "{:?}", began.elapsed());
     let (status, log) = scene.exporter.wait();
-    assert!(status.success() && began.elapsed() < Duration::from_secs(4), "{:?} {log:#?}", began.elapsed());
+    let has = |text: &str| log.iter().any(|line| line.contains(text));
+    // Either thread may be the first to see that it is time. The drain's own time was not over.
+    let by_the_drain = has("no answer before the shutdown") || has("the exporter is shutting down or overloaded");
+    assert!(status.success() && by_the_drain && !has("cut off"), "{log:#?}");
 }
 
 #[test]
 fn in_a_drain_the_target_may_still_answer() {
-    let target = Target::start(after(Duration::from_millis(800), allows()));
-    let scene = Scene::start(&target.url(), &["answer_timeout: 4s"]);
+    let (gate, deed) = held(allows());
+    let target = Target::start(deed);
+    let scene = Scene::start(&target.url(), &[]);
     let mut waiting = scene.waiting(CONTINUES);
     eventually("the request", || target.got().len() == 1);
     scene.exporter.signal("TERM");
+    scene.exporter.wait_for_log("the drain", |lines| lines.iter().any(|line| line.contains("draining")));
+    drop(gate);
     assert_eq!(waiting.answer().body, ALLOWED);
     assert!(scene.exporter.wait().0.success());
 }
 
 #[test]
 fn a_wait_longer_than_the_time_for_a_body_is_not_cut_off() {
-    let target = Target::start(after(Duration::from_millis(4200), allows()));
-    let scene = Scene::start(&target.url(), &["answer_timeout: 4500ms"]);
+    let (gate, deed) = held(allows());
+    let target = Target::start(deed);
+    let scene = Scene::start(&target.url(), &[]);
     let bytes = crate::support::post_bytes(&format!("/{CONTINUES}"), "", body(CONTINUES).as_bytes());
     let mut client = scene.exporter.connect();
     // The body's last byte comes late: its time does not count.
     client.send(&bytes[..bytes.len() - 1]).unwrap();
-    std::thread::sleep(Duration::from_millis(2500));
+    sleep(Duration::from_millis(3300));
     client.send(&bytes[bytes.len() - 1..]).unwrap();
+    eventually("the request", || target.got().len() == 1);
+    sleep(Duration::from_millis(2900));
+    drop(gate);
     assert_eq!(client.answer().body, ALLOWED);
 }
 

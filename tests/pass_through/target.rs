@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -134,12 +135,15 @@ pub(crate) fn writes(bytes: impl Into<Vec<u8>>) -> Deed {
     Box::new(move |stream| stream.write_all(&bytes))
 }
 
-/// Does something after a pause.
-pub(crate) fn after(pause: Duration, deed: Deed) -> Deed {
-    Box::new(move |stream| {
-        thread::sleep(pause);
+/// Does something once the sender is dropped.
+pub(crate) fn held(deed: Deed) -> (Sender<()>, Deed) {
+    let (gate, held) = channel();
+    let held = Mutex::new(held);
+    let deed: Deed = Box::new(move |stream| {
+        let _ = held.lock().unwrap().recv();
         deed(stream)
-    })
+    });
+    (gate, deed)
 }
 
 /// Does something, and then closes the connection.
@@ -159,9 +163,14 @@ pub(crate) fn resets() -> Deed {
 
 /// Answers nothing until the client gives up.
 pub(crate) fn is_silent() -> Deed {
-    Box::new(|stream| {
+    is_late(and_closes(writes("")))
+}
+
+/// Does something when the client has given up, or sends the next request.
+pub(crate) fn is_late(deed: Deed) -> Deed {
+    Box::new(move |stream| {
         let _ = stream.read(&mut [0]);
-        Err(io::ErrorKind::Other.into())
+        deed(stream)
     })
 }
 

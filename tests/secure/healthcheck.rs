@@ -144,7 +144,8 @@ fn another_server_and_one_that_does_not_answer_are_unhealthy() {
     ];
     for (answer, expected) in cases {
         let url = server(answer);
-        let (status, error) = asked(&["--url", &url, "--timeout", "200ms"], &[]);
+        let timeout = if answer.is_none() { "200ms" } else { "1m" };
+        let (status, error) = asked(&["--url", &url, "--timeout", timeout], &[]);
         assert!(status == Some(1) && error.contains(&url) && error.contains(expected), "{error}");
     }
 }
