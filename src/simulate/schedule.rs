@@ -127,9 +127,13 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::simulate::{Callbacks, Target};
+    use crate::config::simulate::{Callbacks, Replay, Target};
 
     fn schedule(rate: Option<f64>, until: Until, start: Instant) -> Schedule {
+        Schedule::new(&options(rate, until), start)
+    }
+
+    fn options(rate: Option<f64>, until: Until) -> Simulate {
         let target = Target {
             host: String::new(),
             port: 1,
@@ -140,7 +144,7 @@ mod tests {
             identity: None,
             proxy_header: false,
         };
-        let options = Simulate {
+        Simulate {
             target,
             rate,
             callbacks: Callbacks::GroupMessages,
@@ -152,8 +156,7 @@ mod tests {
             seed: 1,
             report: None,
             is_confirmed: false,
-        };
-        Schedule::new(&options, start)
+        }
     }
 
     #[test]
@@ -195,6 +198,20 @@ mod tests {
         assert_eq!(schedule.pace(start), None);
         schedule.stop(start);
         assert_eq!(schedule.take(start), None);
+    }
+
+    #[test]
+    fn records_are_due_when_they_were_received_after_the_first_one_divided_by_the_speed() {
+        let start = Instant::now();
+        for (rate, speed, expected) in
+            [(None, 1.0, [0, 1000, 1000, 1900]), (None, 2.0, [0, 500, 500, 950]), (Some(10.0), 2.0, [0, 100, 200, 300])]
+        {
+            let replay = Some(Replay { files: Vec::new(), speed, skip_invalid: false });
+            let mut schedule = Schedule::new(&Simulate { replay, ..options(rate, Until::Replayed) }, start);
+            // The third one was received by another thread.
+            let due = [5000, 6000, 5900, 6900].map(|ms| schedule.take_recorded(UnixMillis(ms), start).unwrap() - start);
+            assert_eq!(due.map(|due| due.as_millis()), expected, "{rate:?} {speed}");
+        }
     }
 
     #[test]

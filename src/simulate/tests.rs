@@ -5,6 +5,7 @@ mod secure;
 use std::convert::Infallible;
 use std::future::{pending, ready};
 use std::io;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,6 +18,8 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, http::request::Parts};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::{Error, Failures, Report, run};
 use crate::config::simulate::{Callbacks, Simulate, Target, Until};
@@ -224,10 +227,17 @@ async fn a_connection_that_the_server_closes_between_two_requests_loses_no_callb
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            let answer = service_fn(|_: Request<Incoming>| async { Ok::<_, Infallible>(success()) });
-            let serve = http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
-            // Closed abruptly after this time.
-            tokio::spawn(tokio::time::timeout(Duration::from_millis(60), serve));
+            let answered = Notify::new();
+            let answer = service_fn(|_: Request<Incoming>| async {
+                answered.notify_one();
+                Ok::<_, Infallible>(success())
+            });
+            let mut serve = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
+            // Closed abruptly soon after the answer.
+            tokio::select! {
+                _ = &mut serve => {}
+                () = answered.notified() => drop(timeout(Duration::from_millis(10), serve).await),
+            }
         }
     });
     // Slow enough for a busy machine, which closes late.
@@ -266,7 +276,9 @@ async fn no_answer_within_five_seconds_is_a_timeout() {
     let two = Simulate { connections: 2, ..options(port, Until::Sent(2)) };
     let report = report_of(&two).await;
     assert_eq!(report.failed, Failures { total: 2, timeout: 2, ..Failures::default() });
-    assert!((5.0..6.0).contains(&report.elapsed_seconds), "{}", report.elapsed_seconds);
+    assert!(report.first_failure.unwrap().contains("no answer within 5s"));
+    // Not one after the other.
+    assert!((5.0..10.0).contains(&report.elapsed_seconds), "{}", report.elapsed_seconds);
 }
 
 #[tokio::test]
@@ -312,9 +324,15 @@ async fn a_rate_is_kept_and_progress_reported() {
 
 #[tokio::test]
 async fn a_stop_ends_a_long_wait() {
-    let (port, _) = server(|_| Some(success())).await;
+    let stop = Arc::new(Notify::new());
+    let first = Arc::clone(&stop);
+    let answer = move |_| {
+        first.notify_one();
+        Some(success())
+    };
+    let (port, _) = server(answer).await;
     let slow = Simulate { rate: Some(0.001), ..options(port, Until::Sent(10)) };
-    let report = run(&slow, tokio::time::sleep(Duration::from_millis(50)), |_| {}).await.unwrap();
+    let report = run(&slow, stop.notified(), |_| {}).await.unwrap();
     assert_eq!((report.sent, report.answered), (1, 1));
     let nothing = run(&slow, ready(()), |_| {}).await.unwrap();
     assert!(nothing.sent <= 1 && nothing.is_success());

@@ -4,7 +4,6 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -76,26 +75,36 @@ fn a_replay_of_a_recorded_run_gives_the_same_totals() {
 
 fn record(time: &str, number: u32) -> String {
     let body = format!(r#"{{"sendID":"{number}","groupID":"1"}}"#);
-    format!(r#"{{"time":"2026-11-28T19:37:{time}Z","command":"callbackAfterSendGroupMsgCommand","body":{body}}}"#)
+    format!(r#"{{"time":"2026-11-28T19:{time}Z","command":"callbackAfterSendGroupMsgCommand","body":{body}}}"#)
 }
 
 #[test]
 fn records_keep_their_pace_and_the_order_of_their_group() {
     let (directory, recorded) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let exporter = recording(recorded.path(), &[]);
-    let file = directory.path().join("records");
-    let lines: Vec<_> = (0..20).map(|number| record(&format!("2{}.{}", number / 10, number % 10), number)).collect();
-    fs::write(&file, lines.join("\n")).unwrap();
-    for (pace, least, most) in [(&["--speed", "2"][..], 900, 1900), (&["--rate", "1000"], 0, 800), (&[], 1850, 2900)] {
-        let begin = Instant::now();
+    let write = |name: &str, time: fn(u32) -> String| {
+        let lines: Vec<_> = (0..20).map(|number| record(&time(number), number)).collect();
+        fs::write(directory.path().join(name), lines.join("\n")).unwrap();
+    };
+    write("near", |number| format!("37:2{}.{}", number / 10, number % 10));
+    // These span more than three minutes.
+    write("far", |number| format!("{}:{}0", 37 + number / 6, number % 6));
+    let paces = [
+        ("near", &["--speed", "2"][..], 0.95),
+        ("far", &["--rate", "1000"], 0.019),
+        ("far", &["--speed", "100"], 1.9),
+        ("near", &[], 1.9),
+    ];
+    for (name, pace, least) in paces {
         let mut replay = simulate(&exporter, pace);
-        let replayed = replay.args(["--connections", "16", "--replay"]).arg(&file).output().unwrap();
-        let took = begin.elapsed();
+        replay.args(["--report", "-", "--connections", "16", "--replay"]).arg(directory.path().join(name));
+        let replayed = replay.output().unwrap();
         assert!(replayed.status.success(), "{}", text(&replayed));
-        assert!((Duration::from_millis(least)..Duration::from_millis(most)).contains(&took), "{pace:?}: {took:?}");
+        let report: Value = serde_json::from_slice(&replayed.stdout).unwrap();
+        assert!((least..60.0).contains(&report["elapsed_seconds"].as_f64().unwrap()), "{pace:?}: {report}");
     }
     let senders: Vec<_> = records(recorded.path()).iter().map(|record| record["body"]["sendID"].clone()).collect();
-    let expected: Vec<_> = (0..60).map(|number| json!((number % 20).to_string())).collect();
+    let expected: Vec<_> = (0..80).map(|number| json!((number % 20).to_string())).collect();
     assert_eq!(senders, expected);
 }
 
@@ -106,7 +115,7 @@ fn standard_input_is_replayed_while_it_comes() {
     let mut child = replay.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     for number in 1..=3 {
-        writeln!(input, "{}", record("20", number)).unwrap();
+        writeln!(input, "{}", record("37:20", number)).unwrap();
         crate::support::eventually("the record", || {
             exporter.scrape().sum("openim_group_messages_total") == f64::from(number)
         });
@@ -121,7 +130,7 @@ fn a_line_that_is_not_a_record_ends_the_replay_or_is_skipped() {
     let (directory, exporter) = (tempfile::tempdir().unwrap(), Exporter::start(&[]));
     let file = directory.path().join("records.jsonl");
     let bytes = r#"{"time":"2026-11-28T19:37:20Z","command":"callbackX","bytes":7}"#;
-    fs::write(&file, format!("{}\n\n{bytes}\n{{\"torn\n{}\n", record("20", 1), record("20", 2))).unwrap();
+    fs::write(&file, format!("{}\n\n{bytes}\n{{\"torn\n{}\n", record("37:20", 1), record("37:20", 2))).unwrap();
     let path = file.to_str().unwrap();
     let ended = run(&exporter, &["--replay", path]);
     let printed = text(&ended);
