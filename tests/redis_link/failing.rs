@@ -133,7 +133,8 @@ fn a_server_that_sends_a_byte_at_a_time_gets_no_more_time() {
     let all = [b"+".as_slice(), &[b'o'; 1000]].concat().leak();
     let slow = link(&server(all, Duration::from_millis(100))).send(&[set("a", "1")]).unwrap_err();
     assert_eq!(slow.reason, ReplicasFailure::Timeout, "{slow}");
-    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    // An answer has 2 s, and only the whole exchange has 5 s.
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
 }
 
 #[test]
@@ -156,7 +157,8 @@ fn many_dead_hosts_take_no_longer_and_a_live_one_is_found() {
             Err(dead) => assert!(dead.message.contains("no answer in time"), "{dead}"),
         }
     }
-    assert!((2..=4).contains(&attempts), "{attempts}");
+    // In 5 s, three hosts are tried. Six are dead.
+    assert!((3..=4).contains(&attempts), "{attempts}");
     drop(silent);
 }
 
@@ -180,7 +182,8 @@ fn a_huge_answer_is_read_and_its_memory_is_bounded() {
     link.send(&commands).unwrap();
     let commands: Vec<_> = (0..24).map(|number| get(&number.to_string())).collect();
     assert!(texts(link.send(&commands).unwrap()).iter().all(|text| text.len() == 64 << 10));
-    redis.cli(&["SETRANGE", &key("big"), "300000000", "x"]);
+    // Five times as long as the longest that is read.
+    redis.cli(&["SETRANGE", &key("big"), "10000000", "x"]);
     let big = link.send(&[cmd("GET").arg(key("big")).clone()]).unwrap_err();
     assert!(big.message.contains("its answers are far too long"), "{big}");
     // The smallest values: each needs more memory than bytes.
