@@ -6,11 +6,13 @@
 mod support;
 
 use std::fs::{OpenOptions, Permissions};
-use std::io::{PipeReader, Read, Write, pipe};
+use std::io::{BufRead, BufReader, PipeReader, Write, pipe};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{OFlags, fcntl_setfl};
@@ -93,13 +95,41 @@ impl Drop for Logging {
     }
 }
 
-/// All lines, to the end.
-fn lines(mut log: PipeReader) -> Vec<String> {
-    let mut text = String::new();
-    log.read_to_string(&mut text).unwrap();
-    assert!(text.is_empty() || text.ends_with('\n'), "the last line is cut off");
-    text.lines().map(str::to_owned).collect()
+/// Reads a log, on a thread of its own.
+struct Reading {
+    lines: Arc<Mutex<Vec<String>>>,
+    thread: JoinHandle<()>,
 }
+
+impl Reading {
+    fn start(log: PipeReader) -> Self {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (mut log, read) = (BufReader::new(log), Arc::clone(&lines));
+        let thread = spawn(move || {
+            let mut line = String::new();
+            while log.read_line(&mut line).unwrap() > 0 {
+                let whole = line.strip_suffix('\n').expect("the last line is cut off");
+                read.lock().unwrap().push(whole.to_owned());
+                line.clear();
+            }
+        });
+        Self { lines, thread }
+    }
+
+    /// How many lines have this text so far.
+    fn count(&self, text: &str) -> usize {
+        self.lines.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// All lines, to the end.
+    fn end(self) -> Vec<String> {
+        self.thread.join().unwrap();
+        Arc::into_inner(self.lines).unwrap().into_inner().unwrap()
+    }
+}
+
+/// In the line of a callback that is refused.
+const REFUSED: &str = "malformed_json";
 
 #[test]
 fn answers_and_the_end_do_not_wait_for_a_stuck_reader() {
@@ -116,16 +146,14 @@ fn every_line_is_written_or_counted_and_the_gap_is_reported() {
     let (reader, writer) = pipe().unwrap();
     let mut exporter = Logging::start(&[], writer);
     exporter.refuse(MANY);
-    let read = std::thread::spawn(move || lines(reader));
-    eventually("the end of the queue", || {
-        let before = exporter.dropped_lines();
-        std::thread::sleep(Duration::from_millis(200));
-        before == exporter.dropped_lines()
-    });
-    let dropped = exporter.dropped_lines();
+    let reading = Reading::start(reader);
+    // It is queued behind all other lines, so then the queue is empty.
+    eventually("the report", || reading.count("log lines were dropped") > 0);
+    let (dropped, before) = (exporter.dropped_lines(), reading.count(REFUSED));
     exporter.refuse(5);
+    eventually("the last lines", || reading.count(REFUSED) >= before + 5);
     exporter.end_in_time();
-    let lines = read.join().unwrap();
+    let lines = reading.end();
     let refused = lines.iter().filter(|line| line.contains("level=debug") && line.contains("malformed_json")).count();
     let reports = lines.iter().filter(|line| line.contains("log lines were dropped"));
     let reported: usize = reports.map(|line| logfmt_value(line, "dropped").unwrap().parse::<usize>().unwrap()).sum();
@@ -172,9 +200,10 @@ fn a_non_blocking_standard_error_gets_whole_lines() {
     let mut exporter = Logging::start(&["--log.format", "json"], writer);
     // More than a pipe, and less than the queue.
     exporter.refuse(2000);
-    let read = std::thread::spawn(move || lines(reader));
+    let reading = Reading::start(reader);
+    eventually("all lines", || reading.count(REFUSED) >= 2000);
     exporter.end_in_time();
-    let lines = read.join().unwrap();
+    let lines = reading.end();
     let objects: Vec<serde_json::Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(
         objects.iter().filter(|line| line["reason"] == "malformed_json" && line["level"] == "debug").count(),
