@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::{
-    Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, Samples, eventually, free_port, logfmt_value, message, post_bytes,
+    Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, eventually, free_port, logfmt_value, message, post_bytes,
 };
 
 /// Number of connections that send concurrently.
@@ -136,12 +136,16 @@ fn every_connection_that_is_made_is_served_to_its_end() {
     }
 }
 
-/// Sends SIGTERM, and waits until the exporter refuses connections.
+/// Sends SIGTERM, and waits until the exporter refuses connections. Returns when the signal was sent.
 fn begin_to_drain(exporter: &Exporter) -> Instant {
-    exporter.signal("TERM");
     let begin = Instant::now();
+    exporter.signal("TERM");
     eventually("a refused connection", || exporter.refuses());
     begin
+}
+
+fn assert_none_cut_off(log: &[String]) {
+    assert!(!log.iter().any(|line| line.contains("cut off")), "{log:#?}");
 }
 
 #[test]
@@ -152,31 +156,13 @@ fn a_drain_closes_idle_connections_after_a_second_and_refuses_new_ones() {
     let mut fresh = exporter.connect();
     let begin = begin_to_drain(&exporter);
     assert!(exporter.refuses(), "a new connection was accepted");
-    for client in [&mut used, &mut fresh] {
-        assert!(!client.is_closed(), "closed after {:?}", begin.elapsed());
-    }
     assert_eq!((used.rest().as_str(), fresh.rest().as_str()), ("", ""));
-    let waited = begin.elapsed();
-    assert!((Duration::from_millis(900)..Duration::from_millis(2000)).contains(&waited), "{waited:?}");
-    let (status, log) = exporter.wait();
-    assert!(status.success() && begin.elapsed() < Duration::from_millis(2500), "{status} {:?}", begin.elapsed());
-    assert_eq!(stopped_messages(&log), 1);
-}
-
-#[test]
-fn a_callback_on_an_idle_connection_while_draining_is_answered_with_close() {
-    let exporter = Exporter::start(&[]);
-    let mut client = exporter.connect();
-    assert!(!client.post(GROUP_MESSAGE_PATH, message("g", "u")).closes());
-    begin_to_drain(&exporter);
-    thread::sleep(Duration::from_millis(500));
-    let response = client.post(GROUP_MESSAGE_PATH, message("g", "u"));
-    assert_eq!((response.status, response.text().as_str()), (200, SUCCESS));
-    assert!(response.closes());
-    assert_eq!(client.rest(), "");
+    // The exporter measures whole milliseconds. tests/http/drain.rs tests that it is no later.
+    assert!(begin.elapsed() >= Duration::from_millis(999), "{:?}", begin.elapsed());
     let (status, log) = exporter.wait();
     assert!(status.success(), "{status}");
-    assert_eq!(stopped_messages(&log), 2);
+    assert_none_cut_off(&log);
+    assert_eq!(stopped_messages(&log), 1);
 }
 
 #[test]
@@ -214,16 +200,14 @@ fn a_client_that_never_finishes_does_not_delay_the_exit() {
         let begin = begin_to_drain(&exporter);
         let (_, detail) = client.answer().refusal(408);
         assert!(!detail.contains("5 s"), "{detail}");
-        let waited = begin.elapsed();
-        assert!((Duration::from_millis(2500)..Duration::from_millis(3900)).contains(&waited), "{reason}: {waited:?}");
+        assert!(begin.elapsed() >= Duration::from_millis(2999), "{reason}: {:?}", begin.elapsed());
         drop(client);
         let (status, log) = exporter.wait();
         assert!(status.success(), "{status}");
-        assert!(begin.elapsed() < LONGEST_END, "{:?}", begin.elapsed());
         assert_eq!(stopped_messages(&log), 0);
         let refused = log.iter().find(|line| logfmt_value(line, "reason") == Some(reason));
         assert_eq!(logfmt_value(refused.unwrap(), "total"), Some("1"), "{log:#?}");
-        assert!(!log.iter().any(|line| line.contains("cut off")), "{log:#?}");
+        assert_none_cut_off(&log);
     }
 }
 
@@ -238,22 +222,6 @@ fn an_incomplete_pipelined_request_gets_408() {
     let (status, log) = exporter.wait();
     assert!(status.success(), "{status}");
     assert_eq!(stopped_messages(&log), 1);
-}
-
-#[test]
-fn a_connection_ended_by_a_drain_is_not_counted_as_a_timeout() {
-    let exporter = Exporter::start(&[]);
-    let mut idle = exporter.connect();
-    assert_eq!(idle.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);
-    let mut asking = exporter.connect();
-    asking.send("GET /metrics HTTP/1.1\r\n").unwrap();
-    thread::sleep(Duration::from_millis(50));
-    begin_to_drain(&exporter);
-    assert_eq!(idle.rest(), "");
-    asking.send("host: x\r\n\r\n").unwrap();
-    let metrics = Samples::parse(&asking.answer().text());
-    assert_eq!(metrics.value(r#"openim_exporter_connections_ended_total{reason="idle"}"#), 0.0);
-    assert!(exporter.wait().0.success());
 }
 
 /// Connects as soon as something listens at the port.
@@ -285,53 +253,25 @@ fn a_signal_directly_after_the_start_drains() {
 }
 
 #[test]
-fn a_draining_exporter_is_healthy_but_not_ready() {
-    let exporter = Exporter::start(&[]);
-    let ask = |client: &mut Client, path: &str| {
-        client.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")).unwrap();
-        client.answer()
-    };
-    let mut clients = [exporter.connect(), exporter.connect(), exporter.connect()];
-    for client in &mut clients {
-        assert_eq!(ask(client, "/-/ready").status, 200);
-    }
-    begin_to_drain(&exporter);
-    let [ready, healthy, metrics] = &mut clients;
-    let answer = ask(ready, "/-/ready");
-    assert_eq!(answer.status, 503);
-    assert!(answer.closes());
-    assert_eq!(ask(healthy, "/-/healthy").status, 200);
-    // The last scrape of a process has its last counts.
-    assert_eq!(ask(metrics, "/metrics").status, 200);
-    assert!(exporter.wait().0.success());
-}
-
-#[test]
-fn every_listen_address_serves_and_drains() {
+fn every_listen_address_serves() {
     // The flag that every test gives, and one more.
     let exporter = Exporter::start(&["--web.listen-address", "127.0.0.1:0"]);
     let [first, second] = exporter.addresses() else {
         panic!("{:?}", exporter.addresses());
     };
     assert_ne!(first, second);
-    let mut clients = [first, second].map(|address| Client::connect(*address).unwrap());
-    for client in &mut clients {
+    for address in [first, second] {
+        let mut client = Client::connect(*address).unwrap();
         assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).status, 200);
     }
-    begin_to_drain(&exporter);
-    for client in &mut clients {
-        assert!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).closes());
-    }
-    for address in [first, second] {
-        assert!(Client::connect(*address).is_err(), "{address} still accepts connections");
-    }
+    exporter.signal("TERM");
     let (status, log) = exporter.wait();
     assert!(status.success(), "{status}");
-    assert_eq!(stopped_messages(&log), 4);
+    assert_eq!(stopped_messages(&log), 2);
 }
 
 #[test]
-fn live_streams_end_at_once() {
+fn live_streams_end() {
     let exporter = Exporter::start(&[]);
     let mut viewers: Vec<_> = (0..20).map(|_| exporter.connect()).collect();
     for viewer in &mut viewers {
@@ -339,16 +279,12 @@ fn live_streams_end_at_once() {
         assert_eq!(viewer.answer_to_head().status, 200);
         assert!(!viewer.chunk().unwrap().is_empty());
     }
-    let begin = begin_to_drain(&exporter);
+    begin_to_drain(&exporter);
     for viewer in &mut viewers {
-        // At most one event is on its way.
-        let is_end = |chunk: Vec<u8>| chunk.is_empty();
-        assert!(is_end(viewer.chunk().unwrap()) || is_end(viewer.chunk().unwrap()));
+        while !viewer.chunk().unwrap().is_empty() {}
     }
-    assert!(begin.elapsed() < Duration::from_millis(500), "{:?}", begin.elapsed());
     drop(viewers);
     let (status, log) = exporter.wait();
     assert!(status.success(), "{status}");
-    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
-    assert!(!log.iter().any(|line| line.contains("cut off")), "{log:#?}");
+    assert_none_cut_off(&log);
 }

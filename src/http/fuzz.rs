@@ -1,4 +1,4 @@
-//! For fuzzing: connections without sockets.
+//! For fuzzing and tests: connections without sockets, and the gauges.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -33,6 +33,12 @@ pub async fn serve_http1(site: &Arc<Site>, role: Role, pieces: &[&[u8]]) -> Vec<
 fn connect(site: &Site, role: Role) -> Option<(Tracker, Caller)> {
     let (worker, share) = (site.workers.all().first()?, site.quotas.connections.take_one(ADDRESS)?);
     Some((worker.track(), Caller::new(role, Some(share), ADDRESS)))
+}
+
+/// The open connections of a site, and its callbacks in flight.
+#[must_use]
+pub fn in_progress(site: &Site) -> (usize, usize) {
+    (site.workers.open_connections(), site.workers.callbacks_in_flight())
 }
 
 /// A stream that delivers one piece at a time, and keeps what is written.

@@ -6,6 +6,7 @@ mod activities;
 mod api;
 mod cases;
 mod clients;
+mod drain;
 mod exclusions;
 mod hostile;
 mod hostile_json;

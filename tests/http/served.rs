@@ -2,27 +2,53 @@
 
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
-use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
-use std::thread;
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use openim_exporter::config::{Http, ListenAddress};
 use openim_exporter::domain::{Clock, SystemClock};
-use openim_exporter::http::{Access, Limits, Listener, Role, Site, Worker, listen};
+use openim_exporter::http::{Access, Limits, Listener, Role, Site, Worker, WorkerEnd, fuzz, listen};
 use openim_exporter::stats::{Capacities, Stats};
 use openim_exporter::telemetry::{Samples, Telemetry};
 use openim_exporter::wire;
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
-use crate::support::{Client, message};
+use crate::support::{Client, Response, SUCCESS, eventually, message};
+
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+
+/// The default limits with an hour for each second. Only [`Served::pass`] reaches them, so the machine may be slow.
+pub(crate) fn in_hours() -> Limits {
+    let Limits { head, body, answer, confirmation, heartbeat, idle, linger, idle_draining, request_draining, drain } =
+        Limits::default();
+    let hours = |seconds: Duration| seconds * 3600;
+    Limits {
+        head: hours(head),
+        body: hours(body),
+        answer: hours(answer),
+        confirmation,
+        heartbeat: hours(heartbeat),
+        idle: hours(idle),
+        linger: hours(linger),
+        idle_draining: hours(idle_draining),
+        request_draining: hours(request_draining),
+        drain: hours(drain),
+    }
+}
 
 /// A site that serves on one thread of this process, and is swept on another.
 pub(crate) struct Served {
     stats: Arc<Stats>,
     telemetry: Arc<Telemetry>,
     site: Arc<Site>,
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
+    worker: JoinHandle<io::Result<WorkerEnd>>,
+    /// Held during a sweep.
+    sweeping: Arc<Mutex<()>>,
 }
 
 /// The default configuration, with this many scrapes at a time and small bodies.
@@ -41,18 +67,23 @@ impl Served {
     }
 
     pub(crate) fn with_config(groups: usize, limits: Limits, config: Http) -> Self {
-        let host = ListenAddress::Host(vec!["127.0.0.1:0".parse().unwrap()]);
-        Self::with_listener(listen(&[host], Role::All).unwrap().remove(0), groups, limits, config)
+        Self::with_addresses(1, groups, limits, config)
+    }
+
+    /// A site that listens at this many addresses.
+    pub(crate) fn with_addresses(number: usize, groups: usize, limits: Limits, config: Http) -> Self {
+        let hosts = vec![ListenAddress::Host(vec!["127.0.0.1:0".parse().unwrap()]); number];
+        Self::with_listeners(listen(&hosts, Role::All).unwrap(), groups, limits, config)
     }
 
     /// A site whose kernel buffers only a few KiB for a client that does not read.
-    pub(crate) fn with_small_buffers(limits: Limits, config: Http) -> Self {
+    pub(crate) fn with_small_buffers(groups: usize, limits: Limits, config: Http) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         SockRef::from(&listener).set_send_buffer_size(4096).unwrap();
-        Self::with_listener(Listener::inherited(listener, Role::All).unwrap(), 0, limits, config)
+        Self::with_listeners(vec![Listener::inherited(listener, Role::All).unwrap()], groups, limits, config)
     }
 
-    fn with_listener(listener: Listener, groups: usize, limits: Limits, config: Http) -> Self {
+    fn with_listeners(listeners: Vec<Listener>, groups: usize, limits: Limits, config: Http) -> Self {
         let telemetry = Arc::new(Telemetry::default());
         let capacities = Capacities {
             groups: groups + 10,
@@ -70,32 +101,88 @@ impl Served {
         let parts = (Arc::clone(&stats), Arc::clone(&telemetry), Arc::new(SystemClock) as Arc<dyn Clock>);
         let access = Access::read(&config).unwrap();
         let site = Arc::new(Site::new(parts, config, access, limits, 1));
-        let address = listener.address().unwrap();
-        let worker = Worker::create_all(&site, vec![listener]).unwrap().remove(0);
-        thread::spawn(move || worker.run());
+        let addresses = listeners.iter().map(|listener| listener.address().unwrap()).collect();
+        let worker = Worker::create_all(&site, listeners).unwrap().remove(0);
+        let worker = thread::spawn(move || worker.run());
         let live = Arc::clone(&site);
         thread::spawn(move || live.publish_live());
-        let swept = Arc::clone(&site);
+        let (swept, sweeping) = (Arc::clone(&site), Arc::<Mutex<()>>::default());
+        let turn = Arc::clone(&sweeping);
         thread::spawn(move || {
             while !swept.has_ended() {
+                let sweep = turn.lock().unwrap();
                 swept.sweep();
+                drop(sweep);
                 thread::sleep(Duration::from_millis(50));
             }
         });
-        Self { stats, telemetry, site, address }
+        Self { stats, telemetry, site, addresses, worker, sweeping }
     }
 
     pub(crate) fn connect(&self) -> Client {
-        Client::connect(self.address).unwrap()
+        Client::connect(self.address()).unwrap()
     }
 
-    /// Begins to drain. It does not end by itself.
+    /// A client that receives only this many bytes, or a few more, before it reads them.
+    pub(crate) fn connect_narrow(&self, bytes: usize) -> Client {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(bytes).unwrap();
+        socket.connect(&self.address().into()).unwrap();
+        Client::from_socket(TcpStream::from(socket)).unwrap()
+    }
+
+    /// As if this time had passed. What has arrived until now arrived before.
+    pub(crate) fn pass(&self, time: Duration) {
+        // Only one thread sweeps at a time.
+        let sweep = self.sweeping.lock().unwrap();
+        self.site.pass(time);
+        drop(sweep);
+        // If it ends something too early, the test should see it.
+        thread::sleep(Duration::from_millis(20));
+    }
+
+    /// The site is not swept until the guard is dropped.
+    pub(crate) fn without_sweeps(&self) -> MutexGuard<'_, ()> {
+        self.sweeping.lock().unwrap()
+    }
+
+    /// Announces the drain.
+    pub(crate) fn leave(&self) {
+        self.site.leave("TERM", HOUR);
+    }
+
+    /// Begins to drain. It ends with the last connection.
     pub(crate) fn drain(&self) {
         self.site.drain();
     }
 
-    pub(crate) const fn address(&self) -> SocketAddr {
-        self.address
+    /// Waits for the end of the drain.
+    pub(crate) fn wait(&self) {
+        eventually("the end of the drain", || self.worker.is_finished());
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.addresses[0]
+    }
+
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Posts a callback, and waits until the exporter, too, has ended the exchange. By then it has read everything that
+    /// was sent before over any connection, because it reads in that order.
+    pub(crate) fn post(&self, client: &mut Client) -> Response {
+        let ended = || self.observed("openim_exporter_callback_duration_seconds").0;
+        let before = ended();
+        let response = client.post("/callbackAfterSendGroupMsgCommand", message("g", "u"));
+        assert_eq!((response.status, response.text().as_str()), (200, SUCCESS));
+        eventually("the end of the exchange", || ended() > before);
+        response
+    }
+
+    /// Open connections, and callbacks in flight.
+    pub(crate) fn in_progress(&self) -> (usize, usize) {
+        fuzz::in_progress(&self.site)
     }
 
     /// Refusals for a reason, read from the counter, because scrapes may be refused.

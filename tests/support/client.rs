@@ -3,8 +3,6 @@
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -210,16 +208,29 @@ impl Client {
         Ok(buffer)
     }
 
+    /// The bytes that come, until they meet the condition.
+    pub(crate) fn read_until(&mut self, are_so: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+        let mut came = Vec::new();
+        while !are_so(&came) {
+            let more = self.some(1000).unwrap();
+            assert!(!more.is_empty(), "closed after {came:?}");
+            came.extend(more);
+        }
+        came
+    }
+
     /// Reads and discards a chunked body, this many bytes at a time with a pause after each. The body must be complete.
-    pub(crate) fn drink(&mut self, bytes: usize, pause: Duration) {
+    pub(crate) fn drink(&mut self, bytes: usize, mut pause: impl FnMut()) {
         const END: &[u8] = b"\r\n0\r\n\r\n";
         let mut last = Vec::new();
         while !last.ends_with(END) {
-            let more = self.some(bytes).unwrap();
-            assert!(!more.is_empty(), "cut off");
-            last.extend(more);
             last.drain(..last.len().saturating_sub(END.len()));
-            thread::sleep(pause);
+            while last.len() < bytes && !last.ends_with(END) {
+                let more = self.some(bytes).unwrap();
+                assert!(!more.is_empty(), "cut off");
+                last.extend(more);
+            }
+            pause();
         }
     }
 

@@ -250,6 +250,13 @@ impl Site {
         self.workers.swept.notify_waiters();
     }
 
+    /// For the tests: as if this time had passed since the last sweep.
+    #[cfg(feature = "fuzzing")]
+    pub fn pass(&self, time: Duration) {
+        self.running.skip(time);
+        self.sweep();
+    }
+
     /// Whether a phase that began at `since_ms` has taken too long, or a record or head that has been incomplete since
     /// `partial`.
     fn is_overdue(&self, phase: Phase, (since_ms, partial): (u64, Option<u64>), now_ms: u64) -> bool {

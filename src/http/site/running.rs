@@ -29,4 +29,10 @@ impl RunningTime {
         total.time += step;
         u64::try_from(total.time.as_millis()).unwrap_or(u64::MAX)
     }
+
+    /// For the tests: adds time that has not passed.
+    #[cfg(feature = "fuzzing")]
+    pub(super) fn skip(&self, time: Duration) {
+        self.0.lock().time += time;
+    }
 }

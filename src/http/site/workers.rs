@@ -39,7 +39,7 @@ impl Workers {
         self.all.iter().map(|worker| worker.requests()).sum()
     }
 
-    pub(super) fn callbacks_in_flight(&self) -> usize {
+    pub(crate) fn callbacks_in_flight(&self) -> usize {
         self.all.iter().map(|worker| worker.callbacks_in_flight()).sum()
     }
 }
