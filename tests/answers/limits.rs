@@ -10,25 +10,9 @@ use openim_exporter::http::Limits;
 use crate::authority::Authority;
 use crate::callbacks::{CALLBACKS, check_obeyed};
 use crate::link::{Answer, Link, Protocol};
+use crate::served::{HOUR, in_hours};
 use crate::site::{Site, basic};
-use crate::support::{Client, Exporter, SUCCESS};
-
-const SHORT: Duration = Duration::from_millis(300);
-
-const fn short(head: Duration, body: Duration) -> Limits {
-    Limits {
-        head,
-        body,
-        answer: Duration::from_secs(30),
-        confirmation: Duration::from_secs(60),
-        heartbeat: Duration::from_secs(15),
-        idle: Duration::from_secs(600),
-        linger: Duration::from_secs(1),
-        idle_draining: Duration::from_secs(10),
-        request_draining: SHORT,
-        drain: Duration::from_secs(10),
-    }
-}
+use crate::support::{Client, Exporter, SUCCESS, eventually};
 
 /// Lets the site verify the password, so that further requests do not wait for it.
 fn warm_up(site: &Site) {
@@ -39,19 +23,18 @@ fn warm_up(site: &Site) {
 #[test]
 pub(crate) fn late_bodies() {
     for drains in [false, true] {
-        let body = if drains { Duration::from_secs(60) } else { SHORT };
-        for site in Site::all(short(Duration::from_secs(60), body), |_| ()) {
+        for site in Site::all(in_hours(), |_| ()) {
             warm_up(&site);
             let opened = site.protocols.iter().flat_map(|&protocol| CALLBACKS.map(|one| (one, site.open(protocol))));
             let mut open: Vec<_> = opened.collect();
             for (callback, link) in &mut open {
                 link.begin(&site.post(*callback));
             }
+            eventually("the requests to be in progress", || site.served.in_progress().1 == open.len());
             if drains {
-                // Wait until the requests are in progress.
-                thread::sleep(Duration::from_millis(200));
                 site.served.drain();
             }
+            site.served.pass(if drains { 3 * HOUR } else { 5 * HOUR });
             for (callback, link) in &mut open {
                 callback.check(&format!("drains: {drains}"), &link.answer(), Reason::BodyTimeout);
             }
@@ -62,7 +45,7 @@ pub(crate) fn late_bodies() {
 
 #[test]
 pub(crate) fn late_heads() {
-    for site in Site::all(short(SHORT, Duration::from_secs(60)), |_| ()) {
+    for site in Site::all(in_hours(), |_| ()) {
         // An incomplete head over HTTP/2 cannot be answered: the request has not begun.
         let Some(&protocol) = site.protocols.iter().find(|protocol| **protocol != Protocol::Http2) else { continue };
         let mut open = CALLBACKS.map(|callback| {
@@ -71,6 +54,9 @@ pub(crate) fn late_heads() {
             client.send(format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n")).unwrap();
             (callback, client)
         });
+        // By its answer, the others have arrived.
+        site.open(protocol).ask(&site.post(CALLBACKS[0]));
+        site.served.pass(5 * HOUR);
         for (callback, client) in &mut open {
             let answer = Answer::from(client.answer());
             check_obeyed(&format!("{callback:?} over {protocol:?}"), &answer, Reason::HeaderTimeout);
@@ -178,6 +164,8 @@ fn a_connection_over_the_limit_gets_its_answer_after_its_request() {
         assert_eq!(held.post("/callbackBeforeSendGroupMsgCommand", "{}").text(), SUCCESS);
         let mut post = site.post(CALLBACKS[0]);
         post.body = vec![b' '; 100_000];
+        // Without sweeps, it waits for its request for any time.
+        let still = site.served.without_sweeps();
         for _ in 0..10 {
             let mut client = connect();
             thread::sleep(Duration::from_millis(30));
@@ -190,6 +178,7 @@ fn a_connection_over_the_limit_gets_its_answer_after_its_request() {
             let answer = Answer::from(client.answer());
             check_obeyed("over the limit", &answer, Reason::TooManyConnectionsPerAddress);
         }
+        drop(still);
         // A client that sends nothing gets its answer too.
         check_obeyed("silent", &connect().answer().into(), Reason::TooManyConnectionsPerAddress);
     }
