@@ -3,15 +3,15 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openim_exporter::http::Limits;
 use tokio_rustls::rustls::{ClientConnection, Stream};
 
 use crate::authority::Authority;
 use crate::multiplex::{frame, literal, served};
-use crate::served::Served;
-use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, PATIENCE, SUCCESS, eventually, message, post_bytes};
+use crate::served::{HOUR, MINUTE, Served, in_hours};
+use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, PATIENCE, eventually, message, post_bytes};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -19,14 +19,18 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const CONTINUATION: u8 = 9;
+const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const PROTOCOL_ERROR: u8 = 1;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-fn limits() -> Limits {
-    Limits { head: Duration::from_secs(1), ..Limits::default() }
+/// In the head of a response on stream 1. Its first field is `:status: 200`.
+const OK: &[u8] = &[0, 0, 0, 1, 0x88, 0x5f];
+
+fn contains(came: &[u8], part: &[u8]) -> bool {
+    came.windows(part.len()).any(|bytes| bytes == part)
 }
 
 fn connect(authority: &Authority, served: &Served, protocol: &[u8]) -> Client {
@@ -45,26 +49,32 @@ fn head(method: &str, path: &str) -> Vec<u8> {
         .concat()
 }
 
-/// Checks that the server ends the connection when the time limit of a head is reached.
-fn ends_in_time(client: &mut Client, begin: Instant) {
-    client.rest();
-    let waited = begin.elapsed();
-    assert!((Duration::from_millis(700)..Duration::from_secs(6)).contains(&waited), "{waited:?}");
+/// Checks that what these clients have sent is ended when the time limit of a head is reached, and not before.
+fn end_in_time(authority: &Authority, served: &Served, clients: &mut [Client]) {
+    served.post(&mut connect(authority, served, b"http/1.1"));
+    served.pass(5 * HOUR - MINUTE);
+    assert_eq!(served.refused("header_timeout"), 0.0);
+    served.pass(MINUTE);
+    eventually("the refusals", || served.refused("header_timeout") == clients.len() as f64);
+    eventually("the end of all", || {
+        // They do not close, so they linger.
+        served.pass(HOUR);
+        clients.iter_mut().all(Client::is_closed)
+    });
+    assert_eq!(served.refused("header_timeout"), clients.len() as f64);
 }
 
 #[test]
 fn an_incomplete_tls_record_counts_as_an_incomplete_head() {
-    let (authority, served) = served(limits(), 1, 0);
+    let (authority, served) = served(in_hours(), 1, 0);
     let mut client = connect(&authority, &served, b"http/1.1");
-    assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
+    served.post(&mut client);
     // An idle connection has no incomplete record.
-    thread::sleep(Duration::from_millis(2500));
-    assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
-    let begin = Instant::now();
+    served.pass(6 * HOUR);
+    served.post(&mut client);
     client.send_below(&[&[23, 3, 3, 1, 0][..], &[7; 100]].concat());
+    end_in_time(&authority, &served, std::slice::from_mut(&mut client));
     client.answer().refusal(408);
-    ends_in_time(&mut client, begin);
-    assert_eq!(served.refused("header_timeout"), 1.0);
 }
 
 /// The answer to the only callback on a connection.
@@ -81,12 +91,9 @@ fn answer(tls: &mut ClientConnection, socket: &mut TcpStream) -> String {
 
 #[test]
 fn while_draining_an_incomplete_tls_record_has_the_time_limit_of_a_head() {
-    let authority = Authority::new();
-    authority.issue("server", &["localhost"]);
-    let config = authority.web_config("server", "");
-    let exporter = Exporter::start(&["--web.config.file", config.to_str().unwrap()]);
+    let (authority, served) = served(in_hours(), 1, 0);
     let request = post_bytes(GROUP_MESSAGE_PATH, "", message("g", "u").as_bytes());
-    let mut socket = TcpStream::connect(exporter.address()).unwrap();
+    let mut socket = TcpStream::connect(served.address()).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut tls = ClientConnection::new(authority.client(None), "localhost".try_into().unwrap()).unwrap();
     Stream::new(&mut tls, &mut socket).write_all(&request).unwrap();
@@ -96,29 +103,25 @@ fn while_draining_an_incomplete_tls_record_has_the_time_limit_of_a_head() {
     tls.write_tls(&mut record).unwrap();
     let (half, rest) = record.split_at(60);
     socket.write_all(half).unwrap();
-    let mut never = Client::connect_secure(exporter.address(), &authority.client(None)).unwrap();
+    let mut never = connect(&authority, &served, b"http/1.1");
     never.send_below(half);
-    // Both have arrived.
-    thread::sleep(Duration::from_millis(100));
-    exporter.signal("TERM");
-    let begin = Instant::now();
+    served.post(&mut connect(&authority, &served, b"http/1.1"));
+    served.drain();
     // Longer than the limit of an idle connection.
-    thread::sleep(Duration::from_millis(1700));
+    served.pass(3 * HOUR - MINUTE);
     socket.write_all(rest).unwrap();
     let answered = answer(&mut tls, &mut socket);
     assert!(answered.starts_with("HTTP/1.1 200") && answered.contains("connection: close"), "{answered}");
+    assert_eq!((served.callbacks(), served.refused("header_timeout")), (3, 0.0));
+    served.pass(MINUTE);
     never.answer().refusal(408);
-    let waited = begin.elapsed();
-    assert!((Duration::from_millis(2500)..Duration::from_millis(3900)).contains(&waited), "{waited:?}");
     drop((never, socket));
-    let (status, log) = exporter.wait();
-    assert!(status.success(), "{log:#?}");
-    assert!(log.iter().any(|line| line.contains("message=stopped") && line.contains("messages=2")), "{log:#?}");
+    served.wait();
 }
 
 #[test]
 fn incomplete_http2_heads_and_frames_have_the_time_limit_of_a_head() {
-    let (authority, served) = served(limits(), 1, 0);
+    let (authority, served) = served(in_hours(), 1, 0);
     let open = frame(HEADERS, END_STREAM, 1, &head("GET", "/-/healthy"));
     let more = frame(CONTINUATION, 0, 1, &literal("x-more", "1"));
     let halves = [
@@ -136,11 +139,7 @@ fn incomplete_http2_heads_and_frames_have_the_time_limit_of_a_head() {
             client
         })
         .collect();
-    let begin = Instant::now();
-    for client in &mut clients {
-        ends_in_time(client, begin);
-    }
-    assert_eq!(served.refused("header_timeout"), halves.len() as f64);
+    end_in_time(&authority, &served, &mut clients);
 }
 
 #[test]
@@ -159,29 +158,23 @@ fn the_rest_of_an_http2_head_that_arrives_during_a_stop_is_not_late() {
     // Longer than the limit of a head.
     thread::sleep(Duration::from_secs(7));
     exporter.signal("CONT");
-    let mut came = Vec::new();
     // The end of the answer.
-    while !came.windows(8).any(|bytes| bytes == b"healthy.") {
-        came.extend(client.some(1000).unwrap());
-    }
+    client.read_until(|came| contains(came, b"healthy."));
 }
 
 #[test]
 fn complete_frames_have_no_time_limit_and_a_head_in_two_frames_is_answered() {
-    let (authority, served) = served(limits(), 1, 0);
+    let (authority, served) = served(in_hours(), 1, 0);
     let mut client = connect_http2(&authority, &served);
     client.send(frame(PING, 0, 0, &[1; 8])).unwrap();
-    thread::sleep(Duration::from_millis(2500));
+    client.read_until(|came| contains(came, &frame(PING, ACK, 0, &[1; 8])));
+    served.pass(6 * HOUR);
     let whole = head("HEAD", "/-/healthy");
     let (first, second) = whole.split_at(20);
     client.send(frame(HEADERS, END_STREAM, 1, first)).unwrap();
     thread::sleep(Duration::from_millis(300));
     client.send(frame(CONTINUATION, END_HEADERS, 1, second)).unwrap();
-    let mut came = Vec::new();
-    // The head of the response. Its first field is `:status: 200`.
-    while !came.windows(6).any(|bytes| bytes == [0, 0, 0, 1, 0x88, 0x5f]) {
-        came.extend(client.some(1000).unwrap());
-    }
+    client.read_until(|came| contains(came, OK));
     for reason in ["header_timeout", "header_too_large", "malformed_request", "overloaded"] {
         assert_eq!(served.refused(reason), 0.0, "{reason}");
     }
@@ -193,11 +186,7 @@ fn invalid_http2_requests_do_not_end_the_connection() {
     let mut client = connect_http2(&authority, &served);
     // A control character in the path: `h2` resets the stream, and the exporter does not see the request.
     client.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, &head("GET", "/\u{7f}"))).unwrap();
-    let mut received = Vec::new();
-    let reset = frame(RST_STREAM, 0, 1, &[0, 0, 0, PROTOCOL_ERROR]);
-    while !received.windows(reset.len()).any(|bytes| bytes == reset) {
-        received.extend(client.some(1000).unwrap());
-    }
+    client.read_until(|came| contains(came, &frame(RST_STREAM, 0, 1, &[0, 0, 0, PROTOCOL_ERROR])));
     // A body longer than its content-length.
     let announced = [head("POST", GROUP_MESSAGE_PATH), literal("content-length", "1")].concat();
     client.send(frame(HEADERS, END_HEADERS, 3, &announced)).unwrap();
@@ -216,18 +205,14 @@ fn invalid_http2_requests_do_not_end_the_connection() {
     for stream in 0..70 {
         client.send(frame(HEADERS, END_HEADERS, 301 + 2 * stream, &head("POST", GROUP_MESSAGE_PATH))).unwrap();
     }
-    let mut resets = 0;
-    let mut received = Vec::new();
-    while resets < 6 {
-        received.extend(client.some(1000).unwrap());
-        // REFUSED_STREAM in an RST_STREAM.
-        let is_refusal = |bytes: &[u8]| bytes[..5] == [0, 0, 4, 3, 0] && bytes[9..] == [0, 0, 0, 7];
-        resets = received.windows(13).filter(|bytes| is_refusal(bytes)).count();
-    }
+    // REFUSED_STREAM in an RST_STREAM.
+    let is_refusal = |bytes: &&[u8]| bytes[..5] == [0, 0, 4, 3, 0] && bytes[9..] == [0, 0, 0, 7];
+    let resets = |came: &[u8]| came.windows(13).filter(is_refusal).count();
+    let came = client.read_until(|came| resets(came) >= 6);
     // The accepted requests can still be completed.
     client.send(frame(DATA, END_STREAM, 301, message("g", "u").as_bytes())).unwrap();
     eventually("a request to be answered", || served.callbacks() == 1);
-    assert_eq!((resets, counts()), (6, (1.0, 1.0)));
+    assert_eq!((resets(&came), counts()), (6, (1.0, 1.0)));
     assert_eq!((served.refused("header_too_large"), served.refused("broken_body")), (0.0, 1.0));
 }
 
@@ -262,12 +247,8 @@ fn expect_too_large(client: &mut Client, times: usize) {
             && bytes[3] == HEADERS
             && bytes[9..].starts_with(block)
     };
-    let mut received: Vec<u8> = Vec::new();
-    let count =
-        |received: &[u8], block: &[u8]| received.windows(9 + block.len()).filter(|bytes| is_head(bytes, block)).count();
-    while count(&received, first) + count(&received, next) < times {
-        received.extend(client.some(1000).unwrap());
-    }
+    let count = |came: &[u8], block: &[u8]| came.windows(9 + block.len()).filter(|bytes| is_head(bytes, block)).count();
+    let received = client.read_until(|came| count(came, first) + count(came, next) >= times);
     assert_eq!((count(&received, first), count(&received, next)), (1, times - 1), "{received:?}");
 }
 
@@ -330,9 +311,6 @@ fn the_number_of_incomplete_http2_heads_is_limited() {
     let mut next = connect_http2(&authority, &served);
     next.send(&half).unwrap();
     next.send(frame(CONTINUATION, END_HEADERS, 1, &literal("x-more", "1"))).unwrap();
-    let mut came = Vec::new();
-    while !came.windows(6).any(|bytes| bytes == [0, 0, 0, 1, 0x88, 0x5f]) {
-        came.extend(next.some(1000).unwrap());
-    }
+    next.read_until(|came| contains(came, OK));
     assert_eq!((served.refused("overloaded"), served.refused("header_timeout")), (1.0, 0.0));
 }

@@ -1,13 +1,14 @@
 //! The events of the live page, over TLS and HTTP/2.
 
-use std::time::Duration;
+use std::time::UNIX_EPOCH;
 
 use h2::RecvStream;
 use hyper::{Response, StatusCode};
 use openim_exporter::http::Limits;
 
 use crate::http2_client::{WIDE, block_on, connect, request, whole};
-use crate::multiplex::served;
+use crate::multiplex::{after_hours, served};
+use crate::served::{HOUR, in_hours};
 use crate::support::{Client, GROUP_MESSAGE_PATH, SUCCESS, Samples, message};
 
 const PATH: &str = "/api/v1/live";
@@ -16,6 +17,10 @@ const PATH: &str = "/api/v1/live";
 async fn viewers(requests: &mut h2::client::SendRequest<bytes::Bytes>) -> f64 {
     let (answer, _) = requests.send_request(request("GET", "/metrics"), true).unwrap();
     Samples::parse(&whole(answer.await.unwrap()).await.1).value("openim_exporter_live_viewers")
+}
+
+fn seconds() -> u64 {
+    UNIX_EPOCH.elapsed().unwrap().as_secs()
 }
 
 /// The next event's ID.
@@ -29,7 +34,8 @@ async fn next(events: &mut Response<RecvStream>) -> u64 {
 
 #[test]
 fn events_arrive_over_http2_next_to_callbacks_until_the_drain() {
-    let (authority, served) = served(Limits { answer: Duration::from_secs(3), ..Limits::default() }, 1, 0);
+    // Without comments, only events can restart the time.
+    let (authority, served) = served(Limits { heartbeat: 1000 * HOUR, ..in_hours() }, 1, 0);
     block_on(async {
         let mut requests = connect(&authority, served.address(), WIDE).await;
         let (events, _) = requests.send_request(request("GET", PATH), true).unwrap();
@@ -39,10 +45,15 @@ fn events_arrive_over_http2_next_to_callbacks_until_the_drain() {
             (StatusCode::OK, "text/event-stream")
         );
         let mut last = 0;
-        for _ in 0..6 {
-            let id = next(&mut events).await;
-            assert!(id > last, "{id} after {last}");
-            last = id;
+        for _ in 0..3 {
+            served.pass(29 * HOUR);
+            // IDs are seconds, so this is an event from after the pause.
+            let now = seconds();
+            while last <= now + 1 {
+                let id = next(&mut events).await;
+                assert!(id > last, "{id} after {last}");
+                last = id;
+            }
             let (answer, mut sent) = requests.send_request(request("POST", GROUP_MESSAGE_PATH), false).unwrap();
             sent.send_data(message("g", "u").into(), true).unwrap();
             assert_eq!(whole(answer.await.unwrap()).await.1, SUCCESS);
@@ -51,15 +62,17 @@ fn events_arrive_over_http2_next_to_callbacks_until_the_drain() {
         let (head, _) = requests.send_request(request("HEAD", PATH), true).unwrap();
         assert_eq!(whole(head.await.unwrap()).await, (StatusCode::OK, String::new()));
         served.drain();
-        let rest = whole(events);
-        assert!(rest.await.1.lines().filter(|line| line.starts_with("id:")).count() <= 1);
+        let end = seconds();
+        let rest = whole(events).await.1;
+        let mut ids = rest.lines().filter_map(|line| line.strip_prefix("id: ")?.parse::<u64>().ok());
+        assert!(ids.all(|id| id <= end + 1), "{rest} after {end}");
     });
     assert_eq!((served.ended("unread"), served.ended("idle")), (0.0, 0.0));
 }
 
 #[test]
 fn a_viewer_that_does_not_read_is_reset_and_the_connection_continues() {
-    let (authority, served) = served(Limits { answer: Duration::from_secs(2), ..Limits::default() }, 1, 0);
+    let (authority, served) = served(in_hours(), 1, 0);
     block_on(async {
         let mut requests = connect(&authority, served.address(), 1000).await;
         let (deaf, _) = requests.send_request(request("GET", PATH), true).unwrap();
@@ -69,8 +82,9 @@ fn a_viewer_that_does_not_read_is_reset_and_the_connection_continues() {
         while arrived < 1000 {
             arrived += deaf.data().await.unwrap().unwrap().len();
         }
+        served.pass(29 * HOUR);
         assert_eq!(viewers(&mut requests).await, 1.0);
-        let end = deaf.data().await.unwrap().unwrap_err();
+        let end = after_hours(&served, 30, deaf.data()).await.unwrap().unwrap_err();
         assert!(end.reason().is_some(), "{end}");
         assert_eq!(viewers(&mut requests).await, 0.0);
     });

@@ -4,12 +4,11 @@ use std::io::{ErrorKind, Read as _};
 use std::net::TcpStream;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
-use openim_exporter::http::Limits;
 use tokio_rustls::rustls::{ClientConfig, ProtocolVersion};
 
 use crate::authority::Authority;
+use crate::served::{HOUR, in_hours};
 use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, SUCCESS, Samples, eventually, message, post_bytes};
 use crate::{get, scraped};
 
@@ -52,28 +51,33 @@ fn rest_and_whether_it_is_whole(client: &mut Client) -> (String, bool) {
 
 #[test]
 fn close_notify_is_sent_only_after_a_complete_answer() {
-    let short = Limits { idle: Duration::from_secs(1), answer: Duration::from_secs(1), ..Limits::default() };
-    let (authority, served) = crate::multiplex::served(short, 1, 60_000);
+    let (authority, served) = crate::multiplex::served(in_hours(), 1, 60_000);
     let connect = || Client::connect_secure(served.address(), &authority.client_of(None, &[b"http/1.1"])).unwrap();
     for request in [
         get("/-/healthy", "connection: close\r\n"),
         "GET /-/healthy HTTP/1.0\r\n\r\n".to_owned(),
         "GET /metrics HTTP/1.0\r\n\r\n".to_owned(),
-        // Idle for too long.
-        get("/-/healthy", ""),
-        "GET /-/healthy HTTP/1.1\r\n\r\n".to_owned(),
     ] {
         let mut client = connect();
         client.send(&request).unwrap();
         let (answer, is_whole) = rest_and_whether_it_is_whole(&mut client);
         assert!(is_whole && answer.starts_with("HTTP/1."), "{request}: {answer}");
     }
+    // Idle for too long.
+    let mut idle = connect();
+    served.post(&mut idle);
+    served.pass(600 * HOUR);
+    assert_eq!(rest_and_whether_it_is_whole(&mut idle), (String::new(), true));
     // The length is not known in advance, and the answer is not read in time.
     let mut deaf = connect();
     deaf.send("GET /metrics/groups HTTP/1.0\r\n\r\n").unwrap();
-    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(deaf.some(12).unwrap(), b"HTTP/1.0 200");
+    eventually("the end of the answer", || {
+        served.pass(30 * HOUR);
+        served.ended("unread") == 1.0
+    });
     let (answer, is_whole) = rest_and_whether_it_is_whole(&mut deaf);
-    assert!(!is_whole && answer.starts_with("HTTP/1.0 200"), "{} bytes", answer.len());
+    assert!(!is_whole, "{} bytes", answer.len());
 }
 
 #[test]
