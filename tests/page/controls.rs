@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::browser::{Browser, Page, View};
 use crate::past;
-use crate::support::Exporter;
+use crate::support::{Exporter, eventually};
 use crate::{simulate, url};
 
 /// All that the keyboard must reach.
@@ -110,9 +110,12 @@ pub(crate) fn the_files_to_save_are_right(browser: &Browser) {
     simulate(&exporter, 1000);
     let page = browser.open(&url(&exporter));
     page.wait_for_data();
-    // The history has the messages after the next tick.
-    std::thread::sleep(std::time::Duration::from_millis(1500));
     let samples = exporter.scrape();
+    // The history has the messages after the next tick.
+    eventually("the last day", || {
+        let days = exporter.get("/api/v1/days?format=csv").text();
+        sum(&lines(&days), "group_messages") == samples.sum("openim_group_messages_total")
+    });
     for (link, name, rows) in [("a[href*=days]", "openim-days.csv", 30), ("a[href*=hour]", "openim-hours.csv", 58)] {
         let (found, text) = page.download(&format!("header {link}"));
         assert_eq!(found, name);
