@@ -28,7 +28,7 @@ use support::{Failure, median, ratio, verdict};
 const ROUNDS: usize = 9;
 const SERIES: [u32; 3] = [1000, 100_000, 1_000_000];
 
-/// Our formats, with the most that each may take of the time of either crate, however many series there are.
+/// Our formats, each with its budget: its time divided by that of either crate, for any number of series.
 const FORMATS: [(&str, Format, f64); 4] = [
     ("text 0.0.4", Format::Text, 0.1),
     ("text 1.0.0", Format::TextV1, 0.1),

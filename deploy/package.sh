@@ -22,13 +22,13 @@ Debian packages with apt-get (as root or with sudo), cargo-deb and cargo-cyclone
 
   --target TRIPLE  the platform; this machine's by default
   --output DIR     where to put the files; default: dist in the source
-  --program FILE   package this program instead of building one; for tests, so its glibc is checked but not its size
+  --program FILE   package this program instead of building one; for tests; its glibc is checked, but not its size
   --no-image       make no container image, which needs root
 
 Platforms:
   x86_64-unknown-linux-gnu   tested; needs glibc $oldest_glibc or newer, so build it on Debian 12 or something as old
-  aarch64-unknown-linux-gnu  NOT TESTED; can be cross-compiled, but then without the image, which needs libraries
-                             that only a machine of this kind has
+  aarch64-unknown-linux-gnu  NOT TESTED; can be cross-compiled, but then without the image, because that contains
+                             libraries of the machine that makes it
   x86_64-unknown-linux-musl  NOT TESTED; one static program that needs no libc, without a Debian package
 
 Files; NAME is openim-exporter-VERSION-TRIPLE:
@@ -53,7 +53,8 @@ wrong() { echo "deploy/package.sh: $*; see deploy/package.sh --help" >&2; exit 2
 section() { printf '==== %s (%d s)\n' "$1" "$SECONDS"; }
 as_root() { if [[ $EUID -eq 0 ]]; then "$@"; else sudo "$@"; fi; }
 
-# Installs Debian's packages, each given as PACKAGE:PROGRAM or PACKAGE:FILE, of which this is missing.
+# Installs Debian packages. Each is given as PACKAGE:PROGRAM or PACKAGE:FILE, and is installed if the program or file is
+# missing.
 need() {
     local pair missing=()
     for pair in "$@"; do
@@ -111,7 +112,7 @@ case $target in
         fi ;;
     *) wrong "--target: unknown platform $target" ;;
 esac
-# A given program needs none for its platform.
+# With --program, nothing is compiled for the platform.
 [[ -z $program ]] || compilers=()
 mkdir -p "$output"
 output=$(realpath "$output")
@@ -131,7 +132,7 @@ fi
 export SOURCE_DATE_EPOCH
 
 section "What the packages need"
-# A part of the source always runs on this machine, so its compiler is needed, too.
+# Build scripts and the example that writes the man pages always run on this machine, so its compiler is needed too.
 need gcc:cc "${compilers[@]}" binutils:readelf "binutils${prefix:+-${prefix%-}}:${prefix}objcopy" gzip:gzip
 [[ -z $image ]] || need buildah:buildah jq:jq
 if [[ -n $deb ]]; then
@@ -211,7 +212,7 @@ if [[ -n $deb ]]; then
 fi
 
 section "SBOM"
-# It is written beside the manifest, so not in the source, which others may be reading.
+# cargo-cyclonedx writes beside the manifest. So give it a directory of links: others may be reading the source.
 source=$(realpath "$stage")/source
 mkdir "$source"
 ln -s "$PWD"/* "$source"
@@ -226,6 +227,6 @@ fi
 
 section "Checksums"
 cd "$output"
-# The files of all platforms, without directories of unpacked archives, whose names have no ending.
+# The files of all platforms, but not the directories of unpacked archives, whose names have no extension.
 sha256sum openim-exporter[-_]"$version"-*.* >SHA256SUMS
 cat SHA256SUMS

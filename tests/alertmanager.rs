@@ -65,9 +65,9 @@ fn a_killed_exporter_that_is_seen_through_remote_write_is_reported() {
     is_reported_without_up(&scene);
 }
 
-/// The Prometheus with the rules does not have the exporter's `up`.
+/// Checks that a kill is reported although the Prometheus with the rules does not have the exporter's `up`.
 fn is_reported_without_up(scene: &Scene) {
-    // With fewer samples, the rule waits longer, because the interval may be long.
+    // With fewer samples, the rule waits longer, because it assumes a long scrape interval.
     let samples = || scene.prometheus.query("count_over_time(openim_exporter_groups_tracked[40s])");
     let has_enough = || samples().iter().any(|(_, count)| *count >= 12.0);
     for _ in (0..100).take_while(|_| !has_enough()) {

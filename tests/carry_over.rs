@@ -71,7 +71,7 @@ fn a_kill_at_any_moment_leaves_the_complete_old_or_new_state() {
         let groups = 100_002 + 1000 * round;
         let before = fs::read(&state).unwrap();
         if round % 5 == 4 {
-            // It serves, and is killed.
+            // This one is killed when it serves.
             drop(Exporter::run(&mut serve(directory.path(), groups)));
         } else {
             let mut killed = serve(directory.path(), groups).stderr(Stdio::null()).spawn().unwrap();
@@ -107,7 +107,7 @@ fn a_kill_at_any_moment_leaves_the_complete_old_or_new_state() {
     );
 }
 
-/// The exit status of an exporter, which gets a signal to end as soon as it serves, and its log.
+/// Runs an exporter, which gets SIGTERM as soon as it serves. Returns its exit status and its log.
 fn ended(exporter: &mut Command) -> (Option<i32>, String) {
     let mut child = exporter.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = String::new();
@@ -125,7 +125,7 @@ fn ended(exporter: &mut Command) -> (Option<i32>, String) {
 fn with_failing(directory: &Path, rules: &[&str]) -> (Option<i32>, String) {
     let serve = serve(directory, 150_000);
     let mut strace = Command::new("strace");
-    // The exporter is not strace's child, but ours.
+    // With -D, the exporter is not strace's child, but ours.
     strace.args(["-D", "-f", "-o", "/dev/null"]).args(rules).arg(serve.get_program()).args(serve.get_args());
     ended(strace.env("OPENIM_EXPORTER_STORAGE_PATH", ""))
 }

@@ -209,7 +209,7 @@ fn the_time_in_which_a_callback_arrives_is_not_the_exporter_s() {
         let mut client = exporter.connect();
         let begin = Instant::now();
         client.send(&request[..at]).unwrap();
-        // By the time of this answer, the exporter has read that.
+        // When this is answered, the exporter has read that part.
         exporter.scrape();
         let first = Instant::now();
         thread::sleep(Duration::from_secs(1));
@@ -220,7 +220,7 @@ fn the_time_in_which_a_callback_arrives_is_not_the_exporter_s() {
         // Two requests at once: the second one has no time of its own in which it arrives.
         client.send([&request[..], &request[..]].concat()).unwrap();
         assert_eq!([client.answer().status, client.answer().status], [200, 200]);
-        // By the time of the next answer, the exporter has ended those.
+        // When the next request is answered, the exporter has ended those.
         client.send("GET /-/healthy HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
         assert_eq!(client.answer().status, 200);
         after += rest.elapsed();
@@ -257,7 +257,7 @@ fn an_incomplete_request_gets_408_after_five_seconds() {
     let body = start(format!("POST {GROUP_MESSAGE_PATH} HTTP/1.1\r\nhost: x\r\nContent-Length: 30\r\n\r\n{{"));
     for (mut client, reason) in [(head, "header_timeout"), (body, "body_timeout")] {
         let response = client.answer();
-        // tests/http/limits.rs tests when.
+        // tests/http/limits.rs tests when the answer comes.
         let (_, detail) = response.refusal(408);
         assert!(reason == "header_timeout" || detail.contains("within 5 s"), "{detail}");
         assert!(response.closes(), "{reason}");

@@ -157,7 +157,7 @@ fn a_drain_closes_idle_connections_after_a_second_and_refuses_new_ones() {
     let begin = begin_to_drain(&exporter);
     assert!(exporter.refuses(), "a new connection was accepted");
     assert_eq!((used.rest().as_str(), fresh.rest().as_str()), ("", ""));
-    // The exporter measures whole milliseconds. tests/http/drain.rs tests that it is no later.
+    // The exporter measures whole milliseconds. tests/http/drain.rs tests that it takes no longer.
     assert!(begin.elapsed() >= Duration::from_millis(999), "{:?}", begin.elapsed());
     let (status, log) = exporter.wait();
     assert!(status.success(), "{status}");

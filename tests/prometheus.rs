@@ -12,8 +12,8 @@ use serde_json::Value;
 use support::{Exporter, GROUP_MESSAGE_PATH, callbacks};
 use tempfile::TempDir;
 
-/// Number of callbacks, and callbacks per second: so many that a run takes four scrapes at this interval. A shorter one
-/// would also be the timeout of a scrape, and the machine is busy.
+/// Number of callbacks, and callbacks per second, chosen so that a run takes four scrapes at this interval. It is also
+/// the timeout of a scrape, so a shorter one could fail on a busy machine.
 const COUNT: &str = "20000";
 const RATE: &str = "1000";
 const INTERVAL: &str = "scrape_interval: 5s";

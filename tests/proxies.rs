@@ -112,7 +112,7 @@ fn a_silent_connection_of_a_proxy_is_idle_and_does_not_delay_the_end() {
     let mut silent = connect(exporter.address(), "127.0.0.9");
     std::thread::sleep(Duration::from_millis(100));
     exporter.signal("TERM");
-    // Not a refusal, as at the limit of a head.
+    // It gets no refusal, unlike at the time limit of a head.
     assert_eq!(silent.rest(), "");
     let (status, log) = exporter.wait();
     assert!(status.success(), "{status}");
@@ -223,7 +223,7 @@ fn haproxy_names_the_client_as_documented_in_both_versions() {
 /// The business server of the next tests: its answers have the URL.
 const BUSINESS_ANSWER: &str = r#"{"actionCode":1,"errCode":5001,"errMsg":"$request_uri","errDlt":"","nextCode":1}"#;
 
-/// A header of its answers: the request's headers, and how many requests its connection has had.
+/// In a header of its answers: the request's headers, and the number of requests on its connection so far.
 const RECEIVED: &str =
     "$http_host|$http_x_forwarded_for|$http_forwarded|$http_connection|$http_operationid|$connection_requests";
 

@@ -204,8 +204,8 @@ for file in tests/*.rs tests/*/main.rs; do
     name=${file#tests/} && name=${name%.rs} && name=${name%/main}
     [[ "$in_jobs " == *"--test $name "* ]] || others+=(--test "$name")
 done
-# In the background too, because Ctrl-C ends a script that waits, but not one that runs a command of another process
-# group. The million callbacks follow in the release build.
+# In the background too: Ctrl-C ends a script that waits for it, but not one whose foreground command has another
+# process group. The million callbacks follow in the release build.
 set -m
 "${bounded[@]}" cargo test --locked --no-fail-fast "${others[@]}" -- --include-ignored --skip of_a_million_callbacks \
     </dev/null &

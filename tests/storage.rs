@@ -287,7 +287,7 @@ fn a_lock_that_is_a_link_is_an_error_and_another_program_s_lock_is_not_changed()
     let printed = refused(r#"exec "$@""#, directory.path());
     assert!(printed.contains("lock") && look(&mine) == before, "{printed}");
     let advice =
-        "a symbolic link is in its place, or leads to itself: remove it, or set --storage.path to another directory";
+        "a symbolic link has this name, or leads to itself: remove it, or set --storage.path to another directory";
     assert!(printed.contains(advice), "{printed}");
     fs::remove_file(&lock).unwrap();
     fs::write(&lock, "another program's lock").unwrap();

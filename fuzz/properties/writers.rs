@@ -69,7 +69,7 @@ fn histogram(bytes: &mut Unstructured<'_>, sum: f64) -> Result<Histogram> {
     Ok(Histogram { buckets, sum, count, native })
 }
 
-/// Histograms with the labels that are expected.
+/// Each histogram with its expected label.
 fn labelled(rows: &[(String, Histogram)]) -> impl ExactSizeIterator<Item = (Option<&str>, &Histogram)> {
     rows.iter().map(|(label, histogram)| (Some(label.as_str()), histogram))
 }
@@ -124,7 +124,7 @@ fn are_the_histograms<'a>(
     let mut samples = family.samples.as_slice();
     for (label, histogram) in rows {
         let own;
-        // The buckets with a bound, the one for everything, the sum and the count.
+        // The buckets with a finite bound, the `+Inf` bucket, the sum and the count.
         (own, samples) = samples.split_at(histogram.buckets.len() + 3);
         is_the_histogram(own, &row(label), histogram, format);
     }

@@ -36,16 +36,16 @@ pub(super) struct Signals {
     _file_size: Signal,
 }
 
-/// Catches the signal of a write beyond the limit on a file's size, which would kill the process: the write is then an
-/// error, like on a full disk.
+/// Catches SIGXFSZ, which a write beyond the file size limit causes and which would kill the process. The write then
+/// fails, as on a full disk.
 fn catch_file_size() -> io::Result<Signal> {
     signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))
 }
 
-/// The same for a command without a runtime. The handler stays for the rest of the process.
+/// The same for a command, which has no runtime. The handler stays until the process ends.
 pub(super) fn survive_file_size() {
     let runtime = runtime::Builder::new_current_thread().enable_io().build();
-    // If that fails, only the limit on a file's size has a worse effect.
+    // If this fails, the only effect is that the file size limit kills the process.
     let _ = runtime.map(|runtime| {
         let _entered = runtime.enter();
         catch_file_size().map(drop)

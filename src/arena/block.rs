@@ -61,8 +61,8 @@ impl Arena {
         self.words as u64
     }
 
-    /// Marks the block on disk as in use, in its own file, on this boot of the machine. If the process is killed in
-    /// between, the block is still closed, and nothing in it has changed.
+    /// Marks the block on disk as in use, in its own file, on this boot of the machine. If the process is killed
+    /// before it is marked, the block is still closed, and its contents have not changed.
     ///
     /// # Errors
     /// When the file cannot be written.

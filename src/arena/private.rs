@@ -54,8 +54,8 @@ pub(super) fn create_directory(path: &Path, steps: Steps<'_>) -> Result<(), Erro
     Ok(())
 }
 
-/// Removes directories that [`create_directory`] has created, from the topmost one, and the lock file. A directory that
-/// contains anything else stays.
+/// Removes the lock file and the directories that [`create_directory`] has created, up to the topmost one. A directory
+/// that contains anything else stays.
 pub(crate) fn remove_created(directory: &Path, topmost: &Path) {
     let is_lock = |entry: io::Result<DirEntry>| entry.is_ok_and(|entry| entry.file_name() == LOCK);
     if fs::read_dir(directory).is_ok_and(|mut entries| entries.all(is_lock)) {

@@ -181,16 +181,14 @@ impl Problem {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
                 ("the disk or the quota is full", Some("free some space"))
             }
-            ErrorKind::FileTooLarge => {
-                ("the limit on a file's size is too low", Some("raise it (ulimit -f, LimitFSIZE)"))
-            }
+            ErrorKind::FileTooLarge => ("the file size limit is too low", Some("raise it (ulimit -f, LimitFSIZE)")),
             ErrorKind::NotFound | ErrorKind::Unsupported => (
                 "the directory was removed, or its file system cannot hold the state (/proc, for example, cannot)",
                 None,
             ),
             _ => match Errno::from_io_error(error) {
                 Some(Errno::NODEV) => ("the file system cannot map files into memory", None),
-                Some(Errno::LOOP) => ("a symbolic link is in its place, or leads to itself", Some("remove it")),
+                Some(Errno::LOOP) => ("a symbolic link has this name, or leads to itself", Some("remove it")),
                 _ => return None,
             },
         };

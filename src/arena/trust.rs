@@ -21,7 +21,7 @@ pub enum Boot {
     Id([u64; 2]),
     /// If that cannot be read, the time of the boot by the machine's clock, in milliseconds since the epoch.
     At(i64),
-    /// Both, where it is not known which of them the exporter uses: its sandbox may hide the ID. Never in a block.
+    /// Both, if it is not known which of them the exporter uses: its sandbox may hide the ID. Never stored in a block.
     IdAt([u64; 2], i64),
     /// Unknown: different from every boot.
     Unknown,

@@ -75,7 +75,7 @@ settings! {
         /// How long to keep serving after SIGTERM or SIGINT, so that load balancers can switch to other exporters: 5s
         ///
         /// /-/ready answers 503 meanwhile, and each answer closes its connection. Then the exporter stops accepting
-        /// connections and exits. A second signal ends the wait. What sends the signal must be told to wait longer than
+        /// connections and exits. A second signal ends the wait. Configure what sends the signal to wait longer than
         /// this before it kills the exporter: TimeoutStopSec of the systemd unit (90s), --stop-timeout of Docker and
         /// Podman (10s), terminationGracePeriodSeconds in Kubernetes.
         #[arg(value_name = "DURATION", default_value = "0s", value_parser = drain_delay)]

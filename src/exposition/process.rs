@@ -44,8 +44,8 @@ static FAMILIES: [Declaration; 10] = [
     }),
 ];
 
-/// Those of the network count IPv4 in the whole network namespace, which may be much older than the process. Only
-/// `tests/exposition/process.rs` sees whether they are swapped.
+/// These two count IPv4 in the whole network namespace, which may be much older than the process. Only
+/// `tests/exposition/process.rs` would notice if they were swapped.
 const RECEIVED: Family =
     counter("process_network_receive_bytes_total", "Number of bytes received by the process over the network.");
 const SENT: Family =

@@ -181,7 +181,7 @@ fn a_directory_that_is_removed_or_replaced_is_noticed() {
     let directory = parent.path().join("records");
     let recording = Recording::start(&directory, &settings());
     recording.append("1");
-    // The file exists before lines go to it. They go nowhere before it exists.
+    // The new file exists a little before the recorder writes lines to it.
     let has_begun = || names(&directory).len() == 1 && recording.recorder.current.load().is_some();
     fs::remove_dir_all(&directory).unwrap();
     eventually("a new directory", has_begun);

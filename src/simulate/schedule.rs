@@ -201,14 +201,14 @@ mod tests {
     }
 
     #[test]
-    fn records_are_due_when_they_were_received_after_the_first_one_divided_by_the_speed() {
+    fn a_record_is_due_at_its_time_since_the_first_one_divided_by_the_speed() {
         let start = Instant::now();
         for (rate, speed, expected) in
             [(None, 1.0, [0, 1000, 1000, 1900]), (None, 2.0, [0, 500, 500, 950]), (Some(10.0), 2.0, [0, 100, 200, 300])]
         {
             let replay = Some(Replay { files: Vec::new(), speed, skip_invalid: false });
             let mut schedule = Schedule::new(&Simulate { replay, ..options(rate, Until::Replayed) }, start);
-            // The third one was received by another thread.
+            // The third one is earlier than the second, because another thread received it.
             let due = [5000, 6000, 5900, 6900].map(|ms| schedule.take_recorded(UnixMillis(ms), start).unwrap() - start);
             assert_eq!(due.map(|due| due.as_millis()), expected, "{rate:?} {speed}");
         }

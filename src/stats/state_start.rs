@@ -10,8 +10,8 @@ named! {
         Fresh = "fresh",
         /// From the values in the state.
         Continued = "continued",
-        /// From the values in a copy, and with its start time: a later one would tell Prometheus that all of it was
-        /// counted since then. Where Prometheus has seen higher values, it notices that they are lower now.
+        /// From the values in a copy, and with its start time: a later one would tell Prometheus that everything was
+        /// counted since then. If Prometheus has seen higher values, it notices by itself that they are lower now.
         Restored = "restored",
         /// From 0, because the file, or parts of it, may be older than what a scrape has shown: when a counter continues
         /// from a lower value, Prometheus takes that for a reset and adds the whole value again.

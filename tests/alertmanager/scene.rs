@@ -114,7 +114,7 @@ impl Scene {
         let scene = Self::of(str::to_owned, |config, openim, _| with_another_job(&config, "") + openim, &receive);
         let url = format!("http://{}/api/v1/write", scene.prometheus.address());
         let selected = format!("[{{source_labels: [__name__], regex: {SELECTED}, action: keep}}]");
-        // The usual five seconds would be two minutes of the rules.
+        // The default of five seconds would count as two minutes in the rules.
         let queue = "{batch_send_deadline: 100ms}";
         let write = format!("{{url: \"{url}\", write_relabel_configs: {selected}, queue_config: {queue}}}");
         let config = config_for(scene.exporter.address());

@@ -54,7 +54,7 @@ pub(crate) fn late_heads() {
             client.send(format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n")).unwrap();
             (callback, client)
         });
-        // By its answer, the others have arrived.
+        // When this is answered, the others have arrived.
         site.open(protocol).ask(&site.post(CALLBACKS[0]));
         site.served.pass(5 * HOUR);
         for (callback, client) in &mut open {
@@ -164,7 +164,7 @@ fn a_connection_over_the_limit_gets_its_answer_after_its_request() {
         assert_eq!(held.post("/callbackBeforeSendGroupMsgCommand", "{}").text(), SUCCESS);
         let mut post = site.post(CALLBACKS[0]);
         post.body = vec![b' '; 100_000];
-        // Without sweeps, it waits for its request for any time.
+        // Without sweeps, there is no limit on the wait for its request.
         let still = site.served.without_sweeps();
         for _ in 0..10 {
             let mut client = connect();

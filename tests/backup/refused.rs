@@ -131,7 +131,7 @@ fn a_limit_on_a_file_s_size_is_an_error_and_leaves_no_part_of_a_backup() {
         shell.arg(exporter.get_program()).args(exporter.get_args());
         let Output { status, stderr, .. } = shell.output().unwrap();
         let error = String::from_utf8(stderr).unwrap();
-        let (what, advice) = ("File too large (os error 27)", "; raise the limit on a file's size (ulimit -f)\n");
+        let (what, advice) = ("File too large (os error 27)", "; raise the file size limit (ulimit -f)\n");
         let is_error = status.code() == Some(1) && error.contains(what) && error.ends_with(advice);
         assert!(is_error, "{command} {to}: {status} {error}");
         fs::remove_file(parent.path().join("standard")).unwrap();

@@ -147,7 +147,7 @@ fn a_family_without_samples_is_noticed() {
         assert!(missing.iter().any(|name| name.starts_with(start)), "{start}: {missing:?}");
     }
     assert!(!missing.contains(&"openim_group_messages_total"), "{missing:?}");
-    // Nor is one that is not there at all.
+    // A family that is absent altogether is noticed too.
     let others = families.iter().filter(|family| family.name != "openim_group_messages");
     assert!(without_samples(others).contains(&"openim_group_messages_total"));
 }

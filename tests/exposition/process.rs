@@ -1,5 +1,5 @@
-//! The metrics of the process: those of programs that are built with Go's client library, and what those of the network
-//! count.
+//! The metrics of the process: they are those of programs that are built with Go's client library, and the network
+//! metrics count the right bytes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -132,10 +132,10 @@ fn get(from: &Namespace, host: &str) -> f64 {
     lengths.map(|length| length as f64).sum()
 }
 
-/// How often something is sent, so that it is much more than everything else.
+/// How often something is sent: so often that it is much more than all other traffic.
 const TIMES: usize = 20;
 
-/// Headers of all layers, and acknowledgements, make up to this much of what is sent.
+/// With the headers of all layers, and acknowledgements, at most this many times what is sent is counted.
 const AND_A_TENTH: f64 = 1.1;
 
 #[test]
@@ -154,7 +154,7 @@ fn the_network_metrics_count_ipv4_of_the_whole_namespace_in_the_right_direction(
     let mut got = 0.0;
     let [received, sent] = cable.rise(|| got = get(&cable.client, "10.0.0.1"));
     assert!(got > 1e6 && (got..got * AND_A_TENTH).contains(&sent) && received < got / 10.0, "{got}: {received} {sent}");
-    // Within the machine, all bytes are sent and received.
+    // Traffic within the machine counts as both sent and received.
     let [received, sent] = cable.rise(|| got = get(&cable.exporter, "127.0.0.1"));
     assert!(received == sent && (got..got * AND_A_TENTH).contains(&sent), "{got}: {received} {sent}");
     // IPv6 is not counted.

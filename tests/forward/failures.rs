@@ -121,7 +121,7 @@ fn the_head_of_a_success_is_enough() {
         scene.post("a", 0);
         scene.post("a", 1);
         scene.wait_until_delivered();
-        // Nothing was sent twice, as after a timeout.
+        // Nothing was sent twice: that would happen after a timeout.
         assert_in_order(&target.got(), false, 1, 2);
         assert!(resident_bytes(scene.exporter()) < 150 << 20, "{what}");
     }

@@ -1,4 +1,4 @@
-//! Drains, on a site whose limits take hours.
+//! Drains of a site whose limits are hours instead of seconds.
 
 use std::io::ErrorKind;
 use std::net::TcpStream;

@@ -102,7 +102,7 @@ fn a_body_that_does_not_arrive_in_time_gets_408() {
 
 #[test]
 fn a_body_over_the_limit_with_expect_is_refused_before_it_is_sent() {
-    // If it were awaited, it would be refused when its time is up.
+    // If the exporter waited for the body, it would refuse it only at the time limit, hours later.
     let served = Served::new(in_hours(), 1);
     let mut client = served.connect();
     let head = format!("POST {GROUP_MESSAGE_PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n");

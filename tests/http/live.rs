@@ -213,7 +213,7 @@ fn narrow(served: &Served) -> Viewer {
     Viewer::new(served.connect_narrow(1024)).0
 }
 
-/// Another viewer, and the ID of its tenth event. Earlier viewers are sent each event before it.
+/// Another viewer, and the ID of its tenth event. The exporter sends each event to earlier viewers first.
 fn tenth_event(served: &Served) -> (Viewer, u64) {
     let (mut viewer, _) = Viewer::new(served.connect());
     let id = (0..10).map(|_| viewer.next().unwrap().0).last();
@@ -253,7 +253,7 @@ fn a_slow_viewer_skips_events() {
     while *waiting.last().unwrap() < last {
         waiting.push(slow.next().unwrap().0);
     }
-    // The kernel has a few, and the exporter one, before the last of these.
+    // Before the last of these, the kernel has buffered a few, and the exporter one.
     assert!((2..=6).contains(&waiting.len()), "{first}: {waiting:?}");
     assert!(*waiting.last().unwrap() > first + 8, "{first}: {waiting:?}");
     assert_eq!(served.ended("unread"), 0.0);
@@ -279,7 +279,7 @@ fn a_drain_ends_streams_at_once_even_if_they_are_not_read() {
     eventually("both viewers", || served.in_progress().0 == 2);
     served.drain();
     let end = seconds();
-    // The connection of the one that reads is idle.
+    // The connection of the viewer that reads stays open, and is idle.
     eventually("the end of the other one", || served.in_progress().0 == 1);
     let ids: Vec<_> = std::iter::from_fn(|| quick.next().ok()).map(|(id, _)| id).collect();
     assert!(ids.iter().all(|id| (last + 1..=end + 1).contains(id)), "{ids:?} after {end}");

@@ -18,7 +18,7 @@ const REPORTS: [&str; 3] =
 const UNUSUAL: [&str; 2] = ["doc-sample.good.json", "only-required-fields.good.json"];
 
 /// Notifications about groups and messages, by where OpenIM sends them: the table `newSessionTypeConf` in OpenIM's
-/// `notification/msg.go`, which leaves out the revocation, because that goes to the message's chat.
+/// `notification/msg.go`. The revocation is not in it, because it goes to the message's chat.
 const TO_GROUPS: [i32; 17] =
     [1501, 1502, 1504, 1507, 1508, 1509, 1510, 1511, 1512, 1513, 1514, 1515, 1516, 1517, 1518, 1519, 1520];
 const TO_USERS: [i32; 4] = [1503, 1505, 1506, 2102];

@@ -248,7 +248,7 @@ fn a_slow_but_steady_reader_is_not_disconnected() {
     let mut slow = served.connect_narrow(4096);
     slow.send(get("/metrics/groups")).unwrap();
     let mut hours = 0;
-    // Each time, more than the kernel and the exporter buffer: the exporter has made progress since the last time.
+    // Between two pauses, more is read than the kernel and the exporter buffer, so the exporter has made progress.
     slow.drink(1 << 17, || {
         served.pass(29 * HOUR);
         hours += 29;

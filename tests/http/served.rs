@@ -131,13 +131,13 @@ impl Served {
         Client::from_socket(TcpStream::from(socket)).unwrap()
     }
 
-    /// As if this time had passed. What has arrived until now arrived before.
+    /// Acts as if this time had passed. What has arrived by now arrived before that time.
     pub(crate) fn pass(&self, time: Duration) {
         // Only one thread sweeps at a time.
         let sweep = self.sweeping.lock().unwrap();
         self.site.pass(time);
         drop(sweep);
-        // If it ends something too early, the test should see it.
+        // So that the test notices if this ends something too early.
         thread::sleep(Duration::from_millis(20));
     }
 
@@ -151,7 +151,7 @@ impl Served {
         self.site.leave("TERM", HOUR);
     }
 
-    /// Begins to drain. It ends with the last connection.
+    /// Begins to drain. The drain ends with the last connection.
     pub(crate) fn drain(&self) {
         self.site.drain();
     }

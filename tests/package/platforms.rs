@@ -31,7 +31,7 @@ fn the_files_of_a_second_platform_join_those_of_the_first() {
     for entry in fs::read_dir(&*PACKAGES).unwrap().map(Result::unwrap) {
         fs::copy(entry.path(), both.join(entry.file_name())).unwrap();
     }
-    // Someone looks into the archive there.
+    // Someone has unpacked the archive there.
     fs::create_dir(both.join(name())).unwrap();
     let program = compiled(folder.path(), NOTHING, &["-static"]);
     must(script(program, &both).args(["--target", MUSL]));
@@ -56,7 +56,7 @@ fn the_files_of_a_second_platform_join_those_of_the_first() {
 #[test]
 #[ignore = "needs cc, cargo-deb, dpkg and cargo-cyclonedx"]
 fn a_program_that_the_platform_cannot_run_is_refused() {
-    // Afterwards, because the script may install what it needs.
+    // Make the packages first, because the script may install what it needs.
     LazyLock::force(&PACKAGES);
     // glibc has this function since 2.36.
     let newer = "#include <stdlib.h>\nint main(void) { return arc4random() == 0; }";

@@ -57,8 +57,8 @@ impl Viewer {
     }
 }
 
-/// Checks that events are passed on at once. With nginx's buffers, a part of each would come with the next one, which a
-/// stopped exporter does not send.
+/// Checks that events are passed on at once. If nginx buffered them, a part of each would come only with the next one,
+/// which a stopped exporter does not send.
 fn assert_at_once(exporter: &Exporter, port: u16, path: &str) {
     // The exporter sends each event to this one first.
     let mut behind = Viewer::new(connect(port), &format!("/{path}/openim"));

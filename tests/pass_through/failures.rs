@@ -34,7 +34,7 @@ fn check(scene: &Scene, reason: &str, (status, body): (u16, &str)) {
     let what = |answer: &crate::support::Response| format!("{reason}: {} {}", answer.status, answer.text());
     let post = |command| {
         let (answer, took) = scene.post(command);
-        // The default is 3 s. For another reason, no timeout was reached.
+        // If the timeout were ignored, the default of 3 s would apply. Any other reason shows that none was reached.
         assert!(reason != "timeout" || took < Duration::from_secs(3), "{took:?}");
         answer
     };
@@ -121,7 +121,7 @@ fn the_policy_continue_echoes_what_openim_copies() {
     assert_eq!((answer.json()["groupID"].as_str(), answer.json()["groupName"].as_str()), (Some("g1"), Some("Hikers")));
 }
 
-/// A target that has failed three times, and an exporter whose breaker has opened for this long.
+/// A target that has failed three times, and an exporter whose breaker stays open for this long.
 fn with_open_breaker(open_for: &str) -> (Target, Scene) {
     let target = Target::start(resets());
     let breaker = format!("breaker: {{window: 10m, min_requests: 3, failure_rate: 0.5, open_for: {open_for}}}");

@@ -22,7 +22,7 @@ fn scene(target: &Target) -> (Authority, Scene) {
     (authority, scene)
 }
 
-/// Waits until the target is so.
+/// Waits until the target meets the condition.
 async fn until(target: &Target, is_so: impl Fn(&Target) -> bool) {
     while !is_so(target) {
         sleep(Duration::from_millis(10)).await;

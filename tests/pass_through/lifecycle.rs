@@ -36,7 +36,7 @@ fn in_a_drain_the_policies_answer_what_still_waits() {
     assert_eq!(judge(&refuses.answer().body, UrlForm::Path), Judged::Refuses);
     let (status, log) = scene.exporter.wait();
     let has = |text: &str| log.iter().any(|line| line.contains(text));
-    // Either thread may be the first to see that it is time. The drain's own time was not over.
+    // Either thread may be the first to notice that it is time. The drain ended before its own limit.
     let by_the_drain = has("no answer before the shutdown") || has("the exporter is shutting down or overloaded");
     assert!(status.success() && by_the_drain && !has("cut off"), "{log:#?}");
 }

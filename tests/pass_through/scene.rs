@@ -10,7 +10,7 @@ pub(crate) const CONTINUES: &str = "callbackBeforeSendSingleMsgCommand";
 pub(crate) const REFUSES: &str = "callbackBeforeSendGroupMsgCommand";
 pub(crate) const TRANSPARENT: &str = "callbackBeforeCreateGroupCommand";
 
-/// The usual timeout of a target's answer: the longest, because the machine is busy with other tests.
+/// The usual timeout of a target's answer: the longest that is allowed, because other tests keep the machine busy.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_millis(4500);
 
 /// A forwarding exporter.

@@ -133,7 +133,7 @@ fn a_server_that_sends_a_byte_at_a_time_gets_no_more_time() {
     let all = [b"+".as_slice(), &[b'o'; 1000]].concat().leak();
     let slow = link(&server(all, Duration::from_millis(100))).send(&[set("a", "1")]).unwrap_err();
     assert_eq!(slow.reason, ReplicasFailure::Timeout, "{slow}");
-    // An answer has 2 s, and only the whole exchange has 5 s.
+    // The limit of an answer is 2 s. Only that of the whole exchange is 5 s.
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
 }
 

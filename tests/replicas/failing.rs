@@ -111,7 +111,7 @@ fn frozen_redis_fails_an_exchange_in_seconds_and_loses_nobody() {
             });
         }
     });
-    // The first answer has 2 s. Then nothing else is tried, as it would be for up to 5 s.
+    // The limit of the first answer is 2 s. Then nothing else is tried: that could take up to 5 s.
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     redis.signal("CONT");
     talk(&members, BEGIN + 20 * SECOND, 2);

@@ -90,7 +90,7 @@ fn frozen_redis_delays_no_answer_and_no_exit() {
         assert!(begin.elapsed() < Duration::from_secs(40), "no timeout");
         talk(&exporter, "someone");
     }
-    // An answer that waits for Redis would take 2 s, which is its time.
+    // An answer that waited for Redis would take 2 s, the time limit of Redis' answer.
     let samples = exporter.scrape();
     let count = |le: &str| samples.sum_of("openim_exporter_callback_duration_seconds_bucket", "le", le);
     assert_eq!(count("1"), count("+Inf"));

@@ -106,7 +106,7 @@ fn the_prediction_is_right_if_the_exporter_s_sandbox_hides_the_boot_id() {
     let exporter = start();
     assert_eq!(outcome(&exporter), ("continued".to_owned(), 1.0, 1.0));
     end(exporter, "KILL");
-    // The machine went down: the ID and the time of that boot are not the current ones.
+    // As after a reboot: the boot time in the state is not the current one.
     overwrite(&place, BOOT + 8, &1_700_000_000_000_i64.to_ne_bytes());
     assert_eq!(place.prediction(), "counters_reset");
 }

@@ -130,13 +130,13 @@ fn a_symbolic_link_in_the_way_is_named_and_not_followed() {
     fs::remove_file(place.at("lock")).unwrap();
     symlink(&mine, place.at("lock")).unwrap();
     let advice = "Too many levels of symbolic links (os error 40); \
-                  a symbolic link is in its place, or leads to itself: remove it\n";
+                  a symbolic link has this name, or leads to itself: remove it\n";
     for arguments in [&["restore", text(&backup)][..], &["reset-counters"]] {
         let printed = error_of(&place, arguments);
         assert!(printed.contains("lock") && printed.ends_with(advice), "{arguments:?}: {printed}");
     }
     assert_eq!(fs::read(&mine).unwrap(), b"mine");
-    // A directory that leads to itself.
+    // A link in place of the directory that leads to itself.
     let lost = Place::new();
     symlink(lost.path(), lost.path()).unwrap();
     for arguments in [&["info"][..], &["verify"], &["export"], &["reset-counters"]] {
@@ -180,7 +180,7 @@ fn a_restore_that_fails_leaves_no_new_directory_and_the_next_one_says_who_must_o
         |backup: &Path| command(&["state", "restore", text(backup), "--storage.path", text(&top.join("data"))]);
     assert_eq!(restore(&damaged).output().unwrap().status.code(), Some(1));
     assert!(!top.exists());
-    // Too little space for it.
+    // The state is larger than the file size limit.
     let limited = restore(&backup);
     let mut shell = Command::new("sh");
     shell.args(["-c", r#"ulimit -f 64; exec "$@""#, "sh"]).arg(limited.get_program()).args(limited.get_args());

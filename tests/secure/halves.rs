@@ -49,7 +49,7 @@ fn head(method: &str, path: &str) -> Vec<u8> {
         .concat()
 }
 
-/// Checks that what these clients have sent is ended when the time limit of a head is reached, and not before.
+/// Checks that the unfinished requests of these clients are ended at the time limit of a head, and not before.
 fn end_in_time(authority: &Authority, served: &Served, clients: &mut [Client]) {
     served.post(&mut connect(authority, served, b"http/1.1"));
     served.pass(5 * HOUR - MINUTE);
@@ -57,7 +57,7 @@ fn end_in_time(authority: &Authority, served: &Served, clients: &mut [Client]) {
     served.pass(MINUTE);
     eventually("the refusals", || served.refused("header_timeout") == clients.len() as f64);
     eventually("the end of all", || {
-        // They do not close, so they linger.
+        // The clients do not close their connections, so these linger.
         served.pass(HOUR);
         clients.iter_mut().all(Client::is_closed)
     });

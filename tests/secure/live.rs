@@ -34,7 +34,7 @@ async fn next(events: &mut Response<RecvStream>) -> u64 {
 
 #[test]
 fn events_arrive_over_http2_next_to_callbacks_until_the_drain() {
-    // Without comments, only events can restart the time.
+    // Without heartbeat comments, only events can restart the time limit.
     let (authority, served) = served(Limits { heartbeat: 1000 * HOUR, ..in_hours() }, 1, 0);
     block_on(async {
         let mut requests = connect(&authority, served.address(), WIDE).await;

@@ -92,7 +92,7 @@ fn a_body_that_does_not_arrive_in_time_gets_408_and_other_requests_continue() {
     assert_eq!(served.refused("body_timeout"), 1.0);
 }
 
-/// What comes after this time or, if the exporter was still busy when it began, after more of it.
+/// Waits for something that must come after this many hours. If the exporter was busy when they passed, more may pass.
 pub(crate) async fn after_hours<T>(served: &Served, hours: u32, coming: impl Future<Output = T>) -> T {
     let mut coming = std::pin::pin!(coming);
     loop {

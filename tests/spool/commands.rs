@@ -165,7 +165,7 @@ fn a_limit_on_a_file_s_size_is_an_error_that_marks_nothing() {
         command.args(["-c", r#"ulimit -f 0; exec "$@""#, "sh", env!("CARGO_BIN_EXE_openim-exporter"), "spool"]);
         let output = command.args(arguments).arg("--storage.path").arg(storage.path()).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
-        let advice = "the limit on a file's size is too low: raise it (ulimit -f, LimitFSIZE)\n";
+        let advice = "the file size limit is too low: raise it (ulimit -f, LimitFSIZE)\n";
         assert!(output.status.code() == Some(1) && error.ends_with(advice), "{arguments:?}: {} {error}", output.status);
     }
     assert!(!printed(storage.path(), &["list"]).contains("marked"));

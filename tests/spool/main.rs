@@ -153,8 +153,8 @@ fn a_burst_drops_the_oldest_callbacks_too() {
     let wait_for_a_call = || calls.recv_timeout(Duration::from_secs(60)).expect("the thread should be woken");
     wait_for_a_call();
     let long = "y".repeat(700);
-    // Four times as much as it may have. Each part is longer than a segment, and much shorter than the room that is kept
-    // free, so it is complete although nobody knows how soon the thread runs.
+    // Four times as much as the spool may hold. Each part is larger than a segment, and much smaller than the room that
+    // is kept free, so no append is refused, however late the thread runs.
     for part in 0..125 {
         calls.try_iter().for_each(drop);
         for number in part * 40..(part + 1) * 40 {

@@ -14,7 +14,8 @@ pub(super) const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// 2020-01-01: an earlier boot time comes from a clock that was not set yet.
 const EARLIEST_BOOT: UnixMillis = UnixMillis(1_577_836_800_000);
 
-/// By its ID and its time, as far as they are known: the exporter may know less than a command outside its sandbox.
+/// The current boot, with its ID and its time if both are known: a command may know the ID, although the exporter's
+/// sandbox hides it.
 pub(super) fn current_boot(now: UnixMillis) -> Boot {
     match (boot_id(), boot_time(now)) {
         (Ok(Boot::Id(id)), Boot::At(ms)) => Boot::IdAt(id, ms),

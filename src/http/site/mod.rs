@@ -250,7 +250,7 @@ impl Site {
         self.workers.swept.notify_waiters();
     }
 
-    /// For the tests: as if this time had passed since the last sweep.
+    /// For the tests: sweeps as if this time had passed since the last sweep.
     #[cfg(feature = "fuzzing")]
     pub fn pass(&self, time: Duration) {
         self.running.skip(time);

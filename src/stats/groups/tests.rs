@@ -120,7 +120,7 @@ fn a_pause_prevents_retirement_for_ten_seconds() {
     let day_after = later(25 * HOUR_MS);
     groups.tick(day_after);
     let pause = groups.pause_retirement(day_after);
-    // A thread that reads the clock may be a little slower than the reader.
+    // Another thread may have read the clock a little before the reader.
     for now in [day_after, UnixMillis(day_after.0 - 5)] {
         assert_eq!(groups.record("b", now, || {}), Recorded::Folded);
     }

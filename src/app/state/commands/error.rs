@@ -55,7 +55,7 @@ pub(in crate::app) enum Error {
 }
 
 fn advice_for_output(error: &io::Error, usual: &'static str) -> &'static str {
-    if error.kind() == ErrorKind::FileTooLarge { "raise the limit on a file's size (ulimit -f)" } else { usual }
+    if error.kind() == ErrorKind::FileTooLarge { "raise the file size limit (ulimit -f)" } else { usual }
 }
 
 impl From<ExamineError> for Error {

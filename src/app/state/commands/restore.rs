@@ -16,13 +16,13 @@ use crate::config::RestoredCounters;
 use crate::domain::{Clock as _, SystemClock, UnixMillis};
 use crate::stats::{CopyError, Stats};
 
-/// A backup that is in its place.
+/// A backup that was put in place.
 struct Restored {
     state: PathBuf,
     bytes: u64,
-    /// The state that was there.
+    /// Where the state that was there before is kept.
     kept: Option<PathBuf>,
-    /// Older ones of its kind that were removed.
+    /// Older files of that kind, which were removed.
     removed: Vec<PathBuf>,
 }
 
@@ -41,7 +41,7 @@ pub(super) fn restore(
     // The topmost directory that is created: all new ones will belong to this process's user.
     let new = storage.ancestors().take_while(|directory| matches!(directory.try_exists(), Ok(false))).last();
     let restored = replace(&mut *source, &name, storage, counters, (boot, now)).inspect_err(|_| {
-        // Otherwise the next try would not know that it is new.
+        // Otherwise the next attempt would take it for an existing directory.
         new.into_iter().for_each(|new| remove_created(storage, new));
     })?;
     let (bytes, state) = (size(restored.bytes), restored.state.display());
