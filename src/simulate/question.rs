@@ -24,7 +24,7 @@ enum Found {
     Counted(Summary),
     /// An exporter that does not say what it has counted, and what it answers.
     Silent(String),
-    /// It accepts connections, but does not answer in time.
+    /// Something that does not answer in time.
     Slow,
 }
 
@@ -56,10 +56,8 @@ pub(super) async fn confirm(options: &Simulate) -> Result<(), Error> {
         return Ok(());
     }
     let target = &options.target;
-    let mut is_connected = false;
-    let found = timeout_at(Instant::now() + ANSWER_TIMEOUT, find(target, &mut is_connected)).await;
-    let found = found.unwrap_or(if is_connected { Found::Slow } else { Found::NoExporter });
-    let Some(what) = describe(found) else { return Ok(()) };
+    let found = timeout_at(Instant::now() + ANSWER_TIMEOUT, find(target)).await;
+    let Some(what) = describe(found.unwrap_or(Found::Slow)) else { return Ok(()) };
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Error::NotConfirmed(target.to_string(), what));
     }
@@ -96,12 +94,12 @@ fn is_yes(question: &str) -> io::Result<bool> {
     Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
 }
 
-async fn find(target: &Target, is_connected: &mut bool) -> Found {
+async fn find(target: &Target) -> Found {
     let mut answer = Vec::new();
     for base in bases(&target.prefix) {
-        let healthy = page(target, &format!("{base}/-/healthy"), &mut answer, is_connected).await;
+        let healthy = page(target, &format!("{base}/-/healthy"), &mut answer).await;
         if healthy == Some(StatusCode::OK) && answer.starts_with(b"openim-exporter is ") {
-            return match page(target, &format!("{base}/api/v1/summary"), &mut answer, is_connected).await {
+            return match page(target, &format!("{base}/api/v1/summary"), &mut answer).await {
                 Some(StatusCode::OK) => match serde_json::from_slice(&answer) {
                     Ok(summary) => Found::Counted(summary),
                     Err(_) => Found::Silent("another summary".to_owned()),
@@ -125,10 +123,9 @@ fn bases(prefix: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Gets a page over a new connection; `None` if there is no answer.
-async fn page(target: &Target, path: &str, answer: &mut Vec<u8>, is_connected: &mut bool) -> Option<StatusCode> {
+async fn page(target: &Target, path: &str, answer: &mut Vec<u8>) -> Option<StatusCode> {
     let endpoint = Endpoint::new(target, TARGET_FLAG).ok()?;
     let mut link = Link::open(&endpoint).await.ok()?;
-    *is_connected = true;
     get(&mut link, target, path, answer).await.ok()
 }
 
