@@ -95,9 +95,9 @@ pub(super) struct RetirementPauses(Arc<PauseState>);
 
 #[derive(Debug)]
 struct PauseState {
-    /// When each pause started.
+    /// When each pause started, in their order.
     starts: Mutex<Vec<i64>>,
-    /// The latest of them; the lowest number if there is none.
+    /// The last of them; the lowest number if there is none.
     latest: AtomicI64,
     retiring: AtomicUsize,
 }
@@ -106,7 +106,7 @@ impl PauseState {
     fn change(&self, change: impl FnOnce(&mut Vec<i64>)) {
         let mut starts = self.starts.lock();
         change(&mut starts);
-        self.latest.store(starts.iter().copied().max().unwrap_or(i64::MIN), Ordering::SeqCst);
+        self.latest.store(starts.last().copied().unwrap_or(i64::MIN), Ordering::SeqCst);
     }
 }
 
@@ -157,7 +157,7 @@ impl Drop for RetirementPause {
     fn drop(&mut self) {
         self.state.change(|starts| {
             if let Some(place) = starts.iter().position(|start| *start == self.started) {
-                starts.swap_remove(place);
+                starts.remove(place);
             }
         });
     }
