@@ -3,14 +3,14 @@
 use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::error::Error;
 use super::next_start::NextStart;
 use super::words::size;
 use crate::app::state::boot::current_boot;
 use crate::arena::{
-    Boot, Directory, ReadError, Received, RestoreError, Step, Trust, examine, owner_of, remove_created,
+    self, Boot, Directory, ReadError, Received, RestoreError, Step, Trust, examine, owner_of, remove_created,
 };
 use crate::config::RestoredCounters;
 use crate::domain::{Clock as _, SystemClock, UnixMillis};
@@ -40,9 +40,12 @@ pub(super) fn restore(
     let boot = current_boot(now);
     // The topmost directory that is created: all new ones will belong to this process's user.
     let new = storage.ancestors().take_while(|directory| matches!(directory.try_exists(), Ok(false))).last();
-    let restored = replace(&mut *source, &name, storage, counters, (boot, now)).inspect_err(|_| {
-        // Otherwise the next attempt would take it for an existing directory.
-        new.into_iter().for_each(|new| remove_created(storage, new));
+    let restored = replace(&mut *source, &name, storage, counters, (boot, now)).inspect_err(|error| {
+        // Otherwise the next attempt would take it for an existing directory. If another process uses it, or the path leads
+        // out of it again, it may not be this command's.
+        let is_ours = !matches!(error, Error::State(arena::Error::InUse { .. }))
+            && storage.components().all(|part| part != Component::ParentDir);
+        new.into_iter().filter(|_| is_ours).for_each(|new| remove_created(storage, new));
     })?;
     let (bytes, state) = (size(restored.bytes), restored.state.display());
     writeln!(output, "restored {} ({bytes}) to {state}", name.display())?;
