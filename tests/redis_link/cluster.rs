@@ -39,6 +39,13 @@ impl Scene {
         self.nodes.iter().position(|node| node.cli(&["EXISTS", "{openim-exporter}:a"]).parse::<u64>().is_ok())
     }
 
+    /// Whether the owner's replica has confirmed everything.
+    fn is_replicated(&self) -> bool {
+        let info = self.nodes[self.owner].cli(&["INFO", "replication"]);
+        let number = |name: &str| info.split(name).nth(1).and_then(|rest| rest.split([',', '\r', '\n']).next());
+        number("offset=").is_some_and(|confirmed| Some(confirmed) == number("master_repl_offset:"))
+    }
+
     fn hosts_without_owner(&self) -> String {
         let others = self.nodes.iter().enumerate().filter(|(position, _)| *position != self.owner);
         others.map(|(_, node)| node.address()).collect::<Vec<_>>().join(",")
@@ -59,6 +66,7 @@ fn a_failover_is_followed() {
     assert_eq!(scene.nodes[scene.owner].cli(&["GET", "{openim-exporter}:b"]), "2");
     let replicas = scene.nodes[scene.owner].cli(&["ROLE"]);
     assert!(replicas.starts_with("master"), "{replicas}");
+    until("the replica has both", || scene.is_replicated());
     let owner = scene.owner;
     scene.nodes[owner].kill();
     let begin = Instant::now();
