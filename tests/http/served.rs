@@ -6,7 +6,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openim_exporter::config::{Http, ListenAddress};
 use openim_exporter::domain::{Clock, SystemClock};
@@ -139,6 +139,22 @@ impl Served {
         drop(sweep);
         // So that the test notices if this ends something too early.
         thread::sleep(Duration::from_millis(20));
+    }
+
+    /// The same until something happens: more than once only if the exporter was still busy when the time passed.
+    pub(crate) fn pass_until(&self, time: Duration, mut has_happened: impl FnMut() -> bool) {
+        let happens_soon = |_| {
+            self.pass(time);
+            let end = Instant::now() + Duration::from_secs(5);
+            while Instant::now() < end {
+                if has_happened() {
+                    return true;
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+            false
+        };
+        assert!((0..3).any(happens_soon), "nothing happened");
     }
 
     /// The site is not swept until the guard is dropped.

@@ -72,10 +72,7 @@ fn close_notify_is_sent_only_after_a_complete_answer() {
     let mut deaf = connect();
     deaf.send("GET /metrics/groups HTTP/1.0\r\n\r\n").unwrap();
     assert_eq!(deaf.some(12).unwrap(), b"HTTP/1.0 200");
-    eventually("the end of the answer", || {
-        served.pass(30 * HOUR);
-        served.ended("unread") == 1.0
-    });
+    served.pass_until(30 * HOUR, || served.ended("unread") == 1.0);
     let (answer, is_whole) = rest_and_whether_it_is_whole(&mut deaf);
     assert!(!is_whole, "{} bytes", answer.len());
 }
