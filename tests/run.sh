@@ -170,7 +170,8 @@ browser() {
         --test group_names -- --include-ignored || status=1
     return $status
 }
-# These mostly wait too: for exporters that stop and start again, or for Prometheus.
+# These mostly wait too: for exporters that stop and start again, or for Prometheus. They begin when the tests in the
+# foreground have ended: otherwise the machine is so busy that threads wait for seconds.
 restarts() {
     cargo test --locked --no-fail-fast --test carry_over --test days --test drain --test drain_delay --test erase \
         --test forward_kills --test kill --test panels --test prometheus --test record --test restart \
@@ -194,11 +195,11 @@ packages() {
     release --test package -- --include-ignored
 }
 export -f release late
-jobs=(waiting browser restarts compute packages)
+jobs=(waiting browser compute packages)
 for job in "${jobs[@]}"; do
     beside "$job"
 done
-in_jobs=$(declare -f "${jobs[@]}")
+in_jobs=$(declare -f "${jobs[@]}" restarts)
 others=(--lib)
 for file in tests/*.rs tests/*/main.rs; do
     name=${file#tests/} && name=${name%.rs} && name=${name%/main}
@@ -215,6 +216,7 @@ groups+=($!)
 failed=0
 wait $! || failed=1
 unset 'groups[-1]'
+beside restarts
 for number in "${!groups[@]}"; do
     if wait "${groups[$number]}"; then
         grep '^test result' "$logs/$number" || true
