@@ -5,10 +5,12 @@
 mod support;
 
 use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
-use std::thread;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use std::{mem, thread};
 
 use support::{Client, copy_exporter, eventually, free_port};
 
@@ -30,12 +32,17 @@ fn run_limited(limit: &str, user: Option<u32>) -> (usize, String) {
     let mut command = Command::new("bash");
     command.args(["-c", &script]).env("OPENIM_EXPORTER_STORAGE_PATH", "").stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    let mut serves = false;
-    eventually("the start or the end", || {
-        serves = Client::connect(address.parse().unwrap()).is_ok();
-        serves || child.try_wait().unwrap().is_some()
+    let log = Arc::new(Mutex::new(String::new()));
+    let (mut stderr, read) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&log));
+    let reader = thread::spawn(move || {
+        let mut line = String::new();
+        while stderr.read_line(&mut line).unwrap() > 0 {
+            read.lock().unwrap().push_str(&mem::take(&mut line));
+        }
     });
-    // It listens before it has its threads.
+    let serves = || log.lock().unwrap().contains("message=serving ");
+    eventually("that it serves, or its end", || serves() || child.try_wait().unwrap().is_some());
+    // Its last threads start then.
     thread::sleep(Duration::from_millis(500));
     let scrapes: Vec<_> = (0..8)
         .map(|_| {
@@ -51,7 +58,9 @@ fn run_limited(limit: &str, user: Option<u32>) -> (usize, String) {
     let answered = answered.filter(|answer| answer.status == 200).count();
     // Fails if it has ended already.
     let _ = child.kill();
-    (answered, String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap())
+    child.wait().unwrap();
+    reader.join().unwrap();
+    (answered, Arc::into_inner(log).unwrap().into_inner().unwrap())
 }
 
 fn check((answered, log): (usize, String), advice: &str) -> bool {

@@ -330,15 +330,14 @@ fn an_answer_counts_until_it_is_read_and_leaves_room_for_scrapes() {
         status() == 503
     };
     eventually("the answers that are not read to block", || {
-        let is_stuck = (0..20).all(|_| busy());
+        // For longer than the exporter needs to write more, also on a busy machine.
+        let is_stuck = (0..70).all(|_| busy());
         if !is_stuck {
             // Perhaps between two answers, when no share is taken. Try again.
             deaf.some(10_000).unwrap();
         }
         is_stuck
     });
-    std::thread::sleep(Duration::from_millis(500));
-    assert!((0..20).all(|_| status() == 503));
     assert_eq!(exporter.get("/metrics").status, 200);
     drop(deaf);
     eventually("its share to be free", || status() == 200);

@@ -35,7 +35,8 @@ async function open(name, { url, width, height, locale, scheme, motion }) {
   context.on('page', (other) => seen.errors.push(`window: ${other.url()}`));
   context.on('request', (request) => seen.requests.push(request.url()));
   pages.set(name, { page, context, seen });
-  await page.goto(url, { waitUntil: 'load' });
+  // All scenes open their pages at the same time, perhaps beside other tests.
+  await page.goto(url, { waitUntil: 'load', timeout: 120000 });
 }
 
 // What is wrong with a page for people who use assistive technology.
