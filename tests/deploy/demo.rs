@@ -141,7 +141,7 @@ fn the_demo_uses_the_exporter_beside_it_or_else_the_one_on_the_path() {
         assert!(ran.status.code() == Some(1) && printed.starts_with(error), "{printed}");
     };
     fails_with("openim-exporter is missing: ");
-    // These stand for programs that end at once.
+    // Instead of the exporter, programs that end at once.
     link_programs(&programs, &[("openim-exporter", "echo")]);
     fails_with("exporter does not start:\n--web.listen-address=");
     link_programs(folder.path(), &[("openim-exporter", "pwd")]);
