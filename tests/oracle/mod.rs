@@ -13,8 +13,9 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Prometheus starts within a second and scrapes each second, but a busy machine may need much longer.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Prometheus starts within a second, scrapes each second and answers a query about weeks in five seconds, but a busy
+/// machine may need much longer.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The configuration for operators.
 pub(crate) const CONFIG: &str = include_str!("../../prometheus.yml");
@@ -150,6 +151,7 @@ impl Prometheus {
             .arg("--web.listen-address=127.0.0.1:0")
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()))
+            .arg(format!("--query.timeout={}s", PATIENCE.as_secs()))
             .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

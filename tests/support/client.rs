@@ -1,6 +1,7 @@
 //! A plain HTTP/1.1 client, because the tests send requests that no HTTP library would.
 
 use std::io::{self, Read, Write};
+use std::iter;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 
@@ -251,7 +252,8 @@ impl Client {
 
     /// Everything until the server closes or resets the connection.
     pub(crate) fn rest(&mut self) -> String {
-        while self.read_more().is_ok() {}
+        let end = iter::repeat_with(|| self.read_more()).find_map(Result::err).unwrap();
+        assert_ne!(end.kind(), io::ErrorKind::WouldBlock, "the connection stays open: {}", self.text());
         self.text()
     }
 

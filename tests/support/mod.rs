@@ -30,8 +30,8 @@ pub(crate) const GROUP_MESSAGE_PATH: &str = "/callbackAfterSendGroupMsgCommand";
 /// The exact answer to every accepted callback.
 pub(crate) const SUCCESS: &str = r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#;
 
-/// How long a test waits for anything before it fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a test waits for anything before it fails. On a busy machine, threads wait for many seconds.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The exporter with these arguments, its state in memory, and no other environment variables of its own.
 pub(crate) fn command<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
