@@ -35,11 +35,11 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_full_disk_is_an_error_at_the_start_that_says_how_much_space_is_needed() {
+fn a_file_size_limit_is_an_error_at_the_start_that_says_how_to_raise_it() {
     let directory = tempfile::tempdir().unwrap();
-    // A limit on a file's size has the same effect as a full disk: reserving the blocks fails.
     let printed = refused(r#"ulimit -f 2048; exec "$@""#, directory.path());
-    assert!(printed.contains("MiB") && printed.contains("--groups.max-tracked"), "{printed}");
+    let advice = "the file size limit is too low: raise it (ulimit -f, LimitFSIZE), or lower --groups.max-tracked or ";
+    assert!(printed.contains(advice), "{printed}");
     assert_eq!(names(directory.path()), ["lock"]);
 }
 

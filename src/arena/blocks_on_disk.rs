@@ -96,9 +96,9 @@ fn rewrite(file: &File, bytes: u64) -> io::Result<()> {
     if bytes > 0 { file.sync_all() } else { Ok(()) }
 }
 
-/// Whether an error means that the disk is full, or a quota or the limit on a file's size is reached.
+/// Whether an error means that the disk or a quota is full.
 pub(super) fn is_full(error: &io::Error) -> bool {
-    [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge].contains(&error.kind())
+    [ErrorKind::StorageFull, ErrorKind::QuotaExceeded].contains(&error.kind())
 }
 
 /// Writes zeros into a file's holes and beyond its end.

@@ -68,7 +68,7 @@ pub enum Error {
         /// The locked file.
         path: PathBuf,
     },
-    /// The disk is full, or a quota or a limit on a file's size is reached.
+    /// The disk or a quota is full.
     #[error(
         "{path}: not enough space for the state, which needs {} MiB; {}free some space, choose another --storage.path, or \
          lower --groups.max-tracked or --senders.max-tracked", bytes.div_ceil(1 << 20), unchanged(old.as_deref())
@@ -142,6 +142,9 @@ fn unchanged(old: Option<&Path>) -> String {
 /// How a start can avoid an error of a system call.
 fn advice(error: &io::Error, user: u32) -> String {
     match Problem::of(error) {
+        Some(Problem { what, remedy: Some(remedy) }) if error.kind() == ErrorKind::FileTooLarge => {
+            format!("{what}: {remedy}, or lower --groups.max-tracked or --senders.max-tracked")
+        }
         Some(Problem { what, remedy: Some(remedy) }) => {
             format!("{what}: {remedy}, or set --storage.path to another directory")
         }

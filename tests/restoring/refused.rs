@@ -66,23 +66,33 @@ fn what_is_not_a_whole_backup_is_refused_and_nothing_is_changed() {
 }
 
 #[test]
-fn a_full_disk_is_found_before_anything_is_changed() {
+#[ignore = "needs strace"]
+fn a_full_disk_or_a_file_size_limit_is_found_before_anything_is_changed() {
     let place = Place::new();
     place.count_and_stop(3);
     let backup = place.copy("backup");
     let restore = place.command(&["restore", text(&backup)]);
-    // A limit on a file's size has the same effect as a full disk: reserving the blocks fails.
-    let mut shell = Command::new("sh");
-    shell.args(["-c", r#"ulimit -f 64; exec "$@""#, "sh"]).arg(restore.get_program()).args(restore.get_args());
-    let output = shell.output().unwrap();
-    let printed = String::from_utf8(output.stderr).unwrap();
     let (bytes, path) = (fs::metadata(&backup).unwrap().len(), place.path());
     let path = text(&path);
-    let expected = format!(
+    let full = format!(
         "not enough space: the state needs {bytes} bytes; {path}/state is unchanged; free up space in {path}\n"
     );
-    assert!(output.status.code() == Some(1) && printed.ends_with(&expected), "{printed}");
-    assert_eq!(place.files(), ["lock", "state"]);
+    let too_large = format!(
+        "File too large (os error 27); {path}/state is unchanged; the file size limit is too low: raise it (ulimit -f, \
+         LimitFSIZE)\n"
+    );
+    let cases = [
+        (r#"exec strace -D -f -o /dev/null -e inject=fallocate:error=ENOSPC "$@""#, full),
+        (r#"ulimit -f 64; exec "$@""#, too_large),
+    ];
+    for (line, expected) in cases {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", line, "sh"]).arg(restore.get_program()).args(restore.get_args());
+        let output = shell.output().unwrap();
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && printed.ends_with(&expected), "{printed}");
+        assert_eq!(place.files(), ["lock", "state"]);
+    }
 }
 
 #[test]
