@@ -35,6 +35,20 @@ impl Page {
         }
     }
 
+    /// Checks that all formats are the same.
+    pub(crate) fn assert_same(&self) {
+        self.difference(OPEN_METRICS, &self.open_metrics).unwrap();
+        for protobuf in [&self.protobuf, &self.compressed] {
+            self.difference_of_protobuf(&read(PROTOBUF, protobuf)).unwrap();
+        }
+    }
+
+    /// Whether a gauge was the same before and after the other scrapes.
+    pub(crate) fn has_kept(&self, gauge: &str) -> bool {
+        let key = (gauge.to_owned(), Labels::new());
+        values(&self.before)[&key] == values(&self.after)[&key]
+    }
+
     /// What differs between the text format and a scrape in another one.
     pub(crate) fn difference(&self, format: Format, families: &[Family]) -> Result<(), String> {
         let has_all = |family: &&Family| format == OPEN_METRICS || !family.samples.is_empty();
@@ -174,10 +188,7 @@ pub(crate) fn odd_names() -> Vec<String> {
 /// Checks a page in all formats.
 pub(crate) fn assert_same_in_all_formats(client: &mut Client, path: &str) -> Page {
     let page = Page::scrape(client, path);
-    page.difference(OPEN_METRICS, &page.open_metrics).unwrap();
-    for protobuf in [&page.protobuf, &page.compressed] {
-        page.difference_of_protobuf(&read(PROTOBUF, protobuf)).unwrap();
-    }
+    page.assert_same();
     page
 }
 
