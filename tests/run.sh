@@ -122,8 +122,17 @@ else
     echo "NOT CHECKED: known vulnerabilities (RustSec's database cannot be reached). With access, run: cargo deny check"
 fi
 
-section "Tests, including those that need the programs"
+# A release build, without link-time optimization, which takes minutes and changes nothing that these tests see.
+release() {
+    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo test --release --locked "$@"
+}
+
+section "Compiling the tests: all of them, and some also as a release build"
 cargo test --locked --no-run
+# Now, because beside the tests this would take three times as long, and slow them down.
+release --no-run --test drain --test package --test simulate
+
+section "Tests, including those that need the programs"
 wait $installing
 # Vite, which builds the page of the dashboards, needs Node 20 or newer. Some Debian releases have an older one.
 if ! node -e 'process.exit(Number(process.versions.node.split(".")[0] < 20))'; then
@@ -182,19 +191,12 @@ compute() {
     renice -n 10 $$ >/dev/null || true
     cargo test --locked --no-fail-fast --test properties --test rules --test simulated_days -- --include-ignored
 }
-# A release build, without link-time optimization, which takes minutes and changes nothing that these tests see.
-release() {
-    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo test --release --locked "$@"
-}
-late() { release --test drain --test simulate "$@"; }
-# This compiles for minutes, so it has low priority too.
+# The packages of the release build. This computes for minutes too.
 packages() {
     renice -n 10 $$ >/dev/null || true
-    late --no-run
-    # The packages of that build.
     release --test package -- --include-ignored
 }
-export -f release late
+export -f release
 jobs=(waiting browser compute packages)
 for job in "${jobs[@]}"; do
     beside "$job"
@@ -230,6 +232,6 @@ groups=()
 trap 'rm -rf "$logs"' EXIT
 
 section "Tests of draining and of simulate again, as a release build: different timing, no overflow checks"
-late -- --include-ignored
+release --test drain --test simulate -- --include-ignored
 
 section "All is well"

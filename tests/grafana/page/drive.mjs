@@ -6,7 +6,7 @@ import { chromium } from 'playwright-core';
 import { preview } from 'vite';
 
 // A busy machine may need this long.
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 300_000;
 const TABS = 4;
 
 const jobs = await json(process.stdin);
