@@ -162,46 +162,35 @@ end_all() {
     rm -rf "$logs"
 }
 trap end_all EXIT
-# These tests mostly wait, so many run at the same time. Those that need Redis, balancers or downloads also use the
-# processor, so they follow when the browser has finished.
-waiting() {
-    local status=0
-    cargo test --locked --no-fail-fast --test alertmanager -- --include-ignored --test-threads=7 || status=1
-    cargo test --locked --no-fail-fast --test redis_link --test replicas --test fleet --test linters --test exposition \
-        -- --include-ignored || status=1
-    return $status
-}
-# These keep a browser or a disk busy for minutes. Those that need a second build, or many states, follow.
-browser() {
-    local status=0
-    cargo test --locked --no-fail-fast --test disks --test page --test rendered -- --include-ignored || status=1
-    cargo test --locked --no-fail-fast --test other_build --test state --test backup --test restoring --test image \
-        --test group_names -- --include-ignored || status=1
-    return $status
-}
-# These mostly wait too: for exporters that stop and start again, or for Prometheus. They begin when the tests in the
-# foreground have ended: otherwise the machine is so busy that threads wait for seconds.
-restarts() {
-    cargo test --locked --no-fail-fast --test carry_over --test days --test drain --test drain_delay --test erase \
-        --test forward_kills --test kill --test panels --test prometheus --test record --test restart \
-        --test retention --test senders --test spool --test stopped --test storage -- --include-ignored
+# These tests mostly wait, so many run at the same time.
+alerts() {
+    cargo test --locked --no-fail-fast --test alertmanager -- --include-ignored --test-threads=7
 }
 # These compute for minutes. With low priority, they slow down no test that measures time.
 compute() {
+    local status=0
     renice -n 10 $$ >/dev/null || true
-    cargo test --locked --no-fail-fast --test properties --test rules --test simulated_days -- --include-ignored
-}
-# The packages of the release build. This computes for minutes too.
-packages() {
-    renice -n 10 $$ >/dev/null || true
-    release --test package -- --include-ignored
+    cargo test --locked --no-fail-fast --test properties --test rules --test simulated_days -- --include-ignored ||
+        status=1
+    release --test package -- --include-ignored || status=1
+    return $status
 }
 export -f release
-jobs=(waiting browser compute packages)
-for job in "${jobs[@]}"; do
-    beside "$job"
-done
-in_jobs=$(declare -f "${jobs[@]}" restarts)
+# These keep a browser or a disk busy for minutes, or need a second build or many states.
+browser() {
+    cargo test --locked --no-fail-fast --test backup --test disks --test group_names --test image --test other_build \
+        --test page --test rendered --test restoring --test state -- --include-ignored
+}
+# These wait for exporters that stop and start again, for Redis, balancers, downloads or Prometheus.
+restarts() {
+    cargo test --locked --no-fail-fast --test carry_over --test days --test drain --test drain_delay --test erase \
+        --test exposition --test fleet --test forward_kills --test kill --test linters --test panels --test prometheus \
+        --test record --test redis_link --test replicas --test restart --test retention --test senders --test spool \
+        --test stopped --test storage -- --include-ignored
+}
+in_jobs=$(declare -f alerts compute browser restarts)
+beside alerts
+beside compute
 others=(--lib)
 for file in tests/*.rs tests/*/main.rs; do
     name=${file#tests/} && name=${name%.rs} && name=${name%/main}
@@ -218,6 +207,8 @@ groups+=($!)
 failed=0
 wait $! || failed=1
 unset 'groups[-1]'
+# Only now: more at the same time would make the machine so busy that threads wait for seconds.
+beside browser
 beside restarts
 for number in "${!groups[@]}"; do
     if wait "${groups[$number]}"; then

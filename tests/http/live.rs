@@ -27,7 +27,7 @@ impl Viewer {
 
     /// The next event: its ID, and its data.
     fn next(&mut self) -> io::Result<(u64, Value)> {
-        let event = String::from_utf8(self.0.chunk()?).unwrap();
+        let event = self.0.event()?;
         let fields = event.strip_suffix("\n\n").ok_or(io::ErrorKind::UnexpectedEof)?;
         let [id, retry, data] = fields.split('\n').collect::<Vec<_>>().try_into().unwrap();
         assert_eq!(retry, "retry: 3000");

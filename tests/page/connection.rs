@@ -182,7 +182,7 @@ fn view(exporter: &Exporter) -> Client {
 
 /// The total of group messages in a viewer's next event.
 fn next(viewer: &mut Client) -> io::Result<Value> {
-    let event = String::from_utf8(viewer.chunk()?).unwrap();
+    let event = viewer.event()?;
     let (_, data) = event.split_once("data: ").unwrap();
     Ok(serde_json::from_str::<Value>(data.trim_end()).unwrap()["group_messages"].clone())
 }
@@ -201,7 +201,7 @@ pub(crate) fn one_viewer_too_many_polls(browser: &Browser) {
         assert_eq!(client.post(GROUP_MESSAGE_PATH, message("g", "u")).text(), SUCCESS);
         slowest = slowest.max(begin.elapsed());
     }
-    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    assert!(slowest < Duration::from_secs(5), "{slowest:?}");
     for viewer in &mut viewers {
         // Events that came before wait in the connection.
         while next(viewer).unwrap() != 501 {}

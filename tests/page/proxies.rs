@@ -47,13 +47,18 @@ impl Viewer {
 
     /// The ID of the next whole event.
     fn next(&mut self) -> u64 {
-        while !self.received.contains("\n\n") {
-            self.received += &String::from_utf8(self.client.chunk().unwrap()).unwrap();
+        loop {
+            while !self.received.contains("\n\n") {
+                self.received += &String::from_utf8(self.client.chunk().unwrap()).unwrap();
+            }
+            let (event, rest) = self.received.split_once("\n\n").unwrap();
+            let id = event.strip_prefix("id: ").map(|fields| fields.lines().next().unwrap().parse().unwrap());
+            self.received = rest.to_owned();
+            // A heartbeat has none.
+            if let Some(id) = id {
+                return id;
+            }
         }
-        let (event, rest) = self.received.split_once("\n\n").unwrap();
-        let id = event.strip_prefix("id: ").unwrap().lines().next().unwrap().parse().unwrap();
-        self.received = rest.to_owned();
-        id
     }
 }
 

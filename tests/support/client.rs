@@ -184,6 +184,17 @@ impl Client {
         Ok(chunk)
     }
 
+    /// The next chunk of a stream of events that is not a heartbeat. A busy machine sends heartbeats too.
+    pub(crate) fn event(&mut self) -> io::Result<String> {
+        for _ in 0..10 {
+            let chunk = String::from_utf8(self.chunk()?).unwrap();
+            if chunk != ":\n\n" {
+                return Ok(chunk);
+            }
+        }
+        panic!("only heartbeats");
+    }
+
     fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
         while self.read.len() < length {
             self.read_more()?;
