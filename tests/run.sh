@@ -168,26 +168,26 @@ alerts() {
 }
 # These compute for minutes. With low priority, they slow down no test that measures time.
 compute() {
-    local status=0
     renice -n 10 $$ >/dev/null || true
-    cargo test --locked --no-fail-fast --test properties --test rules --test simulated_days -- --include-ignored ||
-        status=1
-    release --test package -- --include-ignored || status=1
-    return $status
+    cargo test --locked --no-fail-fast --test properties --test rules --test simulated_days -- --include-ignored
 }
-export -f release
 # These keep a browser or a disk busy for minutes, or need a second build or many states.
 browser() {
     cargo test --locked --no-fail-fast --test backup --test disks --test group_names --test image --test other_build \
         --test page --test rendered --test restoring --test state -- --include-ignored
 }
-# These wait for exporters that stop and start again, for Redis, balancers, downloads or Prometheus.
+# These wait for exporters that stop and start again, for Redis, balancers, downloads or Prometheus, or install the
+# packages of the release build.
 restarts() {
+    local status=0
     cargo test --locked --no-fail-fast --test carry_over --test days --test drain --test drain_delay --test erase \
         --test exposition --test fleet --test forward_kills --test kill --test linters --test panels --test prometheus \
         --test record --test redis_link --test replicas --test restart --test retention --test senders --test spool \
-        --test stopped --test storage -- --include-ignored
+        --test stopped --test storage -- --include-ignored || status=1
+    release --test package -- --include-ignored || status=1
+    return $status
 }
+export -f release
 in_jobs=$(declare -f alerts compute browser restarts)
 beside alerts
 beside compute
