@@ -27,6 +27,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use intervals::rules_for;
 use monitoring::{Rule, all_rules, at, files, names, read, rules, unknown};
 use tempfile::TempDir;
 
@@ -99,22 +100,29 @@ fn test_rules(files: impl IntoIterator<Item = PathBuf>) -> Output {
 }
 
 /// Runs the cases in the files with this suffix, with the alerts edited, and with the recording rules or without them.
+/// Each case gets only the rules of its alerts.
 fn promtool_test(end: &str, are_recorded: bool, edit: impl Fn(&str) -> String) -> Output {
-    let directory = TempDir::new().unwrap();
-    for folder in ["prometheus/rules", "tests/rules"] {
-        fs::create_dir_all(directory.path().join(folder)).unwrap();
-        for file in files(folder, ".yml") {
-            let text = fs::read_to_string(&file).unwrap();
-            let edited = match () {
-                () if file.ends_with(ALERTS) => edit(&text),
-                () if file.ends_with("recording.yml") && !are_recorded => "groups: []".to_owned(),
-                () => text,
-            };
-            fs::write(directory.path().join(folder).join(file.file_name().unwrap()), edited).unwrap();
+    let alerts = rules(&edit(&read(ALERTS)));
+    let recording = all_rules().into_iter().filter(|rule| !rule.is_alert && are_recorded);
+    let all: Vec<_> = alerts.into_iter().chain(recording).collect();
+    let every: Vec<_> = all.iter().filter(|rule| rule.is_alert).map(|rule| rule.name.as_str()).collect();
+    let (directory, mut written) = (TempDir::new().unwrap(), Vec::new());
+    for file in files("tests/rules", end) {
+        let text = fs::read_to_string(file).unwrap();
+        let (head, tests) = text.split_once("\ntests:\n").unwrap();
+        let interval = head.lines().find(|line| line.starts_with("evaluation_interval: ")).unwrap();
+        for test in tests.split_inclusive("\n\n").filter(|test| !test.trim().is_empty()) {
+            let named = test.split("- alertname: ").skip(1).map(|rest| rest.lines().next().unwrap());
+            // Other queries can read everything.
+            let needed = if test.contains("promql_expr_test:") { every.clone() } else { named.collect() };
+            let path = directory.path().join(format!("{}.yml", written.len()));
+            let rules = path.with_extension("rules");
+            fs::write(&path, format!("rule_files: [{}]\n{interval}\ntests:\n{test}", rules.display())).unwrap();
+            fs::write(rules, rules_for(&needed, &all)).unwrap();
+            written.push(path);
         }
     }
-    let tests = files("tests/rules", end);
-    test_rules(tests.iter().map(|file| directory.path().join("tests/rules").join(file.file_name().unwrap())))
+    test_rules(written)
 }
 
 /// The alerts with another expression, and without labels and annotations, which promtool takes minutes to fill in.

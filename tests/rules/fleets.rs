@@ -120,7 +120,7 @@ fn failures(size: usize, rules: &[Rule], is_tested: impl Fn(&Scenario) -> bool) 
     let mut files = Vec::new();
     for (number, scenario) in scenarios().into_iter().filter(is_tested).enumerate() {
         let [file, tests] = ["rules", "yml"].map(|end| directory.path().join(format!("{number}.{end}")));
-        std::fs::write(file, rules_for(scenario.alert, rules)).unwrap();
+        std::fs::write(file, rules_for(&[scenario.alert], rules)).unwrap();
         let mut text = format!("rule_files: [{number}.rules]\nevaluation_interval: {}m\ntests:\n", scenario.step);
         let alert = rules.iter().find(|rule| rule.name == scenario.alert).unwrap();
         faults(alert).iter().for_each(|fault| text.push_str(&case(&scenario, size, *fault)));

@@ -60,7 +60,7 @@ fn case(scenario: &Scenario, job: &str, fires: bool) -> String {
 fn add(folder: &TempDir, name: &str, rules: &[Rule], alerts: &[&str], case: impl Fn(&Scenario) -> String) {
     for (number, scenario) in scenarios().iter().filter(|scenario| alerts.contains(&scenario.alert)).enumerate() {
         let file = folder.path().join(format!("{name}-{number}"));
-        fs::write(file.with_extension("rules"), rules_for(scenario.alert, rules)).unwrap();
+        fs::write(file.with_extension("rules"), rules_for(&[scenario.alert], rules)).unwrap();
         let head = format!("rule_files: [{name}-{number}.rules]\nevaluation_interval: {}m\ntests:\n", scenario.step);
         fs::write(file.with_extension("yml"), head + &case(scenario)).unwrap();
     }
