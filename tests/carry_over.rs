@@ -141,7 +141,7 @@ fn a_step_that_fails_is_an_error_that_names_the_files_and_leaves_the_old_state()
     let steps: [(&[&str], &str); 9] = [
         (&["-e", "inject=openat:error=ENOSPC"], "state.new"),
         (&["-e", "inject=fallocate:error=ENOSPC"], "not enough space"),
-        (&["-e", "inject=fallocate:error=EDQUOT"], "not enough space"),
+        (&["-e", "inject=fallocate:error=EDQUOT"], "lower --groups.max-tracked or --senders.max-tracked"),
         // Zeros are written instead.
         (&["-e", no_reserving, "-e", "inject=pwrite64:error=ENOSPC"], "not enough space"),
         (&["-e", no_reserving, "-e", "inject=fsync:error=ENOSPC"], "not enough space"),

@@ -39,7 +39,7 @@ fn a_file_size_limit_is_an_error_at_the_start_that_says_how_to_raise_it() {
     let directory = tempfile::tempdir().unwrap();
     let printed = refused(r#"ulimit -f 2048; exec "$@""#, directory.path());
     let advice = "the file size limit is too low: raise it (ulimit -f, LimitFSIZE), or lower --groups.max-tracked or ";
-    assert!(printed.contains(advice), "{printed}");
+    assert!(printed.contains(advice) && printed.contains(" MiB cannot be reserved: File too large"), "{printed}");
     assert_eq!(names(directory.path()), ["lock"]);
 }
 

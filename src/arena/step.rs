@@ -1,5 +1,6 @@
 //! The steps of opening and closing a state, and its errors. Each step is reported before the next one can fail.
 
+use std::borrow::Cow;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -103,7 +104,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What failed.
-        what: &'static str,
+        what: Cow<'static, str>,
         /// The process's effective user ID.
         user: u32,
         /// The system's error.
@@ -200,8 +201,9 @@ impl Problem {
 }
 
 impl Error {
-    pub(super) fn io(path: &Path, what: &'static str, error: io::Error) -> Self {
-        Self::Io { path: path.to_owned(), what, user: rustix::process::geteuid().as_raw(), error, old: None }
+    pub(super) fn io(path: &Path, what: impl Into<Cow<'static, str>>, error: io::Error) -> Self {
+        let user = rustix::process::geteuid().as_raw();
+        Self::Io { path: path.to_owned(), what: what.into(), user, error, old: None }
     }
 
     /// Adds that all counts are lost, because they were only in memory. Not if [`Error::Replaced`] says where they are.

@@ -98,7 +98,7 @@ pub(in crate::arena) fn reserve(file: &File, path: &Path, bytes: u64) -> Result<
         if blocks_on_disk::is_full(&error) {
             Error::NoSpace { path: path.to_owned(), bytes, old: None }
         } else {
-            Error::io(path, "space cannot be reserved", error)
+            Error::io(path, format!("{} MiB cannot be reserved", bytes.div_ceil(1 << 20)), error)
         }
     })
 }
