@@ -220,8 +220,8 @@ fn a_wrong_clock_is_reported() {
     assert_eq!(alert["labels"]["kind"], "future");
 }
 
-/// Alertmanager inhibits the first alerts, and not the others, once another one is active. It may show that one shortly
-/// before it inhibits others.
+/// Checks that an active alert inhibits `follows` but not `others`. Alertmanager may show it shortly before it inhibits
+/// them.
 fn assert_inhibits(inhibiting: Labels<&str>, follows: &[Labels<&str>], others: &[Labels<&str>]) {
     let alertmanager = Alertmanager::start();
     let named =

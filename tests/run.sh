@@ -129,7 +129,7 @@ release() {
 
 section "Compiling the tests: all of them, and some also as a release build"
 cargo test --locked --no-run
-# Now, because beside the tests this would take three times as long, and slow them down.
+# Now: beside the tests, this would take three times as long and slow them down.
 release --no-run --test drain --test package --test simulate
 
 section "Tests, including those that need the programs"

@@ -13,9 +13,11 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Prometheus starts within a second, scrapes each second and answers a query about weeks in five seconds, but a busy
-/// machine may need much longer.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// Prometheus starts within a second and scrapes each second, but a busy machine may need much longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The same for a query about weeks, which takes five seconds.
+const QUERY_PATIENCE: Duration = Duration::from_secs(600);
 
 /// The configuration for operators.
 pub(crate) const CONFIG: &str = include_str!("../../prometheus.yml");
@@ -151,7 +153,7 @@ impl Prometheus {
             .arg("--web.listen-address=127.0.0.1:0")
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()))
-            .arg(format!("--query.timeout={}s", PATIENCE.as_secs()))
+            .arg(format!("--query.timeout={}s", QUERY_PATIENCE.as_secs()))
             .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -296,7 +298,7 @@ impl Prometheus {
     /// The head and body of an answer. It uses HTTP/1.0, where the answer ends with the connection.
     fn get(&self, path: &str) -> (String, String) {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(QUERY_PATIENCE)).unwrap();
         stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();

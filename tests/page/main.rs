@@ -61,7 +61,7 @@ fn simulate_at(exporter: &Exporter, rate: u32) -> Running {
     Running::start(command(&arguments).args(["--yes", "--groups", "60", "--senders", "400", "--duration", "5m"]))
 }
 
-/// More pages would wait for the processor.
+/// More at once would only wait for the processor.
 const AT_ONCE: usize = 6;
 
 type Scene = (&'static str, fn(&Browser));

@@ -88,9 +88,10 @@ fn case(scenario: &Scenario, is_wrong: bool, how: Missed, interval: usize) -> St
     text
 }
 
-/// These alerts and the recording rules that they need, in one group, so that they find the series that these record.
-/// promtool evaluates all rules that it has in each case: without the others, it takes a fraction of the time.
+/// These alerts and the recording rules that they need, in one group, so that each alert finds what was just recorded.
+/// promtool evaluates every rule in each case, so leaving out the others takes a fraction of the time.
 pub(crate) fn rules_for(alerts: &[&str], all: &[Rule]) -> String {
+    assert!(alerts.iter().all(|name| all.iter().any(|rule| rule.name == *name)), "{alerts:?}");
     let alerts: Vec<_> = all.iter().filter(|rule| alerts.contains(&rule.name.as_str())).collect();
     let metrics: BTreeSet<_> = alerts.iter().flat_map(|alert| metrics_of(alert, all)).collect();
     let recording = all.iter().filter(|rule| !rule.is_alert && metrics.contains(&rule.name));

@@ -184,7 +184,7 @@ impl Client {
         Ok(chunk)
     }
 
-    /// The next chunk of a stream of events that is not a heartbeat. A busy machine sends heartbeats too.
+    /// The next event of a stream. Skips heartbeats, which the exporter sends if a busy machine delays an event.
     pub(crate) fn event(&mut self) -> io::Result<String> {
         for _ in 0..10 {
             let chunk = String::from_utf8(self.chunk()?).unwrap();
