@@ -231,7 +231,7 @@ fn assert_inhibits(inhibiting: Labels<&str>, follows: &[Labels<&str>], others: &
     support::eventually("the alerts are active", || alertmanager.active() == named(&all));
     alertmanager.raise(&[inhibiting]);
     let expected = named(&[others, &[inhibiting]].concat());
-    support::eventually("only the first alerts are inhibited", || alertmanager.active() == expected);
+    support::eventually("only the alerts that follow are inhibited", || alertmanager.active() == expected);
 }
 
 #[test]

@@ -35,7 +35,7 @@ async function open(name, { url, width, height, locale, scheme, motion }) {
   context.on('page', (other) => seen.errors.push(`window: ${other.url()}`));
   context.on('request', (request) => seen.requests.push(request.url()));
   pages.set(name, { page, context, seen });
-  // All scenes open their pages at the same time, perhaps beside other tests.
+  // Several scenes open their pages at the same time, perhaps beside other tests.
   await page.goto(url, { waitUntil: 'load', timeout: 120000 });
 }
 
