@@ -76,8 +76,11 @@ impl GroupRows {
         }
         if slots.len() <= MAX_AT_ONCE {
             let mut of_family = writer.family(family);
-            let groups = slots.iter().filter_map(|slot| stats.group(slot));
-            groups.for_each(|group| write(&group, stats.started(), &mut of_family));
+            for slot in slots.iter() {
+                if let Some(group) = &stats.group(slot) {
+                    write(group, stats.started(), &mut of_family);
+                }
+            }
             return None;
         }
         let announced = rows.measure((stats, slots), now, writer);
@@ -95,11 +98,13 @@ impl GroupRows {
         let mut announced = Announced { slots: SlotSet::default(), bytes_left: 0, _pause: pause };
         let mut row = Vec::new();
         let mut writer = writer.like(&mut row);
-        for (slot, group) in slots.iter().filter_map(|slot| Some((slot, stats.group(slot)?))) {
-            writer.clear();
-            (self.write)(&group, stats.started(), &mut writer.rows(self.family));
-            announced.bytes_left += writer.len();
-            announced.slots.insert(slot);
+        for slot in slots.iter() {
+            if let Some(group) = &stats.group(slot) {
+                writer.clear();
+                (self.write)(group, stats.started(), &mut writer.rows(self.family));
+                announced.bytes_left += writer.len();
+                announced.slots.insert(slot);
+            }
         }
         announced
     }
@@ -120,8 +125,9 @@ impl GroupRows {
         let Some(slot) = next else { return if is_whole { Ok(false) } else { Err(GroupRemoved) } };
         self.from = slot + 1;
         let before = writer.len();
-        if let Some(group) = stats.group(slot) {
-            (self.write)(&group, stats.started(), &mut writer.rows(self.family));
+        // By reference: moving a group out of the `Option` takes time.
+        if let Some(group) = &stats.group(slot) {
+            (self.write)(group, stats.started(), &mut writer.rows(self.family));
         }
         if let Some(announced) = &mut self.announced {
             let written = writer.len() - before;

@@ -33,7 +33,7 @@ fn only_labels_are_escaped() {
 #[test]
 fn openmetrics_counter_families_lack_total() {
     let text = write_to_string(Format::OpenMetrics, |writer| {
-        writer.family(&catalog::BY_GROUP).sample(["a"], 3_u64).sample_since(["b"], 4_u64, UnixMillis(1_000_090));
+        writer.family(&catalog::BY_GROUP).sample(["a"], u64::MAX).sample_since(["b"], 0_u64, UnixMillis(1_000_090));
         writer.family(&catalog::GROUPS_TRACKED).sample([], 2_usize);
         writer.end();
     });
@@ -41,8 +41,8 @@ fn openmetrics_counter_families_lack_total() {
         text,
         "# HELP openim_group_messages_by_group Group messages in each exported group.\n\
          # TYPE openim_group_messages_by_group counter\n\
-         openim_group_messages_by_group_total{group_id=\"a\"} 3\n\
-         openim_group_messages_by_group_total{group_id=\"b\"} 4\n\
+         openim_group_messages_by_group_total{group_id=\"a\"} 18446744073709551615\n\
+         openim_group_messages_by_group_total{group_id=\"b\"} 0\n\
          # HELP openim_exporter_groups_tracked Tracked groups, which have counters of their own.\n\
          # TYPE openim_exporter_groups_tracked gauge\n\
          openim_exporter_groups_tracked 2\n\
@@ -68,8 +68,9 @@ fn histograms_are_cumulative_and_in_the_unit_of_the_family() {
     );
 }
 
-fn exemplar(value_ms: u64) -> Option<Exemplar> {
-    Some(Exemplar { operation_id: format!("op\"{value_ms}"), value_ms, at: UnixMillis(1_732_345_679_000) })
+/// An exemplar at some milliseconds after a second.
+fn exemplar(value_ms: u64, at: i64) -> Option<Exemplar> {
+    Some(Exemplar { operation_id: format!("op\"{value_ms}"), value_ms, at: UnixMillis(1_732_345_679_000 + at) })
 }
 
 #[test]
@@ -77,18 +78,18 @@ fn openmetrics_histograms_have_units_float_bounds_and_exemplars_within_their_buc
     let reading = HistogramReading { buckets: vec![(5, 1), (1000, 2), (2000, 3), (3000, 3)], sum: 9000, count: 4 };
     let observed = Observed::from_reading(&reading, MILLISECONDS);
     // The third is on the lower bound of its bucket, the fourth above the upper bound.
-    let exemplars = [exemplar(0), exemplar(1000), exemplar(1000), exemplar(3001), exemplar(3001)];
+    let exemplars = [exemplar(0, 7), exemplar(1000, 90), exemplar(1000, 0), exemplar(3001, 0), exemplar(3001, 999)];
     let write = |writer: &mut Writer<'_>| writer.family(&catalog::SUBMIT_DELAY).histogram(None, &observed, &exemplars);
     let text = write_to_string(Format::OpenMetrics, write);
     assert!(text.contains("# UNIT openim_group_message_submit_delay_seconds seconds\n"), "{text}");
     assert_eq!(
         samples(&text),
         [
-            r#"openim_group_message_submit_delay_seconds_bucket{le="0.005"} 1 # {operation_id="op\"0"} 0 1732345679.000"#,
-            r#"openim_group_message_submit_delay_seconds_bucket{le="1.0"} 2 # {operation_id="op\"1000"} 1 1732345679.000"#,
+            r#"openim_group_message_submit_delay_seconds_bucket{le="0.005"} 1 # {operation_id="op\"0"} 0 1732345679.007"#,
+            r#"openim_group_message_submit_delay_seconds_bucket{le="1.0"} 2 # {operation_id="op\"1000"} 1 1732345679.090"#,
             r#"openim_group_message_submit_delay_seconds_bucket{le="2.0"} 3"#,
             r#"openim_group_message_submit_delay_seconds_bucket{le="3.0"} 3"#,
-            r#"openim_group_message_submit_delay_seconds_bucket{le="+Inf"} 4 # {operation_id="op\"3001"} 3.001 1732345679.000"#,
+            r#"openim_group_message_submit_delay_seconds_bucket{le="+Inf"} 4 # {operation_id="op\"3001"} 3.001 1732345679.999"#,
             "openim_group_message_submit_delay_seconds_sum 9",
             "openim_group_message_submit_delay_seconds_count 4",
         ]

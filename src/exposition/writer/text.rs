@@ -8,7 +8,7 @@ use crate::stats::Exemplar;
 /// What all lines with the same name and labels have in common. Copying a few long pieces is faster than copying many
 /// short ones.
 pub(super) struct Line {
-    /// The name and a space, for a line without labels.
+    /// The name, for a line without labels.
     name: String,
     /// For each label, what comes before its value. The first piece begins with the name.
     labels: Vec<String>,
@@ -20,14 +20,14 @@ impl Line {
         labels: impl Iterator<Item = &'l str>,
         escaping: Escaping,
     ) -> Self {
-        let name = escaping.escaped(name) + suffix;
+        let name = escaping.escaped(name).into_owned() + suffix;
         let mut before = format!("{name}{{");
         let labels = labels.map(|label| {
             let piece = format!("{before}{}=\"", escaping.escaped(label));
             "\",".clone_into(&mut before);
             piece
         });
-        Self { labels: labels.collect(), name: format!("{name} ") }
+        Self { labels: labels.collect(), name }
     }
 }
 
@@ -59,8 +59,7 @@ impl<'a> Text<'a> {
 
     /// The line of a sample, with the values of its labels.
     pub(super) fn sample<'l>(&mut self, line: &Line, labels: impl Iterator<Item = &'l str>, value: SampleValue) {
-        self.series(line, labels, value);
-        self.text("\n");
+        self.series(line, labels, value, "\n");
     }
 
     /// The lines of a histogram.
@@ -75,7 +74,7 @@ impl<'a> Text<'a> {
         let escaping = self.escaping;
         let bucket = Line::new([name, "_bucket"], names.into_iter().chain(["le"]), escaping);
         for Bucket { bound, count, exemplar } in observed.classic(exemplars) {
-            self.series(&bucket, values.into_iter().chain([self.bound(bound).as_str()]), count.into());
+            self.series(&bucket, values.into_iter().chain([self.bound(bound).as_str()]), count.into(), "");
             if let Some(exemplar) = exemplar.filter(|_| self.is_open_metrics) {
                 self.exemplar(exemplar);
             }
@@ -86,21 +85,35 @@ impl<'a> Text<'a> {
         }
     }
 
-    fn series<'l>(&mut self, line: &Line, labels: impl Iterator<Item = &'l str>, value: SampleValue) {
-        let mut end = &*line.name;
-        for (before, label) in line.labels.iter().zip(labels) {
-            self.text(before);
+    /// A name, its labels and a value, followed by `after`.
+    fn series<'l>(
+        &mut self,
+        line: &Line,
+        labels: impl Iterator<Item = &'l str>,
+        value: SampleValue,
+        after: &'static str,
+    ) {
+        let mut before = " ";
+        for (piece, label) in line.labels.iter().zip(labels) {
+            self.text(piece);
             self.escaped(label);
-            end = "\"} ";
+            before = "\"} ";
         }
-        self.text(end);
-        self.value(value);
+        if before == " " {
+            self.text(&line.name);
+        }
+        match value {
+            SampleValue::Integer(value) => self.integer(before, value, after),
+            // The shortest number that parses to the same value, without an exponent.
+            SampleValue::Float(value) => {
+                [before, &value.to_string(), after].into_iter().for_each(|part| self.text(part));
+            }
+        }
     }
 
     fn exemplar(&mut self, exemplar: &Exemplar) {
         let line = Line::new([" # ", ""], [EXEMPLAR_LABEL].into_iter(), self.escaping);
-        self.series(&line, [exemplar.operation_id.as_str()].into_iter(), seconds(exemplar).into());
-        self.text(" ");
+        self.series(&line, [exemplar.operation_id.as_str()].into_iter(), seconds(exemplar).into(), " ");
         self.time(exemplar.at);
     }
 
@@ -110,9 +123,11 @@ impl<'a> Text<'a> {
 
     /// A label value. Escapes backslash, quote and newline.
     fn escaped(&mut self, value: &str) {
-        if !has_special(value) {
-            return self.text(value);
-        }
+        if has_special(value) { self.escape(value) } else { self.text(value) }
+    }
+
+    #[cold]
+    fn escape(&mut self, value: &str) {
         for byte in value.bytes() {
             if is_special(byte) {
                 self.out.push(b'\\');
@@ -121,28 +136,35 @@ impl<'a> Text<'a> {
         }
     }
 
-    fn integer(&mut self, value: u64) {
-        self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-    }
-
-    fn value(&mut self, value: SampleValue) {
-        match value {
-            SampleValue::Integer(value) => self.integer(value),
-            // The shortest number that parses to the same value, without an exponent.
-            SampleValue::Float(value) => self.text(&value.to_string()),
+    /// An integer with up to three bytes before it and at most one after it, appended at once: each append is a call,
+    /// because this crate is compiled for size.
+    fn integer(&mut self, before: &str, mut value: u64, after: &str) {
+        let mut piece = [0; 3 + MAX_DIGITS + 1];
+        let mut start = piece.len();
+        let mut prepend = |byte| {
+            start -= 1;
+            piece.get_mut(start).into_iter().for_each(|place| *place = byte);
+        };
+        after.bytes().rev().for_each(&mut prepend);
+        while value >= 10 {
+            prepend(digit(value % 10));
+            value /= 10;
         }
+        prepend(digit(value));
+        before.bytes().rev().for_each(&mut prepend);
+        self.out.extend_from_slice(piece.get(start..).unwrap_or_default());
     }
 
     /// A time as seconds since the epoch.
     fn time(&mut self, at: UnixMillis) {
         let ms = at.0.max(0).unsigned_abs();
-        self.integer(ms / 1000);
-        self.text(match ms % 1000 {
-            0..10 => ".00",
-            10..100 => ".0",
-            _ => ".",
-        });
-        self.integer(ms % 1000);
+        let zeros = match ms % 1000 {
+            0..10 => "00",
+            10..100 => "0",
+            _ => "",
+        };
+        self.integer("", ms / 1000, ".");
+        self.integer(zeros, ms % 1000, "");
     }
 
     /// The bound of a bucket, which OpenMetrics requires to be a float.
@@ -153,6 +175,15 @@ impl<'a> Text<'a> {
         let plain = bound.to_string();
         if self.is_open_metrics && !plain.contains('.') { plain + ".0" } else { plain }
     }
+}
+
+/// The number of digits of `u64::MAX`.
+const MAX_DIGITS: usize = 20;
+
+/// The ASCII digit for a number below 10.
+#[expect(clippy::cast_possible_truncation, reason = "it is below 10")]
+const fn digit(number: u64) -> u8 {
+    b'0' + number as u8
 }
 
 /// Whether a label value has a byte that must be escaped. Looks at all bytes: if the loop does not end early, the
