@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::process::{Resource, getrlimit};
+
 use super::compression::Compression;
 use super::files::{Directory, RecordFile};
 use super::lines::{CurrentLines, Lines, is_full};
@@ -29,6 +31,10 @@ const BEGIN_AGAIN: Duration = Duration::from_secs(1);
 
 /// The same after a failure to compress a file. The retry reads the file from its beginning.
 const COMPRESS_AGAIN: Duration = Duration::from_secs(60);
+
+/// The smallest size at which a file ends: half of the lowest `--record.max-bytes`. If a low file size limit made files
+/// smaller, there would be too many of them.
+const SMALLEST_FILE_BYTES: u64 = 512 * 1024;
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
@@ -150,9 +156,12 @@ impl Keeper {
         }
     }
 
-    /// The size at which the current file ends: the others can be removed, but it cannot.
+    /// The size at which the current file ends: the others can be removed, but it cannot. If it reached the file size limit
+    /// (`ulimit -f`), nothing would be recorded until the next day, so half of the limit is left for the time until a check.
     fn max_file_bytes(&self) -> u64 {
-        self.settings.max_file_bytes.min(self.settings.max_bytes / 2)
+        let limit = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
+        let of_limit = (limit / 2).max(SMALLEST_FILE_BYTES);
+        self.settings.max_file_bytes.min(self.settings.max_bytes / 2).min(of_limit)
     }
 
     /// The current file is gone: what is written to it from now on would be lost.

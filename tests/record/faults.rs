@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Client, Exporter, GROUP_MESSAGE_PATH, command, eventually, post_bytes};
 use crate::volume::Volume;
@@ -103,15 +104,20 @@ fn a_full_disk_stops_no_answer_and_is_counted() {
     assert!(lines.iter().filter(|line| !line.is_empty()).count() <= whole.len() + 1, "{lines:?}");
 }
 
+/// An exporter whose files can have this many units of 512 bytes.
+fn recording_with_limit(records: &Path, limit: usize) -> Exporter {
+    let exporter = command(&["--web.listen-address", "127.0.0.1:0", "--record.path", records.to_str().unwrap()]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!(r#"ulimit -f {limit}; exec "$0" "$@""#)]).arg(exporter.get_program());
+    Exporter::run(shell.args(exporter.get_args()).env("OPENIM_EXPORTER_STORAGE_PATH", ""))
+}
+
 #[test]
 fn a_limit_on_a_file_s_size_stops_no_answer_and_is_counted_as_a_full_disk() {
     let directory = tempfile::tempdir().unwrap();
     let records = directory.path().join("records");
-    let exporter = command(&["--web.listen-address", "127.0.0.1:0", "--record.path", records.to_str().unwrap()]);
-    let mut shell = Command::new("sh");
-    // In units of 512 bytes: about 40 records.
-    shell.args(["-c", r#"ulimit -f 64; exec "$0" "$@""#]).arg(exporter.get_program());
-    let exporter = Exporter::run(shell.args(exporter.get_args()).env("OPENIM_EXPORTER_STORAGE_PATH", ""));
+    // About 40 records, and too few for files that end earlier.
+    let exporter = recording_with_limit(&records, 64);
     for number in 0..200 {
         assert_eq!(exporter.post(GROUP_MESSAGE_PATH, message(number)).status, 200);
     }
@@ -119,6 +125,30 @@ fn a_limit_on_a_file_s_size_stops_no_answer_and_is_counted_as_a_full_disk() {
     let lost = samples.value(r#"openim_exporter_record_failures_total{reason="disk_full"}"#);
     assert!(lost > 100.0 && samples.sum("openim_exporter_record_written_total") + lost == 200.0, "{lost}");
     assert_eq!(samples.sum("openim_group_messages_total"), 200.0);
+    stop(exporter);
+}
+
+#[test]
+fn after_a_file_has_reached_the_limit_on_its_size_records_go_to_a_new_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let exporter = recording_with_limit(directory.path(), 4096);
+    let (big, mut posted) = ("x".repeat(400_000), 0.0);
+    let mut post = |content: &str| {
+        let body = json!({"sendID": "1", "groupID": "2", "content": content}).to_string();
+        assert_eq!(exporter.post(GROUP_MESSAGE_PATH, body).status, 200);
+        posted += 1.0;
+        let samples = exporter.scrape();
+        let lost = samples.value(r#"openim_exporter_record_failures_total{reason="disk_full"}"#);
+        let written = samples.sum("openim_exporter_record_written_total");
+        assert_eq!(written + lost, posted);
+        written
+    };
+    // More than 2 MiB. The last one is cut, unless a new file has already begun.
+    for _ in 0..6 {
+        post(&big);
+    }
+    let written = post("small");
+    eventually("a record in a new file", || post("small") > written);
     stop(exporter);
 }
 
