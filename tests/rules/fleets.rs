@@ -6,12 +6,9 @@
 use std::fmt::Write as _;
 use std::thread;
 
-use tempfile::TempDir;
-
-use crate::intervals::rules_for;
+use crate::case_files::CaseFiles;
 use crate::monitoring::{Rule, all_rules};
 use crate::scenarios::{EXPORTER, Scenario, Value, is_counter, scenarios};
-use crate::test_rules;
 
 const SIZES: [usize; 2] = [2, 10];
 
@@ -116,20 +113,13 @@ fn faults(alert: &Rule) -> [Fault; 2] {
 
 /// The cases that fail with this many exporters and these rules.
 fn failures(size: usize, rules: &[Rule], is_tested: impl Fn(&Scenario) -> bool) -> String {
-    let directory = TempDir::new().unwrap();
-    let mut files = Vec::new();
-    for (number, scenario) in scenarios().into_iter().filter(is_tested).enumerate() {
-        let [file, tests] = ["rules", "yml"].map(|end| directory.path().join(format!("{number}.{end}")));
-        std::fs::write(file, rules_for(&[scenario.alert], rules)).unwrap();
-        let mut text = format!("rule_files: [{number}.rules]\nevaluation_interval: {}m\ntests:\n", scenario.step);
+    let mut files = CaseFiles::new();
+    for scenario in scenarios().into_iter().filter(is_tested) {
         let alert = rules.iter().find(|rule| rule.name == scenario.alert).unwrap();
-        faults(alert).iter().for_each(|fault| text.push_str(&case(&scenario, size, *fault)));
-        std::fs::write(&tests, text).unwrap();
-        files.push(tests);
+        let text: String = faults(alert).iter().map(|fault| case(&scenario, size, *fault)).collect();
+        files.add(&[scenario.alert], rules, &format!("{}m", scenario.step), &text);
     }
-    let ran = test_rules(files);
-    let printed = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
-    if ran.status.success() { String::new() } else { printed }
+    files.failures()
 }
 
 #[test]

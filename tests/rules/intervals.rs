@@ -1,17 +1,12 @@
 //! Each alert at scrape intervals from 15 s to 5 min: it fires while something is wrong, and is silent otherwise,
 //! even if a scrape is missed, or if the exporter restarts without its state.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::thread;
 
-use tempfile::TempDir;
-
-use crate::backfill::file_of;
-use crate::missed::metrics_of;
-use crate::monitoring::{Rule, all_rules};
+use crate::case_files::CaseFiles;
+use crate::monitoring::all_rules;
 use crate::scenarios::{EXPORTER, Scenario, Value, is_counter, scenarios};
-use crate::test_rules;
 
 /// In seconds.
 const INTERVALS: [usize; 4] = [15, 60, 150, 300];
@@ -88,29 +83,15 @@ fn case(scenario: &Scenario, is_wrong: bool, how: Missed, interval: usize) -> St
     text
 }
 
-/// These alerts and the recording rules that they need, in one group, so that each alert finds what was just recorded.
-/// promtool evaluates every rule in each case, so leaving out the others takes a fraction of the time.
-pub(crate) fn rules_for(alerts: &[&str], all: &[Rule]) -> String {
-    assert!(alerts.iter().all(|name| all.iter().any(|rule| rule.name == *name)), "{alerts:?}");
-    let alerts: Vec<_> = all.iter().filter(|rule| alerts.contains(&rule.name.as_str())).collect();
-    let metrics: BTreeSet<_> = alerts.iter().flat_map(|alert| metrics_of(alert, all)).collect();
-    let recording = all.iter().filter(|rule| !rule.is_alert && metrics.contains(&rule.name));
-    file_of(&recording.chain(alerts).cloned().collect::<Vec<_>>())
-}
-
 /// The cases that fail at a scrape interval.
 fn failures(interval: usize) -> String {
-    let (directory, all) = (TempDir::new().unwrap(), all_rules());
-    let mut files = Vec::new();
+    let (mut files, all) = (CaseFiles::new(), all_rules());
     // At 15 s, the cases of days and weeks are left out: promtool would take long, and with ranges of hours, 15 s and a minute
     // make no difference.
     let scenarios = scenarios().into_iter().filter(|scenario| interval > 15 || scenario.step == 1);
-    for (number, scenario) in scenarios.enumerate() {
-        let [rules, tests] = ["rules", "yml"].map(|end| directory.path().join(format!("{number}.{end}")));
-        std::fs::write(rules, rules_for(&[scenario.alert], &all)).unwrap();
-        let mut text = format!("rule_files: [{number}.rules]\nevaluation_interval: {}m\ntests:\n", scenario.step);
-        text.push_str(&case(&scenario, true, Missed::Failed, interval));
-        text.push_str(&case(&scenario, false, Missed::Failed, interval));
+    for scenario in scenarios {
+        let mut text =
+            case(&scenario, true, Missed::Failed, interval) + &case(&scenario, false, Missed::Failed, interval);
         // Scenarios of weeks would take too long, and ages.rs tests such restarts.
         if scenario.step == 1 && scenario.alert != "OpenimCountersReset" {
             text.push_str(&case(&scenario, false, Missed::Restarted, interval));
@@ -119,12 +100,9 @@ fn failures(interval: usize) -> String {
         if scenario.series.iter().any(|(name, _)| name.starts_with("up{")) {
             text.push_str(&case(&scenario, false, Missed::NotAttempted, interval));
         }
-        std::fs::write(&tests, text).unwrap();
-        files.push(tests);
+        files.add(&[scenario.alert], &all, &format!("{}m", scenario.step), &text);
     }
-    let ran = test_rules(files);
-    let printed = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
-    if ran.status.success() { String::new() } else { printed }
+    files.failures()
 }
 
 #[test]

@@ -4,12 +4,11 @@ use std::fmt::Write as _;
 use std::fs;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::intervals::{Missed, rules_for, samples};
+use crate::case_files::CaseFiles;
+use crate::intervals::{Missed, samples};
 use crate::monitoring::{Rule, all_rules, files, generate, parsed, read, rules};
 use crate::scenarios::{Scenario, scenarios};
-use crate::test_rules;
 
 /// Each threshold, a value that no scenario reaches, and the alerts that do not fire with it.
 const UNREACHED: &[(&str, f64, &[&str])] = &[
@@ -40,11 +39,11 @@ fn generated(settings: &Value) -> Vec<Rule> {
     written.iter().flat_map(|file| rules(&fs::read_to_string(file).unwrap())).collect()
 }
 
-/// A case in promtool's notation: something is wrong in this job, and the alert fires or not.
-fn case(scenario: &Scenario, job: &str, fires: bool) -> String {
+/// A case in promtool's notation: with this setting, something is wrong in this job, and the alert fires or not.
+fn case(scenario: &Scenario, setting: &str, job: &str, fires: bool) -> String {
     let Scenario { alert, series, fault, due, step } = scenario;
     let (end, interval) = (fault + due, if *step > 1 { 300 } else { 60 });
-    let mut text = format!("  - name: {alert}\n    interval: {interval}s\n    input_series:\n");
+    let mut text = format!("  - name: {alert}, {setting}\n    interval: {interval}s\n    input_series:\n");
     for one in series {
         let values = samples(one, *fault as f64, (usize::MAX, Missed::Failed), interval, end);
         let name = one.0.replace("openim-exporter", job);
@@ -56,21 +55,11 @@ fn case(scenario: &Scenario, job: &str, fires: bool) -> String {
         + &format!("      - expr: '{firing}'\n        eval_time: {end}m\n        exp_samples: {found}\n")
 }
 
-/// Writes a rule test for each scenario of these alerts, and adds its path.
-fn add(folder: &TempDir, name: &str, rules: &[Rule], alerts: &[&str], case: impl Fn(&Scenario) -> String) {
-    for (number, scenario) in scenarios().iter().filter(|scenario| alerts.contains(&scenario.alert)).enumerate() {
-        let file = folder.path().join(format!("{name}-{number}"));
-        fs::write(file.with_extension("rules"), rules_for(&[scenario.alert], rules)).unwrap();
-        let head = format!("rule_files: [{name}-{number}.rules]\nevaluation_interval: {}m\ntests:\n", scenario.step);
-        fs::write(file.with_extension("yml"), head + &case(scenario)).unwrap();
+/// Adds a case for each scenario of these alerts.
+fn add(files: &mut CaseFiles, rules: &[Rule], alerts: &[&str], case: impl Fn(&Scenario) -> String) {
+    for scenario in scenarios().iter().filter(|scenario| alerts.contains(&scenario.alert)) {
+        files.add(&[scenario.alert], rules, &format!("{}m", scenario.step), &case(scenario));
     }
-}
-
-/// What promtool prints if a case in the folder fails.
-fn failures(folder: &TempDir) -> String {
-    let ran = test_rules(files(folder.path().to_str().unwrap(), ".yml"));
-    let printed = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
-    if ran.status.success() { String::new() } else { printed }
 }
 
 #[test]
@@ -80,13 +69,12 @@ fn each_threshold_decides_whether_its_alerts_fire() {
     let numbers = config.as_object().unwrap().iter().filter(|(_, value)| value.is_number()).map(|(name, _)| name);
     assert!(numbers.eq(UNREACHED.iter().map(|(name, _, _)| *name)));
     // With the defaults, the alerts fire: see intervals.rs.
-    let folder = TempDir::new().unwrap();
+    let mut files = CaseFiles::new();
     for (name, value, alerts) in UNREACHED {
-        add(&folder, name, &generated(&json!({ *name: value })), alerts, |scenario| {
-            case(scenario, "openim-exporter", false)
-        });
+        let rules = generated(&json!({ *name: value }));
+        add(&mut files, &rules, alerts, |scenario| case(scenario, name, "openim-exporter", false));
     }
-    assert_eq!(failures(&folder), "");
+    assert_eq!(files.failures(), "");
 }
 
 #[test]
@@ -94,10 +82,11 @@ fn each_threshold_decides_whether_its_alerts_fire() {
 fn the_selector_names_the_job_whose_up_is_read() {
     let down = |scenario: &Scenario, fires| {
         let has_up = scenario.series.iter().any(|(name, _)| name.starts_with("up{"));
-        if has_up { case(scenario, "chat", fires) } else { String::new() }
+        if has_up { case(scenario, "selector", "chat", fires) } else { String::new() }
     };
-    let (folder, alerts) = (TempDir::new().unwrap(), ["OpenimExporterDown"]);
-    add(&folder, "chat", &generated(&json!({ "selector": "job=~\"chat|other\"" })), &alerts, |one| down(one, true));
-    add(&folder, "default", &all_rules(), &alerts, |one| down(one, false));
-    assert_eq!(failures(&folder), "");
+    let (mut files, alerts) = (CaseFiles::new(), ["OpenimExporterDown"]);
+    let selected = generated(&json!({ "selector": "job=~\"chat|other\"" }));
+    add(&mut files, &selected, &alerts, |one| down(one, true));
+    add(&mut files, &all_rules(), &alerts, |one| down(one, false));
+    assert_eq!(files.failures(), "");
 }
