@@ -11,6 +11,8 @@ mod support;
 #[allow(dead_code, reason = "this test uses a part of it")]
 #[path = "pass_through/target.rs"]
 mod target;
+#[path = "support/three_days.rs"]
+mod three_days;
 #[path = "support/typical.rs"]
 mod typical;
 
@@ -22,15 +24,14 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use monitoring::{all_rules, dashboards, expressions, panels, parsed};
-use openim_exporter::arena::Boot;
-use openim_exporter::domain::{COMMANDS, UnixMillis};
-use openim_exporter::stats::{Capacities, Stats};
+use openim_exporter::domain::COMMANDS;
 use oracle::{Prometheus, config_for, config_of_both_pages, create_blocks_from, openim_job, serve_openim_s_metrics};
 use redis_server::Redis;
 use serde_json::Value;
 use support::{Exporter, GROUP_MESSAGE_PATH, Running, eventually};
 use target::{Target, allows};
 use tempfile::TempDir;
+use three_days::count_on_three_days;
 
 /// Samples of the nine days up to ten minutes ago, for expressions that look back days and weeks.
 fn history(exporter: SocketAddr) -> String {
@@ -91,29 +92,6 @@ fn with_history(config: &str, exporter: SocketAddr, flags: &[&str]) -> Prometheu
     fs::write(&file, history(exporter)).unwrap();
     create_blocks_from(&["openmetrics", file.to_str().unwrap(), data.to_str().unwrap()]);
     Prometheus::start_in(directory, config, flags)
-}
-
-/// A state whose exporter counted a message on each of the last three days, so that the retention of senders is known.
-fn state_of_three_days() -> TempDir {
-    let directory = TempDir::new().unwrap();
-    let now = i64::try_from(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
-    let capacities = Capacities {
-        groups: 10,
-        exported_groups: 1,
-        sender_pairs: 10,
-        dedup_window: Duration::ZERO,
-        online: 1,
-        history_days: 3,
-    };
-    let first = UnixMillis(now - 1000 - 2 * 86_400_000);
-    let stats = Stats::open(directory.path(), capacities, Boot::Unknown, first, &|_| ()).unwrap();
-    for day in 0..3 {
-        let time = UnixMillis(first.0 + day * 86_400_000);
-        stats.record(&typical::typical("g1", "u1", time), time);
-        stats.tick(time);
-    }
-    stats.close(UnixMillis(now), &|_| ()).unwrap();
-    directory
 }
 
 /// Lets an exporter receive callbacks.
@@ -186,8 +164,9 @@ fn activity() -> String {
 #[test]
 #[ignore = "needs prometheus"]
 fn each_panel_and_rule_has_data_in_a_prometheus_that_scrapes_a_busy_exporter() {
-    let state = state_of_three_days();
-    let (target, records, redis) = (Target::start(allows()), TempDir::new().unwrap(), Redis::start(&[]));
+    let [state, records] = [(); 2].map(|()| TempDir::new().unwrap());
+    count_on_three_days(state.path());
+    let (target, redis) = (Target::start(allows()), Redis::start(&[]));
     let [state, records] = [&state, &records].map(|directory| directory.path().to_str().unwrap());
     let flags = ["--callback.dedup-window", "1m", "--storage.path", state, "--record.path", records];
     let redis_url = format!("redis://{}", redis.address());

@@ -1,13 +1,9 @@
 //! An exporter with every part in use: every family of the catalogue has samples, and all readers accept them.
 
 use std::iter;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
+use std::path::PathBuf;
 
-use openim_exporter::arena::Boot;
-use openim_exporter::domain::UnixMillis;
 use openim_exporter::exposition::catalog::CATALOG;
-use openim_exporter::stats::{Capacities, Stats};
 
 use crate::authority::Authority;
 use crate::formats::{Page, odd_names, post_messages};
@@ -16,14 +12,12 @@ use crate::redis_server::Redis;
 use crate::scrape::{Family, TEXT, TEXT_V1, read, scrape};
 use crate::support::{Client, Exporter, Samples, eventually, free_port};
 use crate::target::{Target, allows};
-use crate::typical::typical;
+use crate::three_days::count_on_three_days;
 
 const PAGES: [&str; 2] = ["/metrics", "/metrics/groups"];
 
 /// The time of the last union.
 const LAST_UNION: &str = "openim_exporter_replicas_last_union_timestamp_seconds";
-
-const DAY: i64 = 86_400_000;
 
 /// An exporter with TLS, a state of three days, records, targets that answer and one that does not, and Redis.
 struct Everything {
@@ -95,27 +89,6 @@ fn targets_file(authority: &Authority, targets: &[Target; 2]) -> PathBuf {
          third\n    url: http://127.0.0.1:{nowhere}/\n"
     );
     authority.write("forward.yml", text)
-}
-
-/// Makes a state that counted a message on each of the last three days, so that the retention of senders is known.
-fn count_on_three_days(state: &Path) {
-    let now = i64::try_from(UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
-    let capacities = Capacities {
-        groups: 10,
-        exported_groups: 1,
-        sender_pairs: 10,
-        dedup_window: Duration::ZERO,
-        online: 1,
-        history_days: 3,
-    };
-    let first = UnixMillis(now - 1000 - 2 * DAY);
-    let stats = Stats::open(state, capacities, Boot::Unknown, first, &|_| ()).unwrap();
-    for day in 0..3 {
-        let time = UnixMillis(first.0 + day * DAY);
-        stats.record(&typical("g", "u", time), time);
-        stats.tick(time);
-    }
-    stats.close(UnixMillis(now), &|_| ()).unwrap();
 }
 
 /// Families of the catalogue without a sample.

@@ -22,5 +22,7 @@ mod support;
 #[allow(dead_code, reason = "another test program uses the rest")]
 #[path = "../pass_through/target.rs"]
 mod target;
+#[path = "../support/three_days.rs"]
+mod three_days;
 #[path = "../support/typical.rs"]
 mod typical;
