@@ -19,7 +19,7 @@ fn no_counter_continues_from_a_lower_value_after_any_power_loss() {
     let mut random = Pcg64Mcg::seed_from_u64(7);
     let small = Capacities { groups: 20, exported_groups: 5, sender_pairs: 16, ..CAPACITIES };
     let mut outcomes = BTreeMap::new();
-    for round in 0..1000_u64 {
+    for round in 0..400_u64 {
         let directory = tempfile::tempdir().unwrap();
         let state = directory.path().join("state");
         let (stats, _) = open_with(directory.path(), small, BOOT);
@@ -47,5 +47,5 @@ fn no_counter_continues_from_a_lower_value_after_any_power_loss() {
         }
     }
     // A closed state continues. A closed state with earlier pages is renamed. Others start from 0.
-    assert!(outcomes["counters_reset"] > 500 && outcomes["fresh"] > 50, "{outcomes:?}");
+    assert!(outcomes["counters_reset"] > 200 && outcomes["fresh"] > 20, "{outcomes:?}");
 }
